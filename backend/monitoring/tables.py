@@ -1,0 +1,99 @@
+"""What the metrics job stores: references, windows, profiles and metric points."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.database.base import Base
+from backend.database.types import BigId
+
+
+class ReferenceProfile(Base):
+    """The frozen grid and counts of one column of a version's reference data."""
+
+    __tablename__ = "reference_profiles"
+
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    column: Mapped[str] = mapped_column(Text, primary_key=True)
+    reference_digest: Mapped[str] = mapped_column(Text)
+    grid: Mapped[dict[str, Any]]
+    profile: Mapped[dict[str, Any]]
+
+
+class WindowState(Base):
+    """One time bucket of a model in one environment: how full, how labelled, and whether it must be recomputed.
+
+    state: `open` (not over yet), `complete`, `no_traffic` (over and empty where traffic was expected),
+    `no_traffic_expected`. `dirty_at` is set by the writer when rows or labels of the window arrive and
+    cleared by the job only if it has not moved since the job read it, so no late label is ever missed.
+    """
+
+    __tablename__ = "windows"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
+    environment: Mapped[str] = mapped_column(Text)
+    start: Mapped[datetime]
+    end: Mapped[datetime]
+    version: Mapped[int | None]  # the version that answered most rows
+    rows: Mapped[int] = mapped_column(default=0)
+    injected_rows: Mapped[int] = mapped_column(default=0)
+    labels_known: Mapped[int] = mapped_column(default=0)
+    labels_absent: Mapped[int] = mapped_column(default=0)  # will not come
+    state: Mapped[str] = mapped_column(Text, default="open")
+    dirty_at: Mapped[datetime | None]
+    computed_at: Mapped[datetime | None]
+    watermark: Mapped[datetime | None]  # newest prediction time seen when computed
+
+    __table_args__ = (
+        UniqueConstraint("model", "environment", "start"),
+        Index("ix_windows_dirty_at", "dirty_at"),
+    )
+
+
+class WindowProfile(Base):
+    """The counts of one column in one window, on the grid of the version's reference."""
+
+    __tablename__ = "window_profiles"
+
+    window_id: Mapped[int] = mapped_column(ForeignKey("windows.id"), primary_key=True)
+    column: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[int]  # whose reference grid the counts are on
+    profile: Mapped[dict[str, Any]]
+
+
+class MetricPoint(Base):
+    """One computed value. Recomputing a window replaces its points; `first_value` keeps as-seen-then."""
+
+    __tablename__ = "metric_points"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    window_id: Mapped[int] = mapped_column(ForeignKey("windows.id"))
+    model: Mapped[str] = mapped_column(Text)
+    environment: Mapped[str] = mapped_column(Text)
+    window_start: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(Text)  # drift | quality | prediction | realised | estimated | volume
+    column: Mapped[str] = mapped_column(Text, default="")  # "" where the statistic is about the whole window
+    statistic: Mapped[str] = mapped_column(Text)
+    value: Mapped[float | None]  # None: inconclusive, `reason` says why
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    threshold: Mapped[float | None]
+    verdict: Mapped[str] = mapped_column(Text)  # ok | alarm | inconclusive | no_data
+    reason: Mapped[str] = mapped_column(Text, default="")
+    rows_reference: Mapped[int] = mapped_column(default=0)
+    rows: Mapped[int] = mapped_column(default=0)
+    completeness: Mapped[float | None]  # share of expected labels known when computed
+    first_value: Mapped[float | None]
+    first_computed_at: Mapped[datetime]
+    computed_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("window_id", "kind", "column", "statistic"),
+        Index("ix_metric_points_model_window_start", "model", "environment", "window_start"),
+    )

@@ -1,0 +1,184 @@
+"""Jobs by name, requested inside the caller's transaction.
+
+`request_job(session, actor, COMPUTE_METRICS, …)` writes a `job_runs` row and enqueues the workflow on the
+same connection, so the state change, its audit entry and the job commit together or not at all. The run id
+is the workflow id: asking twice with the same `run_id` is one run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ForeignKey, Text, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend import clock
+from backend.database.base import Base, new_id
+from backend.database.session import ReadSession, WriteSession
+from backend.errors import BadInput
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient, Serializer
+
+APPLICATION = "warrant"
+# Pinned: the default is a hash of the workflow source, and any edit would strand the runs in flight.
+# Raise it only together with a migration that finishes or restarts every open run.
+APPLICATION_VERSION = "warrant-1"
+WORKER_DEAD_AFTER = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One kind of background work: what it is called, where it runs, what people read about it."""
+
+    name: str
+    queue: str
+    title: str
+    retryable: bool = True
+
+
+COMPUTE_METRICS = Job("compute_metrics", "metrics", "Compute metrics of due windows")
+COMPUTE_SHAP = Job("compute_shap", "metrics", "Explain a version with SHAP")
+WRITE_REPORT = Job("write_report", "metrics", "Write an Evidently report of one window")
+READ_SLI = Job("read_sli", "metrics", "Read service-level indicators")
+MIRROR_REGISTRY = Job("mirror_registry", "metrics", "Mirror MLflow's registry and look for moved aliases")
+EXECUTE_CHANGE = Job("execute_change", "changes", "Execute an approved change", retryable=False)
+COMMIT_SPOOL = Job("commit_spool", "writer", "Move the spool into the observation store")
+PRUNE = Job("prune", "metrics", "Delete finished runs and old sign-in attempts")
+
+JOBS: dict[str, Job] = {
+    job.name: job
+    for job in (
+        COMPUTE_METRICS, COMPUTE_SHAP, WRITE_REPORT, READ_SLI, MIRROR_REGISTRY, EXECUTE_CHANGE, COMMIT_SPOOL, PRUNE,
+    )
+}  # fmt: skip
+QUEUES = ("metrics", "changes", "writer")
+
+
+class JobRun(Base):
+    """One run as people see it: queued, running with progress, succeeded, or failed with the reason."""
+
+    __tablename__ = "job_runs"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, index=True)
+    queue: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text, default="")  # model name, "CHG-3", …
+    arguments: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(Text, default="queued", index=True)  # queued|running|succeeded|failed
+    progress: Mapped[float] = mapped_column(default=0.0)  # 0..1
+    step: Mapped[str] = mapped_column(Text, default="")
+    error: Mapped[str] = mapped_column(Text, default="")
+    requested_by: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))
+    requested_at: Mapped[datetime] = mapped_column(index=True)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    worker_id: Mapped[str] = mapped_column(Text, default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+
+
+class WorkerBeat(Base):
+    """A worker's sign of life. The reaper resumes the runs of a worker whose beat is too old."""
+
+    __tablename__ = "worker_beats"
+
+    worker_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    queues: Mapped[str] = mapped_column(Text)
+    host: Mapped[str] = mapped_column(Text)
+    pid: Mapped[int]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+def workflow_serializer() -> Serializer:
+    """JSON, never pickle: whoever can write the database must not be able to run code in a worker."""
+    from dbos import DBOSPortableJSONSerializer
+
+    return DBOSPortableJSONSerializer()
+
+
+@cache
+def client(url: str) -> DBOSClient:
+    """The enqueuing client on the database that also holds the workflow tables."""
+    from dbos import DBOSClient
+
+    from backend.database.engine import database, workflow_schema
+
+    return DBOSClient(
+        system_database_engine=database().write_engine,
+        dbos_system_schema=workflow_schema(database()),
+        serializer=workflow_serializer(),
+        application_name=APPLICATION,
+        lazy=True,
+    )
+
+
+def request_job(
+    session: WriteSession,
+    job: Job,
+    *,
+    subject: str = "",
+    arguments: dict[str, Any] | None = None,
+    run_id: str | None = None,
+    requested_by: str | None = None,
+) -> JobRun:
+    """Queue `job` in this transaction. With a `run_id` that exists already, that run is returned unchanged."""
+    run_id = run_id or new_id("run")
+    known = session.get(JobRun, run_id)
+    if known is not None:
+        return known
+    run = JobRun(
+        id=run_id, name=job.name, queue=job.queue, subject=subject, arguments=arguments or {},
+        requested_by=requested_by, requested_at=clock.now(),
+    )  # fmt: skip
+    session.add(run)
+    session.flush()
+    _enqueue(session, job, run_id)
+    return run
+
+
+def retry_job(session: WriteSession, run_id: str, *, requested_by: str) -> JobRun:
+    """Queue a failed run's work again as a new run. The failed one stays in the list with its reason."""
+    failed = session.get(JobRun, run_id)
+    if failed is None:
+        raise BadInput(f"there is no job run {run_id}")
+    job = JOBS[failed.name]
+    if failed.state != "failed" or not job.retryable:
+        raise BadInput(
+            f"run {run_id} ({job.title}) is {failed.state}; only a failed run of a repeatable job can be retried"
+        )
+    return request_job(
+        session, job, subject=failed.subject, arguments=dict(failed.arguments),
+        run_id=f"{run_id}-again", requested_by=requested_by,
+    )  # fmt: skip
+
+
+def _enqueue(session: WriteSession, job: Job, run_id: str) -> None:
+    from backend.database.engine import database
+
+    client(database().url).enqueue_in_transaction(
+        session,
+        {
+            "queue_name": job.queue,
+            "workflow_name": job.name,
+            "workflow_id": run_id,
+            "app_version": APPLICATION_VERSION,
+        },
+        run_id,
+    )
+
+
+def mark_progress(session: WriteSession, run_id: str, *, progress: float, step: str) -> None:
+    """Say how far a run is (0..1) and what it does now."""
+    session.execute(update(JobRun).where(JobRun.id == run_id).values(progress=progress, step=step))
+
+
+def recent_runs(session: ReadSession, *, limit: int = 100, states: tuple[str, ...] = ()) -> list[JobRun]:
+    """The newest runs first."""
+    query = select(JobRun).order_by(JobRun.requested_at.desc()).limit(limit)
+    if states:
+        query = query.where(JobRun.state.in_(states))
+    return list(session.scalars(query))

@@ -1,0 +1,105 @@
+"""Settings from the environment, read once a process. A setting is one row of `Settings`."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+TELEMETRY_OFF = {
+    "NML_DISABLE_USAGE_LOGGING": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def disable_telemetry() -> None:
+    """Switch third-party telemetry off. Runs at import of this module, before any library that reads it."""
+    os.environ.update(TELEMETRY_OFF)
+
+
+disable_telemetry()
+
+
+class Settings(BaseSettings):
+    """Each field is read from `WARRANT_<NAME>`; `MLFLOW_TRACKING_URI` keeps its well-known name."""
+
+    model_config = SettingsConfigDict(env_prefix="WARRANT_", extra="ignore")
+
+    home: Path = Field(Path(".warrant"), description="holds every file the embedded mode writes")
+    database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite file in home")
+    observations_url: str | None = Field(None, description="folder of the Delta tables; default: in home")
+    mlflow_tracking_uri: str | None = Field(
+        None, validation_alias="MLFLOW_TRACKING_URI", description="MLflow; default: embedded, SQLite in home"
+    )
+    prometheus_url: str | None = Field(
+        None, description="Prometheus that scrapes the gateway, if there is one"
+    )
+    host: str = Field("127.0.0.1", description="address the console and the gateway listen on")
+    port: int = Field(8501, description="console port")
+    gateway_port: int = Field(8600, description="gateway port")
+    gateway_url: str | None = Field(None, description="how workers and clients reach the gateway")
+    environment: str = Field("production", description="the environment this gateway serves")
+    public_url: str | None = Field(
+        None, description="address people type; decides Secure cookies and OIDC redirects"
+    )
+    demo: bool = Field(False, description="demo mode: demo accounts are shown on the sign-in page")
+    session_idle_min: int = Field(60, description="a session ends after this many idle minutes")
+    session_absolute_h: int = Field(12, description="a session ends after this many hours whatever happens")
+    oidc_issuer: str | None = Field(None, description="OpenID Connect issuer; empty switches it off")
+    oidc_client_id: str | None = None
+    oidc_client_secret: str | None = None
+    oidc_name: str = Field("single sign-on", description="what the sign-in button says")
+    poll_s: float = Field(0.25, description="how often the gateway looks for a changed deployment")
+    spool_commit_s: float = Field(2.0, description="how often the writer moves the spool into Delta")
+
+    def resolved_home(self) -> Path:
+        home = self.home.expanduser().resolve()
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.resolved_home() / 'warrant.db'}"
+
+    @property
+    def observations(self) -> Path:
+        path = Path(self.observations_url) if self.observations_url else self.resolved_home() / "observations"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def spool(self) -> Path:
+        path = self.resolved_home() / "spool"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def artefacts(self) -> Path:
+        """Files that jobs write for people: reports, exports."""
+        path = self.resolved_home() / "artefacts"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def mlflow(self) -> str:
+        return self.mlflow_tracking_uri or f"sqlite:///{self.resolved_home() / 'mlflow.db'}"
+
+    @property
+    def gateway(self) -> str:
+        return self.gateway_url or f"http://{self.host}:{self.gateway_port}"
+
+    @property
+    def console(self) -> str:
+        return self.public_url or f"http://localhost:{self.port}"
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process. Tests that change the environment call `settings.cache_clear()`."""
+    return Settings()
