@@ -1,0 +1,40 @@
+"""What a test needs from the machine. Absent: the test skips and says what to install; CI allows no skip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("WARRANT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+PROGRAMS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "prometheus": ("prometheus",),
+    "ip": ("ip",),
+}
+
+
+def require(tool: str) -> Path:
+    """The path of `tool`, one of `PROGRAMS` or `shared/FOLDER` (a folder of the shared fixtures and data).
+
+    Where it is absent the calling test or fixture skips with the reason; with `WARRANT_REQUIRE_ALL=1`, which
+    CI sets, it fails.
+    """
+    found, reason = _look_for(tool)
+    if found:
+        return found
+    if os.environ.get("WARRANT_REQUIRE_ALL") == "1":
+        pytest.fail(f"{reason} (WARRANT_REQUIRE_ALL=1 allows no skip)", pytrace=False)
+    pytest.skip(reason)
+
+
+def _look_for(tool: str) -> tuple[Path | None, str]:
+    if tool.startswith("shared/"):
+        folder = SHARED / tool.removeprefix("shared/")
+        found = folder if folder.is_dir() else None
+        return found, f"{folder} is absent; WARRANT_SHARED names the folder of shared fixtures and data"
+    program = next((path for name in PROGRAMS[tool] if (path := shutil.which(name))), None)
+    package = "iproute2" if tool == "ip" else tool
+    return Path(program) if program else None, f"{tool} is not installed (Debian: apt-get install {package})"
