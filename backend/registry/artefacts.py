@@ -12,7 +12,8 @@ from typing import Final
 
 from backend.errors import BadInput, Conflict, NotFound
 
-# MLflow writes this file beside a model that it fetched by `models:/name/version`; it is no part of the artefact.
+# MLflow writes this file beside a model that it fetched by `models:/name/version`; it is no part of the
+# artefact.
 _ADDED_BY_MLFLOW: Final = frozenset({"registered_model_meta"})
 _CHUNK_BYTES: Final = 1 << 20
 
@@ -31,10 +32,10 @@ def file_digest(path: Path) -> str:
 def artefact_digest(folder: Path) -> str:
     """`sha256:<hex>` over the sorted manifest of a folder's files.
 
-    The manifest is one JSON array `["relative/posix/path","<sha256 hex>"]` a line, sorted by path in code-point order,
-    UTF-8, each line ended by a newline. Two folders have one digest exactly when they hold the same files.
-    Raises `NotFound` when there is no such folder or it holds no file, and `BadInput` for a symbolic link, whose
-    target the digest would not cover.
+    The manifest is one JSON array `["relative/posix/path","<sha256 hex>"]` a line, sorted by path in
+    code-point order, UTF-8, each line ended by a newline. Two folders have one digest exactly when they hold
+    the same files. Raises `NotFound` when there is no such folder or it holds no file, and `BadInput` for a
+    symbolic link, whose target the digest would not cover.
     """
     if not folder.is_dir():
         raise NotFound(f"there is no artefact folder at {folder}")
@@ -42,7 +43,7 @@ def artefact_digest(folder: Path) -> str:
     for path in sorted(folder.rglob("*"), key=lambda file: file.relative_to(folder).as_posix()):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            raise BadInput(f"the artefact folder {folder} holds a symbolic link, {name}; copy the file instead")
+            raise BadInput(f"{folder} holds a symbolic link, {name}; put the file itself there")
         if path.is_file() and name not in _ADDED_BY_MLFLOW:
             lines.append(json.dumps([name, _sha256(path)], ensure_ascii=False, separators=(",", ":")) + "\n")
     if not lines:
@@ -51,11 +52,13 @@ def artefact_digest(folder: Path) -> str:
 
 
 def check_artefact(folder: Path, expected: str) -> None:
-    """Raise `ArtefactAltered` unless the folder's digest is `expected`. Call it before loading anything from it."""
+    """Raise `ArtefactAltered` unless the folder's digest is `expected`. Call it before loading anything from
+    it.
+    """
     found = artefact_digest(folder)
     if found != expected:
         raise ArtefactAltered(
-            f"the files in {folder} are not the recorded artefact: their digest is {found}, recorded is {expected}",
+            f"the files in {folder} are not the recorded artefact: digest {found}, recorded {expected}",
             expected=expected,
             found=found,
         )

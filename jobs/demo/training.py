@@ -1,14 +1,15 @@
 """Train the demo's models, record them in MLflow, and score with the recorded files.
 
-A version is one MLflow model folder. Its digest is taken once, when it is logged, and checked each time before it is
-loaded. scikit-learn, skops and MLflow are imported inside the functions that need them: together they take seconds.
+A version is one MLflow model folder. Its digest is taken once, when it is logged, and checked each time
+before it is loaded. scikit-learn, skops and MLflow are imported inside the functions that need them: together
+they take seconds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version as installed_version
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 MODEL_FILE: Final = "model.skops"
-# What our pipeline holds and skops does not trust by itself: its trees, and scikit-learn's input check as a partial.
-# Loading uses this list, never the one that an artefact carries (a crafted artefact would trust itself), and only
-# after the digest was checked: a tree with altered node indices reads out of bounds.
+# What our pipeline holds and skops does not trust by itself: its trees, and scikit-learn's input check as a
+# partial. Loading uses this list, never the one that an artefact carries (a crafted artefact would trust
+# itself), and only after the digest was checked: a tree with altered node indices reads out of bounds.
 TRUSTED_TYPES: Final = (
     "functools.partial",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -90,12 +91,12 @@ def train(
 ) -> Trained:
     """Fit on the labelled rows of [trained_from, trained_to) and score the days that were held out.
 
-    `frame` has `prediction_id`, `ts`, `data_ts`, the spec's features, `label` ("1"/"0"), `status` and `label_ts`, in
-    data time. A row counts only if its label was known by `trained_to`. Of the days in the period, every fourth is
-    held out: 4 and 7 share no divisor, so all weekdays are in both parts, and whole days stay on one side because
-    flights (or answers) of one day resemble each other. The held-out rows are the version's reference.
-    Intervals are the 2.5 and 97.5 percentiles of 200 bootstraps that draw whole held-out days.
-    Raises `BadInput` when a part is empty or holds one class only.
+    `frame` has `prediction_id`, `ts`, `data_ts`, the spec's features, `label` ("1"/"0"), `status` and
+    `label_ts`, in data time. A row counts only if its label was known by `trained_to`. Of the days in the
+    period, every fourth is held out: 4 and 7 share no divisor, so all weekdays are in both parts, and whole
+    days stay on one side because flights (or answers) of one day resemble each other. The held-out rows are
+    the version's reference. Intervals are the 2.5 and 97.5 percentiles of 200 bootstraps that draw whole
+    held-out days. Raises `BadInput` when a part is empty or holds one class only.
     """
     params = PARAMETERS | dict(params or {})
     usable = (
@@ -110,7 +111,8 @@ def train(
     label = (rows["label"] == "1").astype("int8")
     for name, part in (("training", label[~held_out]), ("held-out", label[held_out])):
         if part.nunique() < 2:
-            raise BadInput(f"the {name} part of {trained_from:%Y-%m-%d} to {trained_to:%Y-%m-%d} lacks a class")
+            period = f"{trained_from:%Y-%m-%d} to {trained_to:%Y-%m-%d}"
+            raise BadInput(f"the {name} part of {period} lacks a class")
 
     pipeline = build_pipeline(spec, params)
     pipeline.fit(model_input(rows[~held_out], spec), label[~held_out])
@@ -130,7 +132,10 @@ def train(
         reference_digest=file_digest(reference_path),
         params=params,
         metrics=held_out_metrics(
-            label[held_out].to_numpy(), reference["score"].to_numpy(), number[held_out].to_numpy(), spec.cutoff
+            label[held_out].to_numpy(),
+            reference["score"].to_numpy(),
+            number[held_out].to_numpy(),
+            spec.cutoff,
         ),
         training={
             "digest": frame_digest(rows[["prediction_id", *names, "label"]]),
@@ -146,11 +151,12 @@ def train(
 def day_number(moments: pd.Series, timezone: str) -> pd.Series:
     """The local calendar day of each moment, counted from 1970-01-01."""
     local = moments.dt.tz_convert(timezone).dt.tz_localize(None)
-    return (local - pd.Timestamp(1970, 1, 1)).dt.days
+    number: pd.Series = (local - pd.Timestamp(1970, 1, 1)).dt.days
+    return number
 
 
 def build_pipeline(spec: ModelSpec, params: Mapping[str, Any]) -> Pipeline:
-    """Ordinal codes for categories, then boosted trees. Unseen and missing categories both become "missing"."""
+    """Ordinal codes for categories, then boosted trees. Unseen categories count as missing."""
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.pipeline import Pipeline
@@ -218,9 +224,9 @@ def held_out_metrics(
     """Each metric's value on all rows, with the 2.5 and 97.5 percentiles over bootstraps of whole groups."""
     from sklearn.metrics import brier_score_loss, f1_score, roc_auc_score
 
-    measures = {
-        "roc_auc": lambda y, s: roc_auc_score(y, s),
-        "brier": lambda y, s: brier_score_loss(y, s),
+    measures: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+        "roc_auc": roc_auc_score,
+        "brier": brier_score_loss,
         "f1": lambda y, s: f1_score(y, s >= cutoff, zero_division=0.0),
     }
     rng = np.random.default_rng(PARAMETERS["random_state"])
@@ -278,8 +284,8 @@ def log_version(
 ) -> RegisteredVersion:
     """Record a trained pipeline as a run and a registered version of `model` in MLflow.
 
-    `tracking_uri` is a server's or `sqlite:///<file>`; `artefacts` is the folder of a new experiment's files (used
-    when the experiment does not exist yet). Not idempotent: each call registers one more version.
+    `tracking_uri` is a server's or `sqlite:///<file>`; `artefacts` is the folder of a new experiment's files
+    (used when the experiment does not exist yet). Not idempotent: each call registers one more version.
     """
     disable_telemetry()
     import mlflow
@@ -298,9 +304,13 @@ def log_version(
         experiment_id = experiment.experiment_id
     pipeline = skops.io.load(trained.folder / MODEL_FILE, trusted=list(TRUSTED_TYPES))
     example = model_input(pd.read_parquet(trained.reference_path).head(100), spec)
-    requirements = [f"{name}=={installed_version(name)}" for name in ("scikit-learn", "skops", "pandas", "numpy")]
+    requirements = [
+        f"{name}=={installed_version(name)}" for name in ("scikit-learn", "skops", "pandas", "numpy")
+    ]
     tags = {f"training_{key}": str(value) for key, value in trained.training.items()}
-    with mlflow.start_run(experiment_id=experiment_id, run_name=f"{model} to {trained.training['to'][:10]}") as run:
+    with mlflow.start_run(
+        experiment_id=experiment_id, run_name=f"{model} to {trained.training['to'][:10]}"
+    ) as run:
         mlflow.log_params(trained.params | {"cutoff": spec.cutoff})
         mlflow.log_metrics(
             {
