@@ -1,0 +1,259 @@
+"""What a fresh machine, a container host and CI rely on, checked with the tools they use."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from backend.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+OURS = "warrant"
+
+
+def compose() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return document
+
+
+def our_services() -> dict[str, dict[str, Any]]:
+    return {name: each for name, each in compose()["services"].items() if each["image"].startswith(OURS)}
+
+
+def pins(name: str) -> list[str]:
+    lines = (ROOT / name).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith(("#", "-r "))]
+
+
+def run(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=False, **options)
+
+
+# --- what is installed
+
+
+@pytest.mark.parametrize("name", ["", "-dev", "-gpu", "-spark"])
+def test_every_requirement_is_pinned_to_one_version(name: str) -> None:
+    found = [Requirement(line) for line in pins(f"requirements{name}.txt")]
+    assert found
+    loose = [str(each) for each in found if [s.operator for s in each.specifier] != ["=="] or each.url]
+    assert not loose
+
+
+def test_torch_is_only_in_the_requirements_of_a_training_worker() -> None:
+    def names(file: str) -> set[str]:
+        return {Requirement(line).name.lower() for line in pins(file)}
+
+    assert "torch" in names("requirements-gpu.txt")
+    assert not {"torch", "lightning", "pyspark"} & (names("requirements.txt") | names("requirements-dev.txt"))
+
+
+def test_the_pins_satisfy_what_we_ask_for() -> None:
+    pinned = {
+        (each := Requirement(line)).name.lower().replace("_", "-"): next(iter(each.specifier)).version
+        for line in pins("requirements.txt")
+    }
+    asked = [Requirement(line.split(" #")[0]) for line in pins("requirements.in")]
+    wrong = [str(each) for each in asked if not each.specifier.contains(pinned[each.name.lower()])]
+    assert not wrong, "run `make lock`"
+
+
+def test_tests_run_on_the_versions_that_are_shipped() -> None:
+    shipped = {line.split("==")[0]: line for line in pins("requirements.txt")}
+    differing = [
+        line for line in pins("requirements-dev.txt") if shipped.get(line.split("==")[0], line) != line
+    ]
+    assert not differing, "run `make lock`"
+
+
+def test_this_environment_holds_the_pinned_versions() -> None:
+    from importlib.metadata import version
+
+    wrong = []
+    for each in map(Requirement, [*pins("requirements.txt"), *pins("requirements-dev.txt")]):
+        if each.marker is None or each.marker.evaluate():
+            wrong += [] if version(each.name) in each.specifier else [f"{each}: {version(each.name)}"]
+    assert not wrong, "run `make setup-dev`"
+
+
+# --- make
+
+
+def test_make_alone_lists_every_command() -> None:
+    listed = run("make").stdout
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    for target in phony[1].split():
+        assert re.search(rf"^  make {target} +\S", listed, re.MULTILINE), f"{target} has no description"
+
+
+def test_the_two_halves_of_the_tests_leave_none_out_and_repeat_none() -> None:
+    def marked(*argv: str) -> str:
+        plan = run("make", "--dry-run", *argv).stdout
+        command = next(line for line in plan.splitlines() if " pytest " in line)
+        words = shlex.split(command)
+        return words[len(words) - 1 - words[::-1].index("-m") + 1]
+
+    fast, rest, everything = marked("test"), marked("test-all", "SKIP_FAST=1"), marked("test-all")
+    for slow in (False, True):
+        for chaos in (False, True):
+            values = {"slow": slow, "chaos": chaos}
+            assert eval(fast, values) != eval(rest, values)  # noqa: S307 - our own marker expressions
+    assert everything == "pytest", "a marker expression leaves something out"
+
+
+def test_set_up_refuses_a_python_the_packages_cannot_run_on() -> None:
+    code = "import install; install.check_version((3, 13))"
+    refused = run(sys.executable, "-c", code, env={**os.environ, "PYTHONPATH": str(ROOT / "deploy")})
+    assert refused.returncode == 1
+    assert "Warrant needs Python 3.11 or 3.12" in refused.stderr
+    assert "make run PYTHON=" in refused.stderr
+
+
+# --- containers
+
+
+def test_the_dockerfile_has_no_finding() -> None:
+    found = run(str(BIN / "hadolint"), "Dockerfile")
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_the_image_does_not_run_as_root_and_brings_no_cache() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
+    assert users
+    assert users[-1].split(":")[0] not in ("root", "0")
+    assert "--no-cache-dir" in text
+    assert re.search(r"^HEALTHCHECK ", text, re.MULTILINE)
+
+
+def test_the_compose_file_follows_the_published_schema(tmp_path: Path) -> None:
+    def validate(path: Path) -> subprocess.CompletedProcess[str]:
+        check = str(BIN / "check-jsonschema")
+        return run(check, "--builtin-schema", "vendor.compose-spec", str(path))
+
+    assert validate(ROOT / "docker-compose.yml").returncode == 0
+    wrong = compose()
+    wrong["services"]["console"]["prots"] = []
+    (tmp_path / "docker-compose.yml").write_text(yaml.safe_dump(wrong))
+    assert validate(tmp_path / "docker-compose.yml").returncode == 1
+
+
+def test_the_compose_file_starts_the_production_shape() -> None:
+    services = compose()["services"]
+    assert {"console", "worker", "gpu-worker", "gateway", "postgres", "mlflow", "prometheus"} <= set(services)
+    for name, service in services.items():
+        assert "healthcheck" in service or service.get("build"), f"{name} has no health check"
+        assert ":latest" not in service["image"]
+        for needed, condition in (service.get("depends_on") or {}).items():
+            assert needed in services
+            if condition["condition"] == "service_healthy":
+                assert not services[needed]["healthcheck"].get("disable")
+
+
+def test_no_secret_is_committed() -> None:
+    for name, service in compose()["services"].items():
+        for variable, value in (service.get("environment") or {}).items():
+            if re.search("PASSWORD|SECRET|TOKEN", variable) and not variable.endswith("_FILE"):
+                assert re.fullmatch(r"\$\{\w+(:-|:\?[^}]*)\}", value), f"{name}: {variable}"
+            if "://" in value and "@" in value:
+                assert re.search(r"://\w+:\$\{\w+:\?[^}]+\}@", value), f"{name}: {variable}"
+
+
+def test_containers_set_only_settings_that_exist() -> None:
+    known = set(variables())
+    for name, service in our_services().items():
+        given = {each for each in service.get("environment") or {} if each.startswith("WARRANT_")}
+        assert given <= known, name
+    assert set(re.findall(r"\bWARRANT_[A-Z_]+\b", (ROOT / "Dockerfile").read_text())) <= known
+
+
+def test_every_command_of_the_containers_exists() -> None:
+    from typer.main import get_command
+
+    from backend.cli import app
+
+    commands = [each["command"] for each in our_services().values() if "entrypoint" not in each]
+    shell = yaml.safe_load(re.findall(r"^CMD (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[-1])
+    for words in [*commands, shell]:
+        command: Any = get_command(app)
+        rest = list(words)
+        while rest and hasattr(command, "commands"):
+            assert rest[0] in command.commands, f"warrant {' '.join(words)}"
+            command = command.commands[rest.pop(0)]
+        options = {name for parameter in command.params for name in parameter.opts}
+        unknown = [word for word in rest if word.startswith("--") and word not in options]
+        assert not unknown, f"warrant {' '.join(words)}"
+
+
+def test_prometheus_scrapes_services_that_exist() -> None:
+    services, scraped = compose()["services"], yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())
+    ports = {"console": Settings().port, "gateway": Settings().gateway_port}
+    for job in scraped["scrape_configs"]:
+        for target in job["static_configs"][0]["targets"]:
+            host, port = target.split(":")
+            assert host in services
+            assert int(port) == ports[host]
+
+
+# --- CI and docs
+
+
+def test_ci_runs_every_check_and_allows_no_skip() -> None:
+    script = ROOT / ".ci" / "run"
+    text = script.read_text()
+    assert os.access(script, os.X_OK)
+    assert "set -euo pipefail" in text
+    assert "WARRANT_REQUIRE_ALL=1" in text
+    assert re.findall(r"^make (.+)$", text, re.MULTILINE) == ["test", "test-all SKIP_FAST=1", "check"]
+    assert run("bash", "-n", str(script)).returncode == 0
+
+
+def variables() -> dict[str, str]:
+    """Environment variable of every setting, and its description."""
+    prefix = Settings.model_config["env_prefix"]
+    return {
+        str(field.validation_alias or f"{prefix}{name.upper()}"): field.description or ""
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def test_the_settings_page_lists_every_setting_with_its_default() -> None:
+    table = (ROOT / "docs" / "operations.md").read_text().split("## Settings")[1].split("\n## ")[0]
+    rows = {match[1]: match[2] for match in re.finditer(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE)}
+    expected = {}
+    for variable, field in zip(variables(), Settings.model_fields.values(), strict=True):
+        expected[variable] = "none" if field.default in (None, "") else f"`{field.default}`"
+    assert rows == expected
+
+
+def test_pages_import_nothing_of_the_layers_below_the_console() -> None:
+    pages = sorted((ROOT / "pages").glob("*.py"))
+    assert pages
+    for page in pages:
+        modules = set()
+        for node in ast.walk(ast.parse(page.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                modules.add((node.module or "").split(".")[0])
+        below = modules & {"jobs", "sqlalchemy", "mlflow", "evidently", "nannyml", "shap", "torch", "duckdb"}
+        assert not below, f"{page.name} imports {', '.join(below)}"
+
+
+def test_dependencies_point_one_way() -> None:
+    # A process of its own: import-linter reads the contracts that `make check` reads.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    checked = run(str(BIN / "lint-imports"), "--no-cache", env=environment)
+    assert checked.returncode == 0, checked.stdout
