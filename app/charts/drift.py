@@ -1,0 +1,252 @@
+"""Drift: every column at a glance, and one column over time against its threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.charts.frame import (
+    Mark,
+    add_ground,
+    add_marks,
+    add_version_switches,
+    empty_figure,
+    local_times,
+    name_time_axis,
+    new_figure,
+    when_texts,
+)
+from app.formats import format_metric
+from app.theme import MARK, STATES, faded
+
+# value / threshold: clear up to half of it, amber at it, red from twice
+HEAT = [
+    [0.0, faded(MARK["reference"], 0.04)],
+    [0.25, faded(MARK["reference"], 0.16)],
+    [0.499, faded(MARK["attention"], 0.22)],
+    [0.5, faded(MARK["attention"], 0.50)],
+    [1.0, faded(MARK["page"], 0.62)],
+]
+HATCH = "╱"
+# a verdict is a level of the theme; what monitors call their results maps onto it here
+VERDICT_LEVELS = {
+    "ok": "ok",
+    "pass": "ok",
+    "fine": "ok",
+    "attention": "attention",
+    "ticket": "attention",
+    "fail": "attention",
+    "alarm": "attention",
+    "drift": "attention",
+    "page": "page",
+    "injected": "injected",
+}
+
+
+def verdict_level(verdict: object) -> str:
+    """The level a verdict is drawn at. Anything not known to be fine or alarming is "unknown", never "ok"."""
+    return VERDICT_LEVELS.get(str(verdict), "unknown")
+
+
+def drift_heatmap(
+    points: pd.DataFrame, *, statistic: str = "PSI", tz: str | None = None, limit: int = 40
+) -> go.Figure:
+    """Columns by windows; a cell is value / threshold, alarms carry their shape, cells without data are
+    hatched.
+
+    `points` has window_start (UTC-aware), column, value, threshold, verdict: one statistic, one row a cell.
+    The columns that went furthest over their threshold come first; at most `limit` of them are drawn and the
+    axis title says so.
+    """
+    if points.empty:
+        return empty_figure(
+            "No drift computed in this period", "Choose another period, or run the metrics job from Jobs."
+        )
+    frame = points.assign(
+        ratio=points["value"] / points["threshold"].where(points["threshold"] > 0),
+        level=points["verdict"].map(verdict_level),
+    )
+    worst = frame.groupby("column")["ratio"].max().fillna(-1.0).sort_values(ascending=False)
+    shown = list(worst.index[:limit])
+    windows = sorted(frame["window_start"].unique())
+    x, texts = local_times(windows, tz), when_texts(windows, tz)
+    frame = frame.drop_duplicates(["column", "window_start"], keep="last")
+    table = frame.pivot(index="column", columns="window_start").reindex(index=shown)
+    ratio, level = (
+        table["ratio"].reindex(columns=windows),
+        table["level"].reindex(columns=windows).fillna("unknown"),
+    )
+    hover = [
+        [
+            f"<b>{column}</b><br>{statistic} {format_metric(value)} (threshold {format_metric(threshold)})"
+            f"<br>{STATES[lvl].shape} {STATES[lvl].word}<br>window from {text}"
+            for value, threshold, lvl, text in zip(
+                table["value"].reindex(columns=windows).loc[column],
+                table["threshold"].reindex(columns=windows).loc[column],
+                level.loc[column],
+                texts,
+                strict=True,
+            )
+        ]
+        for column in shown
+    ]
+    figure = new_figure(96 + 20 * len(shown))
+    drawn = ratio.mask(level == "unknown")
+    figure.add_trace(
+        go.Heatmap(
+            z=drawn.to_numpy(),
+            x=x,
+            y=shown,
+            text=hover,
+            hovertemplate="%{text}<extra></extra>",
+            hoverongaps=False,
+            colorscale=HEAT,
+            zmin=0,
+            zmax=2,
+            xgap=1,
+            ygap=1,
+            colorbar={
+                "title": {"text": "value / threshold", "side": "right", "font": {"size": 11}},
+                "thickness": 8,
+                "outlinewidth": 0,
+                "tickvals": [0, 0.5, 1, 1.5, 2],
+                "ticktext": ["0", "0.5", "1", "1.5", "2+"],
+            },
+        )
+    )
+    _add_verdicts(figure, level, hover, x)
+    rest = len(worst) - len(shown)
+    figure.update_yaxes(autorange="reversed", showgrid=False, type="category", ticklabelstandoff=4)
+    if rest > 0:
+        figure.update_yaxes(title={"text": f"{rest} calmer columns not drawn", "font": {"size": 11}})
+    name_time_axis(figure, tz, windows[-1])
+    figure.update_layout(margin={"t": 24, "b": 48}, showlegend=False)
+    return figure
+
+
+def _add_verdicts(
+    figure: go.Figure, level: pd.DataFrame, hover: list[list[str]], x: pd.Series[datetime]
+) -> None:
+    """Shapes as text, because text takes the theme's own colour and so stands out on any cell."""
+    legend = []
+    for name in ("attention", "page", "injected", "unknown"):
+        cells = np.argwhere((level == name).to_numpy())
+        if not len(cells):
+            continue
+        unknown = name == "unknown"
+        glyph = HATCH if unknown else STATES[name].shape
+        legend.append(f"{glyph} {STATES[name].word}" + (", or not enough rows" if unknown else ""))
+        figure.add_trace(
+            go.Scatter(
+                x=[x.iloc[j] for _, j in cells],
+                y=[level.index[i] for i, _ in cells],
+                mode="text",
+                name=STATES[name].word,
+                text=[glyph] * len(cells),
+                textfont={"size": 10},
+                customdata=[hover[i][j] for i, j in cells],
+                hovertemplate="%{customdata}<extra></extra>",
+            )
+        )
+    if legend:
+        figure.add_annotation(
+            text="   ".join(legend),
+            x=0,
+            y=1,
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
+            font={"size": 11},
+        )
+
+
+def drift_series(
+    points: pd.DataFrame,
+    *,
+    column: str,
+    statistic: str = "PSI",
+    deployments: Sequence[tuple[datetime, str]] = (),
+    marks: Sequence[Mark] = (),
+    tz: str | None = None,
+) -> go.Figure:
+    """One column's statistic over time, its threshold as a step line, and a shape wherever the verdict is not
+    ok.
+
+    `points` has window_start (UTC-aware), value, threshold, verdict of one column.
+    """
+    if points.empty:
+        return empty_figure(
+            f"No {statistic} of {column} in this period",
+            "Choose another period, or run the metrics job from Jobs.",
+        )
+    frame = points.sort_values("window_start").reset_index(drop=True)
+    x, texts = local_times(frame["window_start"], tz), when_texts(frame["window_start"], tz)
+    level = frame["verdict"].map(verdict_level)
+    figure = new_figure(300)
+    rows = add_version_switches(figure, deployments, tz, (x.min(), x.max()))
+    detail = [
+        [w, format_metric(v), format_metric(t), f"{STATES[lv].shape} {STATES[lv].word}"]
+        for w, v, t, lv in zip(texts, frame["value"], frame["threshold"], level, strict=True)
+    ]
+    hover = (
+        f"<b>{statistic} %{{customdata[1]}}</b> (threshold %{{customdata[2]}})<br>%{{customdata[3]}}"
+        "<br>window from %{customdata[0]}<extra></extra>"
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=x,
+            y=frame["threshold"],
+            mode="lines",
+            name="threshold",
+            hoverinfo="skip",
+            line={"color": MARK["reference"], "width": 1.5, "dash": "dash", "shape": "hvh"},
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=x,
+            y=frame["value"],
+            mode="lines+markers",
+            name=statistic,
+            connectgaps=False,
+            customdata=detail,
+            hovertemplate=hover,
+            line={"color": MARK["current"], "width": 1.5},
+            marker={"size": 4},
+        )
+    )
+    for name in ("attention", "page", "injected", "unknown"):
+        chosen = level == name
+        if not chosen.any():
+            continue
+        add_ground(figure)
+        known = frame["value"][chosen].notna().all()
+        figure.add_trace(
+            go.Scatter(
+                x=x[chosen],
+                y=frame["value"][chosen] if known else [0.03] * int(chosen.sum()),
+                yaxis="y" if known else "y2",
+                mode="markers",
+                name=STATES[name].word,
+                cliponaxis=False,
+                customdata=[d for d, c in zip(detail, chosen, strict=True) if c],
+                hovertemplate=hover,
+                marker={
+                    "symbol": STATES[name].symbol,
+                    "size": 10,
+                    "color": MARK[name],
+                    "line": {"width": 1.5, "color": MARK[name]},
+                },
+            )
+        )
+    add_marks(figure, marks, tz)
+    figure.update_layout(margin={"t": 12 + 16 * max(rows, 1), "b": 76}, showlegend=True)
+    figure.update_yaxes(title={"text": f"{statistic} of {column}", "font": {"size": 11}}, rangemode="tozero")
+    name_time_axis(figure, tz, frame["window_start"].max())
+    return figure

@@ -1,0 +1,270 @@
+"""Quality over time: what labels showed, what was estimated without them, and how many rows stand behind
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.charts.frame import (
+    CLEAR,
+    Mark,
+    add_marks,
+    add_version_switches,
+    empty_figure,
+    local_times,
+    name_time_axis,
+    new_figure,
+    runs_of_numbers,
+    when_texts,
+)
+from app.formats import format_count, format_metric, format_share
+from app.theme import MARK, STATES, faded
+
+COMPLETE = 0.95  # at this share of labels a point is drawn full
+
+
+def performance_figure(
+    realised: pd.DataFrame,
+    estimated: pd.DataFrame,
+    *,
+    reference: float | None,
+    metric: str = "AUC",
+    unit: str = "",
+    deployments: Sequence[tuple[datetime, str]] = (),
+    marks: Sequence[Mark] = (),
+    tz: str | None = None,
+) -> go.Figure:
+    """Realised and estimated quality on one axis.
+
+    `realised` has window_start (UTC-aware), value, low, high, completeness (0 to 1), rows; `estimated` has
+    window_start, value, low, high. A point's fill shows its completeness: full from 95 % of labels, hollow
+    below half. A window without a value is a gap, never a zero.
+    """
+    if realised["value"].isna().all() and estimated["value"].isna().all():
+        return empty_figure(
+            "No quality measured in this period",
+            "Choose a longer period, send labels, or run the metrics job from Jobs.",
+        )
+    figure = new_figure(380)
+    everything = pd.Series([*realised["window_start"], *estimated["window_start"]])
+    local = local_times(everything, tz)
+    rows = add_version_switches(figure, deployments, tz, (local.min(), local.max()))
+    if not estimated.empty:
+        _add_estimated(figure, estimated, metric, unit, tz)
+    if not realised.empty:
+        _add_realised(figure, realised, metric, unit, tz)
+    if reference is not None:
+        figure.add_shape(
+            type="line",
+            x0=0,
+            x1=1,
+            xref="paper",
+            y0=reference,
+            y1=reference,
+            line={"color": MARK["reference"], "width": 1.5, "dash": "dash"},
+        )
+        figure.add_annotation(
+            x=1,
+            xref="paper",
+            xanchor="right",
+            y=reference,
+            yanchor="bottom",
+            showarrow=False,
+            text=f"reference {format_metric(reference, unit)}",
+            font={"size": 11},
+        )
+    add_marks(figure, marks, tz)
+    name_time_axis(figure, tz, everything.max())
+    figure.update_layout(margin={"t": 12 + 16 * max(rows, 1), "b": 92}, showlegend=True)
+    figure.update_yaxes(title={"text": f"{metric}{f', {unit}' if unit else ''}", "font": {"size": 11}})
+    return figure
+
+
+def _add_estimated(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz: str | None) -> None:
+    frame = frame.sort_values("window_start").reset_index(drop=True)
+    x = local_times(frame["window_start"], tz)
+    for run in runs_of_numbers(frame["low"], frame["high"]):
+        figure.add_trace(
+            go.Scatter(
+                x=[*x[run], *x[run][::-1]],
+                y=[*frame["high"][run], *frame["low"][run][::-1]],
+                fill="toself",
+                fillcolor=faded(MARK["estimated"], 0.16),
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup="estimated",
+            )
+        )
+    figure.add_trace(
+        go.Scatter(
+            x=x,
+            y=frame["value"],
+            mode="lines",
+            name="estimated, with band",
+            legendgroup="estimated",
+            line={"color": MARK["estimated"], "width": 1.5, "dash": "3px,2px"},
+            connectgaps=False,
+            customdata=[
+                [w, format_metric(v, unit), format_metric(lo, unit), format_metric(hi, unit)]
+                for w, v, lo, hi in zip(
+                    when_texts(frame["window_start"], tz),
+                    frame["value"],
+                    frame["low"],
+                    frame["high"],
+                    strict=True,
+                )
+            ],
+            hovertemplate=(
+                f"<b>{metric} %{{customdata[1]}}</b>, estimated<br>band %{{customdata[2]}}"
+                " to %{customdata[3]}<br>window from %{customdata[0]}<extra></extra>"
+            ),
+        )
+    )
+
+
+def _fill(completeness: float) -> str:
+    """The fill of a point: none below half of the labels, full from 95 %, in between in proportion."""
+    if completeness >= COMPLETE:
+        return MARK["realised"]
+    return faded(MARK["realised"], 0.55 * completeness) if completeness >= 0.5 else CLEAR
+
+
+def _add_realised(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz: str | None) -> None:
+    frame = frame.sort_values("window_start").reset_index(drop=True)
+    x = local_times(frame["window_start"], tz)
+    share = frame["completeness"].fillna(0.0)
+    above, below = frame["high"] - frame["value"], frame["value"] - frame["low"]
+    figure.add_trace(
+        go.Scatter(
+            x=x,
+            y=frame["value"],
+            mode="lines",
+            connectgaps=False,
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup="realised",
+            line={"color": faded(MARK["realised"], 0.55), "width": 1.5},
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=x,
+            y=frame["value"],
+            mode="markers",
+            name="realised (hollow: under half the labels)",
+            legendgroup="realised",
+            marker={
+                "size": 8 if len(frame) <= 120 else 5,
+                "color": [_fill(c) for c in share],
+                "line": {"color": MARK["realised"], "width": 1.5},
+            },
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": above,
+                "arrayminus": below,
+                "color": faded(MARK["realised"], 0.4),
+                "thickness": 1,
+                "width": 0,
+            },
+            customdata=[
+                [
+                    w,
+                    format_metric(v, unit),
+                    format_metric(lo, unit),
+                    format_metric(hi, unit),
+                    format_share(c),
+                    format_count(n),
+                ]
+                for w, v, lo, hi, c, n in zip(
+                    when_texts(frame["window_start"], tz),
+                    frame["value"],
+                    frame["low"],
+                    frame["high"],
+                    frame["completeness"],
+                    frame["rows"],
+                    strict=True,
+                )
+            ],
+            hovertemplate=(
+                f"<b>{metric} %{{customdata[1]}}</b>, from labels<br>95 % interval %{{customdata[2]}} to "
+                "%{customdata[3]}<br>labels %{customdata[4]} of %{customdata[5]} rows"
+                "<br>window from %{customdata[0]}<extra></extra>"
+            ),
+        )
+    )
+
+
+def volume_figure(frame: pd.DataFrame, *, tz: str | None = None, marks: Sequence[Mark] = ()) -> go.Figure:
+    """Rows of each window, split by whether their label has come.
+
+    `frame` has window_start (UTC-aware), rows, completeness (0 to 1, NaN while no label can be there), and
+    optionally state: "expected none" for a window in which no traffic was expected, "missing" for one that
+    should have had some. Both are marked on the base line, as nothing is otherwise drawn there.
+    """
+    if frame.empty or (frame["rows"].fillna(0).sum() == 0 and "state" not in frame):
+        return empty_figure("No predictions in this period", "Choose another period, or send predictions.")
+    frame = frame.sort_values("window_start").reset_index(drop=True)
+    x = local_times(frame["window_start"], tz)
+    rows = frame["rows"].fillna(0)
+    labelled = rows * frame["completeness"].fillna(0.0)
+    detail = [
+        [w, format_count(n), format_share(c)]
+        for w, n, c in zip(
+            when_texts(frame["window_start"], tz), frame["rows"], frame["completeness"], strict=True
+        )
+    ]
+    hover = (
+        "<b>%{customdata[1]} rows</b>, label known for %{customdata[2]}"
+        "<br>window from %{customdata[0]}<extra></extra>"
+    )
+    figure = new_figure(230)
+    solid: dict[str, Any] = {"color": MARK["realised"], "line": {"width": 0}}
+    waiting: dict[str, Any] = {
+        "color": faded(MARK["realised"], 0.18),
+        "line": {"width": 1, "color": faded(MARK["realised"], 0.7)},
+    }
+    for name, heights, marker in (
+        ("label known", labelled, solid),
+        ("no label yet", rows - labelled, waiting),
+    ):
+        figure.add_trace(
+            go.Bar(x=x, y=heights, name=name, marker=marker, customdata=detail, hovertemplate=hover)
+        )
+    if "state" in frame:
+        for state, word, symbol, colour in (
+            ("expected none", "no traffic expected", "line-ew-open", MARK["unknown"]),
+            ("missing", "no data", STATES["unknown"].symbol, MARK["page"]),
+        ):
+            chosen = frame["state"] == state
+            if chosen.any():
+                figure.add_trace(
+                    go.Scatter(
+                        x=x[chosen],
+                        y=[0] * int(chosen.sum()),
+                        mode="markers",
+                        name=word,
+                        cliponaxis=False,
+                        marker={
+                            "symbol": symbol,
+                            "size": 8,
+                            "color": colour,
+                            "line": {"width": 2, "color": colour},
+                        },
+                        text=[d[0] for d, c in zip(detail, chosen, strict=True) if c],
+                        hovertemplate=f"<b>{word}</b><br>window from %{{text}}<extra></extra>",
+                    )
+                )
+    add_marks(figure, marks, tz)
+    figure.update_layout(barmode="stack", showlegend=True, margin={"t": 10, "b": 74})
+    figure.update_yaxes(title={"text": "rows", "font": {"size": 11}}, rangemode="tozero")
+    name_time_axis(figure, tz, frame["window_start"].max())
+    return figure

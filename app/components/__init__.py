@@ -1,0 +1,27 @@
+"""Building blocks of pages. Each draws one thing the same way everywhere; none decides anything."""
+
+from __future__ import annotations
+
+from app.components.actions import Field, Submission, action_form
+from app.components.facts import diff_table, key_values
+from app.components.links import href, link_to, viewer_zone, when
+from app.components.progress import job_progress
+from app.components.status import banner, empty_state, headline, state_badge, use_style
+
+__all__ = [
+    "Field",
+    "Submission",
+    "action_form",
+    "banner",
+    "diff_table",
+    "empty_state",
+    "headline",
+    "href",
+    "job_progress",
+    "key_values",
+    "link_to",
+    "state_badge",
+    "use_style",
+    "viewer_zone",
+    "when",
+]

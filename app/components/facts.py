@@ -1,0 +1,82 @@
+"""Facts side by side: a list of names and values, and a before/after table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from app.components.links import viewer_zone
+from app.formats import UNKNOWN, format_change, format_count, format_metric, format_when
+
+
+def value_text(value: Any) -> str:
+    """A value as people read it: unknown is `–`, times are in the viewer's zone, lists are joined."""
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return format_count(value)
+    if isinstance(value, float):
+        return format_metric(value)
+    if isinstance(value, datetime):
+        return format_when(value, viewer_zone())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ", ".join(value_text(item) for item in value) or "none"
+    return str(value)
+
+
+def key_values(facts: Mapping[str, Any]) -> None:
+    """A dense list of names and values, in the order given."""
+    rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value_text(value))}</dd>" for name, value in facts.items()
+    )
+    st.html(f'<dl class="w-facts">{rows}</dl>')
+
+
+def diff_html(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, names: tuple[str, str] = ("now", "proposed")
+) -> str:
+    """The table of `diff_table`; equal rows are counted in its last line, not shown."""
+    rows, same = [], 0
+    for name in dict.fromkeys([*before, *after]):
+        old, new = before.get(name), after.get(name)
+        if name in before and name in after and old == new:
+            same += 1
+            continue
+        left = value_text(old) if name in before else "absent"
+        right = value_text(new) if name in after else "absent"
+        rows.append(
+            f'<tr><th scope="row">{escape(name)}</th><td>{escape(left)}</td><td>{escape(right)}</td>'
+            f"<td>{escape(_difference(old, new, name in before, name in after))}</td></tr>"
+        )
+    if not rows:
+        return f'<p class="w-detail">No difference in {same} compared facts.</p>'
+    foot = f'<tfoot><tr><td colspan="4">{same} more are equal</td></tr></tfoot>' if same else ""
+    head = "".join(f'<th scope="col">{escape(t)}</th>' for t in ("", *names, "difference"))
+    return (
+        f'<div class="w-scroll" tabindex="0"><table class="w-table"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody>{foot}</table></div>"
+    )
+
+
+def diff_table(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, names: tuple[str, str] = ("now", "proposed")
+) -> None:
+    """What would change: one row a fact that differs, with the difference of numbers."""
+    st.html(diff_html(before, after, names=names))
+
+
+def _difference(old: Any, new: Any, was: bool, is_now: bool) -> str:
+    if not was:
+        return "added"
+    if not is_now:
+        return "removed"
+    numbers = (int, float)
+    if isinstance(old, numbers) and isinstance(new, numbers) and not isinstance(old, bool):
+        return format_change(old, new)
+    return "changed"

@@ -1,0 +1,47 @@
+"""Addresses of our own pages, and moments in the viewer's zone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from html import escape
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import streamlit as st
+
+from app.formats import format_age, format_when
+
+
+def viewer_zone() -> str | None:
+    """The IANA name of the viewer's zone as their browser tells it; None when it does not (shown as UTC)."""
+    name = st.context.timezone
+    return name if isinstance(name, str) else None
+
+
+def href(page: str, **query: Any) -> str:
+    """`/model?model=flight-delay&window=2026-03-01`; a parameter that is None is left out."""
+    kept = {name: str(value) for name, value in query.items() if value is not None}
+    return f"/{quote(page.strip('/'))}" + (f"?{urlencode(kept)}" if kept else "")
+
+
+def link_to(page: Any, label: str, **query: Any) -> None:
+    """A link that keeps the session (no page load). `page` is a `st.Page` of the navigation or its file
+    path.
+    """
+    kept = {name: str(value) for name, value in query.items() if value is not None}
+    st.page_link(page, label=label, query_params=kept or None)
+
+
+def when_html(moment: datetime | None, *, seconds: bool = False) -> str:
+    """A moment with its age, as HTML: `Mon 2 Mar 2026, 09:05 CET (23 min ago)`."""
+    if moment is None:
+        return escape(format_when(None))
+    text = format_when(moment, viewer_zone(), seconds=seconds)
+    age = escape(format_age(moment))
+    return f'<time datetime="{escape(moment.isoformat())}">{escape(text)}</time> ({age} ago)'
+
+
+def when(moment: datetime | None, label: str = "", *, seconds: bool = False) -> None:
+    """Draw a past moment in the viewer's zone with its age."""
+    prefix = f"{escape(label)} " if label else ""
+    st.html(f'<span class="w-detail">{prefix}{when_html(moment, seconds=seconds)}</span>')

@@ -1,0 +1,58 @@
+"""What state a thing is in: headline, badge, banner, empty state."""
+
+from __future__ import annotations
+
+from functools import cache
+from html import escape
+
+import streamlit as st
+
+from app.theme import STATES, stylesheet
+
+
+@cache
+def _style() -> str:
+    return f"<style>{stylesheet('console')}</style>"
+
+
+def use_style() -> None:
+    """Load the console's style sheet; the frame calls it once a run, before anything is drawn."""
+    st.html(_style())
+
+
+def badge_html(word: str | None = None, level: str = "unknown") -> str:
+    """A state as HTML: shape, word and tint. A level nobody knows is drawn as unknown, never as ok."""
+    state = STATES.get(level, STATES["unknown"])
+    return (
+        f'<span class="w-badge w-{state.level}" title="{escape(state.meaning)}">'
+        f'<span aria-hidden="true">{state.shape}</span> {escape(word or state.word)}</span>'
+    )
+
+
+def state_badge(word: str | None = None, level: str = "unknown") -> None:
+    """The badge on its own line or in a horizontal container; `word` defaults to the state's own."""
+    st.html(badge_html(word, level), width="content")
+
+
+def headline(sentence: str, level: str = "unknown", *, detail: str | None = None) -> None:
+    """The one answer on top of a page; `detail` says window, rows, and how old the figure is."""
+    state = STATES.get(level, STATES["unknown"])
+    below = f'<div class="w-detail">{escape(detail)}</div>' if detail else ""
+    st.html(
+        f'<div class="w-headline w-{state.level}" role="status">'
+        f'<span class="w-shape" aria-hidden="true">{state.shape}</span><div><h1>{escape(sentence)}</h1>'
+        f'<span class="w-hidden">({escape(state.word)})</span>{below}</div></div>'
+    )
+
+
+def banner(text: str, level: str = "injected", *, word: str | None = None) -> None:
+    """A strip above a page: demo data, an injected fault, a dependency that is away."""
+    st.html(
+        f'<div class="w-banner w-{escape(level)}" role="note">{badge_html(word, level)} {escape(text)}</div>'
+    )
+
+
+def empty_state(title: str, what_to_do: str, link: tuple[str, str] | None = None) -> None:
+    """Nothing to show, why, and what would change that; `link` is (label, address from `href`)."""
+    anchor = f' <a href="{escape(link[1])}" target="_self">{escape(link[0])}</a>' if link else ""
+    st.html(f'<div class="w-empty"><strong>{escape(title)}</strong><p>{escape(what_to_do)}{anchor}</p></div>')

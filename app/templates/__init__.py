@@ -1,0 +1,39 @@
+"""Plain HTML pages of our own routes: sign-in, set-up, errors. They need no JavaScript and no other
+request.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from app.theme import stylesheet
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["stylesheet"] = stylesheet("plain")
+    return environment
+
+
+def render(name: str, **context: Any) -> str:
+    """The page `name` ("signin.html") with its context; every value is escaped.
+
+    signin.html  csrf, next_path, error, oidc_url, oidc_name, accounts (rows of name, password, role; only in
+                 demo mode, else empty)
+    setup.html   csrf, token, error
+    error.html   status, title, message, back_path, back_label
+
+    A value that the page needs and did not get raises `jinja2.UndefinedError`.
+    """
+    return _environment().get_template(name).render(**context)
