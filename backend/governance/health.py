@@ -1,0 +1,90 @@
+"""Which earlier version served healthily: the one question a rollback starts with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from backend.alerting.service import alerts_of_version
+from backend.database.session import ReadSession
+from backend.deployment.service import champion, history
+from backend.deployment.tables import Deployment
+from backend.identity.actor import Actor
+from backend.monitoring.tables import MetricPoint, WindowState
+
+CONSIDERED_WINDOWS = 14
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """How a version did while it served. `healthy` is None where nothing is known: unknown is never green."""
+
+    version: int
+    deployment_id: int
+    healthy: bool | None
+    because: str
+
+
+def earlier_versions(
+    session: ReadSession, viewer: Actor, model: str, environment: str
+) -> list[ServedVersion]:
+    """Every version that served before the present champion, latest first, each once, with how it did."""
+    now = champion(session, model, environment)
+    seen: set[int] = {now.version} if now else set()
+    found: list[ServedVersion] = []
+    for deployment in history(session, viewer, model, environment):
+        if deployment.version in seen or deployment.role != "champion" or deployment.serving_at is None:
+            continue
+        seen.add(deployment.version)
+        found.append(_how_it_did(session, deployment))
+    return found
+
+
+def last_healthy(versions: list[ServedVersion]) -> ServedVersion | None:
+    """The latest version known to have served healthily, or None: then that is said, never guessed."""
+    return next((version for version in versions if version.healthy), None)
+
+
+def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
+    version, environment, model = deployment.version, deployment.environment, deployment.model
+
+    def verdict(healthy: bool | None, because: str) -> ServedVersion:
+        return ServedVersion(version, deployment.id, healthy, because)
+
+    if deployment.state == "failed":
+        return verdict(False, "its last deployment failed")
+    pages = [
+        alert for alert in alerts_of_version(session, model, environment, version) if alert.level == "page"
+    ]
+    if pages:
+        return verdict(False, f"it was paged about: {pages[0].title}")
+    windows = session.scalars(
+        select(WindowState.id)
+        .where(
+            WindowState.model == model, WindowState.environment == environment,
+            WindowState.version == version, WindowState.rows > 0, WindowState.computed_at.is_not(None),
+        )
+        .order_by(WindowState.start.desc())
+        .limit(CONSIDERED_WINDOWS)
+    ).all()  # fmt: skip
+    if not windows:
+        return verdict(None, "no window of its time has been computed")
+    rows = session.execute(
+        select(MetricPoint.verdict, func.count())
+        .where(
+            MetricPoint.window_id.in_(windows),
+            MetricPoint.kind == "realised",
+            MetricPoint.statistic == "roc_auc",
+        )
+        .group_by(MetricPoint.verdict)
+    ).all()
+    counts = {verdict_: count for verdict_, count in rows}
+    judged = counts.get("ok", 0) + counts.get("alarm", 0)
+    if judged == 0:
+        return verdict(None, f"in its last {len(windows)} windows no realised performance could be judged")
+    if counts.get("alarm", 0) > 0:
+        return verdict(
+            False, f"realised performance fell in {counts['alarm']} of its last {judged} judged windows"
+        )
+    return verdict(True, f"no page, and realised performance held in all of its last {judged} judged windows")

@@ -1,0 +1,129 @@
+"""Models and versions: registering them, and reading them as a viewer may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.database.session import ReadSession, WriteSession
+from backend.errors import Conflict, NotFound
+from backend.identity.actor import Actor
+from backend.identity.roles import Permission
+from backend.registry.artefacts import file_digest
+from backend.registry.tables import Model, Version
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """What a trainer hands over. Digests are `sha256:<hex>`; metrics are held-out, with intervals."""
+
+    model: str
+    version: int
+    run_id: str
+    uri: str
+    artefact_digest: str
+    trained_by: str | None
+    trained_at: datetime
+    cutoff: float
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    training: Mapping[str, Any]
+    reference_path: str
+    card_path: str
+
+
+def register_model(
+    session: WriteSession,
+    actor: Actor,
+    *,
+    name: str,
+    title: str,
+    description: str,
+    tier: str,
+    spec: dict[str, Any],
+    notice: str | None = None,
+    owner_id: str | None = None,
+) -> Model:
+    """Register a model once; registering the same name again updates its texts and spec."""
+    actor.require(Permission.REGISTER_VERSIONS)
+    model = session.get(Model, name)
+    if model is None:
+        model = Model(name=name, created_at=clock.now())
+        session.add(model)
+    model.title, model.description, model.tier = title, description, tier
+    model.spec, model.notice, model.owner_id = spec, notice, owner_id
+    session.flush()
+    record(
+        session, actor, Action.MODEL_REGISTERED, object_kind="model", object_id=name,
+        payload={"title": title, "tier": tier, "spec": spec},
+    )  # fmt: skip
+    return model
+
+
+def register_version(session: WriteSession, actor: Actor, *, new: NewVersion) -> Version:
+    """Record a trained version with the digests of artefact, reference data and card.
+
+    A version is immutable: registering the same number with another artefact is a `Conflict`.
+    """
+    actor.require(Permission.REGISTER_VERSIONS)
+    known = session.get(Version, (new.model, new.version))
+    if known is not None:
+        if known.artefact_digest != new.artefact_digest:
+            raise Conflict(
+                f"{new.model} version {new.version} exists with another artefact; register a new version"
+            )
+        return known
+    version = Version(
+        model=new.model, version=new.version, run_id=new.run_id, uri=new.uri, artefact_digest=new.artefact_digest,
+        trained_by=new.trained_by, trained_at=new.trained_at, cutoff=new.cutoff, parameters=dict(new.parameters),
+        metrics=dict(new.metrics), training=dict(new.training), reference_path=new.reference_path,
+        reference_digest=file_digest(Path(new.reference_path)), card_path=new.card_path,
+        card_digest=file_digest(Path(new.card_path)),
+    )  # fmt: skip
+    session.add(version)
+    session.flush()
+    record(
+        session, actor, Action.VERSION_REGISTERED, object_kind="version", object_id=f"{new.model}/{new.version}",
+        payload={"artefact": new.artefact_digest, "reference": version.reference_digest, "card": version.card_digest,
+                 "training": dict(new.training), "metrics": dict(new.metrics)},
+    )  # fmt: skip
+    return version
+
+
+def list_models(session: ReadSession, viewer: Actor) -> list[Model]:
+    """The models this viewer may see, by name."""
+    viewer.require(Permission.READ_MODELS)
+    return list(session.scalars(select(Model).order_by(Model.name)))
+
+
+def get_model(session: ReadSession, viewer: Actor, name: str) -> Model:
+    """One model; `NotFound` also where the viewer may not know that it exists."""
+    viewer.require(Permission.READ_MODELS)
+    model = session.get(Model, name)
+    if model is None:
+        raise NotFound(f"there is no model named {name!r} that you may see", model=name)
+    return model
+
+
+def get_version(session: ReadSession, viewer: Actor, model: str, version: int) -> Version:
+    get_model(session, viewer, model)
+    found = session.get(Version, (model, version))
+    if found is None:
+        raise NotFound(f"{model} has no version {version}", model=model, version=version)
+    return found
+
+
+def list_versions(session: ReadSession, viewer: Actor, model: str) -> list[Version]:
+    """All versions of a model, newest first."""
+    get_model(session, viewer, model)
+    return list(
+        session.scalars(select(Version).where(Version.model == model).order_by(Version.version.desc()))
+    )

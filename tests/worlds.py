@@ -1,0 +1,125 @@
+"""A small real world for tests: people, a model with versions whose files exist, and a serving champion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from backend import clock
+from backend.database.session import WriteSession, writing
+from backend.deployment.service import mark_serving, start_deployment
+from backend.identity.actor import Actor, system_actor
+from backend.identity.roles import Role
+from backend.identity.tables import Person, PersonRole
+from backend.monitoring.tables import MetricPoint, WindowState
+from backend.registry.artefacts import artefact_digest
+from backend.registry.service import NewVersion, register_model, register_version
+
+SYSTEM = system_actor("test")
+SPEC = {
+    "task": "binary",
+    "window": "1d",
+    "timezone": "UTC",
+    "features": {"distance": "numeric", "carrier": "categorical"},
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """The people of a world and where its files lie."""
+
+    viewer: Actor
+    on_call: Actor
+    engineer: Actor
+    lead: Actor
+    other_lead: Actor
+    compliance: Actor
+    files: Path
+
+    def card(self, version: int) -> Path:
+        return self.files / f"card-{version}.md"
+
+    def artefact(self, version: int) -> Path:
+        return self.files / f"artefact-{version}"
+
+    def reference(self, version: int) -> Path:
+        return self.files / f"reference-{version}.parquet"
+
+
+def person(session: WriteSession, name: str, *roles: Role) -> Actor:
+    """A person with roles, as the actor of a request."""
+    row = Person(
+        username=name, display_name=name.title(), created_at=clock.now(),
+        roles=[PersonRole(role=role.value) for role in roles],
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    return Actor(row.id, "person", frozenset(roles), display_name=row.display_name)
+
+
+def make_world(files: Path, *, versions: int = 2) -> World:
+    """People, `toy` with versions 1..n, version n serving after each earlier one served a month healthily."""
+    files.mkdir(exist_ok=True)
+    with writing() as session:
+        world = World(
+            person(session, "viewer", Role.VIEWER), person(session, "oncall", Role.ON_CALL),
+            person(session, "engineer", Role.ML_ENGINEER), person(session, "lead", Role.ML_LEAD),
+            person(session, "lead2", Role.ML_LEAD), person(session, "compliance", Role.COMPLIANCE), files,
+        )  # fmt: skip
+        register_model(
+            session, SYSTEM, name="toy", title="Toy", description="", tier="medium", spec=SPEC,
+        )  # fmt: skip
+        for number in range(1, versions + 1):
+            _version(session, world, number)
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(1, versions + 1):
+        with writing() as session:
+            at = first + timedelta(days=30 * number)
+            opened = start_deployment(
+                session, SYSTEM, model="toy", environment="production", version=number, change_id=None,
+                reason="history", at=at,
+            )  # fmt: skip
+            mark_serving(session, SYSTEM, opened, at=at)
+            _healthy_window(session, number, at)
+    return world
+
+
+def _version(session: WriteSession, world: World, number: int) -> None:
+    world.artefact(number).mkdir(exist_ok=True)
+    (world.artefact(number) / "model.bin").write_bytes(f"version {number}".encode())
+    world.card(number).write_text(f"# Toy\n\nVersion {number}.\n")
+    pq.write_table(
+        pa.table({"distance": [1.0, 2.0], "carrier": ["UA", "AA"], "score": [0.2, 0.7], "label": ["0", "1"]}),
+        world.reference(number),
+    )
+    register_version(
+        session, SYSTEM,
+        new=NewVersion(
+            model="toy", version=number, run_id=f"r{number}", uri=str(world.artefact(number)),
+            artefact_digest=artefact_digest(world.artefact(number)), trained_by=world.engineer.person_id,
+            trained_at=clock.now(), cutoff=0.5, parameters={"depth": number},
+            metrics={"roc_auc": {"value": 0.7 + number / 100, "low": 0.69, "high": 0.75, "rows": 1000}},
+            training={"digest": f"sha256:{number}", "rows": 1000}, reference_path=str(world.reference(number)),
+            card_path=str(world.card(number)),
+        ),
+    )  # fmt: skip
+
+
+def _healthy_window(session: WriteSession, version: int, start: datetime) -> None:
+    window = WindowState(
+        model="toy", environment="production", start=start, end=start + timedelta(days=1), version=version,
+        rows=1000, labels_known=1000, state="complete", computed_at=start + timedelta(days=2),
+    )  # fmt: skip
+    session.add(window)
+    session.flush()
+    session.add(
+        MetricPoint(
+            window_id=window.id, model="toy", environment="production", window_start=start, kind="realised",
+            statistic="roc_auc", value=0.71, low=0.68, high=0.74, verdict="ok", rows=1000, completeness=1.0,
+            first_value=0.71, first_computed_at=start, computed_at=start,
+        )
+    )  # fmt: skip
