@@ -10,6 +10,7 @@ Prints one line per stage. Does nothing, silently, when the environment already 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -107,6 +108,31 @@ def install_requirements(name: str) -> None:
     run_command([*installer(), "-r", str(ROOT / name)], hint=hint)
 
 
+def has_openmp() -> bool:
+    """Whether the system has the OpenMP library that lightgbm loads by name; a bare Debian has not."""
+    try:
+        ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        return sys.platform != "linux"
+    return True
+
+
+def provide_openmp() -> None:
+    """Give lightgbm, which nannyml imports, the OpenMP library that scikit-learn brings under a name of its own.
+
+    The copy is told its usual name (the shorter one fits in place of the longer) and is loaded when Python
+    starts: the dynamic linker then takes the loaded library for the one that lightgbm asks for.
+    """
+    bundled = next(VENV.glob("lib/python3*/site-packages/scikit_learn.libs/libgomp-*.so*"), None)
+    if bundled is None:
+        raise InstallFailed("lightgbm needs the system's OpenMP library. On Debian: apt-get install libgomp1")
+    own_name = bundled.name.encode() + b"\0"
+    copy = VENV / "lib" / "libgomp.so.1"
+    copy.write_bytes(bundled.read_bytes().replace(own_name, b"libgomp.so.1".ljust(len(own_name), b"\0")))
+    start_up = bundled.parent.parent / "openmp.pth"
+    start_up.write_text(f"import ctypes; ctypes.CDLL({str(copy)!r})\n")
+
+
 def install_project() -> None:
     """Editable, built by the setuptools that requirements.txt pins: asks no index."""
     argv = [*installer(), "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
@@ -147,6 +173,8 @@ def stages_needed(files: Sequence[str], stamp: dict[str, str]) -> list[Stage]:
         count = sum("==" in line for line in (ROOT / name).read_text().splitlines())
         title = f"install {count} packages of {name}"
         stages.append(Stage(title, partial(install_requirements, name), {name: fingerprint(name)}))
+    if "requirements.txt" in stale and not has_openmp():
+        stages.append(Stage("provide OpenMP, which this system lacks", provide_openmp))
     project = {"pyproject.toml": fingerprint("pyproject.toml")}
     if "requirements.txt" in stale or stamp.get("pyproject.toml") != project["pyproject.toml"]:
         stages.append(Stage("install Warrant", install_project, project))
