@@ -1,0 +1,252 @@
+"""What one window amounts to: every statistic held against its limit, and what is worth telling a person.
+
+Levels. Plain drift says that inputs moved, not that the model is worse: `ticket`. A break of data quality is
+`page` when at least 10 points of the rows are affected, else `ticket`. Performance pages when it is worse than the
+reference's beyond both intervals and by a practical margin; estimated performance likewise, while its estimator is
+trusted. An unknown is never a pass: it stays inconclusive and raises nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from backend.monitoring.columns import ModelSpec
+from backend.monitoring.estimation import Estimate
+from backend.monitoring.performance import LOWER_IS_BETTER, Metric, Performance
+from backend.monitoring.profiles import Grid, Profile
+from backend.monitoring.statistics import Result, Statistic, statistics_for
+from backend.monitoring.thresholds import Decision, Noise, Verdict, decide
+
+Level = Literal["page", "ticket", "info"]
+Family = Literal["drift", "quality", "realised", "estimated"]
+LEVELS: tuple[Level, ...] = ("page", "ticket", "info")
+
+PAGE_RATE = 0.10
+MARGIN = 0.02
+DECISIVE = frozenset({"roc_auc", "accuracy"})
+"""Metrics whose fall pages. The others are stored and shown: they move with the share of positives."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One computed value of one window. `level` is set on alarms alone. `low`, `high`: its interval, if any."""
+
+    column: str | None
+    statistic: str
+    family: Family
+    value: float | None
+    threshold: float | None
+    verdict: Verdict
+    rows_reference: int
+    rows_current: int
+    text: str
+    reason: str | None = None
+    low: float | None = None
+    high: float | None = None
+    level: Level | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AlarmSummary:
+    """What fired in a window: the highest level, one headline, and a line for each point, worst first."""
+
+    level: Level
+    headline: str
+    lines: tuple[str, ...]
+    points: tuple[Point, ...]
+
+
+def evaluate_window(
+    spec: ModelSpec,
+    grids: Mapping[str, Grid],
+    reference: Mapping[str, Profile],
+    current: Mapping[str, Profile],
+    *,
+    noise: Noise | None = None,
+) -> list[Point]:
+    """A point for every statistic of every feature and output that has a grid.
+
+    reference, current  profiles by column, on `grids`
+    noise               values of the statistics in quiet windows (`reference_noise`, or past windows)
+    """
+    pairs: list[tuple[str, Statistic]] = [
+        (column.name, statistic)
+        for column in spec.columns
+        if column.name in grids and column.name in reference and column.name in current
+        for statistic in statistics_for(grids[column.name].kind)
+    ]
+    usual = noise or {}
+    points: list[Point] = []
+    for name, statistic in pairs:
+        result = statistic.compute(reference[name], current[name])
+        decision = decide(
+            statistic,
+            name,
+            result,
+            reference[name],
+            current[name],
+            tests=len(pairs),
+            min_rows=spec.min_rows,
+            noise=usual.get((name, statistic.name), ()),
+        )
+        points.append(_point(name, statistic, result, decision, with_noise=noise is not None))
+    return points
+
+
+def evaluate_performance(reference: Performance, current: Performance, *, min_rows: int) -> list[Point]:
+    """Realised performance of a window against the reference's.
+
+    A fall alarms when it exceeds 0.02 and the two 95 % intervals do not overlap; it pages for roc_auc and
+    accuracy. Without enough labels it is inconclusive, and says how many labels have come.
+    """
+    points = []
+    for name, now in current.metrics.items():
+        then = reference.metrics[name]
+        share = current.label_completeness
+        labelled = "no label is expected" if share is None else f"{share:.0%} labelled so far"
+        points.append(
+            _performance_point("realised", name, then, now, min_rows=min_rows, about=labelled, page=True)
+        )
+    return points
+
+
+def evaluate_estimates(
+    reference: Performance, estimates: Sequence[Estimate], *, trusted: frozenset[str], min_rows: int
+) -> list[Point]:
+    """Estimated performance of a window against the reference's realised one.
+
+    `trusted` are the metrics whose estimates held on held-out reference data (`assess_cbpe`). A fall of a metric
+    that is not trusted is a ticket.
+    """
+    points = []
+    for estimate in estimates:
+        then = reference.metrics[estimate.metric]
+        now = Metric(estimate.value, estimate.low, estimate.high, estimate.rows, estimate.reason)
+        known = estimate.metric in trusted
+        about = (
+            "estimated without labels"
+            if known
+            else "estimated without labels, by an estimator not trusted here"
+        )
+        points.append(
+            _performance_point(
+                "estimated", estimate.metric, then, now, min_rows=min_rows, about=about, page=known
+            )
+        )
+    return points
+
+
+def summarise(points: Sequence[Point]) -> AlarmSummary | None:
+    """What fired, worst first; None when nothing did."""
+    fired = sorted((p for p in points if p.verdict == "alarm"), key=_rank)
+    if not fired:
+        return None
+    # A column that moved fires in several statistics; each column is told once, by its worst.
+    told: dict[tuple[str, str], Point] = {}
+    for point in fired:
+        told.setdefault((point.family, point.column or point.statistic), point)
+    rest = len(told) - 1
+    also = "" if not rest else f"; {rest} more finding{'s' if rest > 1 else ''}"
+    worst = fired[0]
+    return AlarmSummary(
+        level=worst.level or "info",
+        headline=worst.text + also,
+        lines=tuple(point.text for point in told.values()),
+        points=tuple(fired),
+    )
+
+
+def _point(
+    column: str, statistic: Statistic, result: Result, decision: Decision, *, with_noise: bool
+) -> Point:
+    level: Level | None = None
+    if decision.verdict == "alarm":
+        level = "page" if _breaks(statistic, result, with_noise=with_noise) else "ticket"
+    details = dict(result.details)
+    if decision.limit is not None:
+        limit = decision.limit
+        details["limit"] = {
+            "floor": limit.floor,
+            "null": limit.null,
+            "noise": limit.noise,
+            "basis": limit.basis,
+        }
+    return Point(
+        column=column,
+        statistic=statistic.name,
+        family=statistic.family,
+        value=result.value,
+        threshold=decision.threshold,
+        verdict=decision.verdict,
+        rows_reference=result.rows_reference,
+        rows_current=result.rows_current,
+        text=decision.text,
+        reason=decision.reason,
+        level=level,
+        details=details,
+    )
+
+
+def _breaks(statistic: Statistic, result: Result, *, with_noise: bool) -> bool:
+    """Whether an alarm of this statistic is a break of data quality worth waking someone for."""
+    if statistic.family != "quality" or result.value is None:
+        return False
+    if statistic.name == "constant_value":
+        # A month or a campaign is constant too: without the reference's own windows one cannot tell.
+        return with_noise and 1 - float(result.details["reference_share"]) >= PAGE_RATE
+    return result.value - float(result.details["reference_rate"]) >= PAGE_RATE
+
+
+def _performance_point(
+    family: Literal["realised", "estimated"],
+    name: str,
+    then: Metric,
+    now: Metric,
+    *,
+    min_rows: int,
+    about: str,
+    page: bool,
+) -> Point:
+    def point(
+        verdict: Verdict, text: str, reason: str | None = None, threshold: float | None = None
+    ) -> Point:
+        level: Level | None = None
+        if verdict == "alarm":
+            level = "page" if page and name in DECISIVE else "ticket"
+        details = {"reference": then.value, "reference_low": then.low, "reference_high": then.high}
+        return Point(None, name, family, now.value, threshold, verdict, then.rows, now.rows, text,
+                     reason, now.low, now.high, level, details)  # fmt: skip
+
+    reason = None
+    if now.value is None:
+        reason = now.reason
+    elif then.value is None:
+        reason = f"the reference has no {name}: {then.reason}"
+    elif now.rows < min_rows:
+        reason = f"{now.rows} labelled rows and {min_rows} are needed"
+    if reason is not None or now.value is None or then.value is None:
+        return point("inconclusive", f"{family} {name}: {reason} ({about})", reason)
+    sign = 1.0 if name in LOWER_IS_BETTER else -1.0
+    margin = then.value + sign * MARGIN
+    # The reference's worse end and the window's better end: beyond both, chance is a poor explanation.
+    edge_then = (then.high if sign > 0 else then.low) if then.low is not None else then.value
+    edge_now = (now.low if sign > 0 else now.high) if now.low is not None else now.value
+    limit = max(margin, edge_then or margin) if sign > 0 else min(margin, edge_then or margin)
+    worse = (
+        sign * (now.value - margin) > 0 and sign * ((edge_now or now.value) - (edge_then or then.value)) > 0
+    )
+    text = (
+        f"{family} {name} {then.value:.3f} -> {now.value:.3f} (limit {limit:.3f}), {now.rows:,} rows, {about}"
+    )
+    return point("alarm" if worse else "ok", text, None, limit)
+
+
+def _rank(point: Point) -> tuple[int, int, float]:
+    level = LEVELS.index(point.level or "info")
+    family = ("realised", "estimated", "quality", "drift").index(point.family)
+    excess = (point.value or 0.0) / point.threshold if point.threshold else math.inf
+    return level, family, -excess

@@ -1,0 +1,250 @@
+"""Profiles: mergeable counts of one column in one window, on a grid frozen from the reference.
+
+Whatever a column holds has a defined place, and one odd column never stops the others:
+
+    null      NULL, and every row of a table that lacks the column (also counted in `absent`)
+    nan       NaN
+    infinite  -inf, +inf and numbers beyond 1e150
+    invalid   a value that cannot be read as the declared kind
+    counts    finite numbers or categories, in the layout of `Grid.cells`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from backend.monitoring.grids import Counts, Grid, freeze_grids
+from backend.monitoring.scan import Tally, count_windows
+from backend.monitoring.windows import Window
+
+__all__ = [
+    "Grid",
+    "Profile",
+    "empty_profile",
+    "freeze_grids",
+    "merge_all",
+    "profile_table",
+    "profile_windows",
+]
+
+UNSEEN_KEPT = 100
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Counts of one column on one grid. Profiles of the same grid add up with `merge`.
+
+    counts            (grid.cells,) rows in each cell
+    total, squares    Σx and Σx² of finite numbers; under_sum, over_sum: Σx outside the grid
+    low, high         smallest and largest finite number, or text of a category; None when there is none
+    unseen            categorical: rows of each unseen value, kept while there are at most 100 of them;
+                      None when there were more (the count in `counts` stays exact)
+    """
+
+    grid: Grid
+    rows: int
+    counts: Counts
+    null: int = 0
+    nan: int = 0
+    infinite: int = 0
+    invalid: int = 0
+    absent: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    under_sum: float = 0.0
+    over_sum: float = 0.0
+    low: float | str | None = None
+    high: float | str | None = None
+    unseen: Mapping[str, int] | None = field(default_factory=dict)
+
+    @property
+    def known(self) -> int:
+        """Rows with a usable value: the denominator of every share."""
+        return self.rows - self.null - self.nan - self.infinite - self.invalid
+
+    @property
+    def missing(self) -> int:
+        """Rows without a readable value. Infinite values are readable, and out of range."""
+        return self.null + self.nan + self.invalid
+
+    @cached_property
+    def coarse(self) -> Counts:
+        return np.asarray(self.grid.coarsen(self.counts), dtype=np.int64)
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.known if self.known and self.grid.kind == "numeric" else None
+
+    @property
+    def std(self) -> float | None:
+        """Population standard deviation (ddof 0) of the finite numbers, as Evidently's Wasserstein takes it."""
+        if not self.known or self.grid.kind != "numeric":
+            return None
+        mean = self.total / self.known
+        return math.sqrt(max(self.squares / self.known - mean * mean, 0.0))
+
+    def merge(self, other: Profile) -> Profile:
+        """The profile of both sets of rows. Raises `ValueError` on different grids."""
+        if self.grid is not other.grid and self.grid.digest != other.grid.digest:
+            raise ValueError("profiles of different grids cannot be merged; profile again on one grid")
+        return Profile(
+            grid=self.grid,
+            rows=self.rows + other.rows,
+            counts=self.counts + other.counts,
+            null=self.null + other.null,
+            nan=self.nan + other.nan,
+            infinite=self.infinite + other.infinite,
+            invalid=self.invalid + other.invalid,
+            absent=self.absent + other.absent,
+            total=self.total + other.total,
+            squares=self.squares + other.squares,
+            under_sum=self.under_sum + other.under_sum,
+            over_sum=self.over_sum + other.over_sum,
+            low=_extreme(min, self.low, other.low),
+            high=_extreme(max, self.high, other.high),
+            unseen=_merge_unseen(self.unseen, other.unseen),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document without the grid; cells are sparse pairs [cell, rows]."""
+        filled = np.flatnonzero(self.counts)
+        return {
+            "grid": self.grid.digest,
+            "rows": self.rows,
+            "counts": [[int(i), int(self.counts[i])] for i in filled],
+            **{name: getattr(self, name) for name in _PLAIN},
+            "unseen": None if self.unseen is None else dict(sorted(self.unseen.items())),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], grid: Grid) -> Profile:
+        """Raises `ValueError` when the document was counted on another grid."""
+        if document["grid"] != grid.digest:
+            raise ValueError("the stored profile was counted on another grid")
+        counts = np.zeros(grid.cells, dtype=np.int64)
+        for cell, rows in document["counts"]:
+            counts[cell] = rows
+        return cls(
+            grid=grid,
+            rows=document["rows"],
+            counts=counts,
+            unseen=document["unseen"],
+            **{name: document[name] for name in _PLAIN},
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON; sums to 12 digits, since their last bits depend on the order read."""
+        document = self.to_json()
+        for name in ("total", "squares", "under_sum", "over_sum"):
+            document[name] = float(f"{document[name]:.12g}")
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+_PLAIN = (
+    "null", "nan", "infinite", "invalid", "absent", "total", "squares", "under_sum", "over_sum", "low", "high",
+)  # fmt: skip
+
+
+def empty_profile(grid: Grid) -> Profile:
+    """The profile of no rows."""
+    return Profile(grid=grid, rows=0, counts=np.zeros(grid.cells, dtype=np.int64))
+
+
+def merge_all(profiles: list[Profile], grid: Grid) -> Profile:
+    merged = empty_profile(grid)
+    for profile in profiles:
+        merged = merged.merge(profile)
+    return merged
+
+
+def profile_windows(
+    source: Any,
+    grids: Mapping[str, Grid],
+    windows: Sequence[Window],
+    ts_column: str = "ts",
+) -> dict[tuple[datetime, str], Profile]:
+    """Profile every column of `grids` in every window, in one scan of `source`.
+
+    source   a pyarrow Table or Dataset, or a DuckDB relation (scanned in place, nothing is copied)
+    returns  {(window.start, column): Profile}; a window without rows has profiles of zero rows
+
+    Rows outside all windows, or whose `ts_column` is null, are left out. A time without a zone is UTC.
+    Raises `BadInput` when `ts_column` is not there or holds no times.
+    """
+    tallies = count_windows(source, grids, windows, ts_column)
+    profiles: dict[tuple[datetime, str], Profile] = {}
+    for index, window in enumerate(windows):
+        for name, grid in grids.items():
+            tally = tallies.get((index, name))
+            profiles[window.start, name] = empty_profile(grid) if tally is None else _from_tally(grid, tally)
+    return profiles
+
+
+def profile_table(source: Any, grids: Mapping[str, Grid]) -> dict[str, Profile]:
+    """Profile all rows of `source` together, whatever their times."""
+    tallies = count_windows(source, grids, None, "")
+    return {
+        name: _from_tally(grid, tallies[0, name]) if (0, name) in tallies else empty_profile(grid)
+        for name, grid in grids.items()
+    }
+
+
+def _from_tally(grid: Grid, tally: Tally) -> Profile:
+    counts = np.zeros(grid.cells, dtype=np.int64)
+    unseen: dict[str, int] | None = {}
+    if grid.kind == "numeric":
+        for cell, rows in tally.cells.items():
+            counts[cell] = rows
+    else:
+        place = {value: cell for cell, value in enumerate(grid.values)}
+        other, new = grid.cells - 2, grid.cells - 1
+        strange: dict[str, int] = {}
+        for value, rows in tally.cells.items():
+            if value in place:
+                counts[place[value]] = rows
+            elif value in grid.others or not grid.complete:
+                counts[other] += rows
+            else:
+                counts[new] += rows
+                strange[value] = rows
+        unseen = strange if len(strange) <= UNSEEN_KEPT else None
+    return Profile(
+        grid=grid,
+        rows=tally.rows,
+        counts=counts,
+        null=tally.null,
+        nan=tally.nan,
+        infinite=tally.infinite,
+        invalid=tally.invalid,
+        absent=tally.absent,
+        total=tally.total,
+        squares=tally.squares,
+        under_sum=tally.under_sum,
+        over_sum=tally.over_sum,
+        low=tally.low,
+        high=tally.high,
+        unseen=unseen,
+    )
+
+
+def _extreme(choose: Any, a: Any, b: Any) -> Any:
+    if a is None or b is None:
+        return b if a is None else a
+    return choose(a, b)
+
+
+def _merge_unseen(a: Mapping[str, int] | None, b: Mapping[str, int] | None) -> Mapping[str, int] | None:
+    if a is None or b is None:
+        return None
+    merged = {key: a.get(key, 0) + b.get(key, 0) for key in {*a, *b}}
+    return merged if len(merged) <= UNSEEN_KEPT else None

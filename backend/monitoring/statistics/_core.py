@@ -1,0 +1,125 @@
+"""What a statistic is, and the registry that docs, monitors and tests enumerate.
+
+A statistic is one file beside this one that calls `register`. Importing the package fills the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.errors import NotFound
+from backend.monitoring.columns import Kind
+from backend.monitoring.grids import Grid
+from backend.monitoring.profiles import Profile
+
+Numbers = npt.NDArray[np.float64]
+
+Measure = Callable[[Grid, npt.NDArray[Any], npt.NDArray[Any]], Numbers]
+"""(grid, reference counts (..., cells), current counts (..., cells)) -> values (...)."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One value, or the reason why there is none. A missing value is *inconclusive*, never 0."""
+
+    value: float | None
+    rows_reference: int
+    rows_current: int
+    reason: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A number from two profiles of one column.
+
+    name        as stored, in the API and in `warrant compare`
+    family      drift: a distribution moved; quality: values are missing, new, out of range or stuck
+    applies_to  kinds of column
+    unit        of the value, for axes and texts
+    floor       a value below it does not matter in practice, however certain; in the value's unit
+    formula     the definition, with its source
+    compute     (reference, current) -> Result
+    measure     drift only: the same number from counts alone, vectorised, to resample it under "no change"
+    fine        whether `measure` takes `Profile.counts` (True) or `Profile.coarse` (False)
+    floor_at    drift only: the floor for (rows_reference, rows_current) where it depends on them
+    null_quantile  drift only: (rows_reference, rows_current, alpha) -> the value exceeded with probability
+                alpha under "no change", where theory gives it; resampled otherwise
+    scale       drift only: what a value of `measure` is divided by to be in the unit, from the reference
+    """
+
+    name: str
+    title: str
+    family: Literal["drift", "quality"]
+    applies_to: tuple[Kind, ...]
+    unit: str
+    floor: float
+    formula: str
+    compute: Callable[[Profile, Profile], Result]
+    measure: Measure | None = None
+    fine: bool = False
+    higher_is_worse: bool = True
+    floor_at: Callable[[int, int], float] | None = None
+    null_quantile: Callable[[int, int, float], float] | None = None
+    scale: Callable[[Profile], float] | None = None
+
+    def practical_floor(self, rows_reference: int, rows_current: int) -> float:
+        return self.floor if self.floor_at is None else self.floor_at(rows_reference, rows_current)
+
+
+REGISTRY: dict[str, Statistic] = {}
+
+
+def register(statistic: Statistic) -> Statistic:
+    """Add to the registry. A name taken twice is a programming error."""
+    if statistic.name in REGISTRY:
+        raise ValueError(f"two statistics are named {statistic.name!r}")
+    REGISTRY[statistic.name] = statistic
+    return statistic
+
+
+def find_statistic(name: str) -> Statistic:
+    """Raises `NotFound` with the names there are."""
+    try:
+        return REGISTRY[name]
+    except KeyError:
+        raise NotFound(f"no statistic is named {name!r}; there are {', '.join(sorted(REGISTRY))}") from None
+
+
+def statistics_for(kind: Kind) -> tuple[Statistic, ...]:
+    return tuple(s for s in REGISTRY.values() if kind in s.applies_to)
+
+
+def refuse(reference: Profile, current: Profile) -> Result | None:
+    """An inconclusive result when a drift statistic has nothing to stand on, else None."""
+    reason = None
+    if reference.known == 0:
+        reason = "the reference has no usable value in this column"
+    elif current.rows == 0:
+        reason = "the window has no rows"
+    elif current.absent == current.rows:
+        reason = "the window's data do not have this column"
+    elif current.known == 0:
+        reason = f"none of the window's {current.rows} values is usable"
+    return None if reason is None else Result(None, reference.known, current.known, reason)
+
+
+def compare_counts(measure: Measure, fine: bool, reference: Profile, current: Profile) -> Result:
+    """Apply a count-based measure to two profiles of one grid."""
+    refused = refuse(reference, current)
+    if refused is not None:
+        return refused
+    r, c = (reference.counts, current.counts) if fine else (reference.coarse, current.coarse)
+    value = float(measure(reference.grid, r, c))
+    return Result(value, reference.known, current.known)
+
+
+def shares(counts: npt.NDArray[Any]) -> Numbers:
+    """Counts (..., cells) -> shares that sum to 1 along the last axis; all zero where there are no rows."""
+    total = counts.sum(axis=-1, keepdims=True)
+    return np.asarray(counts / np.maximum(total, 1), dtype=np.float64)

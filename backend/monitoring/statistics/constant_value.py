@@ -1,0 +1,50 @@
+"""A stuck column: the share of known values in the fullest cell, exactly 1 only when all are one value.
+
+1 when smallest and largest known value are equal, else the fullest cell's share, kept below 1. It alarms at 1
+alone, when the reference varies and n equal values in a row are improbable under the reference's share of that
+value (details.chance = share ** n).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.monitoring.profiles import Profile
+from backend.monitoring.statistics._core import Result, Statistic, refuse, register
+
+BELOW_ONE = 1 - 1e-9
+
+
+def compute(reference: Profile, current: Profile) -> Result:
+    refused = refuse(reference, current)
+    if refused is not None:
+        return refused
+    cell = int(current.counts.argmax())
+    share = float(current.counts[cell]) / current.known
+    constant = current.low == current.high
+    reference_share = float(reference.counts[cell]) / reference.known
+    with np.errstate(under="ignore"):
+        chance = float(np.float64(reference_share) ** current.known)
+    details = {
+        "constant": constant,
+        "at": current.low if constant else None,
+        "reference_constant": reference.low == reference.high,
+        "reference_share": reference_share,
+        "chance": chance,
+    }
+    value = 1.0 if constant else min(share, BELOW_ONE)
+    return Result(value, reference.known, current.known, None, details)
+
+
+CONSTANT_VALUE = register(
+    Statistic(
+        name="constant_value",
+        title="Stuck on one value",
+        family="quality",
+        applies_to=("numeric", "categorical"),
+        unit="share of known values",
+        floor=1.0,
+        formula=__doc__,
+        compute=compute,
+    )
+)

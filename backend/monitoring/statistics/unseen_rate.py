@@ -1,0 +1,39 @@
+"""Share of known values that the reference never had.
+
+(rows with a value outside the reference's set) / known rows. Unchanged data bring new values too when the
+reference has many rare ones; the rate expected by Good-Turing (values the reference has once, divided by its rows)
+is details.expected. Names of new values are in details.values while there are at most 100.
+"""
+
+from __future__ import annotations
+
+from backend.monitoring.profiles import Profile
+from backend.monitoring.statistics._core import Result, Statistic, register
+from backend.monitoring.statistics._rates import rate_result
+
+
+def compute(reference: Profile, current: Profile) -> Result:
+    if not reference.grid.complete:
+        reason = "the reference has over 50,000 distinct values, so a new one cannot be told from a known one"
+        return Result(None, reference.known, current.known, reason)
+    unseen = sorted((current.unseen or {}).items(), key=lambda item: (-item[1], item[0]))
+    return rate_result(
+        hits=(int(reference.counts[-1]), int(current.counts[-1])),
+        rows=(reference.known, current.known),
+        details={"values": dict(unseen[:10])},
+        expected=reference.grid.expected_new,
+    )
+
+
+UNSEEN_RATE = register(
+    Statistic(
+        name="unseen_rate",
+        title="Values never seen in the reference",
+        family="quality",
+        applies_to=("categorical",),
+        unit="share of known values",
+        floor=0.02,
+        formula=__doc__,
+        compute=compute,
+    )
+)

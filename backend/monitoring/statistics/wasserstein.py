@@ -1,0 +1,87 @@
+"""Wasserstein-1 distance ∫ |F_c − F_r| dx, divided by the reference's standard deviation (ddof 0, at least 0.001).
+
+The normalisation is Evidently's; details.distance is the plain distance in the column's own unit, which NannyML
+reports. Inside the grid F is linear within a fine cell (a step for exact values); outside it the integral is
+exact from the sums of the values there, so one far outlier counts with its full distance.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.monitoring.grids import Grid
+from backend.monitoring.profiles import Profile
+from backend.monitoring.statistics._core import Numbers, Result, Statistic, refuse, register, shares
+
+SMALLEST_STD = 0.001
+
+
+def inside(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
+    """∫ |F_c − F_r| from the grid's first to its last point; counts (..., cells), the column's unit."""
+    gap = np.cumsum(shares(current) - shares(reference), axis=-1)
+    if grid.edges:
+        width = np.diff(grid.borders)
+        left, right = gap[..., :-2], gap[..., 1:-1]
+        # |linear| over a cell: a trapezoid, or two triangles where it crosses zero.
+        height = np.abs(left) + np.abs(right)
+        crossing = (left**2 + right**2) / np.maximum(height, 1e-300)
+        mean = np.where(left * right < 0, crossing, height) / 2
+        return np.asarray(np.sum(mean * width, axis=-1))
+    values = np.asarray(grid.values, dtype=np.float64)
+    points = np.empty(2 * values.size - 1)
+    points[0::2] = values
+    points[1::2] = (values[:-1] + values[1:]) / 2  # values between two known ones count as halfway
+    return np.asarray(np.sum(np.abs(gap[..., 1:-2]) * np.diff(points), axis=-1))
+
+
+def ends(grid: Grid) -> tuple[float, float]:
+    points = grid.edges or grid.values
+    return float(points[0]), float(points[-1])
+
+
+def excess(profile: Profile) -> tuple[float, float]:
+    """Mean distance below and above the grid, over all known rows: ∫ F dx below it, ∫ (1 − F) dx above it."""
+    low, high = ends(profile.grid)
+    under, over = int(profile.counts[0]), int(profile.counts[-1])
+    return (low * under - profile.under_sum) / profile.known, (profile.over_sum - high * over) / profile.known
+
+
+def scale(reference: Profile) -> float:
+    """What the plain distance is divided by."""
+    return max(reference.std or 0.0, SMALLEST_STD)
+
+
+def compute(reference: Profile, current: Profile) -> Result:
+    refused = refuse(reference, current)
+    if refused is not None:
+        return refused
+    if not (reference.grid.edges or reference.grid.values):
+        return Result(None, reference.known, current.known, "the frozen grid has no values in this column")
+    below_r, above_r = excess(reference)
+    below_c, above_c = excess(current)
+    body = float(inside(reference.grid, reference.counts, current.counts))
+    distance = body + abs(below_c - below_r) + abs(above_c - above_r)
+    std = scale(reference)
+    moved = (current.mean or 0.0) - (reference.mean or 0.0)
+    details = {"distance": distance, "reference_std": std, "mean_change": moved}
+    return Result(distance / std, reference.known, current.known, None, details)
+
+
+WASSERSTEIN = register(
+    Statistic(
+        name="wasserstein",
+        title="Wasserstein distance in reference standard deviations",
+        family="drift",
+        applies_to=("numeric",),
+        unit="standard deviations",
+        floor=0.1,
+        formula=__doc__,
+        compute=compute,
+        measure=inside,
+        scale=scale,
+        fine=True,
+    )
+)
