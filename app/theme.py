@@ -42,7 +42,9 @@ STATES: dict[str, State] = {
 
 @dataclass(frozen=True)
 class Scheme:
-    """Colours of one scheme as #rrggbb. `text` and `muted` are read on `background` and on `surface`."""
+    """Colours of one scheme as #rrggbb. `text`, `muted` and `accent` are read on `background` and `surface`;
+    `action` is the ground of a button and carries white text (Streamlit always writes it white).
+    """
 
     background: str
     surface: str
@@ -50,7 +52,7 @@ class Scheme:
     muted: str
     border: str
     accent: str
-    on_accent: str
+    action: str
     control: str
     states: dict[str, str]
     tints: dict[str, str]
@@ -63,7 +65,7 @@ LIGHT = Scheme(
     muted="#565f6b",
     border="#d8dce2",
     accent="#0b5cad",
-    on_accent="#ffffff",
+    action="#0b5cad",
     control="#7a8491",
     states={
         "ok": "#1a6b39",
@@ -87,7 +89,7 @@ DARK = Scheme(
     muted="#a0a9b4",
     border="#2d343d",
     accent="#7fb6f5",
-    on_accent="#0f1216",
+    action="#2b6fb8",
     control="#727c89",
     states={
         "ok": "#74d193",
@@ -153,7 +155,7 @@ def css_variables() -> str:
     return ":root {\n  " + "\n  ".join([*lines, f"--w-font: {FONT};", f"--w-mono: {MONO};"]) + "\n}\n"
 
 
-_PLAIN = ("background", "surface", "text", "muted", "border", "accent", "on_accent", "control")
+_PLAIN = ("background", "surface", "text", "muted", "border", "accent", "action", "control")
 
 
 def stylesheet(*names: str) -> str:

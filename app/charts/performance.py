@@ -108,7 +108,7 @@ def _add_estimated(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: st
             x=x,
             y=frame["value"],
             mode="lines",
-            name="estimated, with band",
+            name="estimated (band)",
             legendgroup="estimated",
             line={"color": MARK["estimated"], "width": 1.5, "dash": "3px,2px"},
             connectgaps=False,
@@ -159,7 +159,7 @@ def _add_realised(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str
             x=x,
             y=frame["value"],
             mode="markers",
-            name="realised (hollow: under half the labels)",
+            name="realised (hollow: few labels)",
             legendgroup="realised",
             marker={
                 "size": 8 if len(frame) <= 120 else 5,

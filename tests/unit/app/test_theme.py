@@ -25,7 +25,7 @@ def test_text_reaches_aa_on_every_ground(scheme: Scheme) -> None:
         for name in ("text", "muted", "accent")
         for ground in ("background", "surface")
     }
-    pairs["button"] = contrast(scheme.on_accent, scheme.accent)
+    pairs["button"] = contrast("#ffffff", scheme.action)
     for level in STATES:
         pairs[f"{level} on its tint"] = contrast(scheme.states[level], scheme.tints[level])
         pairs[f"{level} on background"] = contrast(scheme.states[level], scheme.background)
@@ -35,7 +35,7 @@ def test_text_reaches_aa_on_every_ground(scheme: Scheme) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 def test_marks_and_control_borders_reach_three_to_one(scheme: Scheme) -> None:
-    marks = {**MARK, "control": scheme.control}
+    marks = {**MARK, "control": scheme.control, "action": scheme.action}
     ratios = {name: round(contrast(colour, scheme.background), 2) for name, colour in marks.items()}
     assert {name: ratio for name, ratio in ratios.items() if ratio < 3} == {}
 
@@ -51,7 +51,7 @@ def test_streamlit_is_configured_with_the_same_colours() -> None:
     theme = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["theme"]
     for name, scheme in SCHEMES.items():
         section = theme[name]
-        assert section["primaryColor"] == scheme.accent
+        assert section["primaryColor"] == scheme.action
         assert section["backgroundColor"] == scheme.background
         assert section["secondaryBackgroundColor"] == scheme.surface
         assert section["textColor"] == scheme.text
