@@ -114,6 +114,11 @@ def supervised(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
 
     yield start
     for one in started:
+        # Twice: the second ends a child that ignores the request, and what that child has started.
+        for _ in range(2):
+            one.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                one.process.wait(3)
         one.process.kill()
         one.process.wait()
 
@@ -274,3 +279,20 @@ def test_a_command_that_does_not_exist_is_said_and_tried_again(supervised: Calla
     running = supervised({"name": "worker", "argv": ["/nowhere/at/all"]})
     running.wait_for_text(r"worker could not be started: .*No such file")
     running.wait_for_text(r"restarting in 1 s \(restart 2\)")
+
+
+def test_names_are_coloured_in_a_terminal(tmp_path: Path) -> None:
+    terminal, inside = os.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    argv = [sys.executable, "-c", DRIVER, json.dumps([child("worker", SLEEP)]), str(tmp_path)]
+    process = subprocess.Popen(argv, stdout=inside, stderr=inside, env=environment)
+    os.close(inside)
+    try:
+        seen = b""
+        while b"here" not in seen:
+            seen += os.read(terminal, 1024)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+        os.close(terminal)
+    assert b"\x1b[36mworker  |\x1b[0m here" in seen
