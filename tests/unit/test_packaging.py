@@ -121,6 +121,23 @@ def test_set_up_refuses_a_python_the_packages_cannot_run_on() -> None:
     assert "make run PYTHON=" in refused.stderr
 
 
+def test_set_up_does_only_what_changed() -> None:
+    code = """
+import install
+files = ["requirements.txt", "requirements-dev.txt"]
+done = {"root": str(install.ROOT), "installer": install.UV}
+done |= {name: install.fingerprint(name) for name in [*files, "pyproject.toml"]}
+for stamp in (done, done | {"requirements-dev.txt": "another"}, done | {"pyproject.toml": "another"}, {}):
+    print([stage.title.split()[-1] for stage in install.stages_needed(files, stamp)])
+"""
+    shown = run(sys.executable, "-c", code, env={**os.environ, "PYTHONPATH": str(ROOT / "deploy")})
+    nothing, tests, project, everything = map(ast.literal_eval, shown.stdout.splitlines())
+    assert nothing == []
+    assert tests == ["requirements-dev.txt"]
+    assert project == ["Warrant"]
+    assert {"requirements.txt", "requirements-dev.txt", "installer", "Warrant"} < set(everything)
+
+
 # --- containers
 
 
