@@ -1,0 +1,72 @@
+"""A loaded model: canonical feature rows in, scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from backend.observations.columns import number_text
+from backend.observations.schema import Kind, Task
+from backend.serving.errors import NotLoadable
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """`score` is the positive class's probability (binary), the chosen class's (multiclass) or None (regression)."""
+
+    score: float | None
+    prediction: str
+
+
+class Predictor:
+    """A fitted scikit-learn estimator. Used from one thread at a time per call; scoring changes nothing in it."""
+
+    def __init__(self, estimator: Any, *, digest: str, load_s: float) -> None:
+        self._estimator = estimator
+        self.digest = digest
+        self.load_s = load_s
+        names = getattr(estimator, "feature_names_in_", None)
+        self._names: tuple[str, ...] | None = None if names is None else tuple(str(name) for name in names)
+
+    def check_fits(self, features: Mapping[str, Kind], task: Task) -> None:
+        """Raise `NotLoadable` when the artefact cannot answer requests that follow the spec."""
+        unknown = [name for name in self._names or () if name not in features]
+        if unknown:
+            raise NotLoadable(
+                f"the artefact needs {', '.join(unknown)}, which the model's spec does not declare as a feature"
+            )
+        method = "predict" if task == "regression" else "predict_proba"
+        if not hasattr(self._estimator, method):
+            raise NotLoadable(f"the artefact has no {method}, which a {task} model needs")
+
+    def score(
+        self,
+        rows: Sequence[Mapping[str, float | str]],
+        *,
+        features: Mapping[str, Kind],
+        task: Task,
+        cutoff: float,
+    ) -> list[Scored]:
+        """One `Scored` a row. A feature that a row lacks is null. Binary: "1" when score >= cutoff, else "0"."""
+        frame = self._frame(rows, features)
+        if task == "regression":
+            return [Scored(None, number_text(float(value))) for value in self._estimator.predict(frame)]
+        chances = np.asarray(self._estimator.predict_proba(frame), dtype="float64")
+        if task == "binary":
+            return [Scored(score, "1" if score >= cutoff else "0") for score in chances[:, 1].tolist()]
+        best = chances.argmax(axis=1)
+        return [
+            Scored(float(chances[row, index]), str(self._estimator.classes_[index]))
+            for row, index in enumerate(best)
+        ]
+
+    def _frame(self, rows: Sequence[Mapping[str, float | str]], features: Mapping[str, Kind]) -> pd.DataFrame:
+        columns: dict[str, Any] = {}
+        for name in self._names or tuple(features):
+            values = [row.get(name, np.nan) for row in rows]
+            columns[name] = np.array(values, dtype="float64" if features[name] == "numeric" else "object")
+        return pd.DataFrame(columns)

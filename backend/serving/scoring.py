@@ -1,0 +1,200 @@
+"""Scores in one thread and makes every prediction durable before it is answered.
+
+Requests that arrive while a pass runs share the next one: a pass over one row costs about as much as one over
+fifty, so waiting for company on purpose would only add latency.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from backend import clock
+from backend.errors import WarrantError
+from backend.observations.spool import SpoolLog
+from backend.observations.store import gateway_row
+from backend.observations.validation import prediction_row
+from backend.serving.board import Serving
+from backend.serving.errors import NotServing, Overloaded, ScoringFailed
+from backend.serving.predictor import Scored
+from backend.serving.requests import Instance
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING_ROWS: Final = 4000
+ROWS_PER_PASS: Final = 1000
+
+Outcome = Mapping[str, Any] | Exception
+
+
+@dataclass(slots=True)
+class Job:
+    """Instances admitted together. `done` resolves to one outcome an instance, in order, and never fails."""
+
+    serving: Serving
+    instances: Sequence[Instance]
+    done: Future[list[Outcome]] = field(default_factory=Future)
+
+
+class Scorer:
+    """One thread with a bounded queue."""
+
+    def __init__(
+        self, spool: SpoolLog, *, environment: str, max_waiting_rows: int = MAX_WAITING_ROWS
+    ) -> None:
+        self._spool, self._environment = spool, environment
+        self._max_waiting_rows = max_waiting_rows
+        self._changed = threading.Condition()
+        self._jobs: deque[Job] = deque()
+        self._waiting_rows = 0
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
+        self._thread.start()
+
+    def submit(self, serving: Serving, instances: Sequence[Instance]) -> Future[list[Outcome]]:
+        """Queue a job. Raises `Overloaded` when the queue is full, and then nothing was taken."""
+        job = Job(serving, instances)
+        job.done.set_running_or_notify_cancel()  # a client that leaves cannot cancel what is being stored
+        with self._changed:
+            if self._closing:
+                raise NotServing("the gateway is stopping; send to another")
+            # A batch that alone exceeds the bound is taken when nothing waits.
+            if self._waiting_rows and self._waiting_rows + len(instances) > self._max_waiting_rows:
+                raise Overloaded(f"{self._waiting_rows:,} rows wait to be scored; send again more slowly")
+            self._jobs.append(job)
+            self._waiting_rows += len(instances)
+            self._changed.notify()
+        return job.done
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._jobs and not self._closing:
+                    self._changed.wait()
+                if not self._jobs:
+                    return
+                jobs = self._take()
+            for group in _by_serving(jobs):
+                self._score_group(group)
+
+    def _take(self) -> list[Job]:
+        taken: list[Job] = []
+        rows = 0
+        while self._jobs and (not taken or rows + len(self._jobs[0].instances) <= ROWS_PER_PASS):
+            job = self._jobs.popleft()
+            rows += len(job.instances)
+            taken.append(job)
+        self._waiting_rows -= rows
+        return taken
+
+    def _score_group(self, jobs: Sequence[Job]) -> None:
+        try:
+            scored = _score(jobs[0].serving, [instance for job in jobs for instance in job.instances])
+        except Exception as failure:  # whatever a model raises is its client's answer, not the thread's end
+            if len(jobs) > 1:  # one bad row must not fail its neighbours
+                for job in jobs:
+                    self._score_group([job])
+                return
+            log.exception("%s version %s could not score", jobs[0].serving.model, jobs[0].serving.version)
+            refusal = ScoringFailed(f"the model failed on this input: {type(failure).__name__}: {failure}")
+            jobs[0].done.set_result([refusal] * len(jobs[0].instances))
+            return
+        position = 0
+        for job in jobs:
+            count = len(job.instances)
+            self._store(job, scored[position : position + count])
+            position += count
+
+    def _store(self, job: Job, scored: Sequence[Scored]) -> None:
+        pending = _Pending(job.done, len(scored))
+        target = job.serving.target
+        for index, (instance, found) in enumerate(zip(job.instances, scored, strict=True)):
+            now = clock.now()
+            try:
+                row = prediction_row(
+                    job.serving.features,
+                    {"prediction_id": instance.prediction_id, "ts": now, "version": target.version,
+                     "environment": self._environment, "role": target.role, "injected": instance.injected,
+                     "score": found.score, "prediction": found.prediction, "features": instance.features},
+                    now=now, task=job.serving.task,
+                )  # fmt: skip
+                stored = self._spool.submit("predictions", target.model, gateway_row(row, now=now))
+            except WarrantError as refusal:
+                pending.settle(index, refusal)
+            except Exception as failure:
+                log.exception("a prediction of %s could not be written", target.model)
+                pending.settle(index, ScoringFailed(f"the prediction could not be stored: {failure}"))
+            else:
+                pending.wait_for(index, stored, answer_of(target.model, row, target.deployment_id))
+
+
+def answer_of(model: str, row: Mapping[str, Any], deployment_id: int | None) -> dict[str, Any]:
+    """What the client gets, from the row that is stored."""
+    return {
+        "prediction_id": row["prediction_id"],
+        "model": model,
+        "version": row["version"],
+        "deployment_id": deployment_id,
+        "role": row["role"],
+        "score": row["score"],
+        "prediction": row["prediction"],
+    }
+
+
+def _score(serving: Serving, instances: Sequence[Instance]) -> list[Scored]:
+    return serving.predictor.score(
+        [instance.features for instance in instances],
+        features=serving.features,
+        task=serving.task,
+        cutoff=serving.target.cutoff,
+    )
+
+
+def _by_serving(jobs: Sequence[Job]) -> list[list[Job]]:
+    groups: dict[int, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(id(job.serving), []).append(job)
+    return list(groups.values())
+
+
+class _Pending:
+    """Counts down to the last row of a job that the spool has made durable or refused."""
+
+    def __init__(self, done: Future[list[Outcome]], count: int) -> None:
+        self._done = done
+        self._outcomes: list[Outcome] = [{}] * count
+        self._left = count
+        self._lock = threading.Lock()
+
+    def wait_for(self, index: int, stored: Future[None], answer: Mapping[str, Any]) -> None:
+        def finish(future: Future[None]) -> None:
+            failure = future.exception()
+            self.settle(index, answer if failure is None else _as_exception(failure))
+
+        stored.add_done_callback(finish)
+
+    def settle(self, index: int, outcome: Outcome) -> None:
+        self._outcomes[index] = outcome
+        with self._lock:
+            self._left -= 1
+            last = self._left == 0
+        if last:
+            self._done.set_result(self._outcomes)
+
+
+def _as_exception(failure: BaseException) -> Exception:
+    return (
+        failure if isinstance(failure, Exception) else ScoringFailed(f"storing was interrupted: {failure!r}")
+    )
