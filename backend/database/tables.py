@@ -9,12 +9,13 @@ from backend.deployment import tables as deployment
 from backend.explain import tables as explain
 from backend.governance import tables as governance
 from backend.identity import tables as identity
+from backend.leases import Lease
 from backend.monitoring import tables as monitoring
 from backend.queue import JobRun, WorkerBeat
 from backend.registry import tables as registry
 from backend.slo import tables as slo
 
 __all__ = [
-    "Base", "JobRun", "WorkerBeat", "alerting", "audit", "deployment", "explain", "governance",
+    "Base", "JobRun", "Lease", "WorkerBeat", "alerting", "audit", "deployment", "explain", "governance",
     "identity", "monitoring", "registry", "slo",
 ]  # fmt: skip

@@ -38,6 +38,7 @@ class WindowState(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     model: Mapped[str] = mapped_column(ForeignKey("models.name"))
     environment: Mapped[str] = mapped_column(Text)
+    size: Mapped[str] = mapped_column(Text)  # the spec's `window`, or its shorter `live_window`
     start: Mapped[datetime]
     end: Mapped[datetime]
     version: Mapped[int | None]  # the version that answered most rows
@@ -51,7 +52,7 @@ class WindowState(Base):
     watermark: Mapped[datetime | None]  # newest prediction time seen when computed
 
     __table_args__ = (
-        UniqueConstraint("model", "environment", "start"),
+        UniqueConstraint("model", "environment", "size", "start"),
         Index("ix_windows_dirty_at", "dirty_at"),
     )
 
@@ -76,6 +77,7 @@ class MetricPoint(Base):
     window_id: Mapped[int] = mapped_column(ForeignKey("windows.id"))
     model: Mapped[str] = mapped_column(Text)
     environment: Mapped[str] = mapped_column(Text)
+    size: Mapped[str] = mapped_column(Text)
     window_start: Mapped[datetime]
     kind: Mapped[str] = mapped_column(Text)  # drift | quality | prediction | realised | estimated | volume
     column: Mapped[str] = mapped_column(Text, default="")  # "" where the statistic is about the whole window
@@ -95,5 +97,5 @@ class MetricPoint(Base):
 
     __table_args__ = (
         UniqueConstraint("window_id", "kind", "column", "statistic"),
-        Index("ix_metric_points_model_window_start", "model", "environment", "window_start"),
+        Index("ix_metric_points_model_window_start", "model", "environment", "size", "window_start"),
     )

@@ -47,6 +47,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_head")),
     )
     op.create_table(
+        "leases",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("acquired_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("status", backend.database.types.Json(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
+    )
+    op.create_table(
+        "oidc_flows",
+        sa.Column("state_hash", sa.Text(), nullable=False),
+        sa.Column("browser_hash", sa.Text(), nullable=False),
+        sa.Column("nonce", sa.Text(), nullable=False),
+        sa.Column("code_verifier", sa.Text(), nullable=False),
+        sa.Column("next_path", sa.Text(), nullable=False),
+        sa.Column("expires_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("state_hash", name=op.f("pk_oidc_flows")),
+    )
+    op.create_index(op.f("ix_oidc_flows_expires_at"), "oidc_flows", ["expires_at"], unique=False)
+    op.create_table(
         "persons",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("username", sa.Text(), nullable=False),
@@ -185,7 +206,6 @@ def upgrade() -> None:
         "sign_in_sessions",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("token_hash", sa.Text(), nullable=False),
-        sa.Column("csrf_token", sa.Text(), nullable=False),
         sa.Column("person_id", sa.Text(), nullable=False),
         sa.Column("created_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
@@ -315,6 +335,7 @@ def upgrade() -> None:
         ),
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("size", sa.Text(), nullable=False),
         sa.Column("start", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("end", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("version", sa.Integer(), nullable=True),
@@ -328,7 +349,9 @@ def upgrade() -> None:
         sa.Column("watermark", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_windows_model_models")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_windows")),
-        sa.UniqueConstraint("model", "environment", "start", name=op.f("uq_windows_model_environment_start")),
+        sa.UniqueConstraint(
+            "model", "environment", "size", "start", name=op.f("uq_windows_model_environment_size_start")
+        ),
     )
     op.create_index("ix_windows_dirty_at", "windows", ["dirty_at"], unique=False)
     op.create_table(
@@ -374,6 +397,7 @@ def upgrade() -> None:
         sa.Column("window_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("size", sa.Text(), nullable=False),
         sa.Column("window_start", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("column", sa.Text(), nullable=False),
@@ -405,7 +429,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_metric_points_model_window_start",
         "metric_points",
-        ["model", "environment", "window_start"],
+        ["model", "environment", "size", "window_start"],
         unique=False,
     )
     op.create_table(

@@ -1,0 +1,86 @@
+"""Which windows must be computed again because rows or labels of theirs have arrived."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Insert, update
+from sqlalchemy.dialects.postgresql import insert as insert_on_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
+
+from backend import clock
+from backend.database.session import WriteSession
+from backend.monitoring.columns import parse_spec
+from backend.monitoring.tables import WindowState
+from backend.monitoring.windows import Window, window_of
+from backend.registry.tables import Model
+
+_ROWS_A_STATEMENT = 500
+LIVE_WINDOWS_KEPT = timedelta(days=7)
+
+
+def windows_of(times: Iterable[datetime], size: str, timezone: str) -> list[Window]:
+    """The distinct windows that hold these UTC-aware times, in order. One calendar look-up a window, not a time."""
+    moments = sorted(times)
+    windows: list[Window] = []
+    position = 0
+    while position < len(moments):
+        window = window_of(moments[position], size, timezone)
+        windows.append(window)
+        position = bisect_left(moments, window.end, position)
+    return windows
+
+
+def mark_dirty(
+    session: WriteSession, *, model: str, environment: str, times: Iterable[datetime]
+) -> list[Window]:
+    """Mark exactly the windows that hold `times`, and make the rows of those that are new. Returns them.
+
+    Doing it again only moves `dirty_at` on, which costs one more computation and loses nothing. A model whose windows
+    are counted in rows has no window to name before it is computed: its existing ones that overlap are marked.
+    An unknown model has no windows: nothing is marked.
+    """
+    known = session.get(Model, model)
+    if known is None:
+        return []
+    spec = parse_spec(known.spec)
+    now = clock.now()
+    if spec.window_rows is not None:
+        touched = sorted(times)
+        if touched:
+            session.execute(
+                update(WindowState)
+                .where(WindowState.model == model, WindowState.environment == environment)
+                .where(WindowState.start <= touched[-1], WindowState.end > touched[0])
+                .values(dirty_at=now)
+            )
+        return []
+    moments = set(times)
+    windows: list[Window] = []
+    for size in spec.sizes:
+        since = now - LIVE_WINDOWS_KEPT if size == spec.live_window else None
+        wanted = [moment for moment in moments if since is None or moment >= since]
+        found = windows_of(wanted, size, spec.timezone)
+        _mark(session, found, now, model=model, environment=environment, size=size)
+        windows += found
+    return windows
+
+
+def _mark(
+    session: WriteSession, windows: list[Window], now: datetime, *, model: str, environment: str, size: str
+) -> None:
+    insert = insert_on_sqlite if session.get_bind().dialect.name == "sqlite" else insert_on_postgresql
+    rows = [
+        {"model": model, "environment": environment, "size": size, "start": window.start, "end": window.end,
+         "rows": 0, "injected_rows": 0, "labels_known": 0, "labels_absent": 0, "state": "open", "dirty_at": now}
+        for window in windows
+    ]  # fmt: skip
+    for first in range(0, len(rows), _ROWS_A_STATEMENT):
+        statement = insert(WindowState).values(rows[first : first + _ROWS_A_STATEMENT])
+        upsert: Insert = statement.on_conflict_do_update(
+            index_elements=["model", "environment", "size", "start"], set_={"dirty_at": now}
+        )
+        session.execute(upsert)
+    session.flush()

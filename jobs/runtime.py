@@ -1,0 +1,299 @@
+"""What a workflow is here, and what every run goes through.
+
+A workflow is one file: the steps it may take, and a body.
+
+    STEPS = ("read_alias", "record_findings")
+
+    @workflow(MIRROR_REGISTRY)
+    def mirror_registry(run: Run) -> None:
+        run.progress(0.1, "reading MLflow")
+        found = run.step("read_alias", read_alias, run.subject)
+        run.step("record_findings", record_findings, found)
+
+The body may run again from its start: after a crash, on this worker or on another one. Finished steps are then
+not run but answered from their recorded results, so between steps a body only computes, and passes plain JSON values.
+A step that was cut short runs again: its effect must be idempotent. Before each step, and in
+`run.require_owned(session)` inside a transaction, an execution that has lost its run stops without acting.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dbos import DBOS, DBOSConfig
+from dbos._context import current_owner_xid
+from dbos._error import DBOSWorkflowConflictIDError
+from sqlalchemy import update
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.database.engine import database, workflow_schema
+from backend.database.session import WriteSession, reading, writing
+from backend.errors import NotFound, WarrantError
+from backend.identity.actor import Actor, system_actor
+from backend.queue import (
+    APPLICATION,
+    APPLICATION_VERSION,
+    Job,
+    JobRun,
+    mark_progress,
+    workflow_serializer,
+)
+from jobs.kill_points import kill_points, pass_kill_point
+from jobs.ownership import is_owner
+
+log = logging.getLogger("warrant.jobs")
+
+MAX_RECOVERIES: Final = 20  # then a run that kills its workers is given up
+RETRY_PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # while the database is away
+BEGIN, FINISH = "begin", "finish"  # what the runtime itself commits around every body
+
+Body = Callable[["Run"], None]
+
+
+class StepFailed(WarrantError):
+    """A step raised. The same on the first run and on every later one, where the step is not run again.
+
+    `error` names the class that was raised and `message` is its text.
+    """
+
+    title = "Step failed"
+
+    def __init__(self, step: str, error: str, message: str) -> None:
+        super().__init__(message, step=step, error=error)
+        self.step = step
+        self.error = error
+
+
+class UndeclaredStep(WarrantError):
+    """A body took a step that its file's STEPS do not name: chaos tests could not know it."""
+
+    title = "Undeclared step"
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A registered workflow: its job, its steps in order, its body."""
+
+    job: Job
+    steps: tuple[str, ...]
+    body: Body
+
+    def kill_points(self) -> list[str]:
+        """Each moment at which a worker may die in a run of this, for chaos tests."""
+        return list(kill_points(self.job.name, (BEGIN, *self.steps, FINISH)))
+
+
+WORKFLOWS: Final[dict[str, Workflow]] = {}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of one run, as its body sees it."""
+
+    job: Job
+    run_id: str
+    subject: str
+    arguments: dict[str, Any]
+    requested_by: str | None
+    worker_id: str
+    attempt: int
+    token: str
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts in services that the run calls: the worker itself."""
+        return system_actor("worker")
+
+    def step(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Run `function(*args)` once and remember what it returned (plain JSON: no dataclass, no datetime).
+
+        Its effect must be idempotent. While the database is away it is tried again for some seconds.
+        Raises `StepFailed` for whatever it raised and `UndeclaredStep` for a name that STEPS lacks.
+        """
+        if name not in WORKFLOWS[self.job.name].steps:
+            raise UndeclaredStep(f"step {name!r} of {self.job.name} is not in its STEPS", step=name)
+
+        def attempt() -> dict[str, Any]:
+            pass_kill_point(self.job.name, name, "before")
+            self.require_owned()
+            try:
+                result = persistently(function, *args)
+            except Exception as error:
+                log.info("step %s of run %s failed", name, self.run_id, exc_info=True)
+                return {"failed": type(error).__name__, "message": reason_of(error)}
+            pass_kill_point(self.job.name, name, "after")
+            return {"result": result}
+
+        outcome = DBOS.run_step({"name": name}, attempt)
+        pass_kill_point(self.job.name, name, "commit")
+        if "failed" in outcome:
+            raise StepFailed(name, outcome["failed"], outcome["message"])
+        return outcome["result"]
+
+    def progress(self, fraction: float, doing: str) -> None:
+        """Show how far the run is (0..1) and what it does. Not inside a write transaction: it is one itself."""
+        with writing() as session:
+            mark_progress(session, self.run_id, progress=min(max(fraction, 0.0), 1.0), step=doing)
+
+    def owned(self) -> bool:
+        """Whether this execution still may act for the run."""
+        with reading() as session:
+            return is_owner(session, self.run_id, self.token)
+
+    def require_owned(self, session: WriteSession | None = None) -> None:
+        """Stop this execution here if the run has been given to another worker.
+
+        With `session`, the run stays ours until that transaction commits: call it first in a transaction that has
+        an effect. Without, call it directly before an effect outside the database.
+        """
+        held = is_owner(session, self.run_id, self.token) if session is not None else self.owned()
+        if not held:
+            log.warning("run %s was given to another worker; this execution stops", self.run_id)
+            raise DBOSWorkflowConflictIDError(self.run_id)
+
+
+def workflow(job: Job) -> Callable[[Body], Body]:
+    """Register a body as the workflow of `job`. The file must declare `STEPS` above it."""
+
+    def register(body: Body) -> Body:
+        steps = getattr(sys.modules[body.__module__], "STEPS", None)
+        if not isinstance(steps, tuple) or len(set(steps)) != len(steps):
+            raise UndeclaredStep(f"{body.__module__} must declare STEPS, a tuple of distinct names")
+
+        def execute(run_id: str) -> None:
+            _execute(job, body, run_id)
+
+        execute.__name__ = execute.__qualname__ = job.name
+        DBOS.workflow(name=job.name, max_recovery_attempts=MAX_RECOVERIES)(execute)
+        WORKFLOWS[job.name] = Workflow(job, steps, body)
+        return body
+
+    return register
+
+
+def _execute(job: Job, body: Body, run_id: str) -> None:
+    token = current_owner_xid(run_id)
+    if token is None:
+        raise NotFound(f"run {run_id} was started outside the job queue", run_id=run_id)
+    pass_kill_point(job.name, BEGIN, "before")
+    run = persistently(_begin, job, run_id, token)
+    pass_kill_point(job.name, BEGIN, "commit")
+    if run is None:
+        return
+    try:
+        body(run)
+    except Exception as error:
+        log.warning("run %s (%s) failed: %s", run_id, job.title, reason_of(error), exc_info=error)
+        persistently(_fail, run, reason_of(error))
+        raise
+    pass_kill_point(job.name, FINISH, "before")
+    persistently(_succeed, run)
+    pass_kill_point(job.name, FINISH, "after")
+
+
+def _begin(job: Job, run_id: str, token: str) -> Run | None:
+    """Mark the run running on this worker. None when an earlier execution finished it and only its end was lost."""
+    with writing() as session:
+        _require_token(session, run_id, token)
+        row = session.get(JobRun, run_id)
+        if row is None:
+            raise NotFound(f"there is no record of run {run_id}", run_id=run_id)
+        if row.state == "succeeded":
+            return None
+        if row.state == "failed":
+            raise StepFailed(row.step, "JobFailed", row.error)
+        row.state, row.worker_id, row.attempts = "running", DBOS.executor_id, row.attempts + 1
+        row.started_at = row.started_at or clock.now()
+        return Run(
+            job,
+            run_id,
+            row.subject,
+            dict(row.arguments),
+            row.requested_by,
+            row.worker_id,
+            row.attempts,
+            token,
+        )
+
+
+def _succeed(run: Run) -> None:
+    with writing() as session:
+        _require_token(session, run.run_id, run.token)
+        session.execute(
+            update(JobRun)
+            .where(JobRun.id == run.run_id)
+            .values(state="succeeded", progress=1.0, step="", error="", finished_at=clock.now())
+        )
+
+
+def _fail(run: Run, reason: str) -> None:
+    with writing() as session:
+        _require_token(session, run.run_id, run.token)
+        record_failure(session, run.run_id, job=run.job.name, reason=reason, worker_id=run.worker_id)
+
+
+def record_failure(session: WriteSession, run_id: str, *, job: str, reason: str, worker_id: str) -> None:
+    """Mark a run failed with the reason, and put that in the audit log, in one transaction."""
+    session.execute(
+        update(JobRun)
+        .where(JobRun.id == run_id)
+        .values(state="failed", error=reason, finished_at=clock.now())
+    )
+    record(
+        session, system_actor("worker"), Action.JOB_FAILED,
+        object_kind="job_run", object_id=run_id,
+        payload={"job": job, "reason": reason, "worker": worker_id},
+    )  # fmt: skip
+
+
+def _require_token(session: WriteSession, run_id: str, token: str) -> None:
+    if not is_owner(session, run_id, token):
+        raise DBOSWorkflowConflictIDError(run_id)
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in words a person can act on."""
+    if isinstance(error, WarrantError):
+        return error.message
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def persistently(function: Callable[..., Any], *args: Any) -> Any:
+    """Call `function`, again after a pause while the database cannot be reached. It must be idempotent."""
+    for pause_s in RETRY_PAUSES_S:
+        try:
+            return function(*args)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("the database did not answer, trying again in %g s: %s", pause_s, error.orig)
+            time.sleep(pause_s)
+    return function(*args)
+
+
+def engine_config(worker_id: str) -> DBOSConfig:
+    """DBOS on our own database: JSON only, pinned version, fixed executor, and nothing that calls out."""
+    target = database()
+    config: DBOSConfig = {
+        "name": APPLICATION,
+        "system_database_url": target.url,
+        "sys_db_pool_size": 8,
+        "serializer": workflow_serializer(),
+        "application_version": APPLICATION_VERSION,
+        "executor_id": worker_id,
+        "run_migrations": False,
+        "enable_otlp": False,
+        "log_level": "WARNING",
+        "max_executor_threads": 64,
+    }
+    schema = workflow_schema(target)
+    if schema is not None:
+        config["dbos_system_schema"] = schema
+    return config

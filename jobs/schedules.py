@@ -1,0 +1,161 @@
+"""What happens by the clock. One row of `SCHEDULES` is one kind of work.
+
+A tick asks for a run whose id says what it is for and when (`read_sli-2026-11-21T11:30:00Z`), so asking twice is one
+run. Only the present slot is ever asked for, and not while an earlier run for the same subject is still queued or
+running, or has just failed: after a suspend nothing has piled up. One worker at a time ticks (lease `scheduler`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
+
+from backend import clock
+from backend.database.session import ReadSession, reading, writing
+from backend.leases import SCHEDULER, give_back, take_lease
+from backend.monitoring.columns import parse_spec
+from backend.monitoring.tables import WindowState
+from backend.monitoring.windows import window_of
+from backend.queue import (
+    COMPUTE_METRICS,
+    MIRROR_REGISTRY,
+    PRUNE,
+    READ_SLI,
+    Job,
+    JobRun,
+    request_job,
+)
+from backend.registry.tables import Model
+
+log = logging.getLogger("warrant.scheduler")
+
+SCHEDULE_EVERY_S: Final = 5.0
+LEASE_LASTS: Final = timedelta(seconds=20)
+# What has just failed will fail again: without a pause it would fill the audit log.
+PAUSE_AFTER_FAILURE: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Ask for `job` once in every slot of `every_s` seconds, for each subject that `due` names."""
+
+    job: Job
+    every_s: int
+    due: Callable[[ReadSession, datetime], list[str]]
+
+    def slot(self, now: datetime) -> datetime:
+        """The start of the slot that `now` lies in, counted from 1970."""
+        return datetime.fromtimestamp(int(now.timestamp()) // self.every_s * self.every_s, UTC)
+
+    def run_id(self, subject: str, now: datetime) -> str:
+        parts = [self.job.name, subject, self.slot(now).strftime("%Y-%m-%dT%H:%M:%SZ")]
+        return "-".join(part for part in parts if part)
+
+
+def models_due(session: ReadSession, now: datetime) -> list[str]:
+    """Models with a window to compute: rows or labels of it have come, or it has ended since it was last computed.
+
+    Also one whose newest window is followed by a whole window without any row: "no traffic" is a finding. That is
+    asked for once a window.
+    """
+    waiting = select(WindowState.model).where(
+        or_(WindowState.dirty_at.is_not(None), (WindowState.state == "open") & (WindowState.end <= now))
+    )
+    due = set(session.scalars(waiting.distinct()))
+    for model in session.scalars(select(Model)):
+        spec = parse_spec(model.spec)
+        size = spec.live_window or spec.window
+        if model.name in due or spec.window_rows is not None:
+            continue
+        present = window_of(now, size, spec.timezone).start
+        newest = session.scalar(
+            select(func.max(WindowState.end)).where(WindowState.model == model.name, WindowState.size == size)
+        )
+        looked = session.scalar(
+            select(func.max(JobRun.finished_at)).where(
+                JobRun.name == COMPUTE_METRICS.name, JobRun.subject == model.name, JobRun.state == "succeeded"
+            )
+        )
+        if newest is not None and newest < present and (looked is None or looked < present):
+            due.add(model.name)
+    return sorted(due)
+
+
+def _any_model(session: ReadSession, _now: datetime) -> list[str]:
+    return [""] if session.scalars(select(Model.name).limit(1)).first() is not None else []
+
+
+def _always(_session: ReadSession, _now: datetime) -> list[str]:
+    return [""]
+
+
+SCHEDULES: Final = (
+    Schedule(COMPUTE_METRICS, 60, models_due),
+    Schedule(READ_SLI, 30, _any_model),
+    Schedule(MIRROR_REGISTRY, 60, _any_model),
+    Schedule(PRUNE, 3_600, _always),
+)
+
+
+def request_due(now: datetime) -> list[str]:
+    """Ask for everything that is due in its present slot. Returns the ids of the runs that this call made."""
+    made: list[str] = []
+    with reading() as session:
+        wanted = [
+            (schedule, subject, schedule.run_id(subject, now))
+            for schedule in SCHEDULES
+            for subject in schedule.due(session, now)
+        ]
+        known = set(
+            session.scalars(select(JobRun.id).where(JobRun.id.in_([run_id for *_, run_id in wanted])))
+        )
+        busy = set(
+            session.execute(
+                select(JobRun.name, JobRun.subject).where(JobRun.state.in_(("queued", "running")))
+            ).tuples()
+        )
+        busy |= set(
+            session.execute(
+                select(JobRun.name, JobRun.subject).where(
+                    JobRun.state == "failed",
+                    JobRun.requested_by.is_(None),
+                    JobRun.finished_at > now - PAUSE_AFTER_FAILURE,
+                )
+            ).tuples()
+        )
+    for schedule, subject, run_id in wanted:
+        if run_id in known or (schedule.job.name, subject) in busy:
+            continue
+        try:
+            with writing() as session:
+                request_job(session, schedule.job, subject=subject, run_id=run_id)
+        except IntegrityError:  # another scheduler, whose lease overlapped ours, asked first
+            continue
+        made.append(run_id)
+    return made
+
+
+class Scheduler:
+    """Ticks while this worker has the lease."""
+
+    def __init__(self, worker_id: str) -> None:
+        self._worker_id = worker_id
+
+    def tick(self) -> list[str]:
+        with writing() as session:
+            if take_lease(session, SCHEDULER, holder=self._worker_id, lasts=LEASE_LASTS) is None:
+                return []
+        made = request_due(clock.now())
+        if made:
+            log.debug("asked for %s", ", ".join(made))
+        return made
+
+    def give_back(self) -> None:
+        with writing() as session:
+            give_back(session, SCHEDULER, holder=self._worker_id)

@@ -1,0 +1,184 @@
+"""The worker process: runs durable workflows from its queues until it is asked to stop.
+
+    python -m jobs.worker [--queues metrics,changes,writer] [--name NAME]
+
+Beside the runs it keeps four small threads: its beat, the reaper, the scheduler (one worker at a time has that lease)
+and, with the `writer` queue, the writer of the observation store (likewise). On SIGTERM it takes no new run, lets
+running steps end for a few seconds, and leaves the rest to be resumed by another worker or by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from dbos import DBOS
+
+from backend.database.engine import database
+from backend.errors import BadInput, WarrantError
+from backend.queue import JOBS, QUEUES
+from jobs.beats import Heart, worker_identity
+from jobs.commit_spool import WriterThread
+from jobs.recovery import REAP_EVERY_S, reap, resume_runs_of
+from jobs.runtime import WORKFLOWS, engine_config
+from jobs.schedules import SCHEDULE_EVERY_S, Scheduler
+
+log = logging.getLogger("warrant.worker")
+
+POLL_S: Final = 0.2
+STOP_GRACE_S: Final = 6
+# How many runs one worker does at a time. `writer` has one run at a time over all workers.
+CONCURRENCY: Final = {"metrics": 2, "changes": 4, "writer": 1}
+
+
+def import_workflows() -> None:
+    """Import the file of every job, which registers its workflow. They import heavy libraries only when run."""
+    for name in JOBS:
+        module = f"jobs.{name}"
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            log.warning("there is no %s yet; its runs will wait", module)
+    missing = [name for name in JOBS if name not in WORKFLOWS]
+    if missing:
+        log.warning("no workflow is registered for: %s", ", ".join(missing))
+
+
+class Worker:
+    """One worker; see the module. `run` returns when asked to stop."""
+
+    def __init__(self, worker_id: str, queues: Sequence[str]) -> None:
+        unknown = [queue for queue in queues if queue not in QUEUES]
+        if unknown or not queues:
+            raise BadInput(f"unknown queue {', '.join(unknown) or '(none)'}; there are: {', '.join(QUEUES)}")
+        self.worker_id = worker_id
+        self.queues = tuple(queues)
+        self._stopping = threading.Event()
+        self._heart = Heart(worker_id, self.queues)
+        self._threads: list[threading.Thread] = []
+
+    def run(self) -> int:
+        """Work until `stop` is called. Returns the exit code."""
+        import_workflows()
+        self._heart.begin()
+        self._resume_own_runs()
+        DBOS(config=engine_config(self.worker_id))
+        DBOS.listen_queues(self.queues)
+        DBOS.launch()
+        for queue in QUEUES:
+            DBOS.register_queue(
+                queue,
+                worker_concurrency=CONCURRENCY[queue],
+                global_concurrency=1 if queue == "writer" else None,
+                polling_interval_sec=POLL_S,
+                on_conflict="always_update",
+            )
+        self._begin_threads()
+        log.info("worker %s takes runs from %s", self.worker_id, ", ".join(self.queues))
+        self._stopping.wait()
+        log.info("worker %s stops", self.worker_id)
+        for thread in self._threads:
+            thread.join(timeout=STOP_GRACE_S)
+        DBOS.destroy(workflow_completion_timeout_sec=STOP_GRACE_S)
+        self._heart.stop()
+        database().dispose()
+        return 0
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _resume_own_runs(self) -> None:
+        """What an earlier process under this id left. Before the engine starts, so that it finds none itself:
+        this is the only way back, and nothing of ours runs yet."""
+        from backend.database.session import writing
+
+        with writing() as session:
+            runs = resume_runs_of(
+                session, self.worker_id, by=self.worker_id, why="the worker was started again under its name"
+            )
+        if runs:
+            log.warning("going on with what an earlier process left: %s", ", ".join(runs))
+
+    def _begin_threads(self) -> None:
+        self._every("reaper", REAP_EVERY_S, self._reap)
+        if "metrics" in self.queues:
+            scheduler = Scheduler(self.worker_id)
+            self._every("scheduler", SCHEDULE_EVERY_S, scheduler.tick, at_end=scheduler.give_back)
+        if "writer" in self.queues:
+            writer = WriterThread(self.worker_id, self._stopping)
+            writer.start()
+            self._threads.append(writer)
+
+    def _reap(self) -> None:
+        if self._heart.is_fresh(timedelta(seconds=5)):
+            reap(self.worker_id)
+
+    def _every(
+        self,
+        name: str,
+        pause_s: float,
+        action: Callable[[], object],
+        *,
+        at_end: Callable[[], object] | None = None,
+    ) -> None:
+        def loop() -> None:
+            while not self._stopping.wait(pause_s):
+                try:
+                    action()
+                except Exception:
+                    log.exception("the %s stumbled and goes on", name)
+            if at_end is not None:
+                at_end()
+
+        thread = threading.Thread(target=loop, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+
+def configure_logging() -> None:
+    """One line a record on stderr; the workflow engine's records join ours and only from WARNING up."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    engine = logging.getLogger("dbos")
+    engine.addHandler(logging.NullHandler())  # it adds a handler of its own where there is none
+    engine.setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.worker", description="Run Warrant's background jobs."
+    )
+    parser.add_argument(
+        "--queues", default=",".join(QUEUES), help="which queues to serve (default: %(default)s)"
+    )
+    parser.add_argument("--name", help="a fixed name of this worker (default: worker-<host>-<number>)")
+    chosen = parser.parse_args(arguments)
+    configure_logging()
+    try:
+        with worker_identity(chosen.name) as worker_id:
+            worker = Worker(worker_id, [queue.strip() for queue in chosen.queues.split(",") if queue.strip()])
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda _number, _frame: worker.stop())
+            return worker.run()
+    except WarrantError as error:
+        log.error("%s", error.message)  # noqa: TRY400 - a fact for the reader, not a fault of the program
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    code = main()
+    logging.shutdown()
+    # A run that ignores the stop would keep the process until it ends; it is resumed elsewhere instead.
+    os._exit(code)
