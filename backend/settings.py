@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="address people type; decides Secure cookies and OIDC redirects"
     )
+    trusted_proxies: str = Field(
+        "", description="networks whose X-Forwarded-For is believed, comma-separated, such as 10.0.0.0/8"
+    )
     demo: bool = Field(False, description="demo mode: demo accounts are shown on the sign-in page")
     session_idle_min: int = Field(60, description="a session ends after this many idle minutes")
     session_absolute_h: int = Field(12, description="a session ends after this many hours whatever happens")

@@ -18,6 +18,7 @@ class Action(StrEnum):
     ROLES_CHANGED = "identity:person:set_roles"
     TOKEN_CREATED = "identity:token:create"
     TOKEN_REVOKED = "identity:token:revoke"
+    SET_UP_LINK_CREATED = "identity:set_up:create"
     SET_UP_USED = "identity:set_up:use"
     MODEL_REGISTERED = "registry:model:register"
     VERSION_REGISTERED = "registry:version:register"

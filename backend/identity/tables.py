@@ -41,13 +41,13 @@ class PersonRole(Base):
 
 
 class SignInSession(Base):
-    """One signed-in browser. Only the hash of its token is stored; ending it is one update."""
+    """One signed-in browser. Only the hash of its token is stored, and the CSRF token is derived from the
+    token; ending the session is one update."""
 
     __tablename__ = "sign_in_sessions"
 
     id: Mapped[str] = mapped_column(Text, primary_key=True, default=lambda: new_id("ses"))
     token_hash: Mapped[str] = mapped_column(Text, unique=True)
-    csrf_token: Mapped[str] = mapped_column(Text)
     person_id: Mapped[str] = mapped_column(ForeignKey("persons.id"), index=True)
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
@@ -84,7 +84,10 @@ class SetUpLink(Base):
 
 
 class SignInAttempt(Base):
-    """A failed sign-in, counted per name and per address to slow guessing down. Pruned after a day."""
+    """A sign-in that did not succeed (yet), counted per name and per address to slow guessing down.
+
+    `username` is a digest of what was typed: people type passwords into that field. Pruned after a day.
+    """
 
     __tablename__ = "sign_in_attempts"
 
@@ -95,6 +98,19 @@ class SignInAttempt(Base):
 
     __table_args__ = (Index("ix_sign_in_attempts_username_at", "username", "at"),
                       Index("ix_sign_in_attempts_address_at", "address", "at"))  # fmt: skip
+
+
+class OidcFlow(Base):
+    """A single sign-on begun in one browser and not yet finished: used once, within ten minutes."""
+
+    __tablename__ = "oidc_flows"
+
+    state_hash: Mapped[str] = mapped_column(Text, primary_key=True)
+    browser_hash: Mapped[str] = mapped_column(Text)  # of the cookie of the browser that began
+    nonce: Mapped[str] = mapped_column(Text)
+    code_verifier: Mapped[str] = mapped_column(Text)
+    next_path: Mapped[str] = mapped_column(Text)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class IdempotencyKey(Base):

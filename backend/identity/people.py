@@ -1,0 +1,249 @@
+"""People and service accounts: who they are, what they may do, and ending that."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.database.session import ReadSession, WriteSession
+from backend.errors import BadInput, Conflict, NotFound
+from backend.identity.actor import Actor
+from backend.identity.passwords import hash_password
+from backend.identity.roles import Permission, Role
+from backend.identity.tables import ApiToken, Person, PersonRole, SignInSession
+
+USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+
+
+class UsernameTaken(Conflict):
+    title = "User name taken"
+
+
+class LastAdministrator(Conflict):
+    """Without an administrator nobody could ever give a role again."""
+
+    title = "Last administrator"
+
+
+@dataclass(frozen=True)
+class PersonView:
+    """A person as administrators see one."""
+
+    id: str
+    username: str
+    display_name: str
+    kind: str
+    roles: frozenset[Role]
+    single_sign_on: bool
+    is_demo: bool
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+def normalise_username(username: str) -> str:
+    """User names are compared in one form: NFKC, lower case, no surrounding space."""
+    return unicodedata.normalize("NFKC", username).strip().lower()
+
+
+def create_person(
+    session: WriteSession,
+    actor: Actor,
+    *,
+    username: str,
+    display_name: str,
+    password: str | None = None,
+    password_hash: str | None = None,
+    roles: Collection[Role],
+    kind: str = "person",
+    owner_id: str | None = None,
+    oidc: tuple[str, str] | None = None,
+    is_demo: bool = False,
+) -> Person:
+    """Create someone who can act. Give `password`, or `password_hash` made before the transaction began.
+
+    A service account (`kind="service"`) needs the person it acts for as `owner_id` and has no password.
+    Raises `BadInput`, `UsernameTaken`, `NotFound` (owner), `NotAllowed`.
+    """
+    actor.require(Permission.MANAGE_PEOPLE)
+    username = normalise_username(username)
+    if not USERNAME.fullmatch(username):
+        raise BadInput(
+            f"the user name {username!r} is not usable: 1 to 64 of a-z, 0-9 and . _ @ + -, beginning with a "
+            "letter or digit"
+        )
+    display_name = " ".join(unicodedata.normalize("NFC", display_name).split())
+    if not 1 <= len(display_name) <= 100 or not display_name.isprintable():
+        raise BadInput("the full name needs 1 to 100 printable characters")
+    if kind not in ("person", "service"):
+        raise BadInput(f"there is no kind of account {kind!r}; it is 'person' or 'service'")
+    if (kind == "service") != (owner_id is not None):
+        raise BadInput("a service account acts for an owner, a person for nobody else")
+    if owner_id is not None and person_by_id(session, owner_id).kind != "person":
+        raise BadInput("a service account acts for a person, not for another service")
+    granted = _checked_roles(roles)
+    if session.scalar(select(Person.id).where(Person.username == username)) is not None:
+        raise UsernameTaken(f"the user name {username!r} is taken; choose another")
+    if password is not None:
+        password_hash = hash_password(password, username=username)
+    person = Person(
+        username=username,
+        display_name=display_name,
+        kind=kind,
+        password_hash=password_hash,
+        owner_id=owner_id,
+        oidc_issuer=oidc[0] if oidc else None,
+        oidc_subject=oidc[1] if oidc else None,
+        is_demo=is_demo,
+        created_at=clock.now(),
+        roles=[PersonRole(role=role.value) for role in sorted(granted)],
+    )
+    session.add(person)
+    session.flush()
+    record(
+        session, actor, Action.PERSON_CREATED, object_kind="person", object_id=person.id,
+        payload={"username": username, "display_name": display_name, "kind": kind, "owner": owner_id,
+                 "roles": sorted(granted), "demo": is_demo},
+    )  # fmt: skip
+    return person
+
+
+def set_roles(
+    session: WriteSession, actor: Actor, person_id: str, roles: Collection[Role], *, why: str = ""
+) -> Person:
+    """Replace someone's roles; it holds from their next request on. Raises `LastAdministrator`."""
+    actor.require(Permission.MANAGE_PEOPLE)
+    granted = _checked_roles(roles)
+    administrators = _lock_administrators(session)
+    person = person_by_id(session, person_id)
+    before = {Role(entry.role) for entry in person.roles}
+    if before == granted:
+        return person
+    if Role.ADMIN not in granted:
+        _keep_one(administrators, person)
+    kept = [entry for entry in person.roles if Role(entry.role) in granted]
+    person.roles = kept + [PersonRole(role=role.value) for role in sorted(granted - before)]
+    session.flush()
+    record(
+        session, actor, Action.ROLES_CHANGED, object_kind="person", object_id=person.id, why=why,
+        payload={"before": sorted(before), "after": sorted(granted)},
+    )  # fmt: skip
+    return person
+
+
+def disable_person(session: WriteSession, actor: Actor, person_id: str, *, why: str = "") -> Person:
+    """End someone's access at once: no sign-in, and every session and token of theirs is revoked.
+
+    Service accounts that act for them stop as well. Raises `LastAdministrator`.
+    """
+    actor.require(Permission.MANAGE_PEOPLE)
+    administrators = _lock_administrators(session)
+    person = person_by_id(session, person_id)
+    if person.disabled_at is not None:
+        return person
+    _keep_one(administrators, person)
+    moment = clock.now()
+    person.disabled_at = moment
+    for table in (SignInSession, ApiToken):
+        session.execute(
+            update(table)
+            .where(table.person_id == person.id, table.revoked_at.is_(None))
+            .values(revoked_at=moment)
+        )
+    session.flush()
+    record(session, actor, Action.PERSON_DISABLED, object_kind="person", object_id=person.id, why=why)
+    return person
+
+
+def person_by_id(session: ReadSession, person_id: str) -> Person:
+    """The account, disabled or not. Raises `NotFound`."""
+    person = session.get(Person, person_id)
+    if person is None:
+        raise NotFound(f"there is no person {person_id}")
+    return person
+
+
+def list_people(session: ReadSession, viewer: Actor) -> list[PersonView]:
+    """Everyone, by user name, for administrators."""
+    viewer.require(Permission.MANAGE_PEOPLE)
+    return [
+        PersonView(
+            id=person.id,
+            username=person.username,
+            display_name=person.display_name,
+            kind=person.kind,
+            roles=frozenset(Role(entry.role) for entry in person.roles),
+            single_sign_on=person.oidc_subject is not None,
+            is_demo=person.is_demo,
+            created_at=person.created_at,
+            disabled_at=person.disabled_at,
+        )
+        for person in session.scalars(select(Person).order_by(Person.username))
+    ]
+
+
+def names_of(session: ReadSession, ids: Iterable[str | None]) -> dict[str, str]:
+    """Display names by id, for showing who did something. Warrant's processes are named without a row."""
+    wanted = {one for one in ids if one}
+    names = {one: f"Warrant {one.removeprefix('system:')}" for one in wanted if one.startswith("system:")}
+    rest = sorted(wanted - names.keys())
+    for start in range(0, len(rest), 500):
+        found = select(Person.id, Person.display_name).where(Person.id.in_(rest[start : start + 500]))
+        names.update({row.id: row.display_name for row in session.execute(found)})
+    return names
+
+
+def matching_people(session: ReadSession, who: str) -> list[str]:
+    """Ids of people whose user name is `who` or whose name contains it, in any case."""
+    return list(
+        session.scalars(
+            select(Person.id)
+            .where(
+                (Person.username == normalise_username(who))
+                | Person.display_name.icontains(who, autoescape=True)
+            )
+            .limit(500)
+        )
+    )
+
+
+def _checked_roles(roles: Collection[Role]) -> set[Role]:
+    try:
+        granted = {Role(role) for role in roles}
+    except ValueError as error:
+        known = ", ".join(role.value for role in Role if role is not Role.SYSTEM)
+        raise BadInput(f"{error}; the roles are {known}") from error
+    if Role.SYSTEM in granted:
+        raise BadInput("the role system belongs to Warrant's own processes and is given to nobody")
+    return granted
+
+
+def _lock_administrators(session: WriteSession) -> set[str]:
+    """Ids of everyone able to administer. Locked: two administrators removing each other must queue."""
+    # FOR UPDATE re-reads each row after waiting; the ids are read again so that a removed one is not counted.
+    session.execute(select(PersonRole).where(PersonRole.role == Role.ADMIN.value).with_for_update())
+    return set(
+        session.scalars(
+            select(Person.id)
+            .join(PersonRole, PersonRole.person_id == Person.id)
+            .where(
+                PersonRole.role == Role.ADMIN.value,
+                Person.disabled_at.is_(None),
+                Person.kind == "person",
+            )
+        )
+    )
+
+
+def _keep_one(administrators: set[str], person: Person) -> None:
+    if administrators == {person.id}:
+        raise LastAdministrator(
+            f"{person.display_name} is the last administrator; make someone else administrator first"
+        )

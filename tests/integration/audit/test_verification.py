@@ -1,0 +1,321 @@
+"""Whatever is altered in the stored log, verification says so and names the place."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rfc8785
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from backend.audit import heads
+from backend.audit.log import commit_to
+from backend.audit.merkle import Frontier, leaf_hash
+from backend.audit.verification import verify
+from backend.database.engine import connect, database, use_database
+from backend.settings import settings
+from tests.integration.audit.conftest import append
+
+STORED = (
+    ("audit_entries", "leaf"),
+    ("audit_entries", "leaf_hash"),
+    ("audit_payloads", "salt"),
+    ("audit_payloads", "payload"),
+)
+
+
+@contextmanager
+def tampering() -> Iterator[Connection]:
+    """A connection that neither our code nor a foreign key watches."""
+    with database().write_engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=OFF")  # type: ignore[union-attr]
+        else:
+            connection.exec_driver_sql("SET session_replication_role = replica")
+        yield connection
+        connection.commit()
+        if connection.dialect.name == "sqlite":
+            connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=ON")  # type: ignore[union-attr]
+        else:
+            connection.exec_driver_sql("SET session_replication_role = DEFAULT")
+            connection.commit()
+
+
+def run(statement: str, **values: Any) -> None:
+    with tampering() as connection:
+        connection.execute(text(statement), values)
+
+
+def problem() -> str:
+    result = verify()
+    assert not result.ok
+    assert result.problem is not None
+    return result.problem.message
+
+
+def rewrite_head() -> None:
+    """What an attacker with write access to the database does after changing entries."""
+    frontier = Frontier()
+    with tampering() as connection:
+        for (stored,) in connection.execute(text("SELECT leaf_hash FROM audit_entries ORDER BY seq")).all():
+            frontier.append(bytes.fromhex(stored))
+        connection.execute(
+            text("UPDATE audit_head SET size = :size, root = :root, frontier = :frontier"),
+            {
+                "size": frontier.size,
+                "root": frontier.root().hex(),
+                "frontier": json.dumps([peak.hex() for peak in frontier.peaks], separators=(",", ":")),
+            },
+        )
+
+
+def forge(seq: int, like: int, **changes: Any) -> None:
+    """Insert an entry whose leaf, hash, payload and commitment agree."""
+    with tampering() as connection:
+        leaf = connection.execute(
+            text("SELECT leaf FROM audit_entries WHERE seq = :s"), {"s": like}
+        ).scalar_one()
+        salt, payload = "00" * 32, '{"why":"forged"}'
+        fields = {**json.loads(leaf), "seq": seq, "commitment": commit_to(salt, payload), **changes}
+        forged = rfc8785.dumps(fields).decode()
+        connection.execute(
+            text("INSERT INTO audit_entries (seq, leaf, leaf_hash) VALUES (:s, :l, :h)"),
+            {"s": seq, "l": forged, "h": leaf_hash(forged.encode()).hex()},
+        )
+        connection.execute(
+            text("INSERT INTO audit_payloads (seq, salt, payload) VALUES (:s, :t, :p)"),
+            {"s": seq, "t": salt, "p": payload},
+        )
+
+
+def test_an_untouched_log_verifies(five: str) -> None:
+    result = verify()
+    assert (result.ok, result.size, result.problem) == (True, 5, None)
+    assert result.published == heads.Head(5, result.root)
+
+
+def test_an_empty_log_verifies(database: str) -> None:
+    result = verify()
+    assert (result.ok, result.size) == (True, 0)
+    assert result.root == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_a_log_longer_than_a_batch_verifies_and_names_an_altered_entry(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.audit.verification.BATCH", 7)
+    append(30)
+    assert verify().size == 30
+    run("UPDATE audit_payloads SET payload = replace(payload, 'reason', 'Reason') WHERE seq = 17")
+    message = problem()
+    assert message.startswith("entry 17 (governance:change:approve, 20")
+    assert "does not match its commitment" in message
+
+
+def test_every_changed_character_of_an_entry_is_found(five: str) -> None:
+    """Every position on SQLite; every third on PostgreSQL, where each costs more. A change that the database
+    itself refuses (a leaf that is no longer JSON) did not happen."""
+    step = 1 if five == "sqlite" else 3
+    for table, column in STORED:
+        with database().read_engine.connect() as connection:
+            value = connection.execute(text(f"SELECT {column} FROM {table} WHERE seq = 2")).scalar_one()
+        for position in range(0, len(value), step):
+            flipped = value[:position] + chr(ord(value[position]) ^ 1) + value[position + 1 :]
+            try:
+                run(f"UPDATE {table} SET {column} = :v WHERE seq = 2", v=flipped)
+            except DBAPIError:
+                continue
+            assert problem().startswith("entry 2"), (table, column, position)
+            run(f"UPDATE {table} SET {column} = :v WHERE seq = 2", v=value)
+    assert verify().ok
+
+
+def test_every_flipped_byte_in_the_sqlite_file_is_found(home: Path) -> None:
+    """Past the database: bytes of leaf, hash, generated columns, salt and payload in the file itself."""
+    from backend.database.upgrade import upgrade
+
+    upgrade()
+    append(5)
+    use_database(None)
+    path = home / "warrant.db"
+    with sqlite3.connect(path) as plain:
+        plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        entries = plain.execute(
+            "SELECT e.seq, leaf || leaf_hash || at || actor || action || object_kind || object_id, salt || payload "
+            "FROM audit_entries e JOIN audit_payloads p ON p.seq = e.seq"
+        ).fetchall()
+    plain.close()
+    content = path.read_bytes()
+    rng = random.Random(7)
+    tried = 0
+    for seq, *parts in entries:
+        for part in parts:
+            encoded = part.encode()
+            start = content.find(encoded)
+            assert start >= 0, "a row is not stored in one piece; the test looks in the wrong place"
+            for offset in range(len(encoded)):
+                position = start + offset
+                altered = content[position] ^ (1 << rng.randrange(8))
+                with path.open("r+b") as file:
+                    file.seek(position)
+                    file.write(bytes([altered]))
+                other = connect(f"sqlite:///{path}")
+                result = verify(other)
+                other.dispose()
+                assert not result.ok, (seq, offset)
+                assert result.problem is not None
+                assert result.problem.message.startswith(f"entry {seq}"), result.problem.message
+                with path.open("r+b") as file:
+                    file.seek(position)
+                    file.write(content[position : position + 1])
+                tried += 1
+    assert tried == sum(len(part.encode()) for _, *parts in entries for part in parts) > 2000
+    assert verify().ok
+
+
+@pytest.mark.parametrize("table", ["audit_entries", "audit_payloads"])
+@pytest.mark.parametrize("seq", [0, 2, 4])
+def test_a_deleted_row_is_named(five: str, table: str, seq: int) -> None:
+    run(f"DELETE FROM {table} WHERE seq = {seq}")
+    message = problem()
+    assert message.startswith(f"entry {seq}")
+    assert "missing" in message
+
+
+def test_a_cut_tail_is_seen_even_after_the_head_row_is_rewritten(five: str) -> None:
+    run("DELETE FROM audit_payloads WHERE seq = 4")
+    run("DELETE FROM audit_entries WHERE seq = 4")
+    assert problem() == "entry 4 and all later ones are missing: the head row counts 5 entries"
+    rewrite_head()
+    assert problem() == ("entry 4 and all later ones are missing: this machine published a head of 5 entries")
+
+
+def test_an_emptied_log_is_seen(five: str) -> None:
+    for table in ("audit_payloads", "audit_entries"):
+        run(f"DELETE FROM {table}")
+    assert problem().startswith("entry 0 and all later ones are missing: the head row counts 5")
+    run("DELETE FROM audit_head")
+    assert problem().startswith("entry 0 and all later ones are missing: this machine published a head of 5")
+
+
+def test_a_missing_head_row_is_seen(five: str) -> None:
+    run("DELETE FROM audit_head")
+    assert problem() == "the head row is missing although there are entries"
+
+
+@pytest.mark.parametrize("seq", [-1, 5, 9])
+def test_an_inserted_entry_is_seen(five: str, seq: int) -> None:
+    forge(seq, like=2)
+    message = problem()
+    assert message.startswith(f"entry {seq}" if seq != 9 else "entry 5 is missing: entry 9")
+
+
+def test_an_inserted_entry_with_a_rewritten_head_is_seen_by_the_next_published_head(five: str) -> None:
+    """Appending is all that write access allows: the published head binds everything before it."""
+    forge(5, like=2)
+    rewrite_head()
+    assert verify().ok  # five entries are as published; the sixth is a new, well-formed one
+    assert verify().published == heads.Head(5, heads.read_head().root)  # type: ignore[union-attr]
+    assert verify().size == 6
+
+
+def test_an_entry_rewritten_with_hash_and_head_differs_from_the_published_head(five: str) -> None:
+    for table in ("audit_payloads", "audit_entries"):
+        run(f"DELETE FROM {table} WHERE seq = 3")
+    forge(3, like=2)
+    assert "root differs" in problem() or "another root" in problem()
+    rewrite_head()
+    assert "have another root than this machine published" in problem()
+
+
+def test_swapped_entries_are_seen(five: str) -> None:
+    for table in ("audit_payloads", "audit_entries"):
+        for before, after in ((1, 99), (2, 1), (99, 2)):
+            run(f"UPDATE {table} SET seq = {after} WHERE seq = {before}")
+    rewrite_head()
+    message = problem()
+    assert message.startswith("entry 1 ")
+    assert message.endswith("the leaf says that it is entry 2")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("size = 6", "entry 5 and all later ones are missing"),
+        ("size = 4", "entry 4 (governance:change:approve"),
+        ("size = -1", "the head row's size"),
+        ("root = replace(root, substr(root, 1, 4), 'zzzz')", "the head row's root differs"),
+        ("frontier = '[]'", "the head row's frontier differs"),
+        ("frontier = 'no json'", "the head row's frontier differs"),
+    ],
+)
+def test_an_altered_head_row_is_seen(five: str, change: str, said: str) -> None:
+    run(f"UPDATE audit_head SET {change}")
+    assert problem().startswith(said)
+
+
+def test_a_payload_without_entry_is_seen(five: str) -> None:
+    run("INSERT INTO audit_payloads (seq, salt, payload) VALUES (77, 'aa', '{}')")
+    assert problem() == "a payload is stored for entry 77, which does not exist"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "no json", '{"size": 5}', '{"size": "five", "root": ""}', '{"size": -2, "root": ""}']
+)
+def test_a_published_head_that_is_none_is_seen(five: str, content: str) -> None:
+    heads.head_path().write_text(content)
+    assert "published head" in problem()
+
+
+def test_a_published_head_of_another_log_is_seen(five: str) -> None:
+    heads.head_path().write_text(json.dumps({"size": 3, "root": "ab" * 32}))
+    assert problem().startswith("the first 3 entries have another root than this machine published")
+
+
+def test_a_head_published_before_a_crash_is_a_prefix_and_fine(five: str) -> None:
+    early = heads.head_path().read_text()
+    append(3, start=5)
+    heads.head_path().write_text(early)
+    assert verify().ok
+
+
+def test_a_missing_published_head_is_told(five: str) -> None:
+    heads.head_path().unlink()
+    assert verify().published is None
+
+
+def test_an_entry_hidden_from_an_index_is_seen(home: Path) -> None:
+    """A search that goes by the index would not find it, although the entry itself is whole."""
+    from backend.database.upgrade import upgrade
+
+    upgrade()
+    append(5)
+    run("CREATE TABLE aside AS SELECT 1")
+    use_database(None)
+    with sqlite3.connect(home / "warrant.db") as plain:
+        plain.execute("PRAGMA writable_schema=ON")
+        root = plain.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'ix_audit_entries_action'"
+        ).fetchone()[0]
+        empty = plain.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'ix_audit_entries_at'"
+        ).fetchone()[0]
+        plain.execute(
+            "UPDATE sqlite_master SET rootpage = ? WHERE name = 'ix_audit_entries_action'", (empty,)
+        )
+        plain.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = 'ix_audit_entries_at'", (root,))
+    plain.close()
+    assert "damaged" in problem() or "could not be checked" in problem()
+
+
+def test_a_file_that_is_no_database_is_a_problem_not_a_crash(home: Path) -> None:
+    (home / "warrant.db").write_bytes(b"not a database, just long enough to be read as one" * 50)
+    settings.cache_clear()
+    assert "entry 0" in problem()
