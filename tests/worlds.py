@@ -111,14 +111,14 @@ def _version(session: WriteSession, world: World, number: int) -> None:
 
 def _healthy_window(session: WriteSession, version: int, start: datetime) -> None:
     window = WindowState(
-        model="toy", environment="production", start=start, end=start + timedelta(days=1), version=version,
+        model="toy", environment="production", size="1d", start=start, end=start + timedelta(days=1), version=version,
         rows=1000, labels_known=1000, state="complete", computed_at=start + timedelta(days=2),
     )  # fmt: skip
     session.add(window)
     session.flush()
     session.add(
         MetricPoint(
-            window_id=window.id, model="toy", environment="production", window_start=start, kind="realised",
+            window_id=window.id, model="toy", environment="production", size="1d", window_start=start, kind="realised",
             statistic="roc_auc", value=0.71, low=0.68, high=0.74, verdict="ok", rows=1000, completeness=1.0,
             first_value=0.71, first_computed_at=start, computed_at=start,
         )

@@ -79,8 +79,8 @@ def evidence(
         "data": _compare(before.training if before else {}, after.training),
         "card_diff": _card_diff(before, after),
         "live": {
-            "before": _live(session, model.name, environment, before.version) if before else [],
-            "after": _live(session, model.name, environment, after.version),
+            "before": _live(session, model, environment, before.version) if before else [],
+            "after": _live(session, model, environment, after.version),
         },
         "alert": {"id": alert.id, "title": alert.title, "level": alert.level, "details": alert.details}
         if alert
@@ -138,13 +138,14 @@ def _card_diff(before: Version | None, after: Version) -> list[str]:
     return list(difflib.unified_diff(lines(before), lines(after), lineterm="", n=2))
 
 
-def _live(session: ReadSession, model: str, environment: str, version: int) -> list[dict[str, Any]]:
+def _live(session: ReadSession, model: Model, environment: str, version: int) -> list[dict[str, Any]]:
     """The last windows of a version in service: realised and estimated AUC, rows, label completeness."""
     points = session.execute(
         select(MetricPoint, WindowState)
         .join(WindowState, WindowState.id == MetricPoint.window_id)
         .where(
-            WindowState.model == model, WindowState.environment == environment, WindowState.version == version,
+            WindowState.model == model.name, WindowState.environment == environment,
+            WindowState.size == model.spec["window"], WindowState.version == version,
             MetricPoint.statistic == "roc_auc", MetricPoint.kind.in_(("realised", "estimated")),
         )
         .order_by(MetricPoint.window_start.desc())

@@ -12,6 +12,7 @@ from backend.deployment.service import champion, history
 from backend.deployment.tables import Deployment
 from backend.identity.actor import Actor
 from backend.monitoring.tables import MetricPoint, WindowState
+from backend.registry.tables import Model
 
 CONSIDERED_WINDOWS = 14
 
@@ -63,6 +64,7 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
         select(WindowState.id)
         .where(
             WindowState.model == model, WindowState.environment == environment,
+            WindowState.size == session.get_one(Model, model).spec["window"],
             WindowState.version == version, WindowState.rows > 0, WindowState.computed_at.is_not(None),
         )
         .order_by(WindowState.start.desc())
@@ -79,7 +81,7 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
         )
         .group_by(MetricPoint.verdict)
     ).all()
-    counts = {verdict_: count for verdict_, count in rows}
+    counts = {row[0]: row[1] for row in rows}
     judged = counts.get("ok", 0) + counts.get("alarm", 0)
     if judged == 0:
         return verdict(None, f"in its last {len(windows)} windows no realised performance could be judged")

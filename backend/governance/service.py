@@ -321,14 +321,17 @@ def list_changes(
     model: str | None = None,
     states: tuple[str, ...] = (),
     limit: int = 200,
+    before: int | None = None,
 ) -> list[Change]:
-    """Changes, newest first."""
+    """Changes, newest first; `before` is the id after which to go on."""
     viewer.require(Permission.READ_MODELS)
-    query = select(Change).order_by(Change.requested_at.desc(), Change.id.desc()).limit(limit)
+    query = select(Change).order_by(Change.id.desc()).limit(limit)
     if model is not None:
         query = query.where(Change.model == model)
     if states:
         query = query.where(Change.state.in_(states))
+    if before is not None:
+        query = query.where(Change.id < before)
     return list(session.scalars(query))
 
 

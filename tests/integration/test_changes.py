@@ -158,7 +158,7 @@ def test_a_second_change_is_refused_while_one_is_open(world: World) -> None:
 
 
 def test_the_inbox_shows_only_what_this_person_can_decide(world: World) -> None:
-    change_id, digest = ask(world.lead)
+    change_id, _ = ask(world.lead)
     with reading() as session:
         assert waiting_for(session, world.lead) == []
         assert waiting_for(session, world.on_call) == []

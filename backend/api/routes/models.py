@@ -1,0 +1,164 @@
+"""Models, versions, deployments, windows and points."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from sqlalchemy import select
+
+from backend import clock
+from backend.api.idempotency import body_of, once
+from backend.api.security import current_actor
+from backend.database.session import reading
+from backend.deployment.service import history, served_at
+from backend.deployment.tables import Deployment
+from backend.errors import BadInput
+from backend.identity.actor import Actor
+from backend.monitoring.requests import request_metrics, request_report
+from backend.monitoring.tables import MetricPoint, WindowState
+from backend.registry.service import get_model, list_models, list_versions
+from backend.registry.tables import Model, Version
+from backend.settings import settings
+
+router = APIRouter(tags=["models"])
+Caller = Annotated[Actor, Depends(current_actor)]
+Body = Annotated[bytes, Depends(body_of)]
+
+
+def _model(model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name, "title": model.title, "description": model.description, "tier": model.tier,
+        "spec": model.spec, "notice": model.notice, "created_at": model.created_at,
+    }  # fmt: skip
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {
+        "version": version.version, "run_id": version.run_id, "artefact_digest": version.artefact_digest,
+        "reference_digest": version.reference_digest, "card_digest": version.card_digest,
+        "trained_at": version.trained_at, "cutoff": version.cutoff, "parameters": version.parameters,
+        "metrics": version.metrics, "training": version.training,
+    }  # fmt: skip
+
+
+def _deployment(deployment: Deployment) -> dict[str, Any]:
+    return {
+        "id": deployment.id, "version": deployment.version, "environment": deployment.environment,
+        "role": deployment.role, "share": deployment.share, "state": deployment.state,
+        "started_at": deployment.started_at, "serving_at": deployment.serving_at, "ended_at": deployment.ended_at,
+        "change_id": deployment.change_id, "reason": deployment.reason,
+    }  # fmt: skip
+
+
+@router.get("/models")
+def models(actor: Caller) -> dict[str, Any]:
+    with reading() as session:
+        return {"models": [_model(model) for model in list_models(session, actor)]}
+
+
+@router.get("/models/{model}")
+def model_detail(actor: Caller, model: str) -> dict[str, Any]:
+    with reading() as session:
+        found = get_model(session, actor, model)
+        return {**_model(found), "versions": [_version(v) for v in list_versions(session, actor, model)]}
+
+
+@router.get("/models/{model}/deployments")
+def deployments(
+    actor: Caller, model: str, environment: str | None = None, at: datetime | None = None
+) -> dict[str, Any]:
+    """Every deployment, or with `at` the one that served at that moment."""
+    environment = environment or settings().environment
+    with reading() as session:
+        get_model(session, actor, model)
+        if at is not None:
+            if at.tzinfo is None:
+                raise BadInput("at: write the time with its zone, as 2026-03-01T09:05:00Z")
+            found = served_at(session, actor, model, environment, at)
+            return {"deployments": [_deployment(found)] if found else []}
+        return {"deployments": [_deployment(one) for one in history(session, actor, model, environment)]}
+
+
+@router.get("/models/{model}/points")
+def points(
+    actor: Caller,
+    model: str,
+    environment: str | None = None,
+    size: str | None = None,
+    statistic: str | None = None,
+    kind: str | None = None,
+    before: int | None = None,
+    limit: Annotated[int, Query(ge=1, le=5000)] = 500,
+) -> dict[str, Any]:
+    """Metric points, newest first. Pass `next` of an answer as `before` for the following page."""
+    with reading() as session:
+        get_model(session, actor, model)
+        query = (
+            select(MetricPoint, WindowState)
+            .join(WindowState, WindowState.id == MetricPoint.window_id)
+            .where(
+                MetricPoint.model == model, MetricPoint.environment == (environment or settings().environment)
+            )
+            .order_by(MetricPoint.id.desc())
+            .limit(limit)
+        )
+        for column, wanted in (
+            (MetricPoint.size, size), (MetricPoint.statistic, statistic), (MetricPoint.kind, kind)
+        ):  # fmt: skip
+            if wanted is not None:
+                query = query.where(column == wanted)
+        if before is not None:
+            query = query.where(MetricPoint.id < before)
+        rows = session.execute(query).all()
+        return {
+            "points": [
+                {
+                    "window_start": window.start, "window_end": window.end, "window_state": window.state,
+                    "version": window.version, "size": point.size, "kind": point.kind, "column": point.column,
+                    "statistic": point.statistic, "value": point.value, "low": point.low, "high": point.high,
+                    "threshold": point.threshold, "verdict": point.verdict, "reason": point.reason,
+                    "rows": point.rows, "rows_reference": point.rows_reference, "completeness": point.completeness,
+                    "first_value": point.first_value, "computed_at": point.computed_at,
+                }
+                for point, window in rows
+            ],
+            "next": rows[-1][0].id if len(rows) == limit else None,
+        }  # fmt: skip
+
+
+@router.post("/models/{model}/metrics", status_code=202)
+def compute_metrics(request: Request, actor: Caller, body: Body, model: str) -> Response:
+    """Compute every due window of a model now; answers with the job's run id."""
+    return once(
+        request,
+        actor,
+        body,
+        lambda session: {"run_id": request_metrics(session, actor, model=model).id},
+        status=202,
+    )
+
+
+@router.post("/models/{model}/report", status_code=202)
+def write_report(
+    request: Request, actor: Caller, body: Body, model: str, window_start: datetime, size: str | None = None
+) -> Response:
+    """Have an Evidently report of one window written; answers with the job's run id."""
+    if window_start.tzinfo is None:
+        raise BadInput("window_start: write the time with its zone, as 2026-03-01T09:05:00Z")
+    return once(
+        request, actor, body,
+        lambda session: {
+            "run_id": request_report(session, actor, model=model, window_start=window_start, size=size).id
+        },
+        status=202,
+    )  # fmt: skip
+
+
+@router.get("/served")
+def served(
+    actor: Caller, model: str, environment: str | None = None, at: datetime | None = None
+) -> dict[str, Any]:
+    """What served at a moment (default: now), and by which change."""
+    return deployments(actor, model, environment, at or clock.now())

@@ -1,0 +1,1 @@
+"""What the commands of `backend.cli` do; each module is imported only when its command runs."""

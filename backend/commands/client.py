@@ -1,0 +1,64 @@
+"""The command line as a client of the REST API: it goes by the same rules as every other caller."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import httpx
+
+from backend.errors import BadInput, Unavailable, WarrantError
+from backend.settings import settings
+
+TIMEOUT_S = 120.0
+
+
+class Refused(WarrantError):
+    """The console refused a request; the message is its own."""
+
+    title = "Refused"
+
+
+class Api:
+    """A caller with a bearer token."""
+
+    def __init__(self, token: str) -> None:
+        if not token:
+            raise BadInput(
+                "no API token: create one on the Account page and set WARRANT_TOKEN, or pass --token"
+            )
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._url = f"{settings().console}/api/v1"
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self._send(
+            "GET", path, params={key: value for key, value in query.items() if value is not None}
+        )
+
+    def post(self, path: str, document: dict[str, Any]) -> Any:
+        """POST a JSON document. A key makes the request safe to repeat if the connection breaks."""
+        return self._send("POST", path, json={k: v for k, v in document.items() if v is not None})
+
+    def post_body(self, path: str, body: bytes, content_type: str) -> Any:
+        return self._send("POST", path, content=body, headers={"Content-Type": content_type})
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:
+        headers = self._headers | options.pop("headers", {})
+        if method == "POST":
+            headers["Idempotency-Key"] = str(uuid.uuid4())
+        try:
+            answer = httpx.request(method, self._url + path, headers=headers, timeout=TIMEOUT_S, **options)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"the console at {settings().console} does not answer ({error}); is it running?"
+            ) from error
+        if answer.is_success:
+            return answer.json()
+        try:
+            problem = answer.json()
+            detail, title = problem["detail"], problem["title"]
+        except (ValueError, KeyError):
+            detail, title = answer.text[:300], f"HTTP {answer.status_code}"
+        refused = Refused(detail)
+        refused.title = title
+        raise refused

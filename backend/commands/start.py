@@ -1,0 +1,70 @@
+"""`warrant up`: migrate, load the demo if asked, then run every process under one supervisor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from backend.commands.output import say
+from backend.database.session import reading, writing
+from backend.identity.actor import system_actor
+from backend.settings import settings
+from backend.supervisor import Child, supervise
+
+
+def start_everything(*, demo: bool) -> int:
+    """Run console, worker and gateway until stopped; gives the exit code."""
+    if demo:
+        os.environ["WARRANT_DEMO"] = "true"
+        settings.cache_clear()
+    from backend.database.upgrade import upgrade
+
+    upgrade()
+    if demo:
+        loaded = subprocess.run([sys.executable, "-m", "jobs.demo.load"], check=False)
+        if loaded.returncode != 0:
+            say(
+                "warrant: the demo workload could not be loaded; run `warrant demo load` to see why",
+                error=True,
+            )
+            return loaded.returncode
+    here = settings()
+    host = "127.0.0.1" if here.host in ("0.0.0.0", "::") else here.host  # noqa: S104 - where to look, not to bind
+    children = [
+        Child("console", [sys.executable, "-m", "app.server"], ready=f"http://{host}:{here.port}/healthz"),
+        Child("gateway", [sys.executable, "-m", "backend.serving.gateway"],
+              ready=f"http://{host}:{here.gateway_port}/healthz"),
+        Child("worker", [sys.executable, "-m", "jobs.worker"]),
+    ]  # fmt: skip
+    if demo:
+        children.append(Child("replay", [sys.executable, "-m", "jobs.demo.play"], last=True))
+    return supervise(children, on_ready=lambda: _tell_where(demo=demo))
+
+
+def _tell_where(*, demo: bool) -> None:
+    say("")
+    say(f"  Warrant is running at {settings().console}")
+    if demo:
+        from backend.identity.demo import demo_accounts
+
+        accounts = demo_accounts()
+        say(f"  Sign in as one of: {', '.join(account.name for account in accounts)}")
+        say(f"  Password of every demo account: {accounts[0].password}")
+    else:
+        from backend.identity.setup import has_administrator
+
+        with reading() as session:
+            is_set_up = has_administrator(session)
+        if not is_set_up:
+            say(f"  First start: set the administrator's password at {new_set_up_link()}")
+    say("  Ctrl-C stops everything and keeps all data.")
+    say("")
+
+
+def new_set_up_link() -> str:
+    """A fresh one-time link; an earlier unused one stops working."""
+    from backend.identity.setup import create_set_up_link
+
+    with writing() as session:
+        return f"{settings().console}/setup/{create_set_up_link(session, system_actor('command line'))}"

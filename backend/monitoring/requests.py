@@ -1,0 +1,79 @@
+"""Asking for metrics and reports by hand, as jobs in the caller's transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.database.session import WriteSession
+from backend.errors import NotFound
+from backend.identity.actor import Actor
+from backend.identity.roles import Permission
+from backend.monitoring.tables import WindowState
+from backend.queue import COMPUTE_METRICS, COMPUTE_SHAP, WRITE_REPORT, JobRun, request_job
+from backend.registry.service import get_model, get_version
+from backend.settings import settings
+
+
+def request_metrics(session: WriteSession, actor: Actor, *, model: str) -> JobRun:
+    """Compute every due window of a model now."""
+    actor.require(Permission.COMPUTE_METRICS)
+    get_model(session, actor, model)
+    run = request_job(
+        session, COMPUTE_METRICS, subject=model, arguments={"model": model}, requested_by=actor.person_id
+    )
+    record(
+        session,
+        actor,
+        Action.METRICS_REQUESTED,
+        object_kind="model",
+        object_id=model,
+        payload={"run": run.id},
+    )
+    return run
+
+
+def request_explanation(session: WriteSession, actor: Actor, *, model: str, version: int) -> JobRun:
+    """Have SHAP explain a version."""
+    actor.require(Permission.COMPUTE_METRICS)
+    get_version(session, actor, model, version)
+    run = request_job(
+        session, COMPUTE_SHAP, subject=f"{model}/{version}", arguments={"model": model, "version": version},
+        requested_by=actor.person_id,
+    )  # fmt: skip
+    record(
+        session, actor, Action.METRICS_REQUESTED, object_kind="version", object_id=f"{model}/{version}",
+        payload={"run": run.id},
+    )  # fmt: skip
+    return run
+
+
+def request_report(
+    session: WriteSession, actor: Actor, *, model: str, window_start: datetime, size: str | None = None
+) -> JobRun:
+    """Have Evidently's report of one window written. Raises `NotFound` where there is no such window."""
+    actor.require(Permission.WRITE_REPORT)
+    found = get_model(session, actor, model)
+    size = size or str(found.spec["window"])
+    window = session.scalars(
+        select(WindowState).where(
+            WindowState.model == model, WindowState.environment == settings().environment,
+            WindowState.size == size, WindowState.start == window_start,
+        )
+    ).one_or_none()  # fmt: skip
+    if window is None:
+        raise NotFound(f"{model} has no {size} window that starts at {clock.to_iso(window_start)}")
+    run = request_job(
+        session, WRITE_REPORT, subject=f"{model} {window_start:%Y-%m-%d %H:%M}",
+        arguments={"model": model, "environment": settings().environment, "window_id": window.id},
+        requested_by=actor.person_id,
+    )  # fmt: skip
+    record(
+        session, actor, Action.REPORT_REQUESTED, object_kind="model", object_id=model,
+        payload={"run": run.id, "window_start": clock.to_iso(window_start), "size": size},
+    )  # fmt: skip
+    return run

@@ -1,0 +1,69 @@
+"""Accepting batches of predictions and labels for someone, and counting what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.database.session import ReadSession, WriteSession
+from backend.identity.actor import Actor
+from backend.identity.roles import Permission
+from backend.monitoring.columns import parse_spec
+from backend.observations.schema import Stream
+from backend.observations.store import Accepted, accept
+from backend.observations.validation import label_batch, prediction_batch
+from backend.registry.service import get_model
+from backend.settings import settings
+
+Payload = pa.Table | Sequence[Mapping[str, Any]]
+
+
+def accept_batch(
+    session: ReadSession,
+    actor: Actor,
+    *,
+    model: str,
+    stream: Stream,
+    payload: Payload,
+    source: Literal["api", "cli", "backfill"],
+) -> Accepted:
+    """Check a batch and make it durable in the spool; the writer moves it on within seconds.
+
+    All rows or none: a bad row is a `BadRow` with its number, column and reason; an id that is known with other
+    content is a `DifferentContent`. Rows that are known with the same content are counted and not stored again.
+    It only reads the database, because checking a large batch must not hold the write lock; the caller then calls
+    `record_batch` in a transaction of its own and answers after that. If the process dies in between, the
+    caller heard nothing and sends the batch again, which stores nothing twice.
+    """
+    actor.require(Permission.INGEST)
+    spec = parse_spec(get_model(session, actor, model).spec)
+    now = clock.now()
+    if stream == "predictions":
+        features = {column.name: column.kind for column in spec.features}
+        table = prediction_batch(features, payload, now=now, task=spec.task)
+    else:
+        table = label_batch(payload, now=now)
+    return accept(settings().observations, settings().spool, model, stream, table, source=source, now=now)
+
+
+def record_batch(
+    session: WriteSession, actor: Actor, *, model: str, stream: Stream, accepted: Accepted, source: str
+) -> None:
+    """Put an accepted batch into the audit log."""
+    record(
+        session, actor, Action.BATCH_INGESTED, object_kind="model", object_id=model,
+        payload={"stream": stream, "rows_new": accepted.rows_new, "rows_known": accepted.rows_known, "source": source},
+    )  # fmt: skip
+
+
+def spool_waiting_bytes(session: ReadSession, viewer: Actor) -> int:
+    """How much has been accepted and not yet moved into the store."""
+    from backend.observations.spool import pending_bytes
+
+    viewer.require(Permission.READ_JOBS)
+    return pending_bytes(settings().spool)
