@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version as installed_version
@@ -24,6 +24,7 @@ from backend.errors import BadInput
 from backend.monitoring.columns import ModelSpec
 from backend.registry.artefacts import artefact_digest, check_artefact, file_digest
 from backend.settings import disable_telemetry
+from jobs.demo.flights import ServingPeriod, between
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -277,6 +278,27 @@ def load_pipeline(folder: Path, digest: str) -> Pipeline:
 def score(folder: Path, frame: pd.DataFrame, spec: ModelSpec, *, digest: str) -> np.ndarray:
     """Scores of all rows from the recorded files; the digest is checked first."""
     return predict_scores(load_pipeline(folder, digest), frame, spec)
+
+
+def score_history(
+    frame: pd.DataFrame,
+    spec: ModelSpec,
+    periods: Sequence[ServingPeriod],
+    versions: Mapping[int, RegisteredVersion],
+) -> pd.DataFrame:
+    """The rows that some period covers, with `version`, `score` and `prediction` of the version that served then.
+
+    `versions` maps a period's version to what was registered for it; `version` is the registered number.
+    """
+    parts = []
+    for period in periods:
+        rows = between(frame, period.start, period.end)
+        served = versions[period.version]
+        scores = score(Path(served.uri), rows, spec, digest=served.artefact_digest)
+        parts.append(
+            rows.assign(version=served.version, score=scores, prediction=predictions(scores, served.cutoff))
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
 def log_version(

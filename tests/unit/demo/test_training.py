@@ -12,9 +12,12 @@ import pytest
 from backend.errors import BadInput
 from backend.monitoring.columns import ModelSpec
 from backend.registry.artefacts import ArtefactAltered, artefact_digest, file_digest
+from backend.serving.loader import load_estimator
 from jobs.demo import training
+from jobs.demo.flights import ServingPeriod
 
 FROM, TO = datetime(2015, 1, 1, tzinfo=UTC), datetime(2015, 2, 10, tzinfo=UTC)
+END = datetime(2015, 2, 25, tzinfo=UTC)
 SMALL = {"max_iter": 20}
 
 
@@ -144,6 +147,15 @@ def test_versions_are_registered_in_mlflow_and_load_only_unaltered(
         reference["score"],
     )
     assert len(scores) == 200
+    by_gateway = load_estimator(Path(first.uri)).predict_proba(training.model_input(some, census_spec))[:, 1]
+    np.testing.assert_array_equal(by_gateway, scores)
+
+    middle = datetime(2015, 2, 20, tzinfo=UTC)
+    periods = [ServingPeriod(1, FROM, TO, TO, middle), ServingPeriod(2, FROM, TO, middle, END)]
+    history = training.score_history(answers, census_spec, periods, {1: first, 2: second})
+    assert len(history) == ((answers["ts"] >= TO) & (answers["ts"] < END)).sum()
+    assert (history["version"] == np.where(history["ts"] < middle, 1, 2)).all()
+    assert ((history["score"] >= first.cutoff) == (history["prediction"] == "1")).all()
 
     model = Path(first.uri) / training.MODEL_FILE
     altered = bytearray(model.read_bytes())
