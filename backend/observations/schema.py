@@ -1,0 +1,110 @@
+"""Columns, types and places of the observation store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+import pyarrow as pa
+
+from backend.errors import BadInput
+
+Stream = Literal["predictions", "labels"]
+Kind = Literal["numeric", "categorical"]
+Task = Literal["binary", "multiclass", "regression"]
+
+STREAMS: Final[tuple[Stream, ...]] = ("predictions", "labels")
+ROLES: Final = ("champion", "canary", "shadow", "backfill")
+SOURCES: Final = ("gateway", "api", "cli", "backfill")
+STATUSES: Final = ("known", "will_not_come")
+
+TIME: Final = pa.timestamp("us", tz="UTC")
+KIND_TYPES: Final[Mapping[Kind, pa.DataType]] = {"numeric": pa.float64(), "categorical": pa.string()}
+
+# What the caller supplies and the digest covers, in digest order.
+PREDICTION_FIELDS: Final[Mapping[str, pa.DataType]] = {
+    "prediction_id": pa.string(),
+    "ts": TIME,
+    "version": pa.int32(),
+    "environment": pa.string(),
+    "role": pa.string(),
+    "injected": pa.string(),
+    "score": pa.float64(),
+    "prediction": pa.string(),
+}
+LABEL_FIELDS: Final[Mapping[str, pa.DataType]] = {
+    "prediction_id": pa.string(),
+    "label": pa.string(),
+    "status": pa.string(),
+    "label_ts": TIME,
+}
+# What the store adds. `day` is the partition: of `ts` for predictions, of `label_ts` for labels.
+STORE_FIELDS: Final[Mapping[str, pa.DataType]] = {
+    "row_digest": pa.string(),
+    "source": pa.string(),
+    "ingested_at": TIME,
+    "day": pa.date32(),
+}
+# Names that a joined scan uses for the label's own columns.
+SCAN_LABEL_COLUMNS: Final = ("label", "label_status", "label_ts", "label_ingested_at")
+
+RESERVED: Final = frozenset(
+    {*PREDICTION_FIELDS, *LABEL_FIELDS, *STORE_FIELDS, *SCAN_LABEL_COLUMNS, "features", "model"}
+)
+
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+def check_model(model: str) -> str:
+    """The model's name, if it can be a folder name. Raises `BadInput`."""
+    if not _MODEL.fullmatch(model):
+        raise BadInput(
+            f"{model!r} cannot be a model's name: use letters, digits, '-' and '_', at most 100, "
+            "starting with a letter or digit",
+            model=model,
+        )
+    return model
+
+
+def check_features(features: Mapping[str, Kind]) -> None:
+    """Raise `BadInput` when a feature has a reserved name or an unknown kind."""
+    for name, kind in features.items():
+        if not name or len(name) > 200 or name.lower() in RESERVED:
+            raise BadInput(
+                f"a feature cannot be called {name!r}: the name is empty, too long, or one of the store's own "
+                f"({', '.join(sorted(RESERVED))})",
+                feature=name,
+            )
+        if kind not in KIND_TYPES:
+            raise BadInput(
+                f"feature {name!r} has kind {kind!r}; it must be numeric or categorical", feature=name
+            )
+    if len({name.lower() for name in features}) != len(features):
+        raise BadInput("two features differ only in upper and lower case; SQL engines cannot tell them apart")
+
+
+def table_path(observations: Path, model: str, stream: Stream) -> Path:
+    """The folder of one Delta table."""
+    return observations / check_model(model) / stream
+
+
+def time_column(stream: Stream) -> str:
+    """The column whose UTC date is the partition `day`."""
+    return "ts" if stream == "predictions" else "label_ts"
+
+
+def base_fields(stream: Stream) -> Mapping[str, pa.DataType]:
+    """The columns that every table of this stream has, in storage order."""
+    return {**(PREDICTION_FIELDS if stream == "predictions" else LABEL_FIELDS), **STORE_FIELDS}
+
+
+def feature_columns(table_schema: pa.Schema) -> dict[str, Kind]:
+    """The feature columns of a stored predictions table, from its Arrow schema."""
+    base = base_fields("predictions")
+    return {
+        field.name: "categorical" if pa.types.is_string(field.type) else "numeric"
+        for field in table_schema
+        if field.name not in base
+    }

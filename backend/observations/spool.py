@@ -1,0 +1,440 @@
+"""The spool: what was accepted and is not yet in Delta. A row here survives kill -9 and loss of power.
+
+    <spool>/predictions/<model>/<id>.arrow   one accepted batch (Arrow IPC), likewise labels/
+    <spool>/logs/<id>.open                   the log a living gateway appends to (it holds an flock)
+    <spool>/logs/<id>.log                    a log its gateway closed
+    <spool>/logs/<id>.left                   a log whose gateway died; its torn tail was never acknowledged
+    <spool>/corrupt/                         bytes of closed files that no longer read; never deleted by us
+
+Ids begin with the time, so that name order is arrival order on one host. Files appear under their final name
+only when they are complete and fsynced.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import shutil
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import pyarrow as pa
+
+from backend.errors import Unavailable
+from backend.observations.schema import STREAMS, Stream, check_model
+
+MIN_FREE_BYTES: Final = 256 << 20
+MAX_PENDING_BYTES: Final = 8 << 30
+_FRAME: Final = struct.Struct(">II")  # payload bytes, CRC-32 of the payload
+_log = logging.getLogger(__name__)
+_COMPRESSION: Final = "lz4"
+
+
+class SpoolFull(Unavailable):
+    """Taking more would risk what was accepted: the disk is nearly full, or the writer has fallen behind."""
+
+    title = "Spool full"
+
+
+def segment_id() -> str:
+    """Sorts by time; unique across threads, processes and hosts."""
+    return f"{time.time_ns():016x}-{secrets.token_hex(6)}"
+
+
+def sync_folder(folder: Path) -> None:
+    """fsync a directory, so that a rename in it is durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """fsync a file that another library wrote."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def durable_folder(folder: Path) -> Path:
+    """The folder, created with its parents; their entries are durable."""
+    if not folder.is_dir():
+        durable_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+    return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive flock on `path`; the kernel frees it when the process dies."""
+    durable_folder(path.parent)
+    with path.open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def pending_bytes(spool: Path) -> int:
+    """Bytes waiting for the writer."""
+    total = 0
+    for pattern in (*(f"{stream}/*/*.arrow" for stream in STREAMS), "logs/*.*"):
+        for path in spool.glob(pattern):
+            try:
+                total += path.stat().st_size
+            except FileNotFoundError:  # committed meanwhile
+                continue
+    return total
+
+
+def check_room(
+    spool: Path,
+    *,
+    needed_bytes: int = 0,
+    max_pending_bytes: int = MAX_PENDING_BYTES,
+    min_free_bytes: int = MIN_FREE_BYTES,
+) -> None:
+    """Raise `SpoolFull` when the disk or the backlog has no room for `needed_bytes` more."""
+    free = shutil.disk_usage(durable_folder(spool)).free
+    if free - needed_bytes < min_free_bytes:
+        raise SpoolFull(
+            f"the disk of {spool} has {free >> 20} MiB free, {min_free_bytes >> 20} MiB are kept in reserve; "
+            "nothing was stored: free some space, then send again",
+            free_bytes=free,
+        )
+    pending = pending_bytes(spool)
+    if pending + needed_bytes > max_pending_bytes:
+        raise SpoolFull(
+            f"{pending >> 20} MiB wait in {spool} for the writer, the limit is {max_pending_bytes >> 20} MiB; "
+            "nothing was stored: check that the worker's writer runs, then send again",
+            pending_bytes=pending,
+        )
+
+
+def append(spool: Path, stream: Stream, model: str, table: pa.Table) -> Path:
+    """Write one batch as a durable segment and return its path. Raises `SpoolFull`; then nothing is stored."""
+    check_room(spool, needed_bytes=table.nbytes)
+    folder = durable_folder(spool / stream / check_model(model))
+    name = segment_id()
+    draft, final = folder / f".{name}.tmp", folder / f"{name}.arrow"
+    try:
+        with draft.open("wb") as file:
+            with pa.ipc.new_file(
+                file, table.schema, options=pa.ipc.IpcWriteOptions(compression=_COMPRESSION)
+            ) as out:
+                out.write_table(table, max_chunksize=65_536)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(final)
+        sync_folder(folder)
+    except OSError as failure:
+        draft.unlink(missing_ok=True)
+        final.unlink(missing_ok=True)
+        raise SpoolFull(f"the spool {folder} cannot be written ({failure}); nothing was stored") from failure
+    return final
+
+
+def segments(spool: Path, stream: Stream, model: str) -> list[Path]:
+    """Complete segments of one model, in arrival order."""
+    return sorted((spool / stream / check_model(model)).glob("[!.]*.arrow"))
+
+
+def models(spool: Path, stream: Stream) -> list[str]:
+    """Models with a folder in the spool."""
+    folder = spool / stream
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def read_segment(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A segment's rows. Raises `FileNotFoundError` once the writer has committed and removed it."""
+    with pa.memory_map(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        if columns is not None:
+            chosen = [reader.schema.get_field_index(column) for column in columns]
+            reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=chosen))
+        table = reader.read_all()
+        return table if columns is None else table.select(columns)
+
+
+def clear_drafts(spool: Path, *, older_than_s: float = 3600.0) -> None:
+    """Delete drafts of processes that died before they acknowledged anything."""
+    oldest = time.time() - older_than_s
+    for pattern in (*(f"{stream}/*/.*.tmp" for stream in STREAMS), "logs/.*.tmp"):
+        for draft in spool.glob(pattern):
+            try:
+                if draft.stat().st_mtime < oldest:
+                    draft.unlink()
+            except FileNotFoundError:
+                continue
+
+
+def quarantine(spool: Path, path: Path, *, from_byte: int = 0) -> Path:
+    """Keep bytes of a closed file that do not read: the whole file moves, or its tail is copied."""
+    kept = durable_folder(spool / "corrupt") / (f"{path.name}.from-{from_byte}" if from_byte else path.name)
+    if from_byte:
+        with kept.open("wb") as copy:
+            copy.write(path.read_bytes()[from_byte:])
+            os.fsync(copy.fileno())
+    else:
+        path.rename(kept)
+    sync_folder(kept.parent)
+    _log.error("a closed spool file does not read; what is left of it is in %s", kept)
+    return kept
+
+
+def quarantined(spool: Path) -> list[Path]:
+    """What `quarantine` kept; anything here is acknowledged data that needs a person."""
+    return sorted((spool / "corrupt").glob("[!.]*"))
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One record of a gateway log."""
+
+    stream: Stream
+    model: str
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LogContent:
+    """The good frames of a log, and how many bytes after them do not read."""
+
+    rows: list[LogRow]
+    good_bytes: int
+    torn_bytes: int
+
+
+def read_log(path: Path) -> LogContent:
+    """Read frames up to the first that is cut short or fails its checksum."""
+    content = path.read_bytes()
+    rows: list[LogRow] = []
+    position = 0
+    while position + _FRAME.size <= len(content):
+        length, checksum = _FRAME.unpack_from(content, position)
+        end = position + _FRAME.size + length
+        payload = content[position + _FRAME.size : end]
+        # a length of zero is what a file extended but never written holds
+        if length == 0 or end > len(content) or zlib.crc32(payload) != checksum:
+            break
+        stream, model, row = json.loads(payload)
+        rows.append(LogRow(stream, model, row))
+        position = end
+    return LogContent(rows, position, len(content) - position)
+
+
+def frame(stream: Stream, model: str, row: Mapping[str, Any]) -> bytes:
+    """One record as bytes: length, checksum, JSON."""
+    payload = json.dumps([stream, model, row], separators=(",", ":"), allow_nan=False).encode()
+    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def closed_logs(spool: Path) -> list[Path]:
+    """Logs that nobody appends to any more, in order; those of dead gateways are taken over first.
+
+    Only the writer calls this, under its lock.
+    """
+    folder = spool / "logs"
+    for path in sorted(folder.glob("*.open")):
+        try:
+            with path.open("rb") as log:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.rename(path.with_suffix(".left"))
+        except (BlockingIOError, FileNotFoundError):  # its gateway lives, or has just closed it
+            continue
+    return sorted([*folder.glob("*.log"), *folder.glob("*.left")])
+
+
+def all_logs(spool: Path) -> list[Path]:
+    """Every log, also those still being appended to."""
+    return sorted(
+        path for path in (spool / "logs").glob("[!.]*.*") if path.suffix in (".open", ".log", ".left")
+    )
+
+
+class SpoolLog:
+    """The gateway's append log. Records that arrive while one fsync runs share the next one.
+
+    Thread-safe. Construct it after a fork; `close` it, or let the process die: nothing acknowledged is lost.
+    """
+
+    def __init__(
+        self,
+        spool: Path,
+        *,
+        rotate_s: float = 1.0,
+        rotate_bytes: int = 16 << 20,
+        max_queued_bytes: int = 32 << 20,
+        max_pending_bytes: int = MAX_PENDING_BYTES,
+        min_free_bytes: int = MIN_FREE_BYTES,
+    ) -> None:
+        self._spool, self._folder = spool, durable_folder(spool / "logs")
+        self._rotate_s, self._rotate_bytes = rotate_s, rotate_bytes
+        self._max_queued_bytes = max_queued_bytes
+        self._limits = {"max_pending_bytes": max_pending_bytes, "min_free_bytes": min_free_bytes}
+        self._changed = threading.Condition()
+        self._queue: list[tuple[bytes, Future[None]]] = []
+        self._queued_bytes = 0
+        self._closing = False
+        self.refusal: SpoolFull | None = None
+        """why rows are refused now, for a health check; None while there is room"""
+        self._next_check = 0.0
+        self.descriptor = -1
+        self._path = Path()
+        self._size = 0
+        self._opened_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="spool-log", daemon=True)
+        self._thread.start()
+
+    def append(self, stream: Stream, model: str, row: Mapping[str, Any], *, timeout_s: float = 10.0) -> None:
+        """Return once the row is durable. Raises `SpoolFull` when it is not stored."""
+        self.submit(stream, model, row).result(timeout_s)
+
+    def submit(self, stream: Stream, model: str, row: Mapping[str, Any]) -> Future[None]:
+        """Queue a row; the future resolves when it is durable (`asyncio.wrap_future` awaits it).
+
+        `row` is what `validation.prediction_row` returns plus `source` and `ingested_at` (integer microseconds),
+        see `store.gateway_row`.
+        """
+        record = frame(stream, check_model(model), row)
+        future: Future[None] = Future()
+        with self._changed:
+            if self._closing:
+                raise SpoolFull("the gateway is stopping and stores no more predictions; send to another")
+            if self.refusal is not None:
+                raise self.refusal
+            if self._queued_bytes + len(record) > self._max_queued_bytes:
+                raise SpoolFull(
+                    "predictions arrive faster than this disk makes them durable; send more slowly"
+                )
+            self._queue.append((record, future))
+            self._queued_bytes += len(record)
+            self._changed.notify()
+        return future
+
+    def close(self) -> None:
+        """Make what is queued durable, close the log, stop the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._queue and not self._closing:
+                    self._changed.wait(self._rotate_s / 2)
+                queued, self._queue, self._queued_bytes = self._queue, [], 0
+                closing = self._closing
+            self._check_room()
+            # a caller that gave up before the write gets no record; after this it can no longer cancel
+            batch = [(record, future) for record, future in queued if future.set_running_or_notify_cancel()]
+            if batch:
+                self._store(batch)
+            if self._size and (closing or self._due()):
+                self._rotate()
+            if closing and not queued:
+                self._discard_empty()
+                return
+
+    def _due(self) -> bool:
+        return self._size >= self._rotate_bytes or time.monotonic() - self._opened_at >= self._rotate_s
+
+    def _check_room(self) -> None:
+        if time.monotonic() < self._next_check:
+            return
+        self._next_check = time.monotonic() + 0.5
+        try:
+            check_room(self._spool, **self._limits)
+        except SpoolFull as full:
+            self.refusal = full
+        else:
+            self.refusal = None
+
+    def _store(self, batch: list[tuple[bytes, Future[None]]]) -> None:
+        try:
+            if self.descriptor < 0:
+                self._open()
+            data = memoryview(b"".join(record for record, _ in batch))
+            written = 0
+            while written < len(data):
+                written += os.write(self.descriptor, data[written:])
+            os.fsync(self.descriptor)
+        except OSError as failure:
+            self._abandon_batch()
+            refusal = SpoolFull(
+                f"the spool {self._folder} cannot be written ({failure}); the row was not stored"
+            )
+            for _, future in batch:
+                future.set_exception(refusal)
+            return
+        if self._size == 0:
+            self._opened_at = time.monotonic()
+        self._size += len(data)
+        for _, future in batch:
+            future.set_result(None)
+
+    def _abandon_batch(self) -> None:
+        """Cut the file back to what was acknowledged and go on in a new one: after a failed fsync the kernel
+        may drop dirty pages, so the old descriptor is not trusted again."""
+        if self.descriptor < 0:
+            return
+        try:
+            os.ftruncate(self.descriptor, self._size)
+        except OSError:
+            pass  # the frames after `_size` were not acknowledged; committing them too is allowed
+        if self._size:
+            self._rotate()
+        else:
+            self._discard_empty()
+
+    def _open(self) -> None:
+        name = segment_id()
+        draft = self._folder / f".{name}.tmp"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # before the name that the writer looks for
+            path = draft.rename(self._folder / f"{name}.open")
+            sync_folder(self._folder)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self.descriptor, self._path, self._size = descriptor, path, 0
+        self._opened_at = time.monotonic()
+
+    def _rotate(self) -> None:
+        try:
+            self._path.rename(self._path.with_suffix(".log"))
+            sync_folder(self._folder)
+        except OSError as failure:  # closing frees the lock, and the writer then takes the file over
+            _log.warning("the log %s could not be renamed: %s", self._path, failure)
+        os.close(self.descriptor)
+        self.descriptor, self._size = -1, 0
+
+    def _discard_empty(self) -> None:
+        if self.descriptor >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self.descriptor)
+            self.descriptor, self._size = -1, 0
