@@ -86,7 +86,14 @@ def check_features(features: Mapping[str, Kind]) -> None:
 
 
 def table_path(observations: Path, model: str, stream: Stream) -> Path:
-    """The folder of one Delta table."""
+    """The folder of one Delta table. Raises `BadInput` for a path that the Delta library cannot open."""
+    unfit = sorted(set(str(observations)) & set("%[\\]^|"))
+    if unfit:
+        raise BadInput(
+            f"the observation store cannot lie in {observations}: Delta Lake cannot open a path with "
+            f"{' '.join(unfit)}; choose another folder",
+            path=str(observations),
+        )
     return observations / check_model(model) / stream
 
 

@@ -93,8 +93,11 @@ def snapshot(
         table = DeltaTable(str(path))
     except TableNotFoundError:
         return None
-    files = table.file_uris(file_pruning_predicate=predicate) if predicate else table.file_uris()
-    return Snapshot(table.version(), tuple(sorted(files)), pa.schema(table.schema().to_arrow()))
+    uris = table.file_uris(file_pruning_predicate=predicate) if predicate else table.file_uris()
+    # the library escapes the folder's own name in its URIs; what follows the table's folder is plain
+    mark = f"/{model}/{stream}/"
+    files = sorted(str(path / uri[uri.rindex(mark) + len(mark) :]) for uri in uris)
+    return Snapshot(table.version(), tuple(files), pa.schema(table.schema().to_arrow()))
 
 
 def connect() -> duckdb.DuckDBPyConnection:
