@@ -54,6 +54,26 @@ def test_held_out_metrics_have_an_interval_around_them(trained: training.Trained
     assert auc["rows"] == trained.training["held_out_rows"]
 
 
+def test_metrics_equal_scikit_learns(trained: training.Trained, census_spec: ModelSpec) -> None:
+    from sklearn.metrics import brier_score_loss, f1_score, roc_auc_score
+
+    reference = pd.read_parquet(trained.reference_path)
+    label, score = (reference["label"] == "1").astype(int), reference["score"]
+    assert trained.metrics["roc_auc"]["value"] == pytest.approx(roc_auc_score(label, score))
+    assert trained.metrics["brier"]["value"] == pytest.approx(brier_score_loss(label, score))
+    assert trained.metrics["f1"]["value"] == pytest.approx(f1_score(label, score >= census_spec.cutoff))
+
+
+def test_intervals_of_rows_that_go_together_are_wider(trained: training.Trained) -> None:
+    """Twenty copies of each row, as one group, are no more evidence than the row; as rows they would be."""
+    reference = pd.read_parquet(trained.reference_path).head(500)
+    label = np.repeat((reference["label"] == "1").to_numpy(dtype=int), 20)
+    score = np.repeat(reference["score"].to_numpy(), 20)
+    together = training.held_out_metrics(label, score, np.repeat(np.arange(500), 20), 0.5)["roc_auc"]
+    alone = training.held_out_metrics(label, score, np.arange(10_000), 0.5)["roc_auc"]
+    assert together["high"] - together["low"] > 3 * (alone["high"] - alone["low"])
+
+
 def test_a_label_that_was_not_known_yet_is_not_learned_from(
     answers: pd.DataFrame, census_spec: ModelSpec, trained: training.Trained, tmp_path: Path
 ) -> None:
