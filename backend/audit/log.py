@@ -19,11 +19,13 @@ from typing import Any
 
 import rfc8785
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from backend import clock
 from backend.audit import heads
 from backend.audit.actions import Action
-from backend.audit.merkle import Frontier, leaf_hash
+from backend.audit.merkle import EMPTY_ROOT, Frontier, leaf_hash
 from backend.audit.tables import AuditEntry, AuditHead, AuditPayload
 from backend.database.session import WriteSession, after_commit
 from backend.identity.actor import Actor
@@ -49,12 +51,7 @@ def record(
     Locks the head row, so entries are gapless and in commit order; call it as late in a transaction as the
     work allows. Raises only what the database raises.
     """
-    head = session.scalars(select(AuditHead).where(AuditHead.id == 1).with_for_update()).one_or_none()
-    if head is None:
-        head = AuditHead(id=1, size=0, root=Frontier().root().hex(), frontier=[])
-        session.add(head)
-    else:
-        session.refresh(head, with_for_update=True)
+    head = _locked_head(session)
     clear = {"actor_name": actor.display_name, "address": actor.address, "why": why, **(payload or {})}
     body = rfc8785.dumps(clear).decode()
     salt = secrets.token_bytes(32).hex()
@@ -89,3 +86,18 @@ def record(
         after_commit(session, lambda: heads.publish(*session.info.pop("audit_head")))
     session.info["audit_head"] = (head.size, head.root)
     return entry
+
+
+def _locked_head(session: WriteSession) -> AuditHead:
+    """The head row as it is now, locked until this transaction ends."""
+    locked = (
+        select(AuditHead).where(AuditHead.id == 1).with_for_update().execution_options(populate_existing=True)
+    )
+    head = session.scalars(locked).one_or_none()
+    if head is None:
+        # The first two entries may be appended at once: the second waits here until the first has committed.
+        insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
+        empty = {"id": 1, "size": 0, "root": EMPTY_ROOT.hex(), "frontier": []}
+        session.execute(insert(AuditHead).values(empty).on_conflict_do_nothing())
+        head = session.scalars(locked).one()
+    return head

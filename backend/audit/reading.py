@@ -82,6 +82,9 @@ def search_entries(
     viewer.require(Permission.READ_AUDIT)
     if not 1 <= limit <= MAX_LIMIT:
         raise BadInput(f"limit is 1 to {MAX_LIMIT}, not {limit}")
+    for sent in (who, action, object_kind, object_id, text):
+        if not sent.isprintable():
+            raise BadInput(f"{sent!r} holds characters that nothing in the log holds")
     conditions: list[ColumnElement[bool]] = []
     if who.strip():
         conditions.append(AuditEntry.actor.in_([who.strip(), *matching_people(session, who.strip())]))

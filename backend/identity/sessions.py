@@ -23,7 +23,7 @@ from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.errors import NotFound, NotSignedIn
 from backend.identity.actor import Actor, system_actor
 from backend.identity.passwords import verify_password
-from backend.identity.people import normalise_username
+from backend.identity.people import USERNAME, normalise_username
 from backend.identity.roles import Permission, Role
 from backend.identity.tables import Person, SignInSession
 from backend.identity.throttle import Attempt, count_attempt, forget_attempts
@@ -105,9 +105,7 @@ def sign_in(
     with writing() as session:
         attempt = count_attempt(session, username=username, address=address)
     with reading() as session:
-        person = session.scalars(
-            select(Person).where(Person.username == username, Person.kind == "person")
-        ).one_or_none()
+        person = _account(session, username)
     right = verify_password(person.password_hash if person else None, password)
     with writing() as session:
         person = session.get(Person, person.id) if person else None
@@ -238,6 +236,14 @@ def list_sessions(session: ReadSession, viewer: Actor, person_id: str) -> list[S
         .order_by(SignInSession.created_at.desc())
     )
     return [row for row in rows if _is_alive(row, moment)]
+
+
+def _account(session: ReadSession, username: str) -> Person | None:
+    if not USERNAME.fullmatch(username):  # text that the database may not even be able to hold
+        return None
+    return session.scalars(
+        select(Person).where(Person.username == username, Person.kind == "person")
+    ).one_or_none()
 
 
 def _find(
