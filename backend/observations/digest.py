@@ -78,23 +78,24 @@ def table_digests(stream: Stream, table: pa.Table, features: Mapping[str, Kind])
         *_supplied(stream),
         *((name, "n" if features[name] == "numeric" else "s") for name in sorted(features)),
     ]
-    arrays, terms = [], [f"'{_SCHEME[stream]}'"]
+    arrays: dict[str, pa.ChunkedArray] = {}
+    terms = [f"'{_SCHEME[stream]}'"]
     for position, (name, code) in enumerate(columns):
         column = table.column(name)
         if column.null_count == len(column):
             continue
-        if code == "i":
-            column = column.cast(pa.int64())
-        arrays.append((f"c{position}", column))
+        alias = f"c{position}"
+        arrays[alias] = (
+            _bit_column(column) if code == "n" else column.cast(pa.int64()) if code == "i" else column
+        )
         mark = _mark(name).replace("'", "''")
-        if code == "i":
-            terms.append(f"'{mark}i' || c{position}::VARCHAR || ';'")
-        elif code == "n":
-            terms.append(f"'{mark}n' || c{position}::VARCHAR || ';'")
-            arrays[-1] = (f"c{position}", _bit_column(column))
-        else:
-            terms.append(f"'{mark}s' || strlen(c{position})::VARCHAR || ':' || c{position} || ';'")
-    canonical = pa.table(dict(arrays))
+        part = [f"'{mark}{code}'", f"{alias}::VARCHAR", "';'"]
+        if code == "s":
+            part = [f"'{mark}s'", f"strlen({alias})::VARCHAR", "':'", alias, "';'"]
+        # `||` with a null is null, which concat leaves out; without nulls plain arguments are faster
+        terms.extend([" || ".join(part)] if column.null_count else part)
+    # batches let DuckDB use every core; it keeps their order
+    canonical = pa.Table.from_batches(pa.table(arrays).to_batches(max_chunksize=16_384))
     with duckdb.connect() as connection:
         connection.register("canonical", canonical)
         digests = connection.sql(f"SELECT sha256(concat({', '.join(terms)}))[:32] AS d FROM canonical")  # noqa: S608

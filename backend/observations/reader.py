@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,7 +110,7 @@ def window_counts(
 ) -> pa.Table:
     """WINDOW_COUNTS, one row for each half-open window [edges[i], edges[i+1]), empty ones included."""
     bounds = [_utc(edge) for edge in edges]
-    if len(bounds) < 2 or any(low >= high for low, high in zip(bounds, bounds[1:], strict=False)):
+    if len(bounds) < 2 or any(low >= high for low, high in pairwise(bounds)):
         raise BadInput("windows need at least two edges in rising order")
     given = where or Filter()
     start = max(bounds[0], _utc(given.start)) if given.start else bounds[0]
@@ -119,18 +120,15 @@ def window_counts(
     with connect() as connection:
         connection.register("windows", windows)
         rows = scan_sql(observations, model, within, ["ts", "label_status"])
-        return (
-            connection.sql(f"""
+        query = f"""
             WITH counted AS (
                 SELECT w.start, count(*) AS n, count(*) FILTER (label_status = 'known') AS known,
                        count(*) FILTER (label_status = 'will_not_come') AS gone
                 FROM ({rows}) r ASOF JOIN windows w ON r.ts >= w.start GROUP BY 1)
             SELECT w.start AS start, w."end" AS "end", coalesce(n, 0) AS rows, coalesce(known, 0) AS known,
                    coalesce(gone, 0) AS will_not_come, coalesce(n - known - gone, 0) AS waiting
-            FROM windows w LEFT JOIN counted USING (start) ORDER BY 1""")
-            .to_arrow_table()
-            .cast(WINDOW_COUNTS)
-        )  # noqa: S608
+            FROM windows w LEFT JOIN counted USING (start) ORDER BY 1"""  # noqa: S608
+        return connection.sql(query).to_arrow_table().cast(WINDOW_COUNTS)
 
 
 def row_counts(observations: Path, model: str) -> RowCounts:
@@ -177,9 +175,8 @@ def scan_sql(
     joined = ""
     if needs_labels:
         known_by = _and(["true", *_ingested_by(where)])
-        joined = (
-            f" LEFT JOIN (SELECT * FROM {_source(labels, 'labels')} WHERE {known_by}) l USING (prediction_id)"
-        )
+        known = f"SELECT * FROM {_source(labels, 'labels')} WHERE {known_by}"  # noqa: S608
+        joined = f" LEFT JOIN ({known}) l USING (prediction_id)"
         picked = picked.replace('p."prediction_id"', "prediction_id")
     query = f"SELECT {picked} FROM {_source(predictions, 'predictions')} p{joined} WHERE {_condition(where)}"  # noqa: S608
     return f"{query} ORDER BY {order}" if order else query

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from backend import clock
 from backend.audit.actions import Action
@@ -14,12 +15,14 @@ from backend.database.session import ReadSession, WriteSession
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.monitoring.columns import parse_spec
+from backend.observations.columns import BadRow
 from backend.observations.schema import Stream
 from backend.observations.store import Accepted, accept
 from backend.observations.validation import label_batch, prediction_batch
 from backend.registry.service import get_model
 from backend.settings import settings
 
+BINARY_LABELS = pa.array(["0", "1", "0.0", "1.0", "false", "true"])
 Payload = pa.Table | Sequence[Mapping[str, Any]]
 
 
@@ -48,7 +51,19 @@ def accept_batch(
         table = prediction_batch(features, payload, now=now, task=spec.task)
     else:
         table = label_batch(payload, now=now)
+        _refuse_other_labels(table)
     return accept(settings().observations, settings().spool, model, stream, table, source=source, now=now)
+
+
+def _refuse_other_labels(table: pa.Table) -> None:
+    """A binary model's label is 0 or 1 (or false, true); anything else could never be measured."""
+    known = table.column("label")
+    wrong = pc.and_(pc.is_valid(known), pc.invert(pc.is_in(pc.utf8_lower(known), value_set=BINARY_LABELS)))
+    first = pc.index(wrong, True).as_py()
+    if first >= 0:
+        raise BadRow(
+            first, "label", f"{known[first].as_py()!r} is not a binary label; send 0 or 1 (or false, true)"
+        )
 
 
 def record_batch(

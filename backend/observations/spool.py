@@ -24,7 +24,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -401,10 +401,9 @@ class SpoolLog:
         may drop dirty pages, so the old descriptor is not trusted again."""
         if self.descriptor < 0:
             return
-        try:
+        # when cutting fails: the frames after `_size` were not acknowledged; committing them too is allowed
+        with suppress(OSError):
             os.ftruncate(self.descriptor, self._size)
-        except OSError:
-            pass  # the frames after `_size` were not acknowledged; committing them too is allowed
         if self._size:
             self._rotate()
         else:

@@ -59,7 +59,11 @@ def test_as_known_at_shows_what_was_known_then(observations: Path) -> None:
 
 
 def test_columns_are_selected_in_order_and_unknown_ones_named(observations: Path) -> None:
-    assert read(observations, "m", columns=["carrier", "label", "ts"]).column_names == ["carrier", "label", "ts"]
+    assert read(observations, "m", columns=["carrier", "label", "ts"]).column_names == [
+        "carrier",
+        "label",
+        "ts",
+    ]
     with pytest.raises(BadInput, match="no column 'altitude'"):
         read(observations, "m", columns=["altitude"])
 

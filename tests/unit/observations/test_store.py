@@ -164,7 +164,9 @@ def test_hundred_thousand_rows_of_a_table_are_accepted_quickly_and_once(store: S
     table = pa.table(
         {
             "prediction_id": [f"id-{i:032d}" for i in range(count)],
-            "ts": pa.array([NOW - timedelta(minutes=i % 5000) for i in range(count)], pa.timestamp("us", "UTC")),
+            "ts": pa.array(
+                [NOW - timedelta(minutes=i % 5000) for i in range(count)], pa.timestamp("us", "UTC")
+            ),
             "version": pa.array([1] * count, pa.int32()),
             "score": [i / count for i in range(count)],
             **{f"x{i}": [float(j * i) for j in range(count)] for i in range(9)},

@@ -184,11 +184,10 @@ def test_label_without_status_column_is_refused() -> None:
 
 NAMES: dict[str, Kind] = {"a": "numeric", "ä'\"|;": "numeric", "b": "categorical", "n1": "categorical"}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-NUMBER = st.floats(allow_nan=True, allow_infinity=False) | st.integers(-(2**60), 2**60) | st.just(-0.0)
 TIMES = st.datetimes(
-    datetime(1991, 1, 1),
-    datetime(2026, 3, 1),
-    timezones=st.sampled_from([UTC, timezone(timedelta(hours=-7))]),  # noqa: DTZ001
+    datetime(1991, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
+    datetime(2026, 3, 1),  # noqa: DTZ001
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=-7))]),
 )
 ROW = st.fixed_dictionaries(
     {

@@ -113,7 +113,9 @@ def test_row_that_conflicts_at_commit_is_set_aside_and_reported(observations: Pa
     """Two hosts, or a gateway and the API, accepted one id with different content."""
     put(observations, spool, [1, 2])
     for score in (0.9, 0.8):
-        other = stamped(predictions([1, 3 if score == 0.9 else 4], score=score), "predictions", source="api", now=NOW)
+        other = stamped(
+            predictions([1, 3 if score == 0.9 else 4], score=score), "predictions", source="api", now=NOW
+        )
         spool_files.append(spool, "predictions", "m", other)
     (done,) = commit_spool(observations, spool)
     assert (done.rows, done.rows_rejected, len(done.rejected)) == (4, 2, 2)
@@ -166,7 +168,9 @@ def test_many_passes_give_the_same_rows(observations: Path, spool: Path) -> None
     assert row_counts(observations, "m").predictions == 7
 
 
-def test_table_that_cannot_be_written_keeps_its_rows_and_stops_no_other(observations: Path, spool: Path) -> None:
+def test_table_that_cannot_be_written_keeps_its_rows_and_stops_no_other(
+    observations: Path, spool: Path
+) -> None:
     for model in ("bad", "good"):
         accept(observations, spool, model, "predictions", predictions([1]), source="api", now=NOW)
     (observations / "bad").mkdir(parents=True)
@@ -239,7 +243,9 @@ def test_compaction_keeps_rows_and_running_scans(observations: Path, spool: Path
     assert all(Path(file).is_file() for file in before.files)
 
 
-def test_fsync_covers_every_file_of_a_commit(observations: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fsync_covers_every_file_of_a_commit(
+    observations: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced: list[Path] = []
     real = spool_files.sync_file
     monkeypatch.setattr(delta, "sync_file", lambda path: (synced.append(path), real(path)))
@@ -273,6 +279,7 @@ WRITER = textwrap.dedent(
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("point", FAULT_POINTS)
 def test_writer_killed_at_any_point_loses_nothing_and_doubles_nothing(
@@ -321,6 +328,7 @@ def test_every_fault_point_is_reached(observations: Path, spool: Path) -> None:
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 def test_accepting_process_killed_anywhere_stores_all_or_nothing(observations: Path, spool: Path) -> None:
     script = textwrap.dedent(
         """
