@@ -79,3 +79,37 @@ def wait_for(what: Callable[[], Any], within_s: float = 40.0) -> Any:
 def marks(folder: Path) -> list[list[str]]:
     path = folder / "marks"
     return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def registered_version(database: str, tmp_path: Path) -> Callable[..., None]:
+    """`registered_version(pipeline, reference, features)` makes model `flights` with version 1, files and all."""
+    from backend import clock
+    from backend.identity.actor import system_actor
+    from backend.registry.artefacts import artefact_digest
+    from backend.registry.service import NewVersion, register_model, register_version
+    from jobs.demo.training import dump_pipeline
+
+    def make(pipeline: Any, reference: Any, features: dict[str, str], *, window: str = "1d") -> None:
+        folder = tmp_path / "artefact"
+        folder.mkdir()
+        dump_pipeline(pipeline, folder / "model.skops")
+        reference.to_parquet(tmp_path / "reference.parquet")
+        (tmp_path / "card.md").write_text("# Card\n")
+        actor = system_actor("test")
+        with writing() as session:
+            register_model(
+                session, actor, name="flights", title="Flights", description="", tier="low",
+                spec={"task": "binary", "features": features, "window": window},
+            )  # fmt: skip
+            register_version(
+                session, actor,
+                new=NewVersion(
+                    model="flights", version=1, run_id="r", uri=str(folder),
+                    artefact_digest=artefact_digest(folder), trained_by=None, trained_at=clock.now(), cutoff=0.5,
+                    parameters={}, metrics={}, training={},
+                    reference_path=str(tmp_path / "reference.parquet"), card_path=str(tmp_path / "card.md"),
+                ),
+            )  # fmt: skip
+
+    return make

@@ -279,7 +279,13 @@ def test_a_reading_is_stored_once_and_read_by_viewers(
     metrics.requests.labels("stored", "1", "200").inc()
     with writing() as session:
         register_model(
-            session, worker, name="stored", title="S", description="", tier="low", spec={"task": "binary"}
+            session,
+            worker,
+            name="stored",
+            title="S",
+            description="",
+            tier="low",
+            spec={"task": "binary", "features": {"x": "numeric"}},
         )
     for _ in range(2):
         indicators = read_from_gateway(f"http://127.0.0.1:{port}", "stored")
