@@ -151,8 +151,8 @@ def estimate_cbpe(
                     _finite(table[(metric, name)].iloc[row])
                     for name in ("value", "lower_confidence_boundary", "upper_confidence_boundary")
                 )
-                reason = None if value is not None else "NannyML gave no estimate; its log has the cause"
-                estimates[window, metric] = Estimate(window, metric, value, low, high, rows, reason)
+                missing = None if value is not None else "NannyML gave no estimate; its log has the cause"
+                estimates[window, metric] = Estimate(window, metric, value, low, high, rows, missing)
     return [estimates[window, metric] for window in frame_by_window for metric in fitted.metrics]
 
 

@@ -80,6 +80,12 @@ class Profile:
     def coarse(self) -> Counts:
         return np.asarray(self.grid.coarsen(self.counts), dtype=np.int64)
 
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """Cheap identity of grid and counts, for caches."""
+        sums = f"{self.under_sum!r} {self.over_sum!r} {self.squares!r}"
+        return hashlib.sha256(self.grid.digest.encode() + self.counts.tobytes() + sums.encode()).digest()
+
     @property
     def mean(self) -> float | None:
         return self.total / self.known if self.known and self.grid.kind == "numeric" else None

@@ -294,6 +294,8 @@ def _placed(source: _Source, windows: Sequence[Window], ts_column: str) -> str:
     inside, kind = source.columns[ts_column]
     if not kind.startswith("TIMESTAMP") and kind != "DATE":
         raise BadInput(f"the column {ts_column!r} holds {kind.lower()}, not times")
+    if kind.endswith("_NS"):  # epoch_us knows no nanoseconds with a zone
+        inside = f"cast({inside} as {'timestamptz' if kind.startswith('TIMESTAMPTZ') else 'timestamp'})"
     micros = f"epoch_us({inside})"
     bounds = [(_micros(w.start), _micros(w.end)) for w in windows]
     step = math.gcd(*(edge - bounds[0][0] for pair in bounds for edge in pair))

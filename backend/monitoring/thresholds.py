@@ -12,12 +12,11 @@ data raises anything at all with probability of at most about 5 %.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -127,10 +126,7 @@ def null_limit(statistic: Statistic, reference: Profile, rows_current: int, *, a
     rows_reference, rows = _bucket(reference.known), _bucket(rows_current)
     if statistic.null_quantile is not None:
         return statistic.null_quantile(rows_reference, rows, alpha)
-    counts = reference.counts if statistic.fine else reference.coarse
-    drawn = _null_draws(
-        statistic.name, _Reference(reference, counts), rows_reference, rows, reference.grid.expected_new
-    )
+    drawn = _null_draws(statistic.name, _Reference(reference), rows_reference, rows)
     scale = statistic.scale(reference) if statistic.scale is not None else 1.0
     return _tail(drawn, alpha) / scale
 
@@ -153,7 +149,7 @@ def rate_limit(
 
 
 def noise_limit(values: Sequence[float]) -> float | None:
-    """A high quantile of quiet windows: the larger of the 99th percentile and mean + 3 std (from 5 values on)."""
+    """A high quantile of quiet windows: the larger of the 99th percentile and, from 5 values on, mean + 3 std."""
     if not values:
         return None
     x = np.asarray(values, dtype=np.float64)
@@ -193,7 +189,8 @@ def describe(statistic: Statistic, column: str, result: Result, limit: Limit) ->
     value = result.value if result.value is not None else math.nan
     if statistic.family == "quality":
         rates = [_percent(x) for x in (float(result.details["reference_rate"]), value, limit.value)]
-        return f"{statistic.title} of {column} {rates[0]} -> {rates[1]} (limit {rates[2]}), {result.rows_current:,} rows"
+        change = f"{rates[0]} -> {rates[1]} (limit {rates[2]})"
+        return f"{statistic.title} of {column} {change}, {result.rows_current:,} rows"
     text = (
         f"{statistic.title} of {column} {value:.3g} (limit {limit.value:.3g}), {result.rows_current:,} rows"
     )
@@ -224,40 +221,41 @@ def _without(statistic: Statistic, column: str, verdict: Verdict, reason: str) -
 
 
 class _Reference:
-    """A reference's counts as a cache key."""
+    """A reference profile as a cache key: equal when grid and counts are."""
 
-    def __init__(self, profile: Profile, counts: npt.NDArray[Any]) -> None:
-        self.profile, self.counts = profile, counts
-        self.key = hashlib.sha256(profile.grid.digest.encode() + counts.tobytes()).digest()
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return hash(self.profile.fingerprint)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Reference) and self.key == other.key
+        return isinstance(other, _Reference) and self.profile.fingerprint == other.profile.fingerprint
 
 
 @lru_cache(maxsize=20_000)
 def _null_draws(
-    name: str, reference: _Reference, rows_reference: int, rows_current: int, expected_new: float
+    name: str, reference: _Reference, rows_reference: int, rows_current: int
 ) -> npt.NDArray[np.float64]:
     """Sorted values (200,) of the statistic between two samples of the reference. Same inputs, same draws."""
-    statistic = REGISTRY[name]
+    statistic, profile = REGISTRY[name], reference.profile
     if statistic.measure is None:
         raise ValueError(f"{name} cannot be resampled: it has no measure on counts")
-    grid, counts = reference.profile.grid, reference.counts
+    counts = profile.counts if statistic.fine else profile.coarse
     p = counts / counts.sum()
     moved = np.zeros_like(p)
     if statistic.fine:
-        moved[0] = moved[-1] = expected_new / 2
+        moved[0] = moved[-1] = profile.grid.expected_new / 2
     else:
-        moved[-1] = expected_new
+        moved[-1] = profile.grid.expected_new
     q = p * (1 - moved.sum()) + moved
-    seed = int.from_bytes(reference.key[:8], "big") ^ hash((rows_reference, rows_current)) & 0xFFFF_FFFF
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng([*profile.fingerprint[:8], rows_reference, rows_current])
     drawn_r = random.multinomial(rows_reference, p, size=DRAWS)
     drawn_c = random.multinomial(rows_current, q / q.sum(), size=DRAWS)
-    return np.sort(statistic.measure(grid, drawn_r, drawn_c))
+    values = statistic.measure(profile.grid, drawn_r, drawn_c)
+    if statistic.resample_rest is not None:
+        values = values + statistic.resample_rest(profile, random, drawn_r, drawn_c)
+    return np.sort(values)
 
 
 def _tail(draws: npt.NDArray[np.float64], alpha: float) -> float:

@@ -22,6 +22,9 @@ Numbers = npt.NDArray[np.float64]
 Measure = Callable[[Grid, npt.NDArray[Any], npt.NDArray[Any]], Numbers]
 """(grid, reference counts (..., cells), current counts (..., cells)) -> values (...)."""
 
+Rest = Callable[[Profile, np.random.Generator, npt.NDArray[Any], npt.NDArray[Any]], Numbers]
+"""(reference, generator, drawn reference counts (draws, cells), drawn current counts) -> values (draws,)."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -50,6 +53,7 @@ class Statistic:
     floor_at    drift only: the floor for (rows_reference, rows_current) where it depends on them
     null_quantile  drift only: (rows_reference, rows_current, alpha) -> the value exceeded with probability
                 alpha under "no change", where theory gives it; resampled otherwise
+    resample_rest  drift only: what to add to `measure` of resampled counts for what counts do not hold
     scale       drift only: what a value of `measure` is divided by to be in the unit, from the reference
     """
 
@@ -67,6 +71,7 @@ class Statistic:
     floor_at: Callable[[int, int], float] | None = None
     null_quantile: Callable[[int, int, float], float] | None = None
     scale: Callable[[Profile], float] | None = None
+    resample_rest: Rest | None = None
 
     def practical_floor(self, rows_reference: int, rows_current: int) -> float:
         return self.floor if self.floor_at is None else self.floor_at(rows_reference, rows_current)

@@ -49,6 +49,51 @@ def excess(profile: Profile) -> tuple[float, float]:
     return (low * under - profile.under_sum) / profile.known, (profile.over_sum - high * over) / profile.known
 
 
+def resample_ends(
+    reference: Profile, random: np.random.Generator, drawn_r: npt.NDArray[Any], drawn_c: npt.NDArray[Any]
+) -> Numbers:
+    """The part outside the grid under "no change", (draws,): a heavy tail makes most of the distance's noise.
+
+    The excess of k values beyond an end is drawn from a gamma law with k times the mean and variance that the
+    reference's sums give for it, with at least an exponential's variance.
+    """
+    grid = reference.grid
+    low, high = ends(grid)
+    counts = reference.counts[[0, -1]].astype(np.float64)
+    sums = np.array([low * counts[0] - reference.under_sum, reference.over_sum - high * counts[1]])
+    spacing = (
+        (grid.borders[-1] - grid.edges[-2]) / 4 if grid.edges else (high - low) / max(len(grid.values), 1)
+    )
+    mean = np.where(counts > 0, sums / np.maximum(counts, 1), max(spacing, 1e-300))
+    mean = np.maximum(mean, 1e-300)
+    # A few rows say little about their own tail, and a sample without the rare huge value says it too low.
+    variance = np.maximum(_variance_outside(reference, counts), mean**2) * (1 + 10 / np.maximum(counts, 1))
+    total = np.zeros(drawn_r.shape[0])
+    for side, cell in enumerate((0, -1)):
+        shape, size = mean[side] ** 2 / variance[side], variance[side] / mean[side]
+        parts = [
+            random.gamma(np.maximum(drawn[:, cell] * shape, 1e-12)) * size / drawn.sum(axis=-1)
+            for drawn in (drawn_r, drawn_c)
+        ]
+        total += np.abs(parts[1] - parts[0])
+    return np.asarray(total)
+
+
+def _variance_outside(reference: Profile, counts: Numbers) -> Numbers:
+    """Variance of the values below and above the grid, (2,), from Σx² less the part inside the grid."""
+    grid = reference.grid
+    if grid.edges:
+        middle, width = (grid.borders[1:] + grid.borders[:-1]) / 2, np.diff(grid.borders)
+        inner = float(np.sum(reference.counts[1:-1] * (middle**2 + width**2 / 12)))
+    else:
+        inner = float(np.sum(reference.counts[1::2] * np.asarray(grid.values) ** 2))
+    means = np.array([reference.under_sum, reference.over_sum]) / np.maximum(counts, 1)
+    least = counts * means**2
+    residual = max(reference.squares - inner - float(least.sum()), 0.0)
+    part = least / least.sum() if least.sum() > 0 else np.zeros(2)
+    return np.asarray(residual * part / np.maximum(counts, 1))
+
+
 def scale(reference: Profile) -> float:
     """What the plain distance is divided by."""
     return max(reference.std or 0.0, SMALLEST_STD)
@@ -82,6 +127,7 @@ WASSERSTEIN = register(
         compute=compute,
         measure=inside,
         scale=scale,
+        resample_rest=resample_ends,
         fine=True,
     )
 )

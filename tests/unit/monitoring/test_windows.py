@@ -1,3 +1,4 @@
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,7 +27,7 @@ def test_a_week_with_a_clock_change_starts_on_monday_and_lacks_an_hour() -> None
 def test_months_end_where_the_next_begins_over_a_year() -> None:
     windows = windows_between(at("2025-12-15T00:00"), at("2026-12-15T00:00"), "1mo", "Europe/Paris")
     assert len(windows) == 13
-    assert all(a.end == b.start for a, b in zip(windows, windows[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(windows))
     assert windows[2].start == at("2026-01-31T23:00")
 
 
@@ -43,7 +44,7 @@ def test_an_hour_follows_a_zone_that_is_off_by_45_minutes() -> None:
 def test_a_midnight_that_the_clock_skips_loses_no_moment() -> None:
     windows = windows_between(at("2018-11-03T12:00"), at("2018-11-05T12:00"), "1d", "America/Sao_Paulo")
     assert [w.hours for w in windows] == [24, 23, 24]
-    assert all(a.end == b.start for a, b in zip(windows, windows[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(windows))
 
 
 def test_every_moment_is_in_its_own_window() -> None:

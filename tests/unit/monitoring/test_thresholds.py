@@ -1,0 +1,189 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from backend.monitoring.columns import Column, ModelSpec
+from backend.monitoring.evaluate import AlarmSummary, Point, evaluate_window, summarise
+from backend.monitoring.profiles import Profile, freeze_grids, profile_table, profile_windows
+from backend.monitoring.thresholds import noise_limit, rate_limit, reference_noise
+from backend.monitoring.windows import windows_between
+
+
+def traffic(rows: int, seed: int, *, columns: int = 30) -> pa.Table:
+    """Half numbers (normal, some with gaps), half categories of 2 to 50 levels."""
+    random = np.random.default_rng(seed)
+    data: dict[str, Any] = {}
+    for i in range(columns // 2):
+        x = random.normal(size=rows)
+        data[f"n{i}"] = np.where(random.random(rows) < 0.05, np.nan, x) if i % 5 == 0 else x
+    for i in range(columns - columns // 2):
+        levels = (2, 5, 20, 50)[i % 4]
+        p = 1 / np.arange(1, levels + 1)
+        data[f"c{i}"] = random.choice(levels, rows, p=p / p.sum()).astype(str)
+    return pa.table(data)
+
+
+class Watched:
+    """A frozen reference and what a window of the same columns amounts to against it."""
+
+    def __init__(self, reference: pa.Table, noise: Any = None, min_rows: int = 50) -> None:
+        kinds = {name: "numeric" if name[0] == "n" else "categorical" for name in reference.column_names}
+        self.spec = ModelSpec(
+            "binary", tuple(Column(n, k) for n, k in kinds.items()), "1d", min_rows=min_rows
+        )  # type: ignore[arg-type]
+        self.grids = freeze_grids(reference, self.spec.features)
+        self.reference: dict[str, Profile] = profile_table(reference, self.grids)
+        self.noise = noise
+
+    def points(self, current: pa.Table) -> list[Point]:
+        found = profile_table(current, self.grids)
+        return evaluate_window(self.spec, self.grids, self.reference, found, noise=self.noise)
+
+    def summary(self, current: pa.Table) -> AlarmSummary | None:
+        return summarise(self.points(current))
+
+
+def replaced(rows: pa.Table, name: str, values: Any) -> pa.Table:
+    return rows.set_column(rows.column_names.index(name), name, pa.array(values))
+
+
+def verdicts(points: list[Point], column: str) -> dict[str, str]:
+    return {p.statistic: p.verdict for p in points if p.column == column}
+
+
+def test_windows_of_unchanged_data_seldom_alarm() -> None:
+    watched = Watched(traffic(5000, 0))
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    windows = windows_between(start, start + timedelta(days=60), "1d")
+    times = pa.array([w.start for w in windows for _ in range(200)])
+    profiles = profile_windows(traffic(60 * 200, 1).append_column("ts", times), watched.grids, windows)
+    fired = 0
+    for window in windows:
+        current = {name: profiles[window.start, name] for name in watched.grids}
+        assert {profile.rows for profile in current.values()} == {200}
+        fired += (
+            summarise(evaluate_window(watched.spec, watched.grids, watched.reference, current)) is not None
+        )
+    assert fired <= 6, "5 % of 60 windows is 3; more than 6 has a chance of about 3 %"
+
+
+def test_a_shift_of_two_sigma_with_one_huge_value_is_a_ticket_and_names_the_column() -> None:
+    watched = Watched(traffic(5000, 0, columns=6))
+    now = traffic(300, 1, columns=6)
+    x = now["n1"].to_numpy() + 2
+    x[0] = 1e6
+    summary = watched.summary(replaced(now, "n1", x))
+    assert summary is not None
+    assert summary.level == "ticket"
+    assert {p.column for p in summary.points} == {"n1"}
+    assert len(summary.lines) == 2, "one line for its drift, one for its values out of range"
+    assert "n1" in summary.headline
+    assert "300 rows" in summary.headline
+
+
+def test_a_burst_of_nulls_pages_and_says_from_what_to_what() -> None:
+    watched = Watched(traffic(5000, 0, columns=6))
+    now = traffic(812, 1, columns=6)
+    x = now["n1"].to_numpy().copy()
+    x[:170] = np.nan
+    summary = watched.summary(replaced(now, "n1", x))
+    assert summary is not None
+    assert summary.level == "page"
+    assert "Missing values of n1 0.0 % -> 21 % (limit 2.0 %), 812 rows" in summary.headline
+
+
+def test_a_small_rise_of_nulls_is_a_ticket_and_a_tiny_one_nothing() -> None:
+    watched = Watched(traffic(5000, 0, columns=6))
+    now = traffic(2000, 1, columns=6)
+    for share, level in ((0.05, "ticket"), (0.015, None)):
+        x = now["n1"].to_numpy().copy()
+        x[: int(2000 * share)] = np.nan
+        summary = watched.summary(replaced(now, "n1", x))
+        assert (summary.level if summary else None) == level
+
+
+def test_a_column_that_vanishes_pages_and_its_drift_stays_inconclusive() -> None:
+    watched = Watched(traffic(2000, 0, columns=4))
+    points = watched.points(traffic(300, 1, columns=4).drop_columns(["c0"]))
+    found = verdicts(points, "c0")
+    assert found.pop("missing_rate") == "alarm"
+    assert set(found.values()) == {"inconclusive"}
+    assert all(p.value is None and p.reason for p in points if p.verdict == "inconclusive")
+
+
+def test_new_categories_alarm_but_not_where_new_ones_are_usual() -> None:
+    random = np.random.default_rng(0)
+    ids = [f"id{random.integers(1, 20_000)}" for _ in range(3000)]
+    reference = pa.table({"c0": random.choice(["a", "b"], 3000), "c1": ids})
+    now = pa.table(
+        {"c0": ["a", "b", "z"] * 100, "c1": [f"id{random.integers(1, 20_000)}" for _ in range(300)]}
+    )
+    points = Watched(reference).points(now)
+    assert verdicts(points, "c0")["unseen_rate"] == "alarm"
+    assert set(verdicts(points, "c1").values()) == {"ok"}
+
+
+def test_too_few_rows_are_inconclusive_and_none_are_no_data() -> None:
+    watched = Watched(traffic(2000, 0, columns=4))
+    few, none = (watched.points(traffic(rows, 1, columns=4)) for rows in (20, 0))
+    assert {p.verdict for p in few} == {"inconclusive"}
+    assert "20 usable rows and 50 are needed" in " ".join(str(p.reason) for p in few)
+    assert {p.verdict for p in none} == {"no_data"}
+    assert summarise(few) is None
+
+
+def test_a_stuck_column_alarms_unless_whole_windows_of_the_reference_were_constant() -> None:
+    random = np.random.default_rng(0)
+    months = [
+        pa.table({"n0": random.normal(size=400), "n1": np.full(400, float(month))}) for month in range(6)
+    ]
+    reference = pa.concat_tables(months)
+    noise = reference_noise([profile_table(month, Watched(reference).grids) for month in months])
+    watched = Watched(reference, noise)
+    points = watched.points(pa.table({"n0": np.full(400, 0.5), "n1": np.full(400, 3.0)}))
+    stuck = {p.column: p for p in points if p.statistic == "constant_value"}
+    assert (stuck["n0"].verdict, stuck["n0"].level) == ("alarm", "page")
+    assert stuck["n1"].verdict == "ok"
+
+
+def test_noise_of_the_reference_keeps_its_usual_swings_quiet() -> None:
+    random = np.random.default_rng(0)
+    days = [pa.table({"n0": random.normal(random.normal(0, 0.7), 1, 400)}) for _ in range(20)]
+    reference = pa.concat_tables(days)
+    bare = Watched(reference)
+    noise = reference_noise([profile_table(day, bare.grids) for day in days])
+    assert len(noise["n0", "psi"]) == 20
+    usual = pa.table({"n0": random.normal(0.8, 1, 400)})
+    assert bare.summary(usual) is not None
+    assert Watched(reference, noise).summary(usual) is None
+    assert Watched(reference, noise).summary(pa.table({"n0": random.normal(5, 1, 400)})) is not None
+
+
+def test_the_limit_falls_as_rows_grow_and_never_below_the_floor() -> None:
+    watched = Watched(traffic(5000, 0, columns=4))
+    limits = []
+    for rows in (60, 200, 1000, 20_000):
+        points = watched.points(traffic(rows, 1, columns=4))
+        limits.append(next(p.threshold for p in points if (p.column, p.statistic) == ("c1", "psi")))
+    assert limits == sorted(limits, key=lambda x: -float(x or 0))
+    assert limits[-1] == 0.1
+
+
+def test_the_same_window_gets_the_same_limit_twice() -> None:
+    reference, now = traffic(1000, 0, columns=4), traffic(100, 1, columns=4)
+    assert Watched(reference).points(now) == Watched(reference).points(now)
+
+
+def test_a_rate_limit_knows_how_sure_the_reference_is() -> None:
+    sure = rate_limit(100, 10_000, 500, alpha=0.001)
+    unsure = rate_limit(1, 100, 500, alpha=0.001)
+    assert 0.01 < sure < unsure
+    simulated = np.quantile(np.random.default_rng(0).binomial(500, 0.01, 200_000) / 500, 0.999)
+    assert simulated <= sure <= 1.25 * simulated
+
+
+def test_without_quiet_windows_there_is_no_noise_limit() -> None:
+    assert noise_limit(()) is None
+    assert noise_limit((0.1, 0.4)) == 0.4
