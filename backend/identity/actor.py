@@ -40,6 +40,11 @@ class Actor:
             )
 
     @property
+    def person_row(self) -> str | None:
+        """The id of this actor's row among people; None for Warrant's own processes, which have none."""
+        return None if self.kind == "system" else self.person_id
+
+    @property
     def people(self) -> frozenset[str]:
         """Everyone whose hand this is: the account itself and the owner it acts for."""
         return frozenset({self.person_id} | ({self.acting_for} if self.acting_for else set()))

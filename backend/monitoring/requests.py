@@ -24,7 +24,7 @@ def request_metrics(session: WriteSession, actor: Actor, *, model: str) -> JobRu
     actor.require(Permission.COMPUTE_METRICS)
     get_model(session, actor, model)
     run = request_job(
-        session, COMPUTE_METRICS, subject=model, arguments={"model": model}, requested_by=actor.person_id
+        session, COMPUTE_METRICS, subject=model, arguments={"model": model}, requested_by=actor.person_row
     )
     record(
         session,
@@ -43,7 +43,7 @@ def request_explanation(session: WriteSession, actor: Actor, *, model: str, vers
     get_version(session, actor, model, version)
     run = request_job(
         session, COMPUTE_SHAP, subject=f"{model}/{version}", arguments={"model": model, "version": version},
-        requested_by=actor.person_id,
+        requested_by=actor.person_row,
     )  # fmt: skip
     record(
         session, actor, Action.METRICS_REQUESTED, object_kind="version", object_id=f"{model}/{version}",
@@ -70,7 +70,7 @@ def request_report(
     run = request_job(
         session, WRITE_REPORT, subject=f"{model} {window_start:%Y-%m-%d %H:%M}",
         arguments={"model": model, "environment": settings().environment, "window_id": window.id},
-        requested_by=actor.person_id,
+        requested_by=actor.person_row,
     )  # fmt: skip
     record(
         session, actor, Action.REPORT_REQUESTED, object_kind="model", object_id=model,

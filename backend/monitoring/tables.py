@@ -25,6 +25,23 @@ class ReferenceProfile(Base):
     profile: Mapped[dict[str, Any]]
 
 
+class ReferenceSummary(Base):
+    """What a version's reference data say as a whole: realised performance, and whether its estimator held.
+
+    `noise`: {window size: {column: {statistic: [values of the reference's own sub-windows]}}}.
+    """
+
+    __tablename__ = "reference_summaries"
+
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    reference_digest: Mapped[str] = mapped_column(Text)
+    rows: Mapped[int]
+    performance: Mapped[dict[str, Any]]  # {metric: {"value", "low", "high", "rows", "reason"}}
+    trust: Mapped[dict[str, Any]]  # {"trusted": [metric], "error": {metric: x}, "chunks", "reason"}
+    noise: Mapped[dict[str, Any]]
+
+
 class WindowState(Base):
     """One time bucket of a model in one environment: how full, how labelled, and whether it must be recomputed.
 
@@ -87,6 +104,8 @@ class MetricPoint(Base):
     high: Mapped[float | None]
     threshold: Mapped[float | None]
     verdict: Mapped[str] = mapped_column(Text)  # ok | alarm | inconclusive | no_data
+    level: Mapped[str | None] = mapped_column(Text)  # page | ticket | info, on alarms only
+    text: Mapped[str] = mapped_column(Text, default="")  # the sentence people read
     reason: Mapped[str] = mapped_column(Text, default="")
     rows_reference: Mapped[int] = mapped_column(default=0)
     rows: Mapped[int] = mapped_column(default=0)

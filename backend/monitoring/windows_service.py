@@ -63,14 +63,15 @@ def mark_dirty(
         since = now - LIVE_WINDOWS_KEPT if size == spec.live_window else None
         wanted = [moment for moment in moments if since is None or moment >= since]
         found = windows_of(wanted, size, spec.timezone)
-        _mark(session, found, now, model=model, environment=environment, size=size)
+        mark_windows(session, found, now, model=model, environment=environment, size=size)
         windows += found
     return windows
 
 
-def _mark(
+def mark_windows(
     session: WriteSession, windows: list[Window], now: datetime, *, model: str, environment: str, size: str
 ) -> None:
+    """Mark these windows of one size, and make the rows of those that are new."""
     insert = insert_on_sqlite if session.get_bind().dialect.name == "sqlite" else insert_on_postgresql
     rows = [
         {"model": model, "environment": environment, "size": size, "start": window.start, "end": window.end,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,7 @@ from backend.registry.service import get_model
 from backend.settings import settings
 
 BINARY_LABELS = pa.array(["0", "1", "0.0", "1.0", "false", "true"])
-Payload = pa.Table | Sequence[Mapping[str, Any]]
+Payload: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 
 
 def accept_batch(

@@ -14,9 +14,11 @@ from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
-from backend.errors import Conflict, NotFound
+from backend.errors import BadInput, Conflict, NotFound
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
+from backend.monitoring.columns import parse_spec
+from backend.observations.schema import check_model
 from backend.registry.artefacts import file_digest
 from backend.registry.tables import Model, Version
 
@@ -54,6 +56,14 @@ def register_model(
 ) -> Model:
     """Register a model once; registering the same name again updates its texts and spec."""
     actor.require(Permission.REGISTER_VERSIONS)
+    check_model(name)
+    parsed = parse_spec(spec)
+    if parsed.task != "binary":
+        raise BadInput(f"task: {parsed.task} models are not computed yet; only binary ones are")
+    if parsed.window_rows is not None:
+        raise BadInput(
+            f"window: {spec['window']} rows; windows of a registered model follow the clock (1h, 1d, 1w, 1mo)"
+        )
     model = session.get(Model, name)
     if model is None:
         model = Model(name=name, created_at=clock.now())

@@ -262,6 +262,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model", "version", "column", name=op.f("pk_reference_profiles")),
     )
     op.create_table(
+        "reference_summaries",
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("reference_digest", sa.Text(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("performance", backend.database.types.Json(), nullable=False),
+        sa.Column("trust", backend.database.types.Json(), nullable=False),
+        sa.Column("noise", backend.database.types.Json(), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_reference_summaries_model_models")),
+        sa.PrimaryKeyConstraint("model", "version", name=op.f("pk_reference_summaries")),
+    )
+    op.create_table(
         "reports",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -407,6 +419,8 @@ def upgrade() -> None:
         sa.Column("high", sa.Double(), nullable=True),
         sa.Column("threshold", sa.Double(), nullable=True),
         sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("level", sa.Text(), nullable=True),
+        sa.Column("text", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("rows_reference", sa.Integer(), nullable=False),
         sa.Column("rows", sa.Integer(), nullable=False),

@@ -1,0 +1,194 @@
+"""From metric points to alerts: what the newest windows of the present champion say.
+
+Which window speaks, by kind of finding:
+
+    quality, estimated   the newest window of each size with enough rows, also while it fills
+    realised             the newest window of each size of which at least 80 % of the expected labels are known
+    drift, prediction    the newest window of the trend's size: an hour is never distributed like a year
+    volume               the newest finished window of the shortest size
+
+Windows in which another version answered most rows, and windows from before the model was watched, raise
+nothing. A firing alert is resolved when the window that speaks now is fine; an inconclusive one leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from backend.alerting.service import Firing, fire, resolve
+from backend.alerting.tables import Alert
+from backend.database.session import ReadSession, WriteSession
+from backend.deployment.service import champion
+from backend.deployment.tables import Deployment
+from backend.identity.actor import Actor
+from backend.monitoring.columns import ModelSpec
+from backend.monitoring.tables import MetricPoint, WindowState
+from backend.registry.tables import Model
+
+COMPLETE_ENOUGH = 0.8
+LEVELS = ("page", "ticket", "info")
+KINDS = ("realised", "estimated", "quality", "drift", "volume")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one window says about one subject: alarm, ok, or nothing."""
+
+    kind: str
+    subject: str
+    window: WindowState
+    points: tuple[MetricPoint, ...]
+
+    @property
+    def alarms(self) -> tuple[MetricPoint, ...]:
+        return tuple(point for point in self.points if point.verdict == "alarm")
+
+    @property
+    def says_ok(self) -> bool:
+        return not self.alarms and any(point.verdict == "ok" for point in self.points)
+
+
+def judge(
+    session: WriteSession, actor: Actor, *, model: Model, environment: str, spec: ModelSpec
+) -> list[Alert]:
+    """Fire, refresh and resolve the alerts of a model; gives those that fire now."""
+    serving = champion(session, model.name, environment)
+    if serving is None:
+        return []
+    findings = _findings(session, model, environment, spec, serving)
+    subjects: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        subjects.setdefault((finding.kind, finding.subject), []).append(finding)
+    firing: list[Alert] = []
+    for found in subjects.values():
+        alarmed = [finding for finding in found if finding.alarms]
+        if alarmed:
+            firing.append(fire(session, actor, _firing(model, environment, serving, alarmed)))
+    kept = {alert.fingerprint for alert in firing}
+    for alert in session.scalars(
+        select(Alert).where(
+            Alert.model == model.name, Alert.environment == environment, Alert.state == "firing",
+            Alert.kind.in_(KINDS),
+        )
+    ):  # fmt: skip
+        subject = (alert.kind, alert.fingerprint.rsplit("/", 1)[1])
+        now = subjects.get(subject, [])
+        if alert.fingerprint not in kept and now and all(finding.says_ok for finding in now):
+            window = max(finding.window.end for finding in now)
+            resolve(
+                session, actor, alert, why=f"the window to {window:%Y-%m-%d %H:%M UTC} is within its limits"
+            )
+    return firing
+
+
+def _findings(
+    session: ReadSession, model: Model, environment: str, spec: ModelSpec, serving: Deployment
+) -> list[Finding]:
+    findings: list[Finding] = []
+    for size in spec.sizes:
+        recent = list(
+            session.scalars(
+                select(WindowState)
+                .where(
+                    WindowState.model == model.name, WindowState.environment == environment,
+                    WindowState.size == size, WindowState.end > model.created_at,
+                    WindowState.end > serving.started_at, WindowState.computed_at.is_not(None),
+                )
+                .order_by(WindowState.start.desc())
+                .limit(60)
+            )
+        )  # fmt: skip
+        mine = [
+            window for window in recent if window.version == serving.version and window.rows >= spec.min_rows
+        ]
+        if mine:
+            points = _points(session, mine[0].id)
+            findings += _by_column(mine[0], points, "quality")
+            findings.append(_about(mine[0], points, ("estimated",), "performance"))
+            if size == spec.window:
+                findings.append(_about(mine[0], points, ("drift", "prediction"), "inputs and predictions"))
+        labelled = next((window for window in mine if _completeness(window) >= COMPLETE_ENOUGH), None)
+        if labelled is not None:
+            points = _points(session, labelled.id)
+            findings.append(_about(labelled, points, ("realised",), "performance"))
+        if size == spec.sizes[-1]:
+            findings += _silence(recent)
+    return findings
+
+
+def _completeness(window: WindowState) -> float:
+    expected = window.rows - window.labels_absent
+    return window.labels_known / expected if expected > 0 else 0.0
+
+
+def _points(session: ReadSession, window_id: int) -> list[MetricPoint]:
+    return list(session.scalars(select(MetricPoint).where(MetricPoint.window_id == window_id)))
+
+
+def _about(
+    window: WindowState, points: Sequence[MetricPoint], kinds: tuple[str, ...], subject: str
+) -> Finding:
+    return Finding(kinds[0], subject, window, tuple(point for point in points if point.kind in kinds))
+
+
+def _by_column(window: WindowState, points: Sequence[MetricPoint], kind: str) -> list[Finding]:
+    columns = sorted({point.column for point in points if point.kind == kind})
+    return [
+        Finding(kind, column, window, tuple(p for p in points if p.kind == kind and p.column == column))
+        for column in columns
+    ]
+
+
+def _silence(recent: Sequence[WindowState]) -> list[Finding]:
+    """A finished window without rows where traffic was expected, or the all-clear from one that has some."""
+    finished = next(
+        (window for window in recent if window.state not in ("open", "no_traffic_expected")), None
+    )
+    if finished is None:
+        return []
+    silent = finished.state == "no_traffic"
+    since = finished
+    for window in recent:
+        if window.start <= finished.start and window.state == "no_traffic":
+            since = window
+        elif window.start < finished.start and window.state != "no_traffic_expected":
+            break
+    point = MetricPoint(
+        kind="volume", column="", statistic="rows", value=float(finished.rows), threshold=1.0, level="ticket",
+        verdict="alarm" if silent else "ok", rows=finished.rows, rows_reference=0,
+        text=f"no prediction has come since {since.start:%Y-%m-%d %H:%M UTC}",
+    )  # fmt: skip
+    return [Finding("volume", "traffic", since if silent else finished, (point,))]
+
+
+def _firing(model: Model, environment: str, serving: Deployment, alarmed: Sequence[Finding]) -> Firing:
+    """One alert for a subject, told by its worst point."""
+    points = [(point, finding.window) for finding in alarmed for point in finding.alarms]
+    points.sort(key=lambda pair: (LEVELS.index(pair[0].level or "info"), -_excess(pair[0])))
+    worst, window = points[0]
+    names = list(dict.fromkeys(point.column or point.statistic for point, _ in points))
+    finding = alarmed[0]
+    title = worst.text
+    if finding.kind == "drift" and len(names) > 1:
+        title = f"{len(names)} columns drift; most: {worst.text}"
+    return Firing(
+        model=model.name, environment=environment, version=serving.version, kind=finding.kind,
+        level=worst.level or "ticket", title=title, subject=finding.subject,
+        since=min(finding.window.start for finding in alarmed),
+        details={
+            "column": worst.column, "statistic": worst.statistic, "value": worst.value,
+            "threshold": worst.threshold, "rows": worst.rows, "window": window.start.isoformat(),
+            "window_end": window.end.isoformat(), "size": window.size, "injected_rows": window.injected_rows,
+            "columns": names,
+        },
+    )  # fmt: skip
+
+
+def _excess(point: MetricPoint) -> float:
+    """How far over its limit, as a ratio: what ranks alarms of one level."""
+    if point.value is None or not point.threshold:
+        return 0.0
+    return abs(point.value - point.threshold) / abs(point.threshold)

@@ -1,0 +1,151 @@
+"""Computing the due windows of a model: read its rows, count, judge, store.
+
+Every batch of windows is stored in one transaction, and storing it again changes nothing; a worker that dies
+goes on with the batches that are not stored yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from backend import clock
+from backend.database.session import WriteSession, reading, writing
+from backend.deployment.tables import Deployment
+from backend.errors import NotFound
+from backend.identity.actor import system_actor
+from backend.monitoring.columns import ModelSpec, parse_spec
+from backend.monitoring.judgement import judge
+from backend.monitoring.service import DueWindow, due_windows, fill_gaps, store_results
+from backend.queue import COMPUTE_METRICS
+from backend.registry.tables import Model, Version
+from backend.settings import settings
+from jobs.runtime import Run, workflow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from backend.monitoring.references import Reference
+
+STEPS = ("compute_due_windows",)
+BATCH_WINDOWS = 32
+
+ACTOR = system_actor("worker")
+Progress = Callable[[float, str], None]
+Guard = Callable[[WriteSession], None]
+
+
+@workflow(COMPUTE_METRICS)
+def compute_metrics(run: Run) -> None:
+    """Compute every due window of the model that the run is about."""
+    model = str(run.arguments.get("model") or run.subject)
+    run.progress(0.02, "looking for due windows")
+    done = run.step("compute_due_windows", _step, run, model)
+    run.progress(1.0, f"{done} windows computed")
+
+
+def _step(run: Run, model: str) -> int:
+    return compute_due(model, progress=run.progress, guard=run.require_owned)
+
+
+def compute_due(
+    model: str,
+    *,
+    environment: str | None = None,
+    now: datetime | None = None,
+    progress: Progress = lambda _fraction, _doing: None,
+    guard: Guard = lambda _session: None,
+) -> int:
+    """Compute every due window of a model, then raise or resolve its alerts; gives the number of windows.
+
+    `guard` is called first in every write transaction and raises when this run may no longer act.
+    """
+    environment = environment or settings().environment
+    now = now or clock.now()
+    with writing() as session:
+        guard(session)
+        found = session.get(Model, model)
+        if found is None:
+            raise NotFound(f"there is no model named {model!r}")
+        spec = parse_spec(found.spec)
+        fill_gaps(session, model=model, environment=environment, spec=spec, now=now)
+    with reading() as session:
+        due = due_windows(session, model=model, environment=environment, now=now)
+    if due:
+        from backend.monitoring.computation import compute_windows  # with it come pandas and DuckDB
+
+        references = _references(model, environment, spec, progress)
+        done = 0
+        for size, batch in _batches(due):
+            progress(0.1 + 0.85 * done / len(due), f"computing {size} windows, {done} of {len(due)} done")
+            rows = _rows(model, environment, spec, batch)
+            results = compute_windows(spec, size, [one.window for one in batch], rows, references)
+            with writing() as session:
+                guard(session)
+                store_results(
+                    session, ACTOR, model=session.get_one(Model, model), environment=environment, spec=spec,
+                    computed=list(zip(batch, results, strict=True)),
+                )  # fmt: skip
+            done += len(batch)
+    progress(0.97, "judging the newest windows")
+    with writing() as session:
+        guard(session)
+        judge(session, ACTOR, model=session.get_one(Model, model), environment=environment, spec=spec)
+    return len(due)
+
+
+def _batches(due: Sequence[DueWindow]) -> Iterator[tuple[str, list[DueWindow]]]:
+    """Neighbouring windows of one size, a few at a time: one read serves a batch, and memory stays bounded."""
+    for size in dict.fromkeys(one.size for one in due):
+        batch: list[DueWindow] = []
+        for one in (one for one in due if one.size == size):
+            apart = batch and (one.window.start - batch[-1].window.end) > 8 * (
+                one.window.end - one.window.start
+            )
+            if len(batch) == BATCH_WINDOWS or apart:
+                yield size, batch
+                batch = []
+            batch.append(one)
+        if batch:
+            yield size, batch
+
+
+def _rows(model: str, environment: str, spec: ModelSpec, batch: Sequence[DueWindow]) -> pa.Table:
+    from backend.monitoring.computation import columns_needed
+    from backend.observations.reader import Filter, read
+
+    where = Filter(
+        start=batch[0].window.start, end=max(one.window.end for one in batch), environments=[environment]
+    )
+    return read(settings().observations, model, where, columns=columns_needed(spec))
+
+
+def _references(model: str, environment: str, spec: ModelSpec, progress: Progress) -> dict[int, Reference]:
+    """The references of every version that served here, taken and stored where that has not been done."""
+    from backend.monitoring.references import load_reference, store_reference, take_reference
+
+    with reading() as session:
+        versions = session.scalars(
+            select(Version)
+            .where(
+                Version.model == model,
+                Version.version.in_(
+                    select(Deployment.version).where(
+                        Deployment.model == model, Deployment.environment == environment
+                    )
+                ),
+            )
+            .order_by(Version.version)
+        ).all()
+        known = {version.version: load_reference(session, version) for version in versions}
+    for version in versions:
+        if known[version.version] is None:
+            progress(0.05, f"measuring the reference of version {version.version}")
+            taken = take_reference(version, spec)
+            with writing() as session:
+                store_reference(session, taken)
+            known[version.version] = taken
+    return {number: reference for number, reference in known.items() if reference is not None}
