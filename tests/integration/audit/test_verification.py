@@ -154,6 +154,7 @@ def test_every_flipped_byte_in_the_sqlite_file_is_found(home: Path) -> None:
     plain.close()
     content = path.read_bytes()
     rng = random.Random(7)
+    other = connect(f"sqlite:///{path}")
     tried = 0
     for seq, *parts in entries:
         for part in parts:
@@ -166,9 +167,8 @@ def test_every_flipped_byte_in_the_sqlite_file_is_found(home: Path) -> None:
                 with path.open("r+b") as file:
                     file.seek(position)
                     file.write(bytes([altered]))
-                other = connect(f"sqlite:///{path}")
                 result = verify(other)
-                other.dispose()
+                other.dispose()  # a connection that has read a page would not read it again
                 assert not result.ok, (seq, offset)
                 assert result.problem is not None
                 assert result.problem.message.startswith(f"entry {seq}"), result.problem.message
