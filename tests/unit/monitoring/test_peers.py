@@ -45,12 +45,12 @@ def test_statistics_of_categories_equal_nannyml(name: str) -> None:
     key = {"chi_squared": "chi2"}.get(name, name)
     method = MethodFactory.create(
         key, FeatureType.CATEGORICAL, chunker=DefaultChunker(), threshold=ConstantThreshold(upper=0.1),
-        computation_params={}, n_bins=10_000,
+        computation_params={},
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        method.fit(pd.Series(reference))
-        expected = method.calculate(pd.Series(current))
+        method._fit(pd.Series(reference))
+        expected = method._calculate(pd.Series(current))
     grids = freeze_grids(pa.table({"x": reference}), [Column("x", "categorical")])
     ours = [profile_table(pa.table({"x": values}), grids)["x"] for values in (reference, current)]
     assert REGISTRY[name].compute(*ours).value == pytest.approx(expected)
