@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from backend.audit.merkle import (
@@ -46,6 +46,7 @@ def test_the_frontier_gives_the_root_of_the_definition(size: int) -> None:
     assert root_of(tree(size)) == recursive_root(tree(size))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_inclusion_proof_verifies(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 200))
@@ -54,6 +55,7 @@ def test_every_inclusion_proof_verifies(data: st.DataObject) -> None:
     verify_inclusion(leaves[index], index, size, inclusion_proof(leaves, index), root_of(leaves))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_altered_inclusion_proof_verifies(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 70))
@@ -85,6 +87,7 @@ def test_no_altered_inclusion_proof_verifies(data: st.DataObject) -> None:
         verify_inclusion(leaf, index, size, proof, root)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_consistency_proof_verifies(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 200))
@@ -93,6 +96,7 @@ def test_every_consistency_proof_verifies(data: st.DataObject) -> None:
     verify_consistency(old, size, consistency_proof(leaves, old), root_of(leaves[:old]), root_of(leaves))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_altered_consistency_proof_verifies(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 70))
@@ -118,6 +122,7 @@ def test_no_altered_consistency_proof_verifies(data: st.DataObject) -> None:
         verify_consistency(old_size, size, proof, old, new)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.integers(1, 100))
 def test_a_rewritten_history_has_no_consistency_proof(old_size: int, more: int) -> None:
     leaves = tree(old_size + more)
