@@ -8,22 +8,25 @@ running, or has just failed: after a suspend nothing has piled up. One worker at
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from backend import clock
 from backend.database.session import ReadSession, reading, writing
+from backend.deployment.tables import Deployment
+from backend.explain.tables import ShapSummary
 from backend.leases import SCHEDULER, give_back, take_lease
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.tables import WindowState
 from backend.monitoring.windows import window_of
 from backend.queue import (
     COMPUTE_METRICS,
+    COMPUTE_SHAP,
     MIRROR_REGISTRY,
     PRUNE,
     READ_SLI,
@@ -42,23 +45,32 @@ PAUSE_AFTER_FAILURE: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
+class Due:
+    """One run to ask for. `about` tells it from others of the same job in its slot."""
+
+    subject: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    about: str = ""
+
+
+@dataclass(frozen=True)
 class Schedule:
-    """Ask for `job` once in every slot of `every_s` seconds, for each subject that `due` names."""
+    """Ask for `job` once in every slot of `every_s` seconds, for everything that `due` names."""
 
     job: Job
     every_s: int
-    due: Callable[[ReadSession, datetime], list[str]]
+    due: Callable[[ReadSession, datetime], list[Due]]
 
     def slot(self, now: datetime) -> datetime:
         """The start of the slot that `now` lies in, counted from 1970."""
         return datetime.fromtimestamp(int(now.timestamp()) // self.every_s * self.every_s, UTC)
 
-    def run_id(self, subject: str, now: datetime) -> str:
-        parts = [self.job.name, subject, self.slot(now).strftime("%Y-%m-%dT%H:%M:%SZ")]
+    def run_id(self, due: Due, now: datetime) -> str:
+        parts = [self.job.name, due.subject, due.about, self.slot(now).strftime("%Y-%m-%dT%H:%M:%SZ")]
         return "-".join(part for part in parts if part)
 
 
-def models_due(session: ReadSession, now: datetime) -> list[str]:
+def models_due(session: ReadSession, now: datetime) -> list[Due]:
     """Models with a window to compute: rows or labels of it have come, or it has ended since it was last computed.
 
     Also one whose newest window is followed by a whole window without any row: "no traffic" is a finding. That is
@@ -84,21 +96,38 @@ def models_due(session: ReadSession, now: datetime) -> list[str]:
         )
         if newest is not None and newest < present and (looked is None or looked < present):
             due.add(model.name)
-    return sorted(due)
+    return [Due(name) for name in sorted(due)]
 
 
-def _any_model(session: ReadSession, _now: datetime) -> list[str]:
-    return [""] if session.scalars(select(Model.name).limit(1)).first() is not None else []
+def unexplained_champions(session: ReadSession, _now: datetime) -> list[Due]:
+    """Versions that serve and have no explanation yet."""
+    explained = select(ShapSummary.version).where(
+        ShapSummary.model == Deployment.model, ShapSummary.version == Deployment.version
+    )
+    open_champions = (
+        select(Deployment.model, Deployment.version)
+        .where(Deployment.ended_at.is_(None), Deployment.role == "champion", ~explained.exists())
+        .distinct()
+        .order_by(Deployment.model, Deployment.version)
+    )
+    return [
+        Due(model, {"version": version}, f"v{version}") for model, version in session.execute(open_champions)
+    ]
 
 
-def _always(_session: ReadSession, _now: datetime) -> list[str]:
-    return [""]
+def _any_model(session: ReadSession, _now: datetime) -> list[Due]:
+    return [Due()] if session.scalars(select(Model.name).limit(1)).first() is not None else []
+
+
+def _always(_session: ReadSession, _now: datetime) -> list[Due]:
+    return [Due()]
 
 
 SCHEDULES: Final = (
     Schedule(COMPUTE_METRICS, 60, models_due),
     Schedule(READ_SLI, 30, _any_model),
     Schedule(MIRROR_REGISTRY, 60, _any_model),
+    Schedule(COMPUTE_SHAP, 300, unexplained_champions),
     Schedule(PRUNE, 3_600, _always),
 )
 
@@ -108,9 +137,9 @@ def request_due(now: datetime) -> list[str]:
     made: list[str] = []
     with reading() as session:
         wanted = [
-            (schedule, subject, schedule.run_id(subject, now))
+            (schedule, due, schedule.run_id(due, now))
             for schedule in SCHEDULES
-            for subject in schedule.due(session, now)
+            for due in schedule.due(session, now)
         ]
         known = set(
             session.scalars(select(JobRun.id).where(JobRun.id.in_([run_id for *_, run_id in wanted])))
@@ -118,7 +147,7 @@ def request_due(now: datetime) -> list[str]:
         busy = set(
             session.execute(
                 select(JobRun.name, JobRun.subject).where(JobRun.state.in_(("queued", "running")))
-            ).tuples()
+            )
         )
         busy |= set(
             session.execute(
@@ -127,14 +156,16 @@ def request_due(now: datetime) -> list[str]:
                     JobRun.requested_by.is_(None),
                     JobRun.finished_at > now - PAUSE_AFTER_FAILURE,
                 )
-            ).tuples()
+            )
         )
-    for schedule, subject, run_id in wanted:
-        if run_id in known or (schedule.job.name, subject) in busy:
+    for schedule, due, run_id in wanted:
+        if run_id in known or (schedule.job.name, due.subject) in busy:
             continue
         try:
             with writing() as session:
-                request_job(session, schedule.job, subject=subject, run_id=run_id)
+                request_job(
+                    session, schedule.job, subject=due.subject, arguments=dict(due.arguments), run_id=run_id
+                )
         except IntegrityError:  # another scheduler, whose lease overlapped ours, asked first
             continue
         made.append(run_id)
