@@ -322,3 +322,48 @@ def test_a_file_that_is_no_database_is_a_problem_not_a_crash(home: Path) -> None
     (home / "warrant.db").write_bytes(b"not a database, just long enough to be read as one" * 50)
     settings.cache_clear()
     assert "entry 0" in problem()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "audit_payloads SET payload = CAST(payload AS BLOB)",
+            "a cell is stored as something other than text",
+        ),
+        ("audit_payloads SET salt = upper(salt)", "its payload's salt is not 64 lower-case"),
+        ("audit_entries SET leaf_hash = upper(leaf_hash)", "the stored hash is not 64 lower-case"),
+        ("audit_payloads SET payload = CAST(x'ff00' AS TEXT)", "does not match its commitment"),
+        ("audit_entries SET leaf = leaf || ' '", "the leaf's hash differs"),
+    ],
+)
+def test_what_looks_the_same_but_is_stored_otherwise_is_seen(
+    home: Path, migrated_sqlite: Path, change: str, said: str
+) -> None:
+    shutil.copy(migrated_sqlite, home / "warrant.db")
+    append(3)
+    run(f"UPDATE {change} WHERE seq = 1")
+    message = problem()
+    assert message.startswith("entry 1")
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    ["{}", '{"v":1}', "[]", '"text"', '{"a":1,"a":1}', '{"seq":' + "9" * 5000 + "}", '{"a":NaN}', "1e999",
+     "[" * 900 + "]" * 900, '{"v":true}', '{"a":"\\ud800"}'],
+)  # fmt: skip
+def test_a_leaf_of_any_shape_is_a_problem_not_a_crash(database: str, leaf: str) -> None:
+    """Also where the attacker recomputed its hash and the head."""
+    append(2)
+    with tampering() as connection:
+        try:
+            connection.execute(
+                text("UPDATE audit_entries SET leaf = :l, leaf_hash = :h WHERE seq = 1"),
+                {"l": leaf, "h": leaf_hash(leaf.encode()).hex()},
+            )
+        except DBAPIError:
+            connection.rollback()  # the database itself refused it
+            return
+    rewrite_head()
+    assert problem().startswith("entry 1")
