@@ -182,3 +182,9 @@ def recent_runs(session: ReadSession, *, limit: int = 100, states: tuple[str, ..
     if states:
         query = query.where(JobRun.state.in_(states))
     return list(session.scalars(query))
+
+
+def recent_workers(session: ReadSession, *, within: timedelta = timedelta(days=1)) -> list[WorkerBeat]:
+    """Workers that gave a sign of life lately, the freshest first."""
+    query = select(WorkerBeat).where(WorkerBeat.seen_at >= clock.now() - within)
+    return list(session.scalars(query.order_by(WorkerBeat.seen_at.desc())))

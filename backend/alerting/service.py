@@ -172,3 +172,18 @@ def recent_incidents(
     if model is not None:
         query = query.where(Incident.model == model)
     return list(session.scalars(query))
+
+
+def recent_alerts(
+    session: ReadSession, viewer: Actor, *, model: str | None = None, incident_id: int | None = None, limit: int = 50
+) -> list[Alert]:
+    """Alerts of a model or an incident, firing or resolved, newest first."""
+    viewer.require(Permission.READ_MODELS)
+    query = select(Alert).order_by(Alert.fired_at.desc(), Alert.id.desc()).limit(limit)
+    if model is not None:
+        get_model(session, viewer, model)
+        query = query.where(Alert.model == model)
+    if incident_id is not None:
+        get_incident(session, viewer, incident_id)
+        query = query.where(Alert.incident_id == incident_id)
+    return list(session.scalars(query))

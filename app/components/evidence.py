@@ -1,0 +1,161 @@
+"""What a decider is shown of a change, the same before it is asked for and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.charts import sparkline_uri
+from app.components.facts import diff_table, key_values
+from app.components.links import viewer_zone
+from app.components.status import empty_state
+from app.components.tables import Cell, badge, image, table
+from app.formats import format_change, format_metric, format_share, format_when
+from app.words import metric_word
+from backend import clock
+
+
+def effect_sentence(change: Mapping[str, Any]) -> str:
+    """What would happen, in one sentence."""
+    verb = "returns" if change["kind"] == "rollback" else "moves"
+    origin = f" from v{change['from_version']}" if change["from_version"] else ""
+    return f"{change['model']} {verb}{origin} to v{change['to_version']} in {change['environment']}"
+
+
+def unresolved(evidence: Mapping[str, Any]) -> list[str]:
+    """What a decider should know is not known, or speaks against it. First on the page."""
+    found = []
+    after = evidence["after"]["version"]
+    live = [point for point in evidence["live"]["after"] if point["kind"] == "realised"]
+    judged = [point for point in live if point["verdict"] in ("ok", "alarm")]
+    if not judged:
+        found.append(f"v{after} has no judged window in service: how it does on today's data is not known")
+    elif any(point["verdict"] == "alarm" for point in judged):
+        count = sum(point["verdict"] == "alarm" for point in judged)
+        found.append(f"v{after} was beyond its limit in {count} of its last {len(judged)} judged windows")
+    found += [
+        f"{metric_word(row['metric'])} is worse on held-out rows ({format_change(_value(row['before']), _value(row['after']))})"
+        for row in evidence["metrics"]
+        if _is_worse(row)
+    ]
+    if evidence["before"] is None:
+        found.append("nothing serves now, so there is nothing to compare with")
+    return found
+
+
+_LOWER = ("log_loss", "brier", "ece")
+
+
+def _value(metric: Any) -> float | None:
+    return metric.get("value") if isinstance(metric, Mapping) else metric
+
+
+def _is_worse(row: Mapping[str, Any]) -> bool:
+    """Beyond both intervals where there are intervals: a third digit is no news."""
+    before, after = row["before"], row["after"]
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return False
+    ends = (before.get("low"), before.get("high"), after.get("low"), after.get("high"))
+    if None in ends:
+        return False
+    return bool(after["low"] > before["high"] if row["metric"] in _LOWER else after["high"] < before["low"])
+
+
+def show_metrics(evidence: Mapping[str, Any]) -> None:
+    """Held-out metrics side by side with their intervals."""
+    now = f"v{evidence['before']['version']} (serves)" if evidence["before"] else "nothing"
+
+    def words(metric: Any) -> str | None:
+        value = _value(metric)
+        if value is None:
+            return None
+        if isinstance(metric, Mapping) and metric.get("low") is not None:
+            return (
+                f"{format_metric(value)}  [{format_metric(metric['low'])}, {format_metric(metric['high'])}]"
+            )
+        return format_metric(value)
+
+    table(
+        ("held-out metric", now, f"v{evidence['after']['version']} (proposed)", "difference", ""),
+        [
+            [metric_word(row["metric"]), words(row["before"]), words(row["after"]),
+             format_change(_value(row["before"]), _value(row["after"])),
+             badge("worse", "attention") if _is_worse(row) else ""]
+            for row in evidence["metrics"]
+        ],
+    )  # fmt: skip
+    st.caption(
+        "Each version's own held-out rows, 95 % intervals in brackets: not the same rows where training data differ."
+    )
+
+
+def show_live(evidence: Mapping[str, Any]) -> None:
+    """How both versions did in service, by their last windows."""
+    rows: list[list[Cell]] = []
+    for side, word in (("before", "serves now"), ("after", "proposed")):
+        version = evidence[side]
+        if version is None:
+            continue
+        points = [point for point in reversed(evidence["live"][side]) if point["kind"] == "realised"]
+        judged = [point for point in points if point["verdict"] in ("ok", "alarm")]
+        last = judged[-1] if judged else None
+        bad = sum(point["verdict"] == "alarm" for point in judged)
+        state = badge("never judged in service", "unknown")
+        if judged:
+            state = badge(
+                f"{bad} of {len(judged)} beyond limit" if bad else f"held in {len(judged)}",
+                "attention" if bad else "ok",
+            )
+        rows.append(
+            [
+                f"v{version['version']}, {word}", state,
+                format_metric(last["value"]) if last else None,
+                format_when(clock.from_iso(last["window"]), viewer_zone()) if last else None,
+                f"{last['rows']:,} rows, labels {format_share(last['completeness'])}" if last else None,
+                image(sparkline_uri([p["value"] for p in points], [p["verdict"] for p in points]), "realised AUC")
+                if points else None,
+            ]
+        )  # fmt: skip
+    table(("version", "in service", "last AUC", "window from", "from", "windows"), rows)
+
+
+def show_differences(evidence: Mapping[str, Any]) -> None:
+    """Parameters, training data and card: what differs; equal facts are counted."""
+    for title, rows in (("Parameters", evidence["parameters"]), ("Training data", evidence["data"])):
+        st.markdown(f"**{title}**")
+        diff_table({row["name"]: row["before"] for row in rows if row["before"] is not None},
+                   {row["name"]: row["after"] for row in rows if row["after"] is not None})  # fmt: skip
+    st.markdown("**Model card**")
+    diff: Sequence[str] = evidence["card_diff"]
+    if diff:
+        st.code("\n".join(diff), language="diff", wrap_lines=True, height=min(40 + 22 * len(diff), 420))
+    else:
+        st.caption("The two cards are the same.")
+
+
+def show_alert(evidence: Mapping[str, Any]) -> None:
+    """The alert that this change answers."""
+    alert = evidence.get("alert")
+    if not alert:
+        return
+    st.markdown("**The alert it answers**")
+    facts = {
+        str(key).replace("_", " "): value
+        for key, value in alert["details"].items()
+        if not isinstance(value, (dict, list))
+    }
+    key_values({alert["level"]: alert["title"], **facts})
+
+
+def show_policy(policy: Mapping[str, Any], bound: Mapping[str, str], digest: str) -> None:
+    """Who must agree, and what a signature covers."""
+    who = ", ".join(f"{count} × {role.replace('_', ' ')}" for role, count in policy["roles"].items())
+    excluded = " and ".join(policy["excluded"])
+    key_values(
+        {"policy": f"{policy['name']}, revision {policy['revision']}", "needs": who, "cannot decide": f"the {excluded}",
+         "valid for": f"{policy['lifetime_h']} h", "signed digest": digest, **{f"  {k}": v for k, v in bound.items()}}
+    )  # fmt: skip
+    if not bound:
+        empty_state("Nothing is bound", "This change was made by an earlier version of Warrant.")

@@ -1,0 +1,77 @@
+"""The frame around every page: who is signed in, what is not real, where one can go."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import data
+from app.components import banner, use_style, viewer_zone
+from app.formats import format_when
+from app.nav import PAGES, page_file
+from app.session import perform, rendering_errors, say_what_was_done, show_error, signed_in
+from backend.errors import NotSignedIn
+from backend.identity.actor import Actor
+from backend.identity.sessions import revoke
+from backend.settings import settings
+
+
+def top_bar(actor: Actor) -> None:
+    """Environment on the left; on the right who acts, with which roles, and the way out."""
+    roles = ", ".join(sorted(role.value.replace("_", " ") for role in actor.roles))
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", key="top-bar", vertical_alignment="center"
+    ):
+        st.html(f'<span class="w-detail">environment {settings().environment}</span>', width="content")
+        with st.popover(f"{actor.display_name} ({roles})", icon=":material/person:", type="tertiary"):
+            st.page_link(page_file("account"), label="Sessions and API tokens", icon=":material/key:")
+            st.button("Sign out", key="sign-out", on_click=_sign_out, icon=":material/logout:")
+
+
+def _sign_out() -> None:
+    found = signed_in()
+    perform(lambda session, actor: revoke(session, actor, found.row.id), done="")
+
+
+def banners() -> None:
+    fault = data.injected_fault()
+    if fault is not None:
+        until = f" until {format_when(fault.until, viewer_zone())}" if fault.until else ""
+        banner(
+            f"The fault “{fault.name}” is switched on in the replay since "
+            f"{format_when(fault.since, viewer_zone())}{until}. What follows from it is not the model's doing.",
+            "injected", word="injected fault",
+        )  # fmt: skip
+
+
+def main() -> None:
+    st.set_page_config(page_title="Warrant", layout="wide")
+    use_style()
+    try:
+        actor = signed_in().actor
+    except NotSignedIn as error:
+        refused = error
+        page = st.Page(lambda: show_error(refused), title="Sign in", default=True)
+        st.navigation([page], position="hidden").run()
+        return
+    scope = data.scope_of(actor)
+    waiting = len(data.inbox(scope))
+    pages = []
+    for row in PAGES:
+        if not actor.may(row.needs):
+            continue
+        title = f"{row.title} ({waiting})" if row.path == "approvals" and waiting else row.title
+        pages.append(
+            st.Page(
+                row.file, title=title, icon=row.icon, url_path=row.path, default=row.default,
+                visibility="visible" if row.in_menu else "hidden",
+            )
+        )  # fmt: skip
+    page = st.navigation(pages, position="top")
+    top_bar(actor)
+    banners()
+    say_what_was_done()
+    with rendering_errors():
+        page.run()
+
+
+main()

@@ -1,0 +1,141 @@
+"""Who is signed in, in the words of a page: checked at every run and in every fragment.
+
+Errors of `backend.errors` reach people here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from app.components import empty_state
+from app.nav import page_file
+from backend.api.security import COOKIE
+from backend.database.session import WriteSession, writing
+from backend.errors import (
+    BadInput,
+    ChangedSinceSeen,
+    Conflict,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    Unavailable,
+    WarrantError,
+)
+from backend.identity.actor import Actor
+from backend.identity.sessions import SignedIn, session_of, touch
+
+Result = TypeVar("Result")
+_SAID = "_said"
+_WHAT_TO_DO: dict[type[WarrantError], str] = {
+    ChangedSinceSeen: "Nothing was sent. This page now shows the present state: read it again, then decide.",
+    Conflict: "Nothing was changed. Reload the page to see what happened meanwhile.",
+    NotAllowed: "Nothing was changed. Ask somebody with that role, or an administrator for the role.",
+    NotFound: "Check the address, or go back to the overview.",
+    BadInput: "Nothing was changed. Correct it and send again.",
+    Unavailable: "Nothing is lost. Try again in a moment.",
+}
+
+
+def signed_in() -> SignedIn:
+    """The session of this browser, its idle clock moved on. Raises `NotSignedIn`."""
+    token = st.context.cookies.get(COOKIE)
+    found = session_of(token if isinstance(token, str) else None)
+    if found is None:
+        raise NotSignedIn("your session has ended")
+    touch(found)
+    return found
+
+
+def viewer() -> Actor:
+    """Who looks at the page. Raises `NotSignedIn`."""
+    return signed_in().actor
+
+
+@contextmanager
+def rendering_errors() -> Iterator[None]:
+    """Draw an error of ours in place of what would have been drawn; anything else goes on."""
+    try:
+        yield
+    except WarrantError as error:
+        show_error(error)
+
+
+def show_error(error: WarrantError) -> None:
+    """Say what happened and what to do. For a session that ended: only how to sign in."""
+    if isinstance(error, NotSignedIn):
+        path = st.context.url or "/"
+        empty_state(
+            "Your session has ended", "Nothing on this page is shown any more.",
+            ("Sign in again", f"/signin?next={_next_path(path)}"),
+        )  # fmt: skip
+        return
+    advice = next((text for kind, text in _WHAT_TO_DO.items() if isinstance(error, kind)), "")
+    message = error.message[:1].upper() + error.message[1:]
+    st.error(f"**{error.title}.** {_plain(message)}  \n{advice}", icon=":material/error:")
+
+
+def _next_path(url: str) -> str:
+    from urllib.parse import quote, urlsplit
+
+    parts = urlsplit(url)
+    return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="")
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return "".join(f"\\{char}" if char in r"\`*_{}[]<>#|$~:" else char for char in text)
+
+
+def perform(action: Callable[[WriteSession, Actor], Result], *, done: str) -> Result | None:
+    """Run one service call in one transaction, as the person signed in now; None when it was refused.
+
+    `done` is said after the next rerun. The services check permission and digest; nothing is decided here.
+    """
+    try:
+        actor = viewer()
+        with writing() as session:
+            result = action(session, actor)
+    except WarrantError as error:
+        show_error(error)
+        return None
+    st.session_state[_SAID] = done
+    st.cache_data.clear()
+    return result
+
+
+def say_what_was_done() -> None:
+    """Show what the last action did, once."""
+    said = st.session_state.pop(_SAID, None)
+    if said:
+        st.success(_plain(said), icon=":material/check_circle:")
+
+
+def live(run_every: float | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A fragment that reruns every `run_every` seconds, and stops showing anything once the session has ended."""
+
+    def wrap(draw: Callable[..., None]) -> Callable[..., None]:
+        def checked(*args: Any, **kwargs: Any) -> None:
+            with rendering_errors():
+                viewer()
+                draw(*args, **kwargs)
+
+        checked.__qualname__ = f"live.{draw.__module__}.{draw.__qualname__}"
+        checked.__module__ = draw.__module__
+        return st.fragment(checked, run_every=run_every)
+
+    return wrap
+
+
+def go(page: str, **query: object) -> None:
+    """Leave for another page; never returns."""
+    st.switch_page(page_file(page), query_params={k: str(v) for k, v in query.items() if v is not None})
+
+
+def page_link(page: str, label: str, *, icon: str | None = None, **query: object) -> None:
+    """A link to one of our pages that keeps the session."""
+    kept = {name: str(value) for name, value in query.items() if value is not None}
+    st.page_link(page_file(page), label=label, icon=icon, query_params=kept or None)

@@ -1,0 +1,162 @@
+"""How each model is, in a word: the worst thing known about it. What is not known is never "ok"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from backend import clock
+from backend.alerting.service import firing_alerts
+from backend.alerting.tables import Alert
+from backend.database.session import ReadSession
+from backend.deployment.tables import Deployment
+from backend.identity.actor import Actor
+from backend.identity.people import names_of
+from backend.monitoring.reading import RecentPoint, RecentWindows, recent_windows
+from backend.registry.service import get_model, list_models
+from backend.registry.tables import Model, Version
+
+WORST_FIRST = ("page", "attention", "unknown", "ok")
+STALE_WINDOWS = 2.5
+_LENGTH = {
+    "1h": timedelta(hours=1), "1d": timedelta(days=1), "1w": timedelta(weeks=1), "1mo": timedelta(days=31),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModelHealth:
+    """One line of the overview.
+
+    level      page | attention | unknown | ok
+    word       the state in a word or two; `because` one sentence; `since` when it began, where known
+    value      latest judged realised metric (`metric`), `reference` the champion's held-out one
+    estimated  whether `value` is an estimate because no label has come
+    history    (value, verdict) of up to 28 windows, oldest first, for a sparkline
+    """
+
+    model: str
+    title: str
+    tier: str
+    owner: str | None
+    notice: str | None
+    level: str
+    word: str
+    because: str
+    since: datetime | None
+    metric: str
+    value: float | None
+    reference: float | None
+    estimated: bool
+    history: tuple[tuple[float | None, str], ...]
+    window: str
+    window_start: datetime | None
+    rows: int | None
+    completeness: float | None
+    computed_at: datetime | None
+    version: int | None
+    serving_since: datetime | None
+    alerts: int
+
+
+def overview(session: ReadSession, viewer: Actor, environment: str) -> list[ModelHealth]:
+    """Every model the viewer may see, worst first."""
+    models = list_models(session, viewer)
+    found = _health(session, viewer, models, environment)
+    return sorted(found, key=lambda one: (WORST_FIRST.index(one.level), one.since or clock.now(), one.model))
+
+
+def health_of(session: ReadSession, viewer: Actor, model: str, environment: str) -> ModelHealth:
+    return _health(session, viewer, [get_model(session, viewer, model)], environment)[0]
+
+
+def _health(
+    session: ReadSession, viewer: Actor, models: Sequence[Model], environment: str
+) -> list[ModelHealth]:
+    names = [model.name for model in models]
+    champions = {
+        row.model: row
+        for row in session.scalars(
+            select(Deployment).where(
+                Deployment.model.in_(names), Deployment.environment == environment,
+                Deployment.role == "champion", Deployment.ended_at.is_(None),
+            )
+        )
+    }  # fmt: skip
+    versions = {
+        (row.model, row.version): row
+        for row in session.scalars(select(Version).where(Version.model.in_(names)))
+    }
+    recent = recent_windows(session, viewer, models, environment)
+    alerts: dict[str, list[Alert]] = {name: [] for name in names}
+    for alert in firing_alerts(session, viewer, models=names):
+        if alert.environment == environment:
+            alerts[alert.model].append(alert)
+    owners = names_of(session, {model.owner_id for model in models})
+    return [
+        _one(
+            model, champions.get(model.name), versions, recent[model.name], alerts[model.name],
+            owners.get(model.owner_id or ""),
+        )
+        for model in models
+    ]  # fmt: skip
+
+
+def _one(
+    model: Model, champion: Deployment | None, versions: dict[tuple[str, int], Version],
+    recent: RecentWindows, alerts: list[Alert], owner: str | None,
+) -> ModelHealth:  # fmt: skip
+    serving = versions.get((model.name, champion.version)) if champion else None
+    held_out = (serving.metrics.get("roc_auc") or {}) if serving else {}
+    judged = _last_judged(recent.realised)
+    estimate = _last_judged(recent.estimated)
+    # A newer estimate says more about now than the last labels, but a realised figure is shown where there is one.
+    shown = judged or estimate
+    level, word, because, since = _state(champion, recent, alerts, judged, estimate)
+    history = recent.realised if judged else recent.estimated
+    return ModelHealth(
+        model=model.name, title=model.title, tier=model.tier, owner=owner, notice=model.notice, level=level,
+        word=word, because=because, since=since, metric="AUC", value=shown.value if shown else None,
+        reference=held_out.get("value"), estimated=judged is None and estimate is not None,
+        history=tuple((point.value, point.verdict) for point in history), window=recent.size,
+        window_start=shown.window_start if shown else recent.last_start,
+        rows=shown.rows if shown else recent.last_rows,
+        completeness=shown.completeness if shown else recent.last_completeness, computed_at=recent.computed_at,
+        version=champion.version if champion else None,
+        serving_since=(champion.serving_at or champion.started_at) if champion else None, alerts=len(alerts),
+    )  # fmt: skip
+
+
+def _state(
+    champion: Deployment | None, recent: RecentWindows, alerts: list[Alert],
+    judged: RecentPoint | None, estimate: RecentPoint | None,
+) -> tuple[str, str, str, datetime | None]:  # fmt: skip
+    """(level, word, because, since): the first of these that applies is the worst that is known."""
+    worst = alerts[0] if alerts else None
+    if worst is not None and worst.level == "page":
+        return "page", f"{worst.kind} alert", worst.title, worst.since
+    if champion is not None and champion.state == "failed":
+        return "page", "deployment failed", champion.reason, champion.started_at
+    if worst is not None and worst.level == "ticket":
+        return "attention", f"{worst.kind} alert", worst.title, worst.since
+    if champion is None:
+        return "unknown", "not serving", "no version serves in this environment", None
+    if recent.last_end is None:
+        return "unknown", "no data", "no window with predictions has been computed", None
+    if clock.now() - recent.last_end > _LENGTH.get(recent.size, timedelta(days=1)) * STALE_WINDOWS:
+        return "unknown", "no data", "no newer window with predictions has been computed", recent.last_end
+    if judged is not None and judged.verdict == "alarm":
+        return "attention", "worse", "the last judged window was below its limit", judged.window_start
+    if judged is not None:
+        return "ok", "holds", "the last judged window was within its limit", None
+    if estimate is not None and estimate.verdict == "alarm":
+        return "attention", "estimated worse", "the last estimate was below its limit", estimate.window_start
+    if estimate is not None:
+        return "unknown", "waiting for labels", "estimated to hold, and no label has come to confirm it", None
+    return "unknown", "not judged", "too few rows or labels to judge any recent window", None
+
+
+def _last_judged(points: Sequence[RecentPoint]) -> RecentPoint | None:
+    return next((point for point in reversed(points) if point.verdict in ("ok", "alarm")), None)

@@ -1,0 +1,90 @@
+"""One incident: what is wrong, since when, what changed around it, and what one can do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import streamlit as st
+
+from app import data
+from app.components import action_form, empty_state, headline, key_values, viewer_zone
+from app.components.tables import anchor, badge, lines, small, table
+from app.formats import format_age, format_when
+from app.session import page_link, perform, viewer
+from app.words import ALERT_LEVELS, CHANGE_LEVELS, count_of
+from backend.alerting.service import acknowledge
+from backend.identity.roles import Permission
+
+AROUND = timedelta(hours=48)
+actor = viewer()
+scope = data.scope_of(actor)
+wanted = st.query_params.get("id", "")
+if not wanted.isdigit():
+    empty_state("Which incident?", "Open one from the overview.", ("Overview", "/"))
+    st.stop()
+found = data.incident(scope, int(wanted))
+alerts = found["alerts"]
+firing = [one for one in alerts if one["state"] == "firing"]
+is_open = found["state"] == "open"
+level = ("page" if any(one["level"] == "page" for one in firing) else "attention") if is_open else "ok"
+headline(
+    f"INC-{found['id']} {found['model']}: {found['title']}", level,
+    detail=f"{found['environment']} · {'open' if is_open else 'closed'} · since {format_when(found['opened_at'], viewer_zone())} "
+    f"({format_age(found['opened_at'])}) · {count_of(len(firing), 'alert')} firing",
+)  # fmt: skip
+main, side = st.columns([7, 3], gap="large")
+with side, st.container(border=True, key="decide"):
+    if found["acknowledged_at"]:
+        key_values({"on it": found["acknowledged_by_name"], "since": found["acknowledged_at"]})
+    elif is_open:
+        sent = action_form(
+            "acknowledge", label=f"Acknowledge INC-{found['id']}", object_id=str(found["id"]), digest="open",
+            disabled_because=None if actor.may(Permission.ACKNOWLEDGE) else "Your role cannot acknowledge incidents.",
+        )  # fmt: skip
+        if sent is not None and perform(
+            lambda session, me: acknowledge(session, me, int(sent.object_id)), done="You are on it."
+        ):
+            st.rerun()
+    if is_open:
+        first = firing[0]["id"] if firing else None
+        page_link("request_change", "Return to an earlier version…", icon=":material/undo:", kind="rollback",
+                  model=found["model"], alert=first)  # fmt: skip
+    page_link("performance", "Performance", icon=":material/monitoring:", model=found["model"])
+    page_link("drift", "Drift", icon=":material/grid_on:", model=found["model"])
+    page_link("model", "The model", icon=":material/deployed_code:", model=found["model"])
+with main:
+    if not is_open:
+        key_values({"closed": found["closed_at"], "because": found["closed_because"]})
+    st.subheader("What fired", anchor=False)
+    if alerts:
+        table(
+            ("alert", "state", "kind", "since", "last seen"),
+            [
+                [lines(one["title"], small("rows of an injected fault" if one["details"].get("injected") else "")),
+                 badge(one["level"] if one["state"] == "firing" else "resolved",
+                       ALERT_LEVELS.get(one["level"], "unknown") if one["state"] == "firing" else "ok"),
+                 one["kind"], format_when(one["since"], viewer_zone()), f"{format_age(one['last_seen_at'])} ago"]
+                for one in alerts
+            ],
+        )  # fmt: skip
+    else:
+        empty_state("No alert belongs to it", "It was opened by hand or its alerts were taken away.")
+    st.subheader("What changed around it", anchor=False)
+    start = found["opened_at"]
+    rows = [
+        (one["requested_at"], anchor(one["ref"], "change", id=one["id"]), f"{one['kind']} to v{one['to_version']}",
+         badge(one["state"], CHANGE_LEVELS.get(one["state"], "unknown")))
+        for one in found["changes"] if one["requested_at"] >= start - AROUND
+    ] + [
+        (one["started_at"], "deployment", f"v{one['version']} as {one['role']}", one["state"])
+        for one in found["deployments"] if abs(one["started_at"] - start) <= AROUND
+    ]  # fmt: skip
+    if rows:
+        table(
+            ("when", "what", "to", "state"),
+            [[format_when(at, viewer_zone()), *rest] for at, *rest in sorted(rows, key=lambda r: r[0])],
+        )
+    else:
+        empty_state(
+            "Nothing changed within two days before it", "So look upstream: the inputs on the drift page."
+        )

@@ -1,0 +1,122 @@
+"""Which models need somebody now, worst first, and what waits for the person who looks."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import data
+from app.charts import sparkline_uri
+from app.components import empty_state, headline, viewer_zone
+from app.components.tables import Cell, anchor, badge, image, lines, small, table
+from app.formats import format_age, format_change, format_metric, format_share, format_when
+from app.session import page_link, viewer
+from app.words import count_of
+from backend.monitoring.health import ModelHealth
+
+scope = data.scope_of(viewer())
+models = data.overview(scope)
+
+
+def first_sentence() -> None:
+    needing = [one for one in models if one.level in ("page", "attention")]
+    unknown = [one for one in models if one.level == "unknown"]
+    computed = max((one.computed_at for one in models if one.computed_at), default=None)
+    detail = f"environment {data.environment()}"
+    if computed:
+        detail += f", latest figures computed {format_age(computed)} ago"
+    if needing:
+        worst = needing[0]
+        since = f", for {format_age(worst.since)}" if worst.since else ""
+        verb = "needs" if len(needing) == 1 else "need"
+        text = f"{len(needing)} of {count_of(len(models), 'model')} {verb} you; worst: {worst.model}, {worst.because}{since}"
+        headline(text, worst.level, detail=detail)
+    elif unknown:
+        verb = "is" if len(unknown) == 1 else "are"
+        headline(
+            f"No model is known to need you; {len(unknown)} of {count_of(len(models), 'model')} {verb} not known",
+            "unknown", detail=detail,
+        )  # fmt: skip
+    else:
+        headline(f"All {count_of(len(models), 'model')} hold", "ok", detail=detail)
+
+
+def needs_you() -> None:
+    """Links to each thing that waits: decisions of mine, incidents, alerts that belong to no incident."""
+    inbox, incidents, alerts = data.inbox(scope), data.open_incidents(scope), data.firing(scope)
+    loose = [one for one in alerts if one["incident_id"] is None and one["level"] in ("page", "ticket")]
+    if not (inbox or incidents or loose):
+        return
+    with st.container(key="needs-you"):
+        for one in incidents[:5]:
+            mine = sum(alert["incident_id"] == one["id"] for alert in alerts)
+            seen = "acknowledged" if one["acknowledged_at"] else "nobody is on it"
+            page_link(
+                "incident", f"**INC-{one['id']}** {one['model']}: {one['title']} · {format_age(one['opened_at'])} · "
+                f"{count_of(mine, 'alert')} · {seen}", icon=":material/emergency:", id=one["id"],
+            )  # fmt: skip
+        for one in inbox[:5]:
+            page_link(
+                "change", f"**{one['ref']}** {one['kind']} {one['model']} to v{one['to_version']} waits for you · asked "
+                f"by {one['requested_by']} · expires in {format_age(one['expires_at'])}", icon=":material/approval:",
+                id=one["id"],
+            )  # fmt: skip
+        for one in loose[:5]:
+            page_link(
+                "drift" if one["kind"] in ("drift", "quality") else "performance",
+                f"**{one['level']}** {one['model']}: {one['title']} · for {format_age(one['since'])}",
+                icon=":material/notifications:", model=one["model"],
+            )  # fmt: skip
+        rest = max(len(inbox) - 5, 0) + max(len(incidents) - 5, 0) + max(len(loose) - 5, 0)
+        if rest:
+            st.caption(f"and {rest} more, on their models and in Approvals")
+
+
+def row(one: ModelHealth) -> list[Cell]:
+    values, verdicts = [value for value, _ in one.history], [verdict for _, verdict in one.history]
+    metric: Cell = None
+    if one.value is not None:
+        told = "estimated" if one.estimated else "realised"
+        metric = lines(
+            f"{format_metric(one.value)} ({format_change(one.reference, one.value)})",
+            small(f"{told}, {format_when(one.window_start, viewer_zone()).split(',')[0]}"),
+        )
+    return [
+        lines(anchor(one.model, "model", model=one.model), small(one.title)),
+        lines(
+            badge(one.word, one.level),
+            small(one.because),
+            small(
+                f"since {format_when(one.since, viewer_zone())} ({format_age(one.since)})"
+                if one.since
+                else ""
+            ),
+        ),
+        metric,
+        image(sparkline_uri(values, verdicts), f"AUC of {len(values)} windows") if values else None,
+        format_share(one.completeness),
+        lines(f"v{one.version}", small(f"for {format_age(one.serving_since)}")) if one.version else "nothing",
+        one.tier,
+        one.owner,
+    ]
+
+
+COLUMNS = ("model", "state", "AUC (to reference)", "28 windows", "labels", "serves", "tier", "owner")
+
+if not models:
+    headline("No model is registered yet", "unknown")
+    empty_state(
+        "Nothing to watch",
+        "Run `warrant demo load` for the demo, or register a model over the API (/api/v1).",
+    )
+    st.stop()
+first_sentence()
+needs_you()
+loud = [one for one in models if one.level != "ok"]
+quiet = [one for one in models if one.level == "ok"]
+if loud:
+    table(COLUMNS, [row(one) for one in loud], caption="models that need attention or are not known")
+if quiet and loud:
+    with st.expander(f"{count_of(len(quiet), 'model')} quiet: judged in their last window and within limits"):
+        table(COLUMNS, [row(one) for one in quiet], caption="models that hold")
+elif quiet:
+    table(COLUMNS, [row(one) for one in quiet], caption="models that hold")
