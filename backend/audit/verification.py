@@ -16,11 +16,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend import clock
 from backend.audit.heads import Head, read_head
 from backend.audit.merkle import Frontier, leaf_hash
 from backend.audit.rows import StoredEntry, as_stored, raw, stored_entries
@@ -34,6 +36,7 @@ MEMBERS = frozenset(
 )  # fmt: skip
 _HASH = re.compile(rb"[0-9a-f]{64}")
 _AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+PUBLISHED_WITHIN = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,12 @@ def verify(source: Database | None = None) -> Verification:
 
 def _verify_stored(connection: Connection, frontier: Frontier, published: Head | None) -> None:
     head = _head_row(connection)
+    unpublished: StoredEntry | None = None
     for entry in _entries(connection, frontier):
         _check_place(entry, expected_seq=frontier.size, head_size=head.size)
         _check_alone(entry)
+        if published is not None and entry.seq == published.size:
+            unpublished = entry
         frontier.append(bytes.fromhex((entry.leaf_hash or b"").decode()))
         if published is not None and frontier.size == published.size:
             _check_published(frontier, published)
@@ -103,6 +109,8 @@ def _verify_stored(connection: Connection, frontier: Frontier, published: Head |
             frontier.size,
         )
     _check_head(head, frontier)
+    if unpublished is not None:
+        _check_fresh(unpublished)
     _check_orphans(connection)
     _check_structure(connection)
 
@@ -114,6 +122,16 @@ def entry_problem(entry: StoredEntry) -> Problem | None:
     except _Altered as altered:
         return altered.problem
     return None
+
+
+def _check_fresh(entry: StoredEntry) -> None:
+    """An entry beyond the published head is fine for the moment between its commit and its publication.
+
+    Later it means that somebody added it by hand, or that a process died just there; the next entry that is
+    appended publishes it. Signed checkpoints will tell the two apart.
+    """
+    if clock.now() - clock.from_iso(entry.fields["at"]) > PUBLISHED_WITHIN:
+        _reject(entry, "it was never published outside the database: added by hand, or its process died then")
 
 
 def _check_place(entry: StoredEntry, *, expected_seq: int, head_size: int) -> None:

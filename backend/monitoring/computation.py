@@ -146,9 +146,10 @@ def _result(
             frame["score"], frame["prediction"], frame["label"], will_not_come=status["will_not_come"]
         )
         completeness = realised.label_completeness
-        points += evaluate_performance(reference.performance, realised, min_rows=spec.min_rows)
+        baseline, by_window = reference.baseline(size)
+        points += evaluate_performance(baseline, realised, min_rows=spec.min_rows, by_window=by_window)
         points += evaluate_estimates(
-            reference.performance, estimates, trusted=reference.trusted, min_rows=spec.min_rows
+            baseline, estimates, trusted=reference.trusted, min_rows=spec.min_rows, by_window=by_window
         )
     watermark: datetime | None = pc.max(part.column("ts")).as_py() if part.num_rows else None
     return WindowResult(

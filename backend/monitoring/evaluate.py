@@ -97,11 +97,17 @@ def evaluate_window(
     return points
 
 
-def evaluate_performance(reference: Performance, current: Performance, *, min_rows: int) -> list[Point]:
+def evaluate_performance(
+    reference: Performance, current: Performance, *, min_rows: int, by_window: bool = False
+) -> list[Point]:
     """Realised performance of a window against the reference's.
 
     A fall alarms when it exceeds 0.02 and the two 95 % intervals do not overlap; it pages for roc_auc and
     accuracy. Without enough labels it is inconclusive, and says how many labels have come.
+
+    by_window   the reference's metrics are of its own windows: mean, and mean ± 3 standard deviations as interval.
+                A fall then alarms when it lies outside that range and the window's own interval excludes the mean.
+                One day's AUC is lower than that of many days pooled, whose differences help to rank.
     """
     points = []
     for name, now in current.metrics.items():
@@ -109,15 +115,22 @@ def evaluate_performance(reference: Performance, current: Performance, *, min_ro
         share = current.label_completeness
         labelled = "no label is expected" if share is None else f"{share:.0%} labelled so far"
         points.append(
-            _performance_point("realised", name, then, now, min_rows=min_rows, about=labelled, page=True)
+            _performance_point(
+                "realised", name, then, now, min_rows=min_rows, about=labelled, page=True, by_window=by_window
+            )
         )
     return points
 
 
 def evaluate_estimates(
-    reference: Performance, estimates: Sequence[Estimate], *, trusted: frozenset[str], min_rows: int
+    reference: Performance,
+    estimates: Sequence[Estimate],
+    *,
+    trusted: frozenset[str],
+    min_rows: int,
+    by_window: bool = False,
 ) -> list[Point]:
-    """Estimated performance of a window against the reference's realised one.
+    """Estimated performance of a window against the reference's realised one (`by_window`: as above).
 
     `trusted` are the metrics whose estimates held on held-out reference data (`assess_cbpe`). A fall of a metric
     that is not trusted is a ticket.
@@ -134,8 +147,15 @@ def evaluate_estimates(
         )
         points.append(
             _performance_point(
-                "estimated", estimate.metric, then, now, min_rows=min_rows, about=about, page=known
-            )
+                "estimated",
+                estimate.metric,
+                then,
+                now,
+                min_rows=min_rows,
+                about=about,
+                page=known,
+                by_window=by_window,
+            )  # fmt: skip
         )
     return points
 
@@ -210,6 +230,7 @@ def _performance_point(
     min_rows: int,
     about: str,
     page: bool,
+    by_window: bool,
 ) -> Point:
     def point(
         verdict: Verdict, text: str, reason: str | None = None, threshold: float | None = None
@@ -236,9 +257,14 @@ def _performance_point(
     edge_then = (then.high if sign > 0 else then.low) if then.low is not None else then.value
     edge_now = (now.low if sign > 0 else now.high) if now.low is not None else now.value
     limit = max(margin, edge_then or margin) if sign > 0 else min(margin, edge_then or margin)
-    worse = (
-        sign * (now.value - margin) > 0 and sign * ((edge_now or now.value) - (edge_then or then.value)) > 0
-    )
+    better_end = sign * ((edge_now if edge_now is not None else now.value) - then.value) > 0
+    if by_window:
+        worse = sign * (now.value - limit) > 0 and better_end
+    else:
+        worse = (
+            sign * (now.value - margin) > 0
+            and sign * ((edge_now or now.value) - (edge_then or then.value)) > 0
+        )
     text = (
         f"{family} {name} {then.value:.3f} -> {now.value:.3f} (limit {limit:.3f}), {now.rows:,} rows, {about}"
     )

@@ -7,8 +7,9 @@ another one, it is taken afresh.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
@@ -30,6 +31,9 @@ from backend.registry.artefacts import file_digest
 from backend.registry.tables import Version
 
 
+FEWEST_WINDOWS = 5
+
+
 @dataclass(frozen=True)
 class Reference:
     """What windows of one version are compared with."""
@@ -42,9 +46,28 @@ class Reference:
     grids: Mapping[str, Grid]
     profiles: Mapping[str, Profile]
     performance: Performance
+    by_window: Mapping[
+        str, Mapping[str, tuple[float, ...]]
+    ]  # window size -> metric -> values of its own windows
     trusted: frozenset[str]
     trust: Mapping[str, Any]
     noise: Mapping[str, Noise]  # by window size
+
+    def baseline(self, size: str) -> tuple[Performance, bool]:
+        """What a window of this size is held against, and whether it comes from windows of that size.
+
+        With at least five of its own windows: their mean, with mean ± 3 standard deviations (ddof 1) as interval.
+        Otherwise the pooled rows, with their 95 % intervals.
+        """
+        values = self.by_window.get(size, {})
+        metrics: dict[str, Metric] = {}
+        for name, pooled in self.performance.metrics.items():
+            seen = values.get(name, ())
+            if len(seen) < FEWEST_WINDOWS:
+                return self.performance, False
+            mean, spread = fmean(seen), 3 * stdev(seen)
+            metrics[name] = Metric(mean, mean - spread, mean + spread, pooled.rows)
+        return replace(self.performance, metrics=metrics), True
 
 
 def read_reference(path: Path, digest: str) -> pa.Table:
@@ -70,6 +93,7 @@ def take_reference(version: Version, spec: ModelSpec) -> Reference:
         grids=grids,
         profiles=profile_table(table, grids),
         performance=measure_performance(frame["score"], frame["prediction"], frame["label"]),
+        by_window={size: _performance_by_window(table, size, spec) for size in spec.sizes},
         trusted=trust.trusted,
         trust={
             "trusted": sorted(trust.trusted), "error": dict(trust.error), "chunks": trust.chunks,
@@ -77,6 +101,24 @@ def take_reference(version: Version, spec: ModelSpec) -> Reference:
         },
         noise={size: _noise(table, grids, size, spec) for size in spec.sizes},
     )  # fmt: skip
+
+
+def _performance_by_window(table: pa.Table, size: str, spec: ModelSpec) -> dict[str, tuple[float, ...]]:
+    """Each metric in every window of the reference that has enough rows for it."""
+    if "ts" not in table.column_names or table.num_rows == 0:
+        return {}
+    frame: pd.DataFrame = table.select(["ts", "score", "prediction", "label"]).to_pandas()
+    found: dict[str, list[float]] = {}
+    end = frame["ts"].max() + pd.Timedelta(microseconds=1)
+    for window in windows_between(frame["ts"].min(), end, size, spec.timezone):
+        part = frame[(frame["ts"] >= window.start) & (frame["ts"] < window.end)]
+        if len(part) < spec.min_rows:
+            continue
+        measured = measure_performance(part["score"], part["prediction"], part["label"])
+        for name, metric in measured.metrics.items():
+            if metric.value is not None:
+                found.setdefault(name, []).append(metric.value)
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def _noise(table: pa.Table, grids: Mapping[str, Grid], size: str, spec: ModelSpec) -> Noise:
@@ -112,7 +154,13 @@ def store_reference(session: WriteSession, reference: Reference) -> None:
         ReferenceSummary(
             model=reference.model, version=reference.version, reference_digest=reference.digest,
             rows=reference.rows,
-            performance={name: asdict(metric) for name, metric in reference.performance.metrics.items()},
+            performance={
+                "pooled": {name: asdict(metric) for name, metric in reference.performance.metrics.items()},
+                "by_window": {
+                    size: {name: list(values) for name, values in metrics.items()}
+                    for size, metrics in reference.by_window.items()
+                },
+            },
             trust=dict(reference.trust),
             noise={size: _noise_document(noise) for size, noise in reference.noise.items()},
         )
@@ -134,11 +182,15 @@ def load_reference(session: ReadSession, version: Version) -> Reference | None:
     ):
         grids[row.column] = Grid.from_json(row.grid)
         profiles[row.column] = Profile.from_json(row.profile, grids[row.column])
-    metrics = {name: Metric(**metric) for name, metric in summary.performance.items()}
+    metrics = {name: Metric(**metric) for name, metric in summary.performance["pooled"].items()}
     return Reference(
         model=version.model, version=version.version, digest=version.reference_digest,
         path=Path(version.reference_path), rows=summary.rows, grids=grids, profiles=profiles,
         performance=Performance(metrics, summary.rows, summary.rows, 0, 1.0),
+        by_window={
+            size: {name: tuple(values) for name, values in by_size.items()}
+            for size, by_size in summary.performance["by_window"].items()
+        },
         trusted=frozenset(summary.trust["trusted"]), trust=summary.trust,
         noise={size: _noise_from(document) for size, document in summary.noise.items()},
     )  # fmt: skip

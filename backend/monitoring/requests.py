@@ -42,7 +42,7 @@ def request_explanation(session: WriteSession, actor: Actor, *, model: str, vers
     actor.require(Permission.COMPUTE_METRICS)
     get_version(session, actor, model, version)
     run = request_job(
-        session, COMPUTE_SHAP, subject=f"{model}/{version}", arguments={"model": model, "version": version},
+        session, COMPUTE_SHAP, subject=model, arguments={"model": model, "version": version},
         requested_by=actor.person_row,
     )  # fmt: skip
     record(

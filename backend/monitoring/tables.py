@@ -37,7 +37,8 @@ class ReferenceSummary(Base):
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     reference_digest: Mapped[str] = mapped_column(Text)
     rows: Mapped[int]
-    performance: Mapped[dict[str, Any]]  # {metric: {"value", "low", "high", "rows", "reason"}}
+    # {"pooled": {metric: {"value", "low", "high", "rows", "reason"}}, "by_window": {size: {metric: [values]}}}
+    performance: Mapped[dict[str, Any]]
     trust: Mapped[dict[str, Any]]  # {"trusted": [metric], "error": {metric: x}, "chunks", "reason"}
     noise: Mapped[dict[str, Any]]
 

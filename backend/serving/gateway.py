@@ -1,6 +1,7 @@
 """The gateway: answers prediction requests with what the deployment record says should serve.
 
     POST /v1/models/{model}/predict   {"prediction_id"?, "features", "injected"?}  or  {"instances": [...]}
+    POST /v1/models/{model}/smoke     the same; answered by what serves, and neither stored nor counted as traffic
     GET  /healthz                     the process answers
     GET  /readyz                      what serves, and whether the record is followed
     GET  /metrics                     Prometheus
@@ -53,7 +54,7 @@ from backend.serving.metrics import GatewayMetrics
 from backend.serving.record import LastGood, Record
 from backend.serving.reporter import Reporter
 from backend.serving.requests import Instance, parse_request
-from backend.serving.scoring import MAX_WAITING_ROWS, Outcome, Scorer
+from backend.serving.scoring import MAX_WAITING_ROWS, Outcome, Scorer, score_instances
 from backend.serving.watcher import Watcher
 from backend.settings import Settings, settings
 
@@ -109,6 +110,7 @@ class Gateway:
         self.app = Starlette(
             routes=[
                 Route("/v1/models/{model}/predict", self.predict, methods=["POST"]),
+                Route("/v1/models/{model}/smoke", self.smoke, methods=["POST"]),
                 Route("/healthz", self.healthz),
                 Route("/readyz", self.readyz),
                 Route("/metrics", self.export_metrics),
@@ -121,7 +123,10 @@ class Gateway:
         """Start the threads; at the end finish what was accepted, in the order in which it flows."""
         spool = SpoolLog(self._config.spool)
         self._scorer = Scorer(spool, environment=self.environment, max_waiting_rows=self._max_waiting_rows)
-        for known in await asyncio.to_thread(history.recent_answers, self._config.spool, self.environment):
+        earlier = await asyncio.to_thread(
+            history.recent_answers, self._config.spool, self._config.observations, self.environment
+        )
+        for known in earlier:
             self.answers.keep(*known)
         self.watcher.start()
         self.reporter.start()
@@ -163,6 +168,30 @@ class Gateway:
         self.metrics.requests.labels(*labels, str(response.status_code)).inc()
         self.metrics.seconds.labels(*labels).observe(time.perf_counter() - started)
         return response
+
+    async def smoke(self, request: Request) -> Response:
+        """Score rows to see that the right version answers rightly; they are no predictions of anything."""
+        try:
+            serving = self.watcher.board.serving(request.path_params["model"])
+            asked = parse_request(await _read_body(request), serving.features, now=clock.now())
+            scored = await asyncio.to_thread(score_instances, serving, asked.instances)
+        except WarrantError as refusal:
+            return problem(refusal)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception as failure:
+            log.exception("a smoke request for %s failed", request.path_params["model"])
+            return problem(ScoringFailed(f"the model failed on this input: {type(failure).__name__}: {failure}"))
+        target = serving.target
+        return JSONResponse(
+            {
+                "predictions": [
+                    {"version": target.version, "deployment_id": target.deployment_id, "score": one.score,
+                     "prediction": one.prediction}
+                    for one in scored
+                ]
+            }
+        )  # fmt: skip
 
     async def _answer(self, request: Request, serving: Serving) -> Response:
         if self._in_flight > self._max_in_flight:

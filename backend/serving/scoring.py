@@ -101,7 +101,7 @@ class Scorer:
 
     def _score_group(self, jobs: Sequence[Job]) -> None:
         try:
-            scored = _score(jobs[0].serving, [instance for job in jobs for instance in job.instances])
+            scored = score_instances(jobs[0].serving, [instance for job in jobs for instance in job.instances])
         except Exception as failure:  # whatever a model raises is its client's answer, not the thread's end
             if len(jobs) > 1:  # one bad row must not fail its neighbours
                 for job in jobs:
@@ -153,7 +153,8 @@ def answer_of(model: str, row: Mapping[str, Any], deployment_id: int | None) -> 
     }
 
 
-def _score(serving: Serving, instances: Sequence[Instance]) -> list[Scored]:
+def score_instances(serving: Serving, instances: Sequence[Instance]) -> list[Scored]:
+    """Score rows with what serves; nothing is stored."""
     return serving.predictor.score(
         [instance.features for instance in instances],
         features=serving.features,

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import rfc8785
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from backend import clock
 from backend.audit import heads
 from backend.audit.log import commit_to
 from backend.audit.merkle import Frontier, leaf_hash
-from backend.audit.verification import verify
+from backend.audit.verification import PUBLISHED_WITHIN, verify
 from backend.database.engine import connect, database, use_database
 from backend.settings import settings
 from tests.integration.audit.conftest import append
@@ -221,13 +223,21 @@ def test_an_inserted_entry_is_seen(five: str, seq: int) -> None:
     assert message.startswith(f"entry {seq}" if seq != 9 else "entry 5 is missing: entry 9")
 
 
-def test_an_inserted_entry_with_a_rewritten_head_is_seen_by_the_next_published_head(five: str) -> None:
-    """Appending is all that write access allows: the published head binds everything before it."""
-    forge(5, like=2)
+def test_an_entry_added_at_the_end_with_a_rewritten_head_is_seen_because_nobody_published_it(
+    five: str,
+) -> None:
+    before = clock.to_iso(clock.now() - PUBLISHED_WITHIN - timedelta(seconds=1))
+    forge(5, like=2, at=before)
     rewrite_head()
-    assert verify().ok  # five entries are as published; the sixth is a new, well-formed one
+    assert problem().startswith("entry 5")
+    assert "never published" in problem()
+
+
+def test_an_entry_just_committed_may_still_await_its_publication(five: str) -> None:
+    forge(5, like=2, at=clock.to_iso(clock.now()))
+    rewrite_head()
+    assert verify().ok
     assert verify().published == heads.Head(5, heads.read_head().root)  # type: ignore[union-attr]
-    assert verify().size == 6
 
 
 def test_an_entry_rewritten_with_hash_and_head_differs_from_the_published_head(five: str) -> None:
