@@ -1,7 +1,8 @@
 """What one window amounts to: every statistic held against its limit, and what is worth telling a person.
 
 Levels. Plain drift says that inputs moved, not that the model is worse: `ticket`. A break of data quality is
-`page` when at least 10 points of the rows are affected, else `ticket`. Performance pages when it is worse than the
+`page` when at least 10 points of the rows are affected (values outside the reference's range: only when they lie
+far outside, as after a change of unit), else `ticket`. Performance pages when it is worse than the
 reference's beyond both intervals and by a practical margin; estimated performance likewise, while its estimator is
 trusted. An unknown is never a pass: it stays inconclusive and raises nothing.
 """
@@ -218,6 +219,8 @@ def _breaks(statistic: Statistic, result: Result, *, with_noise: bool) -> bool:
     if statistic.name == "constant_value":
         # A month or a campaign is constant too: without the reference's own windows one cannot tell.
         return with_noise and 1 - float(result.details["reference_share"]) >= PAGE_RATE
+    if statistic.name == "out_of_range_rate" and not (result.details["far"] or result.details["infinite"]):
+        return False
     return result.value - float(result.details["reference_rate"]) >= PAGE_RATE
 
 

@@ -15,11 +15,30 @@ def outside(profile: Profile) -> int:
     return int(profile.counts[0] + profile.counts[-1]) + profile.infinite
 
 
+def is_far(profile: Profile) -> bool:
+    """Whether what lies outside lies, on average, further out than the whole range is wide.
+
+    A new season goes a little beyond what the reference saw; a changed unit goes far beyond it.
+    """
+    grid = profile.grid
+    if not grid.edges:
+        known = [float(value) for value in grid.values]
+        width = max(known) - min(known)
+        beyond = [float(end) for end in (profile.low, profile.high) if isinstance(end, int | float)]
+        return any(end > max(known) + width or end < min(known) - width for end in beyond)
+    first, last = grid.edges[0], grid.edges[-1]
+    under, over = int(profile.counts[0]), int(profile.counts[-1])
+    return bool(
+        (over and profile.over_sum / over > last + (last - first))
+        or (under and profile.under_sum / under < first - (last - first))
+    )
+
+
 def compute(reference: Profile, current: Profile) -> Result:
     if not (reference.grid.edges or reference.grid.values):
         reason = "the reference has no usable value in this column"
         return Result(None, reference.known, current.known, reason)
-    details = {"low": current.low, "high": current.high, "infinite": current.infinite}
+    details = {"low": current.low, "high": current.high, "infinite": current.infinite, "far": is_far(current)}
     return rate_result(
         hits=(outside(reference), outside(current)),
         rows=(reference.known + reference.infinite, current.known + current.infinite),
