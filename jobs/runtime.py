@@ -18,22 +18,26 @@ A step that was cut short runs again: its effect must be idempotent. Before each
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final
 
 from dbos import DBOS, DBOSConfig
 from dbos._context import current_owner_xid
 from dbos._error import DBOSWorkflowConflictIDError
+from dbos._utils import retriable_postgres_exception, retriable_sqlite_exception
 from sqlalchemy import update
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
+from backend.database import tables as _tables  # noqa: F401 - foreign keys need every table known
 from backend.database.engine import database, workflow_schema
 from backend.database.session import WriteSession, reading, writing
 from backend.errors import NotFound, WarrantError
@@ -41,19 +45,36 @@ from backend.identity.actor import Actor, system_actor
 from backend.queue import (
     APPLICATION,
     APPLICATION_VERSION,
+    JOBS,
     Job,
     JobRun,
     mark_progress,
     workflow_serializer,
 )
-from jobs.kill_points import kill_points, pass_kill_point
+from jobs.kill_points import kill_point, kill_points, pass_kill_point
 from jobs.ownership import is_owner
 
 log = logging.getLogger("warrant.jobs")
 
 MAX_RECOVERIES: Final = 20  # then a run that kills its workers is given up
-RETRY_PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # while the database is away
-BEGIN, FINISH = "begin", "finish"  # what the runtime itself commits around every body
+RETRY_PAUSES_S: Final = (
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+)  # after an error of the database; the last again while it is away
+PATIENCE_S: Final = 3_600.0  # how long a run waits for a database that is away
+# What the runtime itself commits around every body, so no step can have these names.
+BEGIN, FINISH, FAIL = "begin", "finish", "fail"
+AROUND: Final = (
+    (BEGIN, "before"),
+    (BEGIN, "commit"),
+    (FINISH, "before"),
+    (FINISH, "after"),
+    (FAIL, "before"),
+    (FAIL, "after"),
+)
 
 Body = Callable[["Run"], None]
 
@@ -88,7 +109,10 @@ class Workflow:
 
     def kill_points(self) -> list[str]:
         """Each moment at which a worker may die in a run of this, for chaos tests."""
-        return list(kill_points(self.job.name, (BEGIN, *self.steps, FINISH)))
+        return [
+            *kill_points(self.job.name, self.steps),
+            *(kill_point(self.job.name, *point) for point in AROUND),
+        ]
 
 
 WORKFLOWS: Final[dict[str, Workflow]] = {}
@@ -115,7 +139,7 @@ class Run:
     def step(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Run `function(*args)` once and remember what it returned (plain JSON: no dataclass, no datetime).
 
-        Its effect must be idempotent. While the database is away it is tried again for some seconds.
+        Its effect must be idempotent. While the database is away it is tried again, for up to an hour.
         Raises `StepFailed` for whatever it raised and `UndeclaredStep` for a name that STEPS lacks.
         """
         if name not in WORKFLOWS[self.job.name].steps:
@@ -123,7 +147,7 @@ class Run:
 
         def attempt() -> dict[str, Any]:
             pass_kill_point(self.job.name, name, "before")
-            self.require_owned()
+            persistently(self.require_owned)
             try:
                 result = persistently(function, *args)
             except Exception as error:
@@ -140,8 +164,11 @@ class Run:
 
     def progress(self, fraction: float, doing: str) -> None:
         """Show how far the run is (0..1) and what it does. Not inside a write transaction: it is one itself."""
+        persistently(self._show, min(max(fraction, 0.0), 1.0), doing)
+
+    def _show(self, fraction: float, doing: str) -> None:
         with writing() as session:
-            mark_progress(session, self.run_id, progress=min(max(fraction, 0.0), 1.0), step=doing)
+            mark_progress(session, self.run_id, progress=fraction, step=doing)
 
     def owned(self) -> bool:
         """Whether this execution still may act for the run."""
@@ -161,25 +188,44 @@ class Run:
 
 
 def workflow(job: Job) -> Callable[[Body], Body]:
-    """Register a body as the workflow of `job`. The file must declare `STEPS` above it."""
+    """Say that a body is the workflow of `job`. The file must declare `STEPS` above it."""
 
     def register(body: Body) -> Body:
         steps = getattr(sys.modules[body.__module__], "STEPS", None)
         if not isinstance(steps, tuple) or len(set(steps)) != len(steps):
             raise UndeclaredStep(f"{body.__module__} must declare STEPS, a tuple of distinct names")
-
-        def execute(run_id: str) -> None:
-            _execute(job, body, run_id)
-
-        execute.__name__ = execute.__qualname__ = job.name
-        DBOS.workflow(name=job.name, max_recovery_attempts=MAX_RECOVERIES)(execute)
+        if reserved := {BEGIN, FINISH, FAIL} & set(steps):
+            raise UndeclaredStep(
+                f"{', '.join(sorted(reserved))} in STEPS of {body.__module__} is the runtime's own name"
+            )
         WORKFLOWS[job.name] = Workflow(job, steps, body)
         return body
 
     return register
 
 
-def _execute(job: Job, body: Body, run_id: str) -> None:
+def load_workflow(job: Job) -> Workflow:
+    """The workflow of `job`, from `jobs/<name>.py`, imported on first use."""
+    if job.name not in WORKFLOWS:
+        importlib.import_module(f"jobs.{job.name}")
+    return WORKFLOWS[job.name]
+
+
+def register_workflows() -> None:
+    """Make every job known to the engine, before its launch. No workflow file is imported here."""
+    for job in JOBS.values():
+        _register(job)
+
+
+def _register(job: Job) -> None:
+    def execute(run_id: str) -> None:
+        _execute(job, run_id)
+
+    execute.__name__ = execute.__qualname__ = job.name
+    DBOS.workflow(name=job.name, max_recovery_attempts=MAX_RECOVERIES)(execute)
+
+
+def _execute(job: Job, run_id: str) -> None:
     token = current_owner_xid(run_id)
     if token is None:
         raise NotFound(f"run {run_id} was started outside the job queue", run_id=run_id)
@@ -189,10 +235,12 @@ def _execute(job: Job, body: Body, run_id: str) -> None:
     if run is None:
         return
     try:
-        body(run)
+        load_workflow(job).body(run)
     except Exception as error:
         log.warning("run %s (%s) failed: %s", run_id, job.title, reason_of(error), exc_info=error)
+        pass_kill_point(job.name, FAIL, "before")
         persistently(_fail, run, reason_of(error))
+        pass_kill_point(job.name, FAIL, "after")
         raise
     pass_kill_point(job.name, FINISH, "before")
     persistently(_succeed, run)
@@ -268,14 +316,28 @@ def reason_of(error: Exception) -> str:
 
 
 def persistently(function: Callable[..., Any], *args: Any) -> Any:
-    """Call `function`, again after a pause while the database cannot be reached. It must be idempotent."""
-    for pause_s in RETRY_PAUSES_S:
+    """Call `function`, again after a pause when the database refused. It must be idempotent.
+
+    A database that is away or locked is waited for: an outage must not decide what becomes of a run, whose failure
+    could not even be recorded meanwhile. Any other refusal is believed after a few tries.
+    """
+    given_up_at = time.monotonic() + PATIENCE_S
+    for attempt in count():
         try:
             return function(*args)
         except (OperationalError, InterfaceError) as error:
+            tries_left = attempt < len(RETRY_PAUSES_S)
+            if not tries_left and not (database_is_away(error) and time.monotonic() < given_up_at):
+                raise
+            pause_s = RETRY_PAUSES_S[attempt if tries_left else -1]
             log.warning("the database did not answer, trying again in %g s: %s", pause_s, error.orig)
             time.sleep(pause_s)
-    return function(*args)
+    raise AssertionError  # pragma: no cover - count() does not end
+
+
+def database_is_away(error: DBAPIError) -> bool:
+    """Whether the database cannot be reached or is locked, as opposed to having refused this statement."""
+    return retriable_postgres_exception(error) or retriable_sqlite_exception(error)
 
 
 def engine_config(worker_id: str) -> DBOSConfig:

@@ -10,25 +10,23 @@ running steps end for a few seconds, and leaves the rest to be resumed by anothe
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Final
 
 from dbos import DBOS
 
 from backend.database.engine import database
 from backend.errors import BadInput, WarrantError
-from backend.queue import JOBS, QUEUES
+from backend.queue import JOBS, QUEUES, worker_dead_after
 from jobs.beats import Heart, worker_identity
 from jobs.commit_spool import WriterThread
 from jobs.recovery import REAP_EVERY_S, reap, resume_runs_of
-from jobs.runtime import WORKFLOWS, engine_config
+from jobs.runtime import engine_config, load_workflow, register_workflows
 from jobs.schedules import SCHEDULE_EVERY_S, Scheduler
 
 log = logging.getLogger("warrant.worker")
@@ -39,19 +37,18 @@ STOP_GRACE_S: Final = 6
 CONCURRENCY: Final = {"metrics": 2, "changes": 4, "writer": 1}
 
 
-def import_workflows() -> None:
-    """Import the file of every job, which registers its workflow. They import heavy libraries only when run."""
-    for name in JOBS:
-        module = f"jobs.{name}"
+def warm_up(queues: Sequence[str]) -> None:
+    """Import the files of the jobs that these queues bring, those of changes first: nobody waits for them then.
+
+    A file that cannot be imported is said again, as the reason, by the first run that needs it.
+    """
+    for job in sorted(JOBS.values(), key=lambda job: (job.queue != "changes", job.name)):
+        if job.queue not in queues:
+            continue
         try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
-            log.warning("there is no %s yet; its runs will wait", module)
-    missing = [name for name in JOBS if name not in WORKFLOWS]
-    if missing:
-        log.warning("no workflow is registered for: %s", ", ".join(missing))
+            load_workflow(job)
+        except Exception:
+            log.exception("the workflow of %s cannot be loaded", job.name)
 
 
 class Worker:
@@ -69,10 +66,10 @@ class Worker:
 
     def run(self) -> int:
         """Work until `stop` is called. Returns the exit code."""
-        import_workflows()
         self._heart.begin()
         self._resume_own_runs()
         DBOS(config=engine_config(self.worker_id))
+        register_workflows()
         DBOS.listen_queues(self.queues)
         DBOS.launch()
         for queue in QUEUES:
@@ -84,6 +81,7 @@ class Worker:
                 on_conflict="always_update",
             )
         self._begin_threads()
+        threading.Thread(target=warm_up, args=(self.queues,), name="warm-up", daemon=True).start()
         log.info("worker %s takes runs from %s", self.worker_id, ", ".join(self.queues))
         self._stopping.wait()
         log.info("worker %s stops", self.worker_id)
@@ -110,7 +108,7 @@ class Worker:
             log.warning("going on with what an earlier process left: %s", ", ".join(runs))
 
     def _begin_threads(self) -> None:
-        self._every("reaper", REAP_EVERY_S, self._reap)
+        self._every("reaper", min(REAP_EVERY_S, worker_dead_after().total_seconds() * 0.3), self._reap)
         if "metrics" in self.queues:
             scheduler = Scheduler(self.worker_id)
             self._every("scheduler", SCHEDULE_EVERY_S, scheduler.tick, at_end=scheduler.give_back)
@@ -120,7 +118,7 @@ class Worker:
             self._threads.append(writer)
 
     def _reap(self) -> None:
-        if self._heart.is_fresh(timedelta(seconds=5)):
+        if self._heart.is_fresh(worker_dead_after() / 2):
             reap(self.worker_id)
 
     def _every(
