@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend import clock
 from backend.database.session import writing
 from backend.errors import BadInput, Conflict
-from backend.queue import WORKER_DEAD_AFTER, WorkerBeat
+from backend.queue import WorkerBeat, worker_dead_after
 from backend.settings import settings
 
 log = logging.getLogger("warrant.worker")
@@ -74,7 +74,7 @@ def _lock(path: Path) -> int | None:
 
 
 class Heart(threading.Thread):
-    """Writes the worker's beat every two seconds until stopped."""
+    """Writes the worker's beat every two seconds (five times before it would count as dead) until stopped."""
 
     def __init__(self, worker_id: str, queues: Sequence[str]) -> None:
         super().__init__(name="beat", daemon=True)
@@ -94,11 +94,12 @@ class Heart(threading.Thread):
             if (
                 known is not None
                 and known.host != socket.gethostname()
-                and known.seen_at > clock.now() - WORKER_DEAD_AFTER
+                and known.seen_at > clock.now() - worker_dead_after()
             ):
+                wait_s = worker_dead_after().total_seconds()
                 raise WorkerNameTaken(
                     f"a worker called {self._worker_id} was alive on {known.host} at {clock.to_iso(known.seen_at)};"
-                    " choose another --name, or wait ten seconds if it has just been stopped"
+                    f" choose another --name, or wait {wait_s:g} s if it has just been stopped"
                 )
         self.beat()
         self.start()
@@ -120,10 +121,10 @@ class Heart(threading.Thread):
 
     def run(self) -> None:
         before = time.monotonic()
-        while not self._ended.wait(BEAT_S):
+        while not self._ended.wait(min(BEAT_S, worker_dead_after().total_seconds() / 5)):
             away_s = time.monotonic() - before
             before = time.monotonic()
-            if away_s > WORKER_DEAD_AFTER.total_seconds():
+            if away_s > worker_dead_after().total_seconds():
                 log.warning("this worker was away for %.0f s; others may have taken its runs over", away_s)
             try:
                 self.beat()

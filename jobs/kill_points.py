@@ -22,17 +22,22 @@ MOMENTS = ("before", "after", "commit")
 
 
 def kill_points(job: str, steps: Iterable[str]) -> Iterator[str]:
-    """Every value of `WARRANT_KILL_AT` that a run of `job` passes; chaos tests enumerate them."""
+    """Every value of `WARRANT_KILL_AT` that these steps of `job` pass; chaos tests enumerate them."""
     for step in steps:
         for moment in MOMENTS:
-            yield f"{job}:{step}:{moment}"
+            yield kill_point(job, step, moment)
+
+
+def kill_point(job: str, step: str, moment: str) -> str:
+    """The value of `WARRANT_KILL_AT` that names this moment."""
+    return f"{job}:{step}:{moment}"
 
 
 def pass_kill_point(job: str, step: str, moment: str) -> None:
     """End this process with SIGKILL if a chaos test asked for it here and it has not happened yet."""
     if os.environ.get("WARRANT_CHAOS") != "1":
         return
-    point = f"{job}:{step}:{moment}"
+    point = kill_point(job, step, moment)
     if os.environ.get("WARRANT_KILL_AT") != point:
         return
     folder = settings().resolved_home() / "kill"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
 
 from sqlalchemy import func, select, update
 
@@ -22,13 +21,13 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import WriteSession, reading, writing
 from backend.identity.actor import system_actor
-from backend.queue import APPLICATION_VERSION, WORKER_DEAD_AFTER, JobRun, WorkerBeat
+from backend.queue import APPLICATION_VERSION, JobRun, WorkerBeat, worker_dead_after
 from jobs.ownership import workflow_table
 from jobs.runtime import record_failure
 
 log = logging.getLogger("warrant.worker")
 
-REAP_EVERY_S = 3.0
+REAP_EVERY_S = 3.0  # at most; oftener where workers count as dead sooner
 _GIVEN_UP = ("MAX_RECOVERY_ATTEMPTS_EXCEEDED", "CANCELLED", "ERROR")
 
 
@@ -76,10 +75,10 @@ def resume_runs_of(session: WriteSession, dead: str, *, by: str, why: str) -> li
     return resumed
 
 
-def dead_workers(session: WriteSession, *, but: str, dead_after: timedelta = WORKER_DEAD_AFTER) -> list[str]:
+def dead_workers(session: WriteSession, *, but: str) -> list[str]:
     """Workers with unfinished runs and no sign of life. One that stopped in order has no beat row at all."""
     status = workflow_table(session)
-    alive = select(WorkerBeat.worker_id).where(WorkerBeat.seen_at > clock.now() - dead_after)
+    alive = select(WorkerBeat.worker_id).where(WorkerBeat.seen_at > clock.now() - worker_dead_after())
     return list(
         session.execute(
             select(status.c.executor_id)
@@ -96,7 +95,7 @@ def reap(worker_id: str) -> list[str]:
     resumed: list[str] = []
     with reading() as session:
         status = workflow_table(session)
-        alive = select(WorkerBeat.worker_id).where(WorkerBeat.seen_at > clock.now() - WORKER_DEAD_AFTER)
+        alive = select(WorkerBeat.worker_id).where(WorkerBeat.seen_at > clock.now() - worker_dead_after())
         anything = session.execute(
             select(func.count())
             .select_from(status)
