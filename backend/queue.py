@@ -19,6 +19,7 @@ from backend import clock
 from backend.database.base import Base, new_id
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput
+from backend.settings import settings
 
 if TYPE_CHECKING:
     from dbos import DBOSClient, Serializer
@@ -27,7 +28,6 @@ APPLICATION = "warrant"
 # Pinned: the default is a hash of the workflow source, and any edit would strand the runs in flight.
 # Raise it only together with a migration that finishes or restarts every open run.
 APPLICATION_VERSION = "warrant-1"
-WORKER_DEAD_AFTER = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,11 @@ class WorkerBeat(Base):
     pid: Mapped[int]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+
+
+def worker_dead_after() -> timedelta:
+    """A worker without a beat for so long counts as dead."""
+    return timedelta(seconds=settings().worker_dead_after_s)
 
 
 def workflow_serializer() -> Serializer:

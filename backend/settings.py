@@ -60,6 +60,14 @@ class Settings(BaseSettings):
     oidc_name: str = Field("single sign-on", description="what the sign-in button says")
     poll_s: float = Field(0.25, description="how often the gateway looks for a changed deployment")
     spool_commit_s: float = Field(2.0, description="how often the writer moves the spool into Delta")
+    worker_dead_after_s: float = Field(
+        10.0, ge=1, description="a worker silent for so long is dead: others go on with its runs"
+    )
+    gateway_wait_s: float = Field(
+        30.0,
+        gt=0,
+        description="how long a change waits until the gateways serve its version; then it is undone",
+    )
 
     def resolved_home(self) -> Path:
         home = self.home.expanduser().resolve()
