@@ -18,7 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend import clock
 from backend.database.base import Base, new_id
 from backend.database.session import ReadSession, WriteSession
-from backend.errors import BadInput
+from backend.errors import BadInput, NotFound
 from backend.settings import settings
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def retry_job(session: WriteSession, run_id: str, *, requested_by: str) -> JobRu
     """Queue a failed run's work again as a new run. The failed one stays in the list with its reason."""
     failed = session.get(JobRun, run_id)
     if failed is None:
-        raise BadInput(f"there is no job run {run_id}")
+        raise NotFound(f"there is no job run {run_id}")
     job = JOBS[failed.name]
     if failed.state != "failed" or not job.retryable:
         raise BadInput(

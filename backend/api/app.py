@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.base import RequestResponseEndpoint
 
 from backend.api import problems
+from backend.api.limits import BodyLimit
 from backend.api.routes import audit, changes, models, observations, operations
 from backend.api.security import REQUEST_ID_HEADER, request_id_of
 
@@ -21,6 +22,8 @@ def create_api() -> FastAPI:
     problems.install(api)
     for routes in (models, observations, changes, operations, audit):
         api.include_router(routes.router)
+
+    api.add_middleware(BodyLimit)
 
     @api.middleware("http")
     async def stamp(request: Request, call_next: RequestResponseEndpoint) -> Response:

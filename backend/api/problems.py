@@ -7,6 +7,7 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from backend.api.security import request_id_of
@@ -15,7 +16,8 @@ from backend.errors import WarrantError
 log = logging.getLogger("warrant.api")
 
 
-def _problem(request: Request, *, status: int, title: str, detail: str, **more: object) -> JSONResponse:
+def problem(request: Request, *, status: int, title: str, detail: str, **more: object) -> JSONResponse:
+    """One `application/problem+json` answer. `retry_after_s` among the details is also a header."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
     body["request_id"] = request_id_of(request)
     headers = {"X-Request-ID": request_id_of(request)}
@@ -34,25 +36,33 @@ def install(api: FastAPI) -> None:
         details = {
             key: value for key, value in error.details.items() if key not in ("type", "title", "status")
         }
-        return _problem(request, status=error.status, title=error.title, detail=error.message, **details)
+        return problem(request, status=error.status, title=error.title, detail=error.message, **details)
 
     @api.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         found = [{"where": list(map(str, one["loc"])), "reason": one["msg"]} for one in error.errors()]
-        return _problem(
+        return problem(
             request, status=422, title="Bad input", detail=f"{where}: {first['msg']}", errors=found[:20]
         )
 
+    @api.exception_handler(DataError)
+    async def not_storable(request: Request, error: DataError) -> JSONResponse:
+        log.info("request %s holds what the database refuses: %s", request_id_of(request), error.orig)
+        return problem(
+            request, status=422, title="Bad input",
+            detail="the request holds a value that cannot be stored, such as text with a NUL character",
+        )  # fmt: skip
+
     @api.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> JSONResponse:
-        return _problem(request, status=error.status_code, title=str(error.detail), detail=str(error.detail))
+        return problem(request, status=error.status_code, title=str(error.detail), detail=str(error.detail))
 
     @api.exception_handler(Exception)
     async def surprise(request: Request, error: Exception) -> JSONResponse:
         log.exception("request %s failed", request_id_of(request), exc_info=error)
-        return _problem(
+        return problem(
             request, status=500, title="Something went wrong here",
             detail=f"the request failed on our side; give the request id {request_id_of(request)} to whoever runs this",
         )  # fmt: skip

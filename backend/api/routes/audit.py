@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
+from backend.api.parameters import Before, RowId
 from backend.api.security import current_actor
 from backend.audit.reading import MAX_LIMIT, entry_detail, search_entries
 from backend.audit.verification import verify
@@ -30,7 +31,7 @@ def entries(
     text: str = "",
     since: datetime | None = None,
     until: datetime | None = None,
-    before: int | None = None,
+    before: Before = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
 ) -> dict[str, Any]:
     """Entries, newest first. Pass `next` of an answer as `before` for the following page."""
@@ -46,7 +47,7 @@ def entries(
 
 
 @router.get("/audit/entries/{seq}")
-def entry(actor: Caller, seq: int) -> dict[str, Any]:
+def entry(actor: Caller, seq: RowId) -> dict[str, Any]:
     """One entry: what was hashed, and the proof that it is in the log."""
     with reading() as session:
         return asdict(entry_detail(session, actor, seq))

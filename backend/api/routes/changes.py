@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.parameters import AlertNumber, Before, RowId, VersionNumber
 from backend.api.security import current_actor
 from backend.database.session import reading
 from backend.governance.service import (
@@ -27,15 +28,15 @@ from backend.settings import settings
 router = APIRouter(tags=["changes"])
 Caller = Annotated[Actor, Depends(current_actor)]
 Body = Annotated[bytes, Depends(body_of)]
-Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Text = Annotated[str, Field(max_length=LONGEST_TEXT, pattern=r"^[^\x00]*$")]  # PostgreSQL stores no NUL
 
 
 class ChangeRequest(BaseModel):
     kind: Literal["promote", "rollback"]
     model: str
     environment: str = Field(default_factory=lambda: settings().environment)
-    to_version: int | None = None
-    alert_id: int | None = None
+    to_version: VersionNumber = None
+    alert_id: AlertNumber = None
     reason: Text
     digest: str = Field(description="the digest of the preview you looked at")
 
@@ -56,8 +57,8 @@ def preview(
     kind: Literal["promote", "rollback"],
     model: str,
     environment: str | None = None,
-    to_version: int | None = None,
-    alert_id: int | None = None,
+    to_version: VersionNumber = None,
+    alert_id: AlertNumber = None,
 ) -> dict[str, Any]:
     """The diff, the policy and the digest of a change that has not been asked for."""
     with reading() as session:
@@ -90,7 +91,7 @@ def changes(
     state: Annotated[list[str] | None, Query()] = None,
     waiting_for_me: bool = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    before: int | None = None,
+    before: Before = None,
 ) -> dict[str, Any]:
     """Changes, newest first. Pass `next` of an answer as `before` for the following page."""
     with reading() as session:
@@ -107,7 +108,7 @@ def changes(
 
 
 @router.get("/changes/{change_id}")
-def change(actor: Caller, change_id: int) -> dict[str, Any]:
+def change(actor: Caller, change_id: RowId) -> dict[str, Any]:
     """One change with its evidence, decisions and outcome."""
     with reading() as session:
         return change_detail(session, actor, get_change(session, actor, change_id))
@@ -115,7 +116,7 @@ def change(actor: Caller, change_id: int) -> dict[str, Any]:
 
 @router.post("/changes/{change_id}/decisions", status_code=201)
 def decision(
-    request: Request, actor: Caller, body: Body, change_id: int, decided: DecisionRequest
+    request: Request, actor: Caller, body: Body, change_id: RowId, decided: DecisionRequest
 ) -> Response:
     """Approve or reject, on the digest you saw."""
 
@@ -135,7 +136,7 @@ def decision(
 
 @router.post("/changes/{change_id}/cancellation", status_code=201)
 def cancellation(
-    request: Request, actor: Caller, body: Body, change_id: int, cancelled: CancelRequest
+    request: Request, actor: Caller, body: Body, change_id: RowId, cancelled: CancelRequest
 ) -> Response:
     """Withdraw a change you asked for."""
     return once(

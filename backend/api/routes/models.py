@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from backend import clock
 from backend.api.idempotency import body_of, once
+from backend.api.parameters import Before
 from backend.api.security import current_actor
 from backend.database.session import reading
 from backend.deployment.service import history, served_at
@@ -89,7 +90,7 @@ def points(
     size: str | None = None,
     statistic: str | None = None,
     kind: str | None = None,
-    before: int | None = None,
+    before: Before = None,
     limit: Annotated[int, Query(ge=1, le=5000)] = 500,
 ) -> dict[str, Any]:
     """Metric points, newest first. Pass `next` of an answer as `before` for the following page."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from backend.alerting.service import acknowledge, firing_alerts, recent_incidents
 from backend.alerting.tables import Alert, Incident
 from backend.api.idempotency import body_of, once
+from backend.api.parameters import RowId
 from backend.api.security import current_actor
 from backend.audit.actions import Action
 from backend.audit.log import record
@@ -72,7 +73,7 @@ def incidents(actor: Caller, model: str | None = None) -> dict[str, Any]:
 
 
 @router.post("/incidents/{incident_id}/acknowledgement", status_code=201)
-def acknowledgement(request: Request, actor: Caller, body: Body, incident_id: int) -> Response:
+def acknowledgement(request: Request, actor: Caller, body: Body, incident_id: RowId) -> Response:
     return once(
         request, actor, body, lambda session: _incident(acknowledge(session, actor, incident_id)), status=201
     )

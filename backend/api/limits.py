@@ -1,0 +1,63 @@
+"""How much of a request is read before anybody is asked who sent it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.api.problems import problem
+from backend.errors import BadInput
+
+LARGEST_BODY_BYTES: Final = 1024 * 1024
+LARGEST_BATCH_BYTES: Final = 512 * 1024 * 1024
+BATCH_PATHS: Final = ("/predictions", "/labels")
+"""Routes that read a large body themselves, after they know that the caller may send one."""
+
+
+class BodyTooLarge(BadInput):
+    status = 413
+    title = "Body too large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the body is larger than {limit_bytes // 1024**2} MiB; send smaller ones")
+
+
+class BodyLimit:
+    """ASGI middleware: a body over 1 MiB is refused, declared or chunked. FastAPI reads it before it asks who calls."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].endswith(BATCH_PATHS):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        declared = request.headers.get("Content-Length", "0")
+        body = bytearray()
+        more = not (declared.isdigit() and int(declared) > LARGEST_BODY_BYTES)
+        too_large = not more
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            body += message.get("body", b"")
+            too_large = len(body) > LARGEST_BODY_BYTES
+            more = message.get("more_body", False) and not too_large
+        if too_large:
+            error = BodyTooLarge(LARGEST_BODY_BYTES)
+            answer = problem(request, status=error.status, title=error.title, detail=error.message)
+            await answer(scope, receive, send)
+            return
+        whole: Message | None = {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        async def again() -> Message:
+            nonlocal whole
+            if whole is None:
+                return await receive()
+            message, whole = whole, None
+            return message
+
+        await self._app(scope, again, send)
