@@ -6,13 +6,14 @@ services filter by it.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
+from app.words import readable
 from backend import clock, demo_state, leases, queue
 from backend.alerting import service as alerting
 from backend.audit import heads
@@ -73,13 +74,13 @@ def injected_fault() -> demo_state.InjectedFault | None:
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def overview(scope: Scope) -> list[health.ModelHealth]:
     with reading() as session:
-        return health.overview(session, scope.actor(), environment())
+        return [_said(one) for one in health.overview(session, scope.actor(), environment())]
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def health_of(scope: Scope, model: str) -> health.ModelHealth:
     with reading() as session:
-        return health.health_of(session, scope.actor(), model, environment())
+        return _said(health.health_of(session, scope.actor(), model, environment()))
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
@@ -137,14 +138,14 @@ def indicators(scope: Scope, model: str) -> list[dict[str, Any]]:
 def firing(scope: Scope, model: str | None = None) -> list[dict[str, Any]]:
     with reading() as session:
         found = alerting.firing_alerts(session, scope.actor(), models=[model] if model else None)
-        return [_row(alert) for alert in found]
+        return [_alert(alert) for alert in found]
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def open_incidents(scope: Scope) -> list[dict[str, Any]]:
     with reading() as session:
         found = alerting.recent_incidents(session, scope.actor())
-        return [_row(incident) for incident in found if incident.state == "open"]
+        return [_alert(incident) for incident in found if incident.state == "open"]
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
@@ -157,9 +158,9 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
         names = names_of(session, {found.acknowledged_by})
         changes = governance.list_changes(session, viewer, model=found.model, limit=20)
         served = deployments.history(session, viewer, found.model, found.environment)[:10]
-        return _row(found) | {
+        return _alert(found) | {
             "acknowledged_by_name": names.get(found.acknowledged_by or ""),
-            "alerts": [_row(alert) for alert in alerts],
+            "alerts": [_alert(alert) for alert in alerts],
             "changes": [views.change_summary(session, change) for change in changes],
             "deployments": [_row(one) for one in served],
         }
@@ -173,9 +174,11 @@ def marks(scope: Scope, model: str) -> list[dict[str, Any]]:
         incidents = alerting.recent_incidents(session, viewer, model=model, limit=30)
         alerts = alerting.recent_alerts(session, viewer, model=model, limit=100)
         return [
-            {"at": one.opened_at, "text": f"INC-{one.id}: {one.title}", "level": "page"} for one in incidents
+            {"at": one.opened_at, "text": f"INC-{one.id}: {readable(one.title)}", "level": "page"} for one in incidents
         ] + [
-            {"at": one.since, "text": one.title, "level": "attention"} for one in alerts if one.level == "ticket"
+            {"at": one.since, "text": readable(one.title), "level": "attention"}
+            for one in alerts
+            if one.level == "ticket"
         ]  # fmt: skip
 
 
@@ -307,13 +310,22 @@ def jobs(scope: Scope, *, limit: int = 60) -> dict[str, Any]:
                 for run in sorted(known.values(), key=lambda run: run.requested_at, reverse=True)
             ],
             "workers": [
-                _row(beat) | {"alive": now - beat.seen_at <= queue.WORKER_DEAD_AFTER}
+                _row(beat) | {"alive": now - beat.seen_at <= queue.worker_dead_after()}
                 for beat in queue.recent_workers(session)
             ],
             "writer": _row(writer) | {"held": bool(writer.holder) and writer.expires_at > now}
             if writer
             else None,
         }
+
+
+def _alert(record: Any) -> dict[str, Any]:
+    """An alert or incident, its title in the console's words."""
+    return _row(record) | {"title": readable(record.title)}
+
+
+def _said(one: health.ModelHealth) -> health.ModelHealth:
+    return replace(one, because=readable(one.because))
 
 
 def _row(record: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def main() -> None:
         title = f"{row.title} ({waiting})" if row.path == "approvals" and waiting else row.title
         pages.append(
             st.Page(
-                row.file, title=title, icon=row.icon, url_path=row.path, default=row.default,
+                row.file, title=title, url_path=row.path, default=row.default,
                 visibility="visible" if row.in_menu else "hidden",
             )
         )  # fmt: skip

@@ -1,4 +1,7 @@
-"""The pages. A page is one row here and one file in `pages/`; navigation is not authorisation."""
+"""The pages. A page is one row here and one file in `pages/`; navigation is not authorisation.
+
+Pages have no icons: Streamlit fetches a page's icon from a font server to show it in the browser's tab.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,6 @@ class PageRow:
 
     path: str
     title: str
-    icon: str
     needs: Permission = Permission.READ_MODELS
     in_menu: bool = True
     default: bool = False
@@ -27,18 +29,18 @@ class PageRow:
 
 
 PAGES = (
-    PageRow("overview", "Overview", ":material/dashboard:", default=True),
-    PageRow("model", "Model", ":material/deployed_code:"),
-    PageRow("drift", "Drift", ":material/grid_on:"),
-    PageRow("performance", "Performance", ":material/monitoring:"),
-    PageRow("approvals", "Approvals", ":material/approval:"),
-    PageRow("audit", "Audit", ":material/history_edu:", Permission.READ_AUDIT),
-    PageRow("jobs", "Jobs", ":material/manufacturing:", Permission.READ_JOBS),
-    PageRow("request_change", "Request a change", ":material/edit:", in_menu=False),
-    PageRow("change", "Change", ":material/approval:", in_menu=False),
-    PageRow("incident", "Incident", ":material/emergency:", in_menu=False),
-    PageRow("audit_entry", "Audit entry", ":material/history_edu:", Permission.READ_AUDIT, in_menu=False),
-    PageRow("account", "Account", ":material/person:", Permission.MANAGE_OWN_TOKENS, in_menu=False),
+    PageRow("overview", "Overview", default=True),
+    PageRow("model", "Model"),
+    PageRow("drift", "Drift"),
+    PageRow("performance", "Performance"),
+    PageRow("approvals", "Approvals"),
+    PageRow("audit", "Audit", Permission.READ_AUDIT),
+    PageRow("jobs", "Jobs", Permission.READ_JOBS),
+    PageRow("request_change", "Request a change", in_menu=False),
+    PageRow("change", "Change", in_menu=False),
+    PageRow("incident", "Incident", in_menu=False),
+    PageRow("audit_entry", "Audit entry", Permission.READ_AUDIT, in_menu=False),
+    PageRow("account", "Account", Permission.MANAGE_OWN_TOKENS, in_menu=False),
 )
 
 

@@ -14,7 +14,7 @@ from backend.alerting.tables import Alert, Incident
 from backend.audit.tables import AuditHead
 from backend.database.session import reading
 from backend.governance.tables import Change
-from backend.queue import WORKER_DEAD_AFTER, JobRun, WorkerBeat
+from backend.queue import JobRun, WorkerBeat, worker_dead_after
 
 
 def routes() -> list[BaseRoute]:
@@ -24,7 +24,9 @@ def routes() -> list[BaseRoute]:
 
 def icon(_request: Request) -> Response:
     """Our icon under the names browsers and Streamlit ask for."""
-    return FileResponse(STATIC / "icon.svg", media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
+    return FileResponse(
+        STATIC / "icon.svg", media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"}
+    )
 
 
 def healthz(_request: Request) -> Response:
@@ -62,7 +64,7 @@ def metrics(_request: Request) -> Response:
         for state, count in session.execute(waiting.group_by(Change.state)):
             changes.labels(state).set(count)
         incidents.set(session.scalar(select(func.count()).where(Incident.state == "open")) or 0)
-        alive = WorkerBeat.seen_at >= clock.now() - WORKER_DEAD_AFTER
+        alive = WorkerBeat.seen_at >= clock.now() - worker_dead_after()
         workers.set(session.scalar(select(func.count()).select_from(WorkerBeat).where(alive)) or 0)
         entries.set(session.scalar(select(AuditHead.size)) or 0)
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")

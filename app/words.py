@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,3 +62,11 @@ def result_words(point: Mapping[str, Any]) -> str:
     )
     reason = f", {point['reason']}" if point["reason"] else ""
     return f"{format_metric(value)}{held}, {verdict}{reason}"
+
+
+def readable(text: str) -> str:
+    """A sentence of the monitoring jobs with the console's words for metrics and statistics."""
+    words = {name: word for name, word in (METRIC_WORDS | STATISTIC_WORDS).items() if name in text}
+    for name in sorted(words, key=len, reverse=True):
+        text = re.sub(rf"\b{name}\b", words[name], text)
+    return text.replace("->", "→")

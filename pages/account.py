@@ -5,16 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import Field, action_form, headline, key_values, viewer_zone
+from app.components import Field, action_form, key_values, title, viewer_zone
 from app.formats import format_when
 from app.session import perform, viewer
 from backend.identity.sessions import revoke, revoke_all
 from backend.identity.tokens import create_token, revoke_token
 
 actor = viewer()
-headline(
-    actor.display_name, "ok", detail=", ".join(sorted(role.value.replace("_", " ") for role in actor.roles))
-)
+title(actor.display_name, detail=", ".join(sorted(role.value.replace("_", " ") for role in actor.roles)))
 
 st.subheader("Signed-in browsers", anchor=False)
 for one in data.sessions(actor):

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from app import data
-from app.components import empty_state, headline, viewer_zone
+from app.components import empty_state, headline, title, viewer_zone
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.formats import format_count, format_when, zone
 from app.session import viewer
@@ -21,21 +21,21 @@ scope = data.scope_of(viewer())
 
 
 def log_state() -> None:
+    """Size and root; a log shorter than a head that was published once is said first."""
     head = data.audit_head(scope)
+    published = head["published_size"]
     if head["problem"]:
         headline("The published head of the log cannot be read", "page", detail=head["problem"])
-    elif head["published_size"] is not None and head["published_size"] > head["size"]:
-        headline(
-            f"The log is shorter than it was: {head['published_size']:,} entries were published, {head['size']:,} are there",
-            "page", detail="Run `warrant audit verify`; it names the first missing entry.",
-        )  # fmt: skip
+    elif published is not None and published > head["size"]:
+        text = f"The log was cut: {published:,} entries were published, {head['size']:,} are there"
+        headline(text, "page", detail="Run `warrant audit verify`; it names the first missing entry.")
     else:
-        published = format_count(head["published_size"])
-        headline(
-            f"{format_count(head['size'])} entries", "unknown",
-            detail=f"root {head['root'][:16]}…, head of {published} entries published outside the database. "
-            "`warrant audit verify` recomputes every hash.",
-        )  # fmt: skip
+        facts = [
+            f"root {head['root'][:16]}…",
+            f"head of {format_count(published)} published outside the database",
+            "`warrant audit verify` recomputes every hash",
+        ]
+        title(f"{format_count(head['size'])} entries in the audit log", detail=" · ".join(facts))
 
 
 def moment(day: Any, days_after: int = 0) -> datetime | None:

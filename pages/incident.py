@@ -27,11 +27,13 @@ alerts = found["alerts"]
 firing = [one for one in alerts if one["state"] == "firing"]
 is_open = found["state"] == "open"
 level = ("page" if any(one["level"] == "page" for one in firing) else "attention") if is_open else "ok"
-headline(
-    f"INC-{found['id']} {found['model']}: {found['title']}", level,
-    detail=f"{found['environment']} · {'open' if is_open else 'closed'} · since {format_when(found['opened_at'], viewer_zone())} "
-    f"({format_age(found['opened_at'])}) · {count_of(len(firing), 'alert')} firing",
-)  # fmt: skip
+facts = [
+    found["environment"],
+    found["state"],
+    f"since {format_when(found['opened_at'], viewer_zone())} ({format_age(found['opened_at'])})",
+    f"{count_of(len(firing), 'alert')} firing",
+]
+headline(f"INC-{found['id']} {found['model']}: {found['title']}", level, detail=" · ".join(facts))
 main, side = st.columns([7, 3], gap="large")
 with side, st.container(border=True, key="decide"):
     if found["acknowledged_at"]:

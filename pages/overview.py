@@ -28,8 +28,8 @@ def first_sentence() -> None:
         worst = needing[0]
         since = f", for {format_age(worst.since)}" if worst.since else ""
         verb = "needs" if len(needing) == 1 else "need"
-        text = f"{len(needing)} of {count_of(len(models), 'model')} {verb} you; worst: {worst.model}, {worst.because}{since}"
-        headline(text, worst.level, detail=detail)
+        count = f"{len(needing)} of {count_of(len(models), 'model')} {verb} you"
+        headline(f"{count}; worst: {worst.model}, {worst.because}{since}", worst.level, detail=detail)
     elif unknown:
         verb = "is" if len(unknown) == 1 else "are"
         headline(
@@ -48,24 +48,19 @@ def needs_you() -> None:
         return
     with st.container(key="needs-you"):
         for one in incidents[:5]:
-            mine = sum(alert["incident_id"] == one["id"] for alert in alerts)
+            mine = count_of(sum(alert["incident_id"] == one["id"] for alert in alerts), "alert")
             seen = "acknowledged" if one["acknowledged_at"] else "nobody is on it"
-            page_link(
-                "incident", f"**INC-{one['id']}** {one['model']}: {one['title']} · {format_age(one['opened_at'])} · "
-                f"{count_of(mine, 'alert')} · {seen}", icon=":material/emergency:", id=one["id"],
-            )  # fmt: skip
+            text = f"**INC-{one['id']}** {one['model']}: {one['title']}"
+            label = f"{text} · {format_age(one['opened_at'])} · {mine} · {seen}"
+            page_link("incident", label, icon=":material/emergency:", id=one["id"])
         for one in inbox[:5]:
-            page_link(
-                "change", f"**{one['ref']}** {one['kind']} {one['model']} to v{one['to_version']} waits for you · asked "
-                f"by {one['requested_by']} · expires in {format_age(one['expires_at'])}", icon=":material/approval:",
-                id=one["id"],
-            )  # fmt: skip
+            text = f"**{one['ref']}** {one['kind']} {one['model']} to v{one['to_version']} waits for you"
+            label = f"{text} · asked by {one['requested_by']} · expires in {format_age(one['expires_at'])}"
+            page_link("change", label, icon=":material/approval:", id=one["id"])
         for one in loose[:5]:
-            page_link(
-                "drift" if one["kind"] in ("drift", "quality") else "performance",
-                f"**{one['level']}** {one['model']}: {one['title']} · for {format_age(one['since'])}",
-                icon=":material/notifications:", model=one["model"],
-            )  # fmt: skip
+            page = "drift" if one["kind"] in ("drift", "quality", "prediction") else "performance"
+            label = f"**{one['level']}** {one['model']}: {one['title']} · for {format_age(one['since'])}"
+            page_link(page, label, icon=":material/notifications:", model=one["model"])
         rest = max(len(inbox) - 5, 0) + max(len(incidents) - 5, 0) + max(len(loose) - 5, 0)
         if rest:
             st.caption(f"and {rest} more, on their models and in Approvals")

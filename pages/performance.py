@@ -40,9 +40,10 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 if windows.empty or metric is None:
     headline("Performance is not known", "unknown", detail=f"{name}, {data.environment()}")
     empty_state(
-        "No window has been computed", "Send predictions and labels, then press “Compute metrics now” on the model's page.",
+        "No window has been computed",
+        "Send predictions and labels, then press “Compute metrics now” on the model's page.",
         ("Open the model", f"/model?model={name}"),
-    )  # fmt: skip
+    )
     st.stop()
 
 chosen = points[points["statistic"] == metric]
@@ -83,8 +84,9 @@ def say_headline() -> None:
     headline(
         f"{word} {format_metric(last['value'])} {against} ({format_change(reference, last['value'])})",
         "attention" if last["verdict"] == "alarm" else "ok",
-        detail=f"latest judged window from {format_when(last['window_start'], viewer_zone())}: "
-        f"{format_count(last['rows'])} labelled rows, labels {format_share(last['completeness'])}, computed {computed} ago",
+        detail=f"latest judged window from {format_when(last['window_start'], viewer_zone())} · "
+        f"{format_count(last['rows'])} labelled rows, {format_share(last['completeness'])} of labels · "
+        f"computed {computed} ago",
     )
 
 
@@ -107,20 +109,25 @@ if model["notice"]:
     st.caption(model["notice"])
 
 with st.expander("The same as a table"):
-    joined = windows.merge(
-        realised[["window_start", "value", "low", "high", "verdict", "reason"]], left_on="start",
-        right_on="window_start", how="left",
-    ).iloc[::-1].head(60)  # fmt: skip
-    table(
-        ("window", "served by", f"realised {metric_word(metric)}", "95 % interval", "verdict", "rows", "labels", "state"),
+    values = realised[["window_start", "value", "low", "high", "verdict"]].rename(
+        columns={"window_start": "start"}
+    )
+    joined = windows.merge(values, on="start", how="left").iloc[::-1].head(60)
+    levels = {"ok": "ok", "alarm": "attention"}
+    rows = [
         [
-            [
-                format_when(row.start.to_pydatetime(), viewer_zone()), f"v{row.version:.0f}" if pd.notna(row.version) else None,
-                format_metric(row.value), f"{format_metric(row.low)} to {format_metric(row.high)}",
-                badge(row.verdict if isinstance(row.verdict, str) else "no data",
-                      {"ok": "ok", "alarm": "attention"}.get(str(row.verdict), "unknown")),
-                format_count(row.rows), format_share(row.completeness), WINDOW_WORDS.get(row.state, row.state),
-            ]
-            for row in joined.itertuples()
-        ],
-    )  # fmt: skip
+            format_when(row.start.to_pydatetime(), viewer_zone()),
+            f"v{row.version:.0f}" if pd.notna(row.version) else None,
+            format_metric(row.value),
+            f"{format_metric(row.low)} to {format_metric(row.high)}",
+            badge(str(row.verdict), levels.get(str(row.verdict), "unknown"))
+            if pd.notna(row.verdict)
+            else None,
+            format_count(row.rows),
+            format_share(row.completeness),
+            WINDOW_WORDS.get(row.state, row.state),
+        ]
+        for row in joined.itertuples()
+    ]
+    word = f"realised {metric_word(metric)}"
+    table(("window", "served by", word, "95 % interval", "verdict", "rows", "labels", "state"), rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import Field, action_form, empty_state, headline
+from app.components import Field, action_form, empty_state, title
 from app.components.evidence import (
     effect_sentence,
     show_alert,
@@ -16,7 +16,7 @@ from app.components.evidence import (
     unresolved,
 )  # fmt: skip
 from app.components.pickers import pick
-from app.components.tables import badge, small, table
+from app.components.tables import badge, open_point, table
 from app.session import go, perform, viewer
 from backend.errors import WarrantError
 from backend.governance.service import request_change
@@ -63,12 +63,14 @@ if to is None:
     st.stop()
 preview = data.preview(scope, kind=kind, model=model, to_version=int(to), alert_id=alert_id)
 evidence = preview["evidence"]
-headline(f"You would ask: {effect_sentence(preview)}", "unknown",
-         detail=evidence["why_target"] or "nothing is sent until you press the button")  # fmt: skip
+title(
+    f"You would ask: {effect_sentence(preview)}",
+    detail=evidence["why_target"] or "nothing is sent until you press the button",
+)
 main, side = st.columns([7, 3], gap="large")
 with main:
     for point in unresolved(evidence):
-        st.html(f"{badge('unresolved', 'attention')} {small(point)}")
+        open_point(point)
     if preview["candidates"]:
         words = {
             True: ("served healthily", "ok"),

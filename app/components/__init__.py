@@ -6,7 +6,7 @@ from app.components.actions import Field, Submission, action_form
 from app.components.facts import diff_table, key_values
 from app.components.links import href, link_to, viewer_zone, when
 from app.components.progress import job_progress
-from app.components.status import banner, empty_state, headline, state_badge, use_style
+from app.components.status import banner, empty_state, headline, state_badge, title, use_style
 
 __all__ = [
     "Field",
@@ -21,6 +21,7 @@ __all__ = [
     "key_values",
     "link_to",
     "state_badge",
+    "title",
     "use_style",
     "viewer_zone",
     "when",

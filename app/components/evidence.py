@@ -13,7 +13,7 @@ from app.components.links import viewer_zone
 from app.components.status import empty_state
 from app.components.tables import Cell, badge, image, table
 from app.formats import format_change, format_metric, format_share, format_when
-from app.words import metric_word
+from app.words import metric_word, readable
 from backend import clock
 
 
@@ -35,11 +35,9 @@ def unresolved(evidence: Mapping[str, Any]) -> list[str]:
     elif any(point["verdict"] == "alarm" for point in judged):
         count = sum(point["verdict"] == "alarm" for point in judged)
         found.append(f"v{after} was beyond its limit in {count} of its last {len(judged)} judged windows")
-    found += [
-        f"{metric_word(row['metric'])} is worse on held-out rows ({format_change(_value(row['before']), _value(row['after']))})"
-        for row in evidence["metrics"]
-        if _is_worse(row)
-    ]
+    for row in filter(_is_worse, evidence["metrics"]):
+        change = format_change(_value(row["before"]), _value(row["after"]))
+        found.append(f"{metric_word(row['metric'])} is worse on held-out rows ({change})")
     if evidence["before"] is None:
         found.append("nothing serves now, so there is nothing to compare with")
     return found
@@ -83,7 +81,7 @@ def show_metrics(evidence: Mapping[str, Any]) -> None:
             [metric_word(row["metric"]), words(row["before"]), words(row["after"]),
              format_change(_value(row["before"]), _value(row["after"])),
              badge("worse", "attention") if _is_worse(row) else ""]
-            for row in evidence["metrics"]
+            for row in sorted(evidence["metrics"], key=lambda row: row["metric"] != "roc_auc")
         ],
     )  # fmt: skip
     st.caption(
@@ -146,7 +144,7 @@ def show_alert(evidence: Mapping[str, Any]) -> None:
         for key, value in alert["details"].items()
         if not isinstance(value, (dict, list))
     }
-    key_values({alert["level"]: alert["title"], **facts})
+    key_values({alert["level"]: readable(alert["title"]), **facts})
 
 
 def show_policy(policy: Mapping[str, Any], bound: Mapping[str, str], digest: str) -> None:

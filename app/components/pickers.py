@@ -31,13 +31,26 @@ def pick(
     *,
     key: str,
     words: Callable[[str], str] | None = None,
-    width: int = 260,
+    index: int = 0,
     **more: Any,
 ) -> str | None:
-    """One of `options`, in the page's address as `?key=`; the first is the default. None without options."""  # fmt: skip
+    """One of `options`, in the page's address as `?key=` unless it is the default, the one at `index`.
+
+    None without options. `words` says how an option reads; the address holds the option itself, which stays the
+    same when its words (a time in another zone, a count of rows) do not. Streamlit's own binding would write the
+    words.
+    """
     if not options:
         return None
-    chosen = st.selectbox(
-        label, list(options), key=key, bind="query-params", width=width, format_func=words or str, **more
-    )
-    return str(chosen)
+    slot, wanted = f"pick:{key}", st.query_params.get(key)
+    if wanted in options and wanted != st.session_state.get(f"{slot}:address"):
+        st.session_state[slot] = wanted
+    place = {} if slot in st.session_state else {"index": index}
+    chosen = str(st.selectbox(label, list(options), key=slot, format_func=words or str, **place, **more))
+    address = None if chosen == options[index] else chosen
+    if address is not None and wanted != address:
+        st.query_params[key] = address
+    elif address is None and wanted is not None:
+        del st.query_params[key]
+    st.session_state[f"{slot}:address"] = address
+    return chosen

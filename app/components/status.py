@@ -45,6 +45,12 @@ def headline(sentence: str, level: str = "unknown", *, detail: str | None = None
     )
 
 
+def title(text: str, *, detail: str | None = None) -> None:
+    """The head of a page that answers no question of state, such as a form."""
+    below = f'<div class="w-detail">{escape(detail)}</div>' if detail else ""
+    st.html(f'<div class="w-title w-headline"><div><h1>{escape(text)}</h1>{below}</div></div>')
+
+
 def banner(text: str, level: str = "injected", *, word: str | None = None) -> None:
     """A strip above a page: demo data, an injected fault, a dependency that is away."""
     st.html(

@@ -33,6 +33,11 @@ def small(text: str) -> Markup:
     return Markup('<span class="w-detail">{}</span>').format(text)
 
 
+def open_point(text: str) -> None:
+    """One thing that is not settled, on a line of its own."""
+    st.html(f'<div class="w-point">{badge("unresolved", "attention")} <span>{escape(text)}</span></div>')
+
+
 def lines(*parts: Cell) -> Markup:
     """Parts below one another in one cell; empty ones are left out."""
     return Markup("<br>").join(part for part in parts if part)
@@ -45,7 +50,7 @@ def table_html(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, captio
     for row in rows:
         first, *rest = [UNKNOWN if cell is None else cell for cell in row]
         cells = Markup("").join(
-            Markup('<td data-label="{}">{}</td>').format(name, cell)
+            Markup('<td data-label="{}"><div>{}</div></td>').format(name, cell)
             for name, cell in zip(columns[1:], rest, strict=True)
         )
         body.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(first, cells))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -31,7 +32,7 @@ WINDOW_COLUMNS = (
     "computed_at", "dirty_at", "watermark",
 )  # fmt: skip
 POINT_COLUMNS = (
-    "window_id", "window_start", "kind", "column", "statistic", "value", "low", "high", "threshold", "verdict",
+    "window_id", "window_start", "kind", "column", "statistic", "value", "low", "high", "threshold", "verdict", "level",
     "reason", "rows_reference", "rows", "completeness", "computed_at",
 )  # fmt: skip
 
@@ -257,7 +258,7 @@ def shares_of(grid: Grid, reference: Profile, current: Profile) -> dict[str, Any
         )
         return {"kind": "categorical", "labels": labels, **series, "other": rest, "null": null}
     values = [float(value) for value in grid.values]
-    middles = [(a + b) / 2 for a, b in zip(values, values[1:], strict=False)]
+    middles = [(a + b) / 2 for a, b in pairwise(values)]
     edges = [values[0] - (middles[0] - values[0]), *middles, values[-1] + (values[-1] - middles[-1])]
     series = {}
     for name, profile in zip(("reference", "current"), both, strict=True):

@@ -1,0 +1,75 @@
+"""The parts of the drift page: what one window says, and the table its heat map is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from app.components.links import viewer_zone
+from app.components.status import headline
+from app.formats import format_age, format_count, format_share, format_when
+from app.words import WINDOW_WORDS, count_of
+
+CELL = ["window_start", "column", "value", "threshold", "verdict"]
+DRAWN_COLUMNS = 40
+
+
+def window_words(window: Mapping[str, Any]) -> str:
+    """A window as an option: when it began and how many rows it has, or why it has none."""
+    state = WINDOW_WORDS.get(window["state"], window["state"])
+    rows = f"{format_count(window['rows'])} rows" if window["rows"] else state
+    running = ", not over yet" if window["state"] == "open" and window["rows"] else ""
+    return f"{format_when(window['start'], viewer_zone())}: {rows}{running}"
+
+
+def say_window(window: Mapping[str, Any], points: pd.DataFrame) -> None:
+    """The headline: which columns moved in this window, of how many results, against which reference."""
+    here = points[points["window_start"] == window["start"]]
+    alarms = here[here["verdict"] == "alarm"]
+    unclear = int((~here["verdict"].isin(["ok", "alarm"])).sum())
+    facts = [
+        f"window from {format_when(window['start'], viewer_zone())}",
+        f"{format_count(window['rows'])} rows, labels {format_share(window['completeness'])}",
+        f"against the reference of v{window['version']:.0f}" if pd.notna(window["version"]) else "",
+        f"computed {format_age(window['computed_at'].to_pydatetime())} ago"
+        if pd.notna(window["computed_at"])
+        else "",
+        f"{unclear} of {len(here)} results inconclusive" if unclear else "",
+        f"{format_count(window['injected_rows'])} rows of an injected fault"
+        if window["injected_rows"]
+        else "",
+    ]
+    detail = " · ".join(fact for fact in facts if fact)
+    columns = list(dict.fromkeys(alarms["column"]))
+    if here.empty:
+        headline("This window has not been computed", "unknown", detail=detail)
+    elif columns:
+        told = ", ".join(columns[:3]) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
+        level = "page" if (alarms["level"] == "page").any() else "attention"
+        headline(f"{count_of(len(columns), 'column')} moved: {told}", level, detail=detail)
+    elif unclear == len(here):
+        headline("Nothing could be judged in this window", "unknown", detail=detail)
+    else:
+        headline(f"No column moved beyond its limit ({len(here) - unclear} results)", "ok", detail=detail)
+
+
+def heat_cells(points: pd.DataFrame, windows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """`CELL` rows of one statistic. An alarm carries its level as verdict; a window without results is there with
+    its state as verdict, so that it is drawn as such and not left out.
+    """
+    cells = points.assign(verdict=points["level"].where(points["verdict"] == "alarm", points["verdict"]))[
+        CELL
+    ]
+    cells["verdict"] = cells["verdict"].fillna("alarm")
+    empty = windows.loc[~windows["start"].isin(points["window_start"]), ["start", "state"]]
+    blanks = [
+        {"window_start": start, "column": column, "verdict": state}
+        for start, state in empty.itertuples(index=False)
+        for column in columns[:DRAWN_COLUMNS]
+    ]
+    if not blanks:
+        return cells
+    frame = pd.DataFrame(blanks).assign(value=float("nan"), threshold=float("nan"))
+    return pd.concat([cells, frame[CELL]], ignore_index=True) if len(cells) else frame[CELL]

@@ -1,0 +1,128 @@
+"""The parts of a model's page: versions, service levels, card and explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+from markupsafe import Markup
+
+from app.charts import Mark, deployments_timeline, shap_summary
+from app.components.charts import draw
+from app.components.facts import key_values
+from app.components.history import periods
+from app.components.links import viewer_zone
+from app.components.status import banner, empty_state
+from app.components.tables import badge, lines, small, table
+from app.formats import format_age, format_count, format_metric, format_share, format_when
+from app.words import metric_word
+from backend import clock
+from backend.cards.reading import Card
+
+CLEAR_DIRECTION = 0.3  # below this a higher value neither raises nor lowers the prediction as a rule
+
+
+def show_versions(model: Mapping[str, Any], serving: Mapping[str, Any] | None) -> None:
+    """Every version with its first held-out metrics, newest first."""
+    if not model["versions"]:
+        empty_state("No version is registered", "Train one, or register one over the API.")
+        return
+    named = {metric for one in model["versions"] for metric in one["metrics"]}
+    names = sorted(named, key=lambda metric: (metric != "roc_auc", metric))[:4]
+
+    def value(metric: Any) -> str:
+        return format_metric(metric.get("value") if isinstance(metric, dict) else metric)
+
+    rows = [
+        [
+            f"v{one['version']}",
+            badge("serves", "ok") if serving and one["version"] == serving["version"] else "",
+            *(value(one["metrics"].get(metric)) for metric in names),
+            lines(format_when(one["trained_at"], viewer_zone()), small(one["trained_by_name"] or "")),
+            format_count(one["training"].get("rows")),
+            format_metric(one["cutoff"]),
+            small(one["artefact_digest"].removeprefix("sha256:")[:12]),
+        ]
+        for one in model["versions"]
+    ]
+    columns = ("version", "", *(metric_word(one) for one in names), "trained", "rows", "cut-off", "files")
+    table(columns, rows, caption="versions with held-out metrics")
+
+
+def show_timeline(model: Mapping[str, Any], happened: Sequence[Mapping[str, Any]]) -> None:
+    """Which version served when, with alerts and incidents since the first."""
+    now = clock.now()
+    first = min((one["started_at"] for one in model["deployments"]), default=now)
+    marks = [Mark(one["at"], one["text"], one["level"]) for one in happened if one["at"] >= first]
+    figure = deployments_timeline(periods(model), now=now, marks=marks, tz=viewer_zone())
+    draw(figure, "which version served when", key="timeline")
+
+
+def show_indicators(found: Sequence[Mapping[str, Any]]) -> None:
+    """Service levels as last read, with their source; one that could not be read says why."""
+    if not found:
+        empty_state(
+            "No service level was read yet", "A job reads them every minute while worker and gateway run."
+        )
+        return
+
+    def value(one: Mapping[str, Any]) -> str | Markup:
+        if one["value"] is None:
+            return lines(badge("no data", "unknown"), small(one["reason"]))
+        return (
+            format_share(one["value"]) if one["unit"] == "share" else format_metric(one["value"], one["unit"])
+        )
+
+    rows = [
+        [
+            one["name"].replace("_", " "),
+            value(one),
+            f"{one['window_s'] // 60} min" if one["window_s"] else "since its start",
+            one["source"],
+            f"{format_age(one['read_at'])} ago",
+        ]
+        for one in found
+    ]
+    table(("indicator", "value", "over", "source", "read"), rows, caption="service levels")
+
+
+def show_explanation(found: Mapping[str, Any] | None, version: str) -> None:
+    """The stored SHAP summary of a version."""
+    st.subheader(f"What drives v{version}", anchor=False)
+    if found is None:
+        empty_state(
+            "No explanation is stored", f"Press “Explain v{version}” above; a worker computes it in minutes."
+        )
+        return
+    features = found["features"]
+    figure = shap_summary(
+        [one["column"] for one in features],
+        [one["mean_abs"] for one in features],
+        direction=[_direction(one.get("direction")) for one in features],
+        rows=found["rows"],
+    )
+    draw(figure, "mean absolute SHAP value of each column", key="shap")
+    st.caption(f"{found['method']}, computed {format_age(found['computed_at'])} ago")
+
+
+def _direction(value: float | None) -> str:
+    if value is None:
+        return ""
+    if abs(value) < CLEAR_DIRECTION:
+        return "mixed"
+    return "+" if value > 0 else "-"
+
+
+def show_card(card: Card, version: str) -> None:
+    """The card of a version: front matter, then its text as Markdown without HTML."""
+    st.subheader(f"Card of v{version}", anchor=False)
+    if card.problem:
+        banner(card.problem, "attention", word="card")
+    if card.gaps:
+        st.html(badge(f"{card.gaps} left blank", "attention"))
+    if card.facts:
+        key_values(card.facts)
+    if card.body:
+        with st.container(height=520, border=True):
+            st.markdown(card.body)
