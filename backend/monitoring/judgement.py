@@ -4,7 +4,8 @@ Which window speaks, by kind of finding:
 
     quality, estimated   the newest window of each size with enough rows, also while it fills
     realised             the newest window of each size of which at least 80 % of the expected labels are known
-    drift, prediction    the newest window of the trend's size: an hour is never distributed like a year
+    drift, prediction    the newest finished window of the trend's size: neither an hour nor a morning is
+                         distributed like a year
     volume               the newest finished window of the shortest size
 
 Windows in which another version answered most rows, and windows from before the model was watched, raise
@@ -108,8 +109,10 @@ def _findings(
             points = _points(session, mine[0].id)
             findings += _by_column(mine[0], points, "quality")
             findings.append(_about(mine[0], points, ("estimated",), "performance"))
-            if size == spec.window:
-                findings.append(_about(mine[0], points, ("drift", "prediction"), "inputs and predictions"))
+        finished = next((window for window in mine if window.state == "complete"), None)
+        if finished is not None and size == spec.window:
+            points = _points(session, finished.id)
+            findings.append(_about(finished, points, ("drift", "prediction"), "inputs and predictions"))
         labelled = next((window for window in mine if _completeness(window) >= COMPLETE_ENOUGH), None)
         if labelled is not None:
             points = _points(session, labelled.id)
