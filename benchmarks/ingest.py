@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backend.observations.schema import Kind
-from backend.observations.spool import SpoolLog
+from backend.observations.spool_log import SpoolLog
 from backend.observations.store import accept, gateway_row
 from backend.observations.validation import prediction_batch, prediction_row
 from backend.observations.writer import commit_spool

@@ -22,7 +22,7 @@ from backend.observations.validation import label_batch, prediction_batch
 from backend.registry.service import get_model
 from backend.settings import settings
 
-BINARY_LABELS = pa.array(["0", "1", "0.0", "1.0", "false", "true"])
+BINARY_CLASSES = pa.array(["0", "1", "0.0", "1.0", "false", "true"])
 Payload: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 
 
@@ -51,18 +51,19 @@ def accept_batch(
         table = prediction_batch(features, payload, now=now, task=spec.task)
     else:
         table = label_batch(payload, now=now)
-        _refuse_other_labels(table)
+    if spec.task == "binary":
+        _refuse_other_classes(table, "prediction" if stream == "predictions" else "label")
     return accept(settings().observations, settings().spool, model, stream, table, source=source, now=now)
 
 
-def _refuse_other_labels(table: pa.Table) -> None:
-    """A binary model's label is 0 or 1 (or false, true); anything else could never be measured."""
-    known = table.column("label")
-    wrong = pc.and_(pc.is_valid(known), pc.invert(pc.is_in(pc.utf8_lower(known), value_set=BINARY_LABELS)))
+def _refuse_other_classes(table: pa.Table, name: str) -> None:
+    """A binary model's predictions and labels are 0 or 1 (or false, true); anything else could never be measured."""
+    given = table.column(name)
+    wrong = pc.and_(pc.is_valid(given), pc.invert(pc.is_in(pc.utf8_lower(given), value_set=BINARY_CLASSES)))
     first = pc.index(wrong, True).as_py()
     if first >= 0:
         raise BadRow(
-            first, "label", f"{known[first].as_py()!r} is not a binary label; send 0 or 1 (or false, true)"
+            first, name, f"{given[first].as_py()!r} is not a binary {name}; send 0 or 1 (or false, true)"
         )
 
 

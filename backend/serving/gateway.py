@@ -36,7 +36,8 @@ from starlette.routing import Route
 
 from backend import clock
 from backend.errors import WarrantError
-from backend.observations.spool import SpoolFull, SpoolLog
+from backend.observations.spool import SpoolFull
+from backend.observations.spool_log import SpoolLog
 from backend.serving import history
 from backend.serving.answers import Answer, Answers
 from backend.serving.board import Serving
@@ -181,7 +182,9 @@ class Gateway:
             return Response(status_code=499)
         except Exception as failure:
             log.exception("a smoke request for %s failed", request.path_params["model"])
-            return problem(ScoringFailed(f"the model failed on this input: {type(failure).__name__}: {failure}"))
+            return problem(
+                ScoringFailed(f"the model failed on this input: {type(failure).__name__}: {failure}")
+            )
         target = serving.target
         return JSONResponse(
             {

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from backend import clock
 from backend.errors import WarrantError
-from backend.observations.spool import SpoolLog
+from backend.observations.spool_log import SpoolLog
 from backend.observations.store import gateway_row
 from backend.observations.validation import prediction_row
 from backend.serving.board import Serving
@@ -101,7 +101,9 @@ class Scorer:
 
     def _score_group(self, jobs: Sequence[Job]) -> None:
         try:
-            scored = score_instances(jobs[0].serving, [instance for job in jobs for instance in job.instances])
+            scored = score_instances(
+                jobs[0].serving, [instance for job in jobs for instance in job.instances]
+            )
         except Exception as failure:  # whatever a model raises is its client's answer, not the thread's end
             if len(jobs) > 1:  # one bad row must not fail its neighbours
                 for job in jobs:

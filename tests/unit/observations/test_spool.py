@@ -16,7 +16,8 @@ import pytest
 
 from backend.errors import BadInput
 from backend.observations import spool as spool_files
-from backend.observations.spool import SpoolFull, SpoolLog
+from backend.observations.spool import SpoolFull
+from backend.observations.spool_log import SpoolLog
 
 from .samples import predictions, served
 
@@ -105,7 +106,7 @@ def test_log_of_a_living_gateway_is_left_alone_and_of_a_dead_one_taken_over(tmp_
         """
         import sys, time
         from pathlib import Path
-        from backend.observations.spool import SpoolLog
+        from backend.observations.spool_log import SpoolLog
         from tests.unit.observations.samples import served
         log = SpoolLog(Path(sys.argv[1]), rotate_s=600)
         for number in range(20):

@@ -14,7 +14,7 @@ from backend.errors import BadInput, Conflict
 from backend.observations import spool as spool_files
 from backend.observations.reader import row_counts
 from backend.observations.schema import Stream
-from backend.observations.spool import SpoolLog
+from backend.observations.spool_log import SpoolLog
 from backend.observations.store import Accepted, DifferentContent, accept, find_conflicts
 from backend.observations.validation import prediction_batch
 from backend.observations.writer import commit_spool
