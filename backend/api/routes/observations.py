@@ -99,7 +99,7 @@ def parse_body(content_type: str, body: bytes, stream: Stream) -> Payload:
         )
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"the body is not JSON: {error}") from error
     rows = document.get(stream) if isinstance(document, dict) else document
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
