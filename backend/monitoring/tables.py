@@ -104,6 +104,7 @@ class MetricPoint(Base):
     low: Mapped[float | None]
     high: Mapped[float | None]
     threshold: Mapped[float | None]
+    reference_value: Mapped[float | None]  # performance: what the reference's own windows (or rows) show
     verdict: Mapped[str] = mapped_column(Text)  # ok | alarm | inconclusive | no_data
     level: Mapped[str | None] = mapped_column(Text)  # page | ticket | info, on alarms only
     text: Mapped[str] = mapped_column(Text, default="")  # the sentence people read

@@ -418,6 +418,7 @@ def upgrade() -> None:
         sa.Column("low", sa.Double(), nullable=True),
         sa.Column("high", sa.Double(), nullable=True),
         sa.Column("threshold", sa.Double(), nullable=True),
+        sa.Column("reference_value", sa.Double(), nullable=True),
         sa.Column("verdict", sa.Text(), nullable=False),
         sa.Column("level", sa.Text(), nullable=True),
         sa.Column("text", sa.Text(), nullable=False),
