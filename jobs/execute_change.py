@@ -16,6 +16,7 @@ from backend.identity.actor import system_actor
 from backend.queue import EXECUTE_CHANGE
 from backend.registry.tables import Model, Version
 from backend.serving.client import SmokeRow, smoke
+from backend.settings import settings
 from jobs.runtime import Run, StepFailed, workflow
 
 STEPS = (
@@ -24,11 +25,11 @@ STEPS = (
     "await_gateways",
     "smoke_test",
     "mirror_alias",
-    "finish",
+    "close_change",
     "restore",
+    "confirm_restored",
     "mirror_restored_alias",
 )
-GATEWAY_WAIT_S = 30.0
 GATEWAY_POLL_S = 0.1
 SMOKE_ROWS = 5
 MIRROR_TRIES = 3
@@ -46,29 +47,33 @@ class GatewaysDidNotFollow(Unavailable):
 def execute_change(run: Run) -> None:
     """Bring about one approved change exactly once, however often workers die on the way."""
     change_id = int(run.arguments["change_id"])
-    run.progress(0.05, "checking that the approval still holds")
-    plan = run.step("check_approval", _check_approval, run, change_id)
-    if plan is None:
-        run.progress(1.0, "nothing to execute; the change says why")
-        return
     try:
+        run.progress(0.05, "checking that the approval still holds")
+        plan = run.step("check_approval", _check_approval, run, change_id)
+        if plan is None:
+            run.progress(1.0, "nothing to execute; the change says why")
+            return
         run.progress(0.2, "writing the deployment record")
         deployment_id = run.step("write_deployment", _write_deployment, run, change_id)
         run.progress(0.3, "waiting until the gateways serve it")
         urls = run.step("await_gateways", _await_gateways, run, change_id, deployment_id)
         run.progress(0.7, "sending smoke requests")
         answered = run.step("smoke_test", _smoke_test, run, change_id, deployment_id, urls)
+        run.progress(0.85, "mirroring the record to MLflow's alias")
+        mirrored = run.step("mirror_alias", _mirror_alias, run, deployment_id)
+        outcome = (
+            answered if mirrored is None else f"{answered}; MLflow's alias does not follow yet: {mirrored}"
+        )
+        run.progress(0.95, "closing the change and its incident")
+        run.step("close_change", _close_change, run, change_id, deployment_id, outcome)
     except StepFailed as failure:
+        # Whichever step it was: a change that nobody executes must not stay open, it would block the next one.
         run.progress(0.8, "putting back what served before")
         restored = run.step("restore", _restore, run, change_id, failure.message)
         if restored is not None:
+            run.step("confirm_restored", _confirm_restored, run, restored)
             run.step("mirror_restored_alias", _mirror_alias, run, restored)
         raise
-    run.progress(0.85, "mirroring the record to MLflow's alias")
-    mirrored = run.step("mirror_alias", _mirror_alias, run, deployment_id)
-    outcome = answered if mirrored is None else f"{answered}; MLflow's alias does not follow yet: {mirrored}"
-    run.progress(0.95, "closing the change and its incident")
-    run.step("finish", _finish, run, change_id, deployment_id, outcome)
 
 
 def _check_approval(run: Run, change_id: int) -> dict[str, Any] | None:
@@ -86,8 +91,9 @@ def _write_deployment(run: Run, change_id: int) -> int:
 
 def _await_gateways(run: Run, change_id: int, deployment_id: int) -> list[str]:
     """Wait until every live gateway reports the deployment; gives their addresses."""
-    _note(change_id, "waiting until the gateways serve it")
-    deadline = time.monotonic() + GATEWAY_WAIT_S
+    _note(run, change_id, "waiting until the gateways serve it")
+    wait_s = settings().gateway_wait_s
+    deadline = time.monotonic() + wait_s
     state = "no gateway reports for this environment; start one, then ask again"
     while True:
         with reading() as session:
@@ -104,12 +110,12 @@ def _await_gateways(run: Run, change_id: int, deployment_id: int) -> list[str]:
         elif behind:
             state = f"gateway {behind[0].gateway_id} still serves version {behind[0].version}"
         if time.monotonic() >= deadline:
-            raise GatewaysDidNotFollow(f"after {GATEWAY_WAIT_S:.0f} s, {state}")
+            raise GatewaysDidNotFollow(f"after {wait_s:g} s, {state}")
         time.sleep(GATEWAY_POLL_S)
 
 
 def _smoke_test(run: Run, change_id: int, deployment_id: int, urls: list[str]) -> str:
-    _note(change_id, "sending smoke requests")
+    _note(run, change_id, "sending smoke requests")
     with reading() as session:
         deployment = _deployment(session, deployment_id)
         version = session.get_one(Version, (deployment.model, deployment.version))
@@ -134,7 +140,7 @@ def _smoke_rows(path: str, features: list[str]) -> list[SmokeRow]:
 def _mirror_alias(run: Run, deployment_id: int) -> str | None:
     """Point MLflow's alias where the record points; gives the reason where that did not work.
 
-    A mirror that is away does not undo a change of production: the reconciling job mends it later.
+    A mirror that is away does not undo a change of production: the reconciling job reports it later.
     """
     from backend.registry.mlflow_adapter import mirror_champion
 
@@ -159,7 +165,7 @@ def _mirror_alias(run: Run, deployment_id: int) -> str | None:
     return error
 
 
-def _finish(run: Run, change_id: int, deployment_id: int, outcome: str) -> None:
+def _close_change(run: Run, change_id: int, deployment_id: int, outcome: str) -> None:
     with writing() as session:
         run.require_owned(session)
         execution.finish(session, ACTOR, change_id, deployment_id, outcome=outcome)
@@ -171,8 +177,27 @@ def _restore(run: Run, change_id: int, why: str) -> int | None:
         return execution.restore(session, ACTOR, change_id, why=why)
 
 
-def _note(change_id: int, step: str) -> None:
+def _confirm_restored(run: Run, deployment_id: int) -> bool:
+    """Record that the gateways serve what was put back. Where none is alive, or one does not follow, that is not
+    recorded: the deployment stays `starting`."""
+    deadline = time.monotonic() + settings().gateway_wait_s
+    while True:
+        with reading() as session:
+            deployment = _deployment(session, deployment_id)
+            reports = live_reports(session, deployment.model, deployment.environment)
+        if reports and all(report.deployment_id == deployment_id for report in reports):
+            break
+        if not reports or deployment.ended_at is not None or time.monotonic() >= deadline:
+            return False
+        time.sleep(GATEWAY_POLL_S)
     with writing() as session:
+        run.require_owned(session)
+        return execution.confirm_serving(session, ACTOR, deployment_id)
+
+
+def _note(run: Run, change_id: int, step: str) -> None:
+    with writing() as session:
+        run.require_owned(session)
         execution.note_step(session, change_id, step)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,8 +62,14 @@ def person(session: WriteSession, name: str, *roles: Role) -> Actor:
     return Actor(row.id, "person", frozenset(roles), display_name=row.display_name)
 
 
-def make_world(files: Path, *, versions: int = 2) -> World:
-    """People, `toy` with versions 1..n, version n serving after each earlier one served a month healthily."""
+def make_world(
+    files: Path, *, versions: int = 2, trained: Collection[int] = (), misscored: Collection[int] = ()
+) -> World:
+    """People, `toy` with versions 1..n, version n serving after each earlier one served a month healthily.
+
+    The `trained` versions are real models that a gateway serves; the others are files that no gateway loads. The
+    reference data of the `misscored` ones name other scores than theirs, so that their smoke requests fail.
+    """
     files.mkdir(exist_ok=True)
     with writing() as session:
         world = World(
@@ -74,7 +81,11 @@ def make_world(files: Path, *, versions: int = 2) -> World:
             session, SYSTEM, name="toy", title="Toy", description="", tier="medium", spec=SPEC,
         )  # fmt: skip
         for number in range(1, versions + 1):
-            _version(session, world, number)
+            if number in trained:
+                train(world, number, misscored=number in misscored)
+            else:
+                _stub(world, number)
+            _register(session, world, number)
     first = datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(1, versions + 1):
         with writing() as session:
@@ -88,14 +99,44 @@ def make_world(files: Path, *, versions: int = 2) -> World:
     return world
 
 
-def _version(session: WriteSession, world: World, number: int) -> None:
+def train(world: World, number: int, *, misscored: bool = False) -> None:
+    """A small boosted-tree pipeline, and reference data with its scores. Each version scores otherwise."""
+    import warnings
+
+    import numpy as np
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from backend.monitoring.columns import parse_spec
+        from jobs.demo.training import build_pipeline, dump_pipeline, predict_scores
+
+        spec = parse_spec(SPEC)
+        draw = np.random.default_rng(number)
+        frame = pd.DataFrame(
+            {"distance": draw.uniform(50, 3000, 300), "carrier": draw.choice(["AA", "B6", "UA"], 300)}
+        )
+        label = (frame["distance"] / 3000 + draw.normal(0, 0.3, 300) > 0.5).astype("int8")
+        pipeline = build_pipeline(spec, {"max_iter": 8, "min_samples_leaf": 20, "random_state": number})
+        pipeline.fit(frame, label)
+        world.artefact(number).mkdir(exist_ok=True)
+        dump_pipeline(pipeline, world.artefact(number) / "model.skops")
+        scores = predict_scores(pipeline, frame, spec)
+    reference = frame.assign(score=scores + 0.25 if misscored else scores, label=label.astype(str))
+    reference.head(50).to_parquet(world.reference(number))
+
+
+def _stub(world: World, number: int) -> None:
     world.artefact(number).mkdir(exist_ok=True)
     (world.artefact(number) / "model.bin").write_bytes(f"version {number}".encode())
-    world.card(number).write_text(f"# Toy\n\nVersion {number}.\n")
     pq.write_table(
         pa.table({"distance": [1.0, 2.0], "carrier": ["UA", "AA"], "score": [0.2, 0.7], "label": ["0", "1"]}),
         world.reference(number),
     )
+
+
+def _register(session: WriteSession, world: World, number: int) -> None:
+    world.card(number).write_text(f"# Toy\n\nVersion {number}.\n")
     register_version(
         session, SYSTEM,
         new=NewVersion(

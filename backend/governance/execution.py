@@ -134,6 +134,14 @@ def still_wanted(session: WriteSession, deployment_id: int) -> bool:
     return deployment is not None and deployment.ended_at is None
 
 
+def confirm_serving(session: WriteSession, actor: Actor, deployment_id: int) -> bool:
+    """Record that the gateways serve this deployment, unless it has been ended meanwhile."""
+    if not still_wanted(session, deployment_id):
+        return False
+    mark_serving(session, actor, session.get_one(Deployment, deployment_id))
+    return True
+
+
 def record_mirrored(session: WriteSession, actor: Actor, deployment_id: int, *, error: str | None) -> None:
     """Record that MLflow's alias follows the record, or why it does not yet."""
     deployment = session.get_one(Deployment, deployment_id)
@@ -175,9 +183,12 @@ def finish(session: WriteSession, actor: Actor, change_id: int, deployment_id: i
 def restore(session: WriteSession, actor: Actor, change_id: int, *, why: str) -> int | None:
     """Put the record back to what served before and fail the change; gives the restored deployment's id.
 
-    None where nothing had been moved (or nothing served before).
+    None where nothing had been moved (or nothing served before), and for a change that is over: what was executed,
+    cancelled or void is not touched.
     """
     change = _locked(session, change_id)
+    if change.state not in ("approved", "executing", "failed"):
+        return None
     moved = session.scalars(
         select(Deployment).where(Deployment.change_id == change.id, Deployment.version == change.to_version)
     ).first()

@@ -39,13 +39,14 @@ def test_warmed_up_a_worker_still_has_none_of_the_slowest() -> None:
 
 @pytest.mark.parametrize("name", sorted(JOBS.keys() - {"probe"}))
 def test_each_job_is_one_file_with_declared_steps(name: str) -> None:
-    from jobs.runtime import WORKFLOWS
+    from jobs.runtime import AROUND, WORKFLOWS
 
     module = importlib.import_module(f"jobs.{name}")
     registered = WORKFLOWS[name]
     assert registered.steps == module.STEPS
     assert JOBS[name].queue in QUEUES
-    assert len(registered.kill_points()) == (len(module.STEPS) + 2) * len(MOMENTS)
+    points = registered.kill_points()
+    assert len(points) == len(set(points)) == len(module.STEPS) * len(MOMENTS) + len(AROUND)
 
 
 def test_a_workflow_without_steps_is_refused() -> None:
