@@ -24,7 +24,7 @@ from backend.observations.schema import (
     TIME,
     Stream,
 )
-from backend.observations.store import connect, parquet_source, snapshot
+from backend.observations.snapshots import connect, parquet_source, snapshot
 
 _LABEL_SOURCES: Final = {
     "label": "label",

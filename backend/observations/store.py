@@ -13,11 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from backend.errors import BadInput, Conflict
 from backend.observations import spool as spool_files
@@ -32,9 +29,12 @@ from backend.observations.schema import (
     feature_columns,
     table_path,
 )
+from backend.observations.snapshots import connect, parquet_source, snapshot
+from backend.observations.stored_ids import StoredIds
 
 _IDS: Final = pa.schema([("prediction_id", pa.string()), ("row_digest", pa.string())])
 _NAMED_IDS: Final = 5
+_stored_ids: Final = StoredIds()
 
 
 class DifferentContent(Conflict):
@@ -70,69 +70,24 @@ class Accepted:
     rows_known: int
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One committed version of a Delta table: its files are immutable, so all reads of it agree."""
-
-    version: int
-    files: tuple[str, ...]
-    schema: pa.Schema
-
-
-def snapshot(
-    observations: Path, model: str, stream: Stream, *, predicate: str | None = None
-) -> Snapshot | None:
-    """The newest committed version, or None when the table does not exist yet.
-
-    `predicate` is SQL over columns; files whose statistics exclude it are left out.
-    """
-    path = table_path(observations, model, stream)
-    if not (path / "_delta_log").is_dir():
-        return None
-    try:
-        table = DeltaTable(str(path))
-    except TableNotFoundError:
-        return None
-    uris = table.file_uris(file_pruning_predicate=predicate) if predicate else table.file_uris()
-    # the library escapes the folder's own name in its URIs; what follows the table's folder is plain
-    mark = f"/{model}/{stream}/"
-    files = sorted(str(path / uri[uri.rindex(mark) + len(mark) :]) for uri in uris)
-    return Snapshot(table.version(), tuple(files), pa.schema(table.schema().to_arrow()))
-
-
-def connect() -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that loads nothing from the network and speaks UTC."""
-    connection = duckdb.connect(
-        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    )
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
-
-
-def parquet_source(files: Sequence[str], *, union_by_name: bool = False) -> str:
-    """A DuckDB table function over these files."""
-    quoted = ", ".join("'" + _literal_path(file).replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{quoted}], hive_partitioning=false, union_by_name={str(union_by_name).lower()})"
-
-
-def _literal_path(file: str) -> str:
-    """Brackets and stars of a folder's name are not patterns."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in file)
-
-
 def find_conflicts(observations: Path, spool: Path, model: str, stream: Stream, table: pa.Table) -> Conflicts:
     """Look the batch's ids up in Delta and in everything pending.
 
     The spool is read first: a segment that vanishes between listing and reading has been committed, and the
     Delta version read afterwards holds it.
     """
+    ids = table.column("prediction_id")
     waiting = pending_ids(spool, model, stream)
+    waiting = waiting.filter(pc.is_in(waiting.column("prediction_id"), value_set=ids.combine_chunks()))
     stored = snapshot(observations, model, stream)
-    sources = ["SELECT prediction_id, row_digest FROM waiting"]
-    if stored is not None and stored.files:
-        sources.append(f"SELECT prediction_id, row_digest FROM {parquet_source(stored.files)}")  # noqa: S608
-    elif len(waiting) == 0:
+    files: list[str] = []
+    if stored is not None:
+        files = _stored_ids.files_with(str(table_path(observations, model, stream)), stored.files, ids)
+    if not files and len(waiting) == 0:
         return Conflicts((), ())
+    sources = ["SELECT prediction_id, row_digest FROM waiting"]
+    if files:
+        sources.append(f"SELECT prediction_id, row_digest FROM {parquet_source(files)}")  # noqa: S608
     with connect() as connection:
         connection.register("incoming", table.select(["prediction_id", "row_digest"]))
         connection.register("waiting", waiting)

@@ -27,7 +27,8 @@ from backend.errors import Unavailable
 from backend.observations import delta
 from backend.observations import spool as spool_files
 from backend.observations.schema import STREAMS, TIME, Kind, Stream, base_fields, feature_columns
-from backend.observations.store import connect, parquet_source, snapshot, stored_kinds
+from backend.observations.snapshots import connect, parquet_source, snapshot
+from backend.observations.store import stored_kinds
 from backend.observations.validation import rows_to_table
 
 _log = logging.getLogger(__name__)

@@ -267,3 +267,17 @@ def test_digest_is_the_documented_one() -> None:
     )
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:32]
     assert prediction_row(FEATURES, prediction(1), now=NOW)["row_digest"] == digest
+
+
+def test_digests_of_many_parts_are_those_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nulls in some parts only, a part of nothing else, and rows too large to share a part."""
+    monkeypatch.setattr("backend.observations.digest._PART_BYTES", 4096)
+    monkeypatch.setattr("backend.observations.digest._PART_ROWS", 7)
+    rows = [
+        prediction(i, distance=None if i < 20 else float(i), carrier=None if i % 3 else "x" * (i * 10))
+        for i in range(100)
+    ]
+    table = prediction_batch(FEATURES, as_table(rows), now=NOW)
+    assert table.column("row_digest").to_pylist() == [
+        prediction_row(FEATURES, row, now=NOW)["row_digest"] for row in rows
+    ]

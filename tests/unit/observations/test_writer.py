@@ -18,8 +18,9 @@ from deltalake import DeltaTable
 from backend.observations import delta
 from backend.observations import spool as spool_files
 from backend.observations.reader import read, row_counts
+from backend.observations.snapshots import snapshot
 from backend.observations.spool_log import SpoolLog
-from backend.observations.store import Accepted, accept, gateway_row, snapshot, stamped
+from backend.observations.store import Accepted, accept, gateway_row, stamped
 from backend.observations.validation import prediction_row
 from backend.observations.writer import FAULT_POINTS, CommitFailed, Committed, WriterBusy, commit_spool
 
