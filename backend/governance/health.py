@@ -10,6 +10,7 @@ from backend.alerting.service import alerts_of_version
 from backend.database.session import ReadSession
 from backend.deployment.service import champion, history
 from backend.deployment.tables import Deployment
+from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.tables import Model
@@ -55,6 +56,17 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
 
     if deployment.state == "failed":
         return verdict(False, "its last deployment failed")
+    undone = session.scalars(
+        select(Change)
+        .where(
+            Change.model == model, Change.environment == environment, Change.kind == "rollback",
+            Change.state == "executed", Change.from_version == version,
+            Change.finished_at > deployment.started_at,
+        )
+        .order_by(Change.id.desc())
+    ).first()  # fmt: skip
+    if undone is not None:
+        return verdict(False, f"people went back from it with CHG-{undone.id}: {undone.reason}")
     pages = [
         alert for alert in alerts_of_version(session, model, environment, version) if alert.level == "page"
     ]

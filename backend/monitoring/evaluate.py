@@ -270,9 +270,7 @@ def _performance_point(
             sign * (now.value - margin) > 0
             and sign * ((edge_now or now.value) - (edge_then or then.value)) > 0
         )
-    text = (
-        f"{family} {name} {then.value:.3f} -> {now.value:.3f} (limit {limit:.3f}), {now.rows:,} rows, {about}"
-    )
+    text = f"{family} {name} from {then.value:.3f} to {now.value:.3f} (limit {limit:.3f}), {now.rows:,} rows, {about}"
     return point("alarm" if worse else "ok", text, None, limit)
 
 

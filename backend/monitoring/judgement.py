@@ -180,7 +180,7 @@ def _firing(model: Model, environment: str, serving: Deployment, alarmed: Sequen
     return Firing(
         model=model.name, environment=environment, version=serving.version, kind=finding.kind,
         level=worst.level or "ticket", title=title, subject=finding.subject,
-        since=min(finding.window.start for finding in alarmed),
+        since=max(finding.window.start for finding in alarmed),
         details={
             "column": worst.column, "statistic": worst.statistic, "value": worst.value,
             "threshold": worst.threshold, "rows": worst.rows, "window": window.start.isoformat(),

@@ -11,10 +11,11 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import WriteSession
 from backend.errors import NotFound
+from backend.explain import reports
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.monitoring.tables import WindowState
-from backend.queue import COMPUTE_METRICS, COMPUTE_SHAP, WRITE_REPORT, JobRun, request_job
+from backend.queue import COMPUTE_METRICS, COMPUTE_SHAP, JobRun, request_job
 from backend.registry.service import get_model, get_version
 from backend.settings import settings
 
@@ -67,13 +68,11 @@ def request_report(
     ).one_or_none()  # fmt: skip
     if window is None:
         raise NotFound(f"{model} has no {size} window that starts at {clock.to_iso(window_start)}")
-    run = request_job(
-        session, WRITE_REPORT, subject=f"{model} {window_start:%Y-%m-%d %H:%M}",
-        arguments={"model": model, "environment": settings().environment, "window_id": window.id},
-        requested_by=actor.person_row,
-    )  # fmt: skip
-    record(
-        session, actor, Action.REPORT_REQUESTED, object_kind="model", object_id=model,
-        payload={"run": run.id, "window_start": clock.to_iso(window_start), "size": size},
-    )  # fmt: skip
-    return run
+    return reports.request_report(
+        session,
+        actor,
+        model=model,
+        environment=window.environment,
+        start=window.start,
+        end=window.end,
+    )

@@ -185,11 +185,11 @@ def reference_noise(windows: Sequence[Mapping[str, Profile]], *, min_rows: int =
 
 
 def describe(statistic: Statistic, column: str, result: Result, limit: Limit) -> str:
-    """`Missing values of dep_delay 0.2 % -> 21 % (limit 2.9 %), 812 rows`."""
+    """`Missing values of dep_delay from 0.2 % to 21 % (limit 2.9 %), 812 rows`."""
     value = result.value if result.value is not None else math.nan
     if statistic.family == "quality":
         rates = [_percent(x) for x in (float(result.details["reference_rate"]), value, limit.value)]
-        change = f"{rates[0]} -> {rates[1]} (limit {rates[2]})"
+        change = f"from {rates[0]} to {rates[1]} (limit {rates[2]})"
         return f"{statistic.title} of {column} {change}, {result.rows_current:,} rows"
     text = (
         f"{statistic.title} of {column} {value:.3g} (limit {limit.value:.3g}), {result.rows_current:,} rows"

@@ -245,3 +245,18 @@ def test_an_expired_change_takes_no_decision(world: World) -> None:
         session.execute(update(Change).values(expires_at=clock.now()))
     with pytest.raises(errors.ChangeNotWaiting):
         say(world.lead, change_id, digest)
+
+
+def test_a_version_that_people_went_back_from_is_not_proposed_again(world: World) -> None:
+    change_id, digest = ask(world.on_call)
+    say(world.lead, change_id, digest)
+    begin(change_id)
+    with writing() as session:
+        moved = execution.write_deployment(session, SYSTEM, change_id)
+    with writing() as session:
+        execution.finish(session, SYSTEM, change_id, moved, outcome="it serves")
+    with (
+        reading() as session,
+        pytest.raises(errors.NoHealthyVersion, match=f"went back from it with CHG-{change_id}"),
+    ):
+        preview_change(session, world.on_call, kind="rollback", model="toy", environment="production")
