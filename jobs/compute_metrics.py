@@ -56,11 +56,13 @@ def compute_due(
     *,
     environment: str | None = None,
     now: datetime | None = None,
+    since: datetime | None = None,
     progress: Progress = lambda _fraction, _doing: None,
     guard: Guard = lambda _session: None,
 ) -> int:
     """Compute every due window of a model, then raise or resolve its alerts; gives the number of windows.
 
+    `since` leaves windows that ended before it to a later run.
     `guard` is called first in every write transaction and raises when this run may no longer act.
     """
     environment = environment or settings().environment
@@ -73,7 +75,7 @@ def compute_due(
         spec = parse_spec(found.spec)
         fill_gaps(session, model=model, environment=environment, spec=spec, now=now)
     with reading() as session:
-        due = due_windows(session, model=model, environment=environment, now=now)
+        due = due_windows(session, model=model, environment=environment, now=now, since=since)
     if due:
         from backend.monitoring.computation import compute_windows  # with it come pandas and DuckDB
 
@@ -98,19 +100,22 @@ def compute_due(
 
 
 def _batches(due: Sequence[DueWindow]) -> Iterator[tuple[str, list[DueWindow]]]:
-    """Neighbouring windows of one size, a few at a time: one read serves a batch, and memory stays bounded."""
+    """Neighbouring windows of one size, a few at a time: one read serves a batch, and memory stays bounded.
+
+    `due` is newest first, and so are the batches; inside a batch the windows are in the order of time.
+    """
     for size in dict.fromkeys(one.size for one in due):
         batch: list[DueWindow] = []
         for one in (one for one in due if one.size == size):
-            apart = batch and (one.window.start - batch[-1].window.end) > 8 * (
+            apart = batch and (batch[-1].window.start - one.window.end) > 8 * (
                 one.window.end - one.window.start
             )
             if len(batch) == BATCH_WINDOWS or apart:
-                yield size, batch
+                yield size, batch[::-1]
                 batch = []
             batch.append(one)
         if batch:
-            yield size, batch
+            yield size, batch[::-1]
 
 
 def _rows(model: str, environment: str, spec: ModelSpec, batch: Sequence[DueWindow]) -> pa.Table:

@@ -158,7 +158,7 @@ def evaluate_estimates(
                 about=about,
                 page=known,
                 by_window=by_window,
-            )  # fmt: skip
+            )
         )
     return points
 

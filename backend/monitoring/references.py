@@ -30,7 +30,6 @@ from backend.monitoring.windows import windows_between
 from backend.registry.artefacts import file_digest
 from backend.registry.tables import Version
 
-
 FEWEST_WINDOWS = 5
 
 

@@ -60,17 +60,21 @@ def fill_gaps(session: WriteSession, *, model: str, environment: str, spec: Mode
     return made
 
 
-def due_windows(session: ReadSession, *, model: str, environment: str, now: datetime) -> list[DueWindow]:
-    """Windows with new rows or labels, and open ones that have ended, oldest first."""
-    found = session.scalars(
-        select(WindowState)
-        .where(
-            WindowState.model == model,
-            WindowState.environment == environment,
-            or_(WindowState.dirty_at.is_not(None), (WindowState.state == "open") & (WindowState.end <= now)),
-        )
-        .order_by(WindowState.size, WindowState.start)
+def due_windows(
+    session: ReadSession, *, model: str, environment: str, now: datetime, since: datetime | None = None
+) -> list[DueWindow]:
+    """Windows with new rows or labels, and open ones that have ended: newest first, because now matters most.
+
+    `since` leaves out those that ended before it.
+    """
+    query = select(WindowState).where(
+        WindowState.model == model,
+        WindowState.environment == environment,
+        or_(WindowState.dirty_at.is_not(None), (WindowState.state == "open") & (WindowState.end <= now)),
     )
+    if since is not None:
+        query = query.where(WindowState.end > since)
+    found = session.scalars(query.order_by(WindowState.start.desc()))
     return [DueWindow(row.id, row.size, Window(row.start, row.end), row.dirty_at) for row in found]
 
 
