@@ -55,22 +55,23 @@ def main() -> None:
         return
     scope = data.scope_of(actor)
     waiting = len(data.inbox(scope))
-    pages = []
-    for row in PAGES:
-        if not actor.may(row.needs):
-            continue
-        title = f"{row.title} ({waiting})" if row.path == "approvals" and waiting else row.title
-        pages.append(
-            st.Page(
-                row.file, title=title, url_path=row.path, default=row.default,
-                visibility="visible" if row.in_menu else "hidden",
-            )
-        )  # fmt: skip
+    rows = {"" if row.default else row.path: row for row in PAGES}
+    pages = [
+        st.Page(
+            row.file,
+            title=f"{row.title} ({waiting})" if row.path == "approvals" and waiting else row.title,
+            url_path=row.path,
+            default=row.default,
+            visibility="visible" if row.in_menu and actor.may(row.needs) else "hidden",
+        )
+        for row in PAGES
+    ]
     page = st.navigation(pages, position="top")
     top_bar(actor)
     banners()
     say_what_was_done()
     with rendering_errors():
+        actor.require(rows[page.url_path].needs)
         page.run()
 
 

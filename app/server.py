@@ -20,6 +20,7 @@ from streamlit import config
 from streamlit.starlette import App
 
 from app import downloads, probes
+from app.api_page import api_page
 from app.gate import Gate
 from app.packed import PackedStatic
 from app.templates import render
@@ -46,7 +47,9 @@ def _routes() -> list[BaseRoute]:
     # As routes of their own and not as one mount, which would swallow every page.
     paths = ("/signin", "/signout", "/setup", "/setup/{rest:path}", "/oidc/{rest:path}")
     sign_in = [Route(path, forms) for path in paths]
-    return [*probes.routes(), *downloads.routes(), *sign_in, Mount("/api/v1", create_api())]
+    api = create_api()
+    docs = Route("/api/v1/docs", api_page(api))
+    return [*probes.routes(), *downloads.routes(), *sign_in, docs, Mount("/api/v1", api)]
 
 
 def _configure_streamlit() -> None:

@@ -35,7 +35,7 @@ facts = [
 ]
 headline(f"INC-{found['id']} {found['model']}: {found['title']}", level, detail=" · ".join(facts))
 main, side = st.columns([7, 3], gap="large")
-with side, st.container(border=True, key="decide"):
+with side, st.container(border=True, key="act"):
     if found["acknowledged_at"]:
         key_values({"on it": found["acknowledged_by_name"], "since": found["acknowledged_at"]})
     elif is_open:

@@ -118,7 +118,7 @@ with main:
     chosen = pick(
         "Card and explanation of", versions, key="version", words=lambda v: f"version {v}", index=now
     )
-with side, st.container(border=True, key="decide"):
+with side, st.container(border=True, key="act"):
     show_actions()
 if chosen:
     left, right = st.columns(2, gap="large")

@@ -33,6 +33,7 @@ def render(name: str, **context: Any) -> str:
                  demo mode, else empty)
     setup.html   csrf, token, error
     error.html   status, title, message, back_path, back_label
+    api.html     version, description, groups (rows of name, routes: method, path, summary)
 
     A value that the page needs and did not get raises `jinja2.UndefinedError`.
     """

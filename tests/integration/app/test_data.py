@@ -1,0 +1,118 @@
+"""What pages read, on both databases, and that nobody is shown what was read for somebody else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import streamlit as st
+
+from app import data
+from backend import clock
+from backend.alerting.service import recent_alerts, resolve
+from backend.database.session import reading, writing
+from backend.errors import NotAllowed, NotFound
+from backend.identity.actor import Actor
+from backend.monitoring.health import health_of
+from backend.monitoring.reading import column_in_window
+from backend.monitoring.tables import MetricPoint, WindowState
+from tests.watched import DAYS, watch
+from tests.worlds import SYSTEM, World, make_world
+
+
+@pytest.fixture
+def world(database: str, tmp_path: Path) -> World:
+    st.cache_data.clear()
+    made = make_world(tmp_path / "files")
+    watch(made)
+    return made
+
+
+def test_a_firing_page_is_the_worst_state(world: World) -> None:
+    (one,) = data.overview(data.scope_of(world.viewer))
+    assert (one.level, one.word, one.version, one.alerts) == ("page", "realised alert", 2, 1)
+    assert one.value == pytest.approx(0.52)
+    assert one.completeness == pytest.approx(0.9)
+    assert one.reference == pytest.approx(0.72)
+
+
+def test_a_fall_is_seen_even_where_nobody_was_alerted(world: World) -> None:
+    with writing() as session:
+        for alert in recent_alerts(session, world.viewer, model="toy"):
+            resolve(session, SYSTEM, alert, why="test")
+    with reading() as session:
+        one = health_of(session, world.viewer, "toy", "production")
+    assert (one.level, one.word) == ("attention", "worse")
+
+
+def test_figures_that_are_too_old_are_not_known(world: World) -> None:
+    with writing() as session:
+        for alert in recent_alerts(session, world.viewer, model="toy"):
+            resolve(session, SYSTEM, alert, why="test")
+        limit = clock.now() - timedelta(days=4, hours=12)
+        for window in session.query(WindowState).filter(WindowState.start > limit):
+            session.query(MetricPoint).filter(MetricPoint.window_id == window.id).delete()
+            window.computed_at = None
+    with reading() as session:
+        one = health_of(session, world.viewer, "toy", "production")
+    assert (one.level, one.word) == ("unknown", "no data")
+
+
+def test_labels_to_come_are_not_counted_as_fine(world: World) -> None:
+    with writing() as session:
+        for alert in recent_alerts(session, world.viewer, model="toy"):
+            resolve(session, SYSTEM, alert, why="test")
+        session.query(MetricPoint).filter(MetricPoint.kind == "realised").delete()
+        session.query(MetricPoint).filter(MetricPoint.kind == "estimated").update({"verdict": "ok"})
+    with reading() as session:
+        one = health_of(session, world.viewer, "toy", "production")
+    assert (one.level, one.word, one.estimated) == ("unknown", "waiting for labels", True)
+
+
+def test_windows_say_how_complete_they_are(world: World) -> None:
+    windows = data.windows(data.scope_of(world.viewer), "toy", "1d").tail(DAYS)
+    assert list(windows["rows"]) == [300, 300, 0, 300, 300]
+    assert windows["completeness"].iloc[-1] == pytest.approx(0.9)
+    assert windows["completeness"].isna().tolist() == [False, False, True, False, False]
+
+
+def test_the_shares_of_a_column_are_of_all_its_rows(world: World) -> None:
+    windows = data.windows(data.scope_of(world.viewer), "toy", "1d")
+    with reading() as session:
+        shares, reference, current = column_in_window(
+            session, world.viewer, int(windows["id"].iloc[-1]), "distance"
+        )
+    for side, place in (("reference", 0), ("current", 1)):
+        whole = sum(shares[side]) + sum(shares[key][place] for key in ("underflow", "overflow", "null"))
+        assert whole == pytest.approx(1)
+    assert reference.rows == current.rows == 300
+    assert shares["overflow"][1] > 0.9
+    with pytest.raises(NotFound, match="no profile of weight"), reading() as session:
+        column_in_window(session, world.viewer, int(windows["id"].iloc[-1]), "weight")
+
+
+def test_categories_are_shares_of_all_rows_too(world: World) -> None:
+    windows = data.windows(data.scope_of(world.viewer), "toy", "1d")
+    found = data.distribution(data.scope_of(world.viewer), int(windows["id"].iloc[-1]), "carrier")["shares"]
+    assert sorted(found["labels"]) == ["AA", "B6", "UA"]
+    assert sum(found["current"]) + found["other"][1] + found["null"][1] == pytest.approx(1)
+
+
+def test_what_one_may_not_read_is_not_taken_from_anothers_cache(world: World) -> None:
+    wanted = {"who": "", "limit": 5}
+    assert data.audit_entries(data.scope_of(world.compliance), **wanted)
+    nobody: Actor = replace(world.viewer, roles=frozenset())
+    for read in (data.overview, data.models, data.audit_head):
+        with pytest.raises(NotAllowed):
+            read(data.scope_of(nobody))
+    with pytest.raises(NotAllowed):
+        data.audit_entries(data.scope_of(world.viewer), **wanted)
+
+
+def test_clear_text_of_the_log_is_for_those_who_may_read_it(world: World) -> None:
+    lead = data.audit_entries(data.scope_of(world.lead), limit=50)
+    compliance = data.audit_entries(data.scope_of(world.compliance), limit=50)
+    assert all(entry.payload is None for entry in lead)
+    assert any(entry.payload for entry in compliance)

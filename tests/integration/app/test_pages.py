@@ -1,0 +1,232 @@
+"""Every page draws on real services: with data, without any, and for every role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from app.nav import PAGES
+from backend import clock
+from backend.database.engine import use_database
+from backend.database.session import reading, writing
+from backend.database.upgrade import upgrade
+from backend.governance.service import get_change, preview_change, request_change
+from backend.identity.actor import Actor
+from tests.watched import Watched, cookie_of, watch
+from tests.worlds import World, make_world
+
+MAIN = Path(__file__).resolve().parents[3] / "app" / "main.py"
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def world(home: Path, tmp_path: Path) -> Iterator[World]:
+    """On SQLite; what pages read is tested on both databases in `test_data`."""
+    upgrade()
+    st.cache_data.clear()
+    yield make_world(tmp_path / "files")
+    use_database(None)
+
+
+@pytest.fixture
+def open_page(world: World, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Draw one page as somebody, with a real session of theirs. AppTest has no request, so no cookies."""
+
+    def opened(who: Actor, page: str, **query: str) -> AppTest:
+        token = cookie_of(who)
+        monkeypatch.setattr(type(st.context), "cookies", property(lambda _: {"warrant_session": token}))
+        test = AppTest.from_file(str(MAIN), default_timeout=60).run()
+        for name, value in query.items():
+            test.query_params[name] = value
+        return test if page == "overview" else test.switch_page(f"../pages/{page}.py").run()
+
+    return opened
+
+
+def text_of(test: AppTest) -> str:
+    """Everything that is written on the page."""
+    parts = [str(getattr(one, "value", "") or getattr(one, "label", "")) for one in test.main]
+    html = [one.proto.body for one in test.main if one.type == "html"]
+    return "\n".join([*parts, *html, *(one.value for one in test.error), *(one.label for one in test.button)])
+
+
+def ask_rollback(world: World) -> int:
+    with writing() as session:
+        preview = preview_change(
+            session, world.on_call, kind="rollback", model="toy", environment="production", to_version=1
+        )
+        return request_change(
+            session, world.on_call, kind="rollback", model="toy", environment="production", reason="AUC fell",
+            seen_digest=preview.digest, to_version=1,
+        ).id  # fmt: skip
+
+
+QUERIES = {"change": {"id": "1"}, "incident": {"id": "1"}, "audit_entry": {"seq": "3"},
+           "request_change": {"kind": "rollback", "model": "toy"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [row.path for row in PAGES])
+def test_every_page_draws_with_data(world: World, open_page: Open, page: str) -> None:
+    watch(world)
+    ask_rollback(world)
+    test = open_page(world.lead, page, **QUERIES.get(page, {}))
+    assert not test.exception
+    assert not test.error
+    assert len(text_of(test)) > 200
+
+
+@pytest.mark.parametrize("page", [row.path for row in PAGES])
+def test_every_page_draws_before_anything_was_computed(world: World, open_page: Open, page: str) -> None:
+    test = open_page(world.compliance, page)
+    assert not test.exception
+    assert not test.error
+
+
+def test_the_overview_names_the_worst_and_what_waits_for_me(world: World, open_page: Open) -> None:
+    watch(world)
+    ask_rollback(world)
+    said = text_of(open_page(world.lead, "overview"))
+    assert "1 of 1 model needs you; worst: toy, realised AUC 0.720 → 0.520" in said
+    links = [one.proto.label for one in open_page(world.lead, "overview").main if one.type == "page_link"]
+    assert any("CHG-1" in label and "waits for you" in label for label in links)
+    assert any("INC-1" in label and "nobody is on it" in label for label in links)
+
+
+def test_a_model_without_windows_is_not_known_and_never_fine(world: World, open_page: Open) -> None:
+    with writing() as session:
+        from backend.monitoring.tables import MetricPoint, WindowState
+
+        session.query(MetricPoint).delete()
+        session.query(WindowState).delete()
+    said = text_of(open_page(world.viewer, "overview"))
+    assert "No model is known to need you; 1 of 1 model is not known" in said
+    assert "w-badge w-ok" not in said
+
+
+def test_drift_says_which_columns_moved_against_which_reference(world: World, open_page: Open) -> None:
+    watched = watch(world)
+    said = text_of(open_page(world.viewer, "drift", model="toy"))
+    assert "1 column moved: distance" in said
+    assert "against the reference of v2" in said
+    assert "20 rows of an injected fault" in said
+    quiet = (watched.last_window - timedelta(days=1)).isoformat()
+    assert "No column moved beyond its limit" in text_of(
+        open_page(world.viewer, "drift", model="toy", window=quiet)
+    )
+
+
+def test_a_window_without_expected_traffic_is_said_to_be_that(world: World, open_page: Open) -> None:
+    watched: Watched = watch(world)
+    empty = (watched.last_window - timedelta(days=2)).isoformat()
+    said = text_of(open_page(world.viewer, "drift", model="toy", window=empty))
+    assert "This window has not been computed" in said
+    assert "No traffic expected" in said
+
+
+def test_the_requester_sees_why_they_cannot_decide(world: World, open_page: Open) -> None:
+    watch(world)
+    change = ask_rollback(world)
+    test = open_page(world.on_call, "change", id=str(change))
+    assert "You cannot decide" in test.info[0].value
+    assert [one.label for one in test.button if "Approve" in one.label] == []
+    assert any("Withdraw" in one.label for one in test.button)
+
+
+def test_a_lead_decides_on_what_they_saw(world: World, open_page: Open) -> None:
+    watch(world)
+    change = ask_rollback(world)
+    test = open_page(world.lead, "change", id=str(change))
+    test.text_area(key=f"reject:{change}:comment").input("wait for the labels")
+    next(one for one in test.button if one.label == f"Reject CHG-{change}").click().run()
+    with reading() as session:
+        decided = get_change(session, world.lead, change)
+        assert decided.state == "rejected"
+        assert decided.decisions[0].comment == "wait for the labels"
+
+
+def test_an_approval_of_what_has_changed_since_is_refused_with_what_to_do(
+    world: World, open_page: Open
+) -> None:
+    watch(world)
+    change = ask_rollback(world)
+    test = open_page(world.lead, "change", id=str(change))
+    with writing() as session:
+        get_change(session, world.lead, change).digest = "sha256:" + "0" * 64
+    next(one for one in test.button if one.label == f"Approve CHG-{change}").click().run()
+    assert "Changed since you looked" in test.error[0].value
+    assert "read it again" in test.error[0].value
+    with reading() as session:
+        assert get_change(session, world.lead, change).state == "waiting"
+
+
+def test_a_rollback_is_asked_for_from_its_preview(world: World, open_page: Open) -> None:
+    watch(world)
+    test = open_page(world.on_call, "request_change", kind="rollback", model="toy", alert="1")
+    assert "toy returns from v2 to v1 in production" in text_of(test)
+    test.text_area(key="request:toy/1:reason").input("AUC fell")
+    next(one for one in test.button if one.label == "Ask for the return to v1").click().run()
+    assert not test.exception
+    with reading() as session:
+        asked = get_change(session, world.on_call, 1)
+        assert (asked.kind, asked.to_version, asked.alert_id, asked.reason) == ("rollback", 1, 1, "AUC fell")
+
+
+def test_a_viewer_cannot_send_a_request_and_reads_why(world: World, open_page: Open) -> None:
+    watch(world)
+    test = open_page(world.viewer, "request_change", kind="rollback", model="toy")
+    button = next(one for one in test.button if one.label.startswith("Ask for"))
+    assert button.disabled
+    assert "Your role cannot ask for changes." in text_of(test)
+
+
+def test_a_failed_job_is_run_again_by_its_id(world: World, open_page: Open) -> None:
+    watch(world)
+    test = open_page(world.on_call, "jobs")
+    assert "the store is away" in text_of(test)
+    test.button(key="retry:run_failed").click().run()
+    with reading() as session:
+        from backend.queue import JobRun
+
+        assert session.get_one(JobRun, "run_failed-again").state == "queued"
+
+
+def test_a_page_the_role_does_not_have_is_not_offered(world: World, open_page: Open) -> None:
+    test = open_page(world.viewer, "audit")
+    assert "Not allowed" in test.error[0].value
+    assert "which comes with" in test.error[0].value
+    assert "entries in the audit log" not in text_of(test)
+
+
+def test_an_ended_session_shows_how_to_sign_in_and_nothing_else(world: World, open_page: Open) -> None:
+    from backend.identity.sessions import revoke_all
+
+    watch(world)
+    test = open_page(world.lead, "overview")
+    assert "toy" in text_of(test)
+    with writing() as session:
+        revoke_all(session, world.lead, world.lead.person_id)
+    again = text_of(test.run())
+    assert "Your session has ended" in again
+    assert "toy" not in again
+
+
+def test_a_change_that_is_not_there_says_so(world: World, open_page: Open) -> None:
+    test = open_page(world.lead, "change", id="99")
+    assert "there is no change CHG\\-99" in test.error[0].value or "no change CHG-99" in test.error[0].value
+
+
+def test_an_injected_fault_is_said_on_every_page(world: World, open_page: Open, home: Path) -> None:
+    import json
+
+    (home / "demo").mkdir(parents=True)
+    since = clock.to_iso(clock.now() - timedelta(minutes=5))
+    (home / "demo" / "fault.json").write_text(
+        json.dumps({"name": "unit-change", "since": since, "until": None})
+    )
+    for page in ("overview", "approvals"):
+        assert "The fault “unit-change” is switched on" in text_of(open_page(world.viewer, page))
