@@ -1,0 +1,183 @@
+"""The parts of the documentation that are made from the code: between `<!-- made: NAME -->` and `<!-- end -->`.
+
+`python -m tests.documentation` writes them again; tests/unit/test_docs.py fails while one of them lags.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+DOCS: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCK: Final = re.compile(r"(?<=<!-- made: )(\w+)( -->\n)(.*?)(?=<!-- end -->)", re.DOTALL)
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+
+
+def permissions() -> str:
+    from backend.identity.roles import GRANTS, Permission, Role
+
+    roles = [role for role in Role if role is not Role.SYSTEM]
+    rows = [
+        [f"`{permission}`", *("yes" if permission in GRANTS[role] else "" for role in roles)]
+        for permission in Permission
+    ]
+    return table(["permission", *(f"`{role}`" for role in roles)], rows)
+
+
+def actions() -> str:
+    from backend.audit.actions import Action
+
+    scopes: dict[str, list[str]] = {}
+    for action in Action:
+        scope, _, rest = action.partition(":")
+        scopes.setdefault(scope, []).append(f"`{rest}`")
+    return table(["scope", "actions"], [[f"`{scope}`", ", ".join(names)] for scope, names in scopes.items()])
+
+
+def jobs() -> str:
+    from backend.queue import JOBS
+    from jobs.schedules import SCHEDULES
+
+    every = {schedule.job.name: f"every {schedule.every_s} s, where due" for schedule in SCHEDULES}
+    rows = [
+        [f"`{job.name}`", f"`{job.queue}`", job.title, every.get(job.name, "when asked for"),
+         "yes" if job.retryable else "no"]
+        for job in JOBS.values()
+    ]  # fmt: skip
+    return table(["job", "queue", "what it does", "runs", "can be retried"], rows)
+
+
+def pages() -> str:
+    from app.nav import PAGES
+
+    rows = [
+        ["`/`" if page.default else f"`/{page.path}`", page.title, f"`{page.needs}`",
+         "in the menu" if page.in_menu else "by links"]
+        for page in PAGES
+    ]  # fmt: skip
+    return table(["address", "page", "needs", "reached"], rows)
+
+
+def routes() -> str:
+    from backend.api.app import create_api
+
+    rows = [
+        [
+            f"`{method.upper()}`",
+            f"`{path}`",
+            described.get("description", described["summary"]).split("\n")[0],
+        ]
+        for path, methods in create_api().openapi()["paths"].items()
+        for method, described in methods.items()
+    ]
+    return table(
+        ["method", "path under `/api/v1`", "what it does"], sorted(rows, key=lambda row: row[1].strip("`"))
+    )
+
+
+def errors() -> str:
+    from backend import errors as tree
+
+    kinds = [
+        kind for kind in vars(tree).values() if isinstance(kind, type) and kind.__module__ == tree.__name__
+    ]
+    rows = [[f"`{kind.status}`", f"`{kind.__name__}`", kind.title] for kind in kinds if kind.status != 500]
+    return table(["status", "error", "title"], sorted(rows))
+
+
+def commands() -> str:
+    import typer
+
+    from backend.cli import app
+
+    rows: list[list[str]] = []
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        for full, one in (
+            [(name, command)] if inner is None else [(f"{name} {k}", v) for k, v in inner.items()]
+        ):
+            rows.append([f"`warrant {full}`", (one.help or "").split("\n")[0]])
+    return table(["command", "what it does"], rows)
+
+
+def faults() -> str:
+    from jobs.demo.faults import FAULTS
+
+    return table(["fault", "what happens"], [[f"`{one.name}`", one.description] for one in FAULTS.values()])
+
+
+def accounts() -> str:
+    from backend.identity.demo import ACCOUNTS
+
+    return table(
+        ["user name", "person", "role"], [[f"`{u}`", name, f"`{role}`"] for u, name, role in ACCOUNTS]
+    )
+
+
+def execution_steps() -> list[str]:
+    """The steps of a change's workflow, read from its file without importing it."""
+    tree = ast.parse((ROOT / "jobs" / "execute_change.py").read_text())
+    found = next(
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id == "STEPS"
+    )
+    return list(ast.literal_eval(found))
+
+
+def change_states() -> set[str]:
+    """Every state that the code gives to a change: assignments to `.state` in governance, and the default."""
+    states = {"waiting"}
+    for name in ("service", "execution"):
+        for node in ast.walk(ast.parse((ROOT / "backend" / "governance" / f"{name}.py").read_text())):
+            if not isinstance(node, ast.Assign):
+                continue
+            targets, values = node.targets[0], node.value
+            if not (isinstance(targets, ast.Tuple) and isinstance(values, ast.Tuple)):
+                pairs = [(targets, values)]
+            else:
+                pairs = list(zip(targets.elts, values.elts, strict=True))
+            states |= {
+                str(value.value)
+                for target, value in pairs
+                if isinstance(target, ast.Attribute)
+                and target.attr == "state"
+                and isinstance(value, ast.Constant)
+            }
+    return states
+
+
+MADE: Final[dict[str, Callable[[], str]]] = {
+    made.__name__: made
+    for made in (permissions, actions, jobs, pages, routes, errors, commands, faults, accounts)
+}
+
+
+def rewritten(text: str) -> str:
+    """The page with every made part as the code says now."""
+    return BLOCK.sub(lambda found: f"{found[1]}{found[2]}{MADE[found[1]]()}", text)
+
+
+def main() -> int:
+    for path in DOCS:
+        text = path.read_text()
+        new = rewritten(text)
+        if new != text:
+            path.write_text(new)
+            sys.stdout.write(f"{path.relative_to(ROOT)} rewritten\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
