@@ -27,7 +27,7 @@ setup: ## make .venv and install what Warrant runs on
 setup-dev: ## also install what tests and checks need
 	@$(call SETUP,--dev)
 
-run: setup ## start everything with the demo workload at http://localhost:8501 (ARGS="--port 9000")
+run: setup ## start everything with the demo workload at http://localhost:8501 (ARGS="--port 9000 --gateway-port 9001")
 	@exec $(BIN)/warrant up --demo $(ARGS)
 
 test: setup-dev ## the tests a newcomer runs, at most 12 minutes on two cores (ARGS="-k gateway")

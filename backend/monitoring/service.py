@@ -130,7 +130,8 @@ def store_results(
                 {
                     "window_id": due.id, "model": model.name, "environment": environment, "size": due.size,
                     "window_start": due.window.start, "kind": key[1], "column": key[2], "statistic": key[3],
-                    "value": point.value, "low": point.low, "high": point.high, "threshold": point.threshold, "reference_value": point.details.get("reference"),
+                    "value": point.value, "low": point.low, "high": point.high, "threshold": point.threshold,
+                    "reference_value": point.details.get("reference"),
                     "verdict": point.verdict, "level": point.level, "text": point.text,
                     "reason": point.reason or "", "rows_reference": point.rows_reference,
                     "rows": point.rows_current, "completeness": result.completeness, "first_value": seen,

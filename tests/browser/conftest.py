@@ -1,0 +1,67 @@
+"""A real Chromium, and people who sit before it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from backend import queue
+from backend.database.engine import use_database
+from backend.settings import settings
+from tests.browser.people import PATIENCE_MS, Visitor, visitor
+from tests.requirements import require
+
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+Visit = Callable[[str], Visitor]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One for each module: Playwright keeps an event loop while it runs, which other tests must not meet."""
+    program = require("chromium")
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Visit]:
+    """Give the address of a console; get a person with a browser window of their own."""
+    with ExitStack() as windows:
+        yield lambda console: windows.enter_context(visitor(chromium, console))
+
+
+@contextmanager
+def home_of_a_module(folder: Path, migrated: Path) -> Iterator[Path]:
+    """A WARRANT_HOME with a migrated SQLite database, for the tests of one module and what they start."""
+    import os
+
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [
+            one for one in os.environ if one.startswith("WARRANT_") and one != "WARRANT_REQUIRE_ALL"
+        ]:
+            environment.delenv(name)
+        environment.setenv("WARRANT_HOME", str(folder / "home"))
+        _forget_process_state()
+        home = settings().resolved_home()
+        shutil.copy(migrated, home / "warrant.db")
+        yield home
+        _forget_process_state()
+    settings.cache_clear()
+
+
+def _forget_process_state() -> None:
+    use_database(None)
+    queue.client.cache_clear()
+    settings.cache_clear()

@@ -1,0 +1,100 @@
+"""Processes of ours that a test starts as people do, waits for, and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], *, within_s: float, what: str) -> Any:
+    """The condition's first true value."""
+    deadline = time.monotonic() + within_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {within_s:g} s"
+        time.sleep(0.05)
+    return value
+
+
+class ModuleProcess:
+    """`python -m MODULE`, with this test's environment. Its output is in `log`; leaving the block ends it."""
+
+    def __init__(self, log: Path, module: str, arguments: Sequence[str] = (), **environment: str) -> None:
+        self._log = log
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._environment = environment
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command, env={**os.environ, **self._environment}, stdout=log, stderr=log
+            )
+        return self
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def assert_runs(self) -> None:
+        assert self.process is not None and self.process.poll() is None, self.log()
+
+    def stop(self, within_s: float = 20.0) -> None:
+        """SIGTERM, and kill -9 for what does not end by itself."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class ConsoleProcess(ModuleProcess):
+    """`python -m app.server` on a free port."""
+
+    def __init__(self, log: Path, **environment: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(log, "app.server", WARRANT_PORT=str(self.port), **environment)
+
+    def wait_ready(self, within_s: float = 60.0) -> Self:
+        wait_until(self._answers, within_s=within_s, what="the console's first answer")
+        return self
+
+    def _answers(self) -> bool:
+        self.assert_runs()
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=5.0).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+class BackgroundWorker(ModuleProcess):
+    """`python -m jobs.worker` for some queues."""
+
+    def __init__(self, log: Path, name: str, queues: Sequence[str]) -> None:
+        super().__init__(log, "jobs.worker", ["--name", name, "--queues", ",".join(queues)])
