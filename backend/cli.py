@@ -56,8 +56,15 @@ def _become(module: str, *arguments: str) -> None:
 @refuse_plainly
 def up(
     demo: Annotated[bool, typer.Option("--demo", help="load and serve the demo workload")] = False,
+    port: Annotated[int | None, typer.Option(help="console port instead of WARRANT_PORT")] = None,
+    gateway_port: Annotated[
+        int | None, typer.Option(help="gateway port instead of WARRANT_GATEWAY_PORT")
+    ] = None,
 ) -> None:
     """Start console, worker and gateway (and the demo's replay) under one supervisor."""
+    for name, value in (("WARRANT_PORT", port), ("WARRANT_GATEWAY_PORT", gateway_port)):
+        if value is not None:
+            os.environ[name] = str(value)
     from backend.commands.start import start_everything
 
     raise typer.Exit(start_everything(demo=demo))

@@ -55,7 +55,8 @@ JOBS: dict[str, Job] = {
         COMPUTE_METRICS, COMPUTE_SHAP, WRITE_REPORT, READ_SLI, MIRROR_REGISTRY, EXECUTE_CHANGE, COMMIT_SPOOL, PRUNE,
     )
 }  # fmt: skip
-QUEUES = ("metrics", "changes", "writer")
+QUEUES = ("metrics", "changes", "writer", "gpu")
+DEFAULT_QUEUES = QUEUES[:3]  # a worker without a GPU leaves `gpu` to those that have one
 
 
 class JobRun(Base):

@@ -22,7 +22,7 @@ from dbos import DBOS
 
 from backend.database.engine import database
 from backend.errors import BadInput, WarrantError
-from backend.queue import JOBS, QUEUES, worker_dead_after
+from backend.queue import DEFAULT_QUEUES, JOBS, QUEUES, worker_dead_after
 from jobs.beats import Heart, worker_identity
 from jobs.commit_spool import WriterThread
 from jobs.recovery import REAP_EVERY_S, reap, resume_runs_of
@@ -34,7 +34,7 @@ log = logging.getLogger("warrant.worker")
 POLL_S: Final = 0.2
 STOP_GRACE_S: Final = 6
 # How many runs one worker does at a time. `writer` has one run at a time over all workers.
-CONCURRENCY: Final = {"metrics": 2, "changes": 4, "writer": 1}
+CONCURRENCY: Final = {"gpu": 1, "metrics": 2, "changes": 4, "writer": 1}
 
 
 def warm_up(queues: Sequence[str]) -> None:
@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m jobs.worker", description="Run Warrant's background jobs."
     )
     parser.add_argument(
-        "--queues", default=",".join(QUEUES), help="which queues to serve (default: %(default)s)"
+        "--queues", default=",".join(DEFAULT_QUEUES), help="which queues to serve (default: %(default)s)"
     )
     parser.add_argument("--name", help="a fixed name of this worker (default: worker-<host>-<number>)")
     chosen = parser.parse_args(arguments)
