@@ -126,3 +126,21 @@ def test_the_examples_of_changes_are_accepted() -> None:
             address
         ]
         assert set(body) <= set(model.model_fields), address
+
+
+@pytest.mark.parametrize("path", each_page())
+def test_commands_that_are_named_exist(path: Path) -> None:
+    known = re.findall(r"`(warrant [a-z -]+)`", MADE["commands"]())
+    groups = {command.split()[1] for command in known if len(command.split()) == 3}
+    for words in re.findall(r"(?:`|\.venv/bin/)(warrant [a-z][a-z -]*)", path.read_text()):
+        parts = words.split()
+        if parts[1] in groups and len(parts) == 2:
+            continue
+        assert " ".join(parts[: 3 if parts[1] in groups else 2]) in known, words
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for path in DOCS:
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", path.read_text(), re.MULTILINE):
+            assert target in targets, f"{path.name}: make {target}"
