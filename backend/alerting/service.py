@@ -38,17 +38,28 @@ class Firing:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.model}/{self.environment}/{self.kind}/{self.subject}"
+        return fingerprint(self.model, self.environment, self.kind, self.subject)
+
+
+def fingerprint(model: str, environment: str, kind: str, subject: str) -> str:
+    """What makes two firings one alert."""
+    return f"{model}/{environment}/{kind}/{subject}"
 
 
 def fire(session: WriteSession, actor: Actor, firing: Firing) -> Alert:
-    """Open the alert, or refresh the one that is firing already. A page opens (or joins) an incident."""
+    """Open the alert, or refresh the one that is firing already. A page opens (or joins) an incident.
+
+    An alert tells of one version: where another one fires now, the earlier alert is resolved and a new one opened.
+    """
     now = clock.now()
     alert = session.scalars(
         select(Alert)
         .where(Alert.fingerprint == firing.fingerprint, Alert.state == "firing")
         .with_for_update()
     ).one_or_none()
+    if alert is not None and alert.version != firing.version:
+        resolve(session, actor, alert, why=f"version {firing.version} serves now, and fires itself")
+        alert = None
     if alert is None:
         alert = Alert(
             fingerprint=firing.fingerprint, model=firing.model, environment=firing.environment,
@@ -175,7 +186,12 @@ def recent_incidents(
 
 
 def recent_alerts(
-    session: ReadSession, viewer: Actor, *, model: str | None = None, incident_id: int | None = None, limit: int = 50
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    model: str | None = None,
+    incident_id: int | None = None,
+    limit: int = 50,
 ) -> list[Alert]:
     """Alerts of a model or an incident, firing or resolved, newest first."""
     viewer.require(Permission.READ_MODELS)

@@ -20,6 +20,7 @@ MIN_ROWS = 50
 RESERVED = frozenset({"prediction_id", "ts", "score", "prediction", "label", "label_ts", "split"})
 
 _DELAY = re.compile(r"^(\d+(?:\.\d+)?)(min|h|d|w)$")
+_HOURS = re.compile(r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
 _DELAY_S = {"min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -39,7 +40,7 @@ class ModelSpec:
     protected    columns for fairness; they need not be features
     cutoff       binary: a score at or above it is the positive class
     min_rows     fewer rows in a window give *inconclusive*
-    quiet        when no traffic is expected, in words a person wrote ("00:00-05:00"); None when unknown
+    quiet        hours of `timezone` in which no traffic is expected ("22:00-05:00"); None when unknown
     live_window  a second, shorter window by the clock ("1h"), computed for the last days only; None: there is none
     label_delay_s  how long after the prediction a label is normally known; None when unknown
     """
@@ -98,7 +99,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         protected=_names(mapping.get("protected", ()), "protected"),
         cutoff=_number(mapping, "cutoff", 0.5),
         min_rows=_whole(mapping, "min_rows", MIN_ROWS),
-        quiet=_words(mapping.get("quiet")),
+        quiet=_quiet(mapping.get("quiet")),
         label_delay_s=_delay(mapping.get("label_delay")),
         live_window=_live_window(mapping.get("live_window"), window),
     )
@@ -163,13 +164,11 @@ def _whole(mapping: Mapping[str, Any], key: str, default: int) -> int:
     return value
 
 
-def _words(value: Any) -> str | None:
+def _quiet(value: Any) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str):
-        raise BadInput(
-            f"quiet: write the hours without traffic as text, such as '00:00-05:00', not {value!r}"
-        )
+    if not isinstance(value, str) or _HOURS.match(value) is None:
+        raise BadInput(f"quiet: write the hours without traffic as 22:00-05:00, not {value!r}")
     return value
 
 

@@ -26,10 +26,15 @@ from backend.monitoring.profiles import Profile, profile_windows
 from backend.monitoring.references import Reference, read_reference
 from backend.monitoring.windows import Window
 
+_DAY = timedelta(days=1)
+
 
 @dataclass(frozen=True)
 class WindowResult:
-    """Everything computed of one window. `version` is None where it has no rows."""
+    """Everything computed of one window. `version` is None where it has no rows.
+
+    Rows and labels are counted over the whole window; `completeness` and the figures are of `version` alone.
+    """
 
     window: Window
     version: int | None
@@ -135,7 +140,8 @@ def _result(
     spec: ModelSpec, size: str, window: Window, version: int | None, part: pa.Table, mine: pa.Table,
     reference: Reference | None, profiles: Mapping[str, Profile], estimates: Sequence[Estimate],
 ) -> WindowResult:  # fmt: skip
-    status = Counter(mine.column("label_status").to_pylist())
+    status = Counter(part.column("label_status").to_pylist())
+    absent = Counter(mine.column("label_status").to_pylist())["will_not_come"]
     points: list[Point] = []
     completeness: float | None = None
     if reference is not None and mine.num_rows:
@@ -143,7 +149,7 @@ def _result(
         points += evaluate_window(spec, reference.grids, reference.profiles, profiles, noise=noise or None)
         frame = mine.select(["score", "prediction", "label"]).to_pandas()
         realised = measure_performance(
-            frame["score"], frame["prediction"], frame["label"], will_not_come=status["will_not_come"]
+            frame["score"], frame["prediction"], frame["label"], will_not_come=absent
         )
         completeness = realised.label_completeness
         baseline, by_window = reference.baseline(size)
@@ -166,13 +172,8 @@ def expects_no_traffic(window: Window, quiet: str | None, timezone: str) -> bool
         return False
     first, last = (time.fromisoformat(text.strip()) for text in quiet.split("-"))
     zone = ZoneInfo(timezone)
-    start, end = window.start.astimezone(zone), window.end.astimezone(zone)
-    if end - start > timedelta(hours=24):
-        return False
-
-    def inside(clock_time: time, *, at_end: bool) -> bool:
-        after = clock_time > first if at_end else clock_time >= first
-        before = clock_time <= last if at_end else clock_time < last
-        return after and before if first < last else after or before
-
-    return inside(start.time(), at_end=False) and inside(end.time(), at_end=True)
+    start, end = (moment.astimezone(zone).replace(tzinfo=None) for moment in (window.start, window.end))
+    since_first = (datetime.combine(start, start.time()) - datetime.combine(start, first)) % _DAY
+    return (
+        since_first + (end - start) <= (datetime.combine(start, last) - datetime.combine(start, first)) % _DAY
+    )

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from backend.alerting.service import Firing, fire, resolve
+from backend.alerting.service import Firing, fingerprint, fire, resolve
 from backend.alerting.tables import Alert
 from backend.database.session import ReadSession, WriteSession
 from backend.deployment.service import champion
@@ -69,14 +69,17 @@ def judge(
         if alarmed:
             firing.append(fire(session, actor, _firing(model, environment, serving, alarmed)))
     kept = {alert.fingerprint for alert in firing}
+    by_fingerprint = {
+        fingerprint(model.name, environment, kind, subject): found
+        for (kind, subject), found in subjects.items()
+    }
     for alert in session.scalars(
         select(Alert).where(
             Alert.model == model.name, Alert.environment == environment, Alert.state == "firing",
             Alert.kind.in_(KINDS),
         )
     ):  # fmt: skip
-        subject = (alert.kind, alert.fingerprint.rsplit("/", 1)[1])
-        now = subjects.get(subject, [])
+        now = by_fingerprint.get(alert.fingerprint, [])
         if alert.fingerprint not in kept and now and all(finding.says_ok for finding in now):
             window = max(finding.window.end for finding in now)
             resolve(

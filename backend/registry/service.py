@@ -17,7 +17,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
-from backend.monitoring.columns import parse_spec
+from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.observations.schema import check_model
 from backend.registry.artefacts import file_digest
 from backend.registry.tables import Model, Version
@@ -68,6 +68,8 @@ def register_model(
     if model is None:
         model = Model(name=name, created_at=clock.now())
         session.add(model)
+    else:
+        _refuse_other_kinds(parse_spec(model.spec), parsed)
     model.title, model.description, model.tier = title, description, tier
     model.spec, model.notice, model.owner_id = spec, notice, owner_id
     session.flush()
@@ -76,6 +78,18 @@ def register_model(
         payload={"title": title, "tier": tier, "spec": spec},
     )  # fmt: skip
     return model
+
+
+def _refuse_other_kinds(before: ModelSpec, after: ModelSpec) -> None:
+    """Stored columns keep their type: rows of the new kind could not be stored beside the old ones."""
+    kinds = {column.name: column.kind for column in before.features}
+    for column in after.features:
+        if kinds.get(column.name, column.kind) != column.kind:
+            raise Conflict(
+                f"feature {column.name!r} is {kinds[column.name]} and cannot become {column.kind}; give the feature a "
+                "new name",
+                feature=column.name,
+            )
 
 
 def register_version(session: WriteSession, actor: Actor, *, new: NewVersion) -> Version:

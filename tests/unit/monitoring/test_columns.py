@@ -37,6 +37,8 @@ def test_a_window_may_be_a_number_of_rows() -> None:
         ({"protected": "SEX"}, "protected: write a list"),
         ({"label_delay": "soon"}, "label_delay: 'soon'"),
         ({"quiet": 5}, "quiet: write"),
+        ({"quiet": "at night"}, "quiet: write"),
+        ({"quiet": "22:00-24:00"}, "quiet: write"),
     ],
 )
 def test_a_wrong_spec_is_refused_with_what_and_where(change: dict[str, Any], says: str) -> None:
