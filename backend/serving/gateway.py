@@ -55,7 +55,7 @@ from backend.serving.metrics import GatewayMetrics
 from backend.serving.record import LastGood, Record
 from backend.serving.reporter import Reporter
 from backend.serving.requests import Instance, parse_request
-from backend.serving.scoring import MAX_WAITING_ROWS, Outcome, Scorer, score_instances
+from backend.serving.scoring import Outcome, Scorer, score_instances
 from backend.serving.watcher import Watcher
 from backend.settings import Settings, settings
 
@@ -80,13 +80,7 @@ ERROR_KINDS: Final[Mapping[type[WarrantError], str]] = {
 class Gateway:
     """The parts of one gateway process, wired; `app` is its ASGI application."""
 
-    def __init__(
-        self,
-        config: Settings,
-        *,
-        max_waiting_rows: int = MAX_WAITING_ROWS,
-        max_in_flight: int = MAX_IN_FLIGHT,
-    ) -> None:
+    def __init__(self, config: Settings, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
         home = config.resolved_home() / "gateway"
         self.environment = config.environment
         self.gateway_id = f"{socket.gethostname()}:{config.gateway_port}"
@@ -105,7 +99,7 @@ class Gateway:
         )
         self.answers = Answers()
         self._config = config
-        self._max_waiting_rows, self._max_in_flight = max_waiting_rows, max_in_flight
+        self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._scorer: Scorer | None = None
         self.app = Starlette(
@@ -123,7 +117,9 @@ class Gateway:
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Start the threads; at the end finish what was accepted, in the order in which it flows."""
         spool = SpoolLog(self._config.spool)
-        self._scorer = Scorer(spool, environment=self.environment, max_waiting_rows=self._max_waiting_rows)
+        self._scorer = Scorer(
+            spool, environment=self.environment, max_waiting_rows=self._config.gateway_queue_rows
+        )
         earlier = await asyncio.to_thread(
             history.recent_answers, self._config.spool, self._config.observations, self.environment
         )

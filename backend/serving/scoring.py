@@ -26,7 +26,6 @@ from backend.serving.requests import Instance
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING_ROWS: Final = 4000
 ROWS_PER_PASS: Final = 1000
 
 Outcome = Mapping[str, Any] | Exception
@@ -44,9 +43,7 @@ class Job:
 class Scorer:
     """One thread with a bounded queue."""
 
-    def __init__(
-        self, spool: SpoolLog, *, environment: str, max_waiting_rows: int = MAX_WAITING_ROWS
-    ) -> None:
+    def __init__(self, spool: SpoolLog, *, environment: str, max_waiting_rows: int) -> None:
         self._spool, self._environment = spool, environment
         self._max_waiting_rows = max_waiting_rows
         self._changed = threading.Condition()
