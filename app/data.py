@@ -188,15 +188,19 @@ def windows(scope: Scope, model: str, size: str) -> pd.DataFrame:
         return monitoring.list_windows(session, scope.actor(), model, environment(), size=size)
 
 
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def statistics(scope: Scope, model: str, size: str, kinds: tuple[str, ...]) -> list[str]:
+    with reading() as session:
+        return monitoring.known_statistics(
+            session, scope.actor(), model, environment(), size=size, kinds=kinds
+        )
+
+
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
 def points(
-    scope: Scope,
-    model: str,
-    size: str,
-    kinds: tuple[str, ...],
-    since: datetime | None,
-    statistic: str | None = None,
+    scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, statistic: str, since: datetime | None
 ) -> pd.DataFrame:
+    """One statistic over time."""
     with reading() as session:
         return monitoring.list_points(
             session,
@@ -207,6 +211,17 @@ def points(
             kinds=kinds,
             since=since,
             statistic=statistic,
+        )
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
+def window_points(
+    scope: Scope, model: str, size: str, kinds: tuple[str, ...], window_id: int
+) -> pd.DataFrame:
+    """Every statistic of one window."""
+    with reading() as session:
+        return monitoring.list_points(
+            session, scope.actor(), model, environment(), size=size, kinds=kinds, window_id=window_id
         )
 
 

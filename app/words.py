@@ -70,3 +70,8 @@ def readable(text: str) -> str:
     for name in sorted(words, key=len, reverse=True):
         text = re.sub(rf"\b{name}\b", words[name], text)
     return text.replace("->", "→")
+
+
+def in_sentence(text: str) -> str:
+    """A sentence as a part of another: without its capital, unless that belongs to a short form such as PSI."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text

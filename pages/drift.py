@@ -28,8 +28,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     size = pick("Windows", sizes, key="size", words=lambda s: f"windows of {s}", width=170, **hidden) or "1d"
     windows = data.windows(scope, name, size).tail(SHOWN)
     since = windows["start"].min().to_pydatetime() if len(windows) else None
-    points = data.points(scope, name, size, COLUMN_KINDS, since)
-    known = sorted(points["statistic"].unique(), key=lambda s: (s != "psi", s))
+    known = sorted(data.statistics(scope, name, size, COLUMN_KINDS), key=lambda s: (s != "psi", s))
     statistic = pick("Statistic", known, key="statistic", words=statistic_word, width=190, **hidden)
 
 filled = windows[windows["rows"] > 0]
@@ -44,7 +43,7 @@ if filled.empty or statistic is None:
 
 by_start = {row["start"].isoformat(): row for row in reversed(windows.to_dict("records"))}
 starts = list(by_start)
-shown = points[points["statistic"] == statistic]
+shown = data.points(scope, name, size, COLUMN_KINDS, statistic=statistic, since=since)
 latest = starts.index(filled["start"].iloc[-1].isoformat())
 place = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -61,6 +60,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     column = pick("Column", listed, key="column", width=240)
 with place:
+    points = data.window_points(scope, name, size, COLUMN_KINDS, int(window["id"]))
     say_window(window, points)
     cells = heat_cells(shown, windows, listed)
     title = statistic_word(statistic)
@@ -71,7 +71,7 @@ if column:
     left, right = st.columns(2)
     with left:
         figure = drift_series(
-            cells[(cells["column"] == column) & cells["value"].notna()],
+            cells[cells["column"] == column],
             column=column,
             statistic=title,
             deployments=switches(model),
@@ -95,5 +95,5 @@ if column:
             empty_state(
                 WINDOW_WORDS.get(window["state"], "no rows").capitalize(), "Choose a window with rows."
             )
-    here = points[(points["window_start"] == window["start"]) & (points["column"] == column)]
+    here = points[points["column"] == column]
     key_values({statistic_word(one["statistic"]): result_words(one) for one in here.to_dict("records")})

@@ -20,7 +20,7 @@ from app.components.pickers import pick, pick_model
 from app.components.tables import badge, lines, small, table
 from app.formats import format_age, format_metric, format_when
 from app.session import live, page_link, perform, viewer
-from app.words import ALERT_LEVELS
+from app.words import ALERT_LEVELS, in_sentence
 from backend.identity.roles import Permission
 from backend.monitoring.requests import request_explanation, request_metrics, request_report
 
@@ -41,7 +41,7 @@ def say_headline() -> None:
         facts.append(f"v{serving['version']} serves since {format_when(health.serving_since, viewer_zone())}")
     if health.value is not None:
         facts.append(f"AUC {format_metric(health.value)} ({'estimated' if health.estimated else 'realised'})")
-    headline(f"{model['title']}: {health.because}", health.level, detail=" · ".join(facts))
+    headline(f"{model['title']}: {in_sentence(health.because)}", health.level, detail=" · ".join(facts))
     if model["notice"]:
         banner(model["notice"], "injected", word="about these data")
 

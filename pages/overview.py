@@ -10,7 +10,7 @@ from app.components import empty_state, headline, viewer_zone
 from app.components.tables import Cell, anchor, badge, image, lines, small, table
 from app.formats import format_age, format_change, format_metric, format_share, format_when
 from app.session import page_link, viewer
-from app.words import count_of
+from app.words import count_of, in_sentence
 from backend.monitoring.health import ModelHealth
 
 scope = data.scope_of(viewer())
@@ -29,7 +29,9 @@ def first_sentence() -> None:
         since = f", for {format_age(worst.since)}" if worst.since else ""
         verb = "needs" if len(needing) == 1 else "need"
         count = f"{len(needing)} of {count_of(len(models), 'model')} {verb} you"
-        headline(f"{count}; worst: {worst.model}, {worst.because}{since}", worst.level, detail=detail)
+        headline(
+            f"{count}; worst: {worst.model}, {in_sentence(worst.because)}{since}", worst.level, detail=detail
+        )
     elif unknown:
         verb = "is" if len(unknown) == 1 else "are"
         headline(

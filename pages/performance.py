@@ -33,8 +33,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
     windows = data.windows(scope, name, size or "1d")
     since = windows["start"].min().to_pydatetime() if len(windows) else None
-    points = data.points(scope, name, size or "1d", ("realised", "estimated"), since)
-    known = sorted(points["statistic"].unique(), key=lambda s: (s != "roc_auc", s))
+    kinds = ("realised", "estimated")
+    known = sorted(data.statistics(scope, name, size or "1d", kinds), key=lambda s: (s != "roc_auc", s))
     metric = pick("Metric", known, key="metric", words=metric_word, width=190, label_visibility="collapsed")
 
 if windows.empty or metric is None:
@@ -46,7 +46,7 @@ if windows.empty or metric is None:
     )
     st.stop()
 
-chosen = points[points["statistic"] == metric]
+chosen = data.points(scope, name, size or "1d", kinds, statistic=metric, since=since)
 realised, estimated = chosen[chosen["kind"] == "realised"], chosen[chosen["kind"] == "estimated"]
 # Completeness as it is now; the point keeps what it was when computed.
 now = windows.set_index("start")["completeness"]
@@ -85,7 +85,8 @@ def say_headline() -> None:
         f"{word} {format_metric(last['value'])} {against} ({format_change(reference, last['value'])})",
         "attention" if last["verdict"] == "alarm" else "ok",
         detail=f"latest judged window from {format_when(last['window_start'], viewer_zone())} · "
-        f"{format_count(last['rows'])} labelled rows, {format_share(last['completeness'])} of labels · "
+        f"limit {format_metric(last['threshold'])} · {format_count(last['rows'])} labelled rows, "
+        f"{format_share(last['completeness'])} of labels · "
         f"computed {computed} ago",
     )
 
@@ -93,13 +94,18 @@ def say_headline() -> None:
 say_headline()
 marks = marks_of(data.marks(scope, name), windows)
 served = switches(model)
-draw(
-    performance_figure(
-        realised, estimated, reference=reference, metric=metric_word(metric), deployments=served, marks=marks,
-        tz=viewer_zone(),
-    ),
-    f"{metric_word(metric)} over time, realised and estimated", key="performance",
-)  # fmt: skip
+# A window without a figure is a gap in the line, not left out of it.
+every = windows[["start"]].rename(columns={"start": "window_start"})
+figure = performance_figure(
+    every.merge(realised, how="left"),
+    every.merge(estimated, how="left"),
+    reference=reference,
+    metric=metric_word(metric),
+    deployments=served,
+    marks=marks,
+    tz=viewer_zone(),
+)
+draw(figure, f"{metric_word(metric)} over time, realised and estimated", key="performance")
 states = windows["state"].map({"no_traffic_expected": "expected none", "no_traffic": "missing"})
 volume = windows.rename(columns={"start": "window_start"})[["window_start", "rows", "completeness"]].assign(
     state=states

@@ -91,6 +91,11 @@ def action_form(
     return submission
 
 
+def came_too_late(key: str, *, object_id: str) -> bool:
+    """Whether a click has come for a form that is no longer offered. It is used up."""
+    return _take(f"{key}:{object_id}", clock=time.monotonic) is not None
+
+
 def _draw(field: Field, key: str) -> None:
     label = field.label if field.required else f"{field.label} (optional)"
     if field.kind == "area":

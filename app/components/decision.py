@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import data
-from app.components.actions import Field, action_form
+from app.components.actions import Field, action_form, came_too_late
 from app.components.facts import key_values
 from app.components.tables import badge, small
 from app.session import live, perform, viewer
@@ -23,6 +23,12 @@ def decision_box(change: Mapping[str, Any]) -> None:
     st.markdown(f"**Decision** · {change['approvals']} of {change['approvals_needed']} approvals")
     st.html(small(f"needs {needed}; neither the {' nor the '.join(policy['excluded'])} can decide"))
     if change["cannot_decide"]:
+        # The second half of a double click is late, too, and is nothing to tell who has decided.
+        late = [came_too_late(verdict, object_id=str(change["id"])) for verdict in ("approve", "reject")]
+        if any(late) and viewer().display_name not in {one["person"] for one in change["decisions"]}:
+            st.error(
+                "**Nothing was decided.** The change moved on before your click.", icon=":material/error:"
+            )
         st.info(f"You cannot decide: {change['cannot_decide']}.", icon=":material/block:")
     else:
         _offer(change, "approve", f"Approve {ref}")

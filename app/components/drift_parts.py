@@ -25,10 +25,9 @@ def window_words(window: Mapping[str, Any]) -> str:
 
 
 def say_window(window: Mapping[str, Any], points: pd.DataFrame) -> None:
-    """The headline: which columns moved in this window, of how many results, against which reference."""
-    here = points[points["window_start"] == window["start"]]
-    alarms = here[here["verdict"] == "alarm"]
-    unclear = int((~here["verdict"].isin(["ok", "alarm"])).sum())
+    """The headline: which columns moved, by all results of this window (`points`), against which reference."""
+    alarms = points[points["verdict"] == "alarm"]
+    unclear = int((~points["verdict"].isin(["ok", "alarm"])).sum())
     facts = [
         f"window from {format_when(window['start'], viewer_zone())}",
         f"{format_count(window['rows'])} rows, labels {format_share(window['completeness'])}",
@@ -36,23 +35,23 @@ def say_window(window: Mapping[str, Any], points: pd.DataFrame) -> None:
         f"computed {format_age(window['computed_at'].to_pydatetime())} ago"
         if pd.notna(window["computed_at"])
         else "",
-        f"{unclear} of {len(here)} results inconclusive" if unclear else "",
+        f"{unclear} of {len(points)} results inconclusive" if unclear else "",
         f"{format_count(window['injected_rows'])} rows of an injected fault"
         if window["injected_rows"]
         else "",
     ]
     detail = " · ".join(fact for fact in facts if fact)
     columns = list(dict.fromkeys(alarms["column"]))
-    if here.empty:
+    if points.empty:
         headline("This window has not been computed", "unknown", detail=detail)
     elif columns:
         told = ", ".join(columns[:3]) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
         level = "page" if (alarms["level"] == "page").any() else "attention"
         headline(f"{count_of(len(columns), 'column')} moved: {told}", level, detail=detail)
-    elif unclear == len(here):
+    elif unclear == len(points):
         headline("Nothing could be judged in this window", "unknown", detail=detail)
     else:
-        headline(f"No column moved beyond its limit ({len(here) - unclear} results)", "ok", detail=detail)
+        headline(f"No column moved beyond its limit ({len(points) - unclear} results)", "ok", detail=detail)
 
 
 def heat_cells(points: pd.DataFrame, windows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

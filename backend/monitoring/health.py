@@ -145,10 +145,16 @@ def _state(
         return "unknown", "not serving", "no version serves in this environment", None
     if recent.last_end is None:
         return "unknown", "no data", "no window with predictions has been computed", None
-    if clock.now() - recent.last_end > _LENGTH.get(recent.size, timedelta(days=1)) * STALE_WINDOWS:
+    if clock.now() - recent.last_end > _length(recent) * STALE_WINDOWS:
         return "unknown", "no data", "no newer window with predictions has been computed", recent.last_end
     if judged is not None and judged.verdict == "alarm":
         return "attention", "worse", "the last judged window was below its limit", judged.window_start
+    if judged is not None and recent.last_end - judged.window_end > _length(recent) * STALE_WINDOWS:
+        ago = f"the last labels are of {judged.window_start:%B %Y}"
+        if estimate is not None and estimate.verdict == "alarm":
+            return "attention", "estimated worse", f"estimated to be worse; {ago}", estimate.window_start
+        guess = "estimated to hold" if estimate is not None else "not estimated"
+        return "unknown", "waiting for labels", f"{guess}; {ago}", None
     if judged is not None:
         return "ok", "holds", "the last judged window was within its limit", None
     if estimate is not None and estimate.verdict == "alarm":
@@ -156,6 +162,10 @@ def _state(
     if estimate is not None:
         return "unknown", "waiting for labels", "estimated to hold, and no label has come to confirm it", None
     return "unknown", "not judged", "too few rows or labels to judge any recent window", None
+
+
+def _length(recent: RecentWindows) -> timedelta:
+    return _LENGTH.get(recent.size, timedelta(days=1))
 
 
 def _last_judged(points: Sequence[RecentPoint]) -> RecentPoint | None:

@@ -152,20 +152,27 @@ def list_windows(
 ) -> pd.DataFrame:
     """The latest `limit` windows, oldest first: `WINDOW_COLUMNS` and `completeness` (0..1, NaN: no label can come)."""
     get_model(session, viewer, model)
-    found = session.scalars(
-        select(WindowState)
+    found = session.execute(
+        select(*(getattr(WindowState, name) for name in WINDOW_COLUMNS))
         .where(WindowState.model == model, WindowState.environment == environment, WindowState.size == size)
         .order_by(WindowState.start.desc()).limit(limit)
     ).all()  # fmt: skip
-    frame = pd.DataFrame(
-        [[getattr(row, name) for name in WINDOW_COLUMNS] for row in reversed(found)],
-        columns=list(WINDOW_COLUMNS),
-    )
-    frame["completeness"] = pd.Series(
-        [completeness_of(row.rows, row.labels_known, row.labels_absent) for row in reversed(found)],
-        dtype="float64",
-    )
-    return frame
+    rows = list(reversed(found))
+    frame = pd.DataFrame(rows, columns=list(WINDOW_COLUMNS))
+    shares = [completeness_of(row.rows, row.labels_known, row.labels_absent) for row in rows]
+    return frame.assign(completeness=pd.Series(shares, dtype="float64"))
+
+
+def known_statistics(
+    session: ReadSession, viewer: Actor, model: str, environment: str, *, size: str, kinds: Sequence[str]
+) -> list[str]:
+    """The names of the statistics that have points, in order of name."""
+    get_model(session, viewer, model)
+    names = select(MetricPoint.statistic).distinct().where(
+        MetricPoint.model == model, MetricPoint.environment == environment, MetricPoint.size == size,
+        MetricPoint.kind.in_(list(kinds)),
+    )  # fmt: skip
+    return sorted(session.scalars(names))
 
 
 def list_points(
@@ -178,8 +185,9 @@ def list_points(
     kinds: Sequence[str],
     since: datetime | None = None,
     statistic: str | None = None,
+    window_id: int | None = None,
 ) -> pd.DataFrame:
-    """Metric points from `since` on, oldest first, as `POINT_COLUMNS`; missing numbers are NaN."""  # fmt: skip
+    """Metric points from `since` on, or of one window, oldest first: `POINT_COLUMNS`, missing numbers NaN."""
     get_model(session, viewer, model)
     query = select(*(getattr(MetricPoint, name) for name in POINT_COLUMNS)).where(
         MetricPoint.model == model, MetricPoint.environment == environment, MetricPoint.size == size,
@@ -189,6 +197,8 @@ def list_points(
         query = query.where(MetricPoint.window_start >= since)
     if statistic is not None:
         query = query.where(MetricPoint.statistic == statistic)
+    if window_id is not None:
+        query = query.where(MetricPoint.window_id == window_id)
     rows = session.execute(query.order_by(MetricPoint.window_start)).all()
     frame = pd.DataFrame(rows, columns=list(POINT_COLUMNS))
     numbers = ["value", "low", "high", "threshold", "completeness"]

@@ -1,0 +1,95 @@
+"""How long the script of each page takes on the demo, with every cache empty.
+
+`measure()` works on a copy of the database of a demo that has been loaded (`WARRANT_HOME`, else `.warrant`), draws
+each page as an ML lead through `streamlit.testing`, and counts the script's whole run: sign-in check, reads, figures
+and messages. The browser's own work is not in it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import PropertyMock, patch
+
+from benchmarks.figures import Figure, figure, not_measured, percentile
+
+ROUNDS: Final = 7
+TARGET_MS: Final = 300
+NAME: Final = "page script time, p95 over all pages"
+MAIN: Final = Path(__file__).resolve().parents[1] / "app" / "main.py"
+
+
+def measure() -> list[Figure]:
+    """The p95 over all pages, and the median of each page."""
+    source = Path(os.environ.get("WARRANT_HOME", ".warrant")) / "warrant.db"
+    if not source.exists():
+        return not_measured(
+            NAME, "ms", f"there is no demo at {source}; load it with `make run`", target=TARGET_MS
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        with sqlite3.connect(source) as stored, sqlite3.connect(Path(folder) / "warrant.db") as copy:
+            stored.backup(copy)
+        with patch.dict(os.environ, {"WARRANT_HOME": folder, "WARRANT_DEMO": "true"}):
+            times = _times()
+    everything = [ms for values in times.values() for ms in values]
+    overall = figure(NAME, percentile(everything, 0.95), "ms", rows=len(everything), target=TARGET_MS)
+    each = [
+        figure(f"page script time, {page}, median", statistics.median(values), "ms", rows=len(values))
+        for page, values in times.items()
+    ]
+    return [overall, *each]
+
+
+def _times() -> dict[str, list[float]]:
+    """Milliseconds of each round of each page."""
+    import streamlit as st
+    from sqlalchemy import select
+    from streamlit.testing.v1 import AppTest
+
+    from app.nav import PAGES
+    from backend.database.engine import use_database
+    from backend.database.session import writing
+    from backend.identity.sessions import open_session
+    from backend.identity.tables import Person
+    from backend.registry.tables import Model
+    from backend.settings import settings
+
+    settings.cache_clear()
+    use_database(None)
+    with writing() as session:
+        lead = session.scalars(select(Person).where(Person.username == "lead")).one()
+        token = open_session(session, lead, address=None, user_agent="benchmark").token
+        model = session.scalars(select(Model.name).order_by(Model.name.desc())).first() or ""
+    queries = {
+        "change": {"id": "1"},
+        "incident": {"id": "1"},
+        "audit_entry": {"seq": "1"},
+        "request_change": {"model": model},
+    }
+    times: dict[str, list[float]] = {}
+    cookies: Any = PropertyMock(return_value={"warrant_session": token})
+    with patch.object(type(st.context), "cookies", cookies):
+        for row in PAGES:
+            test = AppTest.from_file(str(MAIN), default_timeout=60).run()
+            for name, value in queries.get(row.path, {"model": model}).items():
+                test.query_params[name] = value
+            test = test if row.default else test.switch_page(f"../pages/{row.path}.py")
+            test.run()
+            times[row.path] = [_timed(test, st) for _ in range(ROUNDS)]
+            if test.exception:
+                raise RuntimeError(f"the page {row.path} failed: {test.exception[0].value}")
+    use_database(None)
+    settings.cache_clear()
+    return times
+
+
+def _timed(test: Any, st: Any) -> float:
+    st.cache_data.clear()
+    began = time.perf_counter()
+    test.run()
+    return (time.perf_counter() - began) * 1000
