@@ -59,7 +59,9 @@ class Settings(BaseSettings):
     oidc_client_secret: str | None = None
     oidc_name: str = Field("single sign-on", description="what the sign-in button says")
     poll_s: float = Field(0.25, description="how often the gateway looks for a changed deployment")
-    gateway_queue_rows: int = Field(4000, description="rows that may wait in the gateway; beyond it answers 429")
+    gateway_queue_rows: int = Field(
+        4000, description="rows that may wait in the gateway; beyond it answers 429"
+    )
     spool_commit_s: float = Field(2.0, description="how often the writer moves the spool into Delta")
     worker_dead_after_s: float = Field(
         10.0, ge=1, description="a worker silent for so long is dead: others go on with its runs"
