@@ -1,13 +1,12 @@
 """Rows per second from a Parquet body to durable: read, validate, digest, look up in a store, fsync.
 
-`measure()` accepts bodies of 100,000 rows with 12 features into a store that already holds 300,000 rows.
+`measure()` accepts bodies of 100,000 rows with 12 features into a store that already holds 300,000 rows in 300
+daily partitions. The peer is `deltalake` alone, in one partition: what rows cost that nobody checks.
 """
 
 from __future__ import annotations
 
 import io
-import platform
-import statistics
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -17,16 +16,19 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake import write_deltalake
 
 from backend.observations.schema import Kind
 from backend.observations.spool_log import SpoolLog
 from backend.observations.store import accept, gateway_row
-from backend.observations.validation import prediction_batch, prediction_row
+from backend.observations.validation import label_batch, prediction_batch, prediction_row
 from backend.observations.writer import commit_spool
+from benchmarks.figures import Figure, figure, percentile
 
 ROWS: Final = 100_000
 STORED: Final = 300_000
 TARGET_ROWS_PER_S: Final = 100_000
+TARGET_SMALL_MS: Final = 20.0
 NUMERIC, CATEGORICAL = 9, 3
 NOW: Final = datetime(2026, 3, 2, tzinfo=UTC)
 FEATURES: Final[dict[str, Kind]] = {
@@ -70,27 +72,67 @@ def ingest(folder: Path, content: bytes, *, source: str = "api") -> float:
     return took
 
 
-def measure(*, repeats: int = 5) -> list[dict[str, Any]]:
-    """Parquet ingest, a small batch beside a large store, the writer's commit, and the gateway's durable append."""
+def measure(*, repeats: int = 7) -> list[Figure]:
+    """Parquet ingest beside a bare Delta append, small batches beside a large store, and the writer's commit."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ingest(folder, body(0, STORED, days=300))
+        _ingest_labels(folder, 0, 300)
         commit_spool(folder / "observations", folder / "spool")
-        bodies = [body(STORED + ROWS * (1 + i), ROWS, days=2) for i in range(repeats)]
-        ingested = [ingest(folder, content) for content in bodies]
-        small = [ingest(folder, body(10**8 + i, 1, days=1)) for i in range(repeats)]
+        first = ingest(folder, body(STORED, ROWS, days=2))
+        ingested, bare = [], []
+        for turn in range(repeats):
+            content = body(STORED + ROWS * (2 + turn), ROWS, days=2)
+            ingested.append(ingest(folder, content))
+            bare.append(_bare_append(folder / "bare", content))
+        small = [ingest(folder, body(10**8 + i, 1, days=1)) for i in range(3 * repeats)]
+        labels = [_ingest_labels(folder, 10**6 + 50 * i, 50) for i in range(3 * repeats)]
         began = time.perf_counter()
         moved = sum(done.rows for done in commit_spool(folder / "observations", folder / "spool"))
         commit_rate = moved / (time.perf_counter() - began)
         appends = _gateway_appends(folder / "spool")
-    rate = ROWS / statistics.median(ingested)
     return [
-        _result("ingest_parquet", rate, "rows/s", ROWS, target=TARGET_ROWS_PER_S),
-        _result("ingest_one_row", statistics.median(small) * 1000, "ms", 1),
-        _result("commit_spool", commit_rate, "rows/s", moved),
-        _result("gateway_append_p50", statistics.median(appends) * 1000, "ms", 1),
-        _result("gateway_append_p95", statistics.quantiles(appends, n=20)[-1] * 1000, "ms", 1),
+        figure(
+            "ingest_parquet",
+            ROWS / percentile(ingested, 0.5),
+            "rows/s",
+            rows=ROWS,
+            target=TARGET_ROWS_PER_S,
+            more_is_better=True,
+            peer="bare deltalake append",
+            peer_value=ROWS / percentile(bare, 0.5),
+        ),
+        figure("ingest_parquet_after_start", ROWS / first, "rows/s", rows=ROWS),
+        figure("ingest_one_row", percentile(small, 0.5) * 1000, "ms", target=TARGET_SMALL_MS),
+        figure("ingest_50_labels", percentile(labels, 0.5) * 1000, "ms", rows=50, target=TARGET_SMALL_MS),
+        figure("commit_spool", commit_rate, "rows/s", rows=moved),
+        figure("gateway_append_p50", percentile(appends, 0.5) * 1000, "ms"),
+        figure("gateway_append_p95", percentile(appends, 0.95) * 1000, "ms"),
     ]
+
+
+def _ingest_labels(folder: Path, first: int, rows: int) -> float:
+    """Seconds for JSON labels, each of another day."""
+    given = [
+        {
+            "prediction_id": f"{first + i:032x}",
+            "label": "1",
+            "status": "known",
+            "label_ts": (NOW - timedelta(days=i % 300)).isoformat(),
+        }
+        for i in range(rows)
+    ]
+    began = time.perf_counter()
+    batch = label_batch(given, now=NOW)
+    accept(folder / "observations", folder / "spool", "m", "labels", batch, source="api", now=NOW)
+    return time.perf_counter() - began
+
+
+def _bare_append(path: Path, content: bytes) -> float:
+    """Seconds for the peer: the same body read and appended by `deltalake`, nothing checked and nothing fsynced."""
+    began = time.perf_counter()
+    write_deltalake(str(path), pq.read_table(pa.BufferReader(content)), mode="append")
+    return time.perf_counter() - began
 
 
 def _gateway_appends(spool: Path) -> list[float]:
@@ -109,23 +151,3 @@ def _gateway_appends(spool: Path) -> list[float]:
             log.append("predictions", "m", gateway_row(prediction_row(FEATURES, given, now=NOW), now=NOW))
             times.append(time.perf_counter() - began)
     return times
-
-
-def _result(name: str, value: float, unit: str, rows: int, *, target: float | None = None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": round(value, 3),
-        "unit": unit,
-        "peer": None,
-        "peer_value": None,
-        "ratio": None,
-        "target": target,
-        "met": None if target is None else value > target,
-        "rows": rows,
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
-    }
-
-
-if __name__ == "__main__":
-    for result in measure():
-        print(f"{result['name']}: {result['value']} {result['unit']}")

@@ -1,0 +1,200 @@
+"""A real installation to measure: `warrant up --demo` on a copy of a loaded home, with its own ports."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from websockets.sync.client import connect
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+START_LIMIT_S: Final = 120.0
+NOT_COPIED: Final = ("supervisor.lock", "supervisor.json", "gateway", "*.db", "*.db-wal", "*.db-shm")
+WARRANT: Final = (sys.executable, "-c", "from backend.cli import main; main()")
+
+
+class NoLoadedHome(RuntimeError):
+    """There is no demo home to copy."""
+
+
+def loaded_home() -> Path:
+    """`WARRANT_HOME`, or the home that `make run` made here. Raises `NoLoadedHome`."""
+    home = Path(os.environ.get("WARRANT_HOME", ROOT / ".warrant"))
+    if not (home / "demo" / "loaded.json").exists():
+        raise NoLoadedHome(
+            f"{home} holds no loaded demo; run `make run` once, or name a loaded home in WARRANT_HOME"
+        )
+    return home
+
+
+class Installation:
+    """Console, gateway, worker and replay under one supervisor, in a home of their own."""
+
+    def __init__(self) -> None:
+        source = loaded_home()
+        self.folder = Path(tempfile.mkdtemp(prefix="warrant-bench-"))
+        self.home = self.folder / "home"
+        _copy_home(source, self.home)
+        self.port, self.gateway_port = _free_port(), _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.gateway = f"http://127.0.0.1:{self.gateway_port}"
+        self.environment = {
+            **os.environ,
+            "WARRANT_HOME": str(self.home),
+            "WARRANT_PORT": str(self.port),
+            "WARRANT_GATEWAY_PORT": str(self.gateway_port),
+            "WARRANT_DEMO": "true",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, command: Sequence[str] = (*WARRANT, "up", "--demo")) -> float:
+        """Start everything; seconds until the sign-in page is answered."""
+        began = time.perf_counter()
+        with (self.folder / "output.txt").open("ab") as output:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=self.environment, stdout=output, stderr=output, start_new_session=True
+            )
+        self._await(f"{self.url}/signin", began)
+        return time.perf_counter() - began
+
+    def await_gateway(self) -> None:
+        """Return once the gateway serves every model."""
+        self._await(f"{self.gateway}/readyz", time.perf_counter())
+
+    def stop(self) -> None:
+        """Stop all of it; the home stays for another start."""
+        if self._process is None:
+            return
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    def remove(self) -> None:
+        """Stop it and delete its home."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def sign_in(self, username: str = "lead") -> httpx.Client:
+        """A browser's worth of cookies for a demo account."""
+        password = json.loads((self.home / "demo-accounts.json").read_text())["password"]
+        browser = httpx.Client(base_url=self.url, timeout=60)
+        form = browser.get("/signin").text
+        found = re.search(r'name="csrf" value="([^"]+)"', form)
+        assert found is not None
+        answer = browser.post(
+            "/signin",
+            data={"username": username, "password": password, "csrf": found[1], "next": "/"},
+            headers={"Origin": self.url},
+        )
+        assert answer.status_code == 303, answer.text
+        return browser
+
+    def page(self, browser: httpx.Client, name: str = "", query: str = "") -> float:
+        """Milliseconds from asking for a page until its script has finished, over the websocket a browser uses."""
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        cookies = "; ".join(f"{key}={value}" for key, value in browser.cookies.items())
+        with connect(
+            f"ws://127.0.0.1:{self.port}/_stcore/stream",
+            additional_headers={"Cookie": cookies},
+            subprotocols=["streamlit"],  # type: ignore[list-item]
+            max_size=None,
+        ) as socket_:
+            ask = BackMsg()
+            ask.rerun_script.page_name = name
+            ask.rerun_script.query_string = query
+            began = time.perf_counter()
+            socket_.send(ask.SerializeToString())
+            while True:
+                message = ForwardMsg()
+                message.ParseFromString(socket_.recv(timeout=60))  # type: ignore[arg-type]
+                if message.WhichOneof("type") == "delta" and "exception" in str(
+                    message.delta.new_element.WhichOneof("type")
+                ):
+                    raise RuntimeError(f"page {name!r} failed: {message.delta.new_element.exception.message}")
+                if message.WhichOneof("type") == "script_finished":
+                    return (time.perf_counter() - began) * 1000
+
+    @cache  # noqa: B019 - an installation lives as long as the measurements
+    def token(self, username: str) -> str:
+        """A bearer token of a demo account."""
+        made = subprocess.run(
+            [sys.executable, "-m", "benchmarks.tokens", username],
+            cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return made.stdout.strip()
+
+    def api(self, username: str) -> httpx.Client:
+        """The REST API as this account."""
+        return httpx.Client(
+            base_url=f"{self.url}/api/v1",
+            headers={"Authorization": f"Bearer {self.token(username)}"},
+            timeout=120,
+        )
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What the installation's database answers."""
+        with sqlite3.connect(f"file:{self.home / 'warrant.db'}?mode=ro", uri=True) as database:
+            return database.execute(query, values).fetchall()
+
+    def _await(self, url: str, began: float) -> None:
+        while True:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the installation ended:\n{self._output()}")
+            try:
+                if httpx.get(url, timeout=5).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            if time.perf_counter() - began > START_LIMIT_S:
+                self.stop()
+                raise RuntimeError(f"{url} did not answer in {START_LIMIT_S:.0f} s:\n{self._output()}")
+            time.sleep(0.02)
+
+    def _output(self) -> str:
+        return (self.folder / "output.txt").read_text()[-2000:]
+
+
+@cache
+def shared() -> Installation:
+    """One running installation for all benchmarks of a run; it ends with the process."""
+    made = Installation()
+    atexit.register(made.remove)
+    made.start()
+    made.await_gateway()
+    return made
+
+
+def _copy_home(source: Path, target: Path) -> None:
+    """A copy to work on; its databases are consistent even while the source is in use."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    for path in source.glob("*.db"):
+        with sqlite3.connect(path) as stored, sqlite3.connect(target / path.name) as copy:
+            stored.backup(copy)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
