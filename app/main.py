@@ -8,7 +8,7 @@ from app import data
 from app.components import banner, use_style, viewer_zone
 from app.formats import format_when
 from app.nav import PAGES, page_file
-from app.session import perform, rendering_errors, say_what_was_done, show_error, signed_in
+from app.session import address, perform, rendering_errors, say_what_was_done, show_error, signed_in
 from backend.errors import NotSignedIn
 from backend.identity.actor import Actor
 from backend.identity.sessions import revoke
@@ -49,8 +49,8 @@ def main() -> None:
     try:
         actor = signed_in().actor
     except NotSignedIn as error:
-        refused = error
-        page = st.Page(lambda: show_error(refused), title="Sign in", default=True)
+        refused, here = error, address()
+        page = st.Page(lambda: show_error(refused, here=here), title="Sign in", default=True)
         st.navigation([page], position="hidden").run()
         return
     scope = data.scope_of(actor)

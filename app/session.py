@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
 
@@ -64,13 +65,12 @@ def rendering_errors() -> Iterator[None]:
         show_error(error)
 
 
-def show_error(error: WarrantError) -> None:
-    """Say what happened and what to do. For a session that ended: only how to sign in."""
+def show_error(error: WarrantError, *, here: str | None = None) -> None:
+    """Say what happened and what to do. For a session that ended: only how to sign in and come back `here`."""
     if isinstance(error, NotSignedIn):
-        path = st.context.url or "/"
         empty_state(
             "Your session has ended", "Nothing on this page is shown any more.",
-            ("Sign in again", f"/signin?next={_next_path(path)}"),
+            ("Sign in again", f"/signin?next={quote(here or address(), safe='')}"),
         )  # fmt: skip
         return
     advice = next((text for kind, text in _WHAT_TO_DO.items() if isinstance(error, kind)), "")
@@ -78,11 +78,11 @@ def show_error(error: WarrantError) -> None:
     st.error(f"**{error.title}.** {_plain(message)}  \n{advice}", icon=":material/error:")
 
 
-def _next_path(url: str) -> str:
-    from urllib.parse import quote, urlsplit
-
-    parts = urlsplit(url)
-    return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="")
+def address() -> str:
+    """Path and query of the page that is shown. Ask before `st.navigation`, which drops the query of a page that it
+    does not know."""
+    query = urlencode(st.query_params.to_dict())
+    return quote(urlsplit(st.context.url or "/").path or "/") + (f"?{query}" if query else "")
 
 
 def _plain(text: str) -> str:

@@ -19,8 +19,10 @@ from backend.identity.tables import Person, PersonRole
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.artefacts import artefact_digest
 from backend.registry.service import NewVersion, register_model, register_version
+from backend.settings import settings
 
 SYSTEM = system_actor("test")
+CUTOFF = 0.5
 SPEC = {
     "task": "binary",
     "window": "1d",
@@ -86,17 +88,35 @@ def make_world(
             else:
                 _stub(world, number)
             _register(session, world, number)
+    _serve_each("toy", versions)
+    return world
+
+
+def add_model(world: World, name: str, *, versions: int = 2) -> None:
+    """Another model with the files of `toy`."""
+    with writing() as session:
+        register_model(
+            session, SYSTEM, name=name, title=name.title(), description="", tier="medium", spec=SPEC
+        )
+        for number in range(1, versions + 1):
+            if not world.artefact(number).exists():
+                _stub(world, number)
+            _register(session, world, number, model=name)
+    _serve_each(name, versions)
+
+
+def _serve_each(model: str, versions: int) -> None:
+    """A month of healthy service for each version; the last one goes on."""
     first = datetime(2026, 1, 1, tzinfo=UTC)
     for number in range(1, versions + 1):
         with writing() as session:
             at = first + timedelta(days=30 * number)
             opened = start_deployment(
-                session, SYSTEM, model="toy", environment="production", version=number, change_id=None,
+                session, SYSTEM, model=model, environment="production", version=number, change_id=None,
                 reason="history", at=at,
             )  # fmt: skip
             mark_serving(session, SYSTEM, opened, at=at)
-            _healthy_window(session, number, at)
-    return world
+            _healthy_window(session, model, number, at)
 
 
 def train(world: World, number: int, *, misscored: bool = False) -> None:
@@ -114,16 +134,20 @@ def train(world: World, number: int, *, misscored: bool = False) -> None:
         spec = parse_spec(SPEC)
         draw = np.random.default_rng(number)
         frame = pd.DataFrame(
-            {"distance": draw.uniform(50, 3000, 300), "carrier": draw.choice(["AA", "B6", "UA"], 300)}
+            {"distance": draw.uniform(50, 3000, 600), "carrier": draw.choice(["AA", "B6", "UA"], 600)}
         )
-        label = (frame["distance"] / 3000 + draw.normal(0, 0.3, 300) > 0.5).astype("int8")
+        label = (frame["distance"] / 3000 + draw.normal(0, 0.3, 600) > 0.5).astype("int8")
         pipeline = build_pipeline(spec, {"max_iter": 8, "min_samples_leaf": 20, "random_state": number})
         pipeline.fit(frame, label)
         world.artefact(number).mkdir(exist_ok=True)
         dump_pipeline(pipeline, world.artefact(number) / "model.skops")
         scores = predict_scores(pipeline, frame, spec)
-    reference = frame.assign(score=scores + 0.25 if misscored else scores, label=label.astype(str))
-    reference.head(50).to_parquet(world.reference(number))
+    reference = frame.assign(
+        score=scores + 0.25 if misscored else scores,
+        prediction=(scores >= CUTOFF).astype("int8").astype(str),
+        label=label.astype(str),
+    )
+    reference.to_parquet(world.reference(number))
 
 
 def _stub(world: World, number: int) -> None:
@@ -135,14 +159,14 @@ def _stub(world: World, number: int) -> None:
     )
 
 
-def _register(session: WriteSession, world: World, number: int) -> None:
+def _register(session: WriteSession, world: World, number: int, *, model: str = "toy") -> None:
     world.card(number).write_text(f"# Toy\n\nVersion {number}.\n")
     register_version(
         session, SYSTEM,
         new=NewVersion(
-            model="toy", version=number, run_id=f"r{number}", uri=str(world.artefact(number)),
+            model=model, version=number, run_id=f"r{number}", uri=str(world.artefact(number)),
             artefact_digest=artefact_digest(world.artefact(number)), trained_by=world.engineer.person_id,
-            trained_at=clock.now(), cutoff=0.5, parameters={"depth": number},
+            trained_at=clock.now(), cutoff=CUTOFF, parameters={"depth": number},
             metrics={"roc_auc": {"value": 0.7 + number / 100, "low": 0.69, "high": 0.75, "rows": 1000}},
             training={"digest": f"sha256:{number}", "rows": 1000}, reference_path=str(world.reference(number)),
             card_path=str(world.card(number)),
@@ -150,17 +174,32 @@ def _register(session: WriteSession, world: World, number: int) -> None:
     )  # fmt: skip
 
 
-def _healthy_window(session: WriteSession, version: int, start: datetime) -> None:
+def _healthy_window(session: WriteSession, model: str, version: int, start: datetime) -> None:
     window = WindowState(
-        model="toy", environment="production", size="1d", start=start, end=start + timedelta(days=1), version=version,
+        model=model, environment="production", size="1d", start=start, end=start + timedelta(days=1), version=version,
         rows=1000, labels_known=1000, state="complete", computed_at=start + timedelta(days=2),
     )  # fmt: skip
     session.add(window)
     session.flush()
     session.add(
         MetricPoint(
-            window_id=window.id, model="toy", environment="production", size="1d", window_start=start, kind="realised",
+            window_id=window.id, model=model, environment="production", size="1d", window_start=start, kind="realised",
             statistic="roc_auc", value=0.71, low=0.68, high=0.74, verdict="ok", rows=1000, completeness=1.0,
             first_value=0.71, first_computed_at=start, computed_at=start,
         )
     )  # fmt: skip
+
+
+def register_in_mlflow(model: str, versions: int) -> None:
+    """The model and its versions in the embedded registry, the alias on the last."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own imports
+        from backend.registry.mlflow_adapter import mirror_champion, mlflow_client
+
+        client = mlflow_client()
+        client.create_registered_model(model)
+        for _ in range(versions):
+            client.create_model_version(model, source=str(settings().resolved_home()))
+        mirror_champion(model, versions)

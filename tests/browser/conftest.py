@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from backend import queue
 from backend.database.engine import use_database
 from backend.settings import settings
+from tests.browser.house import House, open_house
 from tests.browser.people import PATIENCE_MS, Visitor, visitor
 from tests.requirements import require
 
@@ -45,8 +47,6 @@ def visit(chromium: Browser) -> Iterator[Visit]:
 @contextmanager
 def home_of_a_module(folder: Path, migrated: Path) -> Iterator[Path]:
     """A WARRANT_HOME with a migrated SQLite database, for the tests of one module and what they start."""
-    import os
-
     with pytest.MonkeyPatch.context() as environment:
         for name in [
             one for one in os.environ if one.startswith("WARRANT_") and one != "WARRANT_REQUIRE_ALL"
@@ -65,3 +65,17 @@ def _forget_process_state() -> None:
     use_database(None)
     queue.client.cache_clear()
     settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def shared_house(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One console for the tests of a module."""
+    folder = tmp_path_factory.mktemp("house")
+    with home_of_a_module(folder, migrated_sqlite), open_house(folder) as house:
+        yield house
+
+
+@pytest.fixture
+def house(shared_house: House) -> Iterator[House]:
+    yield shared_house
+    shared_house.tidy()

@@ -16,10 +16,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from sqlalchemy import select
 
-from backend.database.session import reading
-from backend.monitoring.tables import WindowState
+from backend.observations.reader import row_counts
 from backend.queue import QUEUES
 from backend.settings import settings
 from tests.browser.conftest import Visit, home_of_a_module
@@ -34,6 +32,7 @@ WARRANT = Path(sys.executable).parent / "warrant"
 REASON = "The carrier feed lost its distances; version 1 does not lean on them."
 COMMENT = "Agreed: 1 held for a month."
 COMPUTING_MS = 120_000
+ROWS = 400
 
 
 @dataclass
@@ -45,7 +44,8 @@ class Installation:
     gateway: GatewayProcess
 
     def worker(self, name: str, *queues: str) -> BackgroundWorker:
-        return BackgroundWorker(self.folder / f"{name}.log", name, queues or tuple(QUEUES))
+        log = self.folder / f"{name}.log"
+        return BackgroundWorker(log, name, queues or tuple(QUEUES)).start()
 
     def answer(self) -> dict[str, Any]:
         found: dict[str, Any] = self.gateway.predict(
@@ -72,10 +72,12 @@ def installation(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Installation
             yield Installation(tmp_path, console, gateway)
 
 
-def send_traffic(gateway: GatewayProcess, *, rows: int = 400) -> None:
+def send_traffic(
+    gateway: GatewayProcess,
+) -> None:
     """Requests over HTTP; three of four do not know the distance."""
     carriers = ("AA", "B6", "UA")
-    for first in range(0, rows, 50):
+    for first in range(0, ROWS, 50):
         instances = [
             {
                 "prediction_id": f"flight-{number}",
@@ -91,10 +93,8 @@ def send_traffic(gateway: GatewayProcess, *, rows: int = 400) -> None:
 
 
 def stored() -> bool:
-    """Whether the writer has committed rows whose window is now due."""
-    with reading() as session:
-        due = select(WindowState.id).where(WindowState.model == "toy", WindowState.dirty_at.is_not(None))
-        return session.scalars(due).first() is not None and not any(settings().spool.rglob("*.arrow"))
+    """Whether the writer has committed every prediction."""
+    return row_counts(settings().observations, "toy").predictions >= ROWS
 
 
 def shown_after_reload(page: Page, locator: Locator, *, within_ms: int) -> None:
@@ -121,7 +121,7 @@ def test_three_people_return_a_model_to_its_earlier_version(installation: Instal
         send_traffic(installation.gateway)
         wait_until(stored, within_s=60, what="the commit of the predictions")
         compute_from_the_page(on_call)
-        with installation.worker("worker", *QUEUES):
+        with installation.worker("worker"):
             watch_the_computation(on_call)
             incident = see_the_alert(on_call)
             request_the_rollback(on_call)
@@ -187,7 +187,7 @@ def request_the_rollback(on_call: Visitor) -> None:
     expect(page.get_by_text("+Version 1.")).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("v1 served healthily".replace(" ", ".*")))).to_be_visible()
     expect(page.get_by_text("The alert it answers")).to_be_visible()
-    page.get_by_label("Why").fill(REASON)
+    page.get_by_role("textbox", name="Why").fill(REASON)
     page.get_by_role("button", name="Ask for the return to v1").click()
     expect(heading(page, "CHG-1: toy returns from v2 to v1 in production")).to_be_visible()
     expect(page.get_by_text(re.compile("waits for a decision by somebody else"))).to_be_visible()
