@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from backend.commands.output import say, write_json
-from backend.errors import WarrantError
+from backend.errors import BadInput, WarrantError
 
 app = typer.Typer(
     name="warrant", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -43,6 +43,16 @@ def refuse_plainly(function: Function) -> Function:
         except WarrantError as error:
             say(f"warrant: {error.title.lower()}: {error.message}", error=True)
             raise typer.Exit(error.exit_code) from error
+        except Exception as error:
+            from sqlalchemy.exc import DBAPIError  # loaded already, or this is not one
+
+            if not isinstance(error, DBAPIError):
+                raise
+            say(
+                f"warrant: the database refused: {error.orig}; `warrant db upgrade` brings it up to date",
+                error=True,
+            )
+            raise typer.Exit(2) from error
 
     return wrapped  # type: ignore[return-value]
 
@@ -121,6 +131,7 @@ def audit_verify(as_json: Json = False) -> None:
 
     from backend.audit.verification import verify
 
+    _require_log()
     result = verify()
     if as_json:
         write_json(asdict(result))
@@ -129,6 +140,19 @@ def audit_verify(as_json: Json = False) -> None:
     else:
         say(f"the log is NOT intact: {result.problem.message if result.problem else 'unknown'}")
     raise typer.Exit(0 if result.ok else 1)
+
+
+def _require_log() -> None:
+    """Where nothing was ever logged there is nothing to verify; an empty place must not pass for a broken log."""
+    from sqlalchemy import inspect
+
+    from backend.audit.heads import head_path
+    from backend.database.engine import database
+
+    if not head_path().exists() and not inspect(database().read_engine).has_table("audit_entries"):
+        raise BadInput(
+            "there is no audit log in this database; set WARRANT_HOME, or run `warrant db upgrade`"
+        )
 
 
 @app.command()
@@ -263,7 +287,19 @@ def demo_fault(
 def main() -> None:
     """Entry point of `warrant`."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        if (
+            type(error).__name__ == "NoArgsIsHelpError"
+        ):  # typer keeps the class to itself; its message is the help
+            say(message, error=True)
+        else:
+            said = " ".join(message.split()).rstrip(".")
+            say(f"warrant: bad usage: {said}; `warrant --help` lists what there is", error=True)
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
 

@@ -53,7 +53,10 @@ class Api:
                 f"the console at {settings().console} does not answer ({error}); is it running?"
             ) from error
         if answer.is_success:
-            return answer.json()
+            try:
+                return answer.json()
+            except ValueError as error:
+                raise Unavailable(f"what answers at {settings().console} is not Warrant's console") from error
         try:
             problem = answer.json()
             detail, title = problem["detail"], problem["title"]

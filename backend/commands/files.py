@@ -16,6 +16,13 @@ def batch_body(path: Path, stream: Stream) -> tuple[bytes, str]:
     """
     if not path.is_file():
         raise BadInput(f"there is no file {path}")
+    try:
+        return _body(path, stream)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path.name} cannot be read: {error}") from error
+
+
+def _body(path: Path, stream: Stream) -> tuple[bytes, str]:
     ending = path.suffix.lower()
     if ending in (".parquet", ".pq"):
         return path.read_bytes(), "application/vnd.apache.parquet"
