@@ -96,6 +96,7 @@ def _await_gateways(run: Run, change_id: int, deployment_id: int) -> list[str]:
     deadline = time.monotonic() + wait_s
     state = "no gateway reports for this environment; start one, then ask again"
     while True:
+        run.require_owned()
         with reading() as session:
             deployment = _deployment(session, deployment_id)
             reports = live_reports(session, deployment.model, deployment.environment)

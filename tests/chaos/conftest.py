@@ -11,9 +11,9 @@ from tests.chaos.stage import Stage, stage
 from tests.conftest import _administer, _url_of
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
 def shared_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """One stage for the cases of a module; each leaves it serving a good version, with no worker alive."""
+    """One stage for many cases; each leaves it serving a good version, with no worker alive."""
     folder = tmp_path_factory.mktemp(f"stage-{request.param}")
     if request.param == "sqlite":
         with stage("sqlite", None, request.getfixturevalue("migrated_sqlite"), folder) as made:

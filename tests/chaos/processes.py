@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 
 from backend.settings import settings
@@ -25,9 +26,8 @@ class WorkerProcess:
     def __init__(self, name: str, *, queues: str, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = settings().resolved_home() / f"{name}.log"
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([PRELOADED])
-        self._process: BaseProcess = context.Process(
+        start_forking()
+        self._process: BaseProcess = multiprocessing.get_context("forkserver").Process(
             target=_work, args=(["--name", name, "--queues", queues], dict(environment), str(self.log))
         )
         self._process.start()
@@ -41,9 +41,13 @@ class WorkerProcess:
     def alive(self) -> bool:
         return self._process.is_alive()
 
-    def send(self, number: signal.Signals) -> None:
+    @property
+    def pid(self) -> int:
         assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        return self._process.pid
+
+    def wake(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """kill -9, if it still runs."""
@@ -52,6 +56,13 @@ class WorkerProcess:
 
     def output(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
+
+
+def start_forking() -> None:
+    """Let the server import while the test does something else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([PRELOADED])
+    ensure_running()
 
 
 def _work(arguments: Sequence[str], environment: Mapping[str, str], log: str) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from backend import clock, queue
 from backend.alerting.service import Firing, fire
@@ -35,7 +37,7 @@ from backend.governance.tables import Change
 from backend.queue import JobRun
 from backend.settings import settings
 from jobs.ownership import workflow_table
-from tests.chaos.processes import WorkerProcess
+from tests.chaos.processes import WorkerProcess, start_forking
 from tests.integration.serving.parts import GatewayProcess
 from tests.worlds import SYSTEM, World, make_world
 
@@ -162,6 +164,40 @@ class Stage:
                 )
             time.sleep(0.05)
 
+    def put_to_sleep(self, pid: int) -> None:
+        """SIGSTOP at a moment in which the process holds no lock of the database: that would be another test."""
+        for _ in range(100):
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.05)
+            if not self._write_locked():
+                return
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.02)
+        pytest.fail("the process held a lock of the database whenever it was stopped")
+
+    def _write_locked(self) -> bool:
+        if self.kind == "postgresql":
+            open_writes = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND state = 'idle in transaction' AND backend_xid IS NOT NULL"
+            )
+            with reading() as session:
+                return bool(session.scalar(text(open_writes)))
+        connection = sqlite3.connect(self.database_file, timeout=0.1, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return True
+        finally:
+            connection.close()
+        return False
+
+    @property
+    def database_file(self) -> Path:
+        """SQLite's."""
+        return settings().resolved_home() / "warrant.db"
+
     def assert_executed_once(self, change_id: int, incident_id: int | None = None) -> None:
         """Everything that one execution leaves, and nothing that two would."""
         change = self.wait_settled(change_id)
@@ -270,6 +306,7 @@ def stage(kind: str, url: str | None, migrated: Path | None, folder: Path) -> It
         if url is not None:
             environment.setenv("WARRANT_DATABASE_URL", url)
         _forget_process_state()
+        start_forking()
         home = settings().resolved_home()
         if migrated is not None:
             shutil.copy(migrated, home / "warrant.db")
