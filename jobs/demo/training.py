@@ -27,6 +27,7 @@ from backend.settings import disable_telemetry
 from jobs.demo.flights import ServingPeriod, between
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
     from sklearn.pipeline import Pipeline
 
 MODEL_FILE: Final = "model.skops"
@@ -329,7 +330,8 @@ def log_version(
     """Record a trained pipeline as a run and a registered version of `model` in MLflow.
 
     `tracking_uri` is a server's or `sqlite:///<file>`; `artefacts` is the folder of a new experiment's files
-    (used when the experiment does not exist yet). Not idempotent: each call registers one more version.
+    (used when the experiment does not exist yet). A version of the same training and reference data that is
+    registered already is returned, so that a load that was cut off registers nothing twice.
     """
     disable_telemetry()
     import mlflow
@@ -340,6 +342,12 @@ def log_version(
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)
     client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    tags = {f"training_{key}": str(value) for key, value in trained.training.items()}
+    tags |= {"reference_digest": trained.reference_digest}
+    for known in client.search_model_versions(f"name = '{model}'"):
+        if tags.items() <= known.tags.items():
+            kept = mlflow.artifacts.download_artifacts(known.source, tracking_uri=tracking_uri)
+            return _registered(trained, spec, known, Path(kept).resolve())
     experiment = client.get_experiment_by_name(model)
     if experiment is None:
         artefacts.mkdir(parents=True, exist_ok=True)
@@ -351,7 +359,6 @@ def log_version(
     requirements = [
         f"{name}=={installed_version(name)}" for name in ("scikit-learn", "skops", "pandas", "numpy")
     ]
-    tags = {f"training_{key}": str(value) for key, value in trained.training.items()}
     with mlflow.start_run(
         experiment_id=experiment_id, run_name=f"{model} to {trained.training['to'][:10]}"
     ) as run:
@@ -364,7 +371,7 @@ def log_version(
                 if part != "rows"
             }
         )
-        mlflow.set_tags(tags | {"reference_digest": trained.reference_digest})
+        mlflow.set_tags(tags)
         logged = mlflow.sklearn.log_model(
             pipeline,
             name="model",
@@ -383,17 +390,20 @@ def log_version(
         model,
         source=logged.model_uri,
         run_id=run.info.run_id,
-        tags=tags | {"artefact_digest": digest, "reference_digest": trained.reference_digest},
+        tags=tags | {"artefact_digest": digest},
         model_id=logged.model_id,
     )
-    number = int(registered.version)
+    return _registered(trained, spec, registered, folder)
+
+
+def _registered(trained: Trained, spec: ModelSpec, found: ModelVersion, folder: Path) -> RegisteredVersion:
     return RegisteredVersion(
-        model=model,
-        version=number,
-        run_id=run.info.run_id,
+        model=found.name,
+        version=int(found.version),
+        run_id=found.run_id,
         uri=str(folder),
-        mlflow_uri=f"models:/{model}/{number}",
-        artefact_digest=digest,
+        mlflow_uri=f"models:/{found.name}/{found.version}",
+        artefact_digest=artefact_digest(folder),
         cutoff=spec.cutoff,
         params=trained.params,
         metrics=trained.metrics,

@@ -26,7 +26,7 @@ from tests.integration.cli.conftest import Said, warrant
 from tests.worlds import make_world
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
 
 
 @pytest.fixture
