@@ -11,7 +11,7 @@ from typing import Any, Final
 from backend import clock
 from backend.observations import reader
 from backend.observations.schema import SCAN_LABEL_COLUMNS, feature_columns
-from backend.observations.spool import all_logs, read_log
+from backend.observations.spool import LogContent, all_logs, read_log
 from backend.serving.answers import Answer
 from backend.serving.requests import content_of
 from backend.serving.scoring import answer_of
@@ -43,13 +43,22 @@ def recent_answers(spool: Path, observations: Path, environment: str) -> list[Re
 
 def _from_spool(spool: Path, environment: str) -> Iterator[Remembered]:
     for path in all_logs(spool):
-        try:
-            content = read_log(path)
-        except FileNotFoundError:  # renamed or committed meanwhile
+        content = _read_renamed(path)
+        if content is None:  # committed meanwhile
             continue
         for record in content.rows:
             if record.stream == "predictions" and record.row["environment"] == environment:
                 yield _remembered(record.model, record.row, record.row["features"])
+
+
+def _read_renamed(path: Path) -> LogContent | None:
+    """A log under the name it had, or has got since it was listed: its gateway closes it, or the writer takes it."""
+    for name in (path, path.with_suffix(".log"), path.with_suffix(".left")):
+        try:
+            return read_log(name)
+        except FileNotFoundError:
+            continue
+    return None
 
 
 def _from_store(observations: Path, environment: str) -> Iterator[Remembered]:

@@ -22,8 +22,10 @@ from backend.database.session import writing
 from backend.deployment.service import start_deployment
 from backend.deployment.tables import Deployment
 from backend.identity.actor import system_actor
+from backend.observations.spool import all_logs, read_log
 from backend.registry.artefacts import artefact_digest
 from backend.registry.tables import Model, Version
+from backend.settings import settings
 
 MODEL = "delay"
 SPEC: dict[str, Any] = {
@@ -110,6 +112,19 @@ def wait_until(condition: Callable[[], Any], *, timeout_s: float = 20.0, what: s
         assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
         time.sleep(0.02)
     return value
+
+
+def spooled_rows() -> list[dict[str, Any]]:
+    """Every prediction in the logs of this home's gateways."""
+    while True:
+        try:
+            return [found.row for path in all_logs(settings().spool) for found in read_log(path).rows]
+        except FileNotFoundError:  # a log was closed between listing and reading, and has another name now
+            continue
+
+
+def spooled_ids() -> list[str]:
+    return [row["prediction_id"] for row in spooled_rows()]
 
 
 class GatewayProcess:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import warnings
 from datetime import timedelta
 from pathlib import Path
 
@@ -136,14 +137,16 @@ def test_moving_the_mlflow_alias_moves_nothing(
     sqlite_gateway: GatewayProcess, artefacts: dict[int, Path]
 ) -> None:
     """There is no code path from an alias to the gateway: it never asks MLflow which version serves."""
-    from mlflow.tracking import MlflowClient
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=settings().mlflow, registry_uri=settings().mlflow)
-    client.create_registered_model(MODEL)
-    for version in (1, 2):
-        client.create_model_version(MODEL, source=str(artefacts[version]))
-    client.set_registered_model_alias(MODEL, "champion", "1")
-    client.set_registered_model_alias(MODEL, "champion", "2")
+        client = MlflowClient(tracking_uri=settings().mlflow, registry_uri=settings().mlflow)
+        client.create_registered_model(MODEL)
+        for version in (1, 2):
+            client.create_model_version(MODEL, source=str(artefacts[version]))
+        client.set_registered_model_alias(MODEL, "champion", "1")
+        client.set_registered_model_alias(MODEL, "champion", "2")
     time.sleep(4 * settings().poll_s + 1)
     assert sqlite_gateway.predict().json()["version"] == 1
     assert sqlite_gateway.model()["wanted_version"] == 1

@@ -14,17 +14,19 @@ import pytest
 from backend.database.engine import use_database
 from backend.database.upgrade import upgrade
 from backend.observations import reader
-from backend.observations.spool import all_logs, read_log
+from backend.observations.spool import all_logs
 from backend.observations.writer import commit_spool
 from backend.settings import settings
 from tests.integration.serving.conftest import registered
-from tests.integration.serving.parts import FEATURES, MODEL, GatewayProcess, Load, deploy, wait_until
-
-
-def spooled_ids() -> list[str]:
-    return [
-        found.row["prediction_id"] for path in all_logs(settings().spool) for found in read_log(path).rows
-    ]
+from tests.integration.serving.parts import (
+    FEATURES,
+    MODEL,
+    GatewayProcess,
+    Load,
+    deploy,
+    spooled_ids,
+    wait_until,
+)
 
 
 def test_it_serves_without_its_database_also_after_a_restart(

@@ -7,9 +7,16 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from backend.observations.spool import all_logs, read_log
-from backend.settings import settings
-from tests.integration.serving.parts import FEATURES, MODEL, GatewayProcess, deploy, register_model
+from tests.integration.serving.parts import (
+    FEATURES,
+    MODEL,
+    GatewayProcess,
+    deploy,
+    register_model,
+    spooled_ids,
+    spooled_rows,
+    wait_until,
+)
 
 
 def test_an_answer_names_version_and_deployment_and_follows_the_cutoff(
@@ -46,8 +53,7 @@ def test_scores_are_those_of_the_recorded_artefact(
 
 def test_a_prediction_is_in_the_spool_when_its_answer_arrives(sqlite_gateway: GatewayProcess) -> None:
     answer = sqlite_gateway.predict(prediction_id="kept", features=FEATURES, injected="unit-change").json()
-    rows = [found.row for path in all_logs(settings().spool) for found in read_log(path).rows]
-    (row,) = [row for row in rows if row["prediction_id"] == "kept"]
+    (row,) = [row for row in spooled_rows() if row["prediction_id"] == "kept"]
     assert row["features"] == {"carrier": "AA", "hour": 17.0, "wind": 2.5}
     assert (row["version"], row["environment"], row["role"], row["source"]) == (
         1,
@@ -120,9 +126,6 @@ def test_a_body_over_the_limit_is_refused(shared_gateway: GatewayProcess) -> Non
 def test_an_unknown_model_is_404_and_one_without_deployment_503(sqlite_gateway: GatewayProcess) -> None:
     register_model("idle")
     assert sqlite_gateway.predict("nobody").status_code == 404
-    sqlite_gateway.client.get("/readyz")
-    from tests.integration.serving.parts import wait_until
-
     wait_until(lambda: "idle" in sqlite_gateway.client.get("/readyz").json()["models"], what="the new model")
     answer = sqlite_gateway.predict("idle")
     assert answer.status_code == 503
@@ -135,8 +138,7 @@ def test_the_same_id_and_content_gets_the_same_answer_once_stored(sqlite_gateway
     sqlite_gateway.wait_version(2)
     again = sqlite_gateway.predict(prediction_id="twice", features=FEATURES)
     assert again.json() == first.json()
-    ids = [found.row["prediction_id"] for path in all_logs(settings().spool) for found in read_log(path).rows]
-    assert ids.count("twice") == 1
+    assert spooled_ids().count("twice") == 1
     other = sqlite_gateway.predict(prediction_id="twice", features={**FEATURES, "hour": 3})
     assert other.status_code == 409
     assert "twice" in other.json()["detail"]
