@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from app import data
@@ -11,10 +10,10 @@ from app.components import empty_state, headline, viewer_zone
 from app.components.charts import draw
 from app.components.history import marks_of, switches
 from app.components.pickers import pick, pick_model
-from app.components.tables import badge, table
+from app.components.window_table import show_windows
 from app.formats import format_age, format_change, format_count, format_metric, format_share, format_when
 from app.session import viewer
-from app.words import WINDOW_WORDS, metric_word
+from app.words import metric_word
 
 scope = data.scope_of(viewer())
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -115,25 +114,4 @@ if model["notice"]:
     st.caption(model["notice"])
 
 with st.expander("The same as a table"):
-    values = realised[["window_start", "value", "low", "high", "verdict"]].rename(
-        columns={"window_start": "start"}
-    )
-    joined = windows.merge(values, on="start", how="left").iloc[::-1].head(60)
-    levels = {"ok": "ok", "alarm": "attention"}
-    rows = [
-        [
-            format_when(row.start.to_pydatetime(), viewer_zone()),
-            f"v{row.version:.0f}" if pd.notna(row.version) else None,
-            format_metric(row.value),
-            f"{format_metric(row.low)} to {format_metric(row.high)}",
-            badge(str(row.verdict), levels.get(str(row.verdict), "unknown"))
-            if pd.notna(row.verdict)
-            else None,
-            format_count(row.rows),
-            format_share(row.completeness),
-            WINDOW_WORDS.get(row.state, row.state),
-        ]
-        for row in joined.itertuples()
-    ]
-    word = f"realised {metric_word(metric)}"
-    table(("window", "served by", word, "95 % interval", "verdict", "rows", "labels", "state"), rows)
+    show_windows(windows, realised, metric_word(metric))
