@@ -25,10 +25,11 @@ from backend.deployment import service as deployments
 from backend.explain import reading as explain
 from backend.governance import service as governance
 from backend.governance import views
+from backend.governance.digests import digest_of
 from backend.identity import sessions as identity_sessions
 from backend.identity import tokens as identity_tokens
 from backend.identity.actor import Actor
-from backend.identity.people import names_of
+from backend.identity.people import list_people, names_of
 from backend.identity.roles import Permission, Role
 from backend.monitoring import health
 from backend.monitoring import reading as monitoring
@@ -357,6 +358,20 @@ def sessions(actor: Actor) -> list[dict[str, Any]]:
 def tokens(actor: Actor) -> list[dict[str, Any]]:
     with reading() as session:
         return [_row(one) for one in identity_tokens.list_tokens(session, actor)]
+
+
+def people(actor: Actor) -> list[dict[str, Any]]:
+    """Everyone who may or might come in; `digest` changes with their roles and state."""
+    with reading() as session:
+        found = list_people(session, actor)
+    return [
+        {
+            "id": one.id, "username": one.username, "display_name": one.display_name, "kind": one.kind,
+            "roles": sorted(role.value for role in one.roles), "disabled_at": one.disabled_at,
+            "digest": digest_of([one.id, sorted(one.roles), one.disabled_at is None]),
+        }
+        for one in found
+    ]  # fmt: skip
 
 
 def run(scope: Scope, run_id: str | None) -> dict[str, Any] | None:

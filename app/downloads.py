@@ -19,8 +19,10 @@ from starlette.routing import BaseRoute, Route
 from app.templates import render
 from backend import clock
 from backend.api.security import signed_in
+from backend.audit.actions import Action
+from backend.audit.log import record
 from backend.audit.reading import MAX_LIMIT, search_entries
-from backend.database.session import ReadSession, reading
+from backend.database.session import ReadSession, reading, writing
 from backend.errors import BadInput, WarrantError
 from backend.explain.reading import find_report, report_file
 from backend.governance.service import list_changes
@@ -88,6 +90,11 @@ def export_audit(request: Request, viewer: Actor) -> Response:
     }
     with reading() as session:
         rows = list(_entries(session, viewer, wanted))
+    with writing() as session:
+        record(
+            session, viewer, Action.AUDIT_EXPORTED, object_kind="log", object_id="entries",
+            payload={"search": wanted, "entries": len(rows), "form": request.path_params["form"]},
+        )  # fmt: skip
     return _as_file("audit", request.path_params["form"], rows)
 
 

@@ -36,6 +36,7 @@ PAGES = (
     PageRow("approvals", "Approvals"),
     PageRow("audit", "Audit", Permission.READ_AUDIT),
     PageRow("jobs", "Jobs", Permission.READ_JOBS),
+    PageRow("people", "People", Permission.MANAGE_PEOPLE),
     PageRow("request_change", "Request a change", in_menu=False),
     PageRow("change", "Change", in_menu=False),
     PageRow("incident", "Incident", in_menu=False),

@@ -25,7 +25,7 @@ class Field:
 
     name: str
     label: str
-    kind: Literal["text", "area", "select", "checkbox", "number"] = "text"
+    kind: Literal["text", "password", "area", "select", "checkbox", "number"] = "text"
     required: bool = False
     options: Sequence[str] = ()
     value: Any = None
@@ -108,7 +108,10 @@ def _draw(field: Field, key: str) -> None:
     elif field.kind == "number":
         st.number_input(label, value=field.value, key=key, help=field.help)
     else:
-        st.text_input(label, field.value or "", key=key, help=field.help, max_chars=field.max_chars)
+        shown = "password" if field.kind == "password" else "default"
+        st.text_input(
+            label, field.value or "", key=key, help=field.help, max_chars=field.max_chars, type=shown
+        )
 
 
 def _remember(form: str, object_id: str, digest: str, names: tuple[str, ...]) -> None:

@@ -22,7 +22,9 @@ def decision_box(change: Mapping[str, Any]) -> None:
     needed = ", ".join(f"{count} {role.replace('_', ' ')}" for role, count in policy["roles"].items())
     st.markdown(f"**Decision** · {change['approvals']} of {change['approvals_needed']} approvals")
     st.html(small(f"needs {needed}; neither the {' nor the '.join(policy['excluded'])} can decide"))
-    if change["cannot_decide"]:
+    if change["state"] != "waiting":
+        st.caption(f"This change is {change['state']}; nothing is left to decide.")
+    elif change["cannot_decide"]:
         # The second half of a double click is late, too, and is nothing to tell who has decided.
         late = [came_too_late(verdict, object_id=str(change["id"])) for verdict in ("approve", "reject")]
         if any(late) and viewer().display_name not in {one["person"] for one in change["decisions"]}:

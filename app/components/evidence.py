@@ -26,7 +26,7 @@ def effect_sentence(change: Mapping[str, Any]) -> str:
 
 def unresolved(evidence: Mapping[str, Any]) -> list[str]:
     """What a decider should know is not known, or speaks against it. First on the page."""
-    found = []
+    found = list(evidence.get("cautions", ()))
     after = evidence["after"]["version"]
     live = [point for point in evidence["live"]["after"] if point["kind"] == "realised"]
     judged = [point for point in live if point["verdict"] in ("ok", "alarm")]
