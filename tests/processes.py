@@ -15,6 +15,9 @@ from typing import Any, Self
 
 import httpx
 
+# A process imports for ten seconds on an idle machine, and for minutes while tests beside it compute.
+START_S = 240.0
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -32,11 +35,22 @@ def wait_until(condition: Callable[[], Any], *, within_s: float, what: str) -> A
 
 
 class ModuleProcess:
-    """`python -m MODULE`, with this test's environment. Its output is in `log`; leaving the block ends it."""
+    """`python -m MODULE`, with this test's environment. Its output is in `log`; leaving the block ends it.
 
-    def __init__(self, log: Path, module: str, arguments: Sequence[str] = (), **environment: str) -> None:
+    `prefix` is a command that starts it, such as a tracer that hands signals on.
+    """
+
+    def __init__(
+        self,
+        log: Path,
+        module: str,
+        arguments: Sequence[str] = (),
+        *,
+        prefix: Sequence[str] = (),
+        **environment: str,
+    ) -> None:
         self._log = log
-        self._command = [sys.executable, "-m", module, *arguments]
+        self._command = [*prefix, sys.executable, "-m", module, *arguments]
         self._environment = environment
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -76,12 +90,12 @@ class ModuleProcess:
 class ConsoleProcess(ModuleProcess):
     """`python -m app.server` on a free port."""
 
-    def __init__(self, log: Path, **environment: str) -> None:
+    def __init__(self, log: Path, *, prefix: Sequence[str] = (), **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        super().__init__(log, "app.server", WARRANT_PORT=str(self.port), **environment)
+        super().__init__(log, "app.server", prefix=prefix, WARRANT_PORT=str(self.port), **environment)
 
-    def wait_ready(self, within_s: float = 60.0) -> Self:
+    def wait_ready(self, within_s: float = START_S) -> Self:
         wait_until(self._answers, within_s=within_s, what="the console's first answer")
         return self
 

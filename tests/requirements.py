@@ -13,6 +13,7 @@ PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "prometheus": ("prometheus",),
     "ip": ("ip",),
+    "strace": ("strace",),
 }
 
 

@@ -85,5 +85,6 @@ def open_house(folder: Path) -> Iterator[House]:
     """A house in the home that the environment names."""
     world = make_world(folder / "files")
     give_passwords()
-    with ConsoleProcess(folder / "console.log").start().wait_ready() as console:
+    with ConsoleProcess(folder / "console.log").start() as console:
+        console.wait_ready()
         yield House(world, console.url)

@@ -16,7 +16,7 @@ from backend.queue import JobRun
 from tests.browser.conftest import Visit
 from tests.browser.house import LATER, SOON, House
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def open_inbox(page: Page, console: str, *expected: int) -> None:

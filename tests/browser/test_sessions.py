@@ -14,7 +14,7 @@ from backend.identity.sessions import revoke_all
 from tests.browser.conftest import Visit
 from tests.browser.house import LATER, House
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_the_next_click_of_a_revoked_session_shows_sign_in_and_changes_nothing(
