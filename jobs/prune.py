@@ -9,12 +9,13 @@ from sqlalchemy import delete, select
 
 from backend import clock
 from backend.database.session import WriteSession, writing
+from backend.governance.service import expire_late_changes
 from backend.identity.tables import IdempotencyKey, SignInAttempt
 from backend.queue import MIRROR_REGISTRY, PRUNE, READ_SLI, JobRun, WorkerBeat
 from jobs.ownership import record_tables, workflow_table
 from jobs.runtime import Run, workflow
 
-STEPS = ("delete_runs", "delete_attempts")
+STEPS = ("delete_runs", "delete_attempts", "expire_changes")
 
 KEEP_RUNS: Final = timedelta(days=30)
 # These run every half minute to minute; only their last result matters, and failures are kept as long as others.
@@ -33,6 +34,7 @@ def prune(run: Run) -> None:
     deleted = run.step("delete_runs", delete_runs)
     run.progress(0.8, f"{deleted} runs deleted, deleting old sign-in attempts")
     run.step("delete_attempts", delete_attempts)
+    run.step("expire_changes", expire_changes)
 
 
 def delete_runs() -> int:
@@ -47,6 +49,12 @@ def delete_runs() -> int:
                 session.execute(delete(table).where(table.c.workflow_uuid.in_(old)))
             session.execute(delete(JobRun).where(JobRun.id.in_(old)))
         count += len(old)
+
+
+def expire_changes() -> int:
+    """Close changes whose time is over; until then they only read as expired."""
+    with writing() as session:
+        return expire_late_changes(session)
 
 
 def _old_runs(session: WriteSession) -> list[str]:

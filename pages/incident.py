@@ -7,12 +7,12 @@ from datetime import timedelta
 import streamlit as st
 
 from app import data
-from app.components import action_form, empty_state, headline, key_values, viewer_zone
+from app.components import Field, action_form, empty_state, headline, key_values, viewer_zone
 from app.components.tables import anchor, badge, lines, small, table
 from app.formats import format_age, format_when
 from app.session import page_link, perform, viewer
 from app.words import ALERT_LEVELS, CHANGE_LEVELS, count_of
-from backend.alerting.service import acknowledge
+from backend.alerting.service import acknowledge, close_by_hand
 from backend.identity.roles import Permission
 
 AROUND = timedelta(hours=48)
@@ -48,6 +48,17 @@ with side, st.container(border=True, key="act"):
         ):
             st.rerun()
     if is_open:
+        over = action_form(
+            "close", label=f"Close INC-{found['id']}", object_id=str(found["id"]), digest="open", danger=True,
+            fields=[Field("why", "Why it is over", required=True)],
+            disabled_because=f"{count_of(len(firing), 'alert')} still firing" if firing
+            else None if actor.may(Permission.ACKNOWLEDGE) else "Your role cannot close incidents.",
+        )  # fmt: skip
+        if over is not None and perform(
+            lambda session, me: close_by_hand(session, me, int(over.object_id), why=over.values["why"]),
+            done="The incident is closed.",
+        ):
+            st.rerun()
         first = firing[0]["id"] if firing else None
         page_link("request_change", "Return to an earlier version…", icon=":material/undo:", kind="rollback",
                   model=found["model"], alert=first)  # fmt: skip

@@ -14,7 +14,7 @@ from backend.alerting.tables import Alert, Incident
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
-from backend.errors import Conflict, NotFound
+from backend.errors import BadInput, Conflict, NotFound
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
@@ -81,7 +81,17 @@ def fire(session: WriteSession, actor: Actor, firing: Firing) -> Alert:
         incident = _open_incident(session, actor, alert)
         alert.incident_id = incident.id if incident is not None else None
     session.flush()
+    if alert.incident_id is not None:
+        _name_by_worst(session, alert.incident_id)
     return alert
+
+
+def _name_by_worst(session: WriteSession, incident_id: int) -> None:
+    """An incident is called after the worst that fires under it now, not after what opened it."""
+    firing = session.scalars(select(Alert).where(Alert.incident_id == incident_id, Alert.state == "firing"))
+    worst = min(firing, key=lambda alert: (LEVELS.index(alert.level), alert.since, alert.id))
+    session.get_one(Incident, incident_id).title = worst.title
+    session.flush()
 
 
 def _open_incident(session: WriteSession, actor: Actor, alert: Alert) -> Incident | None:
@@ -142,6 +152,23 @@ def acknowledge(session: WriteSession, actor: Actor, incident_id: int) -> Incide
         incident.acknowledged_at, incident.acknowledged_by = clock.now(), actor.person_id
         session.flush()
         record(session, actor, Action.INCIDENT_ACKNOWLEDGED, object_kind="incident", object_id=incident_id)
+    return incident
+
+
+def close_by_hand(session: WriteSession, actor: Actor, incident_id: int, *, why: str) -> Incident:
+    """Close an incident under which nothing fires any more. Closing again does nothing."""
+    actor.require(Permission.ACKNOWLEDGE)
+    incident = get_incident(session, actor, incident_id)
+    if not why.strip():
+        raise BadInput("write why it is over: others will read it", field="why")
+    firing = session.scalars(
+        select(Alert.id).where(Alert.incident_id == incident_id, Alert.state == "firing")
+    ).all()
+    if firing:
+        raise Conflict(
+            f"{len(firing)} alert(s) still fire under INC-{incident_id}; mend what they name first"
+        )
+    close_incident(session, actor, incident, why=why.strip())
     return incident
 
 

@@ -74,6 +74,7 @@ def evidence(
         "before": _facts(before) if before else None,
         "after": _facts(after),
         "why_target": why_target,
+        "cautions": _cautions(session, model, environment, after),
         "metrics": _compare_metrics(before, after),
         "parameters": _compare(before.parameters if before else {}, after.parameters),
         "data": _compare(before.training if before else {}, after.training),
@@ -86,6 +87,27 @@ def evidence(
         if alert
         else None,
     }
+
+
+def _cautions(session: ReadSession, model: Model, environment: str, after: Version) -> list[str]:
+    """What speaks against expecting help: a feed that is broken for every version alike."""
+    firing = session.scalars(
+        select(Alert)
+        .where(
+            Alert.model == model.name,
+            Alert.environment == environment,
+            Alert.state == "firing",
+            Alert.kind == "quality",
+        )
+        .order_by(Alert.since)
+    )
+    columns = sorted({str(alert.details.get("column")) for alert in firing} & set(model.spec["features"]))
+    if not columns:
+        return []
+    named = ", ".join(columns)
+    return [
+        f"the feed of {named} is broken now, and v{after.version} reads it too: changing the version will not mend that"
+    ]
 
 
 def _facts(version: Version) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.tables import Model
 
 CONSIDERED_WINDOWS = 14
+# A broken feed or missing traffic pages about whatever version serves then, and says nothing about it.
+ABOUT_THE_VERSION = ("realised", "estimated", "slo")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
     if undone is not None:
         return verdict(False, f"people went back from it with CHG-{undone.id}: {undone.reason}")
     pages = [
-        alert for alert in alerts_of_version(session, model, environment, version) if alert.level == "page"
+        alert
+        for alert in alerts_of_version(session, model, environment, version)
+        if alert.level == "page" and alert.kind in ABOUT_THE_VERSION
     ]
     if pages:
         return verdict(False, f"it was paged about: {pages[0].title}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
 
-from backend.alerting.service import acknowledge, firing_alerts, recent_incidents
+from backend.alerting.service import acknowledge, close_by_hand, firing_alerts, recent_incidents
 from backend.alerting.tables import Alert, Incident
 from backend.api.idempotency import body_of, once
 from backend.api.parameters import RowId
@@ -77,6 +78,21 @@ def acknowledgement(request: Request, actor: Caller, body: Body, incident_id: Ro
     return once(
         request, actor, body, lambda session: _incident(acknowledge(session, actor, incident_id)), status=201
     )
+
+
+class ClosureRequest(BaseModel):
+    why: str = Field(max_length=4000)
+
+
+@router.post("/incidents/{incident_id}/closure", status_code=201)
+def closure(
+    request: Request, actor: Caller, body: Body, incident_id: int, closing: ClosureRequest
+) -> Response:
+    """Close an incident under which nothing fires any more."""
+    return once(
+        request, actor, body,
+        lambda session: _incident(close_by_hand(session, actor, incident_id, why=closing.why)), status=201,
+    )  # fmt: skip
 
 
 @router.get("/jobs")

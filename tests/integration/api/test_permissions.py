@@ -10,9 +10,10 @@ from backend.alerting.tables import Alert
 from backend.api.app import create_api
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
+from backend.identity.roles import Role
 from backend.queue import PRUNE, request_job
 from tests.integration.api.conftest import ROLES, Callers
-from tests.worlds import SYSTEM
+from tests.worlds import SYSTEM, person
 
 ALL = frozenset(ROLES)
 ACTORS = frozenset({"on_call", "engineer", "lead"})
@@ -52,7 +53,15 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ),
     ("POST", "/changes/{change_id}/cancellation"): (frozenset(), 201, {}, {}),
     ("POST", "/incidents/{incident_id}/acknowledgement"): (ACTORS, 201, {}, {}),
+    ("POST", "/incidents/{incident_id}/closure"): (ACTORS, 409, {}, {"why": "it is over"}),
     ("POST", "/jobs/{run_id}/retry"): (RETRIERS, 202, {}, {}),
+    ("GET", "/people"): (frozenset({"admin"}), 200, {}, None),
+    ("POST", "/people"): (
+        frozenset({"admin"}), 201, {},
+        {"username": "new", "display_name": "New", "password": "a long first password", "roles": ["viewer"]},
+    ),
+    ("POST", "/people/{person_id}/roles"): (frozenset({"admin"}), 201, {}, {"roles": ["on_call"], "why": "rota"}),
+    ("POST", "/people/{person_id}/disablement"): (frozenset({"admin"}), 201, {}, {"why": "left"}),
 }  # fmt: skip
 
 
@@ -73,7 +82,7 @@ def prepare(callers: Callers) -> dict[str, str]:
         run.state, run.error = "failed", "no"
         return {
             "model": "toy", "change_id": str(asked.json()["id"]), "incident_id": str(alert.incident_id),
-            "run_id": run.id, "seq": "0",
+            "run_id": run.id, "seq": "0", "person_id": person(session, "leaver", Role.VIEWER).person_id,
         }  # fmt: skip
 
 

@@ -1,0 +1,79 @@
+"""People and services: who may come in, and as what. For administrators."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from backend.api.idempotency import body_of, once
+from backend.api.security import current_actor
+from backend.database.session import reading
+from backend.identity.actor import Actor
+from backend.identity.passwords import hash_password
+from backend.identity.people import create_person, disable_person, list_people, set_roles
+from backend.identity.roles import Permission, Role
+
+router = APIRouter(tags=["people"])
+Caller = Annotated[Actor, Depends(current_actor)]
+Body = Annotated[bytes, Depends(body_of)]
+
+
+class NewPerson(BaseModel):
+    username: str = Field(max_length=64)
+    display_name: str = Field(max_length=100)
+    password: str = Field(max_length=200, description="told to the person; argon2id is what is stored")
+    roles: list[Role]
+
+
+class NewRoles(BaseModel):
+    roles: list[Role]
+    why: str = Field(default="", max_length=4000)
+
+
+class Disablement(BaseModel):
+    why: str = Field(default="", max_length=4000)
+
+
+@router.get("/people")
+def people(actor: Caller) -> dict[str, Any]:
+    with reading() as session:
+        return {"people": [asdict(one) for one in list_people(session, actor)]}
+
+
+@router.post("/people", status_code=201)
+def add(request: Request, actor: Caller, body: Body, new: NewPerson) -> Response:
+    """Add a person with a first password."""
+    actor.require(Permission.MANAGE_PEOPLE)
+    hashed = hash_password(new.password, username=new.username)  # before the transaction: it takes tens of ms
+
+    def act(session: Any) -> dict[str, str]:
+        person = create_person(
+            session, actor, username=new.username, display_name=new.display_name, password_hash=hashed,
+            roles=set(new.roles),
+        )  # fmt: skip
+        return {"id": person.id, "username": person.username}
+
+    return once(request, actor, body, act, status=201)
+
+
+@router.post("/people/{person_id}/roles", status_code=201)
+def roles(request: Request, actor: Caller, body: Body, person_id: str, given: NewRoles) -> Response:
+    """Replace someone's roles; it holds from their next request on."""
+
+    def act(session: Any) -> dict[str, Any]:
+        person = set_roles(session, actor, person_id, set(given.roles), why=given.why)
+        return {"id": person.id, "roles": sorted(entry.role for entry in person.roles)}
+
+    return once(request, actor, body, act, status=201)
+
+
+@router.post("/people/{person_id}/disablement", status_code=201)
+def disablement(request: Request, actor: Caller, body: Body, person_id: str, ending: Disablement) -> Response:
+    """End someone's access at once."""
+    return once(
+        request, actor, body,
+        lambda session: {"id": disable_person(session, actor, person_id, why=ending.why).id}, status=201,
+    )  # fmt: skip
