@@ -17,8 +17,9 @@ from backend.database.session import reading, writing
 from backend.database.upgrade import upgrade
 from backend.governance.service import get_change, preview_change, request_change
 from backend.identity.actor import Actor
+from backend.identity.roles import Role
 from tests.watched import Watched, cookie_of, watch
-from tests.worlds import World, make_world
+from tests.worlds import World, make_world, person
 
 MAIN = Path(__file__).resolve().parents[3] / "app" / "main.py"
 Open = Callable[..., AppTest]
@@ -66,6 +67,12 @@ def ask_rollback(world: World) -> int:
         ).id  # fmt: skip
 
 
+def everyone_in_one() -> Actor:
+    """Somebody with every role that people can have: no page refuses them."""
+    with writing() as session:
+        return person(session, "everyone", *(role for role in Role if role is not Role.SYSTEM))
+
+
 QUERIES = {"change": {"id": "1"}, "incident": {"id": "1"}, "audit_entry": {"seq": "3"},
            "request_change": {"kind": "rollback", "model": "toy"}}  # fmt: skip
 
@@ -74,7 +81,7 @@ QUERIES = {"change": {"id": "1"}, "incident": {"id": "1"}, "audit_entry": {"seq"
 def test_every_page_draws_with_data(world: World, open_page: Open, page: str) -> None:
     watch(world)
     ask_rollback(world)
-    test = open_page(world.lead, page, **QUERIES.get(page, {}))
+    test = open_page(everyone_in_one(), page, **QUERIES.get(page, {}))
     assert not test.exception
     assert not test.error
     assert len(text_of(test)) > 200
@@ -82,7 +89,7 @@ def test_every_page_draws_with_data(world: World, open_page: Open, page: str) ->
 
 @pytest.mark.parametrize("page", [row.path for row in PAGES])
 def test_every_page_draws_before_anything_was_computed(world: World, open_page: Open, page: str) -> None:
-    test = open_page(world.compliance, page)
+    test = open_page(everyone_in_one(), page)
     assert not test.exception
     assert not test.error
 
