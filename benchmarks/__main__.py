@@ -29,10 +29,10 @@ def main(names: list[str]) -> int:
     measured: list[Figure] = []
     for name in names or BENCHMARKS:
         print(f"measuring {name} …", file=sys.stderr, flush=True)
-        found = run(name)
+        found = [{**one, "benchmark": name} for one in run(name)]
         measured += found
-        kept = [one for one in known if one.get("benchmark") != name]
-        known = [*kept, *({**one, "benchmark": name} for one in found)]
+        kept = [one for one in known if one.get("benchmark") in BENCHMARKS and one["benchmark"] != name]
+        known = [*kept, *found]
         known.sort(key=lambda one: BENCHMARKS.index(one["benchmark"]))
         RESULTS.write_text(json.dumps(known, indent=1) + "\n")
     write_table(known)

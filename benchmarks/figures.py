@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from backend.clock import now
+
 Figure = dict[str, Any]
 
 
@@ -42,6 +44,7 @@ def figure(
         "met": met,
         "rows": rows,
         "machine": machine(),
+        "measured_on": now().date().isoformat(),
     }
     return found if reason is None else {**found, "reason": reason}
 

@@ -72,7 +72,7 @@ def ingest(folder: Path, content: bytes, *, source: str = "api") -> float:
     return took
 
 
-def measure(*, repeats: int = 7) -> list[Figure]:
+def measure(*, repeats: int = 5) -> list[Figure]:
     """Parquet ingest beside a bare Delta append, small batches beside a large store, and the writer's commit."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -152,6 +152,16 @@ class Installation:
             timeout=120,
         )
 
+    def cpu_s(self, child: str) -> float | None:
+        """Processor seconds that one child (console, gateway, worker) has used; None where Linux does not tell."""
+        children = json.loads((self.home / "supervisor.json").read_text())["children"]
+        pid = next(one["pid"] for one in children if one["name"] == child)
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """What the installation's database answers."""
         with sqlite3.connect(f"file:{self.home / 'warrant.db'}?mode=ro", uri=True) as database:

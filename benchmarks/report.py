@@ -22,9 +22,12 @@ def as_table(figures: Sequence[Figure]) -> str:
         for row in rows
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    machines = dict.fromkeys(f"{one.get('benchmark', one['name'])}: {one['machine']}" for one in figures)
+    machines: dict[str, str] = {}
+    for one in figures:
+        machines.setdefault(one.get("benchmark", one["name"]), f"{one['measured_on']}, {one['machine']}")
+    notes = [f"{name}: {machine}" for name, machine in machines.items()]
     reasons = [f"{one['name']} was not measured: {one['reason']}" for one in figures if "reason" in one]
-    return "\n".join([*lines, "", *(f"- {line}" for line in [*machines, *reasons]), ""])
+    return "\n".join([*lines, "", *(f"- {line}" for line in [*notes, *reasons]), ""])
 
 
 def write_table(figures: Sequence[Figure], page: Path = PAGE) -> None:

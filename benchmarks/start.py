@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import closing
 from typing import Final
 
 from benchmarks.figures import Figure, figure, not_measured, percentile
@@ -28,7 +29,7 @@ def measure(*, repeats: int = 3) -> list[Figure]:
         for _ in range(repeats):
             began = time.perf_counter()
             answered.append(site.start(command))
-            with site.sign_in() as browser:
+            with closing(site.sign_in()) as browser:
                 site.page(browser)
             drawn.append(time.perf_counter() - began)
             site.stop()

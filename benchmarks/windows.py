@@ -32,7 +32,7 @@ ROWS: Final = 100_000
 COLUMNS: Final = [Column(name, kind) for name, kind in FEATURES.items()]
 
 
-def measure(*, repeats: int = 5) -> list[Figure]:
+def measure(*, repeats: int = 3) -> list[Figure]:
     """Medians in milliseconds; ours and the peers' take turns."""
     reference, window = (
         pq.read_table(pa.BufferReader(body(first, rows, days=30)), columns=list(FEATURES))

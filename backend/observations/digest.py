@@ -88,6 +88,8 @@ def table_digests(stream: Stream, table: pa.Table, features: Mapping[str, Kind])
     added = sum(len(_mark(name).encode()) + 24 for name, _ in present)
     rows = max(1, min(_PART_ROWS, _PART_BYTES // max(added, 1)))
     parts = [part for batch in written.to_batches(max_chunksize=rows) for part in _halved(batch)]
+    if len(parts) == 1:
+        return pa.chunked_array([_digests(stream, parts[0], present)])
     # Arrow writes the text without the interpreter's lock while another part is hashed
     with ThreadPoolExecutor(min(_THREADS, max(len(parts), 1))) as threads:
         return pa.chunked_array(threads.map(lambda part: _digests(stream, part, present), parts), pa.string())
