@@ -160,7 +160,7 @@ class GatewayProcess:
         return state if answer.status_code == 200 and state["models"] else None
 
     def wait_ready(self) -> dict[str, Any]:
-        state: dict[str, Any] = wait_until(self.ready, timeout_s=60, what="readiness")
+        state: dict[str, Any] = wait_until(self.ready, timeout_s=120, what="readiness")
         return state
 
     def model(self, name: str = MODEL) -> dict[str, Any]:

@@ -85,6 +85,7 @@ def test_an_altered_artefact_is_refused_and_the_last_good_stays(
     wait_until(lambda: reports()[0].error is None, what="a clean report")
 
 
+@pytest.mark.slow
 def test_an_altered_local_copy_is_not_loaded(sqlite_gateway: GatewayProcess) -> None:
     sqlite_gateway.kill()
     for file in (settings().resolved_home() / "gateway" / "artefacts").glob("*/model.skops"):
@@ -94,6 +95,7 @@ def test_an_altered_local_copy_is_not_loaded(sqlite_gateway: GatewayProcess) -> 
     assert "was altered" in sqlite_gateway.log()
 
 
+@pytest.mark.slow
 def test_a_missing_artefact_leaves_the_last_good_serving_also_after_a_restart(
     sqlite_gateway: GatewayProcess, tmp_path: Path
 ) -> None:
@@ -102,7 +104,7 @@ def test_a_missing_artefact_leaves_the_last_good_serving_also_after_a_restart(
     wait_until(lambda: sqlite_gateway.model()["error"], what="the refusal")
     sqlite_gateway.kill()
     sqlite_gateway.start()
-    wait_until(lambda: sqlite_gateway.ready() and sqlite_gateway.model().get("version") == 1, timeout_s=60)
+    wait_until(lambda: sqlite_gateway.ready() and sqlite_gateway.model().get("version") == 1, timeout_s=120)
     state = sqlite_gateway.model()
     assert (state["wanted_version"], "is not there" in state["error"]) == (4, True)
     assert sqlite_gateway.predict().json()["version"] == 1
@@ -118,6 +120,7 @@ def test_a_model_of_which_nothing_is_deployed_stops_serving(sqlite_gateway: Gate
     wait_until(lambda: reports()[0].version is None, what="the report")
 
 
+@pytest.mark.slow
 def test_versions_that_served_before_stay_warm(sqlite_gateway: GatewayProcess) -> None:
     deploy(2)
     sqlite_gateway.wait_version(2)
@@ -125,7 +128,7 @@ def test_versions_that_served_before_stay_warm(sqlite_gateway: GatewayProcess) -
     sqlite_gateway.wait_version(3)
     sqlite_gateway.kill()
     sqlite_gateway.start().wait_ready()
-    wait_until(lambda: sqlite_gateway.log().count("loaded sha256") >= 6, timeout_s=60, what="warming up")
+    wait_until(lambda: sqlite_gateway.log().count("loaded sha256") >= 6, timeout_s=120, what="warming up")
     deploy(1)
     committed = time.monotonic()
     wait_until(lambda: sqlite_gateway.predict().json()["version"] == 1, timeout_s=1.5, what="the switch")

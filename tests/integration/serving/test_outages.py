@@ -29,6 +29,7 @@ from tests.integration.serving.parts import (
 )
 
 
+@pytest.mark.slow
 def test_it_serves_without_its_database_also_after_a_restart(
     sqlite_gateway: GatewayProcess, artefacts: dict[int, Path]
 ) -> None:
@@ -85,6 +86,7 @@ def own_postgresql(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     server.cleanup()
 
 
+@pytest.mark.slow
 def test_it_serves_while_postgresql_is_stopped_also_after_a_restart(
     own_postgresql: Any, artefacts: dict[int, Path], tmp_path: Path
 ) -> None:
@@ -105,9 +107,10 @@ def test_it_serves_while_postgresql_is_stopped_also_after_a_restart(
         gateway.wait_version(2)
 
 
+@pytest.mark.chaos
 def test_kill_9_under_load_loses_no_accepted_prediction(sqlite_gateway: GatewayProcess) -> None:
     with Load(sqlite_gateway.url, clients=6) as load:
-        wait_until(lambda: len(load.answers) > 300, timeout_s=60, what="load")
+        wait_until(lambda: len(load.answers) > 300, timeout_s=120, what="load")
         sqlite_gateway.kill()
         load.lost_connection.wait(10)
     accepted = {answer["prediction_id"]: answer for _, answer in load.answers}
@@ -150,6 +153,7 @@ def test_sigterm_answers_what_is_in_flight_and_leaves_a_closed_log(sqlite_gatewa
     assert [path.suffix for path in all_logs(settings().spool) if path.suffix == ".open"] == []
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_429_and_the_gateway_recovers(
     sqlite: None, artefacts: dict[int, Path], tmp_path: Path
 ) -> None:

@@ -144,6 +144,7 @@ def test_the_same_id_and_content_gets_the_same_answer_once_stored(sqlite_gateway
     assert "twice" in other.json()["detail"]
 
 
+@pytest.mark.slow
 def test_an_id_is_still_known_after_a_restart(sqlite_gateway: GatewayProcess) -> None:
     first = sqlite_gateway.predict(prediction_id="lost-answer", features=FEATURES).json()
     sqlite_gateway.kill()
