@@ -55,17 +55,16 @@ serving = next(
 )
 version = next((v for v in model["versions"] if serving and v["version"] == serving["version"]), None)
 held_out = (version["metrics"].get(metric) or {}) if version else {}
-reference = held_out.get("value") if isinstance(held_out, dict) else held_out
+pooled = held_out.get("value") if isinstance(held_out, dict) else held_out
+# What the newest figure was held against: the reference's own windows of this size where there are enough of them.
+against_which = chosen[chosen["reference_value"].notna()]
+reference = float(against_which["reference_value"].iloc[-1]) if len(against_which) else pooled
 
 
 def say_headline() -> None:
     judged = realised[realised["verdict"].isin(["ok", "alarm"])]
     word = metric_word(metric)
-    against = (
-        f"against {format_metric(reference)} held out for v{serving['version']}"
-        if serving and reference
-        else ""
-    )
+    against = f"against {format_metric(reference)} in the reference" if reference else ""
     if judged.empty:
         guess = estimated[estimated["verdict"].isin(["ok", "alarm"])]
         if guess.empty:

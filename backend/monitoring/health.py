@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 
@@ -119,7 +120,7 @@ def _one(
     return ModelHealth(
         model=model.name, title=model.title, tier=model.tier, owner=owner, notice=model.notice, level=level,
         word=word, because=because, since=since, metric="AUC", value=shown.value if shown else None,
-        reference=held_out.get("value"), estimated=judged is None and estimate is not None,
+        reference=_reference(shown, held_out), estimated=judged is None and estimate is not None,
         history=tuple((point.value, point.verdict) for point in history), window=recent.size,
         window_start=shown.window_start if shown else recent.last_start,
         rows=shown.rows if shown else recent.last_rows,
@@ -147,7 +148,7 @@ def _state(
         return "unknown", "no data", "no window with predictions has been computed", None
     if clock.now() - recent.last_end > _length(recent) * STALE_WINDOWS:
         return "unknown", "no data", "no newer window with predictions has been computed", recent.last_end
-    if judged is not None and judged.verdict == "alarm":
+    if judged is not None and judged.verdict == "alarm" and judged.version == champion.version:
         return "attention", "worse", "the last judged window was below its limit", judged.window_start
     if judged is not None and recent.last_end - judged.window_end > _length(recent) * STALE_WINDOWS:
         ago = f"the last labels are of {judged.window_start:%B %Y}"
@@ -155,6 +156,9 @@ def _state(
             return "attention", "estimated worse", f"estimated to be worse; {ago}", estimate.window_start
         guess = "estimated to hold" if estimate is not None else "not estimated"
         return "unknown", "waiting for labels", f"{guess}; {ago}", None
+    if judged is not None and judged.version != champion.version:
+        because = f"v{champion.version} has no judged window yet; the last one was of v{judged.version}"
+        return "unknown", "not judged", because, champion.serving_at or champion.started_at
     if judged is not None:
         return "ok", "holds", "the last judged window was within its limit", None
     if estimate is not None and estimate.verdict == "alarm":
@@ -162,6 +166,11 @@ def _state(
     if estimate is not None:
         return "unknown", "waiting for labels", "estimated to hold, and no label has come to confirm it", None
     return "unknown", "not judged", "too few rows or labels to judge any recent window", None
+
+
+def _reference(shown: RecentPoint | None, held_out: dict[str, Any]) -> float | None:
+    """What the shown value was held against; without one, the champion's pooled held-out value."""
+    return held_out.get("value") if shown is None or shown.reference is None else shown.reference
 
 
 def _length(recent: RecentWindows) -> timedelta:

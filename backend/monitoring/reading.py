@@ -32,7 +32,7 @@ WINDOW_COLUMNS = (
     "computed_at", "dirty_at", "watermark",
 )  # fmt: skip
 POINT_COLUMNS = (
-    "window_id", "window_start", "kind", "column", "statistic", "value", "low", "high", "threshold", "verdict", "level",
+    "window_id", "window_start", "kind", "column", "statistic", "value", "low", "high", "threshold", "reference_value", "verdict", "level",
     "reason", "rows_reference", "rows", "completeness", "computed_at",
 )  # fmt: skip
 
@@ -50,6 +50,8 @@ class RecentPoint:
     rows: int
     completeness: float | None
     computed_at: datetime
+    version: int | None
+    reference: float | None  # what the value was held against
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,7 @@ def _recent(
             RecentPoint(
                 window.start, window.end, point.value, point.low, point.high, point.verdict, point.rows,
                 completeness_of(window.rows, window.labels_known, window.labels_absent), point.computed_at,
+                window.version, point.reference_value,
             )
             for window in windows
             if (point := points.get((window.id, kind))) is not None
@@ -201,7 +204,7 @@ def list_points(
         query = query.where(MetricPoint.window_id == window_id)
     rows = session.execute(query.order_by(MetricPoint.window_start)).all()
     frame = pd.DataFrame(rows, columns=list(POINT_COLUMNS))
-    numbers = ["value", "low", "high", "threshold", "completeness"]
+    numbers = ["value", "low", "high", "threshold", "reference_value", "completeness"]
     frame[numbers] = frame[numbers].astype("float64")
     return frame
 
