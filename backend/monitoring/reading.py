@@ -32,7 +32,8 @@ WINDOW_COLUMNS = (
     "computed_at", "dirty_at", "watermark",
 )  # fmt: skip
 POINT_COLUMNS = (
-    "window_id", "window_start", "kind", "column", "statistic", "value", "low", "high", "threshold", "reference_value", "verdict", "level",
+    "window_id", "window_start", "kind", "column", "statistic", "value", "low", "high", "threshold", "reference_value",
+    "verdict", "level",
     "reason", "rows_reference", "rows", "completeness", "computed_at",
 )  # fmt: skip
 
