@@ -31,8 +31,8 @@ from backend.explain.reports import list_reports
 from backend.governance.service import decide, preview_change, request_change
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
-from backend.identity.people import matching_people
 from backend.identity.roles import Role
+from backend.identity.tables import Person
 from backend.monitoring.requests import request_explanation, request_metrics, request_report
 from backend.monitoring.tables import WindowState
 from backend.observations.reader import row_counts
@@ -216,7 +216,7 @@ def wait_for(runs: list[str], seen: Seen) -> None:
 
 def actor(name: str, role: Role) -> Actor:
     with reading() as session:
-        (person,) = matching_people(session, name)
+        person = session.scalars(select(Person.id).where(Person.username == name)).one()
     return Actor(person, "person", frozenset({role}))
 
 

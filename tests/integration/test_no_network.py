@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 
 from app.nav import PAGES
+from backend.database.session import writing
+from backend.identity.people import set_roles
+from backend.identity.roles import Role
 from tests.browser.conftest import home_of_a_module
 from tests.browser.people import give_passwords
 from tests.integration.offline import MODEL, attempts
 from tests.requirements import require
-from tests.worlds import make_world, register_in_mlflow
+from tests.worlds import SYSTEM, make_world, register_in_mlflow
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -32,8 +35,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> I
         require(tool)
     folder = tmp_path_factory.mktemp("offline")
     with home_of_a_module(folder, migrated_sqlite):
-        make_world(folder / "files", versions=2, trained=(1, 2))
+        world = make_world(folder / "files", versions=2, trained=(1, 2))
         give_passwords()
+        with writing() as session:  # whom every page lets in
+            set_roles(session, SYSTEM, world.lead.person_id, {Role.ML_LEAD, Role.ADMIN})
         register_in_mlflow(MODEL, 2)
         # A user who is not root becomes it in a namespace of their own, where the system allows that.
         namespace = ["unshare", "--net", *([] if os.getuid() == 0 else ["--map-root-user"])]
