@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
-from dbos import DBOS, DBOSConfig
+import psycopg
+from dbos import DBOS, DBOSConfig, _sys_db
 from dbos._context import current_owner_xid
 from dbos._error import DBOSWorkflowConflictIDError
 from dbos._utils import retriable_postgres_exception, retriable_sqlite_exception
@@ -337,7 +338,24 @@ def persistently(function: Callable[..., Any], *args: Any) -> Any:
 
 def database_is_away(error: DBAPIError) -> bool:
     """Whether the database cannot be reached or is locked, as opposed to having refused this statement."""
-    return retriable_postgres_exception(error) or retriable_sqlite_exception(error)
+    return connection_is_lost(error) or retriable_sqlite_exception(error)
+
+
+def connection_is_lost(error: Exception) -> bool:
+    """Whether PostgreSQL cannot be reached, or ended the session.
+
+    The engine (DBOS 3.4) knows a connection that cannot be made by the words "connection failed". Where the socket is
+    gone or the name does not resolve, psycopg says "connection is bad", and the engine would take a restart of the
+    server for the failure of whatever run happened to record a step. So it is given this test instead.
+    """
+    if retriable_postgres_exception(error):
+        return True
+    driver_error = getattr(error, "orig", None)
+    # Without a code of the server's the server has not spoken.
+    return isinstance(driver_error, psycopg.OperationalError) and driver_error.sqlstate is None
+
+
+_sys_db.retriable_postgres_exception = connection_is_lost  # type: ignore[assignment, attr-defined]
 
 
 def engine_config(worker_id: str) -> DBOSConfig:

@@ -158,11 +158,13 @@ class Stage:
         deadline = time.monotonic() + within_s
         while not condition():
             if time.monotonic() > deadline:
-                logs = "\n".join(f"--- {worker.name}\n{worker.output()}" for worker in self.workers)
-                pytest.fail(
-                    f"{what} did not come within {within_s:g} s\n{logs}\n--- gateway\n{self.gateway.log()}"
-                )
+                pytest.fail(f"{what} did not come within {within_s:g} s\n{self.output()}")
             time.sleep(0.05)
+
+    def output(self) -> str:
+        """What every process of the stage has said."""
+        said = [(worker.name, worker.output()) for worker in self.workers] + [("gateway", self.gateway.log())]
+        return "\n".join(f"--- {name}\n{text}" for name, text in said)
 
     def put_to_sleep(self, pid: int) -> None:
         """SIGSTOP at a moment in which the process holds no lock of the database: that would be another test."""
@@ -201,7 +203,9 @@ class Stage:
     def assert_executed_once(self, change_id: int, incident_id: int | None = None) -> None:
         """Everything that one execution leaves, and nothing that two would."""
         change = self.wait_settled(change_id)
-        assert (change.state, self.engine_state(change_id)) == ("executed", "SUCCESS"), change.outcome
+        assert (change.state, self.engine_state(change_id)) == ("executed", "SUCCESS"), (
+            change.outcome or self.output()
+        )
         (deployment,) = self.deployments_of(change_id)
         assert (deployment.version, deployment.state, deployment.ended_at) == (
             change.to_version,
