@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ class Seen:
             self.refused.append(text)
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(self.__dict__ | {"requested": sorted(self.requested)}, indent=1))
+        path.write_text(json.dumps(asdict(self) | {"requested": sorted(self.requested)}, indent=1))
 
 
 def _host(url: str) -> str:
