@@ -22,15 +22,11 @@ def decision_box(change: Mapping[str, Any]) -> None:
     needed = ", ".join(f"{count} {role.replace('_', ' ')}" for role, count in policy["roles"].items())
     st.markdown(f"**Decision** · {change['approvals']} of {change['approvals_needed']} approvals")
     st.html(small(f"needs {needed}; neither the {' nor the '.join(policy['excluded'])} can decide"))
+    if change["cannot_decide"]:
+        _answer_late_click(change)
     if change["state"] != "waiting":
         st.caption(f"This change is {change['state']}; nothing is left to decide.")
     elif change["cannot_decide"]:
-        # The second half of a double click is late, too, and is nothing to tell who has decided.
-        late = [came_too_late(verdict, object_id=str(change["id"])) for verdict in ("approve", "reject")]
-        if any(late) and viewer().display_name not in {one["person"] for one in change["decisions"]}:
-            st.error(
-                "**Nothing was decided.** The change moved on before your click.", icon=":material/error:"
-            )
         st.info(f"You cannot decide: {change['cannot_decide']}.", icon=":material/block:")
     else:
         _offer(change, "approve", f"Approve {ref}")
@@ -41,6 +37,14 @@ def decision_box(change: Mapping[str, Any]) -> None:
         )
     if change["can_cancel"]:
         _offer_withdrawal(change)
+
+
+def _answer_late_click(change: Mapping[str, Any]) -> None:
+    """Say that a click on a form that is gone did nothing. The second half of a double click is late, too, and is
+    nothing to tell who has decided."""
+    late = [came_too_late(verdict, object_id=str(change["id"])) for verdict in ("approve", "reject")]
+    if any(late) and viewer().display_name not in {one["person"] for one in change["decisions"]}:
+        st.error("**Nothing was decided.** The change moved on before your click.", icon=":material/error:")
 
 
 def _offer(change: Mapping[str, Any], verdict: str, label: str) -> None:

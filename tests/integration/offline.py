@@ -73,7 +73,7 @@ def traced(trace: Path) -> tuple[str, ...]:
         str(require("strace")),
         "-D",
         "-f",
-        "-qq",
+        "-q",
         "--seccomp-bpf",
         "-s",
         "64",
