@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -125,4 +126,21 @@ def show_card(card: Card, version: str) -> None:
         key_values(card.facts)
     if card.body:
         with st.container(height=520, border=True):
-            st.markdown(card.body)
+            st.markdown(demoted(card.body, below=3))
+
+
+def demoted(text: str, *, below: int) -> str:
+    """Markdown whose headings lie below a heading of that level: a card begins with a title of its own, and a page has
+    one. What is in fences of code stays as it is."""
+    lines, fence = [], ""
+    for line in text.splitlines():
+        mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and mark[1].startswith(fence) and not line.strip(" `~"):
+            fence = ""
+        heading = None if fence or mark else re.match(r" {0,3}(#{1,6})(?=\s|$)", line)
+        if heading:
+            line = "#" * min(len(heading[1]) + below, 6) + line[heading.end() :]  # noqa: PLW2901
+        lines.append(line)
+    return "\n".join(lines)
