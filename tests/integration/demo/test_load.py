@@ -85,12 +85,18 @@ def test_a_load_that_is_killed_again_and_again_ends_as_one_load(
     assert count(JobRun, JobRun.name == "compute_shap") == 2
 
     before = count(AuditEntry), count(MetricPoint)
-    began = time.monotonic()
+    began = _cpu_s()
     again = start(home)
     assert again.communicate() == ("", "")
     assert again.returncode == 0
-    assert time.monotonic() - began < 2 + 3 * float(os.environ.get("WARRANT_TEST_PATIENCE", "1"))
+    assert _cpu_s() - began < 2
     assert (count(AuditEntry), count(MetricPoint)) == before
+
+
+def _cpu_s() -> float:
+    """What ended children have used of a processor: the same however busy the machine is."""
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def _anchored() -> datetime:
