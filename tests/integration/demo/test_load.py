@@ -30,7 +30,7 @@ from backend.queue import JobRun
 from backend.registry.tables import Model, Version
 from backend.settings import settings
 from jobs.demo import census, flights
-from jobs.demo.load import COMPUTED_AT_LOAD
+from jobs.demo.stages import COMPUTED_AT_LOAD
 
 ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
