@@ -7,11 +7,12 @@ from typing import Any
 import streamlit as st
 
 from app import data
-from app.components import empty_state, headline, job_progress, viewer_zone
+from app.components import banner, empty_state, headline, job_progress, viewer_zone
 from app.components.tables import badge, small, table
 from app.formats import format_age, format_when
 from app.session import live, perform, viewer
 from app.words import count_of
+from backend import clock
 from backend.identity.roles import Permission
 from backend.jobs_service import retry
 from backend.queue import JOBS
@@ -52,7 +53,8 @@ def state_of_jobs() -> None:
             detail="Start one with `warrant worker`.",
         )
     else:
-        headline(said, "attention" if failed else "ok", detail=writer_words(found["writer"]))
+        headline(said, "attention" if failed else "ok", detail=writer_words(found["writer"], alive))
+    say_writer_trouble(found["writer"])
     for run in sorted(open_runs, key=lambda run: run["state"] == "queued"):
         job_progress(
             title(run), run["state"], share=run["progress"], step=run["step"],
@@ -85,10 +87,42 @@ def state_of_jobs() -> None:
         )  # fmt: skip
 
 
-def writer_words(writer: dict[str, Any] | None) -> str:
-    if writer is None or not writer["held"]:
-        return "nobody holds the writer's lease: new predictions stay in the spool until a worker takes it"
-    return f"the observation store is written by {writer['holder']} since {format_age(writer['acquired_at'])}"
+def writer_words(writer: dict[str, Any] | None, alive: list[dict[str, Any]]) -> str:
+    """Who moves the spool into the observation store, and what the last pass did. The lease is held for the length of
+    a pass only, so that nobody holds it says nothing."""
+    last = (writer or {}).get("status") or {}
+    ago = f"{format_age(clock.from_iso(last['at']))} ago" if last.get("at") else ""
+    if not any("writer" in worker["queues"].split(",") for worker in alive):
+        before = f"; the last pass was {ago}" if ago else ""
+        return (
+            "no live worker serves the queue “writer”: new predictions stay in the spool until one does "
+            f"(`warrant worker`){before}"
+        )
+    if last.get("error"):
+        return f"the writer could not move the spool {ago}; the rows are kept"
+    if "rows" in last:
+        return f"the writer moved {count_of(last['rows'], 'row')} {ago}"
+    return "the writer is alive and has moved nothing yet"
+
+
+def say_writer_trouble(writer: dict[str, Any] | None) -> None:
+    """What kept the last pass from moving all it found, and what to do."""
+    last = (writer or {}).get("status") or {}
+    if last.get("error"):
+        banner(
+            f"The spool could not be moved into the observation store: {last['error']}. Nothing is lost: the rows stay "
+            "in the spool and every pass tries again. See that there is disk space; the worker's log says more.",
+            "page",
+            word="writer failed",
+        )
+    if last.get("rows_rejected"):
+        banner(
+            f"The last pass set {count_of(last['rows_rejected'], 'row')} aside: other content has their id, or "
+            "a feature changed its kind. No window counts them. They are kept in the folder “rejected” of the model in "
+            "the observation store; correct what sends them, and send them again under new ids.",
+            "attention",
+            word="rows set aside",
+        )
 
 
 def finished(runs: list[dict[str, Any]]) -> None:

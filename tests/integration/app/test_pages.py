@@ -202,6 +202,23 @@ def test_a_failed_job_is_run_again_by_its_id(world: World, open_page: Open) -> N
         assert session.get_one(JobRun, "run_failed-again").state == "queued"
 
 
+def test_the_writer_is_told_by_its_last_pass_and_not_by_its_lease(world: World, open_page: Open) -> None:
+    from backend.leases import WRITER, Lease
+    from backend.queue import WorkerBeat
+
+    watch(world)
+    assert "no live worker serves the queue “writer”" in text_of(open_page(world.on_call, "jobs"))
+    now = clock.now()
+    status = {"at": clock.to_iso(now), "rows": 2048, "rows_rejected": 3}
+    with writing() as session:
+        session.get_one(WorkerBeat, "w1").queues = "metrics,writer"
+        session.add(Lease(name=WRITER, holder="", acquired_at=now, expires_at=now, status=status))
+    said = text_of(open_page(world.on_call, "jobs"))
+    assert "the writer moved 2,048 rows" in said
+    assert "stay in the spool" not in said
+    assert "set 3 rows aside" in said
+
+
 def test_a_page_the_role_does_not_have_is_not_offered(world: World, open_page: Open) -> None:
     test = open_page(world.viewer, "audit")
     assert "Not allowed" in test.error[0].value
