@@ -48,15 +48,20 @@ def supervise(
     children: Sequence[Child],
     *,
     on_ready: Callable[[], None],
+    prepare: Callable[[], int] | None = None,
     home: Path | None = None,
     output: TextIO | None = None,
 ) -> int:
     """Run `children` until a signal asks to stop; call `on_ready` once, when all of them serve.
 
-    Returns the exit code for the process: 0 after an orderly stop. Raises `AlreadyRunning` when another
-    supervisor holds `home` (default: the home of the settings) and `PortInUse` before anything is started.
+    `prepare` runs first, once the home is ours and the ports are free; when it gives another code than 0 nothing
+    is started and that code is returned. Returns the exit code for the process: 0 after an orderly stop. Raises
+    `AlreadyRunning` when another supervisor holds `home` (default: the home of the settings) and `PortInUse`
+    before anything is started.
     """
-    return Supervisor(children, home=home or settings().resolved_home(), output=output).run(on_ready=on_ready)
+    return Supervisor(children, home=home or settings().resolved_home(), output=output).run(
+        on_ready=on_ready, prepare=prepare
+    )
 
 
 class Supervisor:
@@ -75,15 +80,19 @@ class Supervisor:
         self._ready = False
         self._started_at = now()
 
-    def run(self, *, on_ready: Callable[[], None]) -> int:
-        with _hold(self._home / "supervisor.lock", self._home), self._signals():
+    def run(self, *, on_ready: Callable[[], None], prepare: Callable[[], int] | None = None) -> int:
+        with _hold(self._home / "supervisor.lock", self._home):
             check_ports(run.child for run in self._runs)
-            try:
-                self._keep_running(on_ready)
-            finally:
-                self._stop_all()
-                self._selector.close()
-                (self._home / "supervisor.json").unlink(missing_ok=True)
+            code = prepare() if prepare is not None else 0
+            if code != 0:
+                return code
+            with self._signals():
+                try:
+                    self._keep_running(on_ready)
+                finally:
+                    self._stop_all()
+                    self._selector.close()
+                    (self._home / "supervisor.json").unlink(missing_ok=True)
         return 0
 
     def say(self, text: str) -> None:

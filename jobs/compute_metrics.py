@@ -10,11 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
 from backend import clock
 from backend.database.session import WriteSession, reading, writing
-from backend.deployment.tables import Deployment
 from backend.errors import NotFound
 from backend.identity.actor import system_actor
 from backend.monitoring.columns import ModelSpec, parse_spec
@@ -79,11 +76,12 @@ def compute_due(
     if due:
         from backend.monitoring.computation import compute_windows  # with it come pandas and DuckDB
 
-        references = _references(model, environment, spec, progress)
+        references: dict[int, Reference] = {}
         done = 0
         for size, batch in _batches(due):
             progress(0.1 + 0.85 * done / len(due), f"computing {size} windows, {done} of {len(due)} done")
             rows = _rows(model, environment, spec, batch)
+            _complete(references, model, spec, rows, progress)
             results = compute_windows(spec, size, [one.window for one in batch], rows, references)
             with writing() as session:
                 guard(session)
@@ -128,29 +126,22 @@ def _rows(model: str, environment: str, spec: ModelSpec, batch: Sequence[DueWind
     return read(settings().observations, model, where, columns=columns_needed(spec))
 
 
-def _references(model: str, environment: str, spec: ModelSpec, progress: Progress) -> dict[int, Reference]:
-    """The references of every version that served here, taken and stored where that has not been done."""
+def _complete(
+    references: dict[int, Reference], model: str, spec: ModelSpec, rows: pa.Table, progress: Progress
+) -> None:
+    """Add the references of the versions that these rows name, taken and stored where that has not been done."""
     from backend.monitoring.references import load_reference, store_reference, take_reference
 
-    with reading() as session:
-        versions = session.scalars(
-            select(Version)
-            .where(
-                Version.model == model,
-                Version.version.in_(
-                    select(Deployment.version).where(
-                        Deployment.model == model, Deployment.environment == environment
-                    )
-                ),
-            )
-            .order_by(Version.version)
-        ).all()
-        known = {version.version: load_reference(session, version) for version in versions}
-    for version in versions:
-        if known[version.version] is None:
-            progress(0.05, f"measuring the reference of version {version.version}")
-            taken = take_reference(version, spec)
+    named = {int(version) for version in rows.column("version").unique().to_pylist() if version is not None}
+    for number in sorted(named - references.keys()):
+        with reading() as session:
+            version = session.get(Version, (model, number))
+            known = load_reference(session, version) if version is not None else None
+        if version is None:  # rows of a version that was never registered: counted, compared with nothing
+            continue
+        if known is None:
+            progress(0.05, f"measuring the reference of version {number}")
+            known = take_reference(version, spec)
             with writing() as session:
-                store_reference(session, taken)
-            known[version.version] = taken
-    return {number: reference for number, reference in known.items() if reference is not None}
+                store_reference(session, known)
+        references[number] = known

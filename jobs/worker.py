@@ -151,7 +151,8 @@ def configure_logging() -> None:
     engine = logging.getLogger("dbos")
     engine.addHandler(logging.NullHandler())  # it adds a handler of its own where there is none
     engine.setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for library in ("alembic", "httpx", "mlflow", "nannyml"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

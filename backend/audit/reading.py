@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func
 
 from backend import clock
+from backend.audit.actions import Action
 from backend.audit.proofs import InclusionProof, LogDamaged, prove_inclusion
 from backend.audit.rows import StoredEntry, as_stored, stored_entries
 from backend.audit.tables import AuditEntry, AuditPayload
@@ -26,6 +27,7 @@ from backend.identity.people import matching_people, names_of
 from backend.identity.roles import Permission
 
 MAX_LIMIT = 500
+ROUTINE = (Action.BATCH_INGESTED, Action.WINDOW_COMPUTED)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def search_entries(
     since: datetime | None = None,
     until: datetime | None = None,
     text: str = "",
+    routine: bool = True,
     before_seq: int | None = None,
     limit: int = 100,
 ) -> list[EntryView]:
@@ -77,7 +80,7 @@ def search_entries(
 
     `who` is an id, a user name or part of a name; `action` a whole action or its beginning up to a colon
     (`governance:change`); `since` is included, `until` is not. `text` looks into payloads where the viewer
-    may see them, else into the leaves.
+    may see them, else into the leaves. Without `routine` the entries that machines write all day are left out.
     """
     viewer.require(Permission.READ_AUDIT)
     if not 1 <= limit <= MAX_LIMIT:
@@ -86,6 +89,8 @@ def search_entries(
         if not sent.isprintable():
             raise BadInput(f"{sent!r} holds characters that nothing in the log holds")
     conditions: list[ColumnElement[bool]] = []
+    if not routine:
+        conditions.append(AuditEntry.action.not_in([action.value for action in ROUTINE]))
     if who.strip():
         conditions.append(AuditEntry.actor.in_([who.strip(), *matching_people(session, who.strip())]))
     if action.strip():

@@ -18,17 +18,6 @@ def start_everything(*, demo: bool) -> int:
     if demo:
         os.environ["WARRANT_DEMO"] = "true"
         settings.cache_clear()
-    from backend.database.upgrade import upgrade
-
-    upgrade()
-    if demo:
-        loaded = subprocess.run([sys.executable, "-m", "jobs.demo.load"], check=False)
-        if loaded.returncode != 0:
-            say(
-                "warrant: the demo workload could not be loaded; run `warrant demo load` to see why",
-                error=True,
-            )
-            return loaded.returncode
     here = settings()
     host = "127.0.0.1" if here.host in ("0.0.0.0", "::") else here.host  # noqa: S104 - where to look, not to bind
     children = [
@@ -39,7 +28,20 @@ def start_everything(*, demo: bool) -> int:
     ]  # fmt: skip
     if demo:
         children.append(Child("replay", [sys.executable, "-m", "jobs.demo.play"], last=True))
-    return supervise(children, on_ready=lambda: _tell_where(demo=demo))
+    return supervise(children, on_ready=lambda: _tell_where(demo=demo), prepare=lambda: _prepare(demo=demo))
+
+
+def _prepare(*, demo: bool) -> int:
+    """Migrate the database and load the demo, while no other supervisor can do the same on this home."""
+    from backend.database.upgrade import upgrade
+
+    upgrade()
+    if not demo or (settings().resolved_home() / "demo" / "loaded.json").exists():
+        return 0
+    loaded = subprocess.run([sys.executable, "-m", "jobs.demo.load"], check=False)
+    if loaded.returncode != 0:
+        say("warrant: the demo workload could not be loaded; `warrant demo load` says why", error=True)
+    return loaded.returncode
 
 
 def _tell_where(*, demo: bool) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from backend.alerting.service import alerts_of_version
 from backend.database.session import ReadSession
@@ -88,21 +89,22 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
     ).all()  # fmt: skip
     if not windows:
         return verdict(None, "no window of its time has been computed")
-    rows = session.execute(
-        select(MetricPoint.verdict, func.count())
+    points = session.execute(
+        select(MetricPoint.verdict, MetricPoint.value)
         .where(
-            MetricPoint.window_id.in_(windows),
-            MetricPoint.kind == "realised",
-            MetricPoint.statistic == "roc_auc",
+            MetricPoint.window_id.in_(windows), MetricPoint.kind == "realised",
+            MetricPoint.statistic == "roc_auc", MetricPoint.verdict.in_(("ok", "alarm")),
         )
-        .group_by(MetricPoint.verdict)
-    ).all()
-    counts = {row[0]: row[1] for row in rows}
-    judged = counts.get("ok", 0) + counts.get("alarm", 0)
-    if judged == 0:
+        .order_by(MetricPoint.window_start)
+    ).all()  # fmt: skip
+    if not points:
         return verdict(None, f"in its last {len(windows)} windows no realised performance could be judged")
-    if counts.get("alarm", 0) > 0:
-        return verdict(
-            False, f"realised performance fell in {counts['alarm']} of its last {judged} judged windows"
-        )
-    return verdict(True, f"no page, and realised performance held in all of its last {judged} judged windows")
+    fell = sum(point.verdict == "alarm" for point in points)
+    if fell:
+        return verdict(False, f"realised performance fell in {fell} of its last {len(points)} judged windows")
+    values = [point.value for point in points]
+    return verdict(
+        True,
+        f"no page, and realised performance held in all of its last {len(points)} judged windows "
+        f"(AUC {median(values):.2f} in the middle, {values[-1]:.2f} in the last)",
+    )

@@ -27,6 +27,7 @@ LEVELS: tuple[Level, ...] = ("page", "ticket", "info")
 
 PAGE_RATE = 0.10
 MARGIN = 0.02
+CHANCE = 0.5
 DECISIVE = frozenset({"roc_auc", "accuracy"})
 """Metrics whose fall pages. The others are stored and shown: they move with the share of positives."""
 
@@ -262,6 +263,8 @@ def _performance_point(
     edge_then = (then.high if sign > 0 else then.low) if then.low is not None else then.value
     edge_now = (now.low if sign > 0 else now.high) if now.low is not None else now.value
     limit = max(margin, edge_then or margin) if sign > 0 else min(margin, edge_then or margin)
+    if name == "roc_auc" and by_window:
+        limit = max(limit, CHANCE)  # however much the reference's days differ, ranking by chance is worse
     better_end = sign * ((edge_now if edge_now is not None else now.value) - then.value) > 0
     if by_window:
         worse = sign * (now.value - limit) > 0 and better_end

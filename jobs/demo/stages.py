@@ -52,7 +52,7 @@ CARDS = Path(__file__).parents[2] / "models_cards"
 TEXTS = ("title", "description", "tier", "notice", "positive")
 ACTOR = system_actor("demo")
 BATCH_ROWS = 100_000
-COMPUTED_AT_LOAD = timedelta(days=35)
+COMPUTED_AT_LOAD = timedelta(days=14)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from backend.supervisor import AlreadyRunning, Child, supervise
 from backend.supervisor_child import pause_before_restart
 
 T = TypeVar("T")
@@ -296,3 +298,19 @@ def test_names_are_coloured_in_a_terminal(tmp_path: Path) -> None:
         process.wait(15)
         os.close(terminal)
     assert b"\x1b[36mworker  |\x1b[0m here" in seen
+
+
+def test_what_prepares_runs_only_once_the_home_is_ours_and_can_end_the_start(tmp_path: Path) -> None:
+    prepared: list[str] = []
+
+    def fail() -> int:
+        prepared.append("done")
+        return 3
+
+    never = Child("never", ["false"])
+    assert supervise([never], on_ready=lambda: None, prepare=fail, home=tmp_path) == 3
+    with (tmp_path / "supervisor.lock").open("a+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(AlreadyRunning):
+            supervise([never], on_ready=lambda: None, prepare=fail, home=tmp_path)
+    assert prepared == ["done"]

@@ -29,6 +29,7 @@ def entries(
     object_kind: str = "",
     object_id: str = "",
     text: str = "",
+    routine: bool = True,
     since: datetime | None = None,
     until: datetime | None = None,
     before: Before = None,
@@ -41,6 +42,7 @@ def entries(
     with reading() as session:
         found = search_entries(
             session, actor, who=who, action=action, object_kind=object_kind, object_id=object_id, text=text,
+            routine=routine,
             since=since, until=until, before_seq=before, limit=limit,
         )  # fmt: skip
     return {"entries": [asdict(one) for one in found], "next": found[-1].seq if len(found) == limit else None}

@@ -11,12 +11,13 @@ from backend.alerting.service import acknowledge, close_by_hand, firing_alerts, 
 from backend.alerting.tables import Alert, Incident
 from backend.api.idempotency import body_of, once
 from backend.api.parameters import RowId
-from backend.api.security import current_actor
+from backend.api.security import COOKIE, current_actor
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import reading
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
+from backend.identity.sessions import session_of
 from backend.queue import JobRun, recent_runs, retry_job
 
 router = APIRouter(tags=["operations"])
@@ -51,9 +52,11 @@ def _run(run: JobRun) -> dict[str, Any]:
 
 
 @router.get("/me")
-def me(actor: Caller) -> dict[str, Any]:
-    """Who this token or session belongs to."""
+def me(request: Request, actor: Caller) -> dict[str, Any]:
+    """Who this token or session belongs to; for a session also the token that its changing requests must carry."""
+    found = None if "Authorization" in request.headers else session_of(request.cookies.get(COOKIE))
     return {
+        "csrf_token": None if found is None else found.csrf,
         "id": actor.person_id,
         "name": actor.display_name,
         "roles": sorted(role.value for role in actor.roles),

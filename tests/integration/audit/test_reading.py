@@ -152,3 +152,15 @@ def test_a_damaged_entry_is_shown_as_damaged(database: str) -> None:
         detail = entry_detail(session, COMPLIANCE, 0)
     assert detail.proof is None
     assert "cannot be proved" in detail.proof_problem
+
+
+def test_what_machines_write_all_day_can_be_left_out(database: str) -> None:
+    with writing() as session:
+        record(session, system_actor("worker"), Action.BATCH_INGESTED, object_kind="model", object_id="m")
+        record(session, system_actor("worker"), Action.CHANGE_APPROVED, object_kind="change", object_id=1)
+    compliance = Actor("per_c", "person", frozenset({Role.COMPLIANCE}))
+    with reading() as session:
+        assert [one.action for one in search_entries(session, compliance, routine=False)] == [
+            "governance:change:approve"
+        ]
+        assert len(search_entries(session, compliance)) == 2
