@@ -8,12 +8,13 @@ from app import data
 from app.charts import distribution_figure, drift_heatmap, drift_series
 from app.components import empty_state, headline, key_values, viewer_zone
 from app.components.charts import draw
-from app.components.drift_parts import heat_cells, say_window, window_words
+from app.components.drift_parts import first_shown, heat_cells, say_window, window_words, worst_first
 from app.components.history import marks_of, switches
 from app.components.pickers import pick, pick_model
 from app.formats import format_count
 from app.session import viewer
 from app.words import WINDOW_WORDS, result_words, statistic_word
+from backend.monitoring.columns import MIN_ROWS
 from backend.monitoring.reading import COLUMN_KINDS
 
 SHOWN = 60
@@ -44,7 +45,8 @@ if filled.empty or statistic is None:
 by_start = {row["start"].isoformat(): row for row in reversed(windows.to_dict("records"))}
 starts = list(by_start)
 shown = data.points(scope, name, size, COLUMN_KINDS, statistic=statistic, since=since)
-latest = starts.index(filled["start"].iloc[-1].isoformat())
+enough = int(model["spec"].get("min_rows") or MIN_ROWS)
+latest = starts.index(first_shown(windows, enough).isoformat())
 place = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     words = {start: window_words(row) for start, row in by_start.items()}
@@ -53,14 +55,10 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         or starts[latest]
     )
     window = by_start[start]
-    # The columns that went furthest over their limit, in this window first.
-    ratio = shown.assign(over=shown["value"] / shown["threshold"]).sort_values("over", ascending=False)
-    listed = list(
-        dict.fromkeys([*ratio.loc[ratio["window_start"] == window["start"], "column"], *ratio["column"]])
-    )
+    points = data.window_points(scope, name, size, COLUMN_KINDS, int(window["id"]))
+    listed = worst_first(shown, points, window["start"])
     column = pick("Column", listed, key="column", width=240)
 with place:
-    points = data.window_points(scope, name, size, COLUMN_KINDS, int(window["id"]))
     say_window(window, points)
     cells = heat_cells(shown, windows, listed)
     title = statistic_word(statistic)

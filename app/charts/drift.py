@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -218,22 +219,26 @@ def drift_series(
             customdata=detail,
             hovertemplate=hover,
             line={"color": MARK["current"], "width": 1.5},
-            marker={"size": 4},
+            marker={"size": [0 if lv == "unknown" else 4 for lv in level]},
         )
     )
-    for name in ("attention", "page", "injected", "unknown"):
-        chosen = level == name
+    known = frame["value"].notna()
+    told: set[str] = set()
+    for name, has_value in itertools.product(("attention", "page", "injected", "unknown"), (True, False)):
+        chosen = (level == name) & (known == has_value)
         if not chosen.any():
             continue
+        word = "not judged" if name == "unknown" and has_value else STATES[name].word
         add_ground(figure)
-        known = frame["value"][chosen].notna().all()
         figure.add_trace(
             go.Scatter(
                 x=x[chosen],
-                y=frame["value"][chosen] if known else [0.03] * int(chosen.sum()),
-                yaxis="y" if known else "y2",
+                y=frame["value"][chosen] if has_value else [0.03] * int(chosen.sum()),
+                yaxis="y" if has_value else "y2",
                 mode="markers",
-                name=STATES[name].word,
+                name=word,
+                showlegend=word not in told,
+                legendgroup=word,
                 cliponaxis=False,
                 customdata=[d for d, c in zip(detail, chosen, strict=True) if c],
                 hovertemplate=hover,
@@ -245,6 +250,7 @@ def drift_series(
                 },
             )
         )
+        told.add(word)
     add_marks(figure, marks, tz)
     figure.update_layout(margin={"t": 12 + 16 * max(rows, 1), "b": 76}, showlegend=True)
     figure.update_yaxes(title={"text": f"{statistic} of {column}", "font": {"size": 11}}, rangemode="tozero")

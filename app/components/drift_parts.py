@@ -44,14 +44,47 @@ def say_window(window: Mapping[str, Any], points: pd.DataFrame) -> None:
     columns = list(dict.fromkeys(alarms["column"]))
     if points.empty:
         headline("This window has not been computed", "unknown", detail=detail)
+    elif columns and window["state"] == "open":
+        verb = "differs" if len(columns) == 1 else "differ"
+        differ = f"{count_of(len(columns), 'column')} {verb}"
+        headline(f"So far, not over yet: {differ} ({_named(columns)})", "unknown", detail=detail)
+    elif window["state"] == "open":
+        headline("So far, not over yet: no column is beyond its limit", "unknown", detail=detail)
     elif columns:
-        told = ", ".join(columns[:3]) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
         level = "page" if (alarms["level"] == "page").any() else "attention"
-        headline(f"{count_of(len(columns), 'column')} moved: {told}", level, detail=detail)
+        headline(f"{count_of(len(columns), 'column')} moved: {_named(columns)}", level, detail=detail)
     elif unclear == len(points):
         headline("Nothing could be judged in this window", "unknown", detail=detail)
     else:
         headline(f"No column moved beyond its limit ({len(points) - unclear} results)", "ok", detail=detail)
+
+
+def _named(columns: Sequence[str]) -> str:
+    return ", ".join(columns[:3]) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
+
+
+def first_shown(windows: pd.DataFrame, enough: int) -> pd.Timestamp:
+    """The start of the window a reader wants first: the newest that is over and has `enough` rows to be judged, else
+    the newest that is over and has any, else the newest with any. `windows` are in order of time, some with rows."""
+    filled = windows[windows["rows"] > 0]
+    over = filled[filled["state"] != "open"]
+    for found in (over[over["rows"] >= enough], over, filled):
+        if len(found):
+            return found["start"].iloc[-1]
+    raise ValueError("no window has rows")
+
+
+def worst_first(shown: pd.DataFrame, points: pd.DataFrame, start: Any) -> list[str]:
+    """The columns of `shown` (one statistic, every window), worst in the window from `start` first: those with a page
+    and then those with an alarm by any statistic of that window (`points`), each by how far over the limit."""
+    alarm, judged = points["verdict"] == "alarm", shown["verdict"].isin(["ok", "alarm"])
+    rank = (alarm.astype(int) + (alarm & (points["level"] == "page"))).groupby(points["column"]).max()
+    placed = shown.assign(
+        rank=shown["column"].map(rank).fillna(0),
+        here=shown["window_start"] == start,
+        over=(shown["value"] / shown["threshold"].where(shown["threshold"] > 0)).where(judged),
+    )
+    return list(dict.fromkeys(placed.sort_values(["rank", "here", "over"], ascending=False)["column"]))
 
 
 def heat_cells(points: pd.DataFrame, windows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

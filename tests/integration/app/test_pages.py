@@ -127,6 +127,22 @@ def test_drift_says_which_columns_moved_against_which_reference(world: World, op
     )
 
 
+def test_a_window_that_is_not_over_alarms_nobody_and_is_not_chosen_first(
+    world: World, open_page: Open
+) -> None:
+    from backend.monitoring.tables import WindowState
+
+    watched = watch(world)
+    with writing() as session:
+        session.query(WindowState).filter_by(start=watched.last_window).one().state = "open"
+    assert "No column moved beyond its limit" in text_of(open_page(world.viewer, "drift", model="toy"))
+    page = open_page(world.viewer, "drift", model="toy", window=watched.last_window.isoformat())
+    said = text_of(page)
+    assert "So far, not over yet: 1 column differs (distance)" in said
+    assert "w-headline w-unknown" in said
+    assert page.selectbox(key="pick:column").value == "distance"
+
+
 def test_a_window_without_expected_traffic_is_said_to_be_that(world: World, open_page: Open) -> None:
     watched: Watched = watch(world)
     empty = (watched.last_window - timedelta(days=2)).isoformat()
