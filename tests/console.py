@@ -55,7 +55,7 @@ def running_console(folder: Path) -> Iterator[Console]:
             env=os.environ | {"WARRANT_PORT": str(port)},
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             try:
                 if httpx.get(f"{url}/healthz").status_code == 200:

@@ -55,7 +55,7 @@ def child(name: str, code: str, *arguments: str, **options: Any) -> dict[str, An
     return {"name": name, "argv": [sys.executable, "-c", code, *arguments], **options}
 
 
-def wait_for(what: Callable[[], T], *, within_s: float = 15.0) -> T:
+def wait_for(what: Callable[[], T], *, within_s: float = 60.0) -> T:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if value := what():
@@ -86,7 +86,7 @@ class Supervised:
     def output(self) -> str:
         return self.log.read_text()
 
-    def wait_for_text(self, pattern: str, *, within_s: float = 15.0) -> re.Match[str]:
+    def wait_for_text(self, pattern: str, *, within_s: float = 60.0) -> re.Match[str]:
         try:
             return wait_for(lambda: re.search(pattern, self.output()), within_s=within_s)  # type: ignore[return-value]
         except AssertionError:
@@ -103,7 +103,7 @@ class Supervised:
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def supervised(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
         for _ in range(2):
             one.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                one.process.wait(3)
+                one.process.wait(5)
         one.process.kill()
         one.process.wait()
 
@@ -230,14 +230,14 @@ def test_children_die_with_a_killed_supervisor(supervised: Callable[..., Supervi
     running.wait_for_text(r"(?s)\| here.*\| here")
     pids = [running.pid_of("console"), running.pid_of("worker")]
     running.end(signal.SIGKILL)
-    wait_for(lambda: not any(is_alive(pid) for pid in pids), within_s=5)
+    wait_for(lambda: not any(is_alive(pid) for pid in pids), within_s=30)
 
 
 def test_a_second_supervisor_on_the_same_home_is_refused(supervised: Callable[..., Supervised]) -> None:
     first = supervised(child("worker", SLEEP))
     first.wait_for_text(r"\| here")
     second = supervised(child("worker", SLEEP))
-    assert second.process.wait(15) == 1
+    assert second.process.wait(60) == 1
     assert f"already runs on {first.home} (process {first.process.pid})" in second.output()
     assert "| here" not in second.output()
     assert is_alive(first.pid_of("worker"))
@@ -259,7 +259,7 @@ def test_a_taken_port_is_said_before_anything_starts(supervised: Callable[..., S
             child("worker", SLEEP),
             child("console", SERVER, str(port), "0", ready=f"http://127.0.0.1:{port}/healthz"),
         )
-        assert running.process.wait(15) == 1
+        assert running.process.wait(60) == 1
     assert f"PortInUse: console cannot listen on 127.0.0.1:{port}: Address already in use" in running.output()
     assert "WARRANT_PORT" in running.output()
     assert "| here" not in running.output()
@@ -295,7 +295,7 @@ def test_names_are_coloured_in_a_terminal(tmp_path: Path) -> None:
             seen += os.read(terminal, 1024)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(15)
+        process.wait(60)
         os.close(terminal)
     assert b"\x1b[36mworker  |\x1b[0m here" in seen
 
