@@ -8,6 +8,7 @@ from app import data
 from app.components import empty_state, headline, key_values, viewer_zone
 from app.components.decision import decision_box, execution
 from app.components.evidence import (
+    PENDING,
     effect_sentence,
     show_alert,
     show_differences,
@@ -28,6 +29,7 @@ if not wanted.isdigit():
     st.stop()
 change = data.change(scope, int(wanted))
 evidence = change["evidence"]
+pending = change["state"] in PENDING
 
 
 def say_headline() -> None:
@@ -75,12 +77,12 @@ with main:
     execution(change)
     show_people()
     st.subheader("Before and after", anchor=False)
-    show_metrics(evidence)
+    show_metrics(evidence, pending=pending)
     st.subheader("Both in service, when it was asked", anchor=False)
-    show_live(evidence)
+    show_live(evidence, pending=pending)
     show_alert(evidence)
     with st.expander("Parameters, data and card: what differs", expanded=change["kind"] == "promote"):
-        show_differences(evidence)
+        show_differences(evidence, pending=pending)
     with st.expander("Policy, and what a decision is bound to"):
         show_policy(change["policy"], change["bound"], change["digest"])
     icon = ":material/history_edu:"

@@ -61,9 +61,17 @@ def _is_worse(row: Mapping[str, Any]) -> bool:
     return bool(after["low"] > before["high"] if row["metric"] in _LOWER else after["high"] < before["low"])
 
 
-def show_metrics(evidence: Mapping[str, Any]) -> None:
-    """Held-out metrics side by side with their intervals."""
-    now = f"v{evidence['before']['version']} (serves)" if evidence["before"] else "nothing"
+PENDING = ("waiting", "approved")  # states of a change in which "before" still serves
+
+
+def show_metrics(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
+    """Held-out metrics side by side with their intervals. `pending`: the change has not been carried out or ended."""
+    after = f"v{evidence['after']['version']}"
+    now = f"v{evidence['before']['version']}" if evidence["before"] else "nothing"
+    if not pending:
+        now, after = f"before ({now})", f"after ({after})"
+    else:
+        now, after = f"{now} (serves)" if evidence["before"] else now, f"{after} (proposed)"
 
     def words(metric: Any) -> str | None:
         value = _value(metric)
@@ -76,7 +84,7 @@ def show_metrics(evidence: Mapping[str, Any]) -> None:
         return format_metric(value)
 
     table(
-        ("held-out metric", now, f"v{evidence['after']['version']} (proposed)", "difference", ""),
+        ("held-out metric", now, after, "difference", ""),
         [
             [metric_word(row["metric"]), words(row["before"]), words(row["after"]),
              format_change(_value(row["before"]), _value(row["after"])),
@@ -89,10 +97,11 @@ def show_metrics(evidence: Mapping[str, Any]) -> None:
     )
 
 
-def show_live(evidence: Mapping[str, Any]) -> None:
-    """How both versions did in service, by their last windows."""
+def show_live(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
+    """How both versions did in service, by their last windows when it was asked."""
     rows: list[list[Cell]] = []
-    for side, word in (("before", "serves now"), ("after", "proposed")):
+    sides = {"before": "serves now" if pending else "before", "after": "proposed" if pending else "after"}
+    for side, word in sides.items():
         version = evidence[side]
         if version is None:
             continue
@@ -108,7 +117,7 @@ def show_live(evidence: Mapping[str, Any]) -> None:
             )
         rows.append(
             [
-                f"v{version['version']}, {word}", state,
+                f"v{version['version']}, {word}" if pending else f"{word} (v{version['version']})", state,
                 format_metric(last["value"]) if last else None,
                 format_when(clock.from_iso(last["window"]), viewer_zone()) if last else None,
                 f"{last['rows']:,} rows, labels {format_share(last['completeness'])}" if last else None,
@@ -119,12 +128,13 @@ def show_live(evidence: Mapping[str, Any]) -> None:
     table(("version", "in service", "last AUC", "window from", "from", "windows"), rows)
 
 
-def show_differences(evidence: Mapping[str, Any]) -> None:
+def show_differences(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
     """Parameters, training data and card: what differs; equal facts are counted."""
     for title, rows in (("Parameters", evidence["parameters"]), ("Training data", evidence["data"])):
         st.markdown(f"**{title}**")
         diff_table({row["name"]: row["before"] for row in rows if row["before"] is not None},
-                   {row["name"]: row["after"] for row in rows if row["after"] is not None})  # fmt: skip
+                   {row["name"]: row["after"] for row in rows if row["after"] is not None},
+                   names=("now", "proposed") if pending else ("before", "after"))  # fmt: skip
     st.markdown("**Model card**")
     diff: Sequence[str] = evidence["card_diff"]
     if diff:

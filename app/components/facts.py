@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
@@ -48,20 +49,54 @@ def diff_html(
         if name in before and name in after and old == new:
             same += 1
             continue
-        left = value_text(old) if name in before else "absent"
-        right = value_text(new) if name in after else "absent"
-        rows.append(
-            f'<tr><th scope="row">{escape(name)}</th><td>{escape(left)}</td><td>{escape(right)}</td>'
-            f"<td>{escape(_difference(old, new, name in before, name in after))}</td></tr>"
+        cells = (
+            _shortened(old, new) if name in before else "absent",
+            _shortened(new, old) if name in after else "absent",
+            escape(_difference(old, new, name in before, name in after)),
         )
+        labelled = (
+            f'<td data-label="{escape(label)}"><div>{cell}</div></td>'
+            for label, cell in zip((*names, "difference"), cells, strict=True)
+        )
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(labelled)}</tr>')
     if not rows:
         return f'<p class="w-detail">No difference in {same} compared facts.</p>'
     foot = f'<tfoot><tr><td colspan="4">{same} more are equal</td></tr></tfoot>' if same else ""
     head = "".join(f'<th scope="col">{escape(t)}</th>' for t in ("", *names, "difference"))
     return (
-        f'<div class="w-scroll" tabindex="0"><table class="w-table"><thead><tr>{head}</tr></thead>'
+        f'<div class="w-scroll" tabindex="0"><table class="w-table w-cards"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody>{foot}</table></div>"
     )
+
+
+def _shortened(value: Any, beside: Any) -> str:
+    """A value as HTML: a digest as its first 12 digits, a time as its date where `beside` is not of the same day; the
+    whole of it as a title."""
+    text = value_text(value)
+    if isinstance(value, str) and (digest := _DIGEST.fullmatch(value)):
+        short = f"{digest[1][:12]}…"
+    elif isinstance(value, str) and (moment := _iso_moment(value)):
+        short = format_when(moment, viewer_zone())
+        other = _iso_moment(beside) if isinstance(beside, str) else None
+        if other is None or other.date() != moment.date():
+            short = short.split(", ")[0]
+    else:
+        return escape(text)
+    return f'<span class="w-nowrap" title="{escape(text)}">{escape(short)}</span>'
+
+
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+
+
+def _iso_moment(text: str) -> datetime | None:
+    """A moment with its zone; None for any other text, also for a bare date, which is short as it is."""
+    if len(text) < 20 or text[10:11] not in ("T", " "):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else None
 
 
 def diff_table(

@@ -164,12 +164,17 @@ def test_a_lead_decides_on_what_they_saw(world: World, open_page: Open) -> None:
     watch(world)
     change = ask_rollback(world)
     test = open_page(world.lead, "change", id=str(change))
+    assert "v2 (serves)" in text_of(test)
     test.text_area(key=f"reject:{change}:comment").input("wait for the labels")
     next(one for one in test.button if one.label == f"Reject CHG-{change}").click().run()
     with reading() as session:
         decided = get_change(session, world.lead, change)
         assert decided.state == "rejected"
         assert decided.decisions[0].comment == "wait for the labels"
+    said = text_of(open_page(world.lead, "change", id=str(change)))
+    assert "before (v2)" in said
+    assert "after (v1)" in said
+    assert "(serves)" not in said
 
 
 def test_an_approval_of_what_has_changed_since_is_refused_with_what_to_do(

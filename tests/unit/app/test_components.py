@@ -115,6 +115,12 @@ def test_the_difference_table_shows_what_differs_and_counts_the_rest() -> None:
     assert "\u22120.060" in table
     assert "removed" in table and "added" in table and "&lt;i&gt;" in table
     assert "1 more are equal" in table
+    digests = diff_html(
+        {"digest": "sha256:" + "ab" * 32}, {"digest": "cd" * 32, "from": "2026-03-02T00:00:00+00:00"}
+    )
+    assert ">abababababab…<" in digests
+    assert ">cdcdcdcdcdcd…<" in digests
+    assert ">Mon 2 Mar 2026<" in digests
     assert "No difference in 1" in diff_html({"a": 1}, {"a": 1})
 
 
