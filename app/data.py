@@ -92,6 +92,13 @@ def models(scope: Scope) -> dict[str, str]:
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def noticed_models(scope: Scope) -> list[str]:
+    """Models whose data come with a notice, such as that their times are shifted."""
+    with reading() as session:
+        return sorted(model.name for model in registry.list_models(session, scope.actor()) if model.notice)
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
 def model(scope: Scope, name: str) -> dict[str, Any]:
     """A model, its versions (newest first) and deployments (newest first) with people's names."""
     viewer = scope.actor()

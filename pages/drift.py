@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import data
 from app.charts import distribution_figure, drift_heatmap, drift_series
-from app.components import empty_state, headline, key_values, viewer_zone
+from app.components import banner, empty_state, headline, key_values, viewer_zone
 from app.components.charts import draw
 from app.components.drift_parts import first_shown, heat_cells, say_window, window_words, worst_first
 from app.components.history import marks_of, switches
@@ -32,6 +32,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     known = sorted(data.statistics(scope, name, size, COLUMN_KINDS), key=lambda s: (s != "psi", s))
     statistic = pick("Statistic", known, key="statistic", words=statistic_word, width=190, **hidden)
 
+if model["notice"]:
+    banner(model["notice"], "injected", word="about these data")
 filled = windows[windows["rows"] > 0]
 if filled.empty or statistic is None:
     headline("Drift is not known", "unknown", detail=f"{name}, {data.environment()}")

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import data
 from app.charts import sparkline_uri
-from app.components import empty_state, headline, viewer_zone
+from app.components import banner, empty_state, headline, viewer_zone
 from app.components.tables import Cell, anchor, badge, image, lines, small, table
 from app.formats import format_age, format_change, format_metric, format_share, format_when
 from app.session import page_link, viewer
@@ -107,6 +107,10 @@ if not models:
     )
     st.stop()
 first_sentence()
+noticed = data.noticed_models(scope)
+if noticed:
+    page = "the model's page says" if len(noticed) == 1 else "each model's page says"
+    banner(f"{', '.join(noticed)}: times are shifted; {page} how", "injected", word="about these data")
 needs_you()
 loud = [one for one in models if one.level != "ok"]
 quiet = [one for one in models if one.level == "ok"]

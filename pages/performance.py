@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import data
 from app.charts import performance_figure, volume_figure
-from app.components import empty_state, headline, viewer_zone
+from app.components import banner, empty_state, headline, viewer_zone
 from app.components.charts import draw
 from app.components.history import marks_of, switches
 from app.components.pickers import pick, pick_model
@@ -36,6 +36,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     known = sorted(data.statistics(scope, name, size or "1d", kinds), key=lambda s: (s != "roc_auc", s))
     metric = pick("Metric", known, key="metric", words=metric_word, width=190, label_visibility="collapsed")
 
+if model["notice"]:
+    banner(model["notice"], "injected", word="about these data")
 if windows.empty or metric is None:
     headline("Performance is not known", "unknown", detail=f"{name}, {data.environment()}")
     empty_state(
@@ -109,8 +111,6 @@ volume = windows.rename(columns={"start": "window_start"})[["window_start", "row
     state=states
 )
 draw(volume_figure(volume, tz=viewer_zone()), "rows and labels of each window", key="volume")
-if model["notice"]:
-    st.caption(model["notice"])
 
 with st.expander("The same as a table"):
     show_windows(windows, realised, metric_word(metric))

@@ -127,6 +127,23 @@ def test_drift_says_which_columns_moved_against_which_reference(world: World, op
     )
 
 
+def test_shifted_times_are_said_above_every_figure(world: World, open_page: Open) -> None:
+    from backend.registry.tables import Model
+
+    watch(world)
+    with writing() as session:
+        session.query(Model).filter_by(
+            name="toy"
+        ).one().notice = "Replayed: 12 years were added to each time."
+    for page in ("performance", "drift", "model"):
+        said = text_of(open_page(world.viewer, page, model="toy"))
+        assert "w-banner" in said
+        assert "12 years were added" in said
+    assert "toy: times are shifted; the model&#x27;s page says how" in text_of(
+        open_page(world.viewer, "overview")
+    )
+
+
 def test_a_window_that_is_not_over_alarms_nobody_and_is_not_chosen_first(
     world: World, open_page: Open
 ) -> None:
