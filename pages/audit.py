@@ -67,7 +67,14 @@ def search_fields() -> dict[str, Any]:
         since = st.date_input("From", value=None, key="since", bind="query-params")
         until = st.date_input("To (included)", value=None, key="until", bind="query-params")
         text = st.text_input("Says", key="text", bind="query-params", placeholder="words in the entry")
+    hide = st.toggle(
+        "Hide routine entries (ingested batches, computed windows)",
+        value=True,
+        key="quiet",
+        bind="query-params",
+    )
     return {
+        "routine": not hide,
         "who": who or "", "action": action or "", "object_kind": kind or "", "object_id": object_id or "",
         "text": text or "", "since": moment(since), "until": moment(until, 1),
     }  # fmt: skip
@@ -99,7 +106,7 @@ if entries:
     plain = {
         key: value for key, value in wanted.items() if isinstance(value, str) and value
     }  # dates are left to the person: a file holds what matches
-    query = urlencode(plain)
+    query = urlencode(plain if wanted["routine"] else plain | {"routine": "no"})
     here = {name: value for name, value in st.query_params.to_dict().items() if name != "before"}
     links = [f"[Download as CSV](/export/audit.csv?{query})", f"[JSON](/export/audit.json?{query})"]
     if len(entries) == PAGE:
@@ -108,4 +115,4 @@ if entries:
         links.insert(0, f"[Newest](/audit?{urlencode(here)})")
     st.caption(" · ".join(links))
 else:
-    empty_state("No entry matches", "Take a condition away, or look at another time.")
+    empty_state("No entry matches", "Take a condition away, show routine entries, or look at another time.")

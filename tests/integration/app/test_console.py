@@ -12,6 +12,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from backend.audit.actions import Action
+from backend.audit.log import record
 from backend.database.session import writing
 from backend.database.upgrade import upgrade
 from backend.identity.actor import Actor
@@ -19,7 +21,7 @@ from backend.identity.sessions import revoke_all
 from backend.settings import settings
 from tests.console import Console, running_console
 from tests.watched import cookie_of, watch
-from tests.worlds import World, make_world
+from tests.worlds import SYSTEM, World, make_world
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,11 @@ def test_the_log_is_exported_to_those_who_may_read_it(site: Site) -> None:
     assert site.get(site.world.viewer, "/export/audit.json").status_code == 403
     rows = site.get(site.world.compliance, "/export/audit.json?object_kind=version").json()
     assert {row["object_kind"] for row in rows} == {"version"}
+    with writing() as session:
+        record(session, SYSTEM, Action.WINDOW_COMPUTED, object_kind="window", object_id="routine")
+    for query, told in (("", True), ("?routine=no", False)):
+        found = site.get(site.world.compliance, f"/export/audit.json{query}").json()
+        assert ("monitoring:window:compute" in {row["action"] for row in found}) is told
     table = site.get(site.world.compliance, "/export/audit.csv").text.splitlines()
     assert table[0].startswith("seq,at,actor")
     assert len(table) > len(rows)
