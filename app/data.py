@@ -175,6 +175,19 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def fault_switches(scope: Scope, model: str, since: datetime, until: datetime) -> list[audit.EntryView]:
+    """When somebody injected a fault of the demo into this model's workload, or took it away; nothing for those who
+    may not read the log."""
+    viewer = scope.actor()
+    if not viewer.may(Permission.READ_AUDIT):
+        return []
+    with reading() as session:
+        return audit.search_entries(
+            session, viewer, action="demo:fault", object_id=model, since=since, until=until, limit=20
+        )
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def marks(scope: Scope, model: str) -> list[dict[str, Any]]:
     """What happened to a model, for marks on time axes: alerts and incidents of late."""
     viewer = scope.actor()

@@ -13,6 +13,7 @@ from app.formats import format_age, format_when
 from app.session import page_link, perform, viewer
 from app.words import ALERT_LEVELS, CHANGE_LEVELS, count_of
 from backend.alerting.service import acknowledge, close_by_hand
+from backend.audit.actions import Action
 from backend.identity.roles import Permission
 
 AROUND = timedelta(hours=48)
@@ -91,6 +92,11 @@ with main:
     ] + [
         (one["started_at"], "deployment", f"v{one['version']} as {one['role']}", one["state"])
         for one in found["deployments"] if abs(one["started_at"] - start) <= AROUND
+    ] + [
+        (one.at, anchor(f"entry {one.seq:,}", "audit_entry", seq=one.seq),
+         f"demo fault of {one.object_id} {(one.payload or {}).get('fault', '')!s}".strip(),
+         badge("fault injected", "injected") if one.action == Action.FAULT_INJECTED.value else "fault taken away")
+        for one in data.fault_switches(scope, found["model"], start - AROUND, found["closed_at"] or start + AROUND)
     ]  # fmt: skip
     if rows:
         table(

@@ -12,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from app.nav import PAGES
 from backend import clock
+from backend.audit.actions import Action
+from backend.audit.log import record
 from backend.database.engine import use_database
 from backend.database.session import reading, writing
 from backend.database.upgrade import upgrade
@@ -19,7 +21,7 @@ from backend.governance.service import get_change, preview_change, request_chang
 from backend.identity.actor import Actor
 from backend.identity.roles import Role
 from tests.watched import Watched, cookie_of, watch
-from tests.worlds import World, make_world, person
+from tests.worlds import SYSTEM, World, make_world, person
 
 MAIN = Path(__file__).resolve().parents[3] / "app" / "main.py"
 Open = Callable[..., AppTest]
@@ -262,6 +264,28 @@ def test_a_page_the_role_does_not_have_is_not_offered(world: World, open_page: O
     assert "Not allowed" in test.error[0].value
     assert "which comes with" in test.error[0].value
     assert "entries in the audit log" not in text_of(test)
+
+
+def test_routine_entries_of_the_log_are_hidden_until_asked_for(world: World, open_page: Open) -> None:
+    with writing() as session:
+        record(session, SYSTEM, Action.WINDOW_COMPUTED, object_kind="window", object_id="the-window")
+    test = open_page(world.compliance, "audit")
+    assert "the-window" not in text_of(test)
+    assert "routine=no" in text_of(test)
+    said = text_of(test.toggle(key="quiet").set_value(False).run())
+    assert "the-window" in said
+    assert "routine=no" not in said
+
+
+def test_an_injected_fault_is_among_what_changed_around_an_incident(world: World, open_page: Open) -> None:
+    watch(world)
+    with writing() as session:
+        record(
+            session, SYSTEM, Action.FAULT_INJECTED, object_kind="workload", object_id="toy",
+            payload={"fault": "unit-change", "description": "miles become kilometres"},
+        )  # fmt: skip
+    assert "fault injected" in text_of(open_page(world.compliance, "incident", id="1"))
+    assert "fault injected" not in text_of(open_page(world.viewer, "incident", id="1"))
 
 
 def test_an_ended_session_shows_how_to_sign_in_and_nothing_else(world: World, open_page: Open) -> None:
