@@ -201,6 +201,8 @@ def test_a_cookie_changes_something_only_with_the_csrf_token(callers: Callers) -
         assert callers.post(None, "/models/toy/metrics", headers=sent).status_code == 403
     assert runs() == 0
     good = {**cookie, "X-CSRF-Token": opened.csrf}
+    assert callers.send(None, "GET", "/me", headers=cookie).json()["csrf_token"] == opened.csrf
+    assert callers.get("lead", "/me").json()["csrf_token"] is None, "a bearer token needs none"
     assert callers.post(None, "/models/toy/metrics", headers=good).status_code == 202
     assert callers.send(None, "GET", "/me", headers={"Cookie": "warrant_session=other"}).status_code == 401
 
