@@ -74,7 +74,7 @@ def search_fields() -> dict[str, Any]:
         bind="query-params",
     )
     return {
-        "routine": not hide,
+        "routine": not hide or bool(action),
         "who": who or "", "action": action or "", "object_kind": kind or "", "object_id": object_id or "",
         "text": text or "", "since": moment(since), "until": moment(until, 1),
     }  # fmt: skip
