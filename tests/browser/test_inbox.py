@@ -20,10 +20,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def open_inbox(page: Page, console: str, *expected: int) -> None:
-    """The inbox, with these changes in this order."""
-    page.goto(f"{console}/approvals")
+    """The inbox, with these changes in this order. A page may be seconds behind and does not move by itself."""
     links = page.get_by_role("table", name="my inbox").get_by_role("link")
-    expect(links).to_have_text([f"CHG-{number}" for number in expected])
+    wanted = [f"CHG-{number}" for number in expected]
+    for _ in range(5):
+        page.goto(f"{console}/approvals")
+        try:
+            expect(links).to_have_text(wanted, timeout=4_000)
+        except AssertionError:
+            continue
+        return
+    expect(links).to_have_text(wanted)
 
 
 def open_change(page: Page, console: str, number: int) -> None:
@@ -144,7 +151,10 @@ def test_a_double_click_is_one_decision(house: House, visit: Visit) -> None:
     page = lead.open(f"/change?id={number}")
     lead.sign_in("lead")
     page.get_by_role("button", name=f"Approve CHG-{number}").dblclick()
-    expect(page.get_by_text(f"You decided to approve CHG-{number}.")).to_be_visible()
+    # What was done is said once; the run of the second click may have taken it away again.
+    decided = page.get_by_role("table", name="decisions").get_by_role("row").filter(has_text="Lead")
+    expect(decided).to_have_count(1)
+    expect(page.get_by_text("1 of 1 approvals").first).to_be_visible()
     expect(page.get_by_role("alert").filter(has_text="Nothing")).to_have_count(0)
     assert len(house.change(number).decisions) == 1
     assert house.entries(Action.CHANGE_APPROVED, number) == 1
