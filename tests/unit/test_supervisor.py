@@ -23,7 +23,8 @@ from backend.supervisor_child import pause_before_restart
 
 T = TypeVar("T")
 DRIVER = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a test run under nohup would hand its own deafness down
 from pathlib import Path
 from backend.errors import WarrantError
 from backend.supervisor import Child, supervise
