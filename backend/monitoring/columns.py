@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
-from zoneinfo import ZoneInfo
 
 from backend.errors import BadInput
+from backend.monitoring import spec_fields as fields
+from backend.monitoring.spec_fields import (
+    KINDS,
+    RESERVED,
+    SIZES,
+    TASKS,
+    Budget,
+    Column,
+    Kind,
+    ReferenceRule,
+    Task,
+)
 
-Kind = Literal["numeric", "categorical"]
-Task = Literal["binary", "multiclass", "regression"]
-KINDS: tuple[Kind, ...] = ("numeric", "categorical")
-TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
-SIZES = ("1h", "1d", "1w", "1mo")
+__all__ = [
+    "KINDS",
+    "MIN_ROWS",
+    "RESERVED",
+    "SIZES",
+    "TASKS",
+    "Budget",
+    "Column",
+    "Kind",
+    "ModelSpec",
+    "ReferenceRule",
+    "Task",
+    "parse_spec",
+]
 
 MIN_ROWS = 50
-RESERVED = frozenset({"prediction_id", "ts", "score", "prediction", "label", "label_ts", "split"})
-
-_DELAY = re.compile(r"^(\d+(?:\.\d+)?)(min|h|d|w)$")
-_HOURS = re.compile(r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
-_DELAY_S = {"min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-@dataclass(frozen=True)
-class Column:
-    """A named column. The kind is declared, never guessed from values: codes stay categories."""
-
-    name: str
-    kind: Kind
+Tier = Literal["low", "medium", "high"]
 
 
 @dataclass(frozen=True)
@@ -37,12 +44,22 @@ class ModelSpec:
     """How one model is monitored.
 
     window       "1h", "1d", "1w", "1mo", or a number of rows written as digits ("5000")
+    excluded     columns the spec names and monitoring leaves alone, with the declared kind (id, text, time) as reason
+    embeddings   columns that hold a vector each
+    segments     features or protected columns by whose values everything is also looked at
     protected    columns for fairness; they need not be features
     cutoff       binary: a score at or above it is the positive class
+    positive     binary: the label and prediction that count as 1; None: 1, "1" or true
+    classes      multiclass: column of each class's probability; empty where only the predicted class's is known
+    quantile     regression: the quantile that `quantile_loss` is of
+    costs        what a prediction is worth by (predicted class, true class), in the unit of `costs_unit`
     min_rows     fewer rows in a window give *inconclusive*
     quiet        hours of `timezone` in which no traffic is expected ("22:00-05:00"); None when unknown
     live_window  a second, shorter window by the clock ("1h"), computed for the last days only; None: there is none
     label_delay_s  how long after the prediction a label is normally known; None when unknown
+    budget       false pages that are tolerated; thresholds follow from it
+    reference    what windows are compared with
+    rules        conditions across columns that every row should meet
     """
 
     task: Task
@@ -55,6 +72,18 @@ class ModelSpec:
     quiet: str | None = None
     label_delay_s: float | None = None
     live_window: str | None = None
+    excluded: tuple[tuple[str, str], ...] = ()
+    embeddings: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    positive: str | None = None
+    classes: tuple[tuple[str, str], ...] = ()
+    quantile: float = 0.5
+    costs: tuple[tuple[str, str, float], ...] = ()
+    costs_unit: str = ""
+    tier: Tier = "medium"
+    budget: Budget = field(default_factory=Budget)
+    reference: ReferenceRule = field(default_factory=ReferenceRule)
+    rules: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -82,108 +111,41 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
     """Check a spec and return it as a value.
 
     Raises `BadInput` that names the key, what was found and what is accepted.
-    Keys that monitoring does not read (budget, owner, ...) are left to their readers.
+    Keys that monitoring does not read (owner, title, ...) are left to their readers.
     """
     if not isinstance(mapping, Mapping):
         raise BadInput(f"the model spec must be a mapping of keys, not {type(mapping).__name__}")
-    task = _one_of(mapping, "task", TASKS)
-    features = _features(mapping.get("features"))
+    task = fields.one_of(mapping, "task", TASKS)
+    declared = fields.read_features(mapping.get("features"))
     window = str(mapping.get("window", "1d"))
     if window not in SIZES and not (window.isdigit() and int(window) > 0):
         raise BadInput(f"window: {window!r} is not one of {', '.join(SIZES)} or a positive number of rows")
+    protected = fields.names(mapping.get("protected", ()), "protected")
+    watched = tuple(Column(name, cast(Kind, kind)) for name, kind in declared if kind in KINDS)
+    if not watched:
+        raise BadInput("features: no feature is numeric or categorical; there is nothing to monitor")
+    positive = mapping.get("positive_label")
     return ModelSpec(
         task=cast(Task, task),
-        features=features,
+        features=watched,
         window=window,
-        timezone=_timezone(mapping.get("timezone", "UTC")),
-        protected=_names(mapping.get("protected", ()), "protected"),
-        cutoff=_number(mapping, "cutoff", 0.5),
-        min_rows=_whole(mapping, "min_rows", MIN_ROWS),
-        quiet=_quiet(mapping.get("quiet")),
-        label_delay_s=_delay(mapping.get("label_delay")),
-        live_window=_live_window(mapping.get("live_window"), window),
+        timezone=fields.timezone(mapping.get("timezone", "UTC")),
+        protected=protected,
+        cutoff=fields.share(mapping, "cutoff", 0.5),
+        min_rows=fields.whole(mapping, "min_rows", MIN_ROWS),
+        quiet=fields.quiet_hours(mapping.get("quiet")),
+        label_delay_s=fields.delay(mapping.get("label_delay")),
+        live_window=fields.live_window(mapping.get("live_window"), window),
+        excluded=tuple((name, kind) for name, kind in declared if kind not in (*KINDS, "embedding")),
+        embeddings=tuple(name for name, kind in declared if kind == "embedding"),
+        segments=fields.segments(mapping.get("segments", ()), {c.name for c in watched} | set(protected)),
+        positive=None if positive is None else str(positive),
+        classes=fields.classes(mapping.get("classes")),
+        quantile=fields.share(mapping, "quantile", 0.5),
+        costs=fields.costs(mapping.get("costs")),
+        costs_unit=str(mapping.get("costs_unit", "")),
+        tier=cast(Tier, fields.one_of({"tier": mapping.get("tier", "medium")}, "tier", fields.TIERS)),
+        budget=fields.budget(mapping.get("budget")),
+        reference=fields.reference(mapping.get("reference")),
+        rules=fields.names(mapping.get("rules", ()), "rules"),
     )
-
-
-def _live_window(value: Any, window: str) -> str | None:
-    if value is None:
-        return None
-    if value not in SIZES or window not in SIZES or SIZES.index(value) >= SIZES.index(window):
-        raise BadInput(
-            f"live_window: {value!r} is not one of {', '.join(SIZES)} that is shorter than window {window}"
-        )
-    return str(value)
-
-
-def _one_of(mapping: Mapping[str, Any], key: str, accepted: tuple[str, ...]) -> str:
-    value = mapping.get(key)
-    if value not in accepted:
-        found = "missing" if value is None else f"{value!r}"
-        raise BadInput(f"{key}: {found}; write one of {', '.join(accepted)}")
-    return str(value)
-
-
-def _features(value: Any) -> tuple[Column, ...]:
-    if not isinstance(value, Mapping) or not value:
-        raise BadInput('features: write a mapping of column to kind, such as {"distance": "numeric"}')
-    columns: list[Column] = []
-    for name, kind in value.items():
-        if not isinstance(name, str) or not name.strip():
-            raise BadInput(f"features: {name!r} is not a column name")
-        if name in RESERVED:
-            raise BadInput(
-                f"features.{name}: this name is kept for the observation store; rename the feature"
-            )
-        if kind not in KINDS:
-            raise BadInput(f"features.{name}: {kind!r} is not one of {', '.join(KINDS)}")
-        columns.append(Column(name, kind))
-    return tuple(columns)
-
-
-def _names(value: Any, key: str) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise BadInput(f"{key}: write a list of column names, not {value!r}")
-    names = tuple(value)
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise BadInput(f"{key}: {name!r} is not a column name")
-    return names
-
-
-def _number(mapping: Mapping[str, Any], key: str, default: float) -> float:
-    value = mapping.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise BadInput(f"{key}: {value!r} is not a number between 0 and 1")
-    return float(value)
-
-
-def _whole(mapping: Mapping[str, Any], key: str, default: int) -> int:
-    value = mapping.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BadInput(f"{key}: {value!r} is not a whole number of at least 1")
-    return value
-
-
-def _quiet(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or _HOURS.match(value) is None:
-        raise BadInput(f"quiet: write the hours without traffic as 22:00-05:00, not {value!r}")
-    return value
-
-
-def _delay(value: Any) -> float | None:
-    if value is None:
-        return None
-    match = _DELAY.match(str(value))
-    if match is None:
-        raise BadInput(f"label_delay: {value!r} is not a duration; write it as 30min, 12h, 2d or 1w")
-    return float(match[1]) * _DELAY_S[match[2]]
-
-
-def _timezone(value: Any) -> str:
-    try:
-        ZoneInfo(str(value))
-    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a folder name an OSError
-        raise BadInput(f"timezone: {value!r} is not a known zone; write it as Europe/Paris or UTC") from None
-    return str(value)

@@ -36,6 +36,13 @@ def test_a_window_may_be_a_number_of_rows() -> None:
         ({"min_rows": 0}, "min_rows: 0"),
         ({"protected": "SEX"}, "protected: write a list"),
         ({"label_delay": "soon"}, "label_delay: 'soon'"),
+        ({"features": {"note": "text"}}, "no feature is numeric or categorical"),
+        ({"segments": ["origin"]}, "segments: 'origin'"),
+        ({"budget": {"pages_per_hour": 1}}, "budget: pages_per_hour"),
+        ({"budget": 0}, "budget.pages_per_quarter: 0"),
+        ({"costs": {"tp": "much"}}, "costs: 'much'"),
+        ({"reference": "last"}, "reference.kind: 'last'"),
+        ({"reference": {"kind": "rolling", "length": "soon"}}, "reference.length: 'soon'"),
         ({"quiet": 5}, "quiet: write"),
         ({"quiet": "at night"}, "quiet: write"),
         ({"quiet": "22:00-24:00"}, "quiet: write"),
@@ -45,3 +52,30 @@ def test_a_wrong_spec_is_refused_with_what_and_where(change: dict[str, Any], say
     with pytest.raises(BadInput) as refused:
         parse_spec({**GOOD, **change})
     assert says in refused.value.message
+
+
+def test_everything_else_a_spec_can_say() -> None:
+    spec = parse_spec(
+        {
+            "task": "binary",
+            "features": [
+                {"name": "distance", "kind": "numeric"},
+                {"name": "carrier", "type": "categorical"},
+                {"name": "note", "kind": "text"},
+                {"name": "vector", "kind": "embedding"},
+            ],
+            "segments": ["carrier"],
+            "budget": {"pages_per_week": 1, "rota": "night"},
+            "costs": {"tp": 5, "fn": -20},
+            "reference": {"kind": "seasonal", "season": "weekday", "length": "4w"},
+        }
+    )
+    assert [c.name for c in spec.features] == ["distance", "carrier"]
+    assert (spec.excluded, spec.embeddings, spec.segments) == ((("note", "text"),), ("vector",), ("carrier",))
+    assert (round(spec.budget.pages_per_quarter, 2), spec.budget.rota) == (13.04, "night")
+    assert spec.costs == (("1", "1", 5.0), ("0", "1", -20.0))
+    assert (spec.reference.kind, spec.reference.season, spec.reference.length_s) == (
+        "seasonal",
+        "weekday",
+        2_419_200,
+    )
