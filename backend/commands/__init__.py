@@ -1,1 +1,1 @@
-"""What the commands of `backend.cli` do; each module is imported only when its command runs."""
+"""The commands of `backend.cli`: `*_commands` declare them; the other modules do their work when one runs."""
