@@ -1,0 +1,64 @@
+"""What pages read, kept for a few seconds. The only home of `st.cache_data`.
+
+A cached answer is shared between people, so who looks (`Scope`) is an argument of every function, and the
+services filter by it.
+"""
+
+from __future__ import annotations
+
+from app.data.alerting import firing, incident, marks, open_incidents
+from app.data.audit import audit_entries, audit_entry, audit_head, fault_switches
+from app.data.governance import change, changes, inbox, preview
+from app.data.identity import people, sessions, tokens
+from app.data.monitoring import (
+    distribution,
+    health_of,
+    indicators,
+    overview,
+    points,
+    statistics,
+    window_points,
+    windows,
+)
+from app.data.operations import injected_fault, jobs, run, runs_about
+from app.data.registry import card, explanation, model, models, noticed_models, reports
+from app.data.scope import Scope, environment, scope_of
+
+__all__ = [
+    "Scope",
+    "audit_entries",
+    "audit_entry",
+    "audit_head",
+    "card",
+    "change",
+    "changes",
+    "distribution",
+    "environment",
+    "explanation",
+    "fault_switches",
+    "firing",
+    "health_of",
+    "inbox",
+    "incident",
+    "indicators",
+    "injected_fault",
+    "jobs",
+    "marks",
+    "model",
+    "models",
+    "noticed_models",
+    "open_incidents",
+    "overview",
+    "people",
+    "points",
+    "preview",
+    "reports",
+    "run",
+    "runs_about",
+    "scope_of",
+    "sessions",
+    "statistics",
+    "tokens",
+    "window_points",
+    "windows",
+]

@@ -1,0 +1,67 @@
+"""Models, their versions, cards, explanations and reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app.data.rows import row_of
+from app.data.scope import LONG, SHORT, Scope, environment
+from backend.cards.reading import Card, read_card
+from backend.database.session import reading
+from backend.deployment import service as deployments
+from backend.explain import reading as explain
+from backend.identity.people import names_of
+from backend.registry import service as registry
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def models(scope: Scope) -> dict[str, str]:
+    """Title by name of every model that may be seen."""
+    with reading() as session:
+        return {model.name: model.title for model in registry.list_models(session, scope.actor())}
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def noticed_models(scope: Scope) -> list[str]:
+    """Models whose data come with a notice, such as that their times are shifted."""
+    with reading() as session:
+        return sorted(model.name for model in registry.list_models(session, scope.actor()) if model.notice)
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def model(scope: Scope, name: str) -> dict[str, Any]:
+    """A model, its versions (newest first) and deployments (newest first) with people's names."""
+    viewer = scope.actor()
+    with reading() as session:
+        found = registry.get_model(session, viewer, name)
+        versions = registry.list_versions(session, viewer, name)
+        served = deployments.history(session, viewer, name, environment())
+        names = names_of(session, {found.owner_id, *(version.trained_by for version in versions)})
+        return {
+            "name": found.name, "title": found.title, "description": found.description, "tier": found.tier,
+            "spec": found.spec, "notice": found.notice, "owner": names.get(found.owner_id or ""),
+            "versions": [row_of(v) | {"trained_by_name": names.get(v.trained_by or "")} for v in versions],
+            "deployments": [row_of(one) for one in served],
+            "gateways": [row_of(one) for one in deployments.live_reports(session, name, environment())],
+        }  # fmt: skip
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def card(scope: Scope, model: str, version: int) -> Card:
+    with reading() as session:
+        return read_card(session, scope.actor(), model, version)
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def explanation(scope: Scope, model: str, version: int) -> dict[str, Any] | None:
+    with reading() as session:
+        found = explain.shap_summary_of(session, scope.actor(), model, version)
+        return row_of(found) if found else None
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def reports(scope: Scope, model: str) -> list[dict[str, Any]]:
+    with reading() as session:
+        return [row_of(report) for report in explain.list_reports(session, scope.actor(), model)]
