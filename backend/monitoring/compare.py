@@ -1,0 +1,170 @@
+"""Two tables against each other, column by column: the engine without a server, a spec or a database.
+
+>>> found = compare_files("reference.parquet", "current.parquet")
+>>> [row.column for row in found if row.verdict == "alarm"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from backend.errors import BadInput
+from backend.monitoring.columns import Column, Kind
+from backend.monitoring.profiles import freeze_grids, profile_table
+from backend.monitoring.proposals import Proposal, propose_columns
+from backend.monitoring.statistics import REGISTRY, Statistic, statistics_for
+from backend.monitoring.tablefiles import open_table
+from backend.monitoring.thresholds import Verdict, decide
+
+MIN_ROWS = 20
+SCHEMA = "schema_change"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One statistic of one column of the two tables. `reason` says why there is no verdict; `text` is for people."""
+
+    column: str
+    statistic: str
+    value: float | None
+    threshold: float | None
+    verdict: Verdict
+    rows_reference: int
+    rows_current: int
+    reason: str | None = None
+    text: str = ""
+    level: str | None = None
+    kind: str | None = None
+    confidence: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare_files(
+    reference: Path | str,
+    current: Path | str,
+    *,
+    statistics: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    kinds: Mapping[str, Kind] | None = None,
+) -> list[Comparison]:
+    """Compare two Parquet or CSV files; see `compare_tables`."""
+    return compare_tables(
+        open_table(reference), open_table(current), statistics=statistics, columns=columns, kinds=kinds
+    )
+
+
+def compare_tables(
+    reference: duckdb.DuckDBPyRelation,
+    current: duckdb.DuckDBPyRelation,
+    *,
+    statistics: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    kinds: Mapping[str, Kind] | None = None,
+) -> list[Comparison]:
+    """Every statistic of every column, with its verdict.
+
+    statistics  names to compute; all that suit a column when empty
+    columns     columns to look at; all when empty. A column that is named is compared though it looks like an id
+    kinds       kinds that a person declares, instead of the proposed ones
+
+    Raises `BadInput` for names that are unknown, with those there are.
+    """
+    _check_names(statistics, columns, kinds or {}, reference, current)
+    asked = tuple(columns) or tuple(dict.fromkeys([*reference.columns, *current.columns]))
+    proposals = {p.name: p for p in propose_columns(reference)}
+    rows: list[Comparison] = []
+    chosen: dict[str, Kind] = {}
+    sizes = (_count(reference), _count(current))
+    for name in asked:
+        proposal = proposals.get(name)
+        if proposal is None:
+            rows.append(_only_current(name, sizes))
+            continue
+        kind = (kinds or {}).get(name) or (proposal.fallback if columns else proposal.kind)
+        if kind is None:
+            rows.append(_left_out(proposal, sizes))
+        else:
+            chosen[name] = kind
+    rows += _compare(reference, current, chosen, proposals, tuple(statistics))
+    order = {name: at for at, name in enumerate(asked)}
+    return sorted(rows, key=lambda row: order[row.column])
+
+
+def _compare(
+    reference: duckdb.DuckDBPyRelation,
+    current: duckdb.DuckDBPyRelation,
+    kinds: Mapping[str, Kind],
+    proposals: Mapping[str, Proposal],
+    names: tuple[str, ...],
+) -> list[Comparison]:
+    grids = freeze_grids(reference, [Column(name, kind) for name, kind in kinds.items()])
+    before, after = profile_table(reference, grids), profile_table(current, grids)
+    pairs: list[tuple[str, Statistic]] = [
+        (column, statistic)
+        for column, kind in kinds.items()
+        for statistic in statistics_for(kind)
+        if not names or statistic.name in names
+    ]
+    rows = []
+    for column, statistic in pairs:
+        result = statistic.compute(before[column], after[column])
+        decision = decide(
+            statistic, column, result, before[column], after[column], tests=len(pairs), min_rows=MIN_ROWS
+        )
+        rows.append(
+            Comparison(
+                column=column,
+                statistic=statistic.name,
+                value=result.value,
+                threshold=decision.threshold,
+                verdict=decision.verdict,
+                rows_reference=result.rows_reference,
+                rows_current=result.rows_current,
+                reason=decision.reason,
+                text=decision.text,
+                level="ticket" if decision.verdict == "alarm" else None,
+                kind=kinds[column],
+                confidence=proposals[column].confidence,
+            )
+        )
+    return rows
+
+
+def _left_out(proposal: Proposal, sizes: tuple[int, int]) -> Comparison:
+    reason = f"left out: {proposal.reason}; name it with --column to compare it all the same"
+    return Comparison(
+        proposal.name, "proposal", None, None, "inconclusive", *sizes, reason,
+        f"{proposal.name} is left out: {proposal.reason}", None, None, proposal.confidence,
+    )  # fmt: skip
+
+
+def _only_current(name: str, sizes: tuple[int, int]) -> Comparison:
+    reason = "only the current file has this column: there is nothing to compare it with"
+    return Comparison(name, SCHEMA, 1.0, None, "inconclusive", *sizes, reason, f"{name} is new: {reason}")
+
+
+def _count(table: duckdb.DuckDBPyRelation) -> int:
+    return int(table.query("source", "select count(*) from source").fetchall()[0][0])
+
+
+def _check_names(
+    statistics: Sequence[str],
+    columns: Sequence[str],
+    kinds: Mapping[str, Kind],
+    reference: duckdb.DuckDBPyRelation,
+    current: duckdb.DuckDBPyRelation,
+) -> None:
+    for name in statistics:
+        if name not in REGISTRY:
+            raise BadInput(f"no statistic is named {name!r}; there are {', '.join(sorted(REGISTRY))}")
+    there = dict.fromkeys([*reference.columns, *current.columns])
+    for name in (*columns, *kinds):
+        if name not in there:
+            raise BadInput(f"neither file has a column {name!r}; there are {', '.join(there)}")

@@ -1,0 +1,219 @@
+# ruff: noqa: S608  every name in these queries passes through `_quoted`
+"""What kind each column of a table seems to be: a proposal with a confidence and a reason, never a silent guess.
+
+A person confirms proposals into a spec; `warrant compare` uses them as they are and prints them. Columns that no
+distribution test suits (ids, free text, times, nested values, thousands of rare categories) are left out, with
+the reason. Whole numbers with few values are the hard case: codes of categories, or small counts. They are proposed
+as categories, which is right for codes and merely less sharp for counts (nannyml #397, #171).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import duckdb
+
+from backend.monitoring.columns import Kind
+
+Group = Literal["whole", "fraction", "truth", "text", "time", "nested"]
+
+FEW_WHOLE = 10
+FEW_NAMED = 200
+MANY = 200
+ROWS_PER_CATEGORY = 5
+_CODE = re.compile(
+    r"(^|_)(code|codes|zip|zipcode|postcode|postal|type|class|category|cat|flag|status|state|region|"
+    r"country|group|segment|grade|weekday|dayofweek|month)$",
+    re.IGNORECASE,
+)
+_ID = re.compile(r"(^|_|\b)(id|ids|uuid|guid|key|pk|rowid|index|hash)$", re.IGNORECASE)
+_CAMEL_ID = re.compile(r"[a-z]I[dD]$")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What one column seems to be.
+
+    kind        numeric or categorical; None when the column is left out
+    fallback    the kind to use when a person asks for the column all the same; None when there is none
+    confidence  0 to 1: how sure the rule is on data it was written for, not a probability from these data
+    """
+
+    name: str
+    kind: Kind | None
+    fallback: Kind | None
+    confidence: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one scan finds of a column. `distinct` is an estimate (HyperLogLog) above some thousands."""
+
+    name: str
+    group: Group
+    rows: int
+    known: int
+    distinct: int
+    low: float | None = None
+    high: float | None = None
+    whole: bool = False
+    readable: float = 0.0
+    length: float = 0.0
+    spaced: float = 0.0
+
+
+def propose_columns(table: duckdb.DuckDBPyRelation) -> tuple[Proposal, ...]:
+    """A proposal for each column of the relation, in its order; one scan."""
+    return tuple(propose_kind(facts) for facts in read_facts(table))
+
+
+def propose_kind(facts: Facts) -> Proposal:
+    """The proposal for one column."""
+    name, known, distinct = facts.name, facts.known, facts.distinct
+    if facts.group == "time":
+        return Proposal(name, None, "numeric", 0.95, "holds times, which move on by themselves")
+    if facts.group == "nested":
+        return Proposal(name, None, None, 1.0, "holds lists or records, not single values")
+    if known == 0:
+        kind: Kind = "categorical" if facts.group in ("text", "truth") else "numeric"
+        return Proposal(name, kind, kind, 0.3, "has no value in the reference")
+    if facts.group == "truth":
+        return Proposal(name, "categorical", "categorical", 1.0, "true or false")
+    if facts.group == "text":
+        return _propose_text(facts)
+    if facts.whole:
+        return _propose_whole(facts)
+    if distinct == 1:
+        return Proposal(name, "numeric", "numeric", 0.7, "a number that never varies in the reference")
+    return Proposal(name, "numeric", "numeric", 0.95, f"numbers with fractions, {distinct:,} distinct values")
+
+
+def _propose_text(facts: Facts) -> Proposal:
+    name, known, distinct = facts.name, facts.known, facts.distinct
+    if facts.readable >= 0.99 and distinct > FEW_NAMED:
+        return Proposal(name, "numeric", "numeric", 0.7, "text that reads as numbers throughout")
+    if distinct > max(0.5 * known, 20):
+        if facts.spaced > 0.5 and facts.length > 20:
+            return Proposal(
+                name, None, "categorical", 0.9, f"free text, {facts.length:.0f} characters on average"
+            )
+        reason = f"an identifier: {distinct:,} distinct values in {known:,} rows"
+        return Proposal(name, None, "categorical", 0.9 if known >= 100 else 0.6, reason)
+    if facts.spaced > 0.9 and facts.length > 60:
+        return Proposal(
+            name, None, "categorical", 0.7, f"free text, {facts.length:.0f} characters on average"
+        )
+    if distinct > MANY and distinct * ROWS_PER_CATEGORY > known:
+        reason = (
+            f"too many categories: {distinct:,} in {known:,} rows, fewer than {ROWS_PER_CATEGORY} rows each"
+        )
+        return Proposal(name, None, "categorical", 0.7, reason)
+    return Proposal(name, "categorical", "categorical", 0.95, f"text with {distinct:,} distinct values")
+
+
+def _propose_whole(facts: Facts) -> Proposal:
+    name, known, distinct = facts.name, facts.known, facts.distinct
+    span = (facts.high or 0.0) - (facts.low or 0.0) + 1
+    unique = distinct >= 0.95 * known and known >= 20
+    if unique and (_ID.search(name) or _CAMEL_ID.search(name)):
+        return Proposal(name, None, "numeric", 0.95, "an identifier: named as one, and no value comes twice")
+    if unique and known >= 50 and span <= 1.05 * known:
+        return Proposal(name, None, "numeric", 0.85, "a running number: each value of its range comes once")
+    if distinct <= 2:
+        return Proposal(
+            name, "categorical", "categorical", 0.8, f"whole numbers with {distinct} distinct values"
+        )
+    if _CODE.search(name) and distinct <= FEW_NAMED:
+        reason = f"whole numbers named like codes, {distinct} distinct values"
+        return Proposal(name, "categorical", "categorical", 0.8, reason)
+    if (_ID.search(name) or _CAMEL_ID.search(name)) and distinct * ROWS_PER_CATEGORY <= known:
+        reason = (
+            f"whole numbers named like identifiers of something that repeats, {distinct:,} distinct values"
+        )
+        return Proposal(name, "categorical", "categorical", 0.7, reason)
+    if distinct <= FEW_WHOLE and known >= 5 * distinct:
+        reason = f"whole numbers with only {distinct} distinct values: codes, or small counts"
+        return Proposal(name, "categorical", "categorical", 0.6, reason)
+    confidence = 0.9 if distinct > 50 else 0.7
+    return Proposal(
+        name, "numeric", "numeric", confidence, f"whole numbers with {distinct:,} distinct values"
+    )
+
+
+def read_facts(table: duckdb.DuckDBPyRelation) -> list[Facts]:
+    """What `propose_kind` needs to know of every column, in one scan."""
+    groups = [group_of(str(kind)) for kind in table.types]
+    picks: list[str] = ["count(*)"]
+    for name, group in zip(table.columns, groups, strict=True):
+        picks += _aggregates(_quoted(name), group)
+    found: tuple[Any, ...] = table.query("source", f"select {', '.join(picks)} from source").fetchall()[0]
+    rows, at, facts = int(found[0]), 1, []
+    for name, group in zip(table.columns, groups, strict=True):
+        known, distinct, *rest = found[at : at + 5]
+        at += 5
+        # The estimate of few values is at times off by one; of ones that never repeat by some per cent.
+        distinct = min(int(distinct), int(known))
+        if group in ("whole", "fraction"):
+            low, high, whole = rest
+            facts.append(Facts(name, group, rows, known, distinct, low, high, bool(whole)))
+        elif group == "text":
+            readable, length, spaced = (float(value or 0.0) for value in rest)
+            facts.append(
+                Facts(name, group, rows, known, distinct, readable=readable, length=length, spaced=spaced)
+            )
+        else:
+            facts.append(Facts(name, group, rows, known, distinct))
+    return facts
+
+
+def group_of(kind: str) -> Group:
+    """The group of a DuckDB type."""
+    kind = kind.upper()
+    if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION", "BLOB")):
+        return "nested"
+    if kind.startswith(("FLOAT", "DOUBLE", "DECIMAL", "REAL")):
+        return "fraction"
+    if kind.startswith("BOOL"):
+        return "truth"
+    if kind.startswith(("DATE", "TIME", "INTERVAL")):
+        return "time"
+    if "INT" in kind:
+        return "whole"
+    return "text"
+
+
+def _aggregates(column: str, group: Group) -> list[str]:
+    if group in ("whole", "fraction"):
+        number = f"cast({column} as double)"
+        usable = f"case when isfinite({number}) and abs({number}) <= 1e150 then {number} end"
+        return [
+            f"count({usable})", f"approx_count_distinct({usable})", f"min({usable})", f"max({usable})",
+            f"coalesce(bool_and({usable} = floor({usable})), false)",
+        ]  # fmt: skip
+    if group == "text":
+        text = f"cast({column} as varchar)"
+        return [
+            f"count({column})", f"approx_count_distinct({column})",
+            f"avg(case when try_cast({text} as double) is not null then 1.0 when {text} is not null then 0.0 end)",
+            f"avg(length({text}))", f"avg(case when contains({text}, ' ') then 1.0 else 0.0 end)",
+        ]  # fmt: skip
+    return [
+        f"count({column})",
+        "0" if group == "nested" else f"approx_count_distinct({column})",
+        "0",
+        "0",
+        "0",
+    ]
+
+
+def kinds_of(proposals: Sequence[Proposal]) -> dict[str, Kind]:
+    """{column: kind} of the columns that are not left out."""
+    return {proposal.name: proposal.kind for proposal in proposals if proposal.kind is not None}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
