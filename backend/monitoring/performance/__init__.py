@@ -1,0 +1,35 @@
+"""Realised performance: what a model's predictions were worth once labels came, each number with an interval.
+
+measure(spec, rows)            every metric of the spec's task, of one window
+measure_performance(...)       the eight oldest of a binary classifier, from arrays
+DEFINITIONS                    every metric, described
+"""
+
+from backend.monitoring.performance._core import Metric, Performance, read_classes
+from backend.monitoring.performance.binary import METRICS, measure_performance, roc_auc
+from backend.monitoring.performance.intervals import wilson
+from backend.monitoring.performance.measurement import measure, primary_metric
+from backend.monitoring.performance.registry import (
+    DEFINITIONS,
+    LOWER_IS_BETTER,
+    PRIMARY,
+    Definition,
+    metrics_of,
+)
+
+__all__ = [
+    "DEFINITIONS",
+    "LOWER_IS_BETTER",
+    "METRICS",
+    "PRIMARY",
+    "Definition",
+    "Metric",
+    "Performance",
+    "measure",
+    "measure_performance",
+    "metrics_of",
+    "primary_metric",
+    "read_classes",
+    "roc_auc",
+    "wilson",
+]
