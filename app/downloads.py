@@ -24,7 +24,7 @@ from backend.audit.log import record
 from backend.audit.reading import MAX_LIMIT, search_entries
 from backend.database.session import ReadSession, reading, writing
 from backend.errors import BadInput, WarrantError
-from backend.explain.reading import find_report, report_file
+from backend.explain.reports import open_report
 from backend.governance.service import list_changes
 from backend.governance.views import change_summary
 from backend.identity.actor import Actor
@@ -66,8 +66,7 @@ def _guarded(handler: Handler) -> Callable[[Request], Response]:
 def send_report(request: Request, viewer: Actor) -> Response:
     """A stored report as a download; `?open` shows it in the browser, sandboxed."""
     with reading() as session:
-        report = find_report(session, viewer, request.path_params["report_id"])
-    path = report_file(report)
+        report, path = open_report(session, viewer, request.path_params["report_id"])
     name = f"{report.kind}-{report.model}-{report.id}{path.suffix}"
     return FileResponse(
         path, media_type=report.media_type, filename=name,

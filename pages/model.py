@@ -21,8 +21,9 @@ from app.components.tables import badge, lines, small, table
 from app.formats import format_age, format_metric, format_when
 from app.session import live, page_link, perform, viewer
 from app.words import ALERT_LEVELS, in_sentence
+from backend.explain.service import request_explanation
 from backend.identity.roles import Permission
-from backend.monitoring.requests import request_explanation, request_metrics, request_report
+from backend.monitoring.requests import request_metrics, request_report
 
 actor = viewer()
 scope = data.scope_of(actor)

@@ -20,6 +20,7 @@ from backend.monitoring.evaluate import evaluate_window
 from backend.monitoring.profiles import Profile, freeze_grids, profile_table
 from backend.monitoring.tables import MetricPoint, ReferenceProfile, WindowProfile, WindowState
 from backend.queue import JobRun, WorkerBeat
+from backend.registry.artefacts import file_digest
 from backend.settings import settings
 from backend.slo.tables import SliReading
 from tests.worlds import SPEC, SYSTEM, World
@@ -88,12 +89,14 @@ def watch(world: World) -> Watched:
         )  # fmt: skip
         folder = settings().artefacts / "reports"
         folder.mkdir(exist_ok=True)
-        (folder / "one.html").write_text("<h1>Report</h1><script>document.title='ran'</script>")
+        one = folder / "one.html"
+        one.write_text("<h1>Report</h1><script>document.title='ran'</script>")
         session.add_all(
             [
                 Report(
                     id="rep_1", kind="evidently", model="toy", environment="production", window_start=today,
-                    path="reports/one.html", media_type="text/html", bytes=60, sha256="x", created_at=clock.now(),
+                    path="reports/one.html", media_type="text/html", bytes=one.stat().st_size,
+                    sha256=file_digest(one), created_at=clock.now(),
                 ),
                 ShapSummary(
                     model="toy", version=2, computed_at=clock.now(), rows=300, method="tree", base_value=0.0,

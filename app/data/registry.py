@@ -11,7 +11,8 @@ from app.data.scope import LONG, SHORT, Scope, environment
 from backend.cards.reading import Card, read_card
 from backend.database.session import reading
 from backend.deployment import service as deployments
-from backend.explain import reading as explain
+from backend.explain.reports import list_reports
+from backend.explain.service import find_explanation
 from backend.identity.people import names_of
 from backend.registry import service as registry
 
@@ -57,11 +58,11 @@ def card(scope: Scope, model: str, version: int) -> Card:
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
 def explanation(scope: Scope, model: str, version: int) -> dict[str, Any] | None:
     with reading() as session:
-        found = explain.shap_summary_of(session, scope.actor(), model, version)
+        found = find_explanation(session, scope.actor(), model, version)
         return row_of(found) if found else None
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def reports(scope: Scope, model: str) -> list[dict[str, Any]]:
     with reading() as session:
-        return [row_of(report) for report in explain.list_reports(session, scope.actor(), model)]
+        return [row_of(report) for report in list_reports(session, scope.actor(), model, limit=20)]

@@ -49,7 +49,7 @@ def request_report(
     run = request_job(
         session, WRITE_REPORT, subject=model,
         arguments={"environment": environment, "start": clock.to_iso(start), "end": clock.to_iso(end)},
-        requested_by=actor.person_id if actor.kind != "system" else None,
+        requested_by=actor.person_row,
     )  # fmt: skip
     record(
         session, actor, Action.REPORT_REQUESTED, object_kind="model", object_id=model,

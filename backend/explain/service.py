@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from sqlalchemy import select
+
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
@@ -43,8 +45,6 @@ class Explanation:
 
 def request_explanation(session: WriteSession, actor: Actor, *, model: str, version: int) -> JobRun:
     """Queue the explanation of a version. While one is queued or running it is returned instead."""
-    from sqlalchemy import select
-
     actor.require(Permission.COMPUTE_METRICS)
     get_version(session, actor, model, version)
     for run in session.scalars(
@@ -56,7 +56,7 @@ def request_explanation(session: WriteSession, actor: Actor, *, model: str, vers
             return run
     run = request_job(
         session, COMPUTE_SHAP, subject=model, arguments={"version": version},
-        requested_by=actor.person_id if actor.kind != "system" else None,
+        requested_by=actor.person_row,
     )  # fmt: skip
     record(
         session, actor, Action.METRICS_REQUESTED, object_kind="version", object_id=f"{model}/{version}",

@@ -15,8 +15,8 @@ from backend.explain import reports
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.monitoring.tables import WindowState
-from backend.queue import COMPUTE_METRICS, COMPUTE_SHAP, JobRun, request_job
-from backend.registry.service import get_model, get_version
+from backend.queue import COMPUTE_METRICS, JobRun, request_job
+from backend.registry.service import get_model
 from backend.settings import settings
 
 
@@ -35,21 +35,6 @@ def request_metrics(session: WriteSession, actor: Actor, *, model: str) -> JobRu
         object_id=model,
         payload={"run": run.id},
     )
-    return run
-
-
-def request_explanation(session: WriteSession, actor: Actor, *, model: str, version: int) -> JobRun:
-    """Have SHAP explain a version."""
-    actor.require(Permission.COMPUTE_METRICS)
-    get_version(session, actor, model, version)
-    run = request_job(
-        session, COMPUTE_SHAP, subject=model, arguments={"model": model, "version": version},
-        requested_by=actor.person_row,
-    )  # fmt: skip
-    record(
-        session, actor, Action.METRICS_REQUESTED, object_kind="version", object_id=f"{model}/{version}",
-        payload={"run": run.id},
-    )  # fmt: skip
     return run
 
 

@@ -27,6 +27,7 @@ from backend.cards.rendering import fill_card
 from backend.database.session import WriteSession, reading, writing
 from backend.database.upgrade import upgrade
 from backend.deployment.service import champion, mark_serving, start_deployment
+from backend.explain.service import request_explanation
 from backend.identity.actor import Actor, system_actor
 from backend.identity.demo import ensure_demo_accounts
 from backend.identity.people import create_person
@@ -35,7 +36,6 @@ from backend.identity.sessions import actor_of
 from backend.identity.tables import Person
 from backend.identity.tokens import create_token, resolve_token
 from backend.monitoring.columns import ModelSpec, parse_spec
-from backend.monitoring.requests import request_explanation
 from backend.registry.service import NewVersion, register_model, register_version
 from backend.registry.tables import Version
 from backend.settings import settings

@@ -28,12 +28,13 @@ from backend import clock
 from backend.alerting.tables import Incident
 from backend.database.session import reading, writing
 from backend.explain.reports import list_reports
+from backend.explain.service import request_explanation
 from backend.governance.service import decide, preview_change, request_change
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.roles import Role
 from backend.identity.tables import Person
-from backend.monitoring.requests import request_explanation, request_metrics, request_report
+from backend.monitoring.requests import request_metrics, request_report
 from backend.monitoring.tables import WindowState
 from backend.observations.reader import row_counts
 from backend.queue import QUEUES, JobRun

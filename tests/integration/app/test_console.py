@@ -18,6 +18,7 @@ from backend.database.session import writing
 from backend.database.upgrade import upgrade
 from backend.identity.actor import Actor
 from backend.identity.sessions import revoke_all
+from backend.registry.artefacts import ArtefactAltered
 from backend.settings import settings
 from tests.console import Console, running_console
 from tests.watched import cookie_of, watch
@@ -161,6 +162,19 @@ def test_a_report_that_is_not_there_is_a_plain_page(site: Site) -> None:
     answer = site.get(site.world.viewer, "/files/rep_none")
     assert answer.status_code == 404
     assert "there is no report" in answer.text
+
+
+def test_a_report_that_was_altered_is_not_handed_out(site: Site) -> None:
+    file = settings().artefacts / "reports" / "one.html"
+    written = file.read_bytes()
+    file.write_bytes(b"<h1>Another report</h1>")
+    try:
+        answer = site.get(site.world.viewer, "/files/rep_1?open=1")
+    finally:
+        file.write_bytes(written)
+    assert answer.status_code == ArtefactAltered.status
+    assert "altered after it was written" in answer.text
+    assert "Another report" not in answer.text
 
 
 def test_the_log_is_exported_to_those_who_may_read_it(site: Site) -> None:
