@@ -1,0 +1,54 @@
+"""`python -m benchmarks.streams build [NAME ...]`, `... score NAME BACKTEST.json`, `... table`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.streams.catalogue import streams
+from benchmarks.streams.scoring import find_truth
+from benchmarks.streams.stream import StreamMissing, load, save, streams_folder
+from benchmarks.streams.tables import describe, headings, score_lines, table
+
+
+def main(arguments: list[str]) -> int:
+    """Exit 0, or 2 for an unknown stream."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.streams", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=streams_folder(), help="where streams are kept")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (("build", "write SPEC and DATA"), ("table", "what the streams are like")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("names", nargs="*")
+        command.add_argument("--again", action="store_true", help="also where they are there already")
+    scoring = commands.add_parser("score", help="score what warrant backtest --json printed")
+    scoring.add_argument("names", nargs=1)
+    scoring.add_argument("backtest", type=Path)
+    given = parser.parse_args(arguments)
+
+    unknown = sorted(set(given.names) - set(streams()))
+    if unknown:
+        print(f"there is no stream {', '.join(unknown)}; there are {', '.join(streams())}", file=sys.stderr)
+        return 2
+    if given.command == "score":
+        spec, data = load(save(streams()[given.names[0]], given.folder))
+        print("\n".join(score_lines(find_truth(spec, data), json.loads(given.backtest.read_text()))))
+        return 0
+    rows = []
+    for name in given.names or streams():
+        try:
+            place = save(streams()[name], given.folder, again=given.again)
+        except StreamMissing as missing:
+            print(f"{name}: skipped, {missing}", file=sys.stderr)
+            continue
+        print(place, file=sys.stderr)
+        if given.command == "table":
+            rows.append(describe(name, *load(place)))
+    if rows:
+        print(table(headings(), rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
