@@ -7,18 +7,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from backend import jobs_service
 from backend.alerting.service import acknowledge, close_by_hand, firing_alerts, recent_incidents
 from backend.alerting.tables import Alert, Incident
 from backend.api.idempotency import body_of, once
 from backend.api.parameters import RowId
 from backend.api.security import COOKIE, current_actor
-from backend.audit.actions import Action
-from backend.audit.log import record
 from backend.database.session import reading
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.identity.sessions import session_of
-from backend.queue import JobRun, recent_runs, retry_job
+from backend.queue import JobRun, recent_runs
 
 router = APIRouter(tags=["operations"])
 Caller = Annotated[Actor, Depends(current_actor)]
@@ -112,18 +111,6 @@ def jobs(
 @router.post("/jobs/{run_id}/retry", status_code=202)
 def retry(request: Request, actor: Caller, body: Body, run_id: str) -> Response:
     """Queue a failed run's work again."""
-    actor.require(Permission.RETRY_JOBS)
-
-    def act(session: Any) -> dict[str, Any]:
-        run = retry_job(session, run_id, requested_by=actor.person_id)
-        record(
-            session,
-            actor,
-            Action.JOB_RETRIED,
-            object_kind="job_run",
-            object_id=run_id,
-            payload={"as": run.id},
-        )
-        return _run(run)
-
-    return once(request, actor, body, act, status=202)
+    return once(
+        request, actor, body, lambda session: _run(jobs_service.retry(session, actor, run_id)), status=202
+    )
