@@ -106,7 +106,12 @@ class Settings(BaseSettings):
 
     @property
     def gateway(self) -> str:
-        return self.gateway_url or f"http://{self.host}:{self.gateway_port}"
+        return self.gateway_url or f"http://{self.local_host}:{self.gateway_port}"
+
+    @property
+    def local_host(self) -> str:
+        """Where the console and the gateway of this machine are reached: one cannot connect to "every address"."""
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - not to bind
 
     @property
     def console(self) -> str:

@@ -19,7 +19,7 @@ def start_everything(*, demo: bool) -> int:
         os.environ["WARRANT_DEMO"] = "true"
         settings.cache_clear()
     here = settings()
-    host = "127.0.0.1" if here.host in ("0.0.0.0", "::") else here.host  # noqa: S104 - where to look, not to bind
+    host = here.local_host
     children = [
         Child("console", [sys.executable, "-m", "app.server"], ready=f"http://{host}:{here.port}/healthz"),
         Child("gateway", [sys.executable, "-m", "backend.serving.gateway"],

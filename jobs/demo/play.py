@@ -37,7 +37,9 @@ def main() -> int:
     replay = Replay(
         plan=plan_replay(replayed(flights), awaiting),
         to=Destination(
-            settings().gateway, _console_address(), (home / "demo" / "replay-token").read_text().strip()
+            settings().gateway,
+            f"http://{settings().local_host}:{settings().port}",
+            (home / "demo" / "replay-token").read_text().strip(),
         ),
         state_file=home / "demo" / "replay.json",
         home=home,
@@ -45,11 +47,6 @@ def main() -> int:
     )
     del flights, history
     return asyncio.run(_play(replay))
-
-
-def _console_address() -> str:
-    host = "127.0.0.1" if settings().host in ("0.0.0.0", "::") else settings().host  # noqa: S104
-    return f"http://{host}:{settings().port}"
 
 
 async def _play(replay: Replay) -> int:
