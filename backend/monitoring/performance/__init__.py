@@ -16,6 +16,7 @@ from backend.monitoring.performance.registry import (
     Definition,
     metrics_of,
 )
+from backend.monitoring.performance.segments import measure_segments, segments_of
 
 __all__ = [
     "DEFINITIONS",
@@ -27,9 +28,11 @@ __all__ = [
     "Performance",
     "measure",
     "measure_performance",
+    "measure_segments",
     "metrics_of",
     "primary_metric",
     "read_classes",
     "roc_auc",
+    "segments_of",
     "wilson",
 ]

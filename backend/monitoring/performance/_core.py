@@ -91,10 +91,13 @@ def read_numbers(values: Any, name: str = "score") -> Floats:
 def read_classes(values: Any, positive: Any, name: str) -> Floats:
     """Classes (n,) as 1, 0 and NaN (unknown). Raises `BadInput` on a value that is neither.
 
-    positive    the class that counts as 1, every other as 0; None: values are 0/1, booleans or text of these
+    positive    the class that counts as 1, every other as 0; None: values are 0/1, booleans or text of these.
+                Where it is a word, values that are all 0/1 mean themselves: labels are often words, answers not
     """
     codes, kinds = _encoded(values)
     wanted = None if positive is None else class_name(positive)
+    if wanted is not None and not _is_amount(wanted) and all(str(k).strip().lower() in _WORDS for k in kinds):
+        wanted = None
     meaning = np.empty(len(kinds) + 1)
     meaning[-1] = np.nan  # code −1
     for code, kind in enumerate(kinds):
@@ -123,6 +126,14 @@ def class_name(value: Any) -> str:
     if isinstance(value, float | np.floating) and math.isfinite(value) and float(value).is_integer():
         return str(int(value))
     return str(value).strip()
+
+
+def _is_amount(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text.lower() in _WORDS
+    return True
 
 
 def _encoded(values: Any) -> tuple[Codes, list[Any]]:

@@ -27,30 +27,9 @@ from backend.monitoring.performance.binary import binary_metrics, read_binary
 from backend.monitoring.performance.multiclass import Outcomes, multiclass_metrics
 from backend.monitoring.performance.registry import PRIMARY
 from backend.monitoring.performance.regression import regression_metrics
+from backend.monitoring.performance.value import Costs, value_metrics
 
 SCORE_PREFIX = "score_"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a spec says about how its rows are read. A spec that does not say has these defaults.
-
-    positive       binary: the class that counts as 1; None: labels are 0/1, booleans or text of these
-    probabilities  multiclass: {class: column}; None: the columns `score_<class>`
-    quantile       regression: what the model predicts of its target
-    """
-
-    positive: Any = None
-    probabilities: Mapping[str, str] | None = None
-    quantile: float = 0.5
-
-    @classmethod
-    def of(cls, spec: ModelSpec) -> Reading:
-        return cls(
-            positive=getattr(spec, "positive", None),
-            probabilities=getattr(spec, "probabilities", None) or None,
-            quantile=float(getattr(spec, "quantile", None) or 0.5),
-        )
 
 
 class Measured(Protocol):
@@ -68,7 +47,7 @@ def measure(spec: ModelSpec, rows: pa.Table | pd.DataFrame, *, will_not_come: in
     """Realised performance of the rows of one window, every metric of the spec's task.
 
     rows    columns score, prediction, label; those that the task does not need may be missing.
-            multiclass: a probability column for each class where the model has them (`Reading`)
+            multiclass: a probability column for each class where the model has them (`probability_columns`)
     will_not_come   rows whose label is known never to come; their labels are null
 
     Raises `BadInput` on labels that the task cannot read. No rows, no labels, one class, infinite scores: metrics
@@ -104,23 +83,22 @@ def primary_metric(spec: ModelSpec, rows: pa.Table | pd.DataFrame) -> str:
 
 
 def probability_columns(spec: ModelSpec, rows: pa.Table | pd.DataFrame) -> dict[str, str]:
-    """{class: column} of the probability columns that the rows have, in the rows' order.
+    """{class: column} of the probability columns: the spec's `classes`, else the rows' columns `score_<class>`.
 
     Raises `BadInput` where the spec names a column that is not there.
     """
     names = [str(name) for name in (rows.column_names if isinstance(rows, pa.Table) else rows.columns)]
-    declared = Reading.of(spec).probabilities
-    if declared is None:
+    if not spec.classes:
         features = {column.name for column in spec.features}
         return {
             name.removeprefix(SCORE_PREFIX): name
             for name in names
             if name.startswith(SCORE_PREFIX) and name not in features and len(name) > len(SCORE_PREFIX)
         }
-    for kind, name in declared.items():
+    for kind, name in spec.classes:
         if name not in names:
-            raise BadInput(f"probabilities.{kind}: the data have no column {name!r}")
-    return {class_name(kind): name for kind, name in declared.items()}
+            raise BadInput(f"classes.{kind}: the data have no column {name!r}")
+    return {class_name(kind): name for kind, name in spec.classes}
 
 
 @dataclass(frozen=True)
@@ -128,6 +106,7 @@ class _Binary:
     score: Floats
     prediction: Floats
     label: Floats
+    costs: Costs
 
     @property
     def rows(self) -> int:
@@ -137,14 +116,20 @@ class _Binary:
         return int((~np.isnan(self.label if index is None else self.label[index])).sum())
 
     def metrics(self, index: Codes | None = None) -> Mapping[str, Metric]:
-        if index is None:
-            return binary_metrics(self.score, self.prediction, self.label)
-        return binary_metrics(self.score[index], self.prediction[index], self.label[index])
+        p, hat, y = self.score, self.prediction, self.label
+        if index is not None:
+            p, hat, y = p[index], hat[index], y[index]
+        found = binary_metrics(p, hat, y)
+        if not self.costs:
+            return found
+        label, prediction = (np.nan_to_num(values, nan=-1).astype(np.int64) for values in (y, hat))
+        return {**found, **value_metrics(self.costs, label, prediction, ("0", "1"))}
 
 
 @dataclass(frozen=True)
 class _Multiclass:
     outcomes: Outcomes
+    costs: Costs
 
     @property
     def rows(self) -> int:
@@ -155,7 +140,11 @@ class _Multiclass:
         return int(((label if index is None else label[index]) >= 0).sum())
 
     def metrics(self, index: Codes | None = None) -> Mapping[str, Metric]:
-        return multiclass_metrics(self.outcomes if index is None else self.outcomes.take(index))
+        rows = self.outcomes if index is None else self.outcomes.take(index)
+        found = multiclass_metrics(rows)
+        if not self.costs:
+            return found
+        return {**found, **value_metrics(self.costs, rows.label, rows.prediction, rows.names)}
 
 
 @dataclass(frozen=True)
@@ -182,9 +171,9 @@ def _read_binary(spec: ModelSpec, rows: pa.Table | pd.DataFrame) -> Measured:
     label = _labels(rows)
     arrays = read_binary(
         column_of(rows, "score"), column_of(rows, "prediction"), label,
-        cutoff=spec.cutoff, positive=Reading.of(spec).positive,
+        cutoff=spec.cutoff, positive=spec.positive,
     )  # fmt: skip
-    return _Binary(*arrays)
+    return _Binary(*arrays, spec.costs)
 
 
 def _read_multiclass(spec: ModelSpec, rows: pa.Table | pd.DataFrame) -> Measured:
@@ -208,7 +197,8 @@ def _read_multiclass(spec: ModelSpec, rows: pa.Table | pd.DataFrame) -> Measured
             prediction=guess,
             label=_translate(label, found, names),
             probabilities=probabilities,
-        )
+        ),
+        spec.costs,
     )
 
 
@@ -217,7 +207,7 @@ def _read_regression(spec: ModelSpec, rows: pa.Table | pd.DataFrame) -> Measured
     prediction = column_of(rows, "prediction")
     prediction = column_of(rows, "score") if prediction is None else prediction
     guess = np.full(label.size, np.nan) if prediction is None else read_numbers(prediction, "prediction")
-    return _Regression(guess, label, Reading.of(spec).quantile)
+    return _Regression(guess, label, spec.quantile)
 
 
 def _labels(rows: pa.Table | pd.DataFrame) -> Any:
