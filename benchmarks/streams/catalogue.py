@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.streams.stream import Stream
 
-MODULES: Final = ("flights", "bikes", "census")
+MODULES: Final = ("flights", "bikes", "census", "synthetic")
 
 
 @cache

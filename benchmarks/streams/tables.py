@@ -81,9 +81,9 @@ def score_row(name: str, score: Score) -> tuple[str, ...]:
 
 def score_lines(truth: Truth, backtest: Mapping[str, Any]) -> list[str]:
     """How the alarms of one backtest did, by level, beside the definition itself; and the wrong pages."""
-    rows = []
-    for level in LEVELS:
-        rows.append(score_row(level or "any", score_alarms(truth, read_alarms(backtest, level=level))))
+    rows = [
+        score_row(level or "any", score_alarms(truth, read_alarms(backtest, level=level))) for level in LEVELS
+    ]
     rows.append(score_row("realised", score_alarms(truth, realised_alarms(truth))))
     pages = read_alarms(backtest)
     wrong = set(score_alarms(truth, pages).wrong_starts)
