@@ -19,9 +19,9 @@ from backend.monitoring.profiles import freeze_grids, profile_table
 from backend.monitoring.proposals import Proposal, propose_columns
 from backend.monitoring.statistics import REGISTRY, Statistic, statistics_for
 from backend.monitoring.tablefiles import open_table
-from backend.monitoring.thresholds import Verdict, decide
+from backend.monitoring.thresholds import Verdict
+from backend.monitoring.verdicts import Finding, judge_columns
 
-MIN_ROWS = 20
 SCHEMA = "schema_change"
 
 
@@ -39,6 +39,7 @@ class Comparison:
     reason: str | None = None
     text: str = ""
     level: str | None = None
+    p: float | None = None
     kind: str | None = None
     confidence: float | None = None
 
@@ -109,39 +110,36 @@ def _compare(
     pairs: list[tuple[str, Statistic]] = [
         (column, statistic)
         for column, kind in kinds.items()
-        for statistic in statistics_for(kind)
+        for statistic in statistics_for(kind, every=bool(names))
         if not names or statistic.name in names
     ]
-    rows = []
-    for column, statistic in pairs:
-        result = statistic.compute(before[column], after[column])
-        decision = decide(
-            statistic, column, result, before[column], after[column], tests=len(pairs), min_rows=MIN_ROWS
-        )
-        rows.append(
-            Comparison(
-                column=column,
-                statistic=statistic.name,
-                value=result.value,
-                threshold=decision.threshold,
-                verdict=decision.verdict,
-                rows_reference=result.rows_reference,
-                rows_current=result.rows_current,
-                reason=decision.reason,
-                text=decision.text,
-                level="ticket" if decision.verdict == "alarm" else None,
-                kind=kinds[column],
-                confidence=proposals[column].confidence,
-            )
-        )
-    return rows
+    return [_comparison(found, kinds, proposals) for found in judge_columns(pairs, before, after)]
+
+
+def _comparison(found: Finding, kinds: Mapping[str, Kind], proposals: Mapping[str, Proposal]) -> Comparison:
+    decision = found.decision
+    return Comparison(
+        column=found.column,
+        statistic=found.statistic.name,
+        value=found.result.value,
+        threshold=decision.threshold,
+        verdict=decision.verdict,
+        rows_reference=found.result.rows_reference,
+        rows_current=found.result.rows_current,
+        reason=decision.reason,
+        text=decision.text,
+        level="ticket" if decision.verdict == "alarm" else None,
+        p=found.p,
+        kind=kinds[found.column],
+        confidence=proposals[found.column].confidence,
+    )
 
 
 def _left_out(proposal: Proposal, sizes: tuple[int, int]) -> Comparison:
     reason = f"left out: {proposal.reason}; name it with --column to compare it all the same"
     return Comparison(
         proposal.name, "proposal", None, None, "inconclusive", *sizes, reason,
-        f"{proposal.name} is left out: {proposal.reason}", None, None, proposal.confidence,
+        f"{proposal.name} is left out: {proposal.reason}", None, None, None, proposal.confidence,
     )  # fmt: skip
 
 

@@ -202,18 +202,24 @@ def describe(statistic: Statistic, column: str, result: Result, limit: Limit) ->
 def _decide_constant(
     statistic: Statistic, column: str, result: Result, noise: Sequence[float], alpha: float
 ) -> Decision:
-    facts = result.details
+    facts, text = result.details, describe_constant(column, result)
     limit = Limit(statistic.floor, statistic.floor, None, alpha)
+    if not facts["constant"] or facts["reference_constant"]:
+        return Decision("ok", limit, text)
+    if any(value >= statistic.floor for value in noise):
+        return Decision("ok", limit, f"{text}; whole windows of the reference were constant too")
+    return Decision("ok" if facts["chance"] > min(CONSTANT_CHANCE, alpha) else "alarm", limit, text)
+
+
+def describe_constant(column: str, result: Result) -> str:
+    """`age is 40.0 in all 812 rows; the reference has it in 3.1 %`."""
+    facts = result.details
     if not facts["constant"]:
-        return Decision("ok", limit, f"{column} varies, {result.rows_current:,} rows")
+        return f"{column} varies, {result.rows_current:,} rows"
     words = f"{column} is {facts['at']!r} in all {result.rows_current:,} rows"
     if facts["reference_constant"]:
-        return Decision("ok", limit, f"{words}; the reference does not vary either")
-    if any(value >= statistic.floor for value in noise):
-        return Decision("ok", limit, f"{words}; whole windows of the reference were constant too")
-    if facts["chance"] > min(CONSTANT_CHANCE, alpha):
-        return Decision("ok", limit, f"{words}; the reference has it in {_percent(facts['reference_share'])}")
-    return Decision("alarm", limit, f"{words}; the reference has it in {_percent(facts['reference_share'])}")
+        return f"{words}; the reference does not vary either"
+    return f"{words}; the reference has it in {_percent(float(facts['reference_share']))}"
 
 
 def _without(statistic: Statistic, column: str, verdict: Verdict, reason: str) -> Decision:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from backend.errors import NotFound
 from backend.monitoring.columns import Kind
 from backend.monitoring.grids import Grid
+from backend.monitoring.nulls import Exchange, Law, fit_law
 from backend.monitoring.profiles import Profile
 
 Numbers = npt.NDArray[np.float64]
@@ -55,6 +56,10 @@ class Statistic:
                 alpha under "no change", where theory gives it; resampled otherwise
     resample_rest  drift only: what to add to `measure` of resampled counts for what counts do not hold
     scale       drift only: what a value of `measure` is divided by to be in the unit, from the reference
+    law         (exchange, result) -> the law of the value when nothing changed, of two samples that could be
+                exchanged; None when only `null_quantile` or resampling is there
+    weight      its part of the error that a column may make, beside the other statistics of the column
+    default     computed unless others are asked for by name; False for near copies of a statistic that is
     """
 
     name: str
@@ -72,6 +77,9 @@ class Statistic:
     null_quantile: Callable[[int, int, float], float] | None = None
     scale: Callable[[Profile], float] | None = None
     resample_rest: Rest | None = None
+    law: Callable[[Exchange, Result], Law] | None = None
+    weight: float = 1.0
+    default: bool = True
 
     def practical_floor(self, rows_reference: int, rows_current: int) -> float:
         return self.floor if self.floor_at is None else self.floor_at(rows_reference, rows_current)
@@ -96,8 +104,9 @@ def find_statistic(name: str) -> Statistic:
         raise NotFound(f"no statistic is named {name!r}; there are {', '.join(sorted(REGISTRY))}") from None
 
 
-def statistics_for(kind: Kind) -> tuple[Statistic, ...]:
-    return tuple(s for s in REGISTRY.values() if kind in s.applies_to)
+def statistics_for(kind: Kind, *, every: bool = False) -> tuple[Statistic, ...]:
+    """The default statistics for a kind of column; with `every`, those that are computed only by name too."""
+    return tuple(s for s in REGISTRY.values() if kind in s.applies_to and (every or s.default))
 
 
 def refuse(reference: Profile, current: Profile) -> Result | None:
@@ -122,6 +131,12 @@ def compare_counts(measure: Measure, fine: bool, reference: Profile, current: Pr
     r, c = (reference.counts, current.counts) if fine else (reference.coarse, current.coarse)
     value = float(measure(reference.grid, r, c))
     return Result(value, reference.known, current.known)
+
+
+def law_of_counts(measure: Measure, power: float, exchange: Exchange, result: Result) -> Law:
+    """The law of a measure on coarse counts, from splits of the pooled counts (`nulls.fit_law`)."""
+    drawn_reference, drawn_current = exchange.coarse
+    return fit_law(measure(exchange.reference.grid, drawn_reference, drawn_current), power=power)
 
 
 def shares(counts: npt.NDArray[Any]) -> Numbers:

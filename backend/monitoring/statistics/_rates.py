@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from backend.monitoring.nulls import Exchange, RateLaw
 from backend.monitoring.statistics._core import Result
 
 
@@ -28,3 +29,11 @@ def rate_result(
         "expected": expected,
     }
     return Result(hits[1] / rows[1], rows[0], rows[1], None, {**facts, **details})
+
+
+def rate_law(exchange: Exchange, result: Result) -> RateLaw:
+    """The law of a current rate after the reference's hits."""
+    facts = result.details
+    return RateLaw(
+        int(facts["reference_hits"]), result.rows_reference, result.rows_current, float(facts["expected"])
+    )

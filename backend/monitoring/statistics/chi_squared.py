@@ -3,7 +3,7 @@
 As `scipy.stats.chi2_contingency` (without Yates' correction) and NannyML's: the reference is a sample too, so a
 new category does not force p = 0 and a constant column is p = 1. Cells empty on both sides are left out; details
 hold p, the degrees of freedom and the effect w = sqrt(χ² · (1/n_reference + 1/n_current)) (after Cohen).
-Below w = 0.3 a difference is held to be without practical weight.
+Below w = 0.1 (Cohen's "small") a difference is held to be without practical weight.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy.typing as npt
 from scipy.special import chdtrc
 
 from backend.monitoring.grids import Grid
+from backend.monitoring.nulls import Exchange, PearsonLaw, chi_squared_moments, fit_law
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, compare_counts, register
 
-EFFECT = 0.3
+EFFECT = 0.1
 
 
 def measure(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
@@ -48,6 +49,12 @@ def floor_at(rows_reference: int, rows_current: int) -> float:
     return EFFECT**2 / (1 / max(rows_reference, 1) + 1 / max(rows_current, 1))
 
 
+def law(exchange: Exchange, result: Result) -> PearsonLaw:
+    """Exact mean and variance over all splits of the pool, skewness from drawn ones: right for rare cells too."""
+    drawn = measure(exchange.reference.grid, *exchange.coarse)
+    return fit_law(drawn, moments=chi_squared_moments(exchange.pool.coarse, *exchange.rows))
+
+
 CHI_SQUARED = register(
     Statistic(
         name="chi_squared",
@@ -59,6 +66,7 @@ CHI_SQUARED = register(
         formula=__doc__,
         compute=compute,
         measure=measure,
+        law=law,
         floor_at=floor_at,
     )
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.monitoring.nulls import ChanceLaw, Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, refuse, register
 
@@ -36,6 +37,13 @@ def compute(reference: Profile, current: Profile) -> Result:
     return Result(value, reference.known, current.known, None, details)
 
 
+def law(exchange: Exchange, result: Result) -> ChanceLaw:
+    """Stuck is a surprise where the reference varies and its share of the value makes n in a row improbable."""
+    facts = result.details
+    usual = facts["reference_constant"] or not facts["constant"]
+    return ChanceLaw(1.0, 1.0 if usual else max(float(facts["chance"]), 1e-300))
+
+
 CONSTANT_VALUE = register(
     Statistic(
         name="constant_value",
@@ -46,5 +54,7 @@ CONSTANT_VALUE = register(
         floor=1.0,
         formula=__doc__,
         compute=compute,
+        law=law,
+        weight=0.1,
     )
 )

@@ -15,7 +15,14 @@ import numpy.typing as npt
 from scipy.special import rel_entr
 
 from backend.monitoring.grids import Grid
-from backend.monitoring.statistics._core import Numbers, Statistic, compare_counts, register, shares
+from backend.monitoring.statistics._core import (
+    Numbers,
+    Statistic,
+    compare_counts,
+    law_of_counts,
+    register,
+    shares,
+)
 
 
 def measure(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
@@ -36,5 +43,7 @@ JENSEN_SHANNON = register(
         formula=__doc__,
         compute=partial(compare_counts, measure, False),
         measure=measure,
+        law=partial(law_of_counts, measure, 2.0),
+        weight=0.05,
     )
 )

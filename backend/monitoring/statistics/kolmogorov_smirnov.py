@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.special import kolmogi, kolmogorov
 
 from backend.monitoring.grids import Grid
+from backend.monitoring.nulls import Exchange, KolmogorovLaw
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, compare_counts, register, shares
 
@@ -37,6 +38,10 @@ def null_quantile(rows_reference: int, rows_current: int, alpha: float) -> float
     return float(min(kolmogi(alpha) / np.sqrt(rows), 1.0))
 
 
+def law(exchange: Exchange, result: Result) -> KolmogorovLaw:
+    return KolmogorovLaw(1 / exchange.spread)
+
+
 KOLMOGOROV_SMIRNOV = register(
     Statistic(
         name="kolmogorov_smirnov",
@@ -44,10 +49,12 @@ KOLMOGOROV_SMIRNOV = register(
         family="drift",
         applies_to=("numeric",),
         unit="share, 0 to 1",
-        floor=0.1,
+        floor=0.05,
         formula=__doc__,
         compute=compute,
         measure=measure,
+        law=law,
+        weight=0.6,
         fine=True,
         null_quantile=null_quantile,
     )

@@ -6,6 +6,7 @@ of them (details.exact is true), else as one.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,15 @@ import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
 from backend.monitoring.profiles import Profile
-from backend.monitoring.statistics._core import Numbers, Result, Statistic, compare_counts, register, shares
+from backend.monitoring.statistics._core import (
+    Numbers,
+    Result,
+    Statistic,
+    compare_counts,
+    law_of_counts,
+    register,
+    shares,
+)
 
 
 def measure(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
@@ -49,5 +58,7 @@ L_INFINITY = register(
         formula=__doc__,
         compute=compute,
         measure=measure,
+        law=partial(law_of_counts, measure, 1.0),
+        weight=0.3,
     )
 )

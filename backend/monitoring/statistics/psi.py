@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
-from backend.monitoring.statistics._core import Numbers, Statistic, compare_counts, register, shares
+from backend.monitoring.statistics._core import (
+    Numbers,
+    Statistic,
+    compare_counts,
+    law_of_counts,
+    register,
+    shares,
+)
 
 ZERO_SHARE = 0.0001
 
@@ -38,5 +45,7 @@ PSI = register(
         formula=__doc__,
         compute=partial(compare_counts, measure, False),
         measure=measure,
+        law=partial(law_of_counts, measure, 1.0),
+        weight=0.1,
     )
 )

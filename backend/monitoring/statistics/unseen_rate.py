@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, register
-from backend.monitoring.statistics._rates import rate_result
+from backend.monitoring.statistics._rates import rate_law, rate_result
 
 
 def compute(reference: Profile, current: Profile) -> Result:
@@ -35,5 +35,7 @@ UNSEEN_RATE = register(
         floor=0.02,
         formula=__doc__,
         compute=compute,
+        law=rate_law,
+        weight=0.2,
     )
 )

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
+from backend.monitoring.nulls import Exchange, PearsonLaw, fit_law
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, refuse, register, shares
 
@@ -21,7 +22,11 @@ SMALLEST_STD = 0.001
 
 def inside(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
     """∫ |F_c − F_r| from the grid's first to its last point; counts (..., cells), the column's unit."""
-    gap = np.cumsum(shares(current) - shares(reference), axis=-1)
+    return _integral(grid, np.cumsum(shares(current) - shares(reference), axis=-1))
+
+
+def _integral(grid: Grid, gap: Numbers) -> Numbers:
+    """∫ |gap| inside the grid, of differences (..., cells) of the cumulative shares after each cell."""
     if grid.edges:
         width = np.diff(grid.borders)
         left, right = gap[..., :-2], gap[..., 1:-1]
@@ -99,6 +104,14 @@ def scale(reference: Profile) -> float:
     return max(reference.std or 0.0, SMALLEST_STD)
 
 
+def law(exchange: Exchange, result: Result) -> PearsonLaw:
+    """Inside the grid from Brownian bridges at the pooled shares, outside it from the pool's own tail."""
+    drawn = _integral(exchange.reference.grid, exchange.gaps())
+    if exchange.pool.counts[0] or exchange.pool.counts[-1]:
+        drawn = drawn + resample_ends(exchange.pool, exchange.random, *exchange.ends())
+    return fit_law(drawn / float(result.details["divisor"]))
+
+
 def compute(reference: Profile, current: Profile) -> Result:
     refused = refuse(reference, current)
     if refused is not None:
@@ -111,7 +124,7 @@ def compute(reference: Profile, current: Profile) -> Result:
     distance = body + abs(below_c - below_r) + abs(above_c - above_r)
     std = scale(reference)
     moved = (current.mean or 0.0) - (reference.mean or 0.0)
-    details = {"distance": distance, "reference_std": std, "mean_change": moved}
+    details = {"distance": distance, "reference_std": std, "divisor": std, "mean_change": moved}
     return Result(distance / std, reference.known, current.known, None, details)
 
 
@@ -126,6 +139,8 @@ WASSERSTEIN = register(
         formula=__doc__,
         compute=compute,
         measure=inside,
+        law=law,
+        weight=0.3,
         scale=scale,
         resample_rest=resample_ends,
         fine=True,

@@ -1,0 +1,137 @@
+"""Verdicts on many columns at once, with one error rate for all that is looked at.
+
+Columns. The false-discovery rate over columns is held at `error` (Benjamini-Hochberg 1995). When no column
+changed, the share of comparisons with any alarm is at most `error`; when many changed, each is held to a milder
+limit than Bonferroni's: with k of m columns found, every column may err with k · error / m.
+
+Statistics of a column. They look at the same rows, so they share their column's error by weight (weighted
+Bonferroni): mean shift, KS and χ² carry power and get most of it, near copies get little.
+
+A statistic alarms when its value is above its threshold: the larger of the practical floor and the value that
+exchanged rows exceed with the statistic's part of the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from backend.monitoring.nulls import Exchange, Law
+from backend.monitoring.profiles import Profile
+from backend.monitoring.statistics import Result, Statistic
+from backend.monitoring.thresholds import Decision, Limit, describe, describe_constant
+
+ERROR = 0.05
+MIN_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One statistic of one column with its verdict. `p` is None where there is none."""
+
+    column: str
+    statistic: Statistic
+    result: Result
+    decision: Decision
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class _Tested:
+    column: str
+    statistic: Statistic
+    result: Result
+    law: Law
+    p: float
+    floor: float
+    share: float
+
+    @property
+    def counts(self) -> bool:
+        """Whether the change is large enough to matter at all."""
+        return self.result.value is not None and self.result.value > self.floor
+
+
+def judge_columns(
+    pairs: Sequence[tuple[str, Statistic]],
+    reference: Mapping[str, Profile],
+    current: Mapping[str, Profile],
+    *,
+    error: float = ERROR,
+    min_rows: int = MIN_ROWS,
+) -> list[Finding]:
+    """A finding for each (column, statistic), in their order.
+
+    Statistics without a law of their own are left to `thresholds.decide`; here they raise `ValueError`.
+    """
+    exchanges: dict[str, Exchange] = {}
+    tested: dict[tuple[str, str], _Tested] = {}
+    findings: dict[tuple[str, str], Finding] = {}
+    weights: dict[str, float] = {}
+    waiting: list[tuple[str, Statistic, Result]] = []
+    for column, statistic in pairs:
+        result = statistic.compute(reference[column], current[column])
+        reason = _why_not(result, current[column], min_rows)
+        if reason is None:
+            weights[column] = weights.get(column, 0.0) + statistic.weight
+            waiting.append((column, statistic, result))
+            continue
+        verdict = "no_data" if current[column].rows == 0 else "inconclusive"
+        text = f"{statistic.title} of {column}: {reason}"
+        decision = Decision(verdict, None, text, reason)  # type: ignore[arg-type]
+        findings[column, statistic.name] = Finding(column, statistic, result, decision)
+    for column, statistic, result in waiting:
+        if statistic.law is None or result.value is None:
+            raise ValueError(f"{statistic.name} has no law under no change")
+        exchange = exchanges.setdefault(column, Exchange(reference[column], current[column]))
+        law = statistic.law(exchange, result)
+        share = statistic.weight / weights[column]
+        floor = _floor(statistic, result)
+        tested[column, statistic.name] = _Tested(
+            column, statistic, result, law, law.p(result.value), floor, share
+        )
+    allowed = _column_error(list(tested.values()), error)
+    for key, test in tested.items():
+        alpha = allowed * test.share
+        limit = Limit(test.floor, test.law.quantile(alpha), None, alpha)
+        fired = test.counts and test.p <= alpha
+        text = (
+            describe_constant(test.column, test.result)
+            if test.statistic.name == "constant_value"
+            else describe(test.statistic, test.column, test.result, limit)
+        )
+        decision = Decision("alarm" if fired else "ok", limit, text)
+        findings[key] = Finding(test.column, test.statistic, test.result, decision, test.p)
+    return [findings[column, statistic.name] for column, statistic in pairs]
+
+
+def _column_error(tested: Sequence[_Tested], error: float) -> float:
+    """The error that each column may make: k · error / m for the largest k with k columns below it."""
+    lowest: dict[str, float] = {}
+    for test in tested:
+        # A change too small to matter is no discovery, however certain.
+        p = min(test.p / test.share, 1.0) if test.counts else 1.0
+        lowest[test.column] = min(lowest.get(test.column, 1.0), p)
+    ordered = sorted(lowest.values())
+    m = max(len(ordered), 1)
+    found = max((k for k, p in enumerate(ordered, 1) if p <= k * error / m), default=1)
+    return found * error / m
+
+
+def _floor(statistic: Statistic, result: Result) -> float:
+    if statistic.name == "constant_value":
+        return 1 - 1e-10  # it counts at exactly 1, and values below 1 stay further away
+    if statistic.family == "quality":
+        return float(result.details["reference_rate"]) + statistic.floor
+    return statistic.practical_floor(result.rows_reference, result.rows_current)
+
+
+def _why_not(result: Result, current: Profile, min_rows: int) -> str | None:
+    if current.rows == 0:
+        return "the current data have no rows"
+    if result.value is None:
+        return result.reason or "there is no value"
+    for rows, side in ((result.rows_current, "current"), (result.rows_reference, "reference")):
+        if rows < min_rows:
+            return f"the {side} data have {rows} usable rows and {min_rows} are needed"
+    return None
