@@ -7,7 +7,6 @@ put into it forbids its scripts to fetch any: it can be opened anywhere and call
 from __future__ import annotations
 
 import html
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backend import clock
 from backend.database.session import reading, writing
+from backend.durable import write_text
 from backend.errors import BadInput, NotFound
 from backend.explain.reports import WrittenReport, store_report
 from backend.monitoring.columns import ModelSpec, parse_spec
@@ -77,15 +77,8 @@ def write_file(run: Run) -> dict[str, Any]:
         current, reference, spec,
         heading=f"{run.subject} version {number}, {environment}, {_span(start, end)}",
     )  # fmt: skip
-    folder = settings().artefacts / "reports"
-    folder.mkdir(exist_ok=True)
-    target = folder / f"{run.run_id}.html"
-    draft = target.with_suffix(".tmp")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(page)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(target)
+    target = settings().artefacts / "reports" / f"{run.run_id}.html"
+    write_text(target, page)
     return {
         "path": str(target.relative_to(settings().artefacts)),
         "bytes": target.stat().st_size,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.durable import write_json
 from backend.settings import settings
 
 
@@ -48,9 +48,4 @@ def publish(size: int, root: str) -> None:
         known = read_head(path)
         if known is not None and known.size >= size:
             return
-        draft = path.with_suffix(".draft")
-        with draft.open("w") as file:
-            json.dump({"size": size, "root": root}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_json(path, {"size": size, "root": root})

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 
+from backend.durable import durable_folder, sync_file, sync_folder
 from backend.observations.schema import Stream, table_path, time_column
-from backend.observations.spool import durable_folder, sync_file, sync_folder
 
 # Removed files stay readable for this long, so that a scan that began before a compaction can finish.
 READER_GRACE: Final = timedelta(hours=2)

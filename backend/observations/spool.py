@@ -29,6 +29,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from backend.durable import durable_folder, sync_folder
 from backend.errors import Unavailable
 from backend.observations.schema import STREAMS, Stream, check_model
 
@@ -48,33 +49,6 @@ class SpoolFull(Unavailable):
 def segment_id() -> str:
     """Sorts by time; unique across threads, processes and hosts."""
     return f"{time.time_ns():016x}-{secrets.token_hex(6)}"
-
-
-def sync_folder(folder: Path) -> None:
-    """fsync a directory, so that a rename in it is durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_file(path: Path) -> None:
-    """fsync a file that another library wrote."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def durable_folder(folder: Path) -> Path:
-    """The folder, created with its parents; their entries are durable."""
-    if not folder.is_dir():
-        durable_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
-    return folder
 
 
 @contextmanager

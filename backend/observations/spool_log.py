@@ -17,16 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from backend.durable import durable_folder, sync_folder
 from backend.observations.schema import Stream, check_model
 from backend.observations.spool import (
     MAX_PENDING_BYTES,
     MIN_FREE_BYTES,
     SpoolFull,
     check_room,
-    durable_folder,
     frame,
     segment_id,
-    sync_folder,
 )
 
 _log = logging.getLogger(__name__)

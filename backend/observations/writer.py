@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
+from backend.durable import durable_folder, sync_file, sync_folder
 from backend.errors import Unavailable
 from backend.observations import delta
 from backend.observations import spool as spool_files
@@ -178,7 +179,7 @@ def commit_spool(
 
 @contextmanager
 def _only_writer(spool: Path) -> Iterator[None]:
-    path = spool_files.durable_folder(spool) / "writer.lock"
+    path = durable_folder(spool) / "writer.lock"
     with path.open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -342,14 +343,14 @@ def _set_aside(
     observations: Path, model: str, stream: Stream, path: Path, rows: pa.Table, reason: str
 ) -> Path:
     """Write refused rows to a file named after their segment, so that doing it twice leaves one file."""
-    folder = spool_files.durable_folder(observations / model / "rejected")
+    folder = durable_folder(observations / model / "rejected")
     content = "\n".join([reason, *rows.column("row_digest").to_pylist()])
     final = folder / f"{stream}-{path.stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.parquet"
     draft = folder / f".{final.name}.tmp"
     pq.write_table(rows.append_column("reason", pa.repeat(pa.scalar(reason), len(rows))), draft)
-    spool_files.sync_file(draft)
+    sync_file(draft)
     draft.rename(final)
-    spool_files.sync_folder(folder)
+    sync_folder(folder)
     _log.warning("%d %s of %s were set aside in %s: %s", len(rows), stream, model, final, reason)
     return final
 

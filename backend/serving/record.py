@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from backend import clock
 from backend.database.engine import database, use_database
 from backend.database.session import ReadSession, reading
 from backend.deployment.tables import Deployment
+from backend.durable import write_json
 from backend.errors import Unavailable
 from backend.registry.tables import Model, Version
 
@@ -152,10 +152,4 @@ class LastGood:
             "saved_at": clock.to_iso(clock.now()),
             "models": {name: asdict(target) for name, target in sorted(targets.items())},
         }
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".tmp")
-        with draft.open("w") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
+        write_json(self._path, content, indent=1)

@@ -7,7 +7,6 @@ misbehave, and every request that a fault touched carries the fault's name in `i
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from backend.clock import from_iso, to_iso
+from backend.durable import write_json
 from backend.errors import BadInput, NotFound
 
 Features = dict[str, Any]
@@ -122,14 +122,7 @@ def switch_on(home: Path, name: str, *, since: datetime, until: datetime | None 
         raise BadInput(f"the fault would end at {to_iso(until)}, before it starts at {to_iso(since)}")
     active = ActiveFault(find_fault(name), since, until)
     record = {"name": name, "since": to_iso(since), "until": None if until is None else to_iso(until)}
-    path = fault_file(home)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_suffix(".json.new")
-    with staged.open("w") as stream:
-        json.dump(record, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    staged.replace(path)
+    write_json(fault_file(home), record)
     return active
 
 

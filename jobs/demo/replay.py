@@ -13,7 +13,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
@@ -26,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from backend.clock import from_iso, now, to_iso
+from backend.durable import write_json
 from backend.errors import BadInput, Conflict
 from jobs.demo.faults import ActiveFault, active_fault
 from jobs.demo.flights import FEATURES
@@ -129,18 +129,7 @@ def read_position(path: Path) -> Position | None:
 
 def write_position(path: Path, position: Position) -> None:
     """Replace the file as a whole; on return it is on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_suffix(path.suffix + ".new")
-    with staged.open("w") as stream:
-        json.dump(asdict(position), stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    staged.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_json(path, asdict(position))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ Every stage looks at what is there and does what is missing, so a load that was 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from backend.cards.rendering import fill_card
 from backend.database.session import WriteSession, reading, writing
 from backend.database.upgrade import upgrade
 from backend.deployment.service import champion, mark_serving, start_deployment
+from backend.durable import write_json
 from backend.explain.service import request_explanation
 from backend.identity.actor import Actor, system_actor
 from backend.identity.demo import ensure_demo_accounts
@@ -128,7 +128,7 @@ def load() -> None:
                 request_explanation(session, ACTOR, model=one.name, version=serving.version)
         if told is None:
             _record_loaded(session, work, frames)
-    _write_durably(loaded_marker(), {"loaded_at": clock.to_iso(clock.now()), "anchor": clock.to_iso(now)})
+    write_json(loaded_marker(), {"loaded_at": clock.to_iso(clock.now()), "anchor": clock.to_iso(now)})
 
 
 def _record_loaded(session: WriteSession, work: list[Workload], frames: dict[str, pd.DataFrame]) -> None:
@@ -144,18 +144,8 @@ def _shift_anchor() -> datetime:
     if path.exists():
         return clock.from_iso(json.loads(path.read_text())["anchor"])
     now = clock.now()
-    _write_durably(path, {"anchor": clock.to_iso(now)})
+    write_json(path, {"anchor": clock.to_iso(now)})
     return now
-
-
-def _write_durably(path: Path, document: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    with draft.open("w") as file:
-        json.dump(document, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _accounts(home: Path) -> Actor:

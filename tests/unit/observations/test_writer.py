@@ -248,7 +248,7 @@ def test_fsync_covers_every_file_of_a_commit(
     observations: Path, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    real = spool_files.sync_file
+    real = delta.sync_file
     monkeypatch.setattr(delta, "sync_file", lambda path: (synced.append(path), real(path)))
     put(observations, spool, range(48))
     commit_spool(observations, spool)
