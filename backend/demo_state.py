@@ -1,13 +1,24 @@
-"""What the console may know of the demo without importing it: which injected fault is active now."""
+"""What may be known of the demo without importing it: whether it is loaded, and which injected fault is active."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from backend import clock
 from backend.settings import settings
+
+
+def loaded_marker() -> Path:
+    """The file that a load writes last: when the demo was loaded, and the moment its times are shifted to."""
+    return settings().resolved_home() / "demo" / "loaded.json"
+
+
+def fault_file(home: Path) -> Path:
+    """The one small file through which the command line switches faults on in the replay."""
+    return home / "demo" / "fault.json"
 
 
 @dataclass(frozen=True)
@@ -20,12 +31,11 @@ class InjectedFault:
 
 
 def injected_fault() -> InjectedFault | None:
-    """The fault that applies now, from `home/demo/fault.json`. A file that cannot be read counts as a fault:
+    """The fault that applies now, from the fault file. A file that cannot be read counts as a fault:
     better a banner too many than an injected figure taken for real.
     """
-    path = settings().resolved_home() / "demo" / "fault.json"
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(fault_file(settings().resolved_home()).read_text())
         until = clock.from_iso(record["until"]) if record["until"] else None
         fault = InjectedFault(str(record["name"]), clock.from_iso(record["since"]), until)
     except FileNotFoundError:

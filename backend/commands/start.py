@@ -8,6 +8,7 @@ import sys
 
 from backend.commands.output import say
 from backend.database.session import reading, writing
+from backend.demo_state import loaded_marker
 from backend.identity.actor import system_actor
 from backend.settings import settings
 from backend.supervisor import Child, supervise
@@ -36,7 +37,7 @@ def _prepare(*, demo: bool) -> int:
     from backend.database.upgrade import upgrade
 
     upgrade()
-    if not demo or (settings().resolved_home() / "demo" / "loaded.json").exists():
+    if not demo or loaded_marker().exists():
         return 0
     loaded = subprocess.run([sys.executable, "-m", "jobs.demo.load"], check=False)
     if loaded.returncode != 0:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from backend.clock import from_iso, to_iso
+from backend.demo_state import fault_file
 from backend.durable import write_json
 from backend.errors import BadInput, NotFound
 
@@ -106,11 +107,6 @@ def find_fault(name: str) -> Fault:
     if name not in FAULTS:
         raise NotFound(f"there is no fault {name!r}; the faults are {', '.join(FAULTS)}")
     return FAULTS[name]
-
-
-def fault_file(home: Path) -> Path:
-    """The one small file through which the command line switches faults on in the replay."""
-    return home / "demo" / "fault.json"
 
 
 def switch_on(home: Path, name: str, *, since: datetime, until: datetime | None = None) -> ActiveFault:

@@ -8,14 +8,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from pathlib import Path
 
+from backend.demo_state import loaded_marker
 from backend.settings import settings
-
-
-def loaded_marker() -> Path:
-    """The file that is written last: when the demo was loaded, and the moment its times are shifted to."""
-    return settings().resolved_home() / "demo" / "loaded.json"
 
 
 def main() -> int:

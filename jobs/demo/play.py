@@ -9,9 +9,9 @@ import signal
 import sys
 
 from backend.clock import from_iso
+from backend.demo_state import loaded_marker
 from backend.errors import WarrantError
 from backend.settings import settings
-from jobs.demo.load import loaded_marker
 from jobs.demo.replay import DEFAULT_SPEED, Destination, Replay, plan_replay
 
 log = logging.getLogger("warrant.replay")

@@ -25,6 +25,7 @@ from backend.audit.tables import AuditEntry
 from backend.cards.rendering import fill_card
 from backend.database.session import WriteSession, reading, writing
 from backend.database.upgrade import upgrade
+from backend.demo_state import loaded_marker
 from backend.deployment.service import champion, mark_serving, start_deployment
 from backend.durable import write_json
 from backend.explain.service import request_explanation
@@ -39,7 +40,6 @@ from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.registry.service import NewVersion, register_model, register_version
 from backend.registry.tables import Version
 from backend.settings import settings
-from jobs.demo.load import loaded_marker
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,6 +20,7 @@ from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
 from backend.audit.verification import verify
 from backend.database.session import reading
+from backend.demo_state import loaded_marker
 from backend.deployment.tables import Deployment
 from backend.identity.tables import ApiToken, Person
 from backend.identity.tokens import resolve_token
@@ -100,7 +101,7 @@ def _cpu_s() -> float:
 
 
 def _anchored() -> datetime:
-    document = json.loads((settings().resolved_home() / "demo" / "loaded.json").read_text())
+    document = json.loads(loaded_marker().read_text())
     return clock.from_iso(document["anchor"])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backend.demo_state import fault_file
 from backend.errors import BadInput, NotFound
 from jobs.demo import faults
 from jobs.demo.faults import FAULTS, TARGET
@@ -92,7 +93,7 @@ def test_an_unknown_fault_is_refused_with_the_names_there_are(home: Path) -> Non
 
 @pytest.mark.parametrize("text", ["", "[]", '{"name": "gremlins", "since": "x", "until": null}', "{}"])
 def test_a_file_nobody_wrote_is_named_in_the_error(home: Path, text: str) -> None:
-    path = faults.fault_file(home)
+    path = fault_file(home)
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(BadInput, match=r"fault\.json"):

@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from backend.clock import from_iso, now
+from backend.demo_state import fault_file
 from backend.errors import BadInput
 from jobs.demo import faults, flights
 from jobs.demo.replay import (
@@ -292,7 +293,7 @@ def test_upstream_latency_is_felt_and_reported(afternoon: pd.DataFrame, home: Pa
 
 def test_an_unreadable_fault_file_injects_nothing(plan: Plan, home: Path) -> None:
     faults.switch_on(home, "errors", since=now())
-    faults.fault_file(home).write_text("{")
+    fault_file(home).write_text("{")
     assert _run(_replay(plan, home, Receiver())).injected == 0
 
 
