@@ -12,9 +12,11 @@ SHARED = Path(os.environ.get("WARRANT_SHARED") or Path(__file__).resolve().paren
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "prometheus": ("prometheus",),
+    "promtool": ("promtool",),
     "ip": ("ip",),
     "strace": ("strace",),
 }
+PACKAGES = {"ip": "iproute2", "promtool": "prometheus"}  # where it is not the program's own name
 
 
 def require(tool: str) -> Path:
@@ -37,5 +39,5 @@ def _look_for(tool: str) -> tuple[Path | None, str]:
         found = folder if folder.is_dir() else None
         return found, f"{folder} is absent; WARRANT_SHARED names the folder of shared fixtures and data"
     program = next((path for name in PROGRAMS[tool] if (path := shutil.which(name))), None)
-    package = "iproute2" if tool == "ip" else tool
+    package = PACKAGES.get(tool, tool)
     return Path(program) if program else None, f"{tool} is not installed (Debian: apt-get install {package})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,30 +20,24 @@ from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.sessions import revoke_all
 from tests.console import Console, running_console
+from tests.requirements import require
 from tests.watched import cookie_of, watch
 from tests.worlds import SYSTEM, World, make_world
 
-CHROMIUM = "/usr/bin/chromium"
 SLOW = ("evidently", "nannyml", "shap", "mlflow", "torch", "sklearn")
 ADDRESSES = (
     "/", "/model?model=toy", "/drift?model=toy", "/performance?model=toy", "/approvals", "/audit", "/jobs",
     "/request_change?kind=rollback&model=toy", "/change?id=1", "/incident?id=1", "/audit_entry?seq=3", "/account",
 )  # fmt: skip
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not Path(CHROMIUM).exists() and not os.environ.get("WARRANT_REQUIRE_ALL"),
-        reason=f"there is no {CHROMIUM}",
-    ),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    program = require("chromium")
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        found = playwright.chromium.launch(executable_path=program, args=arguments)
         yield found
         found.close()
 

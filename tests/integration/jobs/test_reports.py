@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +26,7 @@ from backend.settings import settings
 from jobs.write_report import render
 from tests.integration.jobs.conftest import Start, run_of, wait_for
 from tests.integration.jobs.test_workers import entries
+from tests.requirements import require
 
 FEATURES = {"carrier": "categorical", "distance": "numeric", "temp": "numeric"}
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -68,13 +68,13 @@ def test_the_page_says_what_it_compares_and_names_no_outside_resource(page: str)
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
 def test_a_browser_draws_the_page_and_asks_nobody_for_anything(page: str, tmp_path: Path) -> None:
-    (tmp_path / "report.html").write_text(page)
     from playwright.sync_api import sync_playwright
 
+    program = require("chromium")
+    (tmp_path / "report.html").write_text(page)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         asked: list[str] = []
         errors: list[str] = []
         tab = browser.new_page()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -26,10 +25,8 @@ from backend.slo.prometheus import (
     quote,
     read_from_prometheus,
 )
+from tests.requirements import require
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("prometheus") is None or shutil.which("promtool") is None, reason="no prometheus here"
-)
 ODD_MODEL = 'a"b\\c} or vector(1) #\nd'
 
 
@@ -71,10 +68,11 @@ def gateway() -> Iterator[tuple[GatewayMetrics, int]]:
 
 @pytest.fixture(scope="module")
 def server(gateway: tuple[GatewayMetrics, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    prometheus, promtool = require("prometheus"), require("promtool")
     folder = tmp_path_factory.mktemp("prometheus")
     (folder / "history.om").write_text(history(int(time.time())))
     subprocess.run(
-        ["promtool", "tsdb", "create-blocks-from", "openmetrics", "history.om", "data"],
+        [promtool, "tsdb", "create-blocks-from", "openmetrics", "history.om", "data"],
         cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
     (folder / "prometheus.yml").write_text(
@@ -90,7 +88,7 @@ def server(gateway: tuple[GatewayMetrics, int], tmp_path_factory: pytest.TempPat
     port = free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data",
+            [prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data",
              "--storage.tsdb.allow-overlapping-blocks", f"--web.listen-address=127.0.0.1:{port}"],
             cwd=folder, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
