@@ -21,12 +21,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from backend.monitoring.columns import Column, Kind
-from backend.monitoring.scan import BINS, read_categories, read_numbers
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
+BINS = 64
 PIECES = 8
+HUGE = "1e150"  # beyond it squares overflow; counted as infinite
 DISCRETE = 64
 TOP = 200
 GROUPS = 10
@@ -81,6 +82,20 @@ class Grid:
         """Numeric with edges: all bin borders, (bins + 1,)."""
         parts = [np.linspace(lo, hi, BINS, endpoint=False) for lo, hi in pairwise(self.edges)]
         return np.concatenate([*parts, np.array([self.edges[-1]])])
+
+    @cached_property
+    def slopes(self) -> tuple[float, ...]:
+        """Numeric with edges: bins per unit in each piece, a hair below 64 / width where rounding needs it.
+
+        (x - lo) * slope is then below 64 for every x up to the piece's upper edge.
+        """
+        found = []
+        for lo, hi in pairwise(self.edges):
+            k = BINS / (hi - lo)
+            while (hi - lo) * k >= BINS:
+                k = math.nextafter(k, 0)
+            found.append(k)
+        return tuple(found)
 
     def coarsen(self, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Sum cells (last axis) into those that share-based statistics use; the last is 'new' or 'outside'."""
@@ -138,6 +153,8 @@ def freeze_grids(reference: pa.Table, columns: Iterable[Column]) -> dict[str, Gr
     A column that is absent, all null or unreadable gets a grid without values: every value looked at later
     is outside it, and statistics against it are inconclusive with that reason.
     """
+    from backend.monitoring.scan import read_categories, read_numbers  # takes a second to import
+
     grids: dict[str, Grid] = {}
     for column in columns:
         if column.kind == "numeric":

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from backend.monitoring.grids import Counts, Grid, freeze_grids
-from backend.monitoring.scan import Tally, count_windows
 from backend.monitoring.windows import Window
 
 __all__ = [
@@ -32,11 +31,15 @@ __all__ = [
     "empty_profile",
     "freeze_grids",
     "merge_all",
+    "profile_groups",
+    "profile_segments",
     "profile_table",
     "profile_windows",
 ]
 
 UNSEEN_KEPT = 100
+Segment = tuple[str, str]
+"""(segment column, its value)."""
 
 
 @dataclass(frozen=True)
@@ -181,66 +184,68 @@ def profile_windows(
 ) -> dict[tuple[datetime, str], Profile]:
     """Profile every column of `grids` in every window, in one scan of `source`.
 
-    source   a pyarrow Table or Dataset, or a DuckDB relation (scanned in place, nothing is copied)
+    source   a pyarrow Table or Dataset, a DuckDB relation or an ibis table (scanned in place, nothing is copied),
+             or the path or paths of Parquet or CSV files
     returns  {(window.start, column): Profile}; a window without rows has profiles of zero rows
 
     Rows outside all windows, or whose `ts_column` is null, are left out. A time without a zone is UTC.
     Raises `BadInput` when `ts_column` is not there or holds no times.
     """
-    tallies = count_windows(source, grids, windows, ts_column)
-    profiles: dict[tuple[datetime, str], Profile] = {}
-    for index, window in enumerate(windows):
-        for name, grid in grids.items():
-            tally = tallies.get((index, name))
-            profiles[window.start, name] = empty_profile(grid) if tally is None else _from_tally(grid, tally)
-    return profiles
+    from backend.monitoring.assembly import build_windows
+    from backend.monitoring.scan import Split, count_rows  # takes a second to import
+
+    scan = count_rows(source, grids, Split(windows=windows, ts_column=ts_column))
+    found = build_windows(scan, grids, windows)
+    return {(start, name): profile for (start, _, name), profile in found.items()}
+
+
+def profile_segments(
+    source: Any,
+    grids: Mapping[str, Grid],
+    windows: Sequence[Window],
+    segments: Sequence[str] | Mapping[str, Grid],
+    ts_column: str = "ts",
+) -> dict[tuple[datetime, Segment | None, str], Profile]:
+    """Profile every column in every window, for all rows and for each segment of each segment column, in one scan.
+
+    segments  columns of `grids`, or columns with a grid of their own, which says what their segments are: the 20
+              most frequent values of the reference (or 10 ranges of a numeric column with many), "other", "missing"
+    returns   {(window.start, (segment column, its value) or None for all rows, column): Profile}
+
+    The segments of one column part the rows: their profiles merge to that of all rows. A segment without rows in
+    any window is left out; one without rows in some window has profiles of zero rows there.
+    """
+    from backend.monitoring.assembly import build_windows
+    from backend.monitoring.scan import Split, count_rows  # takes a second to import
+
+    chosen = segments if isinstance(segments, Mapping) else {name: grids[name] for name in segments}
+    scan = count_rows(source, grids, Split(windows=windows, ts_column=ts_column, segments=chosen))
+    return build_windows(scan, grids, windows)
+
+
+def profile_groups(
+    source: Any, grids: Mapping[str, Grid], group_column: str
+) -> dict[tuple[int, str], Profile]:
+    """Profile every column for each value of an integer column, such as the number of a window of N rows.
+
+    returns  {(group, column): Profile}; rows without a group are left out
+    """
+    from backend.monitoring.assembly import build_profiles
+    from backend.monitoring.scan import Split, count_rows  # takes a second to import
+
+    scan = count_rows(source, grids, Split(group=group_column))
+    found = build_profiles(scan, grids, None)
+    return {(group, name): profile for (group, _, name), profile in found.items()}
 
 
 def profile_table(source: Any, grids: Mapping[str, Grid]) -> dict[str, Profile]:
     """Profile all rows of `source` together, whatever their times."""
-    tallies = count_windows(source, grids, None, "")
-    return {
-        name: _from_tally(grid, tallies[0, name]) if (0, name) in tallies else empty_profile(grid)
-        for name, grid in grids.items()
-    }
+    from backend.monitoring.assembly import build_profiles
+    from backend.monitoring.scan import Split, count_rows  # takes a second to import
 
-
-def _from_tally(grid: Grid, tally: Tally) -> Profile:
-    counts = np.zeros(grid.cells, dtype=np.int64)
-    unseen: dict[str, int] | None = {}
-    if grid.kind == "numeric":
-        for cell, rows in tally.cells.items():
-            counts[cell] = rows
-    else:
-        place = {value: cell for cell, value in enumerate(grid.values)}
-        other, new = grid.cells - 2, grid.cells - 1
-        strange: dict[str, int] = {}
-        for value, rows in tally.cells.items():
-            if value in place:
-                counts[place[value]] = rows
-            elif value in grid.others or not grid.complete:
-                counts[other] += rows
-            else:
-                counts[new] += rows
-                strange[value] = rows
-        unseen = strange if len(strange) <= UNSEEN_KEPT else None
-    return Profile(
-        grid=grid,
-        rows=tally.rows,
-        counts=counts,
-        null=tally.null,
-        nan=tally.nan,
-        infinite=tally.infinite,
-        invalid=tally.invalid,
-        absent=tally.absent,
-        total=tally.total,
-        squares=tally.squares,
-        under_sum=tally.under_sum,
-        over_sum=tally.over_sum,
-        low=tally.low,
-        high=tally.high,
-        unseen=unseen,
-    )
+    scan = count_rows(source, grids, Split())
+    found = build_profiles(scan, grids, None)
+    return {name: found.get((0, 0, name)) or empty_profile(grid) for name, grid in grids.items()}
 
 
 def _extreme(choose: Any, a: Any, b: Any) -> Any:

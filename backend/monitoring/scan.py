@@ -1,334 +1,485 @@
-# ruff: noqa: S608  every name and text in these queries passes through _quoted or _text
-"""The one DuckDB scan that counts all columns in all windows together.
+"""The one scan that counts all columns in all windows and segments together.
 
-Only SQL that ships inside DuckDB is used; extensions are never fetched. Column names are quoted, and a column
-whose type cannot be read as its declared kind is counted as invalid instead of failing the query.
+For each column the rows are grouped by (window, segment, cell); the union of these groups is one Ibis expression.
+What differs by backend is only how that union is run, in `_run_duckdb` and `_run_backend`:
+
+    DuckDB      the union's branches are compiled once per grid and kept, and every branch reads its own column,
+                so that no row is materialised (a whole expression takes longer to compile than to run)
+    PostgreSQL  one statement whose common part is materialised by the server
+    Spark       one job over the cached common part
+
+Only SQL that ships inside DuckDB is used; extensions are never fetched. A column whose type cannot be read as its
+declared kind is counted as invalid instead of failing the query.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import duckdb
+import ibis
+import ibis.expr.datatypes as dt
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from backend.errors import BadInput
+from backend.monitoring.grids import BINS, HUGE, Grid
+from backend.monitoring.placement import (
+    INVALID,
+    TINY,
+    double,
+    place_number,
+    place_segment,
+    place_time,
+    read_category,
+    read_number,
+    text_of,
+)
 from backend.monitoring.windows import Window
 
-if TYPE_CHECKING:
-    from backend.monitoring.grids import Grid
+__all__ = ["BINS", "HUGE", "Counted", "Split", "count_rows", "read_categories", "read_numbers"]
 
-BINS = 64
-HUGE = "1e150"  # beyond it squares overflow; counted as infinite
-BUCKETS = 1_000_000
-REST = "\x00rest"
-WINDOW = '"__warrant_window"'
+Expression = Any  # an ibis expression; ibis ships no types for mypy here
 
-_NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
-                 "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
-_FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
+COLUMNS = ("column", "window", "segment", "cell", "text", "rows", "total", "squares", "low", "high")
+_BRANCH = "warrant_branch"
+_FAILURES: tuple[type[Exception], ...] = (Exception,)
 
 
-@dataclass
-class Tally:
-    """What the scan found of one column in one window; `cells` is keyed by cell (numeric) or value."""
+@dataclass(frozen=True)
+class Split:
+    """How the rows are parted before they are counted.
 
-    rows: int
-    cells: dict[Any, int] = field(default_factory=dict)
-    null: int = 0
-    nan: int = 0
-    infinite: int = 0
-    invalid: int = 0
-    absent: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-    under_sum: float = 0.0
-    over_sum: float = 0.0
-    low: float | str | None = None
-    high: float | str | None = None
+    windows   by time, in `ts_column`; or
+    group     by the value of an integer column; or, without both, not at all
+    segments  the columns, with their grids, that part each window further; every row is counted once for each
+    """
+
+    windows: Sequence[Window] | None = None
+    ts_column: str = ""
+    group: str | None = None
+    segments: Mapping[str, Grid] | None = None
 
 
-class _Source:
-    """A table that DuckDB can scan, with each column's DuckDB name and type by the caller's name."""
+@dataclass(frozen=True)
+class Counted:
+    """Groups of rows of one column, (n,) each.
 
-    def __init__(self, source: Any, needed: Sequence[str]) -> None:
-        if isinstance(source, duckdb.DuckDBPyRelation):
-            self.relation, names = source, list(source.columns)
-        else:
-            names = list(source.schema.names)
-            if isinstance(source, pa.Table):
-                names = [name for name in dict.fromkeys(needed) if name in names]
-                # The first of columns that share a name is the one that is read.
-                source = pa.table({name: source.column(source.schema.names.index(name)) for name in names}
-                                  or {"\x00none": pa.nulls(source.num_rows)})  # fmt: skip
-            connection = duckdb.connect(config={"autoinstall_known_extensions": "false",
-                                                "autoload_known_extensions": "false"})  # fmt: skip
-            self.relation = connection.from_arrow(source)
-        # DuckDB ignores case and renames a second "Fare"; positions, not names, tell columns apart.
-        found = zip(names, self.relation.columns, self.relation.types, strict=False)
-        self.columns: dict[str, tuple[str, str]] = {
-            name: (_quoted(inside), str(kind).upper()) for name, inside, kind in found
-        }
+    window   index of the stretch of time, or the value of the group column
+    segment  index into the names of `by`'s segments, 0 without segments
+    cell     as `placement.place_number` gives it (categories: 0 or an odd one); -1 for null
+    text     the category, None otherwise
+    low, high of numbers; `total` and `squares` are their sums
+    """
 
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of a query that reads this source as `source`."""
-        rows: list[tuple[Any, ...]] = self.relation.query("source", sql).fetchall()
-        return rows
+    window: npt.NDArray[np.int64]
+    segment: npt.NDArray[np.int64]
+    cell: npt.NDArray[np.int64]
+    text: list[str | None]
+    rows: npt.NDArray[np.int64]
+    total: npt.NDArray[np.float64]
+    squares: npt.NDArray[np.float64]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What `count_rows` found.
+
+    counted   {(column, segment column or None): groups}; a column that the source lacks is not there
+    rows      {segment column or None: groups of all rows, only `window`, `segment` and `rows` filled}
+    stretches for each window, the range of stretches that make it up; None when rows were not parted by time
+    names     {segment column: names of its segments}
+    """
+
+    counted: Mapping[tuple[str, str | None], Counted]
+    rows: Mapping[str | None, Counted]
+    stretches: list[tuple[int, int]] | None
+    names: Mapping[str, list[str]]
 
 
 def read_numbers(table: Any, name: str) -> npt.NDArray[np.float64]:
     """The finite numbers of a column, (n,); empty when it is absent or unreadable."""
-    source = _Source(table, [name])
+    source = open_scan(table, [name])
     if name not in source.columns:
         return np.empty(0)
-    value, _ = _number(*source.columns[name])
-    sql = f"select v from (select {value} as v from source) where abs(v) <= {HUGE}"
+    value, _ = read_number(source.column(name), source.backend)
+    one = source.table.select(v=value)
     try:
-        found = source.relation.query("source", sql).fetchnumpy()["v"]
-    except duckdb.Error:
+        found = source.run(one.filter(one.v.abs() <= double(float(HUGE))))
+    except _FAILURES:
         return np.empty(0)
-    return np.asarray(found, dtype=np.float64)
+    return np.asarray(found["v"].to_numpy(), dtype=np.float64)
 
 
 def read_categories(table: Any, name: str) -> dict[str, int]:
     """Rows of each value of a column, as text; empty when it is absent or unreadable."""
-    source = _Source(table, [name])
+    source = open_scan(table, [name])
     if name not in source.columns:
         return {}
-    value, _ = _category(*source.columns[name])
+    category = read_category(source.column(name), source.backend)
+    one = source.table.select(text=category.text, number=category.number)
     try:
-        found = source.query(f"select {value} as v, count(*) from source group by 1")
-    except duckdb.Error:
+        found = source.run(one.group_by(["text", "number"]).aggregate(n=one.count()))
+    except _FAILURES:
         return {}
-    return {value: rows for value, rows in found if value is not None}
+    rows: dict[str, int] = {}
+    for text, number, n in zip(*(found[c].to_pylist() for c in ("text", "number", "n")), strict=True):
+        value = text_of(text, number)
+        if value is not None:
+            rows[value] = rows.get(value, 0) + n
+    return rows
 
 
-def count_windows(
-    source: Any, grids: Mapping[str, Grid], windows: Sequence[Window] | None, ts_column: str
-) -> dict[tuple[int, str], Tally]:
-    """{(index of the window, column): Tally}; without `windows` everything is window 0."""
-    opened = _Source(source, [*grids, *([ts_column] if windows is not None else [])])
-    if windows is None:
-        place = f"select 0 as {WINDOW}, * from source"
-    elif not windows:
-        return {}
-    else:
-        place = _placed(opened, windows, ts_column)
-    return _count(opened, place, dict(grids))
+class Source:
+    """A table that can be scanned, with each wanted column under a safe name.
+
+    table    an ibis table with the columns c0, c1, ... (unbound for DuckDB, which runs on `relation`)
+    columns  {the caller's name: the name in `table`}
+    """
+
+    def __init__(
+        self,
+        table: Expression,
+        columns: dict[str, str],
+        backend: str,
+        relation: Any = None,
+        connection: Any = None,
+    ) -> None:
+        self.table, self.columns, self.backend = table, columns, backend
+        self.relation, self._connection = relation, connection
+
+    def column(self, name: str) -> Expression:
+        return self.table[self.columns[name]]
+
+    def run(self, expression: Expression) -> pa.Table:
+        if self.relation is None:
+            return expression.to_pyarrow()
+        return self.query(compile_duckdb(expression))
+
+    def query(self, sql: str) -> pa.Table:
+        """Run SQL over DuckDB's view `source`."""
+        return self.relation.query("source", sql).to_arrow_table()
 
 
-def _count(source: _Source, place: str, grids: dict[str, Grid]) -> dict[tuple[int, str], Tally]:
-    if not grids:
-        return {}
-    counters = {name: _counter(index, source, name, grid) for index, (name, grid) in enumerate(grids.items())}
-    reads = ", ".join([WINDOW, *(c.read for c in counters.values() if c.read)])
-    picks = ", ".join([WINDOW, "count(*)", *(a for c in counters.values() for a in c.aggregates)])
-    try:
-        rows = source.query(f"select {picks} from (select {reads} from ({place})) group by {WINDOW}")
-    except duckdb.Error:
-        # A value that breaks the query must not take the other columns with it: halve until it is alone.
-        names = list(grids)
-        if len(names) == 1:
-            counted = source.query(f"select {WINDOW}, count(*) from ({place}) group by {WINDOW}")
-            return {(int(w), names[0]): Tally(rows=n, invalid=n) for w, n in counted}
-        half = len(names) // 2
-        parts = [{n: grids[n] for n in names[:half]}, {n: grids[n] for n in names[half:]}]
-        return {key: tally for part in parts for key, tally in _count(source, place, part).items()}
-    tallies: dict[tuple[int, str], Tally] = {}
-    for window, count, *values in rows:
-        at = 0
-        for name, counter in counters.items():
-            width = len(counter.aggregates)
-            tallies[int(window), name] = _tally(grids[name], count, values[at : at + width])
-            at += width
-    return tallies
+def open_scan(source: Any, needed: Sequence[str]) -> Source:
+    """A pyarrow Table or Dataset, a DuckDB relation, an ibis table, or path(s) of Parquet or CSV files."""
+    wanted = list(dict.fromkeys(needed))
+    if isinstance(source, ibis.Table):
+        return _open_ibis(source, wanted)
+    if isinstance(source, str | Path) or (
+        isinstance(source, Sequence) and source and all(isinstance(s, str | Path) for s in source)
+    ):
+        from backend.monitoring.sources import read_files
+
+        source = read_files([source] if isinstance(source, str | Path) else source)
+    if isinstance(source, duckdb.DuckDBPyRelation):
+        return _open_relation(source, list(source.columns), wanted)
+    names = list(source.schema.names)
+    if isinstance(source, pa.Table):
+        names = [name for name in wanted if name in names]
+        # The first of columns that share a name is the one that is read.
+        source = pa.table(
+            {f"c{i}": source.column(source.schema.names.index(name)) for i, name in enumerate(names)}
+            or {"\x00none": pa.nulls(source.num_rows, pa.int8())}
+        )
+    return _open_relation(connect().from_arrow(source), names, wanted)
+
+
+def connect() -> Any:
+    """A DuckDB of its own that never fetches an extension."""
+    return duckdb.connect(
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    )
+
+
+def compile_duckdb(expression: Expression) -> str:
+    return str(ibis.to_sql(expression, dialect="duckdb", pretty=False))
+
+
+def count_rows(source: Any, grids: Mapping[str, Grid], split: Split) -> Scan:
+    """Count every column of `grids` in every part of the source, in one scan.
+
+    Raises `BadInput` when the column of times or of groups is not there or of the wrong type.
+    """
+    segments = dict(split.segments or {})
+    split_column = split.ts_column if split.windows is not None else split.group
+    opened = open_scan(source, [*grids, *segments, *([split_column] if split_column else [])])
+    if split.windows is not None and not split.windows:
+        return Scan({}, {}, [], {})
+    window, stretches, kept = _place_rows(opened, split)
+    names: dict[str, list[str]] = {}
+    placed = {"w": window}
+    for index, (name, grid) in enumerate(segments.items()):
+        if name not in opened.columns:
+            raise BadInput(f"the data have no column {name!r} to make segments by")
+        placed[f"s{index}"], names[name] = place_segment(opened.column(name), grid, opened.backend)
+    table = opened.table if kept is None else opened.table.filter(kept)
+    common = table.mutate(**placed) if opened.columns else table.select(**placed)
+    jobs: list[_Job] = []
+    for by in range(len(segments)) if segments else (None,):
+        jobs.append(_Job(len(jobs), None, None, by))
+        for name, grid in grids.items():
+            if name in opened.columns:
+                jobs.append(_Job(len(jobs), name, grid, by))
+    found = _count(opened, common, jobs)
+    labels = list(segments)
+    counted: dict[tuple[str, str | None], Counted] = {}
+    rows: dict[str | None, Counted] = {}
+    for job in jobs:
+        by_name = None if job.by is None else labels[job.by]
+        if job.name is None:
+            rows[by_name] = found[job.index]
+        else:
+            counted[job.name, by_name] = found[job.index]
+    return Scan(counted, rows, stretches, names)
 
 
 @dataclass(frozen=True)
-class _Counter:
-    """SQL of one column: what the inner query reads, what the outer one aggregates."""
+class _Job:
+    """One branch of the union: a column (None: the rows themselves) by a segment column's index (None: by none)."""
 
-    read: str
-    aggregates: tuple[str, ...]
+    index: int
+    name: str | None
+    grid: Grid | None
+    by: int | None
 
 
-def _counter(index: int, source: _Source, name: str, grid: Grid) -> _Counter:
-    if name not in source.columns:
-        return _Counter("", ())
-    v, bad = f"__v{index}", f"__bad{index}"
-    inside, kind = source.columns[name]
-    if grid.kind == "categorical":
-        value, nan = _category(inside, kind)
-        key = (
-            v
-            if grid.complete
-            else f"case when {v} in ({_texts(grid.values)}) then {v} else {_text(REST)} end"
+def _count(source: Source, common: Expression, jobs: Sequence[_Job]) -> dict[int, Counted]:
+    run = _run_backend if source.relation is None else _run_duckdb
+    try:
+        return _parted(run(source, common, jobs), jobs)
+    except _FAILURES:
+        # A value that breaks the query must not take the other columns with it: halve until it is alone.
+        if len(jobs) > 1:
+            half = len(jobs) // 2
+            return {**_count(source, common, jobs[:half]), **_count(source, common, jobs[half:])}
+        if jobs[0].name is None:
+            raise
+        whole = _count(source, common, [_Job(0, None, None, jobs[0].by)])[0]
+        bad = np.full(whole.rows.size, INVALID)
+        return {jobs[0].index: Counted(**{**vars(whole), "cell": bad})}
+
+
+def _run_duckdb(source: Source, common: Expression, jobs: Sequence[_Job]) -> pa.Table:
+    types = source.table.schema()
+    branches = []
+    for job in jobs:
+        inside = None if job.name is None else source.columns[job.name]
+        sql = _branch_sql(job.grid, None if inside is None else types[inside])
+        reads = [
+            "w",
+            "0 as s" if job.by is None else f"s{job.by} as s",
+            *([] if inside is None else [f"{inside} as v"]),
+        ]
+        part = f"(select {', '.join(reads)} from placed)"  # noqa: S608 - names of our own
+        branch = sql.replace(f'"{_BRANCH}"', part)
+        branches.append(f'select {job.index} as "column", * from ({branch})')  # noqa: S608
+    union = " union all ".join(branches)
+    return source.query(f"with placed as not materialized ({compile_duckdb(common)}) {union}")
+
+
+@lru_cache(maxsize=4000)
+def _branch_sql(grid: Grid | None, kind: dt.DataType | None) -> str:
+    schema = {"w": "int64", "s": "int64"} | ({} if kind is None else {"v": kind})
+    return compile_duckdb(_branch(ibis.table(schema, name=_BRANCH), grid, "duckdb"))
+
+
+def _run_backend(source: Source, common: Expression, jobs: Sequence[_Job]) -> pa.Table:
+    def build(job: _Job, table: Expression) -> Expression:
+        segment = ibis.literal(0, "int64") if job.by is None else table[f"s{job.by}"]
+        value = {} if job.name is None else {"v": table[source.columns[job.name]]}
+        branch = _branch(table.select(w=table.w, s=segment, **value), job.grid, source.backend)
+        return branch.select(column=ibis.literal(job.index, "int32"), **{c: branch[c] for c in COLUMNS[1:]})
+
+    if source.backend != "pyspark":
+        return (
+            ibis.union(*(build(job, common) for job in jobs), distinct=False).to_pyarrow()
+            if len(jobs) > 1
+            else build(jobs[0], common).to_pyarrow()
         )
-        key = f"case when {v} is not null then {key} end"
-        return _Counter(
-            f"{value} as {v}, {nan} as {bad}",
-            (f"histogram({key})", f"count({v})", f"count_if({bad})", f"min({v})", f"max({v})"),
+    cached = common.cache()
+    try:
+        branches = [build(job, cached) for job in jobs]
+        return (ibis.union(*branches, distinct=False) if len(branches) > 1 else branches[0]).to_pyarrow()
+    finally:
+        cached.release()
+
+
+def _branch(table: Expression, grid: Grid | None, backend: str) -> Expression:
+    """Groups of one column `v` of a table that also has `w` (window) and `s` (segment); columns `COLUMNS[1:]`."""
+    none = ibis.null("float64")
+    if grid is None:
+        found = table.group_by(["w", "s"]).aggregate(rows=table.count())
+        extra = {"cell": ibis.literal(0, "int64"), "text": ibis.null("string"), "total": none, "squares": none,
+                 "low": none, "high": none}  # fmt: skip
+    elif grid.kind == "categorical":
+        category = read_category(table.v, backend)
+        read = table.select(
+            w=table.w, s=table.s, cell=category.cell, text=category.text, number=category.number
         )
-    value, invalid = _number(inside, kind)
-    finite = f"case when abs({v}) <= {HUGE} then {v} end"
-    low, high = _ends(grid)
-    return _Counter(
-        f"{value} as {v}, {invalid} as {bad}",
-        (
-            f"histogram({_cell(v, grid)})",
-            f"count_if({bad})",
-            f"sum({finite})",
-            f"sum(({finite}) * ({finite}))",
-            f"min({finite})",
-            f"max({finite})",
-            f"sum(case when {v} < {low} and abs({v}) <= {HUGE} then {v} end)",
-            f"sum(case when {v} > {high} and abs({v}) <= {HUGE} then {v} end)",
-        ),
-    )
-
-
-def _tally(grid: Grid, rows: int, values: Sequence[Any]) -> Tally:
-    if not values:
-        return Tally(rows=rows, null=rows, absent=rows)
-    if grid.kind == "categorical":
-        cells, known, nan, low, high = values
-        return Tally(rows, dict(cells or {}), null=rows - known - nan, nan=nan, low=low, high=high)
-    histogram, invalid, total, squares, low, high, under, over = values
-    cells = {int(cell): count for cell, count in (histogram or {}).items()}
-    return Tally(
-        rows=rows,
-        null=cells.pop(-1, 0) - invalid,
-        nan=cells.pop(-2, 0),
-        infinite=cells.pop(-3, 0),
-        cells=cells,
-        invalid=invalid,
-        total=total or 0.0,
-        squares=squares or 0.0,
-        under_sum=under or 0.0,
-        over_sum=over or 0.0,
-        low=low,
-        high=high,
-    )
-
-
-def _number(inside: str, kind: str) -> tuple[str, str]:
-    """SQL of a column as DOUBLE (NULL when unreadable), and whether a value is there but unreadable."""
-    if kind.startswith(_NUMBER_TYPES) and not kind.endswith("]"):
-        return f"cast({inside} as double)", "false"
-    if kind == "BOOLEAN":
-        return f"cast(cast({inside} as integer) as double)", "false"
-    if kind == "VARCHAR" or kind.startswith("ENUM"):
-        value = f"try_cast(cast({inside} as varchar) as double)"
-        return value, f"({inside} is not null and {value} is null)"
-    if kind == "DATE" or kind.startswith("TIMESTAMP"):
-        return f"epoch({inside})", "false"
-    return "cast(null as double)", f"({inside} is not null)"
-
-
-def _category(inside: str, kind: str) -> tuple[str, str]:
-    """SQL of a column as text, and whether it is NaN. 3.0 and 3 are the same category."""
-    text = f"cast({inside} as varchar)"
-    if not kind.startswith(_FRACTIONS) or kind.endswith("]"):
-        return text, "false"
-    number = f"cast({inside} as double)"
-    whole = f"abs({number}) < 1e15 and {number} = floor({number})"
-    return (
-        f"case when isnan({number}) then null when {whole} "
-        f"then cast(cast({number} as bigint) as varchar) else {text} end",
-        f"coalesce(isnan({number}), false)",
-    )
-
-
-def _ends(grid: Grid) -> tuple[str, str]:
-    points = grid.edges or grid.values or (math.inf,)
-    if points == (math.inf,):
-        return f"-{HUGE}", f"-{HUGE}"  # a grid without values: everything is over
-    return _double(points[0]), _double(points[-1])
-
-
-def _cell(v: str, grid: Grid) -> str:
-    """SQL of the cell of `v`: -1 null, -2 NaN, -3 infinite, else as in `Grid.cells`."""
-    low, high = _ends(grid)
-    if grid.edges:
-        inner = _bisect(v, grid.edges, lambda piece: _linear(v, grid.edges, piece), 0, len(grid.edges) - 1)
-    elif grid.values:
-        points = grid.values
-
-        def exact(i: int) -> str:
-            return f"case when {v} = {_double(points[i])} then {2 * i + 1} else {2 * i + 2} end"
-
-        inner = _bisect(v, points, exact, 0, len(points))
+        found = read.group_by(["w", "s", "cell", "text", "number"]).aggregate(rows=read.count())
+        extra = {"cell": found.cell, "text": found.text, "total": none, "squares": none,
+                 "low": found.number, "high": none}  # fmt: skip
     else:
-        inner = "0"
-    return (
-        f"cast(case when {v} is null then -1 when isnan({v}) then -2 when abs({v}) > {HUGE} then -3 "
-        f"when {v} < {low} then 0 when {v} > {high} then {grid.cells - 1} else {inner} end as smallint)"
-    )
-
-
-def _linear(v: str, edges: Sequence[float], piece: int) -> str:
-    lo, k = edges[piece], BINS / (edges[piece + 1] - edges[piece])
-    return f"({1 + piece * BINS} + least(floor(({v} - {_double(lo)}) * {_double(k)}), {BINS - 1}))"
-
-
-def _bisect(v: str, points: Sequence[float], leaf: Any, first: int, last: int) -> str:
-    """Nested CASE that finds the last point at or below `v` in log2(n) comparisons."""
-    if last - first <= 1:
-        return str(leaf(first))
-    middle = (first + last) // 2
-    below = _bisect(v, points, leaf, first, middle)
-    above = _bisect(v, points, leaf, middle, last)
-    return f"case when {v} < {_double(points[middle])} then {below} else {above} end"
-
-
-def _placed(source: _Source, windows: Sequence[Window], ts_column: str) -> str:
-    """SQL that gives each row its window's index."""
-    if ts_column not in source.columns:
-        raise BadInput(f"the data have no column {ts_column!r}, which holds the time of each row")
-    inside, kind = source.columns[ts_column]
-    if not kind.startswith("TIMESTAMP") and kind != "DATE":
-        raise BadInput(f"the column {ts_column!r} holds {kind.lower()}, not times")
-    if kind.endswith("_NS"):  # epoch_us knows no nanoseconds with a zone
-        inside = f"cast({inside} as {'timestamptz' if kind.startswith('TIMESTAMPTZ') else 'timestamp'})"
-    micros = f"epoch_us({inside})"
-    bounds = [(_micros(w.start), _micros(w.end)) for w in windows]
-    step = math.gcd(*(edge - bounds[0][0] for pair in bounds for edge in pair))
-    if sum(end - start for start, end in bounds) // step <= BUCKETS:
-        # Clock windows all start on multiples of an hour or so: an equality join on that bucket is fastest.
-        zero = bounds[0][0]
-        listed = (
-            f"select {i} as w, unnest(range({(start - zero) // step}, {(end - zero) // step})) as b"
-            for i, (start, end) in enumerate(bounds)
+        value, bad = read_number(table.v, backend)
+        read = table.select(w=table.w, s=table.s, v=value, **({} if bad is None else {"bad": bad}))
+        cell = place_number(read.v, grid)
+        if bad is not None:
+            cell = read.bad.ifelse(INVALID, cell)
+        read = read.select(w=read.w, s=read.s, cell=cell, v=read.v)
+        found = read.group_by(["w", "s", "cell"]).aggregate(
+            rows=read.count(),
+            total=read.v.sum(),
+            squares=_square(read.v, backend).sum(),
+            low=read.v.min(),
+            high=read.v.max(),
         )
-        bucket = f"cast(floor(({micros} - {zero}) / {float(step):.1f}) as bigint)"
-        return f"select p.w as {WINDOW}, s.* from source s join ({' union all '.join(listed)}) p on {bucket} = p.b"
-    listed = (f"select {i} as w, {start} as a, {end} as b" for i, (start, end) in enumerate(bounds))
-    within = f"{micros} >= p.a and {micros} < p.b"
-    return f"select p.w as {WINDOW}, s.* from source s join ({' union all '.join(listed)}) p on {within}"
+        extra = {"cell": found.cell, "text": ibis.null("string"), "total": found.total, "squares": found.squares,
+                 "low": found.low, "high": found.high}  # fmt: skip
+    columns = {"window": found.w, "segment": found.s, **extra, "rows": found.rows}
+    return found.select(**{name: columns[name] for name in COLUMNS[1:]})
 
 
-def _micros(moment: datetime) -> int:
-    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+def _square(v: Expression, backend: str) -> Expression:
+    """x². PostgreSQL stops at an overflow or underflow, where the others give infinity (not counted) or 0."""
+    if backend != "postgres":
+        return v * v
+    size = v.abs()
+    return ibis.cases(((size <= double(float(HUGE))) & (size >= double(TINY)), v * v), else_=double(0.0))
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _parted(table: pa.Table, jobs: Sequence[_Job]) -> dict[int, Counted]:
+    """The union's rows by job. Rows outside all windows (a null window) are left out."""
+    table = table.filter(pc.is_valid(table["window"])).combine_chunks()
+    order = np.argsort(table["column"].to_numpy(), kind="stable")
+    table = table.take(pa.array(order))
+    column = table["column"].to_numpy()
+    found: dict[int, Counted] = {}
+    for job in jobs:
+        first, last = (int(np.searchsorted(column, job.index, side)) for side in ("left", "right"))
+        part = table.slice(first, last - first)
+        categorical = job.grid is not None and job.grid.kind == "categorical"
+        cell = pc.fill_null(part["cell"], -1).to_numpy().astype(np.int64)
+        numbers = {
+            name: part[name].cast(pa.float64()).to_numpy() for name in ("total", "squares", "low", "high")
+        }
+        texts: list[str | None] = []
+        if categorical:
+            pairs = zip(part["text"].to_pylist(), part["low"].to_pylist(), strict=True)
+            texts = [text_of(text, number) for text, number in pairs]
+            empty = np.fromiter((text is None for text in texts), bool, len(texts))
+            cell = np.where(empty & (cell == 0), -1, cell)
+        found[job.index] = Counted(
+            window=part["window"].to_numpy().astype(np.int64),
+            segment=part["segment"].to_numpy().astype(np.int64),
+            cell=cell,
+            text=texts,
+            rows=part["rows"].to_numpy().astype(np.int64),
+            **numbers,
+        )
+    return found
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+def _place_rows(
+    source: Source, split: Split
+) -> tuple[Expression, list[tuple[int, int]] | None, Expression | None]:
+    """The window's index of each row, the stretches of each window, and which rows need to be read at all."""
+    if split.windows is not None:
+        name = split.ts_column
+        if name not in source.columns:
+            raise BadInput(f"the data have no column {name!r}, which holds the time of each row")
+        moment = source.column(name)
+        if not (moment.type().is_timestamp() or moment.type().is_date()):
+            raise BadInput(f"the column {name!r} holds {_type_name(moment.type())}, not times")
+        index, stretches = place_time(moment, split.windows, source.backend)
+        first, last = min(w.start for w in split.windows), max(w.end for w in split.windows)
+        return index, stretches, _between(moment, first, last)
+    if split.group is not None:
+        if split.group not in source.columns:
+            raise BadInput(f"the data have no column {split.group!r} to group rows by")
+        group = source.column(split.group)
+        if not group.type().is_integer():
+            raise BadInput(f"the column {split.group!r} holds {_type_name(group.type())}, not whole numbers")
+        return group.cast("int64"), None, None
+    return ibis.literal(0, "int64"), None, None
 
 
-def _texts(values: Sequence[str]) -> str:
-    return ", ".join(map(_text, values)) or "null"
+def _between(moment: Expression, first: datetime, last: datetime) -> Expression | None:
+    """A comparison with the bare column, which lets files and partitions be skipped; None for dates."""
+    kind = moment.type()
+    if kind.is_date():
+        return None
+    bounds = [
+        m.astimezone(UTC) if kind.timezone else m.astimezone(UTC).replace(tzinfo=None) for m in (first, last)
+    ]
+    literals = [ibis.literal(m, dt.Timestamp(timezone="UTC" if kind.timezone else None)) for m in bounds]
+    return (moment >= literals[0]) & (moment < literals[1])
 
 
-def _double(value: float) -> str:
-    return f"cast('{float(value)!r}' as double)"
+def _type_name(kind: dt.DataType) -> str:
+    return "varchar" if kind.is_string() else str(kind)
+
+
+def _open_relation(relation: Any, names: Sequence[str], wanted: Sequence[str]) -> Source:
+    # DuckDB ignores case and renames a second "Fare"; positions, not names, tell columns apart.
+    picks: list[str] = []
+    types: dict[str, dt.DataType] = {}
+    columns: dict[str, str] = {}
+    for name, inside, raw in zip(names, relation.columns, relation.types, strict=False):
+        if name not in wanted or name in columns:
+            continue
+        safe, kind = f"c{len(columns)}", str(raw).upper()
+        quoted = '"' + inside.replace('"', '""') + '"'
+        types[safe], cast = _ibis_type(kind)
+        picks.append(f"{f'cast({quoted} as {cast})' if cast else quoted} as {safe}")
+        columns[name] = safe
+    projected = relation.project(", ".join(picks)) if picks else relation.project("cast(0 as tinyint) as n")
+    table = ibis.table(types or {"n": "int8"}, name="source")
+    return Source(table, columns, "duckdb", relation=projected)
+
+
+def _ibis_type(kind: str) -> tuple[dt.DataType, str | None]:
+    """DuckDB's type for ibis, and what the column is cast to before it is read (None: nothing)."""
+    from ibis.backends.sql.datatypes import DuckDBType
+
+    if kind.startswith("ENUM"):
+        return dt.string, "varchar"
+    if kind.startswith("TIMESTAMP"):
+        zoned = "TZ" in kind or "TIME ZONE" in kind
+        plain = kind in ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")
+        cast = None if plain else "timestamptz" if zoned else "timestamp"
+        return dt.Timestamp(timezone="UTC" if zoned else None), cast
+    if kind in ('"NULL"', "NULL"):
+        return dt.string, "varchar"
+    if kind in ("UHUGEINT", "HUGEINT", "BIGNUM"):
+        return dt.float64, "double"
+    try:
+        return DuckDBType.from_string(kind), None
+    except Exception:  # noqa: BLE001 - ibis raises many kinds; a type it does not know is unreadable, no failure
+        return dt.unknown, None
+
+
+def _open_ibis(table: Any, wanted: Sequence[str]) -> Source:
+    backend = table.get_backend()
+    present = [name for name in wanted if name in table.columns]
+    columns = {name: f"c{i}" for i, name in enumerate(present)}
+    if backend.name == "duckdb":
+        # On its own connection, as SQL: the same path as for a relation.
+        return _open_relation(backend.con.sql(compile_duckdb(table)), list(table.columns), wanted)
+    if backend.name not in ("postgres", "pyspark"):
+        raise BadInput(f"profiles are computed on DuckDB, PostgreSQL and Spark, not on {backend.name}")
+    chosen = (
+        table.select(**{safe: table[name] for name, safe in columns.items()})
+        if columns
+        else table.select(n=ibis.literal(0, "int8"))
+    )
+    return Source(chosen, columns, backend.name)

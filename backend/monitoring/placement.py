@@ -1,0 +1,298 @@
+"""Where a value is counted, as Ibis expressions: one definition for DuckDB, PostgreSQL and Spark.
+
+Only comparisons, `floor`, and one subtraction and multiplication of IEEE doubles decide a cell, so that every
+backend counts alike to the last unit. Borders are written as text that is cast to double: as plain literals
+DuckDB and Spark would read them as decimals first. NaN is above every number in all three.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import numpy as np
+import numpy.typing as npt
+
+from backend.monitoring.grids import BINS, HUGE, Grid
+from backend.monitoring.windows import Window
+
+Value = Any  # an ibis value expression; ibis ships no types for mypy here
+
+TINY = 1e-150  # below it squares underflow, which PostgreSQL refuses
+NAN, INFINITE, INVALID = -2, -3, -4
+WHOLE_SPAN = 2000
+NUMBER = r"^\s*[+-]?([0-9]{1,40}([.][0-9]{0,40})?|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?\s*$"
+SEGMENTS = 20
+
+
+@ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator]
+def _duckdb_micros(moment: dt.timestamp) -> dt.int64:
+    """Microseconds since 1970."""
+
+
+@ibis.udf.scalar.builtin(name="unix_micros")  # type: ignore[untyped-decorator]
+def _spark_micros(moment: dt.timestamp) -> dt.int64:
+    """Microseconds since 1970."""
+
+
+def micros_of(moment: Value, backend: str) -> Value:
+    """A timestamp or date as whole microseconds since 1970 (int64). A time without a zone is UTC.
+
+    The one place where the backends are asked differently: SQL has no common function for it.
+    """
+    if moment.type().is_date():
+        moment = moment.cast("timestamp")
+    if backend == "duckdb":
+        return _duckdb_micros(moment)
+    if backend == "pyspark":
+        return _spark_micros(moment.cast("timestamp('UTC')"))
+    return (
+        (moment.epoch_seconds() * 1_000_000).cast("float64").floor()
+    )  # numeric seconds in PostgreSQL: exact
+
+
+def read_number(value: Value, backend: str) -> tuple[Value, Value | None]:
+    """A column as double (null where there is none), and where a value is there but unreadable (or None).
+
+    Booleans are 0 and 1, times are seconds since 1970, text is read where it has the form of a number.
+    """
+    kind = value.type()
+    if kind.is_floating():
+        return (value if kind.is_float64() else value.cast("float64")), None
+    if kind.is_boolean():
+        return value.cast("int32").cast("float64"), None
+    if kind.is_numeric():
+        return value.cast("float64"), None
+    if kind.is_timestamp() or kind.is_date():
+        return micros_of(value, backend).cast("float64") / double(1e6), None
+    if kind.is_string():
+        word = value.strip().lower()
+        number = ibis.cases(
+            (value.re_search(NUMBER), value.strip().cast("float64")),
+            (word.isin(["nan"]), double(math.nan)),
+            (word.isin(["inf", "+inf", "infinity", "+infinity"]), double(math.inf)),
+            (word.isin(["-inf", "-infinity"]), double(-math.inf)),
+        )
+        return number, value.notnull() & number.isnull()
+    return ibis.null("float64"), value.notnull()
+
+
+@dataclass(frozen=True)
+class Category:
+    """A column as a category: `text`, or `number` where the text is written by `text_of`; `cell` marks the odd."""
+
+    text: Value
+    number: Value
+    cell: Value
+
+
+def read_category(value: Value, backend: str) -> Category:
+    """3.0 and 3 are the same category. Times are their microseconds; nested values and bytes are invalid."""
+    kind, none, fine = value.type(), ibis.null("float64"), ibis.literal(0, "int64")
+    if kind.is_string():
+        return Category(value, none, fine)
+    if kind.is_boolean():
+        return Category(ibis.cases((value, "true"), (~value, "false")), none, fine)
+    if kind.is_integer():
+        return Category(value.cast("string"), none, fine)
+    if kind.is_numeric():
+        number = value if kind.is_float64() else value.cast("float64")
+        return Category(ibis.null("string"), number, number.isnan().ifelse(NAN, 0).cast("int64"))
+    if kind.is_timestamp():
+        # text_of writes it: backends print times differently.
+        return Category(ibis.literal("us:") + micros_of(value, backend).cast("string"), none, fine)
+    if kind.is_nested() or kind.is_binary() or kind.is_null() or kind.is_unknown() or kind.is_geospatial():
+        cell = value.notnull().ifelse(INVALID, 0).cast("int64")
+        return Category(ibis.null("string"), none, cell)
+    return Category(value.cast("string"), none, fine)
+
+
+def text_of(text: str | None, number: float | None) -> str | None:
+    """The category of one group: whole numbers without a fraction, others as Python writes them; None for null."""
+    if number is not None and not math.isnan(number):
+        return str(int(number)) if abs(number) < 1e15 and number == math.floor(number) else repr(number)
+    if text is not None and text.startswith("us:") and text[3:].lstrip("-").isdigit():
+        moment = np.datetime64(int(text[3:]), "us")
+        return str(moment).replace("T", " ").removesuffix(".000000")
+    return text
+
+
+def double(value: float) -> Value:
+    return ibis.literal(repr(float(value))).cast("float64")
+
+
+def place_number(v: Value, grid: Grid) -> Value:
+    """The key (int64) of a double: null, NAN, INFINITE, or a cell (through `cells_of_keys`)."""
+    if not (grid.edges or grid.values):
+        return _odd(v, grid.cells - 1).cast("int64")
+    if grid.edges:
+        return _place_in_pieces(v, grid)
+    if _whole(grid):
+        # For a whole number 2v, between two whole numbers their sum: no search is needed.
+        low, high = grid.values[0], grid.values[-1]
+        steps = v.floor().cast("float64") + v.ceil().cast("float64")
+        inner = (steps - double(2 * low - 1)).cast("int64")
+        over = int(2 * (high - low) + 2)
+        return ibis.cases((v < double(low), _below(v)), (v <= double(high), inner), else_=_odd(v, over))
+    points = grid.values
+
+    def leaf(i: int) -> Value:
+        if i == len(points) - 1:
+            return ibis.cases((v == double(points[i]), 2 * i + 1), else_=_odd(v, 2 * i + 2))
+        exact = (v == double(points[i])).ifelse(2 * i + 1, 2 * i + 2)
+        return ibis.cases((v < double(points[0]), _below(v)), else_=exact) if i == 0 else exact
+
+    return _bisect(v, points, leaf, 0, len(points)).cast("int64")
+
+
+def cells_of_keys(keys: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.int64]:
+    """The cell (n,) in `Profile.counts` of each key (n,) that `place_number` gives and that is not negative."""
+    if grid.kind != "numeric" or grid.edges or not _whole(grid):
+        return keys
+    low = grid.values[0]
+    values = np.asarray(grid.values)
+    odd = keys % 2 == 1
+    number = low + (keys - 1) / 2  # of an even key: halfway between two whole numbers
+    last = np.searchsorted(values, number, side="right") - 1
+    cells = np.where(odd & (values[np.maximum(last, 0)] == number), 2 * last + 1, 2 * last + 2)
+    return np.asarray(np.where(keys == 0, 0, cells), dtype=np.int64)
+
+
+def place_time(moment: Value, windows: Sequence[Window], backend: str) -> tuple[Value, list[tuple[int, int]]]:
+    """The index (int64) of the stretch that a time falls in, null outside all windows; and each window's stretches.
+
+    Stretches are the time between neighbouring bounds of windows, so that windows may overlap; a window is
+    `range(*pair)` of them. Stretches of equal length follow each other in runs (a day of 23 hours ends one):
+    within a run the index is a division.
+    """
+    bounds = sorted({micros for w in windows for micros in (to_micros(w.start), to_micros(w.end))})
+    place = {micros: index for index, micros in enumerate(bounds)}
+    runs = [0]
+    lengths = [b - a for a, b in pairwise(bounds)]
+    runs += [i for i in range(1, len(lengths)) if lengths[i] != lengths[i - 1]]
+    at = micros_of(moment, backend)
+
+    def leaf(r: int) -> Value:
+        first = runs[r]
+        return (at - bounds[first]) // lengths[first] + first
+
+    starts = [bounds[first] for first in runs]
+    inner = _bisect(at, starts, leaf, 0, len(runs), literal=int)
+    index = ibis.cases(((at >= bounds[0]) & (at < bounds[-1]), inner))
+    return index, [(place[to_micros(w.start)], place[to_micros(w.end)]) for w in windows]
+
+
+def to_micros(moment: datetime) -> int:
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def place_segment(value: Value, grid: Grid, backend: str) -> tuple[Value, list[str]]:
+    """The segment (int64) that a row belongs to by this column, and the segments' names in order.
+
+    The 20 most frequent values of the reference, or ranges of a numeric column; then "other" and "missing".
+    """
+    if grid.kind == "categorical":
+        tops = list(grid.values[:SEGMENTS])
+        category = read_category(value, backend)
+        text, number, cell = category.text, category.number, category.cell
+        absent = text.isnull() & number.isnull() | (cell < 0)
+        cases = [(absent, len(tops) + 1)]
+        for i, top in enumerate(tops):
+            if value.type().is_floating() or value.type().is_decimal():
+                known = _as_float(top)
+                cases += [(number == double(known), i)] if known is not None else []
+            else:
+                cases.append((text == ibis.literal(top), i))
+        return ibis.cases(*cases, else_=len(tops)).cast("int64"), [*map(str, tops), "other", "missing"]
+    v, _ = read_number(value, backend)
+    borders, names = segment_ranges(grid)
+    count = len(names)
+    if not count:
+        return ibis.cases((v.isnull() | v.isnan(), 1), else_=0).cast("int64"), ["other", "missing"]
+    inner = _bisect(v, borders, ibis.literal, 0, count)
+    inside = (v >= double(borders[0])) & (v <= double(borders[-1]))
+    code = ibis.cases((v.isnull() | v.isnan(), count + 1), (inside, inner), else_=count)
+    return code.cast("int64"), [*names, "other", "missing"]
+
+
+def segment_ranges(grid: Grid) -> tuple[list[float], list[str]]:
+    """Borders (n + 1,) and names (n,) of a numeric column's segments: its values when few, else ranges of them."""
+    if grid.edges:
+        borders = [*(float(grid.borders[g]) for g in grid.groups), grid.edges[-1]]
+        return borders, [f"{a:.4g} to {b:.4g}" for a, b in pairwise(borders)]
+    values = [float(v) for v in grid.values]
+    if len(values) <= SEGMENTS:
+        return ([*values, values[-1]] if values else []), [f"{v:g}" for v in values]
+    starts = values[:: math.ceil(len(values) / 10)]
+    lasts = [values[values.index(s) - 1] for s in starts[1:]] + [values[-1]]
+    return [*starts, values[-1]], [f"{a:g} to {b:g}" for a, b in zip(starts, lasts, strict=True)]
+
+
+def _place_in_pieces(v: Value, grid: Grid) -> Value:
+    edges, ks = grid.edges, grid.slopes
+    last = len(ks) - 1
+
+    def leaf(piece: int) -> Value:
+        inner = ((v - double(edges[piece])) * double(ks[piece])).floor() + (1 + piece * BINS)
+        if piece == last:
+            inner = ibis.cases((v <= double(edges[-1]), inner), else_=_odd(v, grid.cells - 1))
+        if piece == 0:
+            inner = ibis.cases((v < double(edges[0]), _below(v)), else_=inner)
+        return inner
+
+    return _bisect(v, edges, leaf, 0, len(ks))
+
+
+def _below(v: Value) -> Value:
+    return ibis.cases((v < double(-float(HUGE)), INFINITE), else_=0)
+
+
+def _odd(v: Value, over: int) -> Value:
+    """Above the grid: NaN, infinite, or over."""
+    huge = double(float(HUGE))
+    return ibis.cases(
+        (v.isnull(), ibis.null("int16")),
+        (v.isnan(), NAN),
+        ((v > huge) | (v < double(-float(HUGE))), INFINITE),
+        else_=over,
+    )
+
+
+def _whole(grid: Grid) -> bool:
+    values = grid.values
+    return (
+        len(values) > 1
+        and values[-1] - values[0] <= WHOLE_SPAN
+        and all(float(v).is_integer() for v in values)
+    )
+
+
+def _bisect(
+    v: Value,
+    points: Sequence[Any],
+    leaf: Callable[[int], Value],
+    first: int,
+    last: int,
+    literal: Callable[[Any], Value] = double,
+) -> Value:
+    """Nested CASE that finds the last point at or below `v` in log2(n) comparisons. Null reaches the last leaf."""
+    if last - first <= 1:
+        return leaf(first)
+    middle = (first + last) // 2
+    below = _bisect(v, points, leaf, first, middle, literal)
+    above = _bisect(v, points, leaf, middle, last, literal)
+    return (v < literal(points[middle])).ifelse(below, above)
+
+
+def _as_float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
