@@ -8,7 +8,10 @@ from typing import Final
 
 from benchmarks.streams.stream import Stream
 
-MODULES: Final = ("flights", "bikes", "census", "synthetic")
+MODULES: Final = (
+    "flights", "bikes", "census", "rain", "electricity", "stops", "births", "hotels", "laboratory", "ratings",
+    "nannyml_samples", "synthetic",
+)  # fmt: skip
 
 
 @cache

@@ -240,8 +240,8 @@ STREAMS = (
     _stream("concept_only", "P(y|x) changes on days 30-41 and 60-64", seed=6, concept=_forget((30, 41), (60, 64))),
     _stream("gradual", "P(y|x) fades from day 15 to day 65", seed=7, concept=_fade),
     _stream(
-        "broken_important", "half of pressure null on days 25-32 and 55-57", seed=8,
-        damage=_break("pressure", 0.5, (25, 32), (55, 57)),
+        "broken_important", "nine tenths of pressure null on days 25-32 and 55-57", seed=8,
+        damage=_break("pressure", 0.9, (25, 32), (55, 57)),
     ),
     _stream(
         "broken_unimportant", "90 % of noise null on days 25-40", seed=9, damage=_break("noise", 0.9, (25, 40))
