@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from app.components.actions import Field, Submission, action_form
 from app.components.facts import diff_table, key_values
-from app.components.links import href, link_to, viewer_zone, when
+from app.components.links import href, viewer_zone
 from app.components.progress import job_progress
-from app.components.status import banner, empty_state, headline, state_badge, title, use_style
+from app.components.status import banner, empty_state, headline, title, use_style
 
 __all__ = [
     "Field",
@@ -19,10 +19,7 @@ __all__ = [
     "href",
     "job_progress",
     "key_values",
-    "link_to",
-    "state_badge",
     "title",
     "use_style",
     "viewer_zone",
-    "when",
 ]

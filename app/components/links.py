@@ -24,14 +24,6 @@ def href(page: str, **query: Any) -> str:
     return f"/{quote(page.strip('/'))}" + (f"?{urlencode(kept)}" if kept else "")
 
 
-def link_to(page: Any, label: str, **query: Any) -> None:
-    """A link that keeps the session (no page load). `page` is a `st.Page` of the navigation or its file
-    path.
-    """
-    kept = {name: str(value) for name, value in query.items() if value is not None}
-    st.page_link(page, label=label, query_params=kept or None)
-
-
 def when_html(moment: datetime | None, *, seconds: bool = False) -> str:
     """A moment with its age, as HTML: `Mon 2 Mar 2026, 09:05 CET (23 min ago)`."""
     if moment is None:
@@ -39,9 +31,3 @@ def when_html(moment: datetime | None, *, seconds: bool = False) -> str:
     text = format_when(moment, viewer_zone(), seconds=seconds)
     age = escape(format_age(moment))
     return f'<time datetime="{escape(moment.isoformat())}">{escape(text)}</time> ({age} ago)'
-
-
-def when(moment: datetime | None, label: str = "", *, seconds: bool = False) -> None:
-    """Draw a past moment in the viewer's zone with its age."""
-    prefix = f"{escape(label)} " if label else ""
-    st.html(f'<span class="w-detail">{prefix}{when_html(moment, seconds=seconds)}</span>')

@@ -29,11 +29,6 @@ def badge_html(word: str | None = None, level: str = "unknown") -> str:
     )
 
 
-def state_badge(word: str | None = None, level: str = "unknown") -> None:
-    """The badge on its own line or in a horizontal container; `word` defaults to the state's own."""
-    st.html(badge_html(word, level), width="content")
-
-
 def headline(sentence: str, level: str = "unknown", *, detail: str | None = None) -> None:
     """The one answer on top of a page; `detail` says window, rows, and how old the figure is."""
     state = STATES.get(level, STATES["unknown"])

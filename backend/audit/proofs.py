@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import select
 
@@ -40,9 +39,6 @@ class InclusionProof:
             [bytes.fromhex(one) for one in self.hashes],
             bytes.fromhex(self.root),
         )
-
-    def as_document(self) -> dict[str, Any]:
-        return {**asdict(self), "hashes": list(self.hashes)}
 
 
 def prove_inclusion(session: ReadSession, seq: int) -> InclusionProof:

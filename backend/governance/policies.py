@@ -7,7 +7,6 @@ from typing import Any
 from backend.identity.roles import Role
 
 KINDS = ("promote", "rollback")
-TIERS = ("low", "medium", "high", "prohibited")
 
 
 def policy_for(kind: str, tier: str, environment: str) -> dict[str, Any]:

@@ -42,7 +42,6 @@ class PersonView:
     display_name: str
     kind: str
     roles: frozenset[Role]
-    single_sign_on: bool
     is_demo: bool
     created_at: datetime
     disabled_at: datetime | None
@@ -180,7 +179,6 @@ def list_people(session: ReadSession, viewer: Actor) -> list[PersonView]:
             display_name=person.display_name,
             kind=person.kind,
             roles=frozenset(Role(entry.role) for entry in person.roles),
-            single_sign_on=person.oidc_subject is not None,
             is_demo=person.is_demo,
             created_at=person.created_at,
             disabled_at=person.disabled_at,

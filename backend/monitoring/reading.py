@@ -69,7 +69,6 @@ class RecentWindows:
     last_start: datetime | None
     last_end: datetime | None
     last_rows: int | None
-    last_version: int | None
     last_completeness: float | None
     computed_at: datetime | None
 
@@ -145,7 +144,6 @@ def _recent(
         last_start=last.start if last else None,
         last_end=last.end if last else None,
         last_rows=last.rows if last else None,
-        last_version=last.version if last else None,
         last_completeness=completeness_of(last.rows, last.labels_known, last.labels_absent) if last else None,
         computed_at=last.computed_at if last else None,
     )
@@ -256,10 +254,10 @@ def shares_of(grid: Grid, reference: Profile, current: Profile) -> dict[str, Any
     }
     if grid.edges:
         series = {
-            name: share(profile.counts[1:-1], profile).tolist()
+            name: share(grid.draw(profile.counts), profile).tolist()
             for name, profile in zip(("reference", "current"), both, strict=True)
         }
-        return {"kind": "numeric", "edges": grid.borders.tolist(), **series, **outside}
+        return {"kind": "numeric", "edges": grid.drawn_borders.tolist(), **series, **outside}
     if len(grid.values) < 3:
         labels = [f"{value:g}" for value in grid.values]
         series = {

@@ -75,11 +75,3 @@ def record_batch(
         session, actor, Action.BATCH_INGESTED, object_kind="model", object_id=model,
         payload={"stream": stream, "rows_new": accepted.rows_new, "rows_known": accepted.rows_known, "source": source},
     )  # fmt: skip
-
-
-def spool_waiting_bytes(session: ReadSession, viewer: Actor) -> int:
-    """How much has been accepted and not yet moved into the store."""
-    from backend.observations.spool import pending_bytes
-
-    viewer.require(Permission.READ_JOBS)
-    return pending_bytes(settings().spool)

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 MAX_KEPT_IDS: Final = 8_000_000
-_READ_ROWS: Final = 65_536
 
 Hashes = npt.NDArray[np.int64]
 

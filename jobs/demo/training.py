@@ -72,7 +72,6 @@ class RegisteredVersion:
     version: int
     run_id: str
     uri: str  # the folder its files lie in, where the gateway loads it
-    mlflow_uri: str  # models:/name/version
     artefact_digest: str
     cutoff: float
     params: dict[str, Any]
@@ -402,7 +401,6 @@ def _registered(trained: Trained, spec: ModelSpec, found: ModelVersion, folder: 
         version=int(found.version),
         run_id=found.run_id,
         uri=str(folder),
-        mlflow_uri=f"models:/{found.name}/{found.version}",
         artefact_digest=artefact_digest(folder),
         cutoff=spec.cutoff,
         params=trained.params,

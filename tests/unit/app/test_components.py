@@ -85,7 +85,6 @@ def gallery() -> None:
     components.use_style()
     components.headline("1 of 2 models needs you", "page", detail="computed 40 s ago")
     components.banner("Dates are shifted by 13 years.", "injected", word="demo data")
-    components.state_badge(level="attention")
     components.key_values({"rows": 41203, "owner": None, "since": datetime(2026, 3, 2, tzinfo=UTC)})
     components.diff_table({"auc": 0.64}, {"auc": 0.58})
     components.empty_state(
@@ -93,7 +92,6 @@ def gallery() -> None:
     )
     components.job_progress("metrics", "running", share=0.4, step="window 4 of 10")
     components.job_progress("metrics", "failed", reason="<b>disk full</b>")
-    components.when(datetime(2026, 3, 2, tzinfo=UTC), "asked")
 
 
 def test_every_block_draws() -> None:
