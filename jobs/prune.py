@@ -10,7 +10,8 @@ from sqlalchemy import delete, select
 from backend import clock
 from backend.database.session import WriteSession, writing
 from backend.governance.service import expire_late_changes
-from backend.identity.tables import IdempotencyKey, SignInAttempt
+from backend.identity.tables import IdempotencyKey
+from backend.identity.throttle import prune_attempts
 from backend.queue import MIRROR_REGISTRY, PRUNE, READ_SLI, JobRun, WorkerBeat
 from jobs.ownership import record_tables, workflow_table
 from jobs.runtime import Run, workflow
@@ -21,7 +22,6 @@ KEEP_RUNS: Final = timedelta(days=30)
 # These run every half minute to minute; only their last result matters, and failures are kept as long as others.
 KEEP_ROUTINE: Final = timedelta(hours=1)
 ROUTINE: Final = (READ_SLI.name, MIRROR_REGISTRY.name)
-KEEP_ATTEMPTS: Final = timedelta(days=1)
 KEEP_ANSWERS: Final = timedelta(days=2)
 KEEP_BEATS: Final = timedelta(days=1)
 BATCH: Final = 500
@@ -70,10 +70,11 @@ def _old_runs(session: WriteSession) -> list[str]:
 
 
 def delete_attempts() -> int:
-    """Delete old sign-in attempts, stored answers to repeated POSTs, and beats of workers gone for a day."""
+    """Delete old sign-in attempts, single sign-ons never finished, stored answers to repeated POSTs, and beats of
+    workers gone for a day."""
     now = clock.now()
     with writing() as session:
-        session.execute(delete(SignInAttempt).where(SignInAttempt.at < now - KEEP_ATTEMPTS))
+        prune_attempts(session)
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEEP_ANSWERS))
         session.execute(delete(WorkerBeat).where(WorkerBeat.seen_at < now - KEEP_BEATS))
     return 0
