@@ -24,7 +24,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Final
 
 import psycopg
@@ -323,7 +322,8 @@ def persistently(function: Callable[..., Any], *args: Any) -> Any:
     could not even be recorded meanwhile. Any other refusal is believed after a few tries.
     """
     given_up_at = time.monotonic() + PATIENCE_S
-    for attempt in count():
+    attempt = 0
+    while True:
         try:
             return function(*args)
         except (OperationalError, InterfaceError) as error:
@@ -333,7 +333,7 @@ def persistently(function: Callable[..., Any], *args: Any) -> Any:
             pause_s = RETRY_PAUSES_S[attempt if tries_left else -1]
             log.warning("the database did not answer, trying again in %g s: %s", pause_s, error.orig)
             time.sleep(pause_s)
-    raise AssertionError  # pragma: no cover - count() does not end
+            attempt += 1
 
 
 def database_is_away(error: DBAPIError) -> bool:
