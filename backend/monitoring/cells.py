@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.monitoring.columns import Column
-from backend.monitoring.grids import Grid
+from backend.monitoring.grids import HUGE, Grid
 from backend.monitoring.profiles import Profile
-from backend.monitoring.scan import BINS, HUGE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,27 +134,12 @@ def _place_numbers(name: str, values: pd.Series, grid: Grid) -> PlacedColumn:
         codes[:] = outside
     else:
         known = np.where(inside, x, points[0])
-        codes = _coarse_of(grid, _fine_cells(known, points, grid))
+        codes = _coarse_of(grid, grid.locate(known))
         reach = FAR * (points[-1] - points[0])
         far |= inside & ((known < points[0] - reach) | (known > points[-1] + reach))
         codes[infinite] = outside
     codes[missing] = outside + 1
     return PlacedColumn(name, grid, codes, x, far, present=True)
-
-
-def _fine_cells(x: Floats, points: Floats, grid: Grid) -> Codes:
-    """The cell of each number as the scan counts it: floor((x − lo) · k) within its piece."""
-    last = np.clip(np.searchsorted(points, x, side="right") - 1, 0, None)
-    if grid.edges:
-        piece = np.minimum(last, points.size - 2)
-        k = BINS / np.diff(points)
-        with np.errstate(over="ignore", invalid="ignore"):
-            bins = np.floor((x - points[piece]) * k[piece])
-        cells = 1 + piece * BINS + np.clip(bins, 0, BINS - 1).astype(np.int64)
-    else:
-        cells = 2 * last + np.where(x == points[last], 1, 2)
-    cells = np.where(x < points[0], 0, cells)
-    return np.asarray(np.where(x > points[-1], grid.cells - 1, cells), dtype=np.int64)
 
 
 def _place_categories(name: str, values: pd.Series, grid: Grid) -> PlacedColumn:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from backend.errors import BadInput
 from backend.monitoring.cells import read_floats
 from backend.monitoring.columns import Task
-from backend.monitoring.performance import read_classes
+from backend.monitoring.performance._core import read_categories, read_classes
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -100,8 +100,8 @@ def read_outcomes(
     if metric in FROM_SCORES or prediction is None:
         point = read_floats(score)
         usable = np.isfinite(point) & ~np.isnan(y)
-        if metric in ("log_loss", "brier"):
-            usable &= (point >= 0) & (point <= 1)
+        if metric in ("log_loss", "brier") and np.any((point[usable] < 0) | (point[usable] > 1)):
+            usable[:] = False  # some scores are no probabilities: the metric is undefined, not partly defined
         if metric not in FROM_SCORES:
             point = (point >= cutoff).astype(np.float64)
     else:
@@ -203,20 +203,12 @@ def _regression(metric: str, prediction: Floats, label: Floats) -> Outcomes:
 
 
 def _multiclass(metric: str, prediction: Any, label: Any) -> Outcomes:
-    import pandas as pd
-
-    said, truth = pd.Series(prediction).reset_index(drop=True), pd.Series(label).reset_index(drop=True)
-    usable = (said.notna() & truth.notna()).to_numpy()
-    texts = [_texts(series[usable]) for series in (said, truth)]
-    right = (texts[0] == texts[1]).astype(np.float64)
-    # `accuracy` of a right answer is 1 whatever the class: the point is the class 1 of `_losses`.
+    (said, names), (truth, classes) = read_categories(prediction), read_categories(label)
+    if said.size != truth.size:
+        raise BadInput(f"prediction and label have {said.size} and {truth.size} rows")
+    usable = (said >= 0) & (truth >= 0)
+    place = {name: code for code, name in enumerate(classes)}
+    same = np.array([place.get(name, -1) for name in names] or [-1], dtype=np.int64)
+    right = (same[said[usable]] == truth[usable]).astype(np.float64)
+    # The point is the class 1 of `_losses`: an answer that is right counts 1 whatever its class.
     return Outcomes(metric, usable, np.ones_like(right), right)
-
-
-def _texts(series: Any) -> npt.NDArray[np.object_]:
-    """Classes as text; 3.0 and 3 are the same."""
-    from backend.monitoring.cells import category_text
-
-    values, uniques = series.factorize()
-    names = np.array([category_text(value) for value in uniques] or [""], dtype=object)
-    return np.asarray(names[values])

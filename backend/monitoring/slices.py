@@ -87,7 +87,7 @@ def search_slices(
     placed: Mapping[str, PlacedColumn],
     outcomes: Outcomes,
     *,
-    expected: Floats | None = None,
+    excess: Floats | None = None,
     min_rows: int = MIN_ROWS,
     level: float = LEVEL,
     limit: int = LIMIT,
@@ -96,8 +96,9 @@ def search_slices(
     """Search all slices over one and two columns.
 
     placed     the columns of the rows that `outcomes` was read from
-    expected   (m,) outcome to expect of each usable row (`attribution.expect_outcomes`): slices are then those that
-               do worse than expected, not those that are hard by nature
+    excess     (m,) how much worse each usable row did than was to be expected of it, in points of the metric x rows
+               (`attribution.Attribution.excess`): slices are then those that became worse, not those that are
+               hard by nature. None: against the other rows
     min_rows   a slice, and the rest, have at least so many rows
 
     A search that cannot be made has no slices and the reason.
@@ -107,9 +108,11 @@ def search_slices(
         return SliceSearch(outcomes.metric, (), 0, rows, f"{rows} labelled rows; {2 * min_rows} are needed")
     if outcomes.value() is None:
         return SliceSearch(outcomes.metric, (), 0, rows, f"{outcomes.metric} is undefined on these rows")
-    excess, strata = _excess(outcomes, expected)
+    guarded, strata = excess is not None, np.zeros(rows, dtype=np.int64)
+    if excess is None:
+        excess, strata = _influence(outcomes)
     columns = {name: column.codes[outcomes.usable] for name, column in placed.items()}
-    searched = _Search(placed, columns, min_rows, expected is not None, pairs)
+    searched = _Search(placed, columns, min_rows, guarded, pairs)
     left = np.ones(rows, dtype=bool)
     found: list[Slice] = []
     looked_at = 0
@@ -261,17 +264,13 @@ def _tail(z: Floats, skew: Floats) -> Floats:
     return np.asarray(np.where(np.abs(skew) < 1e-3, ndtr(-z), np.where(skew > 0, right, left)))
 
 
-def _excess(outcomes: Outcomes, expected: Floats | None) -> tuple[Floats, Codes]:
+def _influence(outcomes: Outcomes) -> tuple[Floats, Codes]:
     """Each row's part in making the metric worse, in points x rows (m,), and its stratum (m,)."""
     sign = 1.0 if outcomes.metric in LOWER_IS_BETTER else -1.0
     y, rows = outcomes.outcome, outcomes.known
-    if expected is None:
-        one, zero = gradient(outcomes.metric, outcomes.point, y, 1 - y)
-        strata = y.astype(np.int64) if outcomes.metric == "roc_auc" else np.zeros(rows, dtype=np.int64)
-        return sign * rows * (y * one + (1 - y) * zero), strata
-    middle = (y + expected) / 2
-    one, zero = gradient(outcomes.metric, outcomes.point, middle, 1 - middle)
-    return sign * rows * (y - expected) * (one - zero), np.zeros(rows, dtype=np.int64)
+    one, zero = gradient(outcomes.metric, outcomes.point, y, 1 - y)
+    strata = y.astype(np.int64) if outcomes.metric == "roc_auc" else np.zeros(rows, dtype=np.int64)
+    return sign * rows * (y * one + (1 - y) * zero), strata
 
 
 def _cut(column: PlacedColumn, rows: Codes, groups: int, values: int) -> tuple[Codes, _Cuts]:
