@@ -7,21 +7,13 @@ from typing import Any
 import streamlit as st
 
 from app import data
-from app.components import banner, empty_state, headline, job_progress, viewer_zone
-from app.components.tables import badge, small, table
-from app.formats import format_age, format_when
+from app.components import empty_state, headline, job_progress
+from app.components.job_parts import say_writer_trouble, show_finished, show_workers, title_of, writer_words
 from app.session import live, perform, viewer
 from app.words import count_of
-from backend import clock
 from backend.identity.roles import Permission
 from backend.jobs_service import retry
 from backend.queue import JOBS
-
-
-def title(run: dict[str, Any]) -> str:
-    job = JOBS.get(run["name"])
-    name = job.title if job else run["name"]
-    return f"{name}: {run['subject']}" if run["subject"] else name
 
 
 def retry_button(run: dict[str, Any]) -> None:
@@ -31,7 +23,7 @@ def retry_button(run: dict[str, Any]) -> None:
         return
     if st.button("Run it again", key=f"retry:{run['id']}", icon=":material/refresh:"):
         again = perform(
-            lambda session, actor: retry(session, actor, run["id"]), done=f"{title(run)} is queued again."
+            lambda session, actor: retry(session, actor, run["id"]), done=f"{title_of(run)} is queued again."
         )
         if again is not None:
             st.rerun()
@@ -57,7 +49,7 @@ def state_of_jobs() -> None:
     say_writer_trouble(found["writer"])
     for run in sorted(open_runs, key=lambda run: run["state"] == "queued"):
         job_progress(
-            title(run), run["state"], share=run["progress"], step=run["step"],
+            title_of(run), run["state"], share=run["progress"], step=run["step"],
             since=run["started_at"] or run["requested_at"],
         )  # fmt: skip
     if not open_runs:
@@ -68,77 +60,16 @@ def state_of_jobs() -> None:
         st.subheader("Failed", anchor=False)
         for run in failed:
             job_progress(
-                title(run),
+                title_of(run),
                 "failed",
                 since=run["finished_at"],
                 reason=run["error"] or "no reason was recorded",
             )
             retry_button(run)
     with st.expander("Finished", expanded=not open_runs and not failed):
-        finished(runs)
+        show_finished(runs)
     with st.expander("Workers"):
-        table(
-            ("worker", "state", "queues", "host", "last sign of life"),
-            [
-                [worker["worker_id"], badge("alive", "ok") if worker["alive"] else badge("gone", "unknown"),
-                 worker["queues"], f"{worker['host']}, process {worker['pid']}", f"{format_age(worker['seen_at'])} ago"]
-                for worker in workers
-            ],
-        )  # fmt: skip
-
-
-def writer_words(writer: dict[str, Any] | None, alive: list[dict[str, Any]]) -> str:
-    """Who moves the spool into the observation store, and what the last pass did. The lease is held for the length of
-    a pass only, so that nobody holds it says nothing."""
-    last = (writer or {}).get("status") or {}
-    ago = f"{format_age(clock.from_iso(last['at']))} ago" if last.get("at") else ""
-    if not any("writer" in worker["queues"].split(",") for worker in alive):
-        before = f"; the last pass was {ago}" if ago else ""
-        return (
-            "no live worker serves the queue “writer”: new predictions stay in the spool until one does "
-            f"(`warrant worker`){before}"
-        )
-    if last.get("error"):
-        return f"the writer could not move the spool {ago}; the rows are kept"
-    if "rows" in last:
-        return f"the writer moved {count_of(last['rows'], 'row')} {ago}"
-    return "the writer is alive and has moved nothing yet"
-
-
-def say_writer_trouble(writer: dict[str, Any] | None) -> None:
-    """What kept the last pass from moving all it found, and what to do."""
-    last = (writer or {}).get("status") or {}
-    if last.get("error"):
-        banner(
-            f"The spool could not be moved into the observation store: {last['error']}. Nothing is lost: the rows stay "
-            "in the spool and every pass tries again. See that there is disk space; the worker's log says more.",
-            "page",
-            word="writer failed",
-        )
-    if last.get("rows_rejected"):
-        banner(
-            f"The last pass set {count_of(last['rows_rejected'], 'row')} aside: other content has their id, or "
-            "a feature changed its kind. No window counts them. They are kept in the folder “rejected” of the model in "
-            "the observation store; correct what sends them, and send them again under new ids.",
-            "attention",
-            word="rows set aside",
-        )
-
-
-def finished(runs: list[dict[str, Any]]) -> None:
-    done = [run for run in runs if run["finished_at"] and run["state"] != "failed"]
-    if not done:
-        empty_state("No run has finished yet", "Start one from a model's page.")
-        return
-    table(
-        ("job", "state", "took", "finished", "asked by"),
-        [
-            [title(run), badge(run["state"], "ok" if run["state"] == "succeeded" else "unknown"),
-             format_age(run["finished_at"] - (run["started_at"] or run["requested_at"])),
-             format_when(run["finished_at"], viewer_zone(), seconds=True), small(run["requested_by_name"])]
-            for run in done[:40]
-        ],
-    )  # fmt: skip
+        show_workers(workers)
 
 
 state_of_jobs()

@@ -10,17 +10,18 @@ import streamlit as st
 from app import data
 from app.components import banner, headline, viewer_zone
 from app.components.model_parts import (
+    show_alerts,
     show_card,
     show_explanation,
     show_indicators,
+    show_reports,
     show_timeline,
     show_versions,
 )
 from app.components.pickers import pick, pick_model
-from app.components.tables import badge, lines, small, table
-from app.formats import format_age, format_metric, format_when
+from app.formats import format_metric, format_when
 from app.session import live, page_link, perform, viewer
-from app.words import ALERT_LEVELS, in_sentence
+from app.words import in_sentence
 from backend.explain.service import request_explanation
 from backend.identity.roles import Permission
 from backend.monitoring.requests import request_metrics, request_report
@@ -45,19 +46,6 @@ def say_headline() -> None:
     headline(f"{model['title']}: {in_sentence(health.because)}", health.level, detail=" · ".join(facts))
     if model["notice"]:
         banner(model["notice"], "injected", word="about these data")
-
-
-def show_alerts() -> None:
-    rows = [
-        [
-            lines(one["title"], small(one["kind"])),
-            badge(one["level"], ALERT_LEVELS.get(one["level"], "unknown")),
-            lines(format_when(one["since"], viewer_zone()), small(f"for {format_age(one['since'])}")),
-            f"{format_age(one['last_seen_at'])} ago",
-        ]
-        for one in firing
-    ]
-    table(("fires now", "level", "since", "last seen"), rows, caption="firing alerts")
 
 
 def ask(label: str, key: str, needs: Permission, action: Callable[..., Any]) -> None:
@@ -87,13 +75,7 @@ def show_actions() -> None:
         start = filled["start"].iloc[-1].to_pydatetime()
         ask("Evidently report of the last window", f"report:{name}/{start.isoformat()}", Permission.WRITE_REPORT,
             lambda session, me: request_report(session, me, model=name, window_start=start))  # fmt: skip
-    for report in data.reports(scope, name)[:5]:
-        window = format_when(report["window_start"], viewer_zone()) if report["window_start"] else ""
-        size = f"{report['bytes'] / 1e6:.1f} MB"
-        address = f"/files/{report['id']}"
-        st.markdown(
-            f"{report['kind']} report, {window}: [open]({address}?open=1), [download]({address}) ({size})"
-        )
+    show_reports(data.reports(scope, name)[:5])
     show_running()
 
 
@@ -108,7 +90,7 @@ say_headline()
 main, side = st.columns([7, 3], gap="large")
 with main:
     if firing:
-        show_alerts()
+        show_alerts(firing)
     st.subheader("Versions", anchor=False)
     show_versions(model, serving)
     show_timeline(model, data.marks(scope, name))

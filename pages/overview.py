@@ -5,13 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.charts import sparkline_uri
-from app.components import banner, empty_state, headline, viewer_zone
-from app.components.tables import Cell, anchor, badge, image, lines, small, table
-from app.formats import format_age, format_change, format_metric, format_share, format_when
+from app.components import banner, empty_state, headline
+from app.components.overview_parts import COLUMNS, model_row
+from app.components.tables import table
+from app.formats import format_age
 from app.session import page_link, viewer
 from app.words import count_of, in_sentence
-from backend.monitoring.health import ModelHealth
 
 scope = data.scope_of(viewer())
 models = data.overview(scope)
@@ -68,37 +67,6 @@ def needs_you() -> None:
             st.caption(f"and {rest} more, on their models and in Approvals")
 
 
-def row(one: ModelHealth) -> list[Cell]:
-    values, verdicts = [value for value, _ in one.history], [verdict for _, verdict in one.history]
-    metric: Cell = None
-    if one.value is not None:
-        told = "estimated" if one.estimated else "realised"
-        metric = lines(
-            f"{format_metric(one.value)} ({format_change(one.reference, one.value)})",
-            small(f"{told}, {format_when(one.window_start, viewer_zone()).split(',')[0]}"),
-        )
-    return [
-        lines(anchor(one.model, "model", model=one.model), small(one.title)),
-        lines(
-            badge(one.word, one.level),
-            small(one.because),
-            small(
-                f"since {format_when(one.since, viewer_zone())} ({format_age(one.since)})"
-                if one.since
-                else ""
-            ),
-        ),
-        metric,
-        image(sparkline_uri(values, verdicts), f"AUC of {len(values)} windows") if values else None,
-        format_share(one.completeness),
-        lines(f"v{one.version}", small(f"for {format_age(one.serving_since)}")) if one.version else "nothing",
-        one.tier,
-        one.owner,
-    ]
-
-
-COLUMNS = ("model", "state", "AUC (to reference)", "28 windows", "labels", "serves", "tier", "owner")
-
 if not models:
     headline("No model is registered yet", "unknown")
     empty_state(
@@ -115,9 +83,9 @@ needs_you()
 loud = [one for one in models if one.level != "ok"]
 quiet = [one for one in models if one.level == "ok"]
 if loud:
-    table(COLUMNS, [row(one) for one in loud], caption="models that need attention or are not known")
+    table(COLUMNS, [model_row(one) for one in loud], caption="models that need attention or are not known")
 if quiet and loud:
     with st.expander(f"{count_of(len(quiet), 'model')} quiet: judged in their last window and within limits"):
-        table(COLUMNS, [row(one) for one in quiet], caption="models that hold")
+        table(COLUMNS, [model_row(one) for one in quiet], caption="models that hold")
 elif quiet:
-    table(COLUMNS, [row(one) for one in quiet], caption="models that hold")
+    table(COLUMNS, [model_row(one) for one in quiet], caption="models that hold")

@@ -1,4 +1,4 @@
-"""The parts of a model's page: versions, service levels, card and explanation."""
+"""The parts of a model's page: alerts, versions, service levels, reports, card and explanation."""
 
 from __future__ import annotations
 
@@ -17,11 +17,25 @@ from app.components.links import viewer_zone
 from app.components.status import banner, empty_state
 from app.components.tables import badge, lines, small, table
 from app.formats import format_age, format_count, format_metric, format_share, format_when
-from app.words import metric_word
+from app.words import ALERT_LEVELS, metric_word
 from backend import clock
 from backend.cards.reading import Card
 
 CLEAR_DIRECTION = 0.3  # below this a higher value neither raises nor lowers the prediction as a rule
+
+
+def show_alerts(firing: Sequence[Mapping[str, Any]]) -> None:
+    """What fires now, with its level and how long."""
+    rows = [
+        [
+            lines(one["title"], small(one["kind"])),
+            badge(one["level"], ALERT_LEVELS.get(one["level"], "unknown")),
+            lines(format_when(one["since"], viewer_zone()), small(f"for {format_age(one['since'])}")),
+            f"{format_age(one['last_seen_at'])} ago",
+        ]
+        for one in firing
+    ]
+    table(("fires now", "level", "since", "last seen"), rows, caption="firing alerts")
 
 
 def show_versions(model: Mapping[str, Any], serving: Mapping[str, Any] | None) -> None:
@@ -86,6 +100,17 @@ def show_indicators(found: Sequence[Mapping[str, Any]]) -> None:
         for one in found
     ]
     table(("indicator", "value", "over", "source", "read"), rows, caption="service levels")
+
+
+def show_reports(reports: Sequence[Mapping[str, Any]]) -> None:
+    """Links to written reports: in the browser, and as a download."""
+    for report in reports:
+        window = format_when(report["window_start"], viewer_zone()) if report["window_start"] else ""
+        size = f"{report['bytes'] / 1e6:.1f} MB"
+        address = f"/files/{report['id']}"
+        st.markdown(
+            f"{report['kind']} report, {window}: [open]({address}?open=1), [download]({address}) ({size})"
+        )
 
 
 def show_explanation(found: Mapping[str, Any] | None, version: str) -> None:

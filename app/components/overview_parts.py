@@ -1,0 +1,41 @@
+"""The table of the overview: how each model is, in one row."""
+
+from __future__ import annotations
+
+from app.charts import sparkline_uri
+from app.components.links import viewer_zone
+from app.components.tables import Cell, anchor, badge, image, lines, small
+from app.formats import format_age, format_change, format_metric, format_share, format_when
+from backend.monitoring.health import ModelHealth
+
+COLUMNS = ("model", "state", "AUC (to reference)", "28 windows", "labels", "serves", "tier", "owner")
+
+
+def model_row(one: ModelHealth) -> list[Cell]:
+    """The cells of one model, as `COLUMNS` names them."""
+    values, verdicts = [value for value, _ in one.history], [verdict for _, verdict in one.history]
+    metric: Cell = None
+    if one.value is not None:
+        told = "estimated" if one.estimated else "realised"
+        metric = lines(
+            f"{format_metric(one.value)} ({format_change(one.reference, one.value)})",
+            small(f"{told}, {format_when(one.window_start, viewer_zone()).split(',')[0]}"),
+        )
+    return [
+        lines(anchor(one.model, "model", model=one.model), small(one.title)),
+        lines(
+            badge(one.word, one.level),
+            small(one.because),
+            small(
+                f"since {format_when(one.since, viewer_zone())} ({format_age(one.since)})"
+                if one.since
+                else ""
+            ),
+        ),
+        metric,
+        image(sparkline_uri(values, verdicts), f"AUC of {len(values)} windows") if values else None,
+        format_share(one.completeness),
+        lines(f"v{one.version}", small(f"for {format_age(one.serving_since)}")) if one.version else "nothing",
+        one.tier,
+        one.owner,
+    ]
