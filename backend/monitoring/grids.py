@@ -1,7 +1,8 @@
 """Grids: where a column's values are counted, frozen once on the reference.
 
 Edges never depend on the data that is looked at, so one value of 1e6 moves one count, not every bin.
-A numeric grid has up to 8 pieces of 64 equal bins; within a piece, bin = floor((x - lo) * k).
+A numeric grid has up to 512 bins in a few pieces of equal bins; within a piece, bin = floor((x - lo) * k).
+A bin holds at most about 0.5 % of the reference; a value that many rows share has a bin of its own.
 A column with few distinct values keeps each value exactly; a category keeps its 200 most frequent values.
 """
 
@@ -10,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -25,14 +26,22 @@ from backend.monitoring.columns import Column, Kind
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-BINS = 64
+BINS = 512
 PIECES = 8
+FULL = 0.0045  # share of the reference that a bin may hold where the column is continuous
+ATOM = 0.02  # share of the reference from which a value gets a bin of its own
+ATOMS = 4
+NARROW = 1e-300
+LEAST_BINS = 16
 HUGE = "1e150"  # beyond it squares overflow; counted as infinite
 DISCRETE = 64
 TOP = 200
 GROUPS = 10
 KNOWN_LIMIT = 50_000
-PLACES = (0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
+STEPS = 64
+GAPS = 4
+FEW = 2000
+TAILS = (0.001, 0.003, 0.006, 0.01, 0.99, 0.994, 0.997, 0.999)
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,7 @@ class Grid:
     """How one column is counted. Three forms, by what is filled:
 
     edges   numeric: piece borders, ascending, (pieces + 1,). Values outside are under- or overflow
+    bins    the number of equal bins in each piece, (pieces,)
     values  numeric with at most 64 distinct values: each value, ascending
     values  categorical: the most frequent values (up to 200), as text; `others` are the rest of the reference's
 
@@ -52,6 +62,7 @@ class Grid:
 
     kind: Kind
     edges: tuple[float, ...] = ()
+    bins: tuple[int, ...] = ()
     values: tuple[Any, ...] = ()
     others: frozenset[str] = frozenset()
     groups: tuple[int, ...] = ()
@@ -74,28 +85,64 @@ class Grid:
         if self.kind == "categorical":
             return len(self.values) + 2
         if self.edges:
-            return (len(self.edges) - 1) * BINS + 2
+            return sum(self.bins) + 2
         return 2 * max(len(self.values), 1) + 1
 
     @cached_property
     def borders(self) -> Floats:
         """Numeric with edges: all bin borders, (bins + 1,)."""
-        parts = [np.linspace(lo, hi, BINS, endpoint=False) for lo, hi in pairwise(self.edges)]
+        spans = zip(pairwise(self.edges), self.bins, strict=True)
+        parts = [np.linspace(lo, hi, bins, endpoint=False) for (lo, hi), bins in spans]
         return np.concatenate([*parts, np.array([self.edges[-1]])])
 
     @cached_property
-    def slopes(self) -> tuple[float, ...]:
-        """Numeric with edges: bins per unit in each piece, a hair below 64 / width where rounding needs it.
+    def drawn_borders(self) -> Floats:
+        """`borders` without those that only part a single value from the bin after it, for charts."""
+        return self.borders[self._drawn]
 
-        (x - lo) * slope is then below 64 for every x up to the piece's upper edge.
+    def draw(self, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The bins' counts between `drawn_borders`."""
+        return np.asarray(np.add.reduceat(counts[1:-1], np.flatnonzero(self._drawn)[:-1]))
+
+    @cached_property
+    def _drawn(self) -> npt.NDArray[np.bool_]:
+        wide = np.diff(self.borders) > 1e-9 * (self.edges[-1] - self.edges[0])
+        return np.concatenate([[True], wide[:-1], [True]])
+
+    @cached_property
+    def slopes(self) -> tuple[float, ...]:
+        """Numeric with edges: bins per unit in each piece, a hair below bins / width where rounding needs it.
+
+        (x - lo) * slope is then below the number of bins for every x up to the piece's upper edge.
         """
         found = []
-        for lo, hi in pairwise(self.edges):
-            k = BINS / (hi - lo)
-            while (hi - lo) * k >= BINS:
+        for (lo, hi), bins in zip(pairwise(self.edges), self.bins, strict=True):
+            k = bins / (hi - lo)
+            while (hi - lo) * k >= bins:
                 k = math.nextafter(k, 0)
             found.append(k)
         return tuple(found)
+
+    @cached_property
+    def firsts(self) -> tuple[int, ...]:
+        """Numeric with edges: the cell of the first bin of each piece."""
+        return tuple(1 + int(n) for n in np.cumsum([0, *self.bins[:-1]]))
+
+    def locate(self, numbers: Floats) -> npt.NDArray[np.int64]:
+        """The cell (n,) of each finite number (n,), as a scan counts it."""
+        points = np.asarray(self.edges or self.values, dtype=np.float64)
+        if not points.size:
+            return np.full(numbers.shape, self.cells - 1)
+        last = np.clip(np.searchsorted(points, numbers, side="right") - 1, 0, None)
+        if self.edges:
+            piece = np.minimum(last, points.size - 2)
+            held = np.clip(numbers, points[0], points[-1])
+            within = np.floor((held - points[piece]) * np.asarray(self.slopes)[piece]).astype(np.int64)
+            cells = np.asarray(self.firsts)[piece] + within
+        else:
+            cells = 2 * last + np.where(numbers == points[last], 1, 2)
+        cells = np.where(numbers < points[0], 0, cells)
+        return np.asarray(np.where(numbers > points[-1], self.cells - 1, cells), dtype=np.int64)
 
     def coarsen(self, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Sum cells (last axis) into those that share-based statistics use; the last is 'new' or 'outside'."""
@@ -115,8 +162,7 @@ class Grid:
             return [*map(str, self.values), "other", "unseen"]
         if not self.edges:
             return [*(f"{v:g}" for v in self.values), "new value"]
-        at = [float(self.borders[g]) for g in self.groups] + [self.edges[-1]]
-        return [*(f"{a:.4g} to {b:.4g}" for a, b in pairwise(at)), "outside"]
+        return [*name_ranges([float(self.borders[g]) for g in self.groups] + [self.edges[-1]]), "outside"]
 
     @cached_property
     def digest(self) -> str:
@@ -127,6 +173,7 @@ class Grid:
         return {
             "kind": self.kind,
             "edges": list(self.edges),
+            "bins": list(self.bins),
             "values": list(self.values),
             "others": sorted(self.others),
             "groups": list(self.groups),
@@ -139,6 +186,7 @@ class Grid:
         return cls(
             kind=document["kind"],
             edges=tuple(document["edges"]),
+            bins=tuple(document["bins"]),
             values=tuple(document["values"]),
             others=frozenset(document["others"]),
             groups=tuple(document["groups"]),
@@ -173,15 +221,22 @@ def place_numbers(numbers: Floats) -> Grid:
     if values.size <= DISCRETE and (values.size <= 2 or x.size >= 4 * values.size):
         once = int((rows == 1).sum())
         return Grid(kind="numeric", values=tuple(values.tolist()), expected_new=once / x.size)
-    edges = _edges(x)
-    inner = x[(x >= edges[0]) & (x <= edges[-1])]
-    grid = Grid(kind="numeric", edges=edges)
-    borders = grid.borders
-    through = np.searchsorted(inner, borders[1:], side="left")
-    targets = np.arange(1, GROUPS) / GROUPS * inner.size
-    starts = np.unique(np.searchsorted(through, targets, side="left") + 1)
-    groups = (0, *(int(s) for s in starts if s < borders.size - 1))
-    return Grid(kind="numeric", edges=edges, groups=groups, expected_new=min(2 / x.size, 1.0))
+    edges, bins = _whole_numbers(x) or _with_atoms(*_pieces(x), values, rows)
+    grid = Grid(kind="numeric", edges=edges, bins=bins)
+    filled = np.cumsum(np.bincount(grid.locate(x), minlength=grid.cells)[1:-1])
+    targets = np.arange(1, GROUPS) / GROUPS * filled[-1]
+    starts = np.unique(np.searchsorted(filled, targets, side="left") + 1)
+    groups = (0, *(int(s) for s in starts if s < filled.size))
+    return replace(grid, groups=groups, expected_new=min(2 / x.size, 1.0))
+
+
+def name_ranges(borders: Sequence[float]) -> list[str]:
+    """A text for each range (n,) between borders (n + 1,); a range of one value is that value."""
+    names = []
+    for a, b in pairwise(borders):
+        low, high = (0.0 if abs(x) <= NARROW else x for x in (a, b))
+        names.append(f"{low:.4g}" if b - a <= _gap(a) else f"{low:.4g} to {high:.4g}")
+    return names
 
 
 def place_categories(rows_by_value: Mapping[str, int]) -> Grid:
@@ -199,24 +254,82 @@ def place_categories(rows_by_value: Mapping[str, int]) -> Grid:
     )
 
 
-def _edges(x: Floats) -> tuple[float, ...]:
-    """Borders of up to 8 pieces for sorted `x` with at least three distinct values."""
+def _whole_numbers(x: Floats) -> tuple[tuple[float, ...], tuple[int, ...]] | None:
+    """A bin for each whole number, where sorted `x` holds nothing else and spans few of them."""
+    low, high = math.floor(-_fence(-x[::-1])), math.ceil(_fence(x))
+    if high - low >= BINS or max(abs(low), abs(high)) > 1e15 or bool((x != np.floor(x)).any()):
+        return None
+    return (float(low), float(high + 1)), (high - low + 1,)
+
+
+def _pieces(x: Floats) -> tuple[list[float], list[int]]:
+    """Edges (n + 1,) and bins (n,) of the fewest pieces, up to 8, that hold every bin to its share.
+
+    A piece from a to b needs (b - a) times its largest density, divided by the share a bin may hold, bins. Cuts are
+    tried at quantiles; the cheapest ones for each number of pieces are found by dynamic programming.
+    """
     low, high = -_fence(-x[::-1]), _fence(x)
     inner = x[(x >= low) & (x <= high)]
-    edges = sorted({low, *(float(q) for q in np.quantile(inner, PLACES, method="lower")), high})
-    # Equal quantiles (a value that many rows share) leave pieces over: split where most rows lie.
-    while len(edges) - 1 < PIECES:
-        spans = [inner[np.searchsorted(inner, a, "right") : np.searchsorted(inner, b, "left")]
-                 for a, b in pairwise(edges)]  # fmt: skip
-        fullest = max(spans, key=len)
-        if not fullest.size:
-            break
-        edges = sorted({*edges, float(fullest[fullest.size // 2])})
-    kept = [edges[0]]
-    for edge in edges[1:]:
-        if math.isfinite(BINS / (edge - kept[-1])):
-            kept.append(edge)
-    return tuple(kept) if len(kept) > 1 else (edges[0], float(np.nextafter(edges[0], np.inf)) + 1e-300)
+    steps = max(2, min(STEPS, inner.size // 2))
+    full = FULL if inner.size >= FEW else FULL / 3  # few rows tell densities roughly
+    places = [*(i / steps for i in range(1, steps)), *(TAILS if inner.size >= 1000 else ())]
+    gaps = np.argsort(np.diff(inner))[-GAPS:] if inner.size > 50 else np.empty(0, dtype=np.int64)
+    quantiles = np.quantile(inner, places, method="lower")
+    points = np.unique([low, high, *quantiles, *inner[gaps], *inner[gaps + 1]])
+    rows = np.searchsorted(inner, points[1:], "left") - np.searchsorted(inner, points[:-1], "right")
+    density = rows / inner.size / np.diff(points)
+    n = points.size
+    cost = np.full((n, n), np.inf)
+    for i in range(n - 1):
+        cost[i, i + 1 :] = (points[i + 1 :] - points[i]) * np.maximum.accumulate(density[i:])
+    best, cuts = cost[0].copy(), []
+    while best[-1] > full * BINS and len(cuts) < min(PIECES, n - 1) - 1:
+        through = best[:, None] + cost
+        cuts.append(np.argmin(through, axis=0))
+        best = np.min(through, axis=0)
+    path = [n - 1]
+    for cut in reversed(cuts):
+        path.append(int(cut[path[-1]]))
+    path = sorted({0, *path})
+    wanted = np.array([cost[a, b] for a, b in pairwise(path)])
+    spare = BINS - LEAST_BINS * wanted.size
+    bins = LEAST_BINS + np.floor(spare * wanted / max(wanted.sum(), 1e-300)).astype(np.int64)
+    edges = [float(points[i]) for i in path]
+    kept = [i for i, (a, b) in enumerate(pairwise(edges)) if math.isfinite(BINS / (b - a))]
+    if len(kept) < len(bins):  # denormal gaps: one piece, if that has a width at all
+        wide = math.isfinite(BINS / (edges[-1] - edges[0]))
+        return ([edges[0], edges[-1]] if wide else [edges[0], edges[0] + _gap(edges[0])]), [
+            BINS if wide else 1
+        ]
+    return edges, [int(b) for b in bins]
+
+
+def _with_atoms(
+    edges: list[float], bins: list[int], values: Floats, rows: Counts
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The grid with a bin of its own for each of the few values that many rows share."""
+    common = np.argsort(-rows, kind="stable")[:ATOMS]
+    for atom in sorted(float(values[i]) for i in common if rows[i] >= max(ATOM * rows.sum(), 3)):
+        after = atom + _gap(atom)
+        if not edges[0] <= atom or not after < edges[-1]:
+            continue
+        at = int(np.searchsorted(edges, atom, side="right")) - 1
+        lo, hi = edges[at], edges[at + 1]
+        if hi <= after:
+            continue
+        left = round(bins[at] * (atom - lo) / (hi - lo))
+        parts = [(atom, max(left, 1))] if atom > lo else []
+        parts += [(after, 1), (hi, max(bins[at] - left - 1, 1))]
+        if not all(math.isfinite(n / (b - a)) for (a, _), (b, n) in pairwise([(lo, 0), *parts])):
+            continue
+        edges[at + 1 : at + 2] = [edge for edge, _ in parts]
+        bins[at : at + 1] = [n for _, n in parts]
+    return tuple(edges), tuple(bins)
+
+
+def _gap(value: float) -> float:
+    """The width of a bin that holds this value alone."""
+    return max(math.nextafter(value, math.inf) - value, NARROW)
 
 
 def _fence(x: Floats) -> float:

@@ -19,7 +19,7 @@ import ibis.expr.datatypes as dt
 import numpy as np
 import numpy.typing as npt
 
-from backend.monitoring.grids import BINS, HUGE, Grid
+from backend.monitoring.grids import HUGE, Grid, name_ranges
 from backend.monitoring.windows import Window
 
 Value = Any  # an ibis value expression; ibis ships no types for mypy here
@@ -226,7 +226,7 @@ def segment_ranges(grid: Grid) -> tuple[list[float], list[str]]:
     """Borders (n + 1,) and names (n,) of a numeric column's segments: its values when few, else ranges of them."""
     if grid.edges:
         borders = [*(float(grid.borders[g]) for g in grid.groups), grid.edges[-1]]
-        return borders, [f"{a:.4g} to {b:.4g}" for a, b in pairwise(borders)]
+        return borders, name_ranges(borders)
     values = [float(v) for v in grid.values]
     if len(values) <= SEGMENTS:
         return ([*values, values[-1]] if values else []), [f"{v:g}" for v in values]
@@ -240,7 +240,7 @@ def _place_in_pieces(v: Value, grid: Grid) -> Value:
     last = len(ks) - 1
 
     def leaf(piece: int) -> Value:
-        inner = ((v - double(edges[piece])) * double(ks[piece])).floor() + (1 + piece * BINS)
+        inner = ((v - double(edges[piece])) * double(ks[piece])).floor() + grid.firsts[piece]
         if piece == last:
             inner = ibis.cases((v <= double(edges[-1]), inner), else_=_odd(v, grid.cells - 1))
         if piece == 0:

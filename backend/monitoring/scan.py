@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backend.errors import BadInput
-from backend.monitoring.grids import BINS, HUGE, Grid
+from backend.monitoring.grids import HUGE, Grid
 from backend.monitoring.placement import (
     INVALID,
     TINY,
@@ -44,7 +44,7 @@ from backend.monitoring.placement import (
 )
 from backend.monitoring.windows import Window
 
-__all__ = ["BINS", "HUGE", "Counted", "Split", "count_rows", "read_categories", "read_numbers"]
+__all__ = ["HUGE", "Counted", "Split", "count_rows", "read_categories", "read_numbers"]
 
 Expression = Any  # an ibis expression; ibis ships no types for mypy here
 
