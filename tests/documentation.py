@@ -123,6 +123,32 @@ def accounts() -> str:
     )
 
 
+def metrics() -> str:
+    from backend.monitoring.performance import DEFINITIONS
+
+    rows = [
+        [f"`{one.name}`", one.title, ", ".join(one.tasks), one.formula, one.unit,
+         {True: "lower", False: "higher", None: "neither"}[one.lower_is_better], one.interval,
+         "" if one.margin is None else f"{one.margin:.0%} of it" if one.relative else f"{one.margin:g}"]
+        for one in DEFINITIONS.values()
+    ]  # fmt: skip
+    return table(
+        ["name", "metric", "tasks", "what it is", "unit", "better", "95 % interval", "practical margin"], rows
+    )
+
+
+def estimates() -> str:
+    from backend.monitoring.estimation import METRICS_OF
+    from backend.monitoring.performance import PRIMARY
+
+    by = {"binary": "CBPE", "multiclass": "CBPE, a probability for each class", "regression": "DLE"}
+    rows = [
+        [task, f"`{PRIMARY[task]}`", by[task], ", ".join(f"`{name}`" for name in names)]
+        for task, names in METRICS_OF.items()
+    ]
+    return table(["task", "judged by", "estimated by NannyML's", "estimated metrics"], rows)
+
+
 def execution_steps() -> list[str]:
     """The steps of a change's workflow, read from its file without importing it."""
     tree = ast.parse((ROOT / "jobs" / "execute_change.py").read_text())
@@ -160,7 +186,19 @@ def change_states() -> set[str]:
 
 MADE: Final[dict[str, Callable[[], str]]] = {
     made.__name__: made
-    for made in (permissions, actions, jobs, pages, routes, errors, commands, faults, accounts)
+    for made in (
+        permissions,
+        actions,
+        jobs,
+        pages,
+        routes,
+        errors,
+        commands,
+        faults,
+        accounts,
+        metrics,
+        estimates,
+    )
 }
 
 
