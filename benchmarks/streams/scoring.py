@@ -174,6 +174,7 @@ def cut(rows: pd.DataFrame, size: str, timezone: str) -> list[tuple[datetime, da
     The end of a window of rows is the moment just after its last row. Fewer than N rows at the end are left
     out.
     """
+    rows = rows.assign(ts=rows["ts"].dt.tz_convert("UTC").dt.as_unit("us"))
     rows = rows.sort_values(["ts", "prediction_id"], kind="stable")
     if size.isdigit():
         many = int(size)
@@ -187,7 +188,7 @@ def cut(rows: pd.DataFrame, size: str, timezone: str) -> list[tuple[datetime, da
     first, last = _moment(rows["ts"].iloc[0]), _moment(rows["ts"].iloc[-1] + pd.Timedelta(microseconds=1))
     windows = windows_between(first, last, size, timezone)
     ends = pd.DatetimeIndex([window.end for window in windows]).as_unit("us")
-    places = np.searchsorted(rows["ts"].to_numpy(), ends.to_numpy(), side="left")
+    places = pd.DatetimeIndex(rows["ts"]).searchsorted(ends, side="left")
     starts = np.concatenate([[0], places[:-1]])
     return [
         (window.start, window.end, rows.iloc[start:stop])
@@ -357,5 +358,5 @@ def _time(text: Any) -> datetime:
 
 
 def _moment(value: pd.Timestamp) -> datetime:
-    found: datetime = value.tz_convert("UTC").to_pydatetime()
+    found: datetime = value.tz_convert("UTC").floor("us").to_pydatetime()
     return found
