@@ -15,6 +15,7 @@ import typer
 
 from backend.commands import (
     audit_commands,
+    backtest_commands,
     change_commands,
     compare_commands,
     database_commands,
@@ -28,7 +29,7 @@ app = typer.Typer(
     name="warrant", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Monitor and govern machine-learning models in production.",
 )  # fmt: skip
-for ungrouped in (process_commands, observation_commands, compare_commands):
+for ungrouped in (process_commands, observation_commands, compare_commands, backtest_commands):
     app.add_typer(ungrouped.commands)
 for name, module in (
     ("db", database_commands),

@@ -18,10 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backend.errors import BadInput
+from backend.monitoring.budget import window_alpha
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.estimation import METRICS, Estimate, FittedCbpe, estimate_cbpe, fit_cbpe
-from backend.monitoring.evaluate import Point, evaluate_estimates, evaluate_performance, evaluate_window
-from backend.monitoring.performance import measure_performance
+from backend.monitoring.evaluate import Point, evaluate_window
+from backend.monitoring.falls import judge_estimates, judge_realised
+from backend.monitoring.performance import PRIMARY, measure
 from backend.monitoring.profiles import Profile, profile_windows
 from backend.monitoring.references import Reference, read_reference
 from backend.monitoring.windows import Window
@@ -147,16 +149,16 @@ def _result(
     if reference is not None and mine.num_rows:
         noise = reference.noise.get(size)
         points += evaluate_window(spec, reference.grids, reference.profiles, profiles, noise=noise or None)
-        frame = mine.select(["score", "prediction", "label"]).to_pandas()
-        realised = measure_performance(
-            frame["score"], frame["prediction"], frame["label"], will_not_come=absent
-        )
+        realised = measure(spec, mine, will_not_come=absent)
         completeness = realised.label_completeness
-        baseline, by_window = reference.baseline(size)
-        points += evaluate_performance(baseline, realised, min_rows=spec.min_rows, by_window=by_window)
-        points += evaluate_estimates(
-            baseline, estimates, trusted=reference.trusted, min_rows=spec.min_rows, by_window=by_window
-        )
+        baseline = reference.baseline(size)
+        primary = PRIMARY[spec.task]
+        alpha = window_alpha(spec, window.hours * 3600)
+        points += judge_realised(baseline, realised, primary=primary, alpha=alpha)
+        points += judge_estimates(
+            baseline, estimates, primary=primary, alpha=alpha, error=reference.trust.get("excess", {}),
+            trusted=reference.trusted, min_rows=spec.min_rows,
+        )  # fmt: skip
     watermark: datetime | None = pc.max(part.column("ts")).as_py() if part.num_rows else None
     return WindowResult(
         window=window, version=version, rows=part.num_rows,

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from backend.monitoring.columns import ModelSpec
-from backend.monitoring.estimation import Estimate
-from backend.monitoring.performance import LOWER_IS_BETTER, Metric, Performance
 from backend.monitoring.profiles import Grid, Profile
 from backend.monitoring.statistics import Result, Statistic, statistics_for
 from backend.monitoring.thresholds import Decision, Noise, Verdict, decide
@@ -26,10 +24,6 @@ Family = Literal["drift", "quality", "realised", "estimated"]
 LEVELS: tuple[Level, ...] = ("page", "ticket", "info")
 
 PAGE_RATE = 0.10
-MARGIN = 0.02
-CHANCE = 0.5
-DECISIVE = frozenset({"roc_auc", "accuracy"})
-"""Metrics whose fall pages. The others are stored and shown: they move with the share of positives."""
 
 
 @dataclass(frozen=True)
@@ -101,72 +95,9 @@ def evaluate_window(
     return points
 
 
-def evaluate_performance(
-    reference: Performance, current: Performance, *, min_rows: int, by_window: bool = False
-) -> list[Point]:
-    """Realised performance of a window against the reference's.
-
-    A fall alarms when it exceeds 0.02 and the two 95 % intervals do not overlap; it pages for roc_auc and
-    accuracy. Without enough labels it is inconclusive, and says how many labels have come.
-
-    by_window   the reference's metrics are of its own windows: mean, and mean ± 3 standard deviations as interval.
-                A fall then alarms when it lies outside that range and the window's own interval excludes the mean.
-                One day's AUC is lower than that of many days pooled, whose differences help to rank.
-    """
-    points = []
-    for name, now in current.metrics.items():
-        then = reference.metrics[name]
-        share = current.label_completeness
-        labelled = "no label is expected" if share is None else f"{share:.0%} labelled so far"
-        points.append(
-            _performance_point(
-                "realised", name, then, now, min_rows=min_rows, about=labelled, page=True, by_window=by_window
-            )
-        )
-    return points
-
-
-def evaluate_estimates(
-    reference: Performance,
-    estimates: Sequence[Estimate],
-    *,
-    trusted: frozenset[str],
-    min_rows: int,
-    by_window: bool = False,
-) -> list[Point]:
-    """Estimated performance of a window against the reference's realised one (`by_window`: as above).
-
-    `trusted` are the metrics whose estimates held on held-out reference data (`assess_cbpe`). A fall of a metric
-    that is not trusted is a ticket.
-    """
-    points = []
-    for estimate in estimates:
-        then = reference.metrics[estimate.metric]
-        now = Metric(estimate.value, estimate.low, estimate.high, estimate.rows, estimate.reason)
-        known = estimate.metric in trusted
-        about = (
-            "estimated without labels"
-            if known
-            else "estimated without labels, by an estimator not trusted here"
-        )
-        points.append(
-            _performance_point(
-                "estimated",
-                estimate.metric,
-                then,
-                now,
-                min_rows=min_rows,
-                about=about,
-                page=known,
-                by_window=by_window,
-            )
-        )
-    return points
-
-
 def summarise(points: Sequence[Point]) -> AlarmSummary | None:
     """What fired, worst first; None when nothing did."""
-    fired = sorted((p for p in points if p.verdict == "alarm"), key=_rank)
+    fired = sorted((p for p in points if p.verdict == "alarm"), key=rank)
     if not fired:
         return None
     # A column that moved fires in several statistics; each column is told once, by its worst.
@@ -190,7 +121,7 @@ def _point(
     level: Level | None = None
     if decision.verdict == "alarm":
         level = "page" if _breaks(statistic, result, with_noise=with_noise) else "ticket"
-    details = dict(result.details)
+    details = {**result.details, "break": level == "page"}
     if decision.limit is not None:
         limit = decision.limit
         details["limit"] = {
@@ -215,6 +146,11 @@ def _point(
     )
 
 
+def is_break(point: Point) -> bool:
+    """Whether an alarm is a break of data quality that reaches far enough to wake someone."""
+    return bool(point.details.get("break"))
+
+
 def _breaks(statistic: Statistic, result: Result, *, with_noise: bool) -> bool:
     """Whether an alarm of this statistic is a break of data quality worth waking someone for."""
     if statistic.family != "quality" or result.value is None:
@@ -227,57 +163,7 @@ def _breaks(statistic: Statistic, result: Result, *, with_noise: bool) -> bool:
     return result.value - float(result.details["reference_rate"]) >= PAGE_RATE
 
 
-def _performance_point(
-    family: Literal["realised", "estimated"],
-    name: str,
-    then: Metric,
-    now: Metric,
-    *,
-    min_rows: int,
-    about: str,
-    page: bool,
-    by_window: bool,
-) -> Point:
-    def point(
-        verdict: Verdict, text: str, reason: str | None = None, threshold: float | None = None
-    ) -> Point:
-        level: Level | None = None
-        if verdict == "alarm":
-            level = "page" if page and name in DECISIVE else "ticket"
-        details = {"reference": then.value, "reference_low": then.low, "reference_high": then.high}
-        return Point(None, name, family, now.value, threshold, verdict, then.rows, now.rows, text,
-                     reason, now.low, now.high, level, details)  # fmt: skip
-
-    reason = None
-    if now.value is None:
-        reason = now.reason
-    elif then.value is None:
-        reason = f"the reference has no {name}: {then.reason}"
-    elif now.rows < min_rows:
-        reason = f"{now.rows} labelled rows and {min_rows} are needed"
-    if reason is not None or now.value is None or then.value is None:
-        return point("inconclusive", f"{family} {name}: {reason} ({about})", reason)
-    sign = 1.0 if name in LOWER_IS_BETTER else -1.0
-    margin = then.value + sign * MARGIN
-    # The reference's worse end and the window's better end: beyond both, chance is a poor explanation.
-    edge_then = (then.high if sign > 0 else then.low) if then.low is not None else then.value
-    edge_now = (now.low if sign > 0 else now.high) if now.low is not None else now.value
-    limit = max(margin, edge_then or margin) if sign > 0 else min(margin, edge_then or margin)
-    if name == "roc_auc" and by_window:
-        limit = max(limit, CHANCE)  # however much the reference's days differ, ranking by chance is worse
-    better_end = sign * ((edge_now if edge_now is not None else now.value) - then.value) > 0
-    if by_window:
-        worse = sign * (now.value - limit) > 0 and better_end
-    else:
-        worse = (
-            sign * (now.value - margin) > 0
-            and sign * ((edge_now or now.value) - (edge_then or then.value)) > 0
-        )
-    text = f"{family} {name} from {then.value:.3f} to {now.value:.3f} (limit {limit:.3f}), {now.rows:,} rows, {about}"
-    return point("alarm" if worse else "ok", text, None, limit)
-
-
-def _rank(point: Point) -> tuple[int, int, float]:
+def rank(point: Point) -> tuple[int, int, float]:
     level = LEVELS.index(point.level or "info")
     family = ("realised", "estimated", "quality", "drift").index(point.family)
     excess = (point.value or 0.0) / point.threshold if point.threshold else math.inf

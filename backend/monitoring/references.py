@@ -7,11 +7,13 @@ another one, it is taken afresh.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,54 +21,67 @@ from sqlalchemy import delete, select
 
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import Conflict
+from backend.monitoring.cells import place_rows
 from backend.monitoring.columns import ModelSpec
-from backend.monitoring.estimation import assess_cbpe
+from backend.monitoring.effects import CellLosses, count_losses
+from backend.monitoring.estimation import assess
+from backend.monitoring.falls import MIN_LABELS, Baseline, take_baseline
 from backend.monitoring.grids import Grid, freeze_grids
-from backend.monitoring.performance import Metric, Performance, measure_performance
-from backend.monitoring.profiles import Profile, profile_table, profile_windows
+from backend.monitoring.importance import Importance, Importances, fit_importance
+from backend.monitoring.label_lag import AT_ONCE, LabelLag, find_label_lag
+from backend.monitoring.outcomes import Outcomes, read_outcomes
+from backend.monitoring.performance import DEFINITIONS, PRIMARY, Metric, Performance, measure
+from backend.monitoring.profiles import Profile, profile_groups, profile_table
 from backend.monitoring.tables import ReferenceProfile, ReferenceSummary
 from backend.monitoring.thresholds import Noise, reference_noise
 from backend.monitoring.windows import windows_between
 from backend.registry.artefacts import file_digest
 from backend.registry.tables import Version
 
-FEWEST_WINDOWS = 5
+NOTHING_KNOWN = Importances((), "surrogate")
+_MEASURED = ("score", "prediction", "label")
+_PLACE = "__warrant_place"
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What windows of one version are compared with."""
+class Measured:
+    """What reference rows say: pure figures, whoever they belong to.
 
-    model: str
-    version: int
-    digest: str
-    path: Path
+    by_window   {window size: {metric: (value, ...)}} over the reference's own windows
+    trust       {"trusted": [metric], "error": {metric: x}, "chunks", "reason"}: whether estimates held on unseen rows
+    noise       {window size: values of the statistics of its own windows against the rest}
+    labelled    share of rows with a label: what completeness a window can come to
+    label_lag   how long after the end of a window its labels can be judged, and how many have come by then
+    importances how much each feature matters, and what the primary metric would lose without it
+    losses      {column: the primary metric's losses by cell}, from which the effect of its drift is estimated
+    """
+
     rows: int
     grids: Mapping[str, Grid]
     profiles: Mapping[str, Profile]
     performance: Performance
-    by_window: Mapping[
-        str, Mapping[str, tuple[float, ...]]
-    ]  # window size -> metric -> values of its own windows
+    by_window: Mapping[str, Mapping[str, tuple[float, ...]]]
     trusted: frozenset[str]
     trust: Mapping[str, Any]
-    noise: Mapping[str, Noise]  # by window size
+    noise: Mapping[str, Noise]
+    labelled: float = 1.0
+    label_lag: LabelLag = AT_ONCE
+    importances: Importances = NOTHING_KNOWN
+    losses: Mapping[str, CellLosses] = field(default_factory=dict)
 
-    def baseline(self, size: str) -> tuple[Performance, bool]:
-        """What a window of this size is held against, and whether it comes from windows of that size.
+    def baseline(self, size: str) -> Baseline:
+        """What a window of this size is held against."""
+        return take_baseline(self.performance, self.by_window.get(size, {}))
 
-        With at least five of its own windows: their mean, with mean ± 3 standard deviations (ddof 1) as interval.
-        Otherwise the pooled rows, with their 95 % intervals.
-        """
-        values = self.by_window.get(size, {})
-        metrics: dict[str, Metric] = {}
-        for name, pooled in self.performance.metrics.items():
-            seen = values.get(name, ())
-            if len(seen) < FEWEST_WINDOWS:
-                return self.performance, False
-            mean, spread = fmean(seen), 3 * stdev(seen)
-            metrics[name] = Metric(mean, mean - spread, mean + spread, pooled.rows)
-        return replace(self.performance, metrics=metrics), True
+
+@dataclass(frozen=True)
+class Reference(Measured):
+    """What windows of one version are compared with."""
+
+    model: str = ""
+    version: int = 0
+    digest: str = ""
+    path: Path = Path()
 
 
 def read_reference(path: Path, digest: str) -> pa.Table:
@@ -80,61 +95,117 @@ def read_reference(path: Path, digest: str) -> pa.Table:
 def take_reference(version: Version, spec: ModelSpec) -> Reference:
     """Count, measure and assess a version's reference rows. Takes seconds: NannyML is asked for trust."""
     table = read_reference(Path(version.reference_path), version.reference_digest)
-    grids = freeze_grids(table, spec.columns)
-    frame: pd.DataFrame = table.select(["score", "prediction", "label"]).to_pandas()
-    trust = assess_cbpe(frame)
+    measured = measure_reference(table.to_pandas(), spec)
     return Reference(
+        **{one.name: getattr(measured, one.name) for one in fields(measured)},
         model=version.model,
         version=version.version,
         digest=version.reference_digest,
         path=Path(version.reference_path),
+    )
+
+
+def measure_reference(frame: pd.DataFrame, spec: ModelSpec) -> Measured:
+    """The figures of reference rows: columns ts, score, prediction, label and the features."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    grids = freeze_grids(table, spec.columns)
+    trust = assess(spec, frame)
+    outcomes = observe(spec, frame)
+    performance = measure(spec, frame)
+    output = "score" if spec.task == "binary" else "prediction"
+    placed = place_rows(frame, {column.name: grids[column.name] for column in spec.features})
+    own = {size: _own_windows(frame, size, spec) for size in spec.sizes}
+    return Measured(
         rows=table.num_rows,
         grids=grids,
         profiles=profile_table(table, grids),
-        performance=measure_performance(frame["score"], frame["prediction"], frame["label"]),
-        by_window={size: _performance_by_window(table, size, spec) for size in spec.sizes},
+        performance=performance,
+        by_window={size: _performance_by_window(frame, own[size], spec) for size in spec.sizes},
         trusted=trust.trusted,
         trust={
-            "trusted": sorted(trust.trusted), "error": dict(trust.error), "chunks": trust.chunks,
+            "trusted": sorted(trust.trusted),
+            "error": dict(trust.error),
+            "chunks": trust.chunks,
+            "excess": dict(trust.excess),
             "reason": trust.reason,
         },
-        noise={size: _noise(table, grids, size, spec) for size in spec.sizes},
+        noise={size: _noise(table, grids, own[size], spec) for size in spec.sizes},
+        labelled=float(frame["label"].notna().mean()) if len(frame) else 0.0,
+        label_lag=find_label_lag(outcomes, _delays(frame), own[spec.window], margin_of(spec, performance)),
+        importances=fit_importance(placed, spec.features, frame[output], outcomes=outcomes),
+        losses=count_losses(placed, outcomes),
+    )
+
+
+def margin_of(spec: ModelSpec, performance: Performance) -> float:
+    """The practical margin of the primary metric in its own unit; 0 where the reference does not have it."""
+    name = PRIMARY[spec.task]
+    value = performance.metrics[name].value
+    acceptable = None if value is None else DEFINITIONS[name].worst_acceptable(value)
+    return 0.0 if value is None or acceptable is None else abs(acceptable - value)
+
+
+def _delays(frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """(n,) seconds from prediction to label; NaN where either time is unknown."""
+    if "label_ts" not in frame or "ts" not in frame:
+        return np.full(len(frame), np.nan)
+    return np.asarray((frame["label_ts"] - frame["ts"]).dt.total_seconds(), dtype=np.float64)
+
+
+def observe(spec: ModelSpec, frame: pd.DataFrame) -> Outcomes:
+    """The labelled rows of a frame as outcomes of the primary metric."""
+    return read_outcomes(
+        spec.task, PRIMARY[spec.task], score=frame.get("score"), prediction=frame["prediction"],
+        label=frame["label"], cutoff=spec.cutoff, positive=spec.positive,
     )  # fmt: skip
 
 
-def _performance_by_window(table: pa.Table, size: str, spec: ModelSpec) -> dict[str, tuple[float, ...]]:
+def _own_windows(frame: pd.DataFrame, size: str, spec: ModelSpec) -> npt.NDArray[np.int64]:
+    """(n,) the number of each row's window of this size, -1 for rows in none."""
+    if "ts" not in frame or not len(frame):
+        return np.full(len(frame), -1, dtype=np.int64)
+    if size.isdigit():
+        many = int(size)
+        place = np.empty(len(frame), dtype=np.int64)
+        place[np.argsort(frame["ts"].to_numpy(), kind="stable")] = np.arange(len(frame)) // many
+        return np.where(place < len(frame) // many, place, -1)
+    windows = windows_between(
+        frame["ts"].min().to_pydatetime(), (frame["ts"].max() + pd.Timedelta(microseconds=1)).to_pydatetime(),
+        size, spec.timezone,
+    )  # fmt: skip
+    ends = pd.DatetimeIndex([window.end for window in windows]).as_unit("us")
+    moments = pd.DatetimeIndex(frame["ts"]).as_unit("us")
+    return np.searchsorted(ends.asi8, moments.asi8, side="right").astype(np.int64)
+
+
+def _performance_by_window(
+    frame: pd.DataFrame, place: npt.NDArray[np.int64], spec: ModelSpec
+) -> dict[str, tuple[float, ...]]:
     """Each metric in every window of the reference that has enough rows for it."""
-    if "ts" not in table.column_names or table.num_rows == 0:
-        return {}
-    frame: pd.DataFrame = table.select(["ts", "score", "prediction", "label"]).to_pandas()
     found: dict[str, list[float]] = {}
-    end = frame["ts"].max() + pd.Timedelta(microseconds=1)
-    for window in windows_between(frame["ts"].min(), end, size, spec.timezone):
-        part = frame[(frame["ts"] >= window.start) & (frame["ts"] < window.end)]
-        if len(part) < spec.min_rows:
+    needed = [name for name in _MEASURED if name in frame] + [
+        name for _, name in spec.classes if name in frame
+    ]
+    for number, rows in frame[needed].groupby(place, sort=True):
+        if number < 0 or len(rows) < min(spec.min_rows, MIN_LABELS):
             continue
-        measured = measure_performance(part["score"], part["prediction"], part["label"])
-        for name, metric in measured.metrics.items():
+        for name, metric in measure(spec, rows).metrics.items():
             if metric.value is not None:
                 found.setdefault(name, []).append(metric.value)
     return {name: tuple(values) for name, values in found.items()}
 
 
-def _noise(table: pa.Table, grids: Mapping[str, Grid], size: str, spec: ModelSpec) -> Noise:
-    """The statistics of the reference's own windows of this size, each against the rest of the reference."""
-    if "ts" not in table.column_names or table.num_rows == 0:
+def _noise(
+    table: pa.Table, grids: Mapping[str, Grid], place: npt.NDArray[np.int64], spec: ModelSpec
+) -> Noise:
+    """The statistics of the reference's own windows, each against the rest of the reference."""
+    if not (place >= 0).any():
         return {}
-    moments = table.column("ts").to_pandas()
-    windows = windows_between(
-        moments.min(), moments.max() + pd.Timedelta(microseconds=1), size, spec.timezone
+    counted = profile_groups(table.append_column(_PLACE, pa.array(place)), grids, _PLACE)
+    numbers = sorted({number for number, _ in counted if number >= 0})
+    return reference_noise(
+        [{name: counted[number, name] for name in grids} for number in numbers], min_rows=spec.min_rows
     )
-    counted = profile_windows(table, grids, windows)
-    blocks = [
-        {name: counted[window.start, name] for name in grids}
-        for window in windows
-        if any(counted[window.start, name].rows for name in grids)
-    ]
-    return reference_noise(blocks, min_rows=spec.min_rows)
 
 
 def store_reference(session: WriteSession, reference: Reference) -> None:
@@ -160,7 +231,12 @@ def store_reference(session: WriteSession, reference: Reference) -> None:
                     for size, metrics in reference.by_window.items()
                 },
             },
-            trust=dict(reference.trust),
+            trust={
+                **reference.trust,
+                "labelled": reference.labelled,
+                "label_looks": [[lag.total_seconds(), share] for lag, share in reference.label_lag.looks],
+                "importances": asdict(reference.importances),
+            },
             noise={size: _noise_document(noise) for size, noise in reference.noise.items()},
         )
     )  # fmt: skip
@@ -191,6 +267,11 @@ def load_reference(session: ReadSession, version: Version) -> Reference | None:
             for size, by_size in summary.performance["by_window"].items()
         },
         trusted=frozenset(summary.trust["trusted"]), trust=summary.trust,
+        labelled=float(summary.trust["labelled"]),
+        label_lag=LabelLag(
+            tuple((timedelta(seconds=lag), share) for lag, share in summary.trust["label_looks"])
+        ),
+        importances=_importances(summary.trust["importances"]),
         noise={size: _noise_from(document) for size, document in summary.noise.items()},
     )  # fmt: skip
 
@@ -208,3 +289,8 @@ def _noise_from(document: Mapping[str, Mapping[str, list[float]]]) -> Noise:
         for column, statistics in document.items()
         for statistic, values in statistics.items()
     }
+
+
+def _importances(document: Mapping[str, Any]) -> Importances:
+    columns = tuple(Importance(**one) for one in document["columns"])
+    return Importances(**{**document, "columns": columns})

@@ -1,0 +1,306 @@
+"""A model's past, replayed: the windows, points and alarms Warrant would have produced, as it knew them at the time.
+
+Two kinds of moment are played in order. A window *ends*: its columns are counted and compared, and performance is
+estimated without labels. Its labels *speak* (`backend.monitoring.label_lag`): performance is realised. Labels that
+come later correct what is known now; what was said then stays as it was said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from backend.errors import BadInput
+from backend.monitoring.budget import window_alpha
+from backend.monitoring.columns import ModelSpec
+from backend.monitoring.effects import Effect, estimate_effects
+from backend.monitoring.estimation import Estimate, estimate, fit_estimator
+from backend.monitoring.evaluate import LEVELS, Level, Point, evaluate_window
+from backend.monitoring.falls import judge_estimates, judge_realised
+from backend.monitoring.history import History
+from backend.monitoring.paging import Stakes, alarms_of, settle_levels
+from backend.monitoring.performance import PRIMARY, Metric, measure
+from backend.monitoring.profiles import Profile, profile_groups
+from backend.monitoring.references import Measured, margin_of, measure_reference
+from backend.monitoring.windows import Window, windows_between
+
+ENOUGH = 0.95
+"""Of the labels that the reference had after its lag: where labels are slower than usual, they are waited for."""
+SPEAKS = 0.8
+"""Below this share of the labels to be expected a fall is a ticket: who was labelled first may not be typical."""
+PLACE = "__warrant_place"
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """What fired: about which window, when it could be known, and why.
+
+    episode   alarms of one kind and subject in neighbouring windows share a number; only the first notifies
+    """
+
+    window: str
+    fired_at: datetime
+    level: Level
+    kind: str
+    column: str | None
+    statistic: str
+    value: float | None
+    threshold: float | None
+    text: str
+    episode: int = 0
+    notifies: bool = True
+
+
+@dataclass(frozen=True)
+class ReplayedWindow:
+    """One window. `label_completeness` and `metrics` are as known at the end of the data.
+
+    first_metrics   the same as first seen, when enough labels had come at `labelled_at`
+    """
+
+    window: str
+    start: datetime
+    end: datetime
+    rows: int
+    watermark: datetime | None
+    label_completeness: float | None
+    labelled_at: datetime | None
+    metrics: Mapping[str, Metric]
+    first_metrics: Mapping[str, Metric]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    windows: tuple[ReplayedWindow, ...]
+    alarms: tuple[Alarm, ...]
+    notes: tuple[str, ...]
+    reference: Measured
+
+
+@dataclass
+class _Window:
+    """A window while its past is played."""
+
+    name: str
+    start: datetime
+    end: datetime
+    rows: pd.DataFrame
+    labelled_at: datetime | None = None
+    first: Mapping[str, Metric] = field(default_factory=dict)
+    now: Mapping[str, Metric] = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+    estimates: list[Estimate] = field(default_factory=list)
+
+
+def replay(
+    spec: ModelSpec, history: History, *, progress: Progress = lambda _fraction, _doing: None
+) -> Backtest:
+    """Play the live rows against the reference rows. Deterministic: the same rows give the same alarms."""
+    progress(0.0, "measuring the reference")
+    reference = measure_reference(history.reference, spec)
+    primary = PRIMARY[spec.task]
+    stakes = Stakes(reference.importances.if_lost, margin_of(spec, reference.performance))
+    windows, place = _cut(spec, history.live)
+    progress(0.3, f"counting {len(windows)} windows")
+    profiles = _profiles(reference, history.live, place)
+    progress(0.6, "estimating without labels")
+    notes = list(history.notes)
+    _estimate(spec, history, windows, notes)
+    player = _Player(spec, reference, primary, stakes, profiles)
+    moments = [(window.end, 0, number) for number, window in enumerate(windows)]
+    for number, window in enumerate(windows):
+        moments += [(moment, 1, number) for moment in player.label_moments(window)]
+    progress(0.8, "playing the past")
+    for moment, labelled, number in sorted(moments):
+        if labelled:
+            player.labels_came(windows[number], number, moment)
+        else:
+            player.window_ended(windows[number], number)
+    progress(1.0, f"{len(windows)} windows replayed")
+    return Backtest(
+        windows=tuple(_replayed(window) for window in windows),
+        alarms=tuple(player.alarms),
+        notes=tuple(notes),
+        reference=reference,
+    )
+
+
+class _Player:
+    """Plays moments in their order and keeps what fired."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        reference: Measured,
+        primary: str,
+        stakes: Stakes | None,
+        profiles: Mapping[tuple[int, str], Profile],
+    ) -> None:
+        self.spec, self.reference, self.primary, self.stakes = spec, reference, primary, stakes
+        self.profiles = profiles
+        self.baseline = reference.baseline(spec.window)
+        self.alarms: list[Alarm] = []
+        self._told: dict[tuple[int, str, str | None], Level] = {}
+        self._episodes: dict[tuple[str, str | None], tuple[int, int]] = {}
+        self._numbers = 0
+
+    def label_moments(self, window: _Window) -> list[datetime]:
+        """When realised performance of this window is looked at: as soon as its labels speak, and with the last."""
+        known = np.sort(window.rows["label_ts"].dropna().to_numpy())
+        if not known.size:
+            return []
+        last = max(_moment(known[-1]), window.end)
+        moments = {last}
+        for lag, share in self.reference.label_lag.looks:
+            needed = math.ceil(ENOUGH * share * self.reference.labelled * len(window.rows))
+            if needed <= known.size:
+                moments.add(min(max(window.end + lag, _moment(known[max(needed - 1, 0)])), last))
+        return sorted(moments)
+
+    def window_ended(self, window: _Window, number: int) -> None:
+        spec, reference = self.spec, self.reference
+        alpha = self._alpha(window)
+        noise = reference.noise.get(spec.window) or None
+        current = {
+            name: self.profiles[number, name] for name in reference.grids if (number, name) in self.profiles
+        }
+        compared = evaluate_window(spec, reference.grids, reference.profiles, current, noise=noise)
+        points = settle_levels(compared, self.stakes, self._effects(compared, current))
+        points += judge_estimates(
+            self.baseline, window.estimates, primary=self.primary, alpha=alpha,
+            error=reference.trust.get("excess", {}), trusted=reference.trusted, min_rows=spec.min_rows,
+        )  # fmt: skip
+        window.points += points
+        self._raise(window, number, points, window.end)
+
+    def labels_came(self, window: _Window, number: int, moment: datetime) -> None:
+        rows = window.rows
+        known = rows.assign(label=rows["label"].where(rows["label_ts"] <= pd.Timestamp(moment)))
+        performance = measure(self.spec, known)
+        expected = self.reference.label_lag.share * self.reference.labelled * len(rows)
+        points = judge_realised(
+            self.baseline, performance, primary=self.primary, alpha=self._alpha(window),
+            may_page=performance.known >= SPEAKS * expected,
+        )  # fmt: skip
+        window.now = performance.metrics
+        if window.labelled_at is None:
+            window.labelled_at, window.first = moment, performance.metrics
+        window.points = [point for point in window.points if point.family != "realised"] + points
+        self._raise(window, number, points, moment)
+
+    def _effects(self, points: Sequence[Point], current: Mapping[str, Profile]) -> dict[str, Effect]:
+        """What the drift of each column that drifted does to the primary metric."""
+        drifted = {p.column for p in points if p.family == "drift" and p.verdict == "alarm"}
+        losses = {name: found for name, found in self.reference.losses.items() if name in drifted}
+        return {one.column: one for one in estimate_effects(losses, current, self.reference.importances)}
+
+    def _alpha(self, window: _Window) -> float:
+        return window_alpha(self.spec, (window.end - window.start).total_seconds())
+
+    def _raise(self, window: _Window, number: int, points: Sequence[Point], moment: datetime) -> None:
+        for point in alarms_of(points):
+            level = point.level or "info"
+            told = self._told.get((number, point.family, point.column))
+            if told is not None and LEVELS.index(told) <= LEVELS.index(level):
+                continue
+            self._told[number, point.family, point.column] = level
+            subject = (point.family, point.column)
+            episode, last = self._episodes.get(subject, (0, -2))
+            goes_on = number - last <= 1 and told is None
+            if not goes_on and told is None:
+                self._numbers += 1
+                episode = self._numbers
+            self._episodes[subject] = (episode, number)
+            self.alarms.append(
+                Alarm(window.name, moment, level, point.family, point.column, point.statistic, point.value,
+                      point.threshold, point.text, episode, not goes_on)
+            )  # fmt: skip
+
+
+def _cut(spec: ModelSpec, live: pd.DataFrame) -> tuple[list[_Window], npt.NDArray[np.int64]]:
+    """The windows, and (n,) the number of each row's window; -1 for rows after the last whole run of N rows."""
+    moments = pd.DatetimeIndex(live["ts"])
+    if spec.window_rows is not None:
+        many = spec.window_rows
+        place = np.arange(len(live)) // many
+        place = np.where(place < len(live) // many, place, -1)
+        windows = []
+        for first in range(0, len(live) - many + 1, many):
+            rows = live.iloc[first : first + many]
+            start, last = _moment(moments[first]), _moment(moments[first + many - 1])
+            name = f"rows {first + 1}-{first + many}"
+            windows.append(_Window(name, start, last + timedelta(microseconds=1), rows))
+        return windows, place
+    clock = windows_between(
+        _moment(moments[0]), _moment(moments[-1]) + timedelta(microseconds=1), spec.window, spec.timezone
+    )
+    ends = pd.DatetimeIndex([window.end for window in clock]).as_unit("us")
+    place = np.searchsorted(ends.asi8, moments.as_unit("us").asi8, side="right")
+    edges = np.searchsorted(place, np.arange(len(clock) + 1))
+    return [
+        _Window(_iso(window.start), window.start, window.end, live.iloc[edges[i] : edges[i + 1]])
+        for i, window in enumerate(clock)
+    ], place.astype(np.int64)
+
+
+def _profiles(
+    reference: Measured, live: pd.DataFrame, place: npt.NDArray[np.int64]
+) -> Mapping[tuple[int, str], Profile]:
+    columns = [name for name in reference.grids if name in live]
+    table = pa.Table.from_pandas(live[columns], preserve_index=False).append_column(PLACE, pa.array(place))
+    return profile_groups(table, reference.grids, PLACE)
+
+
+def _replayed(window: _Window) -> ReplayedWindow:
+    rows = window.rows
+    return ReplayedWindow(
+        window=window.name,
+        start=window.start,
+        end=window.end,
+        rows=len(rows),
+        watermark=_moment(rows["ts"].iloc[-1]) if len(rows) else None,
+        label_completeness=float(rows["label"].notna().mean()) if len(rows) else None,
+        labelled_at=window.labelled_at,
+        metrics=window.now,
+        first_metrics=window.first,
+        points=tuple(window.points),
+    )
+
+
+def _moment(value: Any) -> datetime:
+    stamp = pd.Timestamp(value)
+    stamp = stamp.tz_localize(UTC) if stamp.tzinfo is None else stamp.tz_convert(UTC)
+    found: datetime = stamp.to_pydatetime()
+    return found
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _estimate(spec: ModelSpec, history: History, windows: Sequence[_Window], notes: list[str]) -> None:
+    """What would have been estimated of each window at its end; a fit sees reference rows alone."""
+    try:
+        fitted = fit_estimator(spec, history.reference)
+    except BadInput as refused:
+        notes.append(f"nothing is estimated without labels: {refused.message}")
+        return
+    # Estimates are keyed by a window; runs of N rows may overlap in time, so numbers stand in for them.
+    zero = datetime(1970, 1, 1, tzinfo=UTC)
+    numbered = {
+        Window(zero + timedelta(days=i), zero + timedelta(days=i + 1)): window
+        for i, window in enumerate(windows)
+    }
+    for one in estimate(fitted, {key: window.rows for key, window in numbered.items()}):
+        numbered[one.window].estimates.append(one)

@@ -1,0 +1,58 @@
+"""From a false-alarm budget to how sure a page must be.
+
+A model may page falsely once a quarter (by default), and all models of a rota together twice a 12-hour shift, split
+by tier; the stricter binds. Each window that ends is one occasion for each kind of evidence that can page, so
+
+    alpha = false pages allowed per quarter / (windows per quarter x kinds of evidence)
+
+is the chance that an unchanged window may page by one kind of evidence (Bonferroni; it holds under dependence).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scipy.special import ndtri
+
+from backend.monitoring.columns import ModelSpec
+from backend.monitoring.spec_fields import QUARTER_DAYS, Budget
+
+SHIFTS_PER_QUARTER = QUARTER_DAYS * 2
+TIER_WEIGHT = {"high": 3.0, "medium": 2.0, "low": 1.0}
+PAGING_KINDS = 3  # realised, estimated, quality
+LEAST_SIGMA = 3.0
+MOST_ALPHA = 0.01
+
+
+@dataclass(frozen=True)
+class Rota:
+    """The models whose pages reach the same person, as their tiers."""
+
+    tiers: tuple[str, ...]
+
+    def share(self, tier: str) -> float:
+        """The part of the rota's pages that one model of this tier may use."""
+        weights = sum(TIER_WEIGHT[each] for each in self.tiers)
+        return TIER_WEIGHT[tier] / max(weights, TIER_WEIGHT[tier])
+
+
+def pages_per_quarter(budget: Budget, tier: str, rota: Rota | None = None) -> float:
+    """False pages that one model may cause in a quarter: the stricter of its own budget and its part of the rota's."""
+    if rota is None:
+        return budget.pages_per_quarter
+    whole = budget.rota_pages_per_shift * SHIFTS_PER_QUARTER
+    return min(budget.pages_per_quarter, whole * rota.share(tier))
+
+
+def window_alpha(spec: ModelSpec, window_s: float, rota: Rota | None = None) -> float:
+    """The chance that an unchanged window of `window_s` seconds may page by one kind of evidence.
+
+    At most 1 %: a month is one window, and three pages in a hundred quiet months would still be noise.
+    """
+    windows = max(QUARTER_DAYS * 86_400 / max(window_s, 1.0), 1.0)
+    return min(pages_per_quarter(spec.budget, spec.tier, rota) / (windows * PAGING_KINDS), MOST_ALPHA)
+
+
+def sigmas(alpha: float) -> float:
+    """How many standard errors a fall must exceed, one-sided; at least three."""
+    return max(LEAST_SIGMA, float(-ndtri(alpha)))

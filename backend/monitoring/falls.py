@@ -1,0 +1,184 @@
+"""Whether a window performs worse than the reference: beyond what matters in practice, and beyond chance.
+
+A fall alarms when it exceeds both
+
+    the margin     of the metric's definition: 0.02 of AUC and its like, 10 % of an error or a loss
+    z · se         z ≥ 3 standard errors, from the false-alarm budget (`backend.monitoring.budget`); se joins the
+                   window's and the reference's sampling error, and for an estimate also how far estimates were off
+                   on reference rows the estimator had not seen
+
+The primary metric pages; every other metric is a ticket. What cannot be said is inconclusive and raises nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from backend.monitoring.budget import LEAST_SIGMA, sigmas
+from backend.monitoring.estimation import Estimate
+from backend.monitoring.evaluate import Level, Point
+from backend.monitoring.performance import DEFINITIONS, Metric, Performance
+
+FEWEST_WINDOWS = 5
+MIN_LABELS = 20
+_HALF_WIDTH = 1.959963984540054
+_ESTIMATE_BAND = 3.0
+"""NannyML's bands are ± 3 sampling errors."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What each metric of a window is held against.
+
+    windows  metrics taken as the mean over the reference's own windows of this size. The AUC of one day is lower
+             than that of many days pooled, whose differences help to rank: where the two differ by more than
+             matters in practice, windows are what a window can be held against. Elsewhere all rows say it best
+    """
+
+    metrics: Mapping[str, Metric]
+    windows: frozenset[str]
+
+
+def take_baseline(pooled: Performance, own: Mapping[str, Sequence[float]]) -> Baseline:
+    """From the reference's rows together, and each metric in its own windows of one size.
+
+    The standard error is that of the pooled rows: how much windows differ from each other is no uncertainty about
+    the reference, and a window that falls by that much is as bad as the reference's worst.
+    """
+    metrics, windows = dict(pooled.metrics), set()
+    for name, metric in pooled.metrics.items():
+        values = own.get(name, ())
+        if len(values) < FEWEST_WINDOWS or metric.value is None or name not in DEFINITIONS:
+            continue
+        acceptable = DEFINITIONS[name].worst_acceptable(metric.value)
+        mean, error = fmean(values), standard_error(metric) or 0.0
+        if acceptable is None or abs(mean - metric.value) <= abs(acceptable - metric.value):
+            continue
+        half = _HALF_WIDTH * error
+        metrics[name] = Metric(mean, mean - half, mean + half, metric.rows, metric.reason, error)
+        windows.add(name)
+    return Baseline(metrics, frozenset(windows))
+
+
+def standard_error(metric: Metric) -> float | None:
+    """The metric's own, else half its interval in units of 1.96."""
+    if metric.se is not None:
+        return metric.se
+    if metric.low is None or metric.high is None:
+        return None
+    return (metric.high - metric.low) / (2 * _HALF_WIDTH)
+
+
+def judge_realised(
+    baseline: Baseline,
+    current: Performance,
+    *,
+    primary: str,
+    alpha: float,
+    min_labels: int = MIN_LABELS,
+    may_page: bool = True,
+) -> list[Point]:
+    """A point for every metric that both sides have.
+
+    alpha      chance that an unchanged window pages by this kind of evidence (`budget.window_alpha`)
+    may_page   False while too few of the labels have come to speak for the window: a fall is then a ticket
+    """
+    share = current.label_completeness
+    about = "no label is expected" if share is None else f"{share:.0%} labelled so far"
+    points = []
+    for name, now in current.metrics.items():
+        then = baseline.metrics.get(name)
+        if then is None or name not in DEFINITIONS:
+            continue
+        level: Level = "page" if name == primary and may_page else "ticket"
+        points.append(
+            _point("realised", name, then, now, standard_error(now), alpha, min_labels, about, level)
+        )
+    return points
+
+
+def judge_estimates(
+    baseline: Baseline,
+    estimates: Sequence[Estimate],
+    *,
+    primary: str,
+    alpha: float,
+    error: Mapping[str, float],
+    trusted: frozenset[str],
+    min_rows: int,
+    distrust: str | None = None,
+) -> list[Point]:
+    """A point for every estimate.
+
+    error      {metric: how far estimates were off on held-out reference rows}, joined to the sampling error
+    trusted    metrics whose estimates may page (`assess`)
+    distrust   why the estimator may not page at present: its track record on this model's own windows
+    """
+    points = []
+    for estimate in estimates:
+        then = baseline.metrics.get(estimate.metric)
+        if then is None or estimate.metric not in DEFINITIONS:
+            continue
+        known = estimate.metric in trusted and distrust is None
+        about = "estimated without labels"
+        if not known:
+            about += f", by an estimator not trusted here{f': {distrust}' if distrust else ''}"
+        now = Metric(estimate.value, estimate.low, estimate.high, estimate.rows, estimate.reason)
+        band = None
+        if estimate.low is not None and estimate.high is not None:
+            sampling = estimate.se or (estimate.high - estimate.low) / (2 * _ESTIMATE_BAND)
+            band = math.hypot(sampling, error.get(estimate.metric, 0.0))
+        level: Level = "page" if known and estimate.metric == primary else "ticket"
+        points.append(_point("estimated", estimate.metric, then, now, band, alpha, min_rows, about, level))
+    return points
+
+
+def _point(
+    family: Literal["realised", "estimated"],
+    name: str,
+    then: Metric,
+    now: Metric,
+    error: float | None,
+    alpha: float,
+    min_rows: int,
+    about: str,
+    level: Level,
+) -> Point:
+    definition = DEFINITIONS[name]
+    details = {"reference": then.value, "reference_low": then.low, "reference_high": then.high}
+
+    def without(reason: str) -> Point:
+        text = f"{family} {name}: {reason} ({about})"
+        return Point(None, name, family, now.value, None, "inconclusive", then.rows, now.rows, text, reason,
+                     now.low, now.high, None, details)  # fmt: skip
+
+    if now.value is None:
+        return without(now.reason or "there is no value")
+    if then.value is None:
+        return without(f"the reference has no {name}: {then.reason}")
+    if now.rows < min_rows:
+        return without(
+            f"{now.rows} {'labelled ' if family == 'realised' else ''}rows and {min_rows} are needed"
+        )
+    acceptable = definition.worst_acceptable(then.value)
+    if acceptable is None or definition.lower_is_better is None:
+        text = (
+            f"{family} {name} {now.value:.3f}, in the reference {then.value:.3f}, {now.rows:,} rows, {about}"
+        )
+        return Point(None, name, family, now.value, None, "ok", then.rows, now.rows, text, None,
+                     now.low, now.high, None, details)  # fmt: skip
+    if error is None:
+        return without(now.reason or "its uncertainty is unknown")
+    sign = 1.0 if definition.lower_is_better else -1.0
+    chance = max(sigmas(alpha), LEAST_SIGMA) * math.hypot(error, standard_error(then) or 0.0)
+    limit = then.value + sign * max(abs(acceptable - then.value), chance)
+    worse = sign * (now.value - limit) > 0
+    text = f"{family} {name} from {then.value:.3f} to {now.value:.3f} (limit {limit:.3f}), {now.rows:,} rows, {about}"
+    return Point(
+        None, name, family, now.value, limit, "alarm" if worse else "ok", then.rows, now.rows, text, None,
+        now.low, now.high, level if worse else None, details,
+    )  # fmt: skip

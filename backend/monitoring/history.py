@@ -1,0 +1,139 @@
+"""A file of predictions and their late labels, checked: what `warrant backtest` and a replay read.
+
+Columns: prediction_id, ts, prediction, score, label, label_ts (when the label became known), the features, and split
+(`reference` or `live`; rows marked otherwise are ignored). What is odd in it is counted in `notes`, not guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from backend.errors import BadInput
+from backend.monitoring.columns import ModelSpec
+from backend.monitoring.tablefiles import open_table
+
+NEEDED = ("ts", "prediction", "label", "split")
+OPTIONAL = ("prediction_id", "score", "label_ts")
+SPLITS = ("reference", "live")
+
+
+@dataclass(frozen=True)
+class History:
+    """Rows in the order of (ts, prediction_id), times UTC. `notes` say what was set aside and why.
+
+    reference, live   frames with prediction_id, ts, prediction, score, label, label_ts, split and the features
+    """
+
+    reference: pd.DataFrame
+    live: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def read_history(path: Path | str, spec: ModelSpec) -> History:
+    """Raises `BadInput` for a file that cannot be read, lacks a needed column, or holds no reference or live rows."""
+    relation = open_table(path)
+    there = list(relation.columns)
+    features = [c.name for c in spec.features] + [name for _, name in spec.classes] + list(spec.protected)
+    for name in NEEDED:
+        if name not in there:
+            raise BadInput(f"{path} has no column {name!r}; there are {', '.join(there)}")
+    if spec.task == "binary" and "score" not in there:
+        raise BadInput(f"{path} has no column 'score', which a binary model's performance needs")
+    chosen = [name for name in dict.fromkeys([*NEEDED, *OPTIONAL, *features]) if name in there]
+    picked = ", ".join('"' + name.replace('"', '""') + '"' for name in chosen)
+    table: pa.Table = relation.query("data", f"select {picked} from data").to_arrow_table()  # noqa: S608 - quoted
+    return check_history(table.to_pandas(), spec, name=str(path))
+
+
+def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data") -> History:
+    """The same for a frame."""
+    notes: list[str] = []
+    absent = [c.name for c in spec.features if c.name not in frame.columns]
+    if absent:
+        notes.append(f"not in {name}, so without figures: {', '.join(absent)}")
+    kept = frame[frame["split"].astype("string").isin(SPLITS)].copy()
+    if len(kept) < len(frame):
+        notes.append(f"{len(frame) - len(kept):,} rows are in neither split and were ignored")
+    for split in SPLITS:
+        if not (kept["split"] == split).any():
+            raise BadInput(f"{name}: no row has split = {split!r}; both reference and live rows are needed")
+    kept["ts"] = _times(kept["ts"], "ts", name, notes)
+    gone = int(kept["ts"].isna().sum())
+    if gone:
+        notes.append(f"{gone:,} rows without a time were left out")
+        kept = kept[kept["ts"].notna()]
+    if "prediction_id" not in kept:
+        kept["prediction_id"] = np.arange(len(kept)).astype(str)
+    kept["prediction_id"] = kept["prediction_id"].astype("string")
+    kept = kept.sort_values(["ts", "prediction_id"], kind="stable")
+    twice = kept["prediction_id"].duplicated() & kept["prediction_id"].notna()
+    if twice.any():
+        notes.append(f"{int(twice.sum()):,} rows repeat a prediction_id; the earliest of each was kept")
+        kept = kept[~twice]
+    if "score" not in kept:
+        kept["score"] = np.nan
+    kept["score"] = _numbers(kept["score"], "score", notes)
+    if spec.task == "regression":
+        for column in ("prediction", "label"):
+            kept[column] = _numbers(kept[column], column, notes)
+    kept["label_ts"] = _label_times(kept, name, notes)
+    reference, live = (kept[kept["split"] == split].reset_index(drop=True) for split in SPLITS)
+    if live["ts"].min() < reference["ts"].max():
+        notes.append("live rows begin before the reference ends; both were taken as marked")
+    return History(reference, live, tuple(notes))
+
+
+def _times(values: pd.Series[Any], column: str, name: str, notes: list[str]) -> pd.Series[Any]:
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return values.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+    if pd.api.types.is_numeric_dtype(values) and values.notna().any():
+        raise BadInput(f"{name}: {column} holds numbers; write times as timestamps or ISO 8601 text")
+    try:
+        read = pd.to_datetime(values, utc=True, format=None if values.notna().sum() == 0 else "ISO8601")
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"{name}: {column} holds something that is not a time: {error}") from error
+    if pd.api.types.is_datetime64_any_dtype(values):
+        notes.append(f"{column} has no zone; it was read as UTC")
+    return read.astype("datetime64[us, UTC]")
+
+
+def _label_times(kept: pd.DataFrame, name: str, notes: list[str]) -> pd.Series[Any]:
+    """When each label became known; never before its prediction. Labels without a time were known at once."""
+    labelled = kept["label"].notna()
+    if "label_ts" not in kept:
+        notes.append("there is no label_ts: every label was taken as known with its prediction")
+        known = kept["ts"].copy()
+    else:
+        known = _times(kept["label_ts"], "label_ts", name, notes)
+        without = labelled & known.isna()
+        if without.any():
+            notes.append(f"{int(without.sum()):,} labels have no label_ts and were taken as known at once")
+        known = known.fillna(kept["ts"])
+        early = labelled & (known < kept["ts"])
+        if early.any():
+            notes.append(f"{int(early.sum()):,} labels are older than their prediction; its time was taken")
+        known = known.where(known >= kept["ts"], kept["ts"])
+    return known.where(labelled, pd.NaT)  # type: ignore[call-overload]
+
+
+def _numbers(values: pd.Series[Any], column: str, notes: list[str]) -> pd.Series[Any]:
+    read = pd.to_numeric(values, errors="coerce").astype("float64")
+    unread = int((read.isna() & values.notna()).sum())
+    infinite = int(np.isinf(read).sum())
+    if unread:
+        notes.append(f"{unread:,} values of {column} are not numbers and were taken as missing")
+    if infinite:
+        notes.append(f"{infinite:,} values of {column} are infinite and were taken as missing")
+    return read.where(np.isfinite(read))
+
+
+def cut_rows(rows: int, size: int) -> Sequence[tuple[int, int]]:
+    """(first, after last) of each run of `size` rows; fewer at the end make no window."""
+    return [(first, first + size) for first in range(0, rows - size + 1, size)]

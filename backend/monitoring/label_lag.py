@@ -1,0 +1,106 @@
+"""How long labels must be waited for before they speak for a window, measured on the reference.
+
+Labels that come first may be of one class, or of easy rows: judged too early, a window looks worse (or better) than
+it is. On the reference both are known, what the first labels said and what all of them say. The lag is the shortest
+one after which the primary metric of the labels known by then
+
+    of all reference rows       is within a fifth of the practical margin of the metric of all labels
+    of nine of ten own windows  is within half of the margin of theirs
+
+each widened by what a random part of the labels would differ by: two times se · √(1/f − 1) for a part f.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from backend.monitoring.outcomes import Outcomes, gradient, measure
+
+QUANTILES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 1.0)
+POOLED_PART = 0.2
+WINDOW_PART = 0.5
+MOST_WINDOWS = 0.9
+FEWEST_ROWS = 20
+
+
+@dataclass(frozen=True)
+class LabelLag:
+    """How labels come. `looks`: (time after the end of a window, share of the labels to come that have come by then)
+    in the reference, from the first at which labels speak to the last.
+    """
+
+    looks: tuple[tuple[timedelta, float], ...]
+
+    @property
+    def lag(self) -> timedelta:
+        return self.looks[0][0]
+
+    @property
+    def share(self) -> float:
+        return self.looks[0][1]
+
+
+AT_ONCE = LabelLag(((timedelta(0), 1.0),))
+
+
+def find_label_lag(
+    outcomes: Outcomes, delay_s: npt.NDArray[np.float64], window: npt.NDArray[np.int64], margin: float
+) -> LabelLag:
+    """The lag of a model's labels.
+
+    outcomes  the reference's labelled rows
+    delay_s   (n,) seconds from prediction to label of every reference row; NaN where that is unknown
+    window    (n,) the number of each row's own window; negative for none
+    margin    practical margin of the metric, in its own unit
+
+    Rows whose delay is unknown take no part. Without any delay the lag is zero.
+    """
+    delay, place = delay_s[outcomes.usable], window[outcomes.usable]
+    timed = np.isfinite(delay)
+    if not timed.any():
+        return AT_ONCE
+    point, outcome, delay, place = (x[timed] for x in (outcomes.point, outcomes.outcome, delay, place))
+    name = outcomes.metric
+    groups = [np.arange(delay.size), *_groups(place)]
+    final = [_metric(name, point[rows], outcome[rows]) for rows in groups]
+    errors = [_error(name, point[rows], outcome[rows]) for rows in groups]
+    lags = np.unique(np.quantile(delay, QUANTILES, method="higher"))
+    shares = [float((delay <= lag).mean()) for lag in lags]
+    looks = tuple((timedelta(seconds=float(lag)), share) for lag, share in zip(lags, shares, strict=True))
+    for first, lag in enumerate(lags[:-1]):
+        near = []
+        for number, rows in enumerate(groups):
+            came = rows[delay[rows] <= lag]
+            early, late = _metric(name, point[came], outcome[came]), final[number]
+            chance = 2 * errors[number] * math.sqrt(max(rows.size / max(came.size, 1) - 1, 0.0))
+            allowed = (POOLED_PART if number == 0 else WINDOW_PART) * margin + chance
+            near.append(early is not None and late is not None and abs(early - late) <= allowed)
+        if near[0] and (len(near) == 1 or np.mean(near[1:]) >= MOST_WINDOWS):
+            return LabelLag(looks[first:])
+    return LabelLag(looks[-1:])
+
+
+def _groups(place: npt.NDArray[np.int64]) -> Sequence[npt.NDArray[np.int64]]:
+    order = np.argsort(place, kind="stable")
+    edges = np.flatnonzero(np.diff(place[order])) + 1
+    found = np.split(order, edges)
+    return [rows for rows in found if rows.size >= FEWEST_ROWS and place[rows[0]] >= 0]
+
+
+def _metric(name: str, point: npt.NDArray[np.float64], outcome: npt.NDArray[np.float64]) -> float | None:
+    return measure(name, point, outcome, 1 - outcome) if outcome.size else None
+
+
+def _error(name: str, point: npt.NDArray[np.float64], outcome: npt.NDArray[np.float64]) -> float:
+    """The metric's standard error from its influence on each row; 0 where it is undefined."""
+    if _metric(name, point, outcome) is None:
+        return 0.0
+    one, zero = gradient(name, point, outcome, 1 - outcome)
+    influence = outcome * one + (1 - outcome) * zero
+    return float(np.sqrt((influence**2).sum()))
