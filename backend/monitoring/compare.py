@@ -93,7 +93,13 @@ def compare_tables(
             rows.append(_left_out(proposal, sizes))
         else:
             chosen[name] = kind
-    rows += _compare(reference, current, chosen, proposals, tuple(statistics))
+    own = tuple(name for name in statistics if ":" not in name)
+    if own or not statistics:
+        rows += _compare(reference, current, chosen, proposals, own)
+    peers = tuple(name for name in statistics if ":" in name)
+    if peers:
+        shared = [name for name in asked if name in reference.columns and name in current.columns]
+        rows += _compare_as_peers(reference, current, shared, kinds or {}, peers)
     order = {name: at for at, name in enumerate(asked)}
     return sorted(rows, key=lambda row: order[row.column])
 
@@ -135,6 +141,44 @@ def _comparison(found: Finding, kinds: Mapping[str, Kind], proposals: Mapping[st
     )
 
 
+def _compare_as_peers(
+    reference: duckdb.DuckDBPyRelation,
+    current: duckdb.DuckDBPyRelation,
+    columns: Sequence[str],
+    kinds: Mapping[str, Kind],
+    names: tuple[str, ...],
+) -> list[Comparison]:
+    """What other tools would say of the raw columns, by their own rules of types unless a person declares one."""
+    from backend.monitoring.peers import PEERS
+
+    rows = []
+    for column in columns:
+        then, now = (table.project(_quoted(column)).df().iloc[:, 0] for table in (reference, current))
+        for name in names:
+            found = PEERS[name].compute(then, now, kinds.get(column))
+            verdict: Verdict = "inconclusive"
+            if found.alarm is not None:
+                verdict = "alarm" if found.alarm else "ok"
+            value = "no value" if found.value is None else f"{found.value:.4g}"
+            text = f"{PEERS[name].title} of {column}: {value}, {PEERS[name].rule}"
+            text += f" ({found.used})" if found.used else ""
+            rows.append(
+                Comparison(
+                    column=column,
+                    statistic=name,
+                    value=found.value,
+                    threshold=found.threshold,
+                    verdict=verdict,
+                    rows_reference=found.rows_reference,
+                    rows_current=found.rows_current,
+                    reason=found.reason,
+                    text=text,
+                    kind=kinds.get(column),
+                )
+            )
+    return rows
+
+
 def _left_out(proposal: Proposal, sizes: tuple[int, int]) -> Comparison:
     reason = f"left out: {proposal.reason}; name it with --column to compare it all the same"
     return Comparison(
@@ -159,10 +203,19 @@ def _check_names(
     reference: duckdb.DuckDBPyRelation,
     current: duckdb.DuckDBPyRelation,
 ) -> None:
-    for name in statistics:
-        if name not in REGISTRY:
-            raise BadInput(f"no statistic is named {name!r}; there are {', '.join(sorted(REGISTRY))}")
+    strange = [name for name in statistics if name not in REGISTRY]
+    if strange:
+        from backend.monitoring.peers import PEERS
+
+        for name in strange:
+            if name not in PEERS:
+                known = ", ".join([*sorted(REGISTRY), *sorted(PEERS)])
+                raise BadInput(f"no statistic is named {name!r}; there are {known}")
     there = dict.fromkeys([*reference.columns, *current.columns])
     for name in (*columns, *kinds):
         if name not in there:
             raise BadInput(f"neither file has a column {name!r}; there are {', '.join(there)}")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

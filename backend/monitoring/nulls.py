@@ -24,8 +24,10 @@ from backend.monitoring.profiles import Profile
 
 Numbers = npt.NDArray[np.float64]
 
-DRAWS = 400
-BRIDGE_POINTS = 257
+DRAWS = 1000
+FEW_CELLS = 64
+FEW_ROWS = 500
+BRIDGE_POINTS = 129
 STRAIGHT = 1e-3  # a skewness below this is none
 
 
@@ -162,39 +164,63 @@ class Exchange:
 
     @cached_property
     def coarse(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Drawn coarse counts (DRAWS, cells) of both sides; cells that are empty on both stay empty."""
-        pooled = self.pool.coarse
+        """Drawn coarse counts (draws, cells) of both sides; cells that are empty on both stay empty.
+
+        A grid with edges ends where the reference ends, so "outside" is not exchanged: the reference keeps its
+        rows there, and the current side draws as many as a grid placed on other data is expected to see.
+        """
+        grid, pooled = self.pool.grid, self.pool.coarse.copy()
+        then, now = self.reference.coarse, self.current.coarse
+        rows = self.rows[1]
+        size = DRAWS if pooled.size <= FEW_CELLS else DRAWS // 2
+        drawn = np.zeros((size, pooled.size), dtype=np.int64)
+        if grid.edges:
+            pooled[-1] = 0
+            rows = int(now[:-1].sum())
         filled = np.flatnonzero(pooled)
-        drawn = np.zeros((DRAWS, pooled.size), dtype=np.int64)
-        drawn[:, filled] = self._split(pooled[filled])
-        return pooled - drawn, drawn
+        drawn[:, filled] = self._split(pooled[filled], rows, size)
+        others = pooled - drawn
+        if grid.edges:
+            rate = min(then[-1] / max(self.rows[0], 1) + grid.expected_new, 1.0)
+            drawn[:, -1] = self.random.binomial(self.rows[1], rate, size=size)
+            others[:, -1] = then[-1]
+        return others, drawn
 
     @cached_property
     def fine(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Drawn fine counts (DRAWS, cells) of both sides: slow with many cells."""
+        """Drawn fine counts (draws, cells) of both sides: slow with many cells."""
         pooled = self.pool.counts
         filled = np.flatnonzero(pooled)
-        drawn = np.zeros((DRAWS, pooled.size), dtype=np.int64)
-        drawn[:, filled] = self._split(pooled[filled])
+        drawn = np.zeros((DRAWS // 4, pooled.size), dtype=np.int64)
+        drawn[:, filled] = self._split(pooled[filled], self.rows[1], DRAWS // 4)
         return pooled - drawn, drawn
 
-    def _split(self, pooled: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        return self.random.multivariate_hypergeometric(pooled, self.rows[1], size=DRAWS, method="marginals")
+    def _split(self, pooled: npt.NDArray[np.int64], rows: int, size: int) -> npt.NDArray[np.int64]:
+        return self.random.multivariate_hypergeometric(pooled, rows, size=size, method="marginals")
 
-    def ends(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Drawn rows (DRAWS, 3) below, inside and above a numeric grid, of both sides."""
+    def ends(self, size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Drawn rows (size, 3) below, inside and above a numeric grid, of both sides."""
         counts = self.pool.counts
         pooled = np.array([counts[0], counts[1:-1].sum(), counts[-1]], dtype=np.int64)
-        drawn = self._split(pooled)
+        drawn = self._split(pooled, self.rows[1], size)
         return pooled - drawn, drawn
 
     def gaps(self) -> Numbers:
-        """Drawn differences of the two cumulative shares after each fine cell, (DRAWS, cells).
+        """Drawn differences of the two cumulative shares after each fine cell, (draws, cells).
 
-        A Brownian bridge at the pooled shares, scaled: the limit of the split's, cell by cell.
+        Few rows are drawn one by one, which keeps the lumps of a long tail; for many the split's limit is taken,
+        a Brownian bridge at the pooled shares.
         """
+        pooled, few, many = self.pool.counts, *sorted(self.rows)
+        share = np.cumsum(pooled) / max(self.pool.known, 1)
+        if few <= FEW_ROWS:
+            size = DRAWS // 2
+            cell = np.searchsorted(share, self.random.random((size, few)), side="right")
+            cell = np.minimum(cell, pooled.size - 1) + np.arange(size)[:, None] * pooled.size
+            counts = np.bincount(cell.ravel(), minlength=size * pooled.size).reshape(size, pooled.size)
+            # Drawn with replacement; without it the variance is smaller by many / (few + many).
+            return np.asarray((np.cumsum(counts, axis=1) / few - share) * math.sqrt((few + many) / many))
         places, paths = _bridges()
-        share = np.cumsum(self.pool.counts) / max(self.pool.known, 1)
         right = np.clip(np.searchsorted(places, share), 1, places.size - 1)
         weight = (share - places[right - 1]) / (places[right] - places[right - 1])
         drawn = paths[:, right - 1] * (1 - weight) + paths[:, right] * weight
@@ -202,7 +228,7 @@ class Exchange:
 
 
 def fit_law(draws: Numbers, *, power: float = 1.0, moments: tuple[float, float] | None = None) -> PearsonLaw:
-    """The law of drawn values (DRAWS,) >= 0, fitted to draws ** power.
+    """The law of drawn values (draws,) >= 0, fitted to draws ** power.
 
     power     2 for a distance whose square is close to a sum of squares
     moments   mean and variance of value ** power where they are known exactly

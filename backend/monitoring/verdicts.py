@@ -21,7 +21,7 @@ from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics import Result, Statistic
 from backend.monitoring.thresholds import Decision, Limit, describe, describe_constant
 
-ERROR = 0.05
+ERROR = 0.035
 MIN_ROWS = 20
 
 

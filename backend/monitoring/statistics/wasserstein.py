@@ -108,7 +108,7 @@ def law(exchange: Exchange, result: Result) -> PearsonLaw:
     """Inside the grid from Brownian bridges at the pooled shares, outside it from the pool's own tail."""
     drawn = _integral(exchange.reference.grid, exchange.gaps())
     if exchange.pool.counts[0] or exchange.pool.counts[-1]:
-        drawn = drawn + resample_ends(exchange.pool, exchange.random, *exchange.ends())
+        drawn = drawn + resample_ends(exchange.pool, exchange.random, *exchange.ends(drawn.size))
     return fit_law(drawn / float(result.details["divisor"]))
 
 
@@ -140,7 +140,7 @@ WASSERSTEIN = register(
         compute=compute,
         measure=inside,
         law=law,
-        weight=0.3,
+        weight=0.15,
         scale=scale,
         resample_rest=resample_ends,
         fine=True,
