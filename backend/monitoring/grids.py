@@ -282,7 +282,8 @@ def _pieces(x: Floats) -> tuple[list[float], list[int]]:
     cost = np.full((n, n), np.inf)
     for i in range(n - 1):
         cost[i, i + 1 :] = (points[i + 1 :] - points[i]) * np.maximum.accumulate(density[i:])
-    best, cuts = cost[0].copy(), []
+    best = cost[0].copy()
+    cuts: list[npt.NDArray[np.int64]] = []
     while best[-1] > full * BINS and len(cuts) < min(PIECES, n - 1) - 1:
         through = best[:, None] + cost
         cuts.append(np.argmin(through, axis=0))

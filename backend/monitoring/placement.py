@@ -85,32 +85,39 @@ def read_number(value: Value, backend: str) -> tuple[Value, Value | None]:
 
 @dataclass(frozen=True)
 class Category:
-    """A column as a category: `text`, or `number` where the text is written by `text_of`; `cell` marks the odd."""
+    """A column as a category: `text`, or `number` where `text_of` writes the text; `cell` marks the odd.
 
-    text: Value
-    number: Value
-    cell: Value
+    What a kind of column does not need is None, so that rows are not grouped by it.
+    """
+
+    text: Value | None = None
+    number: Value | None = None
+    cell: Value | None = None
+
+    @property
+    def parts(self) -> dict[str, Value]:
+        """What rows are grouped by."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def read_category(value: Value, backend: str) -> Category:
     """3.0 and 3 are the same category. Times are their microseconds; nested values and bytes are invalid."""
-    kind, none, fine = value.type(), ibis.null("float64"), ibis.literal(0, "int64")
+    kind = value.type()
     if kind.is_string():
-        return Category(value, none, fine)
+        return Category(value)
     if kind.is_boolean():
-        return Category(ibis.cases((value, "true"), (~value, "false")), none, fine)
+        return Category(ibis.cases((value, "true"), (~value, "false")))
     if kind.is_integer():
-        return Category(value.cast("string"), none, fine)
+        return Category(value.cast("string"))
     if kind.is_numeric():
         number = value if kind.is_float64() else value.cast("float64")
-        return Category(ibis.null("string"), number, number.isnan().ifelse(NAN, 0).cast("int64"))
+        return Category(number=number, cell=number.isnan().ifelse(NAN, 0).cast("int64"))
     if kind.is_timestamp():
         # text_of writes it: backends print times differently.
-        return Category(ibis.literal("us:") + micros_of(value, backend).cast("string"), none, fine)
+        return Category(ibis.literal("us:") + micros_of(value, backend).cast("string"))
     if kind.is_nested() or kind.is_binary() or kind.is_null() or kind.is_unknown() or kind.is_geospatial():
-        cell = value.notnull().ifelse(INVALID, 0).cast("int64")
-        return Category(ibis.null("string"), none, cell)
-    return Category(value.cast("string"), none, fine)
+        return Category(cell=value.notnull().ifelse(INVALID, 0).cast("int64"))
+    return Category(value.cast("string"))
 
 
 def text_of(text: str | None, number: float | None) -> str | None:
@@ -201,14 +208,17 @@ def place_segment(value: Value, grid: Grid, backend: str) -> tuple[Value, list[s
     if grid.kind == "categorical":
         tops = list(grid.values[:SEGMENTS])
         category = read_category(value, backend)
-        text, number, cell = category.text, category.number, category.cell
-        absent = text.isnull() & number.isnull() | (cell < 0)
+        text, number = category.text, category.number
+        if text is not None:
+            absent = text.isnull()
+        else:
+            absent = ibis.literal(True) if number is None else number.isnull() | number.isnan()
         cases = [(absent, len(tops) + 1)]
         for i, top in enumerate(tops):
-            if value.type().is_floating() or value.type().is_decimal():
-                known = _as_float(top)
-                cases += [(number == double(known), i)] if known is not None else []
-            else:
+            known = _as_float(top)
+            if number is not None and known is not None:
+                cases.append((number == double(known), i))
+            elif text is not None:
                 cases.append((text == ibis.literal(top), i))
         return ibis.cases(*cases, else_=len(tops)).cast("int64"), [*map(str, tops), "other", "missing"]
     v, _ = read_number(value, backend)

@@ -14,14 +14,13 @@ declared kind is counted as invalid instead of failing the query.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import numpy as np
@@ -42,6 +41,7 @@ from backend.monitoring.placement import (
     read_number,
     text_of,
 )
+from backend.monitoring.sources import Source, compile_duckdb, open_scan
 from backend.monitoring.windows import Window
 
 __all__ = ["HUGE", "Counted", "Split", "count_rows", "read_categories", "read_numbers"]
@@ -139,72 +139,6 @@ def read_categories(table: Any, name: str) -> dict[str, int]:
     return rows
 
 
-class Source:
-    """A table that can be scanned, with each wanted column under a safe name.
-
-    table    an ibis table with the columns c0, c1, ... (unbound for DuckDB, which runs on `relation`)
-    columns  {the caller's name: the name in `table`}
-    """
-
-    def __init__(
-        self,
-        table: Expression,
-        columns: dict[str, str],
-        backend: str,
-        relation: Any = None,
-        connection: Any = None,
-    ) -> None:
-        self.table, self.columns, self.backend = table, columns, backend
-        self.relation, self._connection = relation, connection
-
-    def column(self, name: str) -> Expression:
-        return self.table[self.columns[name]]
-
-    def run(self, expression: Expression) -> pa.Table:
-        if self.relation is None:
-            return expression.to_pyarrow()
-        return self.query(compile_duckdb(expression))
-
-    def query(self, sql: str) -> pa.Table:
-        """Run SQL over DuckDB's view `source`."""
-        return self.relation.query("source", sql).to_arrow_table()
-
-
-def open_scan(source: Any, needed: Sequence[str]) -> Source:
-    """A pyarrow Table or Dataset, a DuckDB relation, an ibis table, or path(s) of Parquet or CSV files."""
-    wanted = list(dict.fromkeys(needed))
-    if isinstance(source, ibis.Table):
-        return _open_ibis(source, wanted)
-    if isinstance(source, str | Path) or (
-        isinstance(source, Sequence) and source and all(isinstance(s, str | Path) for s in source)
-    ):
-        from backend.monitoring.sources import read_files
-
-        source = read_files([source] if isinstance(source, str | Path) else source)
-    if isinstance(source, duckdb.DuckDBPyRelation):
-        return _open_relation(source, list(source.columns), wanted)
-    names = list(source.schema.names)
-    if isinstance(source, pa.Table):
-        names = [name for name in wanted if name in names]
-        # The first of columns that share a name is the one that is read.
-        source = pa.table(
-            {f"c{i}": source.column(source.schema.names.index(name)) for i, name in enumerate(names)}
-            or {"\x00none": pa.nulls(source.num_rows, pa.int8())}
-        )
-    return _open_relation(connect().from_arrow(source), names, wanted)
-
-
-def connect() -> Any:
-    """A DuckDB of its own that never fetches an extension."""
-    return duckdb.connect(
-        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    )
-
-
-def compile_duckdb(expression: Expression) -> str:
-    return str(ibis.to_sql(expression, dialect="duckdb", pretty=False))
-
-
 def count_rows(source: Any, grids: Mapping[str, Grid], split: Split) -> Scan:
     """Count every column of `grids` in every part of the source, in one scan.
 
@@ -230,7 +164,8 @@ def count_rows(source: Any, grids: Mapping[str, Grid], split: Split) -> Scan:
         for name, grid in grids.items():
             if name in opened.columns:
                 jobs.append(_Job(len(jobs), name, grid, by))
-    found = _count(opened, common, jobs)
+    keys = (*(["w"] if split_column else []), *(["s"] if segments else []))
+    found = _count(opened, common, jobs, keys)
     labels = list(segments)
     counted: dict[tuple[str, str | None], Counted] = {}
     rows: dict[str | None, Counted] = {}
@@ -253,34 +188,33 @@ class _Job:
     by: int | None
 
 
-def _count(source: Source, common: Expression, jobs: Sequence[_Job]) -> dict[int, Counted]:
-    run = _run_backend if source.relation is None else _run_duckdb
+def _count(
+    source: Source, common: Expression, jobs: Sequence[_Job], keys: tuple[str, ...]
+) -> dict[int, Counted]:
+    run = _run_backend if source.backend != "duckdb" else _run_duckdb
     try:
-        return _parted(run(source, common, jobs), jobs)
+        return _parted(run(source, common, jobs, keys), jobs)
     except _FAILURES:
         # A value that breaks the query must not take the other columns with it: halve until it is alone.
         if len(jobs) > 1:
             half = len(jobs) // 2
-            return {**_count(source, common, jobs[:half]), **_count(source, common, jobs[half:])}
+            return {**_count(source, common, jobs[:half], keys), **_count(source, common, jobs[half:], keys)}
         if jobs[0].name is None:
             raise
-        whole = _count(source, common, [_Job(0, None, None, jobs[0].by)])[0]
+        whole = _count(source, common, [_Job(0, None, None, jobs[0].by)], keys)[0]
         bad = np.full(whole.rows.size, INVALID)
         return {jobs[0].index: Counted(**{**vars(whole), "cell": bad})}
 
 
-def _run_duckdb(source: Source, common: Expression, jobs: Sequence[_Job]) -> pa.Table:
+def _run_duckdb(source: Source, common: Expression, jobs: Sequence[_Job], keys: tuple[str, ...]) -> pa.Table:
     types = source.table.schema()
     branches = []
     for job in jobs:
         inside = None if job.name is None else source.columns[job.name]
-        sql = _branch_sql(job.grid, None if inside is None else types[inside])
-        reads = [
-            "w",
-            "0 as s" if job.by is None else f"s{job.by} as s",
-            *([] if inside is None else [f"{inside} as v"]),
-        ]
-        part = f"(select {', '.join(reads)} from placed)"  # noqa: S608 - names of our own
+        sql = _branch_sql(job.grid, None if inside is None else types[inside], keys)
+        reads = {"w": "w", "s": f"s{job.by} as s"}
+        picks = [*(reads[key] for key in keys), *([] if inside is None else [f"{inside} as v"])]
+        part = f"(select {', '.join(picks) or '0'} from placed)"  # noqa: S608 - names of our own
         branch = sql.replace(f'"{_BRANCH}"', part)
         branches.append(f'select {job.index} as "column", * from ({branch})')  # noqa: S608
     union = " union all ".join(branches)
@@ -288,64 +222,72 @@ def _run_duckdb(source: Source, common: Expression, jobs: Sequence[_Job]) -> pa.
 
 
 @lru_cache(maxsize=4000)
-def _branch_sql(grid: Grid | None, kind: dt.DataType | None) -> str:
-    schema = {"w": "int64", "s": "int64"} | ({} if kind is None else {"v": kind})
-    return compile_duckdb(_branch(ibis.table(schema, name=_BRANCH), grid, "duckdb"))
+def _branch_sql(grid: Grid | None, kind: dt.DataType | None, keys: tuple[str, ...]) -> str:
+    schema: dict[str, Any] = dict.fromkeys(keys, "int64")
+    schema |= {} if kind is None else {"v": kind}
+    table = ibis.table(schema or {"n": "int8"}, name=_BRANCH)
+    return _shorten(compile_duckdb(_branch(table, grid, "duckdb", keys)))
 
 
-def _run_backend(source: Source, common: Expression, jobs: Sequence[_Job]) -> pa.Table:
+def _shorten(sql: str) -> str:
+    """Doubles as DuckDB's own double literals, which it plans faster than a cast of a text."""
+    return re.sub(
+        r"CAST\('(-?[0-9.]+)(?:e([-+]?[0-9]+))?' AS DOUBLE\)", lambda m: f"({m[1]}e{m[2] or 0})", sql
+    )
+
+
+def _run_backend(source: Source, common: Expression, jobs: Sequence[_Job], keys: tuple[str, ...]) -> pa.Table:
     def build(job: _Job, table: Expression) -> Expression:
-        segment = ibis.literal(0, "int64") if job.by is None else table[f"s{job.by}"]
-        value = {} if job.name is None else {"v": table[source.columns[job.name]]}
-        branch = _branch(table.select(w=table.w, s=segment, **value), job.grid, source.backend)
+        reads = {"w": table.w, "s": table[f"s{job.by}"] if "s" in keys else None}
+        picks = {key: reads[key] for key in keys}
+        picks |= {} if job.name is None else {"v": table[source.columns[job.name]]}
+        branch = _branch(table.select(**picks) if picks else table, job.grid, source.backend, keys)
         return branch.select(column=ibis.literal(job.index, "int32"), **{c: branch[c] for c in COLUMNS[1:]})
 
+    def run(table: Expression) -> pa.Table:
+        branches = [build(job, table) for job in jobs]
+        return (ibis.union(*branches, distinct=False) if len(branches) > 1 else branches[0]).to_pyarrow()
+
     if source.backend != "pyspark":
-        return (
-            ibis.union(*(build(job, common) for job in jobs), distinct=False).to_pyarrow()
-            if len(jobs) > 1
-            else build(jobs[0], common).to_pyarrow()
-        )
+        return run(common)
     cached = common.cache()
     try:
-        branches = [build(job, cached) for job in jobs]
-        return (ibis.union(*branches, distinct=False) if len(branches) > 1 else branches[0]).to_pyarrow()
+        return run(cached)
     finally:
         cached.release()
 
 
-def _branch(table: Expression, grid: Grid | None, backend: str) -> Expression:
-    """Groups of one column `v` of a table that also has `w` (window) and `s` (segment); columns `COLUMNS[1:]`."""
+def _branch(table: Expression, grid: Grid | None, backend: str, keys: tuple[str, ...]) -> Expression:
+    """Groups of one column `v` of a table that also has the `keys` (w: window, s: segment); `COLUMNS[1:]`."""
     none = ibis.null("float64")
+    kept = {key: table[key] for key in keys}
+    columns = {"cell": ibis.literal(0, "int64"), "text": ibis.null("string"), "total": none, "squares": none,
+               "low": none, "high": none}  # fmt: skip
     if grid is None:
-        found = table.group_by(["w", "s"]).aggregate(rows=table.count())
-        extra = {"cell": ibis.literal(0, "int64"), "text": ibis.null("string"), "total": none, "squares": none,
-                 "low": none, "high": none}  # fmt: skip
+        found = (table.group_by([*keys]) if keys else table).aggregate(rows=table.count())
     elif grid.kind == "categorical":
-        category = read_category(table.v, backend)
-        read = table.select(
-            w=table.w, s=table.s, cell=category.cell, text=category.text, number=category.number
-        )
-        found = read.group_by(["w", "s", "cell", "text", "number"]).aggregate(rows=read.count())
-        extra = {"cell": found.cell, "text": found.text, "total": none, "squares": none,
-                 "low": found.number, "high": none}  # fmt: skip
+        parts = read_category(table.v, backend).parts
+        read = table.select(**kept, **parts)
+        found = read.group_by([*keys, *parts]).aggregate(rows=read.count())
+        columns |= {{"number": "low"}.get(name, name): found[name] for name in parts}
     else:
         value, bad = read_number(table.v, backend)
-        read = table.select(w=table.w, s=table.s, v=value, **({} if bad is None else {"bad": bad}))
+        read = table.select(**kept, v=value, **({} if bad is None else {"bad": bad}))
         cell = place_number(read.v, grid)
         if bad is not None:
             cell = read.bad.ifelse(INVALID, cell)
-        read = read.select(w=read.w, s=read.s, cell=cell, v=read.v)
-        found = read.group_by(["w", "s", "cell"]).aggregate(
+        read = read.select(**{key: read[key] for key in keys}, cell=cell, v=read.v)
+        found = read.group_by([*keys, "cell"]).aggregate(
             rows=read.count(),
             total=read.v.sum(),
             squares=_square(read.v, backend).sum(),
             low=read.v.min(),
             high=read.v.max(),
         )
-        extra = {"cell": found.cell, "text": ibis.null("string"), "total": found.total, "squares": found.squares,
-                 "low": found.low, "high": found.high}  # fmt: skip
-    columns = {"window": found.w, "segment": found.s, **extra, "rows": found.rows}
+        columns |= {name: found[name] for name in ("cell", "total", "squares", "low", "high")}
+    zero = ibis.literal(0, "int64")
+    columns |= {"window": found.w if "w" in keys else zero, "segment": found.s if "s" in keys else zero,
+                "rows": found.rows}  # fmt: skip
     return found.select(**{name: columns[name] for name in COLUMNS[1:]})
 
 
@@ -427,59 +369,3 @@ def _between(moment: Expression, first: datetime, last: datetime) -> Expression 
 
 def _type_name(kind: dt.DataType) -> str:
     return "varchar" if kind.is_string() else str(kind)
-
-
-def _open_relation(relation: Any, names: Sequence[str], wanted: Sequence[str]) -> Source:
-    # DuckDB ignores case and renames a second "Fare"; positions, not names, tell columns apart.
-    picks: list[str] = []
-    types: dict[str, dt.DataType] = {}
-    columns: dict[str, str] = {}
-    for name, inside, raw in zip(names, relation.columns, relation.types, strict=False):
-        if name not in wanted or name in columns:
-            continue
-        safe, kind = f"c{len(columns)}", str(raw).upper()
-        quoted = '"' + inside.replace('"', '""') + '"'
-        types[safe], cast = _ibis_type(kind)
-        picks.append(f"{f'cast({quoted} as {cast})' if cast else quoted} as {safe}")
-        columns[name] = safe
-    projected = relation.project(", ".join(picks)) if picks else relation.project("cast(0 as tinyint) as n")
-    table = ibis.table(types or {"n": "int8"}, name="source")
-    return Source(table, columns, "duckdb", relation=projected)
-
-
-def _ibis_type(kind: str) -> tuple[dt.DataType, str | None]:
-    """DuckDB's type for ibis, and what the column is cast to before it is read (None: nothing)."""
-    from ibis.backends.sql.datatypes import DuckDBType
-
-    if kind.startswith("ENUM"):
-        return dt.string, "varchar"
-    if kind.startswith("TIMESTAMP"):
-        zoned = "TZ" in kind or "TIME ZONE" in kind
-        plain = kind in ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")
-        cast = None if plain else "timestamptz" if zoned else "timestamp"
-        return dt.Timestamp(timezone="UTC" if zoned else None), cast
-    if kind in ('"NULL"', "NULL"):
-        return dt.string, "varchar"
-    if kind in ("UHUGEINT", "HUGEINT", "BIGNUM"):
-        return dt.float64, "double"
-    try:
-        return DuckDBType.from_string(kind), None
-    except Exception:  # noqa: BLE001 - ibis raises many kinds; a type it does not know is unreadable, no failure
-        return dt.unknown, None
-
-
-def _open_ibis(table: Any, wanted: Sequence[str]) -> Source:
-    backend = table.get_backend()
-    present = [name for name in wanted if name in table.columns]
-    columns = {name: f"c{i}" for i, name in enumerate(present)}
-    if backend.name == "duckdb":
-        # On its own connection, as SQL: the same path as for a relation.
-        return _open_relation(backend.con.sql(compile_duckdb(table)), list(table.columns), wanted)
-    if backend.name not in ("postgres", "pyspark"):
-        raise BadInput(f"profiles are computed on DuckDB, PostgreSQL and Spark, not on {backend.name}")
-    chosen = (
-        table.select(**{safe: table[name] for name, safe in columns.items()})
-        if columns
-        else table.select(n=ibis.literal(0, "int8"))
-    )
-    return Source(chosen, columns, backend.name)

@@ -1,0 +1,260 @@
+"""Where rows are read from: Arrow tables, Parquet and CSV files, a Delta folder, PostgreSQL, Spark.
+
+Nothing is copied: what `profiles` computes runs where the rows are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+import duckdb
+import ibis
+import ibis.expr.datatypes as dt
+import pyarrow as pa
+
+from backend.errors import BadInput
+
+Expression = Any  # an ibis expression; ibis ships no types for mypy here
+
+PARQUET = (".parquet", ".pq")
+TEXT = (".csv", ".tsv", ".txt", ".csv.gz")
+BACKENDS = ("duckdb", "postgres", "pyspark")
+FORMS = (
+    "a .parquet or .csv file, a folder of a Delta table or of Parquet files, "
+    "postgresql://user@host/database?table=NAME (or SCHEMA.NAME), "
+    "or spark:PATH and spark://HOST:PORT?path=PATH for files read by Spark"
+)
+
+
+@dataclass
+class Source:
+    """A table that can be scanned, with each wanted column under a safe name.
+
+    table       an ibis table with the columns c0, c1, ...; unbound, and named `source`, for DuckDB
+    columns     {the caller's name: the name in `table`}
+    relation    DuckDB: the same table as the caller's relation; or
+    connection  DuckDB: a connection of ours that has it as the view `source`
+    """
+
+    table: Expression
+    columns: dict[str, str]
+    backend: str
+    relation: Any = None
+    connection: Any = None
+
+    def column(self, name: str) -> Expression:
+        return self.table[self.columns[name]]
+
+    def run(self, expression: Expression) -> pa.Table:
+        return self.query(compile_duckdb(expression)) if self.backend == "duckdb" else expression.to_pyarrow()
+
+    def query(self, sql: str) -> pa.Table:
+        """Run SQL over DuckDB's view `source`."""
+        if self.connection is not None:
+            # A relation of the whole query would be planned twice, which takes longer than to keep its few rows.
+            self.connection.execute(f"create or replace temp table counted as {sql}")
+            return self.connection.table("counted").to_arrow_table()
+        return self.relation.query("source", sql).to_arrow_table()
+
+
+def compile_duckdb(expression: Expression) -> str:
+    return str(ibis.to_sql(expression, dialect="duckdb", pretty=False))
+
+
+def open_scan(source: Any, needed: Sequence[str]) -> Source:
+    """A pyarrow Table or Dataset, a DuckDB relation, an ibis table, or path(s) of Parquet or CSV files."""
+    wanted = list(dict.fromkeys(needed))
+    if isinstance(source, ibis.Table):
+        return _open_ibis(source, wanted)
+    if isinstance(source, duckdb.DuckDBPyRelation):
+        return _open_relation(source, list(source.columns), wanted)
+    if isinstance(source, str | Path):
+        source = [source]
+    connection = connect()
+    if isinstance(source, Sequence) and source and all(isinstance(s, str | Path) for s in source):
+        _view_files(connection, source)
+        names = list(connection.table("rows_read").columns)
+    else:
+        names = list(source.schema.names)
+        if isinstance(source, pa.Table):
+            names = [name for name in wanted if name in names]
+            # The first of columns that share a name is the one that is read.
+            source = pa.table(
+                {f"c{i}": source.column(source.schema.names.index(name)) for i, name in enumerate(names)}
+                or {"\x00none": pa.nulls(source.num_rows, pa.int8())}
+            )
+        connection.register("rows_read", source)
+    return _open_relation(connection.table("rows_read"), names, wanted, connection)
+
+
+def open_source(place: str | Path) -> Any:
+    """An ibis table of the rows at `place`, one of `FORMS`.
+
+    Raises `BadInput` that says what was looked for and what is accepted. Connecting happens here, reading later.
+    """
+    text = str(place)
+    scheme = text.split(":", 1)[0].lower() if ":" in text else ""
+    if scheme in ("postgresql", "postgres"):
+        return _open_postgresql(text)
+    if scheme == "spark":
+        return _open_spark(text)
+    if "://" in text and scheme != "file":
+        raise BadInput(f"{_without_password(text)} cannot be read; a source is {FORMS}")
+    connection = connect()
+    _view_files(connection, [text.removeprefix("file://")])
+    return ibis.duckdb.from_connection(connection).table("rows_read")
+
+
+def connect() -> Any:
+    """A DuckDB of its own that never fetches an extension."""
+    return duckdb.connect(
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    )
+
+
+def _view_files(connection: Any, paths: Sequence[str | Path]) -> None:
+    """Make the view `rows_read` of Parquet or CSV files (not both), or of a folder."""
+    files = [Path(path) for path in paths]
+    for file in files:
+        if not file.exists():
+            raise BadInput(f"{file} does not exist")
+    if len(files) == 1 and files[0].is_dir():
+        files = _files_of(files[0])
+    kinds = {_kind(file) for file in files}
+    if len(kinds) > 1:
+        raise BadInput("Parquet and CSV files cannot be read together; give files of one kind")
+    listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    read = "read_parquet" if kinds == {"parquet"} else "read_csv"
+    try:
+        connection.execute(
+            f"create view rows_read as from {read}([{listed}], union_by_name={len(files) > 1}, "
+            "hive_partitioning=false)"
+        )
+    except duckdb.Error as failure:
+        reason = str(failure).splitlines()[0]
+        raise BadInput(f"{', '.join(map(str, files[:3]))} cannot be read: {reason}") from None
+
+
+def _kind(file: Path) -> str:
+    name = file.name.lower()
+    if name.endswith(PARQUET):
+        return "parquet"
+    if name.endswith(TEXT):
+        return "text"
+    raise BadInput(f"{file}: a file ends in {', '.join(PARQUET + TEXT)}")
+
+
+def _files_of(folder: Path) -> list[Path]:
+    if (folder / "_delta_log").is_dir():
+        from deltalake import DeltaTable
+
+        return [Path(uri.removeprefix("file://")) for uri in DeltaTable(str(folder)).file_uris()]
+    found = sorted(path for path in folder.rglob("*") if path.name.lower().endswith(PARQUET))
+    if not found:
+        raise BadInput(f"the folder {folder} holds no Parquet files")
+    return found
+
+
+def _open_postgresql(url: str) -> Any:
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    name = options.pop("table", None)
+    if not name:
+        raise BadInput(f"{_without_password(url)} names no table; add ?table=NAME or ?table=SCHEMA.NAME")
+    schema, _, table = name.rpartition(".")
+    rest = "&".join(f"{key}={value}" for key, value in options.items())
+    try:
+        backend = ibis.connect(urlunsplit(parts._replace(scheme="postgres", query=rest)))
+        return backend.table(table, database=schema or None)
+    except Exception as failure:  # noqa: BLE001 - drivers raise many kinds; all mean that it cannot be read
+        reason = str(failure).splitlines()[0] if str(failure) else type(failure).__name__
+        raise BadInput(f"{_without_password(url)}, table {name}: {reason}") from None
+
+
+def _open_spark(url: str) -> Any:
+    try:
+        from pyspark.sql import SparkSession  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise BadInput(
+            "Spark is not installed in this environment; install requirements-spark.txt (and Java 17) in one of its own"
+        ) from None
+    parts = urlsplit(url)
+    path = dict(parse_qsl(parts.query)).get("path") if parts.netloc else parts.path
+    if not path:
+        raise BadInput(f"{url} names no files; write spark:PATH or spark://HOST:PORT?path=PATH")
+    master = f"spark://{parts.netloc}" if parts.netloc else "local[*]"
+    session = SparkSession.builder.master(master).config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    backend = ibis.pyspark.connect(session)
+    if path.lower().endswith(TEXT):
+        return backend.read_csv(path, header=True, inferSchema=True)
+    return backend.read_parquet(path)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1], query=""))
+
+
+def _open_relation(
+    relation: Any, names: Sequence[str], wanted: Sequence[str], connection: Any = None
+) -> Source:
+    # DuckDB ignores case and renames a second "Fare"; positions, not names, tell columns apart.
+    picks: list[str] = []
+    types: dict[str, dt.DataType] = {}
+    columns: dict[str, str] = {}
+    for name, inside, raw in zip(names, relation.columns, relation.types, strict=False):
+        if name not in wanted or name in columns:
+            continue
+        safe, kind = f"c{len(columns)}", str(raw).upper()
+        quoted = '"' + inside.replace('"', '""') + '"'
+        types[safe], cast = _ibis_type(kind)
+        picks.append(f"{f'cast({quoted} as {cast})' if cast else quoted} as {safe}")
+        columns[name] = safe
+    table = ibis.table(types or {"n": "int8"}, name="source")
+    listed = ", ".join(picks) or "cast(0 as tinyint) as n"
+    if connection is None:
+        return Source(table, columns, "duckdb", relation=relation.project(listed))
+    connection.execute(f"create view source as select {listed} from rows_read")  # noqa: S608 - quoted above
+    return Source(table, columns, "duckdb", connection=connection)
+
+
+def _ibis_type(kind: str) -> tuple[dt.DataType, str | None]:
+    """DuckDB's type for ibis, and what the column is cast to before it is read (None: nothing)."""
+    from ibis.backends.sql.datatypes import DuckDBType
+
+    if kind.startswith("ENUM"):
+        return dt.string, "varchar"
+    if kind.startswith("TIMESTAMP"):
+        zoned = "TZ" in kind or "TIME ZONE" in kind
+        plain = kind in ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")
+        cast = None if plain else "timestamptz" if zoned else "timestamp"
+        return dt.Timestamp(timezone="UTC" if zoned else None), cast
+    if kind in ('"NULL"', "NULL"):
+        return dt.string, "varchar"
+    if kind in ("UHUGEINT", "HUGEINT", "BIGNUM"):
+        return dt.float64, "double"
+    try:
+        return DuckDBType.from_string(kind), None
+    except Exception:  # noqa: BLE001 - ibis raises many kinds; a type it does not know is unreadable, no failure
+        return dt.unknown, None
+
+
+def _open_ibis(table: Any, wanted: Sequence[str]) -> Source:
+    backend = table.get_backend()
+    present = [name for name in wanted if name in table.columns]
+    columns = {name: f"c{i}" for i, name in enumerate(present)}
+    if backend.name == "duckdb":
+        # On its own connection, as SQL: the same path as for a relation.
+        return _open_relation(backend.con.sql(compile_duckdb(table)), list(table.columns), wanted)
+    if backend.name not in BACKENDS:
+        raise BadInput(f"profiles are computed on DuckDB, PostgreSQL and Spark, not on {backend.name}")
+    chosen = (
+        table.select(**{safe: table[name] for name, safe in columns.items()})
+        if columns
+        else table.select(n=ibis.literal(0, "int8"))
+    )
+    return Source(chosen, columns, backend.name)
