@@ -1,20 +1,30 @@
-"""`python -m benchmarks.streams build [NAME ...]`, `... score NAME BACKTEST.json`, `... table`."""
+"""Build streams, tell what they are like, replay them, score a replay: `python -m benchmarks.streams --help`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks.streams.catalogue import streams
+from benchmarks.streams.runs import play
 from benchmarks.streams.scoring import find_truth
 from benchmarks.streams.stream import StreamMissing, load, save, streams_folder
-from benchmarks.streams.tables import describe, headings, score_lines, table
+from benchmarks.streams.tables import (
+    describe,
+    headings,
+    score_details,
+    score_headings,
+    score_lines,
+    score_row,
+    table,
+)
 
 
 def main(arguments: list[str]) -> int:
-    """Exit 0, or 2 for an unknown stream."""
+    """Exit 0, 1 when a replay failed, or 2 for an unknown stream."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streams", description=__doc__)
     parser.add_argument("--folder", type=Path, default=streams_folder(), help="where streams are kept")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -22,6 +32,10 @@ def main(arguments: list[str]) -> int:
         command = commands.add_parser(name, help=text)
         command.add_argument("names", nargs="*")
         command.add_argument("--again", action="store_true", help="also where they are there already")
+    playing = commands.add_parser("run", help="replay streams with warrant backtest and score it")
+    playing.add_argument("names", nargs="*")
+    playing.add_argument("--peers", action="store_true", help="also score Evidently and NannyML")
+    playing.add_argument("--details", action="store_true", help="also each wrong page and missed episode")
     scoring = commands.add_parser("score", help="score what warrant backtest --json printed")
     scoring.add_argument("names", nargs=1)
     scoring.add_argument("backtest", type=Path)
@@ -35,6 +49,8 @@ def main(arguments: list[str]) -> int:
         spec, data = load(save(streams()[given.names[0]], given.folder))
         print("\n".join(score_lines(find_truth(spec, data), json.loads(given.backtest.read_text()))))
         return 0
+    if given.command == "run":
+        return _run(given.names or list(streams()), given.folder, peers=given.peers, details=given.details)
     rows = []
     for name in given.names or streams():
         try:
@@ -48,6 +64,25 @@ def main(arguments: list[str]) -> int:
     if rows:
         print(table(headings(), rows))
     return 0
+
+
+def _run(names: list[str], folder: Path, *, peers: bool, details: bool) -> int:
+    print(table(score_headings("stream", "alarms"), []))
+    failed = 0
+    for name in names:
+        try:
+            outcome = play(name, save(streams()[name], folder), peers=peers)
+        except (StreamMissing, RuntimeError, subprocess.TimeoutExpired) as failure:
+            failed += not isinstance(failure, StreamMissing)
+            print(f"{name}: {failure}", file=sys.stderr)
+            continue
+        for alarms, score in outcome.scores.items():
+            print("| " + " | ".join((name, *score_row(alarms, score))) + " |", flush=True)
+        for peer, reason in outcome.reasons.items():
+            print(f"| {name} | {peer} | {reason} |")
+        if details:
+            print("\n".join(score_details(outcome.truth, outcome.backtest)), flush=True)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ def describe(name: str, spec: Mapping[str, Any], data: pd.DataFrame) -> tuple[st
     )
 
 
-def score_headings() -> tuple[str, ...]:
-    return ("alarms", "number", "right", "precision", "caught", "false/quiet", "delay h", "allowed h")
+def score_headings(*first: str) -> tuple[str, ...]:
+    return (*first, "number", "right", "precision", "caught", "false/quiet", "delay h", "allowed h")
 
 
 def score_row(name: str, score: Score) -> tuple[str, ...]:
@@ -85,15 +85,21 @@ def score_lines(truth: Truth, backtest: Mapping[str, Any]) -> list[str]:
         score_row(level or "any", score_alarms(truth, read_alarms(backtest, level=level))) for level in LEVELS
     ]
     rows.append(score_row("realised", score_alarms(truth, realised_alarms(truth))))
-    pages = read_alarms(backtest)
-    wrong = set(score_alarms(truth, pages).wrong_starts)
-    about = {window.start: window for window in truth.windows}
-    lines = [
+    return [
         f"{truth.task}: {len(truth.windows)} windows, {truth.bad} bad in {len(truth.episodes)} episodes, "
         f"{truth.quiet} quiet, reference {truth.reference:.4g}",
         "",
-        table(score_headings(), rows),
+        table(score_headings("alarms"), rows),
+        *score_details(truth, backtest),
     ]
+
+
+def score_details(truth: Truth, backtest: Mapping[str, Any]) -> list[str]:
+    """Each wrong page and each missed episode, a line."""
+    pages = read_alarms(backtest)
+    wrong = set(score_alarms(truth, pages).wrong_starts)
+    about = {window.start: window for window in truth.windows}
+    lines: list[str] = []
     for page in pages:
         if page.start in wrong:
             window = about.get(page.start)
