@@ -141,7 +141,7 @@ def estimates() -> str:
     from backend.monitoring.estimation import METRICS_OF
     from backend.monitoring.performance import PRIMARY
 
-    by = {"binary": "CBPE", "multiclass": "CBPE, a probability for each class", "regression": "DLE"}
+    by = {"binary": "CBPE", "multiclass": "CBPE, with a probability for each class", "regression": "DLE"}
     rows = [
         [task, f"`{PRIMARY[task]}`", by[task], ", ".join(f"`{name}`" for name in names)]
         for task, names in METRICS_OF.items()

@@ -18,7 +18,8 @@ METRICS_OF: Mapping[Task, tuple[str, ...]] = {
     "multiclass": ("roc_auc", "macro_f1", "accuracy"),
     "regression": ("mae", "rmse"),
 }
-"""What is estimated of each task, by the names realised performance has."""
+"""What is estimated of each task, by the names realised performance has. Several classes without a probability for
+each: accuracy alone."""
 
 MIN_ROWS = 100
 MIN_REFERENCE = 500
@@ -50,6 +51,8 @@ class Trust:
     rms      {metric: root mean square of the same}
     bias     {metric: mean (estimated − realised)}; above 0 the estimator hopes for more than comes
     excess   {metric: what of rms is left when the realised values' own sampling error is taken out}
+    skill    {metric: 1 − excess² / (variance of the true values between chunks)}: 1 follows every rise and fall, 0 is
+             no better than always saying the mean; absent where the chunks differ by chance alone
     trusted  metrics whose estimates were as good as the practical margin asks for
     """
 
@@ -60,10 +63,15 @@ class Trust:
     rms: Mapping[str, float] = field(default_factory=dict)
     bias: Mapping[str, float] = field(default_factory=dict)
     excess: Mapping[str, float] = field(default_factory=dict)
+    skill: Mapping[str, float] = field(default_factory=dict)
 
 
 class Model(Protocol):
     """A fitted estimator of one kind: which rows it can read, and the figures of chunks of them."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What is estimated: our metric -> the library's."""
 
     def prepare(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, Any, str | None]:
         """The usable rows in the estimator's form, the mask (n,) of these, and what is to be said of the rest."""

@@ -42,6 +42,7 @@ class Dle:
 
     spec: ModelSpec
     estimator: Any
+    names: Mapping[str, str]
 
     def prepare(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, Any, str | None]:
         gone = [column.name for column in self.spec.features if column.name not in rows.columns]
@@ -50,7 +51,7 @@ class Dle:
         return prepared, usable, note
 
     def figures(self, prepared: pd.DataFrame, chunk: Any) -> Mapping[int, Mapping[str, Sequence[float]]]:
-        return run(self.estimator, prepared, chunk, {name: name for name in METRICS_OF["regression"]})
+        return run(self.estimator, prepared, chunk, self.names)
 
 
 FIT_ROWS = 100_000
@@ -83,7 +84,7 @@ def fit_dle(spec: ModelSpec, reference: pd.DataFrame) -> tuple[Dle, int]:
             chunker=chunker(),
         )
         estimator.fit(in_chunks(frame))
-    return Dle(spec, estimator), rows
+    return Dle(spec, estimator, {name: name for name in METRICS_OF["regression"]}), rows
 
 
 def prepare_regression(spec: ModelSpec, rows: pd.DataFrame, *, labelled: bool) -> tuple[pd.DataFrame, Any]:

@@ -51,7 +51,7 @@ def fit_estimator(spec: ModelSpec, reference: pd.DataFrame | pa.Table) -> Fitted
     """
     frame = _pandas(reference)
     model, rows = _FITS[spec.task](spec, frame)
-    metrics = METRICS_OF[spec.task]
+    metrics = tuple(model.names)
     return Fitted(spec, model, metrics, rows, _values(measure(spec, frame).metrics, metrics))
 
 
@@ -140,6 +140,7 @@ def _judge(pairs: Mapping[str, list[tuple[float, Metric]]], reference: Mapping[s
     rms: dict[str, float] = {}
     bias: dict[str, float] = {}
     excess: dict[str, float] = {}
+    skill: dict[str, float] = {}
     trusted: set[str] = set()
     for metric, found in pairs.items():
         if len(found) < CHUNKS_A_FOLD or metric not in reference:
@@ -150,13 +151,16 @@ def _judge(pairs: Mapping[str, list[tuple[float, Metric]]], reference: Mapping[s
         rms[metric] = float(np.sqrt((misses**2).mean()))
         bias[metric] = float(misses.mean())
         excess[metric] = math.sqrt(max(float((misses**2 - noise**2).mean()), 0.0))
+        varied = float(np.var([came.value or 0.0 for _, came in found], ddof=1)) - float((noise**2).mean())
+        if varied > float((noise**2).mean()):
+            skill[metric] = 1 - excess[metric] ** 2 / varied
         limit = DEFINITIONS[metric].worst_acceptable(reference[metric])
         margin = abs((limit if limit is not None else math.nan) - reference[metric])
         unsure = float(misses.std(ddof=1)) / math.sqrt(misses.size)
         if abs(bias[metric]) <= margin and excess[metric] <= margin and unsure <= margin / 2:
             trusted.add(metric)
     chunks = max((len(found) for found in pairs.values()), default=0)
-    return Trust(error, chunks, frozenset(trusted), None, rms, bias, excess)
+    return Trust(error, chunks, frozenset(trusted), None, rms, bias, excess, skill)
 
 
 def _numbered(index: int) -> Window:

@@ -37,6 +37,12 @@ def priced(rows: int, seed: int, centre: float = 0.0) -> pd.DataFrame:
     return frame
 
 
+def priced_by_season(rows: int, seed: int) -> pd.DataFrame:
+    """Chunks of 600 rows whose inputs are easy and hard in turn: the error rises and falls with them."""
+    parts = [priced(600, seed + place, centre=1.5 * (place % 2)) for place in range(rows // 600)]
+    return pd.concat(parts, ignore_index=True)
+
+
 REGRESSION = spec("regression", **{"size": "numeric", 'kind {"': "categorical"})
 CASES: list[tuple[ModelSpec, Any]] = [
     (spec("binary"), scored),
@@ -156,6 +162,7 @@ def test_an_estimator_is_trusted_where_its_estimates_of_later_reference_rows_hel
         for metric in trust.error:
             assert trust.excess[metric] < trust.rms[metric]
             assert abs(trust.bias[metric]) <= trust.rms[metric]
+    assert assess(REGRESSION, priced_by_season(12_000, 3)).skill["mae"] > 0.8
     broken = scored(8000, 1)
     later = broken.index >= 4000
     broken.loc[later, "label"] = 1 - broken.loc[later, "label"]
@@ -171,8 +178,8 @@ def test_trust_that_cannot_be_found_out_is_no_trust() -> None:
     assert "too few" in str(assess(spec("binary"), scored(700, 0)).reason)
     unlabelled = assess(spec("binary"), scored(3000, 0).assign(label=None))
     assert (unlabelled.trusted, unlabelled.chunks) == (frozenset(), 0)
-    bare = classified(3000, 0)[["score", "prediction", "label"]]
-    assert "needs a probability for each class" in str(assess(spec("multiclass"), bare).reason)
+    bare = classified(3000, 0)[["prediction", "label"]]
+    assert "there are neither" in str(assess(spec("multiclass"), bare).reason)
 
 
 def test_a_reference_that_cannot_carry_an_estimator_is_refused_with_the_reason() -> None:
@@ -185,9 +192,28 @@ def test_a_reference_that_cannot_carry_an_estimator_is_refused_with_the_reason()
     with pytest.raises(BadInput, match="no label of the reference is 'c3'"):
         frame = classified(2000, 0)
         fit_estimator(spec("multiclass"), frame[frame["label"] != "c3"])
-    two = classified(2000, 0).drop(columns=["score_c2", "score_c3"])
-    with pytest.raises(BadInput, match="two classes are a binary task"):
-        fit_estimator(spec("multiclass"), two)
+    with pytest.raises(BadInput, match="1 scores of the reference are not probabilities"):
+        frame = scored(1000, 0)
+        frame.loc[5, "score"] = 1.5
+        fit_estimator(spec("binary"), frame)
+
+
+def test_with_the_predicted_classs_probability_alone_accuracy_is_estimated() -> None:
+    subject = spec("multiclass")
+    columns = ["score", "prediction", "label"]
+    fitted = fit_estimator(subject, classified(5000, 0)[columns])
+    assert fitted.metrics == ("accuracy",)
+    frame = classified(2000, 1)[columns]
+    sure = frame[frame["score"] > 0.6]
+    found = estimate(fitted, {WINDOWS[0]: frame, WINDOWS[1]: sure})
+    for one, rows in zip(found, (frame, sure), strict=True):
+        assert near(one, measure(subject, rows).metrics["accuracy"].value)
+    assert (found[1].low or 0) > (found[0].high or 1)
+    assert assess(subject, classified(8000, 2)[columns]).trusted == {"accuracy"}
+    right = frame.assign(label=(frame["label"] == frame["prediction"]).astype(int), prediction=1)
+    row = theirs("binary", right, right, 1000).iloc[0]["accuracy"]
+    ours = estimate(fit_estimator(subject, frame), {WINDOWS[0]: frame.iloc[:1000]})[0]
+    assert (ours.value, ours.se) == (pytest.approx(row["value"]), pytest.approx(row["sampling_error"]))
 
 
 def test_large_references_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
