@@ -21,6 +21,8 @@ from backend.monitoring.windows import Window
 
 WEEKS = 8
 FEWEST_POINTS = 5
+FOLLOWS = 0.5
+"""From this skill on an estimator follows its metric: half of the true rise and fall is in its estimates."""
 LATELY = 3
 _WEEK = timedelta(weeks=1)
 
@@ -98,6 +100,8 @@ class TrackRecord:
     error     mean |estimated − realised|
     bias      mean (estimated − realised)
     excess    root mean square of the misses when the realised values' own sampling error is taken out
+    skill     1 − excess² / variance of the true values over the windows: 1 follows every rise and fall, 0 is no better
+              than always saying the mean; None where the windows differ by chance alone
     inside    share of windows whose realised value lay in the band; None where no estimate had one
     margin    the practical margin of the metric at these values; None where it has none
     wrong_lately   the last 3 windows all came out beyond band and margin, on the same side
@@ -109,9 +113,15 @@ class TrackRecord:
     error: float
     bias: float
     excess: float
+    skill: float | None
     inside: float | None
     margin: float | None
     wrong_lately: bool
+
+    @property
+    def follows(self) -> bool:
+        """Whether estimates rise and fall with what comes, so that a fall they see is one, if not of that size."""
+        return self.skill is not None and self.skill >= FOLLOWS
 
     @property
     def sentence(self) -> str:
@@ -170,7 +180,11 @@ def track_record(
     misses = np.array([point.miss for point in chosen])
     noise = np.array([point.realised_se or 0.0 for point in chosen])
     banded = [point.inside for point in chosen if point.inside is not None]
-    margin = _margin(metric, float(np.mean([point.realised for point in chosen])))
+    came = np.array([point.realised for point in chosen])
+    margin = _margin(metric, float(came.mean()))
+    chance = float((noise**2).mean())
+    excess = math.sqrt(max(float((misses**2).mean()) - chance, 0.0))
+    varied = float(came.var(ddof=1)) - chance if len(chosen) > 1 else 0.0
     span = chosen[-1].window.end - chosen[0].window.start
     return TrackRecord(
         metric=metric,
@@ -178,7 +192,8 @@ def track_record(
         weeks=span / _WEEK,
         error=float(np.abs(misses).mean()),
         bias=float(misses.mean()),
-        excess=math.sqrt(max(float((misses**2 - noise**2).mean()), 0.0)),
+        excess=excess,
+        skill=1 - excess**2 / varied if varied > chance else None,
         inside=sum(banded) / len(banded) if banded else None,
         margin=margin,
         wrong_lately=_wrong_lately(chosen, margin),
@@ -189,6 +204,9 @@ def allowed_to_page(
     record: TrackRecord | None, trust: Trust | Mapping[str, object], metric: str | None = None
 ) -> tuple[bool, str]:
     """Whether an estimate of this metric may page without any other evidence, and why (not).
+
+    It may not while its misses exceed the practical margin by more than chance, or the last three did on one side;
+    unless its estimates follow what comes (skill of at least 0.5): a fall is then a fall, though of another size.
 
     trust     the assessment on held-out reference rows, or the stored {"trusted": [metric], "reason"}
     metric    needed only where there is no record
@@ -204,6 +222,8 @@ def allowed_to_page(
         return True, (
             f"it held on reference rows it had not seen; {known} window{'' if known == 1 else 's'} with labels so far"
         )
+    if record.follows:
+        return True, record.sentence
     if record.wrong_lately:
         return (
             False,

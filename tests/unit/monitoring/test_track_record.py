@@ -129,6 +129,26 @@ def test_one_that_went_wrong_lately_is_stopped_before_its_average_shows_it() -> 
     assert allowed_to_page(recorded([0.002] * 40 + [0.05, -0.05, 0.05]), TRUSTED)[0]
 
 
+def test_one_that_follows_but_misses_the_size_may_page_and_one_that_cries_wolf_may_not() -> None:
+    truth = np.where(np.arange(40) % 10 < 3, 0.65, 0.80)
+
+    def record(estimates: np.ndarray) -> TrackRecord:
+        stored = [estimate(day, float(value)) for day, value in enumerate(estimates)]
+        realised = [came(day, float(value)) for day, value in enumerate(truth)]
+        found = track_record(settle((), stored, realised), "accuracy", until=window(60).end)
+        assert found is not None
+        return found
+
+    shrunk = record(0.8 + (truth - 0.8) * 0.6)
+    assert (shrunk.margin or 1) < shrunk.excess
+    assert shrunk.follows
+    assert allowed_to_page(shrunk, TRUSTED)[0]
+    wolf = record(np.roll(truth, 5))
+    assert (wolf.skill or 0) < 0
+    assert not allowed_to_page(wolf, TRUSTED)[0]
+    assert not allowed_to_page(record(np.full(40, 0.8)), TRUSTED)[0]  # says nothing while it falls
+
+
 def test_misses_that_chance_explains_are_not_held_against_it() -> None:
     random = np.random.default_rng(0)
     found = recorded(list(random.normal(0, 0.04, 40)), se=0.04, half=0.12)
