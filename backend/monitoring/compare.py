@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from backend.errors import BadInput
 from backend.monitoring.columns import Column, Kind
+from backend.monitoring.grids import DISCRETE, HUGE, Grid, place_numbers
 from backend.monitoring.profiles import freeze_grids, profile_table
 from backend.monitoring.proposals import Proposal, propose_columns
 from backend.monitoring.statistics import REGISTRY, Statistic, statistics_for
@@ -23,6 +25,8 @@ from backend.monitoring.thresholds import Verdict
 from backend.monitoring.verdicts import Finding, judge_columns
 
 SCHEMA = "schema_change"
+SAMPLE = 40_000
+"""Reference rows that place a grid: far more than the eight pieces of 64 bins need."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def _compare(
     proposals: Mapping[str, Proposal],
     names: tuple[str, ...],
 ) -> list[Comparison]:
-    grids = freeze_grids(reference, [Column(name, kind) for name, kind in kinds.items()])
+    grids = _freeze(reference, kinds, proposals)
     before, after = profile_table(reference, grids), profile_table(current, grids)
     pairs: list[tuple[str, Statistic]] = [
         (column, statistic)
@@ -119,7 +123,37 @@ def _compare(
         for statistic in statistics_for(kind, every=bool(names))
         if not names or statistic.name in names
     ]
-    return [_comparison(found, kinds, proposals) for found in judge_columns(pairs, before, after)]
+    rows = [_comparison(found, kinds, proposals) for found in judge_columns(pairs, before, after)]
+    return rows + [
+        _unsuited(column, kind, REGISTRY[name], before[column].known, after[column].known)
+        for column, kind in kinds.items()
+        for name in names
+        if kind not in REGISTRY[name].applies_to
+    ]
+
+
+def _freeze(
+    reference: duckdb.DuckDBPyRelation, kinds: Mapping[str, Kind], proposals: Mapping[str, Proposal]
+) -> dict[str, Grid]:
+    """Grids on the reference. Where it is large, numbers of many values are placed by a sample and both ends."""
+    large = [name for name, kind in kinds.items() if kind == "numeric" and proposals[name].distinct > 2 * DISCRETE
+             and proposals[name].rows > 2 * SAMPLE and proposals[name].kind == "numeric"
+             and proposals[name].holds_numbers]  # fmt: skip
+    rest = [Column(name, kind) for name, kind in kinds.items() if name not in large]
+    grids = freeze_grids(reference, rest)
+    if large:
+        names = [_quoted(name) for name in large]
+        ends = [f"{end}({name}) as {name}" for end in ("min", "max") for name in names]
+        both = [", ".join(ends[: len(names)]), ", ".join(ends[len(names) :])]
+        sample = reference.query(
+            "source",
+            f"select {', '.join(names)} from source using sample reservoir({SAMPLE} rows) repeatable (1) "  # noqa: S608
+            f"union all select {both[0]} from source union all select {both[1]} from source",
+        ).to_arrow_table()
+        for name in large:
+            x = np.asarray(sample.column(name).cast("float64").drop_null(), dtype=np.float64)
+            grids[name] = place_numbers(x[np.abs(x) <= float(HUGE)])
+    return {name: grids[name] for name in kinds}
 
 
 def _comparison(found: Finding, kinds: Mapping[str, Kind], proposals: Mapping[str, Proposal]) -> Comparison:
@@ -177,6 +211,15 @@ def _compare_as_peers(
                 )
             )
     return rows
+
+
+def _unsuited(column: str, kind: Kind, statistic: Statistic, known: int, known_now: int) -> Comparison:
+    reason = (
+        f"{statistic.name} is for {' and '.join(statistic.applies_to)} columns; {column} is taken as {kind}"
+    )
+    return Comparison(
+        column, statistic.name, None, None, "inconclusive", known, known_now, reason, reason, kind=kind
+    )
 
 
 def _left_out(proposal: Proposal, sizes: tuple[int, int]) -> Comparison:

@@ -28,6 +28,8 @@ DRAWS = 1000
 FEW_CELLS = 64
 FEW_ROWS = 500
 BRIDGE_POINTS = 129
+OUTSIDE_LEAST = 3
+OUTSIDE_TIMES = 4
 STRAIGHT = 1e-3  # a skewness below this is none
 
 
@@ -167,21 +169,23 @@ class Exchange:
         """Drawn coarse counts (draws, cells) of both sides; cells that are empty on both stay empty.
 
         A grid with edges ends where the reference ends, so "outside" is not exchanged: the reference keeps its
-        rows there, and the current side draws as many as a grid placed on other data is expected to see.
+        rows there, and the current side draws as many as a grid placed on other data is expected to see. Once
+        many more lie outside than that, they are exchanged like all others.
         """
         grid, pooled = self.pool.grid, self.pool.coarse.copy()
         then, now = self.reference.coarse, self.current.coarse
         rows = self.rows[1]
+        rate = min(then[-1] / max(self.rows[0], 1) + grid.expected_new, 1.0)
+        apart = bool(grid.edges) and now[-1] <= OUTSIDE_LEAST + OUTSIDE_TIMES * rate * rows
         size = DRAWS if pooled.size <= FEW_CELLS else DRAWS // 2
         drawn = np.zeros((size, pooled.size), dtype=np.int64)
-        if grid.edges:
+        if apart:
             pooled[-1] = 0
             rows = int(now[:-1].sum())
         filled = np.flatnonzero(pooled)
         drawn[:, filled] = self._split(pooled[filled], rows, size)
         others = pooled - drawn
-        if grid.edges:
-            rate = min(then[-1] / max(self.rows[0], 1) + grid.expected_new, 1.0)
+        if apart:
             drawn[:, -1] = self.random.binomial(self.rows[1], rate, size=size)
             others[:, -1] = then[-1]
         return others, drawn

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import duckdb
@@ -40,6 +40,8 @@ class Proposal:
     kind        numeric or categorical; None when the column is left out
     fallback    the kind to use when a person asks for the column all the same; None when there is none
     confidence  0 to 1: how sure the rule is on data it was written for, not a probability from these data
+    rows        of the table; distinct: distinct values of the column, an estimate
+    holds_numbers  whether it is stored as numbers
     """
 
     name: str
@@ -47,6 +49,9 @@ class Proposal:
     fallback: Kind | None
     confidence: float
     reason: str
+    rows: int = 0
+    distinct: int = 0
+    holds_numbers: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,15 @@ class Facts:
 
 def propose_columns(table: duckdb.DuckDBPyRelation) -> tuple[Proposal, ...]:
     """A proposal for each column of the relation, in its order; one scan."""
-    return tuple(propose_kind(facts) for facts in read_facts(table))
+    return tuple(
+        replace(
+            propose_kind(facts),
+            rows=facts.rows,
+            distinct=facts.distinct,
+            holds_numbers=facts.group in ("whole", "fraction"),
+        )
+        for facts in read_facts(table)
+    )
 
 
 def propose_kind(facts: Facts) -> Proposal:
