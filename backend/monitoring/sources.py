@@ -5,6 +5,7 @@ Nothing is copied: what `profiles` computes runs where the rows are.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ Expression = Any  # an ibis expression; ibis ships no types for mypy here
 
 PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".tsv", ".txt", ".csv.gz")
+LARGEST = "1.7976931348623157e308"
 BACKENDS = ("duckdb", "postgres", "pyspark")
 FORMS = (
     "a .parquet or .csv file, a folder of a Delta table or of Parquet files, "
@@ -106,14 +108,26 @@ def open_source(place: str | Path) -> Any:
         raise BadInput(f"{_without_password(text)} cannot be read; a source is {FORMS}")
     connection = connect()
     _view_files(connection, [text.removeprefix("file://")])
-    return ibis.duckdb.from_connection(connection).table("rows_read")
+    return _own_table(connection)
+
+
+def _own_table(connection: Any) -> Any:
+    """The view `rows_read` as an ibis table. Ibis asks DuckDB for the columns in a way that DuckDB deprecates."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return ibis.duckdb.from_connection(connection).table("rows_read")
 
 
 def connect() -> Any:
-    """A DuckDB of its own that never fetches an extension."""
-    return duckdb.connect(
+    """A DuckDB of its own that never fetches an extension, and never trusts Parquet's statistics about NaN.
+
+    A file's minimum and maximum leave NaN out; from them the optimizer concludes that no row is NaN.
+    """
+    connection = duckdb.connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     )
+    connection.execute("set disabled_optimizers = 'statistics_propagation'")
+    return connection
 
 
 def _view_files(connection: Any, paths: Sequence[str | Path]) -> None:
@@ -212,7 +226,10 @@ def _open_relation(
         safe, kind = f"c{len(columns)}", str(raw).upper()
         quoted = '"' + inside.replace('"', '""') + '"'
         types[safe], cast = _ibis_type(kind)
-        picks.append(f"{f'cast({quoted} as {cast})' if cast else quoted} as {safe}")
+        value = f"cast({quoted} as {cast})" if cast else quoted
+        if connection is None and types[safe].is_floating():
+            value = f"nullif({value}, {LARGEST})"  # the optimizer knows nothing about what comes out: see `connect`
+        picks.append(f"{value} as {safe}")
         columns[name] = safe
     table = ibis.table(types or {"n": "int8"}, name="source")
     listed = ", ".join(picks) or "cast(0 as tinyint) as n"
