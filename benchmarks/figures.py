@@ -28,11 +28,12 @@ def figure(
 ) -> Figure:
     """`rows` is how much one measurement handled. Without a value, `reason` says why it could not be measured.
 
-    `ratio` is ours divided by the peer's, whatever is better. `met` is None without a target or a value.
+    `ratio` is ours divided by the peer's, whatever is better. A target is "at least" or "at
+    most". `met` is None without a target or a value.
     """
     met = None
     if value is not None and target is not None:
-        met = value > target if more_is_better else value < target
+        met = value >= target if more_is_better else value <= target
     found: Figure = {
         "name": name,
         "value": _rounded(value),

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from benchmarks.streams.catalogue import streams
 from benchmarks.streams.runs import play
 from benchmarks.streams.scoring import find_truth
-from benchmarks.streams.stream import StreamMissing, load, save, streams_folder
+from benchmarks.streams.stream import StreamMissing, load, read_data, save, streams_folder
 from benchmarks.streams.tables import (
     describe,
     headings,
@@ -37,8 +39,10 @@ def main(arguments: list[str]) -> int:
     playing.add_argument("--peers", action="store_true", help="also score Evidently and NannyML")
     playing.add_argument("--details", action="store_true", help="also each wrong page and missed episode")
     scoring = commands.add_parser("score", help="score what warrant backtest --json printed")
-    scoring.add_argument("names", nargs=1)
+    scoring.add_argument("names", nargs="*", help="the stream, unless --spec and --data name files of yours")
     scoring.add_argument("backtest", type=Path)
+    scoring.add_argument("--spec", type=Path)
+    scoring.add_argument("--data", type=Path)
     given = parser.parse_args(arguments)
 
     unknown = sorted(set(given.names) - set(streams()))
@@ -46,7 +50,13 @@ def main(arguments: list[str]) -> int:
         print(f"there is no stream {', '.join(unknown)}; there are {', '.join(streams())}", file=sys.stderr)
         return 2
     if given.command == "score":
-        spec, data = load(save(streams()[given.names[0]], given.folder))
+        if given.spec and given.data:
+            spec, data = yaml.safe_load(given.spec.read_text()), read_data(given.data)
+        elif given.names:
+            spec, data = load(save(streams()[given.names[0]], given.folder))
+        else:
+            print("name a stream, or give --spec and --data", file=sys.stderr)
+            return 2
         print("\n".join(score_lines(find_truth(spec, data), json.loads(given.backtest.read_text()))))
         return 0
     if given.command == "run":

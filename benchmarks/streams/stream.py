@@ -100,7 +100,13 @@ def save(stream: Stream, folder: Path, *, again: bool = False) -> Path:
 
 def load(place: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """SPEC and DATA of a folder that `save` wrote."""
-    return yaml.safe_load((place / SPEC_FILE).read_text()), pd.read_parquet(place / DATA_FILE)
+    return yaml.safe_load((place / SPEC_FILE).read_text()), read_data(place / DATA_FILE)
+
+
+def read_data(path: Path) -> pd.DataFrame:
+    """DATA from Parquet or CSV, its times with a zone."""
+    frame = pd.read_csv(path, low_memory=False) if path.suffix == ".csv" else pd.read_parquet(path)
+    return frame.assign(**{name: pd.to_datetime(frame[name], utc=True) for name in ("ts", "label_ts")})
 
 
 def checked(frame: pd.DataFrame, spec: Mapping[str, Any]) -> pd.DataFrame:
