@@ -3,7 +3,8 @@
     roc_auc              DeLong's variance; Wilson's when it is 0 at AUC 1
     average_precision    infinitesimal jackknife, on the logit scale
     accuracy, precision, recall   Wilson's score interval
-    f1, ece              percentile bootstrap of the confusion counts, and of the counts per score bin
+    f1                   percentile bootstrap of the confusion counts
+    ece                  from what chance alone makes of it (`calibration_error`)
     log_loss, brier      mean of per-row losses ± 1.96 standard errors
 
 ECE: Σ share of bin · |mean score − share of positives| over 10 equal-width bins. Log loss clips scores at 1e-15.
@@ -110,21 +111,25 @@ def area_of(ranking: Ranking) -> Metric:
 
 
 def calibration_error(p: Floats, y: Floats) -> Metric:
-    """Expected calibration error of probabilities (n,) of events 0/1 (n,), n > 0."""
+    """Expected calibration error of probabilities (n,) of events 0/1 (n,), n > 0.
+
+    It is a sum of absolute values, so chance raises it: its interval goes down by what calibrated scores of these
+    bins exceed in 2.5 of 100 samples, and up by 1.96 standard errors of the signed sums.
+    """
     bins = np.minimum((p * ECE_BINS).astype(np.int64), ECE_BINS - 1)
     rows = np.bincount(bins, minlength=ECE_BINS).astype(np.float64)
     positives = np.bincount(bins, weights=y, minlength=ECE_BINS)
-    means = np.bincount(bins, weights=p, minlength=ECE_BINS) / np.maximum(rows, 1)
-
-    def error(positive: Floats | Codes, negative: Floats | Codes) -> Floats:
-        return np.asarray(np.abs(means * (positive + negative) - positive).sum(axis=-1) / p.size)
-
-    cells = np.concatenate([positives, rows - positives]) / p.size
-    drawn = np.random.default_rng(p.size).multinomial(p.size, cells / cells.sum(), size=DRAWS)
-    errors = error(drawn[:, :ECE_BINS], drawn[:, ECE_BINS:])
-    low, high = np.quantile(errors, [0.025, 0.975])
-    value = float(error(positives, rows - positives))
-    return Metric(value, min(float(low), value), max(float(high), value), p.size, se=float(errors.std()))
+    expected = np.bincount(bins, weights=p, minlength=ECE_BINS)
+    by_chance = np.sqrt(np.bincount(bins, weights=p * (1 - p), minlength=ECE_BINS)) / p.size
+    seen = np.sqrt(positives * (rows - positives) / np.maximum(rows, 1)) / p.size
+    signed = (expected - positives) / p.size
+    drawn = np.random.default_rng(p.size).normal(size=(DRAWS, ECE_BINS))
+    value = float(np.abs(signed).sum())
+    low = value - float(np.quantile(np.abs(drawn * by_chance).sum(axis=1), 0.975))
+    high = value + Z * math.sqrt(float((seen**2).sum()))
+    true = np.sqrt(np.maximum(signed**2 - seen**2, 0))  # without what chance adds to a square
+    se = float(np.abs(true + drawn * seen).sum(axis=1).std())
+    return Metric(value, max(low, 0.0), high, p.size, se=se or None)
 
 
 def log_losses(p: Floats, y: Floats) -> Floats:

@@ -83,7 +83,7 @@ _ALL = (
                "mean over classes of F1 of one against the rest", _JACKKNIFE, POINTS),
     Definition("ece", "Expected calibration error", _CLASSES, True, "share",
                "Σ share of bin × |mean probability − share that came true| over 10 equal bins; multiclass: of the "
-               "predicted class", "percentile bootstrap of the counts per bin", POINTS),
+               "predicted class", "down by what calibrated scores reach by chance, up by 1.96 standard errors", POINTS),
     Definition("mae", "Mean absolute error", _NUMBERS, True, "label",
                "mean of |prediction − label|", _MEAN, SHARE, True),
     Definition("rmse", "Root mean squared error", _NUMBERS, True, "label",
