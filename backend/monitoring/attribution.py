@@ -8,24 +8,38 @@ With M the metric and "worse by" as a positive number of points:
     input mix      M(R) → M(C)      rows came in another mix; the model answers each kind as it did
     behaviour      M(C) → M(W°)     equal inputs, other results
     data quality   M(W°) → M(W)     rows whose values broke (`breaks`), with what they do together with the rest
-    unexplained    what of behaviour lies within its 95 % interval, or in rows unlike any the reference has
+    unexplained    the rest: steps within their 95 % intervals, and behaviour in rows unlike any of the reference
 
 The steps are walked in this order, so the parts sum to M(W) − M(R) by construction; where two causes work together
-the interaction falls to the later step. Intervals: influence functions (the infinitesimal jackknife), the fitted
-models taken as given. Where so many rows broke that W° has no rows left, quality takes what mix of the other columns
+the interaction falls to the later step. A step that chance may have made counts as none, and the others are
+estimated given that (`_settle`). Intervals: influence functions (the infinitesimal jackknife), the fitted models
+taken as given. Where so many rows broke that W° has no rows left, quality takes what mix of the other columns
 does not explain, and behaviour cannot be told apart from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from backend.errors import BadInput
-from backend.monitoring.breaks import Break, even_out, find_breaks
+from backend.monitoring.breaks import CHANCE, IMPORTANT, Break, even_out, find_breaks
+from backend.monitoring.causes import (
+    KINDS,
+    NAMED,
+    Attribution,
+    Contributor,
+    Kind,
+    Part,
+    Z,
+    describe_part,
+    inconclusive,
+    summarise,
+    undefined,
+)
 from backend.monitoring.cells import Floats, Mask, PlacedColumn, build_matrix, place_rows
 from backend.monitoring.columns import Column, ModelSpec
 from backend.monitoring.counterfactual import Counterfactual, Inputs, imagine_reference
@@ -42,78 +56,14 @@ from backend.monitoring.outcomes import (
 )
 from backend.monitoring.slices import search_slices
 
+__all__ = ["KINDS", "Attribution", "Contributor", "Kind", "Part", "attribute_change"]
+
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind = Literal["mix", "behaviour", "quality", "unexplained"]
-KINDS: tuple[Kind, ...] = ("mix", "behaviour", "quality", "unexplained")
-NAMES: Mapping[Kind, str] = {
-    "mix": "Input mix",
-    "behaviour": "Behaviour within segments",
-    "quality": "Data quality",
-    "unexplained": "Unexplained",
-}
-
 MIN_ROWS = 100
 MIN_CLASS = 10
-NAMED = 3
-Z = 1.959963984540054
-
-
-@dataclass(frozen=True)
-class Contributor:
-    """A column, problem or segment behind a part, and the points it stands for (contributors need not add up)."""
-
-    name: str
-    points: float
-
-
-@dataclass(frozen=True)
-class Part:
-    """Points of the metric (positive: worse) with a 95 % interval; None where no interval can be given."""
-
-    kind: Kind
-    value: float
-    low: float | None
-    high: float | None
-    contributors: tuple[Contributor, ...]
-    text: str
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """The split of `worse`, the number of points by which the window is worse than the reference.
-
-    parts       one for each of KINDS, summing to `worse`; empty when the metric is undefined on either side
-    significant   whether `worse` itself lies outside its 95 % interval around no change
-    reason      why the split is inconclusive; then all of `worse` is unexplained
-    excess      (window rows with output and label,) how much worse each row did than the reference on equal inputs,
-                for `slices.search_slices`; empty when inconclusive
-    """
-
-    metric: str
-    reference: float | None
-    window: float | None
-    worse: float | None
-    low: float | None
-    high: float | None
-    rows_reference: int
-    rows_window: int
-    parts: tuple[Part, ...]
-    text: str
-    reason: str | None = None
-    excess: Floats = field(default_factory=lambda: np.zeros(0), compare=False, repr=False)
-
-    @property
-    def significant(self) -> bool:
-        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
-
-    def part(self, kind: Kind) -> Part:
-        """Raises `KeyError` when there are no parts."""
-        for part in self.parts:
-            if part.kind == kind:
-                return part
-        raise KeyError(kind)
+MOVED = 0.5  # total variation from which a column could hide what both sides share
 
 
 def attribute_change(
@@ -145,11 +95,11 @@ def attribute_change(
     values = ours.value(), theirs.value()
     if values[0] is None or values[1] is None:
         side, outcomes = ("reference", ours) if values[0] is None else ("window", theirs)
-        return _undefined(metric, ours, theirs, values, _why_undefined(side, outcomes))
+        return undefined(metric, ours, theirs, values, _why_undefined(side, outcomes))
     worse = worse_by(metric, values[0], values[1])
     short = _too_few("reference", ours, min_rows) or _too_few("window", theirs, min_rows)
     if short:
-        return _inconclusive(metric, ours, theirs, (values[0], values[1]), worse, short)
+        return inconclusive(metric, ours, theirs, (values[0], values[1]), worse, short)
     columns = [column for column in spec.features if column.name in grids]
     named = {column.name: grids[column.name] for column in columns}
     split = _Split(metric, columns, ours, theirs, place_rows(reference, named), place_rows(window, named))
@@ -179,7 +129,8 @@ class _Split:
     ) -> Attribution:
         rows = self.ours.known, self.theirs.known
         usable = self.ours.usable, self.theirs.usable
-        breaks = find_breaks(self.placed_reference, self.placed_window, usable, importance)
+        every = find_breaks(self.placed_reference, self.placed_window, usable)
+        breaks = [one for one in every if importance is None or importance.get(one.column, 0.0) >= IMPORTANT]
         affected, normal = _any(breaks, "affected", rows[1]), _any(breaks, "normal", rows[0])
         weights = even_out(affected, normal)
         all_broken = bool(breaks) and not self._enough(~affected, min_rows)
@@ -187,39 +138,40 @@ class _Split:
             weights = np.ones(rows[1])
         y = self.theirs.outcome
         clean = measure(self.metric, self.theirs.point, weights * y, weights * (1 - y))
-        broken = {one.column for one in breaks} if all_broken else set()
-        kept = [column for column in self.columns if column.name not in broken]
-        imagined = imagine_reference(self.ours, self._inputs(kept), weights, augment=not all_broken)
+        broken = {one.column for one in every if all_broken or one not in breaks}
+        inputs = self._inputs(self._that_matter(broken, importance))
+        imagined = imagine_reference(self.ours, inputs, weights, augment=not all_broken)
         if imagined.value is None or clean is None:
             reason = "the window's inputs have too little in common with the reference's"
-            return _inconclusive(self.metric, self.ours, self.theirs, values, worse, reason)
-        mix = worse_by(self.metric, values[0], imagined.value)
-        rest = worse_by(self.metric, imagined.value, clean)
-        noise = self._noise(imagined, weights)
+            return inconclusive(self.metric, self.ours, self.theirs, values, worse, reason)
         excess = self._excess(imagined, weights)
+        unlike = 0.0 if all_broken else float((weights * excess)[imagined.unlike].sum()) / rows[1]
+        steps: dict[Kind, float] = {"mix": worse_by(self.metric, values[0], imagined.value)}
         if all_broken:
-            quality, within, unlike = worse - mix, 0.0, 0.0
-            noise["quality"] = noise["within"]
+            steps["quality"] = worse - steps["mix"]
         else:
-            quality = worse_by(self.metric, clean, values[1])
-            unlike = float((weights * excess)[imagined.unlike].sum()) / rows[1]
-            within = rest - unlike
-        certain = abs(within) > Z * noise["within"]
-        behaviour = within if certain else 0.0
+            steps["behaviour"] = worse_by(self.metric, imagined.value, clean) - unlike
+            if breaks:
+                steps["quality"] = worse_by(self.metric, clean, values[1])
+        covariance, half = self._noise(imagined, weights, list(steps))
+        certain = _settle(steps, covariance)
+        because: dict[Kind, tuple[Contributor, ...]] = {}
+        if "mix" in certain:
+            because["mix"] = self._of_mix(weights, certain["mix"][0])
+        if "behaviour" in certain:
+            because["behaviour"] = self._of_behaviour(excess, weights, segments)
+        if breaks:
+            because["quality"] = self._of_quality(breaks, worse, values)
         # Taken as the rest, so that rounding cannot part the sum from the change.
-        unexplained = worse - mix - quality - behaviour
-        parts = (
-            _part("mix", mix, noise["mix"], self._of_mix(weights, mix), self.metric),
-            _part("behaviour", behaviour, noise["within"] if certain else None,
-                  self._of_behaviour(excess, weights, segments) if certain else (), self.metric),
-            _part("quality", quality, noise["quality"] if breaks else None,
-                  self._of_quality(breaks, worse, values), self.metric),
-            _part("unexplained", unexplained, noise["within"], (), self.metric),
-        )  # fmt: skip
-        half = Z * noise["worse"]
+        left = worse - sum(value for value, _ in certain.values()), None
+        given: dict[Kind, tuple[float, float | None]] = {**certain, "unexplained": left}
+        parts = tuple(
+            describe_part(kind, *given.get(kind, (0.0, None)), because.get(kind, ()), self.metric)
+            for kind in KINDS
+        )
         return Attribution(
             self.metric, values[0], values[1], worse, worse - half, worse + half, *rows, parts,
-            _summary(self.metric, values, worse, half, parts, all_broken), None, excess,
+            summarise(self.metric, values, worse, half, parts, all_broken), None, excess,
         )  # fmt: skip
 
     def _enough(self, rows: Mask, min_rows: int) -> bool:
@@ -228,6 +180,33 @@ class _Split:
             return False
         return bool(y.size >= min_rows)
 
+    def _that_matter(self, broken: set[str], importance: Mapping[str, float] | None) -> list[Column]:
+        """The columns whose mix is compared.
+
+        One column that moved a lot would hide all that both sides share, whether or not it matters (the day of a
+        log, a serial number). It is left out when it is unimportant or, where importance is unknown, when losses
+        on the reference do not differ between its cells.
+        """
+        from scipy.stats import chi2
+
+        influence = self._influence(self.ours, np.ones(self.ours.known))
+        kept: list[Column] = []
+        for column in self.columns:
+            here, there = self.placed_reference[column.name], self.placed_window[column.name]
+            if column.name in broken or (importance or {}).get(column.name, 1.0) < IMPORTANT:
+                continue
+            codes = here.codes[self.ours.usable]
+            rows = np.bincount(codes, minlength=here.cells)
+            later = np.bincount(there.codes[self.theirs.usable], minlength=here.cells)
+            moved = np.abs(rows / rows.sum() - later / later.sum()).sum() / 2
+            if importance is None and moved > MOVED:
+                sums = np.bincount(codes, weights=influence, minlength=here.cells)
+                spread = float((sums**2 / np.maximum(rows, 1)).sum() / max(influence.var(), 1e-300))
+                if chi2.sf(spread, max(int((rows > 0).sum()) - 1, 1)) > CHANCE:
+                    continue
+            kept.append(column)
+        return kept
+
     def _inputs(self, columns: list[Column]) -> Inputs:
         reference, kinds = build_matrix(self.placed_reference, columns)
         window, _ = build_matrix(self.placed_window, columns)
@@ -235,21 +214,21 @@ class _Split:
             return Inputs(np.zeros((self.ours.known, 0)), np.zeros((self.theirs.known, 0)), ())
         return Inputs(reference[self.ours.usable], window[self.theirs.usable], tuple(kinds))
 
-    def _noise(self, imagined: Counterfactual, weights: Floats) -> dict[str, float]:
-        """Standard errors of the steps, from the rows' influences on both ends of each."""
+    def _noise(
+        self, imagined: Counterfactual, weights: Floats, kinds: Sequence[Kind]
+    ) -> tuple[Floats, float]:
+        """Covariance of the steps, and half of the whole change's interval, from the rows' influences on them."""
         here = self._influence(self.ours, np.ones(self.ours.known))
         whole = self._influence(self.theirs, np.ones(self.theirs.known))
         clean = self._influence(self.theirs, weights)
-
-        def error(*influences: Floats) -> float:
-            return float(np.sqrt(sum(float((part**2).sum()) for part in influences)))
-
-        return {
-            "worse": error(here, whole),
-            "mix": error(imagined.on_reference - here, imagined.on_window),
-            "within": error(imagined.on_reference, clean - imagined.on_window),
-            "quality": error(whole - clean),
+        behaviour = -imagined.on_reference, clean - imagined.on_window
+        of = {
+            "mix": (imagined.on_reference - here, imagined.on_window),
+            "behaviour": behaviour,
+            "quality": (np.zeros_like(here), whole - clean) if "behaviour" in kinds else behaviour,
         }
+        rows = np.stack([np.concatenate(of[kind]) for kind in kinds])
+        return rows @ rows.T, Z * float(np.sqrt((here**2).sum() + (whole**2).sum()))
 
     def _influence(self, outcomes: Outcomes, weights: Floats) -> Floats:
         mass = weights / weights.sum()
@@ -317,6 +296,25 @@ class _Split:
         return tuple(sorted(found, key=lambda one: -one.points))
 
 
+def _settle(steps: Mapping[Kind, float], covariance: Floats) -> dict[Kind, tuple[float, float | None]]:
+    """The steps that stand out from chance with their standard errors, given that the others are nothing but chance.
+
+    θ and its covariance S, split into steps that count (c) and not (n): θ_c − S_cn S_nn⁻¹ θ_n, the least-squares
+    estimate under θ_n = 0. What the sampling error took from one step it gave to another, so it is given back.
+    """
+    kinds, values = list(steps), np.array(list(steps.values()))
+    errors = np.sqrt(np.diag(covariance))
+    counts = np.abs(values) > Z * errors
+    gain = covariance[np.ix_(counts, ~counts)] @ np.linalg.pinv(covariance[np.ix_(~counts, ~counts)])
+    settled = values[counts] - gain @ values[~counts]
+    variance = np.diag(covariance[np.ix_(counts, counts)] - gain @ covariance[np.ix_(~counts, counts)])
+    kept = [kind for kind, count in zip(kinds, counts, strict=True) if count]
+    return {
+        kind: (float(value), float(np.sqrt(max(spread, 0.0))))
+        for kind, value, spread in zip(kept, settled, variance, strict=True)
+    }
+
+
 def _read(spec: ModelSpec, metric: str, frame: pd.DataFrame, positive: Any) -> Outcomes:
     rows = len(frame)
 
@@ -356,52 +354,3 @@ def _too_few(side: str, outcomes: Outcomes, min_rows: int) -> str | None:
         if rarer < MIN_CLASS:
             return f"the {side} has {rarer} labelled rows of the rarer class; {MIN_CLASS} are needed"
     return None
-
-
-def _part(
-    kind: Kind, value: float, error: float | None, contributors: tuple[Contributor, ...], metric: str
-) -> Part:
-    low, high = (None, None) if error is None else (value - Z * error, value + Z * error)
-    between = "" if error is None else f" (95 % interval {low:+.3f} to {high:+.3f})"
-    text = f"{NAMES[kind]}: {value:+.3f} of {metric}{between}."
-    if contributors:
-        text += f" Most by {'; '.join(one.name for one in contributors[:NAMED])}."
-    return Part(kind, value, low, high, contributors, text)
-
-
-def _undefined(
-    metric: str, ours: Outcomes, theirs: Outcomes, values: tuple[float | None, float | None], reason: str
-) -> Attribution:
-    return Attribution(
-        metric, values[0], values[1], None, None, None, ours.known, theirs.known, (),
-        f"What changed cannot be told: {reason}.", reason,
-    )  # fmt: skip
-
-
-def _inconclusive(
-    metric: str, ours: Outcomes, theirs: Outcomes, values: tuple[float, float], worse: float, reason: str
-) -> Attribution:
-    parts = tuple(_part(kind, worse if kind == "unexplained" else 0.0, None, (), metric) for kind in KINDS)
-    return Attribution(
-        metric, *values, worse, None, None, ours.known, theirs.known, parts,
-        f"What changed cannot be told: {reason}.", reason,
-    )  # fmt: skip
-
-
-def _summary(
-    metric: str, values: tuple[float, float], worse: float, half: float, parts: tuple[Part, ...], all_broken: bool
-) -> str:  # fmt: skip
-    word = "worse" if worse > 0 else "better"
-    head = f"{metric} went from {values[0]:.3f} to {values[1]:.3f}, {abs(worse):.3f} {word}"
-    if abs(worse) <= half:
-        return f"{head}, which is within what chance gives to so many rows; its parts say little."
-    first = max(parts, key=lambda part: part.value * np.sign(worse))
-    share = f"{first.value / worse:.0%}" if first.value * worse > 0 else "none"
-    text = f"{head}: {NAMES[first.kind].lower()} explains {share} of it."
-    if first.kind == "unexplained":
-        text = f"{head}: no cause stands out from chance, or the rows are unlike any in the reference."
-    if first.contributors:
-        text += f" Most by {first.contributors[0].name}."
-    if all_broken:
-        text += " Nearly all rows are affected, so a change of behaviour cannot be told apart from the break."
-    return text

@@ -43,7 +43,6 @@ def find_breaks(
     reference: Mapping[str, PlacedColumn],
     window: Mapping[str, PlacedColumn],
     usable: tuple[Mask, Mask],
-    importance: Mapping[str, float] | None = None,
 ) -> list[Break]:
     """Problems that affect significantly more of the window's usable rows than of the reference's.
 
@@ -57,7 +56,7 @@ def find_breaks(
     chance = CHANCE / max(len(window) * len(PROBLEMS), 1)
     for name, column in window.items():
         before = reference[name]
-        if (importance is not None and importance.get(name, 0.0) < IMPORTANT) or before.missing.all():
+        if before.missing.all():
             continue
         for problem in PROBLEMS:
             affected, normal = _rows(column, problem)[usable[1]], _rows(before, problem)[usable[0]]

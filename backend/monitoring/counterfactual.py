@@ -115,7 +115,6 @@ def imagine_reference(
 def _density_ratio(inputs: Inputs, window_weights: Floats, folds: Any) -> tuple[Floats, Mask]:
     """w of each reference row, fitted on the other folds; and the window rows unlike the reference."""
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     rows, others = inputs.reference.shape[0], inputs.window.shape[0]
     if not inputs.reference.shape[1]:
@@ -123,7 +122,7 @@ def _density_ratio(inputs: Inputs, window_weights: Floats, folds: Any) -> tuple[
     random = np.random.default_rng(SEED + 1)
     parts = random.permutation(others) % FOLDS
     odds, of_window = np.zeros(rows), np.zeros(others)
-    with threadpool_limits(1):
+    with one_thread():
         for fold in range(FOLDS):
             ours = _some(random, np.flatnonzero(folds != fold))
             theirs = _some(random, np.flatnonzero((parts != fold) & (window_weights > 0)))
@@ -140,6 +139,13 @@ def _density_ratio(inputs: Inputs, window_weights: Floats, folds: Any) -> tuple[
     return weights / max(weights.mean(), 1e-300), of_window >= MOST_WEIGHT
 
 
+def one_thread() -> Any:
+    """A context in which fits use one thread: waiting for each other on a busy machine costs more than it gives."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(1)
+
+
 def _odds(model: Any, x: Floats) -> Floats:
     if not len(x):
         return np.zeros(0)
@@ -150,12 +156,11 @@ def _odds(model: Any, x: Floats) -> Floats:
 def _regress(inputs: Inputs, target: Floats, folds: Any) -> tuple[Floats, Floats]:
     """E[target | x] for reference rows, fitted on the other folds, and for window rows, the mean of all fits."""
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     random = np.random.default_rng(SEED + 2)
     here, there = np.zeros(inputs.reference.shape[0]), np.zeros(inputs.window.shape[0])
     scale = float(target.std()) or 1.0
-    with threadpool_limits(1):
+    with one_thread():
         for fold in range(FOLDS):
             chosen = _some(random, np.flatnonzero(folds != fold))
             x, categories, empty = _readable(inputs.reference[chosen], inputs.categories)

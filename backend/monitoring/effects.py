@@ -213,7 +213,7 @@ def _change(losses: CellLosses, w: Floats) -> float | None:
         means = losses.loss / np.clip(losses.rows, 1, None)
         base = losses.loss.sum() / losses.rows.sum()
         if losses.metric == "rmse":
-            return float(np.sqrt(max(w @ means, 0.0)) - np.sqrt(max(base, 0.0)))
+            return float(np.sqrt(max(float(w @ means), 0.0)) - np.sqrt(max(float(base), 0.0)))
         return sign * float(w @ means - base)
     ratio = w / np.maximum(losses.rows / losses.rows.sum(), 1e-300)
     after = _area(np.where(losses.rows > 0, ratio, 0.0) @ losses.positives,

@@ -18,6 +18,7 @@ import numpy as np
 
 from backend.monitoring.cells import Floats, Mask, PlacedColumn, build_matrix
 from backend.monitoring.columns import Column
+from backend.monitoring.counterfactual import one_thread
 from backend.monitoring.outcomes import Outcomes, measure, worse_by
 
 ROWS = 20_000
@@ -84,7 +85,6 @@ def fit_importance(
     zero and the reason.
     """
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     names = [column.name for column in columns]
     target, known = _target(output)

@@ -19,7 +19,9 @@ def spec_of(task: Task) -> ModelSpec:
     return ModelSpec(task=task, features=FEATURES, window="1d")
 
 
-def rows_of(task: Task, rows: int, seed: int, cause: str | None = None, *, strength: float = 1.0) -> pd.DataFrame:
+def rows_of(
+    task: Task, rows: int, seed: int, cause: str | None = None, *, strength: float = 1.0
+) -> pd.DataFrame:
     """Rows answered by a fixed model.
 
     mix        older rows and more of Bern, on which the model is weak
