@@ -22,9 +22,11 @@ from backend.deployment.tables import Deployment
 from backend.explain.tables import ShapSummary
 from backend.leases import SCHEDULER, give_back, take_lease
 from backend.monitoring.columns import parse_spec
+from backend.monitoring.examination_service import windows_to_examine
 from backend.monitoring.tables import WindowState
 from backend.monitoring.windows import window_of
 from backend.queue import (
+    COMPUTE_JOINT,
     COMPUTE_METRICS,
     COMPUTE_SHAP,
     MIRROR_REGISTRY,
@@ -35,6 +37,7 @@ from backend.queue import (
     request_job,
 )
 from backend.registry.tables import Model
+from backend.settings import settings
 
 log = logging.getLogger("warrant.scheduler")
 
@@ -99,6 +102,16 @@ def models_due(session: ReadSession, now: datetime) -> list[Due]:
     return [Due(name) for name in sorted(due)]
 
 
+def models_unexamined(session: ReadSession, _now: datetime) -> list[Due]:
+    """Models with a finished window whose rows have not been examined, or that has got rows since."""
+    environment = settings().environment
+    return [
+        Due(model.name)
+        for model in session.scalars(select(Model).order_by(Model.name))
+        if windows_to_examine(session, model=model.name, environment=environment, spec=parse_spec(model.spec))
+    ]
+
+
 def unexplained_champions(session: ReadSession, _now: datetime) -> list[Due]:
     """Versions that serve and have no explanation yet."""
     explained = select(ShapSummary.version).where(
@@ -127,6 +140,7 @@ SCHEDULES: Final = (
     Schedule(COMPUTE_METRICS, 60, models_due),
     Schedule(READ_SLI, 30, _any_model),
     Schedule(MIRROR_REGISTRY, 60, _any_model),
+    Schedule(COMPUTE_JOINT, 300, models_unexamined),
     Schedule(COMPUTE_SHAP, 300, unexplained_champions),
     Schedule(PRUNE, 3_600, _always),
 )

@@ -15,11 +15,10 @@ from backend.errors import BadInput
 from backend.monitoring.evaluate import PAGE_RATE, Level, Point
 from backend.monitoring.grids import Grid
 from backend.monitoring.placement import double, place_segment, place_time, read_category, read_number
-from backend.monitoring.rules import Node, Rule
+from backend.monitoring.rules import STATISTIC, Node, Rule
 from backend.monitoring.thresholds import WINDOW_ALPHA, noise_limit, rate_limit
 from backend.monitoring.windows import Window
 
-STATISTIC = "rule_violations"
 FLOOR = 0.005
 
 Value = Any  # an ibis value expression
@@ -195,10 +194,14 @@ def _holds(source: Any, rule: Rule, backend: str) -> Value:
 
 def _category(value: Value, backend: str) -> Value:
     read = read_category(value, backend)
-    number = read.number
-    whole = (number.abs() < double(1e15)) & (number == number.floor().cast("float64"))
-    written = whole.ifelse(number.floor().cast("int64").cast("string"), number.cast("string"))
-    return ibis.cases((read.cell < 0, ibis.null("string")), (number.notnull(), written), else_=read.text)
+    text = ibis.null("string") if read.text is None else read.text
+    cases = [] if read.cell is None else [(read.cell < 0, ibis.null("string"))]
+    if read.number is not None:
+        number = read.number
+        whole = (number.abs() < double(1e15)) & (number == number.floor().cast("float64"))
+        written = whole.ifelse(number.floor().cast("int64").cast("string"), number.cast("string"))
+        cases.append((number.notnull(), written))
+    return ibis.cases(*cases, else_=text) if cases else text
 
 
 def _build(node: Node, columns: Mapping[str, Value]) -> Value:

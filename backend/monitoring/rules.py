@@ -27,6 +27,7 @@ from backend.monitoring.columns import Column, Kind
 
 Type = Literal["number", "text", "truth", "null"]
 
+STATISTIC = "rule_violations"
 LONGEST = 1_000
 MOST_PARTS = 300
 FUNCTIONS: Mapping[str, tuple[Type, Type]] = {

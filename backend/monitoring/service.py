@@ -15,6 +15,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.identity.actor import Actor
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.computation import WindowResult, expects_no_traffic
+from backend.monitoring.evaluate import Point
 from backend.monitoring.tables import MetricPoint, WindowProfile, WindowState
 from backend.monitoring.windows import Window, window_of, windows_between
 from backend.monitoring.windows_service import LIVE_WINDOWS_KEPT, mark_windows
@@ -90,20 +91,25 @@ def store_results(
     """Replace the points and profiles of these windows; storing the same result again changes nothing.
 
     A window stays due when something arrived for it after it was read. `first_value` keeps what a point said
-    when it was first computed: as seen then, beside as known now.
+    when it was first computed: as seen then, beside as known now. Points that an examination of rows gave stay
+    (`examination_service`): late labels do not change them.
     """
     if not computed:
         return
+    from backend.monitoring.examination import STATISTICS as EXAMINED
+
     now = clock.now()
     ids = [due.id for due, _ in computed]
-    first = {
+    first: dict[tuple[object, ...], tuple[object, object]] = {
         (point.window_id, point.kind, point.column, point.statistic): (
             point.first_value,
             point.first_computed_at,
         )
         for point in session.scalars(select(MetricPoint).where(MetricPoint.window_id.in_(ids)))
     }
-    session.execute(delete(MetricPoint).where(MetricPoint.window_id.in_(ids)))
+    session.execute(
+        delete(MetricPoint).where(MetricPoint.window_id.in_(ids), MetricPoint.statistic.not_in(EXAMINED))
+    )
     session.execute(delete(WindowProfile).where(WindowProfile.window_id.in_(ids)))
     points: list[dict[str, object]] = []
     profiles: list[dict[str, object]] = []
@@ -124,20 +130,13 @@ def store_results(
             .values(dirty_at=None)
         )
         for point in result.points:
-            key = (due.id, _kind(point.family, point.column), point.column or "", point.statistic)
-            seen, seen_at = first.get(key, (point.value, now))
-            points.append(
-                {
-                    "window_id": due.id, "model": model.name, "environment": environment, "size": due.size,
-                    "window_start": due.window.start, "kind": key[1], "column": key[2], "statistic": key[3],
-                    "value": point.value, "low": point.low, "high": point.high, "threshold": point.threshold,
-                    "reference_value": point.details.get("reference"),
-                    "verdict": point.verdict, "level": point.level, "text": point.text,
-                    "reason": point.reason or "", "rows_reference": point.rows_reference,
-                    "rows": point.rows_current, "completeness": result.completeness, "first_value": seen,
-                    "first_computed_at": seen_at, "computed_at": now,
-                }
+            row = point_row(
+                point, window_id=due.id, model=model.name, environment=environment, size=due.size,
+                start=due.window.start, completeness=result.completeness, now=now,
             )  # fmt: skip
+            key = (due.id, row["kind"], row["column"], row["statistic"])
+            row["first_value"], row["first_computed_at"] = first.get(key, (point.value, now))
+            points.append(row)
         profiles += [
             {"window_id": due.id, "column": name, "version": result.version, "profile": profile.to_json()}
             for name, profile in result.profiles.items()
@@ -155,6 +154,22 @@ def store_results(
             "alarms": sum(point["verdict"] == "alarm" for point in points),
         },
     )  # fmt: skip
+
+
+def point_row(
+    point: Point, *, window_id: int, model: str, environment: str, size: str, start: datetime,
+    completeness: float | None, now: datetime,
+) -> dict[str, object]:  # fmt: skip
+    """The columns of `MetricPoint` for a point that is computed for the first time."""
+    return {
+        "window_id": window_id, "model": model, "environment": environment, "size": size, "window_start": start,
+        "kind": _kind(point.family, point.column), "column": point.column or "", "statistic": point.statistic,
+        "value": point.value, "low": point.low, "high": point.high, "threshold": point.threshold,
+        "reference_value": point.details.get("reference"),
+        "verdict": point.verdict, "level": point.level, "text": point.text, "reason": point.reason or "",
+        "rows_reference": point.rows_reference, "rows": point.rows_current, "completeness": completeness,
+        "first_value": point.value, "first_computed_at": now, "computed_at": now,
+    }  # fmt: skip
 
 
 def _kind(family: str, column: str | None) -> str:

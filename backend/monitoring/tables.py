@@ -68,6 +68,7 @@ class WindowState(Base):
     dirty_at: Mapped[datetime | None]
     computed_at: Mapped[datetime | None]
     watermark: Mapped[datetime | None]  # newest prediction time seen when computed
+    examined_rows: Mapped[int | None]  # `rows` when its rows were last examined; it is due when they differ
 
     __table_args__ = (
         UniqueConstraint("model", "environment", "size", "start"),

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from backend.monitoring.evaluate import Point
 from backend.monitoring.joint.sample import Index, Sample
 from backend.monitoring.thresholds import Verdict
 
@@ -45,6 +46,15 @@ class JointScore:
     reason: str | None = None
     level: Literal["ticket"] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    def point(self) -> Point:
+        """As it is stored and judged beside other figures of a window: drift of no single column."""
+        return Point(
+            column=None, statistic=self.detector, family="drift", value=self.value, threshold=self.threshold,
+            verdict=self.verdict, rows_reference=self.rows_reference, rows_current=self.rows_current,
+            text=self.text, reason=self.reason, low=self.low, high=self.high, level=self.level,
+            details=self.details,
+        )  # fmt: skip
 
 
 class JointDetector(ABC):

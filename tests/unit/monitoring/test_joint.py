@@ -168,6 +168,12 @@ def test_the_classifier_names_the_columns_it_used() -> None:
     assert set(list(found.details["columns"])[:2]) == {"a", "b"}
 
 
+def test_a_window_that_changes_within_itself_is_told_apart_the_wrong_way_round() -> None:
+    found = fitted(DomainClassifier).score(sample(rows(500, 1).sort_values("a")))
+    assert found.value is not None and found.value < 0.4
+    assert found.verdict == "alarm"
+
+
 def test_a_column_that_names_the_time_is_called_out() -> None:
     frame = rows(1500, 0).assign(c=np.arange(1500))
     found = DomainClassifier().fit(sample(frame)).score(sample(rows(500, 1)))

@@ -359,6 +359,7 @@ def upgrade() -> None:
         sa.Column("dirty_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("computed_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("watermark", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("examined_rows", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_windows_model_models")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_windows")),
         sa.UniqueConstraint(

@@ -1,0 +1,134 @@
+"""What must be asked of a window's rows, and not of its profiles: joint drift, outlier rows, declared rules. Pure.
+
+It costs seconds a window where profiles cost milliseconds, so a job of its own does it, after the figures of the
+window are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backend.monitoring.columns import ModelSpec
+from backend.monitoring.evaluate import Point
+from backend.monitoring.joint import DETECTORS, JointDetector
+from backend.monitoring.joint.sample import Index, Sample, read_sample
+from backend.monitoring.outliers import STATISTIC as OUTLIERS
+from backend.monitoring.outliers import FittedOutliers, find_outliers, fit_outliers
+from backend.monitoring.rules import STATISTIC as RULES
+from backend.monitoring.rules import Rule, parse_rules
+from backend.monitoring.windows import Window, windows_between
+
+if TYPE_CHECKING:
+    from backend.monitoring.rule_counts import RuleCount
+
+STATISTICS = (*DETECTORS, OUTLIERS, RULES)
+"""Names of every statistic that an examination gives."""
+
+REFERENCE_ROWS = 100_000
+WINDOW_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """A reference that windows of one size are examined against."""
+
+    spec: ModelSpec
+    detectors: tuple[JointDetector, ...]
+    outliers: FittedOutliers | str
+    rules: tuple[Rule, ...]
+    rule_counts: Mapping[str, RuleCount]
+    rule_noise: Mapping[str, tuple[float, ...]]
+
+
+def columns_examined(spec: ModelSpec) -> list[str]:
+    """The columns that `examine` reads of a window's rows."""
+    return list(dict.fromkeys(["prediction_id", *(column.name for column in spec.columns)]))
+
+
+def prepare(spec: ModelSpec, reference: pa.Table, size: str) -> Examiner:
+    """Fit everything on a version's reference rows. Takes up to a minute on many rows.
+
+    size  of the windows to come ("1d", or a number of rows): the reference's own windows of that size give the noise
+    More than 100,000 reference rows are thinned evenly, and a window's to 50,000; rules are counted on all rows.
+    Raises `BadInput` when a rule of the spec cannot be read.
+    """
+    ordered = reference.sort_by("ts") if "ts" in reference.column_names else reference
+    windows = _windows(ordered, size, spec)
+    rules = parse_rules(spec.rules, spec.columns)
+    counts, noise = _count_reference(ordered, rules, windows, spec)
+    kept = _thinned(ordered, REFERENCE_ROWS)
+    sample = read_sample(kept, spec.features)
+    blocks = _blocks(kept, windows, size)
+    detectors = tuple(detector(min_rows=spec.min_rows).fit(sample, blocks) for detector in DETECTORS.values())
+    outliers = fit_outliers(sample, blocks, min_rows=spec.min_rows)
+    return Examiner(spec, detectors, outliers, rules, counts, noise)
+
+
+def examine(examiner: Examiner, rows: pa.Table) -> list[Point]:
+    """Every figure of one window: a point of each detector, of outlier rows, and of each rule."""
+    spec = examiner.spec
+    kept = _thinned(rows, WINDOW_ROWS)
+    sample: Sample = read_sample(kept, spec.features)
+    ids = kept.column("prediction_id").to_pylist() if "prediction_id" in kept.column_names else None
+    points = [detector.score(sample).point() for detector in examiner.detectors]
+    points.append(find_outliers(examiner.outliers, sample, ids, min_rows=spec.min_rows).point)
+    if examiner.rules:
+        from backend.monitoring.rule_counts import count_rules, judge_rules
+
+        now = count_rules(rows, examiner.rules).get((0, ""), {})
+        points += judge_rules(
+            examiner.rules, examiner.rule_counts, now, min_rows=spec.min_rows, noise=examiner.rule_noise
+        )
+    return points
+
+
+def _count_reference(
+    reference: pa.Table, rules: Sequence[Rule], windows: Sequence[Window], spec: ModelSpec
+) -> tuple[dict[str, RuleCount], dict[str, tuple[float, ...]]]:
+    if not rules:
+        return {}, {}
+    from backend.monitoring.rule_counts import count_rules
+
+    whole = count_rules(reference, rules).get((0, ""), {})
+    noise: dict[str, list[float]] = {}
+    for counts in count_rules(reference, rules, windows=windows).values() if windows else ():
+        for text, count in counts.items():
+            if count.rate is not None and count.known >= spec.min_rows:
+                noise.setdefault(text, []).append(count.rate)
+    return whole, {text: tuple(rates) for text, rates in noise.items()}
+
+
+def _windows(ordered: pa.Table, size: str, spec: ModelSpec) -> list[Window]:
+    """The reference's own windows by the clock; none when windows are counted in rows or there are no times."""
+    if size.isdigit() or "ts" not in ordered.column_names or ordered.num_rows == 0:
+        return []
+    times = pc.min_max(ordered.column("ts")).as_py()
+    if times["min"] is None or times["min"].tzinfo is None:
+        return []
+    return windows_between(times["min"], times["max"], size, spec.timezone)
+
+
+def _blocks(kept: pa.Table, windows: Sequence[Window], size: str) -> list[Index]:
+    """The rows of each window of the reference, which is in the order of time."""
+    if size.isdigit():
+        return list(np.array_split(np.arange(kept.num_rows), max(kept.num_rows // int(size), 1)))
+    if not windows:
+        return []
+    times = kept.column("ts").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    edges = [pa.scalar(moment, pa.timestamp("us", "UTC")).cast(pa.int64()).as_py()
+             for moment in (*(window.start for window in windows), windows[-1].end)]  # fmt: skip
+    places = np.searchsorted(times, edges)
+    return [np.arange(first, last) for first, last in pairwise(places) if last > first]
+
+
+def _thinned(table: pa.Table, limit: int) -> pa.Table:
+    if table.num_rows <= limit:
+        return table
+    return table.take(pa.array(np.linspace(0, table.num_rows - 1, limit).round().astype(np.int64)))
