@@ -93,6 +93,7 @@ def to_document(found: Backtest, *, points: bool = True) -> dict[str, Any]:
             "metrics": {name: metric.value for name, metric in found.reference.performance.metrics.items()},
             "estimator": dict(found.reference.trust),
         },
+        "track_record": _record(found),
         "notes": list(found.notes),
     }
 
@@ -132,6 +133,16 @@ def _window(window: ReplayedWindow, *, points: bool) -> dict[str, Any]:
     if points:
         document["points"] = [_point(point) for point in window.points]
     return document
+
+
+def _record(found: Backtest) -> dict[str, str]:
+    from backend.monitoring.track_record import track_record
+
+    if not found.track:
+        return {}
+    until = max(point.realised_at for point in found.track)
+    records = (track_record(found.track, name, until=until) for name in {p.metric for p in found.track})
+    return {record.metric: record.sentence for record in records if record is not None}
 
 
 def _point(point: Point) -> dict[str, Any]:

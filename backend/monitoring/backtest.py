@@ -24,12 +24,20 @@ from backend.monitoring.columns import ModelSpec
 from backend.monitoring.effects import Effect, estimate_effects
 from backend.monitoring.estimation import Estimate, estimate, fit_estimator
 from backend.monitoring.evaluate import LEVELS, Level, Point, evaluate_window
-from backend.monitoring.falls import judge_estimates, judge_realised
+from backend.monitoring.falls import judge_estimates, judge_realised, standard_error
 from backend.monitoring.history import History
 from backend.monitoring.paging import Stakes, alarms_of, settle_levels
-from backend.monitoring.performance import PRIMARY, Metric, measure
+from backend.monitoring.performance import PRIMARY, Metric, Performance, measure
 from backend.monitoring.profiles import Profile, profile_groups
 from backend.monitoring.references import Measured, margin_of, measure_reference
+from backend.monitoring.track_record import (
+    Realised,
+    StoredEstimate,
+    TrackPoint,
+    allowed_to_page,
+    settle,
+    track_record,
+)
 from backend.monitoring.windows import Window, windows_between
 
 ENOUGH = 0.95
@@ -86,6 +94,7 @@ class Backtest:
     alarms: tuple[Alarm, ...]
     notes: tuple[str, ...]
     reference: Measured
+    track: tuple[TrackPoint, ...] = ()
 
 
 @dataclass
@@ -133,6 +142,7 @@ def replay(
         alarms=tuple(player.alarms),
         notes=tuple(notes),
         reference=reference,
+        track=player.track,
     )
 
 
@@ -151,6 +161,7 @@ class _Player:
         self.profiles = profiles
         self.baseline = reference.baseline(spec.window)
         self.alarms: list[Alarm] = []
+        self.track: tuple[TrackPoint, ...] = ()
         self._told: dict[tuple[int, str, str | None], Level] = {}
         self._episodes: dict[tuple[str, str | None], tuple[int, int]] = {}
         self._numbers = 0
@@ -177,9 +188,12 @@ class _Player:
         }
         compared = evaluate_window(spec, reference.grids, reference.profiles, current, noise=noise)
         points = settle_levels(compared, self.stakes, self._effects(compared, current))
+        record = track_record(self.track, self.primary, until=window.end)
+        allowed, why = allowed_to_page(record, reference.trust, self.primary)
         points += judge_estimates(
             self.baseline, window.estimates, primary=self.primary, alpha=alpha,
-            error=reference.trust.get("excess", {}), trusted=reference.trusted, min_rows=spec.min_rows,
+            error=reference.trust["excess"], trusted=reference.trusted, min_rows=spec.min_rows,
+            distrust=None if allowed else why,
         )  # fmt: skip
         window.points += points
         self._raise(window, number, points, window.end)
@@ -196,6 +210,7 @@ class _Player:
         window.now = performance.metrics
         if window.labelled_at is None:
             window.labelled_at, window.first = moment, performance.metrics
+            self._settle(window, performance, moment)
         window.points = [point for point in window.points if point.family != "realised"] + points
         self._raise(window, number, points, moment)
 
@@ -204,6 +219,21 @@ class _Player:
         drifted = {p.column for p in points if p.family == "drift" and p.verdict == "alarm"}
         losses = {name: found for name, found in self.reference.losses.items() if name in drifted}
         return {one.column: one for one in estimate_effects(losses, current, self.reference.importances)}
+
+    def _settle(self, window: _Window, performance: Performance, moment: datetime) -> None:
+        """Put the estimate that was made at the window's end beside what came."""
+        about = Window(window.start, window.end)
+        stored = [
+            StoredEstimate(about, one.metric, one.value, one.low, one.high, window.end)
+            for one in window.estimates
+            if one.value is not None
+        ]
+        came = [
+            Realised(about, name, metric.value, moment, standard_error(metric))
+            for name, metric in performance.metrics.items()
+            if metric.value is not None
+        ]
+        self.track = settle(self.track, stored, came)
 
     def _alpha(self, window: _Window) -> float:
         return window_alpha(self.spec, (window.end - window.start).total_seconds())

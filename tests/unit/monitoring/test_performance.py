@@ -5,10 +5,7 @@ import numpy as np
 import pytest
 
 from backend.errors import BadInput
-from backend.monitoring.estimation import Estimate
-from backend.monitoring.evaluate import evaluate_estimates, evaluate_performance, summarise
 from backend.monitoring.performance import METRICS, Performance, measure_performance
-from backend.monitoring.windows import window_of
 
 
 def scored(rows: int, seed: int, *, skill: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -96,45 +93,3 @@ def test_scores_that_are_no_probabilities_have_a_curve_but_no_loss() -> None:
     assert found["roc_auc"].value == 1
     assert "probabilities" in str(found["log_loss"].reason)
     assert not math.isnan(found["accuracy"].value or math.nan)
-
-
-def test_realised_performance_worse_beyond_chance_and_margin_pages() -> None:
-    reference = performance(10_000, 0)
-    worse = evaluate_performance(reference, performance(2000, 1, skill=0.2), min_rows=50)
-    summary = summarise(worse)
-    assert summary is not None
-    assert summary.level == "page"
-    assert summary.headline.startswith("realised ")
-    assert "100% labelled so far" in summary.headline
-    assert {p.verdict for p in worse if p.statistic in ("roc_auc", "accuracy")} == {"alarm"}
-
-
-def test_realised_performance_as_good_or_better_is_ok() -> None:
-    reference = performance(10_000, 0)
-    for current in (performance(2000, 2), performance(2000, 3, skill=3)):
-        found = {p.statistic: p.verdict for p in evaluate_performance(reference, current, min_rows=50)}
-        assert found["roc_auc"] == found["accuracy"] == "ok"
-
-
-def test_a_bad_value_of_few_rows_is_inconclusive() -> None:
-    found = evaluate_performance(performance(10_000, 0), performance(30, 1, skill=-1), min_rows=50)
-    assert {p.verdict for p in found} == {"inconclusive"}
-
-
-def test_an_estimated_fall_pages_while_its_estimator_is_trusted_and_is_a_ticket_else() -> None:
-    from datetime import UTC, datetime
-
-    window = window_of(datetime(2026, 1, 1, tzinfo=UTC), "1d")
-    fallen = Estimate(window, "roc_auc", 0.60, 0.57, 0.63, 900)
-    reference = performance(10_000, 0)
-    levels = [
-        evaluate_estimates(reference, [fallen], trusted=trusted, min_rows=50)[0].level
-        for trusted in (frozenset({"roc_auc"}), frozenset[str]())
-    ]
-    assert levels == ["page", "ticket"]
-    absent = Estimate(
-        window, "roc_auc", None, None, None, 3, "3 rows with score and prediction; 100 are needed"
-    )
-    assert (
-        evaluate_estimates(reference, [absent], trusted=frozenset(), min_rows=50)[0].verdict == "inconclusive"
-    )

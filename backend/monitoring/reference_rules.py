@@ -1,0 +1,116 @@
+"""What a window is compared with, from stored profiles alone: no raw row is read again when the rule changes.
+
+    fixed     the version's reference data
+    rolling   the profiles of the `length` that ends `offset` before the window starts, merged
+    previous  the window before
+    seasonal  windows of the same hour, weekday or hour of the week within the `length` before it, merged
+
+All profiles lie on the grids frozen from the version's reference, so they add up and compare whatever the rule.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from backend.monitoring.columns import ReferenceRule
+from backend.monitoring.profiles import Profile, merge_all
+from backend.monitoring.statistics import statistics_for
+from backend.monitoring.thresholds import Noise
+from backend.monitoring.windows import Window
+
+Profiles = Mapping[str, Profile]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A window with the profiles of its columns."""
+
+    window: Window
+    profiles: Profiles
+
+    @property
+    def rows(self) -> int:
+        return max((profile.rows for profile in self.profiles.values()), default=0)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The reference of one window. `profiles` is empty where the rule finds nothing, and `reason` says so."""
+
+    profiles: Profiles
+    windows: int
+    reason: str | None = None
+
+
+def choose_reference(
+    rule: ReferenceRule,
+    fixed: Profiles,
+    past: Sequence[Counted],
+    window: Window,
+    *,
+    timezone: str,
+    min_rows: int,
+) -> Chosen:
+    """The profiles that `window` is compared with.
+
+    past   windows in order of time; those that do not end before the window starts (less the rule's offset) are
+           left out, and so are those with fewer than `min_rows` rows
+    """
+    if rule.kind == "fixed":
+        return Chosen(fixed, 0)
+    until = window.start - timedelta(seconds=rule.offset_s)
+    starts = [one.window.start for one in past]
+    before = [
+        one for one in past[: bisect_left(starts, until)] if one.window.end <= until and one.rows >= min_rows
+    ]
+    if rule.kind == "previous":
+        found = before[-1:]
+        wanted = "a window before this one"
+    else:
+        since = until - timedelta(seconds=rule.length_s)
+        found = [one for one in before if one.window.start >= since]
+        wanted = f"windows between {since:%Y-%m-%d %H:%M} and {until:%Y-%m-%d %H:%M} UTC"
+        if rule.kind == "seasonal":
+            season = _season(window.start, rule.season, timezone)
+            found = [one for one in found if _season(one.window.start, rule.season, timezone) == season]
+            wanted += f" of the same {rule.season.replace('_', ' ')}"
+    if not found:
+        return Chosen({}, 0, f"there are no {wanted} with at least {min_rows} rows")
+    merged = {
+        name: merge_all([one.profiles[name] for one in found if name in one.profiles], profile.grid)
+        for name, profile in fixed.items()
+    }
+    return Chosen(merged, len(found))
+
+
+def rule_noise(
+    rule: ReferenceRule, fixed: Profiles, own: Sequence[Counted], *, timezone: str, min_rows: int
+) -> Noise:
+    """What the statistics show between the reference's own windows when they are compared by the rule itself."""
+    values: dict[tuple[str, str], tuple[float, ...]] = {}
+    for place, one in enumerate(own):
+        if one.rows < min_rows:
+            continue
+        chosen = choose_reference(
+            rule, fixed, own[:place], one.window, timezone=timezone, min_rows=min_rows
+        ).profiles
+        for name, profile in chosen.items():
+            for statistic in statistics_for(profile.grid.kind):
+                value = statistic.compute(profile, one.profiles[name]).value
+                if value is not None:
+                    key = (name, statistic.name)
+                    values[key] = (*values.get(key, ()), value)
+    return values
+
+
+def _season(moment: datetime, season: str, timezone: str) -> tuple[int, ...]:
+    local = moment.astimezone(ZoneInfo(timezone))
+    if season == "hour":
+        return (local.hour,)
+    if season == "weekday":
+        return (local.weekday(),)
+    return (local.weekday(), local.hour)

@@ -1,0 +1,106 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from backend.monitoring.columns import Column, ModelSpec
+from backend.monitoring.estimation import Estimate
+from backend.monitoring.evaluate import Point, summarise
+from backend.monitoring.falls import Baseline, judge_estimates, judge_realised, take_baseline
+from backend.monitoring.performance import Metric, Performance, measure_performance
+from backend.monitoring.windows import window_of
+
+ALPHA = 0.00135
+SPEC = ModelSpec("binary", (Column("a", "numeric"),), "1d")
+
+
+def performance(rows: int, seed: int, skill: float = 1.0) -> Performance:
+    draw = np.random.default_rng(seed)
+    label = draw.integers(0, 2, rows)
+    score = 1 / (1 + np.exp(-(skill * (2 * label - 1) + draw.normal(0, 1.5, rows))))
+    return measure_performance(score, None, label)
+
+
+def realised(
+    current: Performance, reference: Performance | None = None, **options: object
+) -> dict[str, Point]:
+    baseline = take_baseline(reference or performance(10_000, 0), {})
+    return {
+        p.statistic: p for p in judge_realised(baseline, current, primary="roc_auc", alpha=ALPHA, **options)
+    }  # type: ignore[arg-type]
+
+
+def test_a_fall_beyond_chance_and_margin_pages_by_the_primary_metric_alone() -> None:
+    found = realised(performance(2000, 1, skill=0.2))
+    assert (found["roc_auc"].verdict, found["roc_auc"].level) == ("alarm", "page")
+    assert (found["accuracy"].verdict, found["accuracy"].level) == ("alarm", "ticket")
+    summary = summarise(list(found.values()))
+    assert summary is not None
+    assert summary.level == "page"
+    assert "100% labelled so far" in summary.headline
+
+
+def test_as_good_or_better_is_ok() -> None:
+    for current in (performance(2000, 2), performance(2000, 3, skill=3)):
+        assert realised(current)["roc_auc"].verdict == "ok"
+
+
+def test_a_certain_fall_that_does_not_matter_is_ok() -> None:
+    reference = Performance(
+        {"roc_auc": Metric(0.80, 0.799, 0.801, 10**6, None, 0.0005)}, 10**6, 10**6, 0, 1.0
+    )
+    small = Performance({"roc_auc": Metric(0.785, 0.784, 0.786, 10**6, None, 0.0005)}, 10**6, 10**6, 0, 1.0)
+    point = realised(small, reference)["roc_auc"]
+    assert (point.verdict, point.threshold) == ("ok", pytest.approx(0.78))
+
+
+def test_a_large_fall_that_chance_explains_is_ok() -> None:
+    few = Performance({"roc_auc": Metric(0.70, 0.5, 0.9, 30, None, 0.1)}, 30, 30, 0, 1.0)
+    assert realised(few)["roc_auc"].verdict == "ok"
+
+
+def test_while_few_labels_have_come_a_fall_is_a_ticket() -> None:
+    assert realised(performance(2000, 1, skill=0.2), may_page=False)["roc_auc"].level == "ticket"
+
+
+def test_too_few_labels_are_inconclusive_and_say_how_many() -> None:
+    found = realised(performance(15, 1, skill=-1))
+    assert {p.verdict for p in found.values()} == {"inconclusive"}
+    assert "15 labelled rows and 20 are needed" in found["roc_auc"].text
+
+
+def test_an_error_that_grew_by_a_tenth_is_worse() -> None:
+    reference = Performance({"mae": Metric(10.0, 9.9, 10.1, 9000, None, 0.05)}, 9000, 9000, 0, 1.0)
+    for value, verdict in ((11.5, "alarm"), (10.9, "ok"), (8.0, "ok")):
+        now = Performance({"mae": Metric(value, value - 0.2, value + 0.2, 900, None, 0.1)}, 900, 900, 0, 1.0)
+        (point,) = judge_realised(take_baseline(reference, {}), now, primary="mae", alpha=ALPHA)
+        assert point.verdict == verdict
+
+
+def test_windows_are_the_baseline_only_where_they_differ_from_all_rows_in_practice() -> None:
+    pooled = Performance({"roc_auc": Metric(0.71, 0.705, 0.715, 9000, None, 0.0025)}, 9000, 9000, 0, 1.0)
+    assert take_baseline(pooled, {"roc_auc": [0.70, 0.71, 0.72, 0.70, 0.70]}).windows == frozenset()
+    apart = take_baseline(pooled, {"roc_auc": [0.66, 0.67, 0.68, 0.66, 0.66]})
+    assert apart.windows == {"roc_auc"}
+    assert apart.metrics["roc_auc"].value == pytest.approx(0.666)
+    assert take_baseline(pooled, {"roc_auc": [0.5, 0.5]}).windows == frozenset()
+
+
+def estimated(fallen: Estimate, **options: object) -> Point:
+    baseline: Baseline = take_baseline(performance(10_000, 0), {})
+    arguments: dict[str, object] = {
+        "primary": "roc_auc", "alpha": ALPHA, "error": {}, "trusted": frozenset({"roc_auc"}), "min_rows": 50,
+    }  # fmt: skip
+    (point,) = judge_estimates(baseline, [fallen], **(arguments | options))  # type: ignore[arg-type]
+    return point
+
+
+def test_an_estimated_fall_pages_only_while_its_estimator_is_trusted() -> None:
+    window = window_of(datetime(2026, 1, 1, tzinfo=UTC), "1d")
+    fallen = Estimate(window, "roc_auc", 0.60, 0.57, 0.63, 900, None, 0.01)
+    assert estimated(fallen).level == "page"
+    assert estimated(fallen, trusted=frozenset()).level == "ticket"
+    assert estimated(fallen, distrust="it was off by 5 points last month").level == "ticket"
+    assert estimated(fallen, error={"roc_auc": 0.1}).verdict == "ok"
+    absent = Estimate(window, "roc_auc", None, None, None, 3, "3 rows; 100 are needed")
+    assert estimated(absent).verdict == "inconclusive"
