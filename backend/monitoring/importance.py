@@ -111,9 +111,7 @@ def fit_importance(
             random_state=0,
             categorical_features=categories,
         )
-        with threadpool_limits(
-            1
-        ):  # threads that wait for each other on a busy machine cost more than they give
+        with one_thread():
             model.fit(x[rest], y[rest, out])
             base[:, out] = model.predict(x[held])
             for at in range(len(names)):
