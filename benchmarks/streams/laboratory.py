@@ -18,7 +18,7 @@ def _build() -> pd.DataFrame:
     found = read_rdataset("medicaldata", "covid_testing")
     # The file knows the day and not the hour: the tests of a day are spread evenly over it.
     place = found.groupby("pan_day").cumcount() / found.groupby("pan_day")["rownames"].transform("size")
-    ts = START + pd.to_timedelta((found["pan_day"] + place) * 24, unit="h").round("s")
+    ts = START + pd.to_timedelta((found["pan_day"] + place) * 24, unit="h").dt.round("s")
     result = found["result"].map({"negative": 0, "positive": 1}).astype("Int64")
     taken = found["col_rec_tat"].clip(lower=0) + found["rec_ver_tat"].clip(lower=0)
     tests = pd.DataFrame(
@@ -26,7 +26,7 @@ def _build() -> pd.DataFrame:
             "prediction_id": "test-" + found["rownames"].astype(str),
             "ts": ts,
             "label": result,
-            "label_ts": (ts + pd.to_timedelta(taken, unit="h").round("s")).where(result.notna()),
+            "label_ts": (ts + pd.to_timedelta(taken, unit="h").dt.round("s")).where(result.notna()),
             "age": found["age"].astype("float64"),
             "clinic": found["clinic_name"].astype(str),
             "gender": found["gender"].astype(str),

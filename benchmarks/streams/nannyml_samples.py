@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,8 @@ SOURCE = "PyPI nannyml 0.13.1, {} (Apache-2.0)"
 DAY = pd.Timedelta(days=1)
 
 
-def _read(stem: str, target: str, key: str = "id") -> pd.DataFrame:
-    """Reference and analysis rows with their labels under the reference's name for them."""
+def _read(stem: str, target: str) -> pd.DataFrame:
+    """Reference and analysis rows, these with the labels of the file `target` if one is named."""
     spec = find_spec("nannyml")
     if spec is None or not spec.submodule_search_locations:
         raise StreamMissing("nannyml is not installed")
@@ -23,16 +24,10 @@ def _read(stem: str, target: str, key: str = "id") -> pd.DataFrame:
     reference = pd.read_csv(folder / f"{stem}_reference.csv", low_memory=False)
     analysis = pd.read_csv(folder / f"{stem}_analysis.csv", low_memory=False)
     if target:
-        late = pd.read_csv(folder / f"{target}.csv")
-        late.columns = (
-            [key, reference.columns.difference(analysis.columns)[0]]
-            if len(late.columns) == 2
-            else late.columns
-        )
-        analysis = analysis.merge(late, on=key) if key in late else pd.concat([analysis, late], axis=1)
+        analysis = analysis.merge(pd.read_csv(folder / f"{target}.csv"), on="id", validate="one_to_one")
     frame = pd.concat([reference.assign(split="reference"), analysis.assign(split="live")], ignore_index=True)
     frame["ts"] = pd.to_datetime(frame["timestamp"], format="ISO8601", utc=True)
-    frame["prediction_id"] = "row-" + frame[key].astype(str).str.zfill(6)
+    frame["prediction_id"] = "row-" + frame["id"].astype(str).str.zfill(6)
     frame["prediction"] = frame["y_pred"]
     return frame
 
@@ -61,7 +56,9 @@ def _texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _cards() -> pd.DataFrame:
     frame = _read("mc", "mc_analysis_gt")
-    chances = frame[[name for name in frame if name.startswith("y_pred_proba_")]].to_numpy("float64")
+    chances = frame[[name for name in frame.columns if str(name).startswith("y_pred_proba_")]].to_numpy(
+        "float64"
+    )
     return _texts(
         frame.assign(label=frame["y_true"], score=np.max(chances, axis=1), label_ts=frame["ts"] + 7 * DAY)
     )
@@ -86,23 +83,23 @@ def _loans_broken() -> pd.DataFrame:
     return found.assign(score=found["y_pred_proba"].astype("float64"))
 
 
-_LOAN = {
+_LOAN: dict[str, Any] = {
     "numeric": ("car_value", "debt_to_income_ratio", "loan_length", "driver_tenure"),
     "categorical": ("salary_range", "repaid_loan_on_prev_car", "size_of_downpayment"),
 }
-_COMMUTE = {
+_COMMUTE: dict[str, Any] = {
     "numeric": ("distance_from_office", "gas_price_per_litre", "public_transportation_cost", "tenure"),
     "categorical": ("salary_range", "wfh_prev_workday", "workday"),
 }
-_CARD = {
+_CARD: dict[str, Any] = {
     "numeric": ("app_behavioral_score", "requested_credit_limit", "credit_bureau_score", "stated_income"),
     "categorical": ("acq_channel", "app_channel", "is_customer"),
 }
-_CAR = {
+_CAR: dict[str, Any] = {
     "numeric": ("car_age", "km_driven", "price_new", "accident_count"),
     "categorical": ("door_count", "fuel", "transmission"),
 }
-_HOUSE = {
+_HOUSE: dict[str, Any] = {
     "numeric": (
         "MedInc", "HouseAge", "AveRooms", "AveBedrms", "Population", "AveOccup", "Latitude", "Longitude",
     ),

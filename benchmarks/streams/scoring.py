@@ -328,9 +328,9 @@ def _pairs(task: str, rows: pd.DataFrame) -> tuple[Floats, Floats]:
     kept = rows["label"].notna() & said.notna()
     labels = rows.loc[kept, "label"]
     if task == "multiclass":
-        right = (labels.astype(str) == said[kept].astype(str)).to_numpy("float64")
+        right = np.asarray(labels.astype(str) == said[kept].astype(str), dtype=np.float64)
         return right, right
-    return said[kept].to_numpy("float64"), labels.astype("float64").to_numpy()
+    return np.asarray(said[kept], dtype=np.float64), np.asarray(labels.astype("float64"), dtype=np.float64)
 
 
 def _metric(task: str, said: Floats, labels: Floats) -> float:
