@@ -149,6 +149,33 @@ def estimates() -> str:
     return table(["task", "judged by", "estimated by NannyML's", "estimated metrics"], rows)
 
 
+def statistics() -> str:
+    from backend.monitoring.statistics import REGISTRY
+
+    rows = [
+        [f"`{s.name}`", s.title, ", ".join(s.applies_to), s.family, s.unit, f"{s.floor:g}",
+         f"{s.weight:g}", "" if s.default else "by name"]
+        for s in REGISTRY.values()
+    ]  # fmt: skip
+    return table(["name", "what it is", "columns", "family", "unit", "floor", "weight", "computed"], rows)
+
+
+def table_statistics() -> str:
+    from backend.monitoring.statistics import TABLE_REGISTRY
+
+    rows = [[f"`{s.name}`", s.title, s.unit, f"{s.floor:g}"] for s in TABLE_REGISTRY.values()]
+    return table(["name", "what it is", "unit", "floor"], rows)
+
+
+def peers() -> str:
+    from backend.monitoring.peers import PEERS
+
+    rows = [
+        [f"`{peer.name}`", ", ".join(peer.applies_to), peer.rule, peer.formula] for peer in PEERS.values()
+    ]
+    return table(["name", "columns", "its rule", "how"], rows)
+
+
 def execution_steps() -> list[str]:
     """The steps of a change's workflow, read from its file without importing it."""
     tree = ast.parse((ROOT / "jobs" / "execute_change.py").read_text())
@@ -196,6 +223,9 @@ MADE: Final[dict[str, Callable[[], str]]] = {
         commands,
         faults,
         accounts,
+        statistics,
+        table_statistics,
+        peers,
         metrics,
         estimates,
     )

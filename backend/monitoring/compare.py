@@ -18,8 +18,14 @@ from backend.errors import BadInput
 from backend.monitoring.columns import Column, Kind
 from backend.monitoring.grids import DISCRETE, HUGE, Grid, place_numbers
 from backend.monitoring.profiles import freeze_grids, profile_table
-from backend.monitoring.proposals import Proposal, propose_columns
-from backend.monitoring.statistics import REGISTRY, Statistic, statistics_for
+from backend.monitoring.proposals import Proposal, group_of, propose_columns
+from backend.monitoring.statistics import (
+    REGISTRY,
+    TABLE_REGISTRY,
+    Statistic,
+    TableFacts,
+    statistics_for,
+)
 from backend.monitoring.tablefiles import open_table
 from backend.monitoring.thresholds import Verdict
 from backend.monitoring.verdicts import Finding, judge_columns
@@ -97,9 +103,11 @@ def compare_tables(
             rows.append(_left_out(proposal, sizes))
         else:
             chosen[name] = kind
-    own = tuple(name for name in statistics if ":" not in name)
+    own = tuple(name for name in statistics if name in REGISTRY)
     if own or not statistics:
         rows += _compare(reference, current, chosen, proposals, own)
+    if not statistics or SCHEMA in statistics:
+        rows += _schema(reference, current, asked, sizes, every=bool(statistics))
     peers = tuple(name for name in statistics if ":" in name)
     if peers:
         shared = [name for name in asked if name in reference.columns and name in current.columns]
@@ -175,6 +183,40 @@ def _comparison(found: Finding, kinds: Mapping[str, Kind], proposals: Mapping[st
     )
 
 
+def _schema(
+    reference: duckdb.DuckDBPyRelation,
+    current: duckdb.DuckDBPyRelation,
+    columns: Sequence[str],
+    sizes: tuple[int, int],
+    *,
+    every: bool,
+) -> list[Comparison]:
+    """A row for each column that vanished or is of another type; for all columns when it was asked for by name."""
+    statistic = TABLE_REGISTRY[SCHEMA]
+    facts = [
+        TableFacts(rows, types={n: group_of(str(t)) for n, t in zip(table.columns, table.types, strict=True)})
+        for table, rows in zip((reference, current), sizes, strict=True)
+    ]
+    found = statistic.compute(*facts)
+    rows = []
+    for name in columns:
+        if name not in reference.columns:
+            continue  # told already, as new
+        changed = found.details["changed"].get(name)
+        vanished = name in found.details["vanished"]
+        if not (changed or vanished or every):
+            continue
+        value = float(bool(changed or vanished))
+        what = (
+            f"changed from {changed}" if changed else "is gone" if vanished else "is there, of the same type"
+        )
+        verdict: Verdict = "alarm" if value else "ok"
+        text = f"{name} {what}"
+        level = "ticket" if value else None
+        rows.append(Comparison(name, SCHEMA, value, statistic.floor, verdict, *sizes, None, text, level))
+    return rows
+
+
 def _compare_as_peers(
     reference: duckdb.DuckDBPyRelation,
     current: duckdb.DuckDBPyRelation,
@@ -246,13 +288,13 @@ def _check_names(
     reference: duckdb.DuckDBPyRelation,
     current: duckdb.DuckDBPyRelation,
 ) -> None:
-    strange = [name for name in statistics if name not in REGISTRY]
+    strange = [name for name in statistics if name not in REGISTRY and name != SCHEMA]
     if strange:
         from backend.monitoring.peers import PEERS
 
         for name in strange:
             if name not in PEERS:
-                known = ", ".join([*sorted(REGISTRY), *sorted(PEERS)])
+                known = ", ".join([*sorted(REGISTRY), SCHEMA, *sorted(PEERS)])
                 raise BadInput(f"no statistic is named {name!r}; there are {known}")
     there = dict.fromkeys([*reference.columns, *current.columns])
     for name in (*columns, *kinds):

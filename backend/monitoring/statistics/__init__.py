@@ -7,6 +7,8 @@
 from backend.monitoring.statistics import (
     chi_squared,
     constant_value,
+    duplicates,
+    freshness,
     hellinger,
     jensen_shannon,
     kl_divergence,
@@ -17,20 +19,28 @@ from backend.monitoring.statistics import (
     out_of_range_rate,
     psi,
     quantile_shift,
+    schema_change,
     total_variation,
     two_proportion_z,
     unseen_rate,
+    volume,
     wasserstein,
 )
 from backend.monitoring.statistics._core import REGISTRY, Result, Statistic, find_statistic, statistics_for
+from backend.monitoring.statistics._table import TABLE_REGISTRY, TableFacts, TableStatistic
 
 __all__ = [
     "REGISTRY",
+    "TABLE_REGISTRY",
     "Result",
     "Statistic",
+    "TableFacts",
+    "TableStatistic",
     "chi_squared",
     "constant_value",
+    "duplicates",
     "find_statistic",
+    "freshness",
     "hellinger",
     "jensen_shannon",
     "kl_divergence",
@@ -41,9 +51,11 @@ __all__ = [
     "out_of_range_rate",
     "psi",
     "quantile_shift",
+    "schema_change",
     "statistics_for",
     "total_variation",
     "two_proportion_z",
     "unseen_rate",
+    "volume",
     "wasserstein",
 ]
