@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
     scoring = commands.add_parser("score", help="score what warrant backtest --json printed")
     scoring.add_argument("names", nargs="*", help="the stream, unless --spec and --data name files of yours")
     scoring.add_argument("backtest", type=Path)
+    scoring.add_argument("--baseline", choices=["pooled", "window mean"], default="pooled")
     scoring.add_argument("--spec", type=Path)
     scoring.add_argument("--data", type=Path)
     given = parser.parse_args(arguments)
@@ -57,7 +58,8 @@ def main(arguments: list[str]) -> int:
         else:
             print("name a stream, or give --spec and --data", file=sys.stderr)
             return 2
-        print("\n".join(score_lines(find_truth(spec, data), json.loads(given.backtest.read_text()))))
+        truth = find_truth(spec, data, baseline=given.baseline)
+        print("\n".join(score_lines(truth, json.loads(given.backtest.read_text()))))
         return 0
     if given.command == "run":
         return _run(given.names or list(streams()), given.folder, peers=given.peers, details=given.details)
