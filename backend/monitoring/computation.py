@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from backend.errors import BadInput
 from backend.monitoring.budget import window_alpha
 from backend.monitoring.columns import ModelSpec
-from backend.monitoring.estimation import METRICS, Estimate, FittedCbpe, estimate_cbpe, fit_cbpe
+from backend.monitoring.estimation import METRICS_OF, Estimate, Fitted, estimate, fit_estimator
 from backend.monitoring.evaluate import Point, evaluate_window
 from backend.monitoring.falls import judge_estimates, judge_realised
 from backend.monitoring.performance import PRIMARY, measure
@@ -91,7 +91,7 @@ def compute_windows(
         )
         for index in chosen:
             profiles[index] = {name: counted[windows[index].start, name] for name in reference.grids}
-        estimates |= _estimates(reference, {windows[index]: mine[index] for index in chosen})
+        estimates |= _estimates(spec, reference, {windows[index]: mine[index] for index in chosen})
     results = []
     for index, window in enumerate(windows):
         served = versions[index]
@@ -115,27 +115,29 @@ def _majority(part: pa.Table) -> int | None:
     return max(counts, key=lambda version: (counts[version], version)) if counts else None
 
 
-def _estimates(reference: Reference, parts: Mapping[Window, pa.Table]) -> dict[Window, list[Estimate]]:
+def _estimates(
+    spec: ModelSpec, reference: Reference, parts: Mapping[Window, pa.Table]
+) -> dict[Window, list[Estimate]]:
     try:
-        fitted = _estimator(str(reference.path), reference.digest)
-    except BadInput as error:  # a reference too small, or of one class: said on every window
-        return {
-            window: [
-                Estimate(window, metric, None, None, None, part.num_rows, error.message) for metric in METRICS
-            ]
+        found = estimate(_estimator(spec, str(reference.path), reference.digest), parts)
+    except (
+        BadInput
+    ) as error:  # a reference too small, or of one class; rows without scores: said on every window
+        found = [
+            Estimate(window, metric, None, None, None, part.num_rows, error.message)
             for window, part in parts.items()
-        }
-    frames = {window: part.select(["score", "prediction"]).to_pandas() for window, part in parts.items()}
-    found: dict[Window, list[Estimate]] = {}
-    for estimate in estimate_cbpe(fitted, frames):
-        found.setdefault(estimate.window, []).append(estimate)
-    return found
+            for metric in METRICS_OF[spec.task]
+        ]
+    by: dict[Window, list[Estimate]] = {}
+    for one in found:
+        by.setdefault(one.window, []).append(one)
+    return by
 
 
 @lru_cache(maxsize=16)
-def _estimator(path: str, digest: str) -> FittedCbpe:
-    """CBPE fitted on a reference file; a fit is deterministic in it, so it is made again where it is needed."""
-    return fit_cbpe(read_reference(Path(path), digest).select(["score", "prediction", "label"]).to_pandas())
+def _estimator(spec: ModelSpec, path: str, digest: str) -> Fitted:
+    """The estimator of a reference file; a fit is deterministic in it, so it is made again where it is needed."""
+    return fit_estimator(spec, read_reference(Path(path), digest))
 
 
 def _result(

@@ -9,7 +9,6 @@ Nothing here imports NannyML before it is called.
 
 from backend.monitoring.estimation._core import METRICS, METRICS_OF, MIN_ROWS, Estimate, Fitted, Trust
 from backend.monitoring.estimation.estimators import assess, estimate, fit_estimator
-from backend.monitoring.estimation.former import FittedCbpe, assess_cbpe, estimate_cbpe, fit_cbpe
 
 __all__ = [
     "METRICS",
@@ -17,12 +16,8 @@ __all__ = [
     "MIN_ROWS",
     "Estimate",
     "Fitted",
-    "FittedCbpe",
     "Trust",
     "assess",
-    "assess_cbpe",
     "estimate",
-    "estimate_cbpe",
-    "fit_cbpe",
     "fit_estimator",
 ]
