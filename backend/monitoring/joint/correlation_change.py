@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.stats import t as student
 
 from backend.monitoring.joint.base import JointDetector, JointScore
-from backend.monitoring.joint.moments import Frame, Moments, freeze_frame, sum_moments
+from backend.monitoring.joint.moments import Frame, Moments, freeze_frame, sampling_factor, sum_moments
 from backend.monitoring.joint.sample import Floats, Index, Sample
 
 FLOOR = 0.1
@@ -23,6 +23,7 @@ FEWEST_PAIRS = 30
 @dataclass(frozen=True)
 class _Fitted:
     reference: Moments
+    factor: Floats  # (p, p): φ, what sampling noise is beyond that of a normal pair
     between: Floats  # (p, p): τ², variance of a pair's atanh r between blocks beyond sampling
     blocks: int
 
@@ -33,8 +34,9 @@ class CorrelationChange(JointDetector):
     name: ClassVar[str] = "correlation_change"
     title: ClassVar[str] = "Correlation change"
     formula: ClassVar[str] = (
-        "max over pairs of |r − r_ref|; (atanh r − atanh r_ref) / sqrt(1/(n−3) + 1/(m−3) + τ²) (Fisher 1921; τ²: what "
-        "held-out blocks differ by beyond sampling) against Student's t at alpha / pairs; and at least 0.1"
+        "max over pairs of |r − r_ref|, r of normal scores; (atanh r − atanh r_ref) / sqrt(φ (1/(n−3) + 1/(m−3)) + τ²) "
+        "(Fisher 1921; φ: 1 for normal pairs, from the reference; τ²: what held-out blocks differ by beyond "
+        "sampling) against Student's t at alpha / pairs; and at least 0.1"
     )
 
     def _wanted(self, reference: Sample) -> tuple[str, ...]:
@@ -44,13 +46,14 @@ class CorrelationChange(JointDetector):
         frame: Frame = freeze_frame(reference)
         parts = [sum_moments(reference.take(block), frame) for block in blocks]
         whole = sum_moments(reference, frame)
-        excess = np.stack([_excess(part, whole.without(part)) for part in parts])
+        factor = sampling_factor(reference, whole)
+        excess = np.stack([_excess(part, whole.without(part), factor) for part in parts])
         seen = np.isfinite(excess)
         pooled = max(float(excess[seen].mean()), 0.0) if seen.any() else 0.0
         sums = np.where(seen, excess, 0.0).sum(axis=0)
         # A pair's own blocks are few: its spread is drawn towards that of all pairs (Smyth 2004, limma).
         between = np.maximum((PRIOR * pooled + sums) / (PRIOR + seen.sum(axis=0)), 0.0)
-        return _Fitted(whole, between, len(blocks))
+        return _Fitted(whole, factor, between, len(blocks))
 
     def _judge(self, fitted: _Fitted, window: Sample, details: Mapping[str, Any]) -> JointScore:
         return self.judge_moments(
@@ -67,7 +70,7 @@ class CorrelationChange(JointDetector):
         if pairs == 0:
             reason = "no pair of columns varies in enough rows of both the window and the reference"
             return self._without(window, "inconclusive", reason, details["left_out"])
-        error = np.sqrt(_sampling(current, fitted.reference) + fitted.between)
+        error = np.sqrt(fitted.factor * _sampling(current, fitted.reference) + fitted.between)
         critical = float(student.ppf(1 - self.alpha / pairs / 2, PRIOR + fitted.blocks))
         z = np.where(looked, np.abs(_atanh(now) - _atanh(before)) / error, 0.0)
         change = np.abs(now - before)
@@ -98,9 +101,11 @@ class CorrelationChange(JointDetector):
         return self._answer(window, value, None, limit, text, facts)
 
 
-def _excess(block: Moments, rest: Moments) -> Floats:
+def _excess(block: Moments, rest: Moments, factor: Floats) -> Floats:
     """(p, p): squared change of atanh r beyond what sampling explains; NaN where there is none."""
-    change = (_atanh(block.correlations()) - _atanh(rest.correlations())) ** 2 - _sampling(block, rest)
+    change = (_atanh(block.correlations()) - _atanh(rest.correlations())) ** 2 - factor * _sampling(
+        block, rest
+    )
     change[(block.rows < FEWEST_PAIRS) | np.eye(len(change), dtype=bool)] = np.nan
     return change
 
@@ -111,7 +116,7 @@ def _atanh(r: npt.NDArray[Any]) -> Floats:
 
 
 def _sampling(current: Moments, reference: Moments) -> Floats:
-    """(p, p): the sampling variance of a difference of two atanh r."""
+    """(p, p): the sampling variance of a difference of two atanh r of normal pairs."""
     n, m = np.maximum(current.rows - 3, 1.0), np.maximum(reference.rows - 3, 1.0)
     return np.asarray(1 / n + 1 / m, dtype=np.float64)
 

@@ -7,25 +7,36 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from backend.monitoring.joint.sample import Floats, Sample
 
-TAIL = 0.001
+KNOTS = 256
 
 
 @dataclass(frozen=True)
 class Frame:
-    """How numbers are read before they are summed, frozen on the reference: x -> (clip(x, low, high) − centre) / scale.
+    """How numbers are read before they are summed, frozen on the reference: as normal scores.
 
-    low, high are its 0.1 % and 99.9 % quantiles, so that one wild value cannot make or break a correlation; centre and
-    scale keep the sums of squares exact for columns far from zero.
+    A number becomes Φ⁻¹ of its share in the reference, straight between the knots (256 quantiles) and constant beyond
+    them: whatever tails a column has, its scores are those of a normal law, and one wild value cannot make or break a
+    correlation (Gaussian rank correlation: Boudt, Cornelissen & Croux 2012, Stat. Comput. 22).
+
+    knots, scores  of each column, ascending
     """
 
     columns: tuple[str, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    centre: tuple[float, ...]
-    scale: tuple[float, ...]
+    knots: tuple[tuple[float, ...], ...]
+    scores: tuple[tuple[float, ...], ...]
+
+    def read(self, sample: Sample) -> Floats:
+        """(rows, p) scores, NaN where there is no value."""
+        read = np.full((sample.rows, len(self.columns)), np.nan)
+        for place, name in enumerate(self.columns):
+            numbers = sample.numeric[name]
+            known = np.isfinite(numbers)
+            read[known, place] = np.interp(numbers[known], self.knots[place], self.scores[place])
+        return read
 
 
 @dataclass(frozen=True)
@@ -74,16 +85,16 @@ class Moments:
         return np.asarray(np.where(varies, np.clip(r, -1.0, 1.0), np.nan), dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
-        frame = self.frame
         return {
-            "columns": list(frame.columns), "low": list(frame.low), "high": list(frame.high),
-            "centre": list(frame.centre), "scale": list(frame.scale),
+            "columns": list(self.frame.columns), "knots": [list(one) for one in self.frame.knots],
+            "scores": [list(one) for one in self.frame.scores],
             **{name: getattr(self, name).tolist() for name in ("rows", "total", "squares", "products")},
         }  # fmt: skip
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Moments:
-        frame = Frame(*(tuple(document[name]) for name in ("columns", "low", "high", "centre", "scale")))
+        knots, scores = (tuple(tuple(one) for one in document[name]) for name in ("knots", "scores"))
+        frame = Frame(tuple(document["columns"]), knots, scores)
         sums = [
             np.asarray(document[name], dtype=np.float64) for name in ("rows", "total", "squares", "products")
         ]
@@ -91,30 +102,45 @@ class Moments:
 
 
 def freeze_frame(reference: Sample) -> Frame:
-    """The frame of the numeric columns of a reference; a column without values gets the unit frame."""
-    ends: list[tuple[float, float, float, float]] = []
+    """The frame of the numeric columns of a reference; a column without values scores 0 throughout."""
+    shares = (np.arange(KNOTS) + 0.5) / KNOTS
+    normal = ndtri(shares)
+    knots: list[tuple[float, ...]] = []
+    scores: list[tuple[float, ...]] = []
     for numbers in reference.numeric.values():
         known = numbers[np.isfinite(numbers)]
-        if not len(known):
-            ends.append((-np.inf, np.inf, 0.0, 1.0))
-            continue
-        low, high = float(np.quantile(known, TAIL)), float(np.quantile(known, 1 - TAIL))
-        kept = np.clip(known, low, high)
-        ends.append((low, high, float(kept.mean()), float(kept.std()) or 1.0))
-    low_, high_, centre, scale = zip(*ends, strict=True) if ends else ((), (), (), ())
-    return Frame(tuple(reference.numeric), low_, high_, centre, scale)
+        values = np.quantile(known, shares) if len(known) else np.zeros(1)
+        # A value that many rows have lies on many quantiles: it scores their mean.
+        at, place = np.unique(values, return_inverse=True)
+        weights = normal if len(known) else np.zeros(1)
+        knots.append(tuple(map(float, at)))
+        scores.append(tuple(map(float, np.bincount(place, weights) / np.bincount(place))))
+    return Frame(tuple(reference.numeric), tuple(knots), tuple(scores))
 
 
 def sum_moments(sample: Sample, frame: Frame) -> Moments:
     """The moments of a sample on a frame."""
-    columns = [
-        (np.clip(sample.numeric[name], low, high) - centre) / scale
-        for name, low, high, centre, scale in zip(
-            frame.columns, frame.low, frame.high, frame.centre, frame.scale, strict=True
-        )
-    ]
-    x = np.column_stack(columns) if columns else np.empty((sample.rows, 0))
+    x = frame.read(sample)
     known = np.isfinite(x)
     x = np.where(known, x, 0.0)
     there = known.astype(np.float64)
     return Moments(frame, there.T @ there, x.T @ there, (x * x).T @ there, x.T @ x)
+
+
+def sampling_factor(sample: Sample, moments: Moments) -> Floats:
+    """(p, p): n times the sampling variance of atanh r, whatever the law of the pair; 1 for a normal one; at least 1/2.
+
+    From r's influence z_i z_j − r (z_i² + z_j²) / 2, squared, mean over rows, divided by (1 − r²)²
+    (Hampel et al. 1986, Robust Statistics; for the normal law Fisher's 1 / (n − 3)).
+    """
+    x = moments.frame.read(sample)
+    known = np.isfinite(x)
+    deviation = np.sqrt(np.nanvar(x, axis=0, where=known)) if len(x) else np.ones(x.shape[1])
+    mean = np.nanmean(x, axis=0, where=known)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(known, (x - mean) / np.where(deviation > 0, deviation, 1.0), 0.0)
+    there, n = known.astype(np.float64), np.maximum(moments.rows, 1.0)
+    r = np.clip(np.nan_to_num(moments.correlations()), -0.999, 0.999)
+    fourth, third, second = (z**4).T @ there, (z**3).T @ z, (z * z).T @ (z * z)
+    squared = second - r * (third + third.T) + r * r / 4 * (fourth + fourth.T + 2 * second)
+    return np.asarray(np.maximum(squared / n / (1 - r * r) ** 2, 0.5), dtype=np.float64)

@@ -13,7 +13,7 @@ from backend.monitoring.columns import Column
 from backend.monitoring.joint import DETECTORS, JointDetector, Sample, read_sample
 from backend.monitoring.joint.correlation_change import CorrelationChange
 from backend.monitoring.joint.domain_classifier import DomainClassifier, tell_apart
-from backend.monitoring.joint.moments import Moments, freeze_frame, sum_moments
+from backend.monitoring.joint.moments import Frame, Moments, freeze_frame, sampling_factor, sum_moments
 from backend.monitoring.joint.pca_reconstruction import PcaReconstruction
 
 COLUMNS = [*(Column(name, "numeric") for name in "abcd"), Column("kind", "categorical")]
@@ -116,6 +116,37 @@ def test_quiet_windows_seldom_alarm(detector: type[JointDetector]) -> None:
     assert alarms / looked <= 0.02
 
 
+def test_heavy_tails_seldom_alarm() -> None:
+    """Products of such columns vary far more than those of normal ones."""
+
+    def wild(count: int, seed: int) -> Sample:
+        frame = rows(count, seed)
+        return sample(
+            frame.assign(**{name: np.sinh(3 * frame[name]) for name in "abc"}, d=frame["d"].round())
+        )
+
+    ready = CorrelationChange().fit(wild(3000, 0))
+    assert sum(ready.score(wild(200, 50 + seed)).verdict == "alarm" for seed in range(60)) <= 1
+
+
+def test_the_sampling_factor_is_one_for_normal_pairs_and_what_draws_show_for_others() -> None:
+    normal = sample(rows(20_000, 1))
+    moments = sum_moments(normal, freeze_frame(normal))
+    np.testing.assert_allclose(sampling_factor(normal, moments)[np.triu_indices(4, 1)], 1.0, atol=0.1)
+
+    def mixed(count: int, seed: int) -> Sample:
+        random = np.random.default_rng(seed)
+        size = random.choice([0.3, 2.0], count)  # columns without correlation that are large together
+        return sample(rows(count, seed, 0.0).assign(a=lambda f: f.a * size, b=lambda f: f.b * size))
+
+    whole = mixed(20_000, 2)
+    frame = freeze_frame(whole)
+    factor = sampling_factor(whole, sum_moments(whole, frame))[0, 1]
+    drawn = [sum_moments(mixed(400, 100 + seed), frame).correlations()[0, 1] for seed in range(300)]
+    assert factor == pytest.approx(400 * float(np.var(np.arctanh(drawn))), rel=0.25)
+    assert factor > 1.3
+
+
 def test_days_that_differ_widen_the_limit() -> None:
     """The correlation changes from day to day in the reference; that is no drift."""
     random = np.random.default_rng(5)
@@ -157,9 +188,8 @@ def test_merged_moments_equal_the_moments_of_all_rows() -> None:
 def test_correlations_are_pearsons_over_complete_pairs() -> None:
     frame = rows(500, 4)
     frame.loc[::5, "a"] = np.nan
-    wide = freeze_frame(sample(frame))
-    unclipped = type(wide)(wide.columns, (-np.inf,) * 4, (np.inf,) * 4, wide.centre, wide.scale)
-    ours = sum_moments(sample(frame), unclipped).correlations()
+    straight = Frame(tuple("abcd"), ((-1e3, 1e3),) * 4, ((-1e3, 1e3),) * 4)
+    ours = sum_moments(sample(frame), straight).correlations()
     np.testing.assert_allclose(ours, frame[list("abcd")].corr().to_numpy(), rtol=1e-9)
 
 
