@@ -168,7 +168,8 @@ def _live(session: ReadSession, model: Model, environment: str, version: int) ->
         .where(
             WindowState.model == model.name, WindowState.environment == environment,
             WindowState.size == model.spec["window"], WindowState.version == version,
-            MetricPoint.statistic == "roc_auc", MetricPoint.kind.in_(("realised", "estimated")),
+            MetricPoint.segment == "", MetricPoint.statistic == "roc_auc",
+            MetricPoint.kind.in_(("realised", "estimated")),
         )
         .order_by(MetricPoint.window_start.desc())
         .limit(28)

@@ -93,7 +93,7 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
         select(MetricPoint.verdict, MetricPoint.value)
         .where(
             MetricPoint.window_id.in_(windows), MetricPoint.kind == "realised",
-            MetricPoint.statistic == "roc_auc", MetricPoint.verdict.in_(("ok", "alarm")),
+            MetricPoint.segment == "", MetricPoint.statistic == "roc_auc", MetricPoint.verdict.in_(("ok", "alarm")),
         )
         .order_by(MetricPoint.window_start)
     ).all()  # fmt: skip

@@ -75,7 +75,10 @@ def store_examination(
     now = clock.now()
     mine = (MetricPoint.window_id == window.id, MetricPoint.statistic.in_(STATISTICS))
     first: dict[tuple[object, ...], tuple[object, object]] = {
-        (point.kind, point.column, point.statistic): (point.first_value, point.first_computed_at)
+        (point.segment, point.kind, point.column, point.statistic): (
+            point.first_value,
+            point.first_computed_at,
+        )
         for point in session.scalars(select(MetricPoint).where(*mine))
     }
     session.execute(delete(MetricPoint).where(*mine))
@@ -85,7 +88,7 @@ def store_examination(
             point, window_id=window.id, model=model.name, environment=environment, size=window.size,
             start=window.window.start, completeness=None, now=now,
         )  # fmt: skip
-        key = (row["kind"], row["column"], row["statistic"])
+        key = (row["segment"], row["kind"], row["column"], row["statistic"])
         row["first_value"], row["first_computed_at"] = first.get(key, (point.value, now))
         rows.append(row)
     session.execute(update(WindowState).where(WindowState.id == window.id).values(examined_rows=window.rows))

@@ -32,9 +32,9 @@ WINDOW_COLUMNS = (
     "computed_at", "dirty_at", "watermark",
 )  # fmt: skip
 POINT_COLUMNS = (
-    "window_id", "window_start", "kind", "column", "statistic", "value", "low", "high", "threshold", "reference_value",
-    "verdict", "level",
-    "reason", "rows_reference", "rows", "completeness", "computed_at",
+    "window_id", "window_start", "segment", "kind", "column", "statistic", "value", "low", "high", "threshold",
+    "reference_value", "verdict", "level", "reason", "rows_reference", "rows", "completeness", "effect", "effect_se",
+    "importance", "first_value", "first_computed_at", "computed_at",
 )  # fmt: skip
 
 
@@ -112,6 +112,7 @@ def recent_windows(
         select(MetricPoint).join(ranked, ranked.c.id == MetricPoint.window_id)
         .where(
             ranked.c.place <= count, MetricPoint.statistic == statistic, MetricPoint.column == "",
+            MetricPoint.segment == "",
             MetricPoint.kind.in_(("realised", "estimated")),
         )
     ).all()  # fmt: skip
@@ -188,8 +189,12 @@ def list_points(
     since: datetime | None = None,
     statistic: str | None = None,
     window_id: int | None = None,
+    segment: str | None = "",
 ) -> pd.DataFrame:
-    """Metric points from `since` on, or of one window, oldest first: `POINT_COLUMNS`, missing numbers NaN."""
+    """Metric points from `since` on, or of one window, oldest first: `POINT_COLUMNS`, missing numbers NaN.
+
+    segment   "" for figures of all rows, "column=value" for those of one segment, None for both
+    """
     get_model(session, viewer, model)
     query = select(*(getattr(MetricPoint, name) for name in POINT_COLUMNS)).where(
         MetricPoint.model == model, MetricPoint.environment == environment, MetricPoint.size == size,
@@ -201,9 +206,12 @@ def list_points(
         query = query.where(MetricPoint.statistic == statistic)
     if window_id is not None:
         query = query.where(MetricPoint.window_id == window_id)
+    if segment is not None:
+        query = query.where(MetricPoint.segment == segment)
     rows = session.execute(query.order_by(MetricPoint.window_start)).all()
     frame = pd.DataFrame(rows, columns=list(POINT_COLUMNS))
-    numbers = ["value", "low", "high", "threshold", "reference_value", "completeness"]
+    numbers = ["value", "low", "high", "threshold", "reference_value", "completeness", "effect", "effect_se",
+               "importance", "first_value"]  # fmt: skip
     frame[numbers] = frame[numbers].astype("float64")
     return frame
 
@@ -218,10 +226,10 @@ def column_in_window(
     if window is None:
         raise NotFound("there is no such window that you may see")
     get_model(session, viewer, window.model)
-    counted = session.get(WindowProfile, (window_id, column))
+    counted = session.get(WindowProfile, (window_id, column, ""))
     if counted is None:
         raise NotFound(f"no profile of {column} is stored for this window; compute its metrics first")
-    frozen = session.get(ReferenceProfile, (window.model, counted.version, column))
+    frozen = session.get(ReferenceProfile, (window.model, counted.version, column, ""))
     if frozen is None:
         raise NotFound(f"version {counted.version} has no reference profile of {column}")
     grid = Grid.from_json(frozen.grid)

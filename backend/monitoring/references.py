@@ -238,6 +238,8 @@ def store_reference(session: WriteSession, reference: Reference) -> None:
                 "importances": asdict(reference.importances),
             },
             noise={size: _noise_document(noise) for size, noise in reference.noise.items()},
+            losses={},
+            measured_as="",
         )
     )  # fmt: skip
     session.flush()

@@ -101,7 +101,7 @@ def store_results(
     now = clock.now()
     ids = [due.id for due, _ in computed]
     first: dict[tuple[object, ...], tuple[object, object]] = {
-        (point.window_id, point.kind, point.column, point.statistic): (
+        (point.window_id, point.segment, point.kind, point.column, point.statistic): (
             point.first_value,
             point.first_computed_at,
         )
@@ -134,11 +134,17 @@ def store_results(
                 point, window_id=due.id, model=model.name, environment=environment, size=due.size,
                 start=due.window.start, completeness=result.completeness, now=now,
             )  # fmt: skip
-            key = (due.id, row["kind"], row["column"], row["statistic"])
+            key = (due.id, row["segment"], row["kind"], row["column"], row["statistic"])
             row["first_value"], row["first_computed_at"] = first.get(key, (point.value, now))
             points.append(row)
         profiles += [
-            {"window_id": due.id, "column": name, "version": result.version, "profile": profile.to_json()}
+            {
+                "window_id": due.id,
+                "column": name,
+                "segment": "",
+                "version": result.version,
+                "profile": profile.to_json(),
+            }
             for name, profile in result.profiles.items()
         ]
     if points:
@@ -163,11 +169,13 @@ def point_row(
     """The columns of `MetricPoint` for a point that is computed for the first time."""
     return {
         "window_id": window_id, "model": model, "environment": environment, "size": size, "window_start": start,
-        "kind": _kind(point.family, point.column), "column": point.column or "", "statistic": point.statistic,
+        "segment": "", "kind": _kind(point.family, point.column), "column": point.column or "",
+        "statistic": point.statistic,
         "value": point.value, "low": point.low, "high": point.high, "threshold": point.threshold,
         "reference_value": point.details.get("reference"),
         "verdict": point.verdict, "level": point.level, "text": point.text, "reason": point.reason or "",
         "rows_reference": point.rows_reference, "rows": point.rows_current, "completeness": completeness,
+        "effect": None, "effect_se": None, "importance": None,
         "first_value": point.value, "first_computed_at": now, "computed_at": now,
     }  # fmt: skip
 

@@ -20,6 +20,9 @@ class ReferenceProfile(Base):
     model: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     column: Mapped[str] = mapped_column(Text, primary_key=True)
+    segment: Mapped[str] = mapped_column(
+        Text, primary_key=True, default=""
+    )  # "" all rows, else "column=value"
     reference_digest: Mapped[str] = mapped_column(Text)
     grid: Mapped[dict[str, Any]]
     profile: Mapped[dict[str, Any]]
@@ -41,10 +44,18 @@ class ReferenceSummary(Base):
     performance: Mapped[dict[str, Any]]
     trust: Mapped[dict[str, Any]]  # {"trusted": [metric], "error": {metric: x}, "chunks", "reason"}
     noise: Mapped[dict[str, Any]]
+    # {column: the primary metric's losses by cell}: from them the effect of a column's drift is estimated
+    losses: Mapped[dict[str, Any]]
+    measured_as: Mapped[str] = mapped_column(
+        Text
+    )  # digest of the parts of the spec, and of the way, it was measured
 
 
 class WindowState(Base):
-    """One time bucket of a model in one environment: how full, how labelled, and whether it must be recomputed.
+    """One window of a model in one environment: how full, how labelled, and whether it must be recomputed.
+
+    Windows of the clock are known by their start and have number 0; windows of N rows are numbered from 1, and
+    their start moves when a row comes late.
 
     state: `open` (not over yet), `complete`, `no_traffic` (over and empty where traffic was expected),
     `no_traffic_expected`. `dirty_at` is set by the writer when rows or labels of the window arrive and
@@ -57,6 +68,7 @@ class WindowState(Base):
     model: Mapped[str] = mapped_column(ForeignKey("models.name"))
     environment: Mapped[str] = mapped_column(Text)
     size: Mapped[str] = mapped_column(Text)  # the spec's `window`, or its shorter `live_window`
+    number: Mapped[int] = mapped_column(default=0)
     start: Mapped[datetime]
     end: Mapped[datetime]
     version: Mapped[int | None]  # the version that answered most rows
@@ -64,25 +76,33 @@ class WindowState(Base):
     injected_rows: Mapped[int] = mapped_column(default=0)
     labels_known: Mapped[int] = mapped_column(default=0)
     labels_absent: Mapped[int] = mapped_column(default=0)  # will not come
+    labelled_at: Mapped[datetime | None]  # since when its labels speak for it; None: too few have come
+    look_at: Mapped[datetime | None]  # when its labels are looked at again, though none may have come
     state: Mapped[str] = mapped_column(Text, default="open")
     dirty_at: Mapped[datetime | None]
     computed_at: Mapped[datetime | None]
     watermark: Mapped[datetime | None]  # newest prediction time seen when computed
     examined_rows: Mapped[int | None]  # `rows` when its rows were last examined; it is due when they differ
+    judged_by: Mapped[str | None] = mapped_column(
+        Text
+    )  # the rule of reference its drift was judged by; None: due
 
     __table_args__ = (
-        UniqueConstraint("model", "environment", "size", "start"),
+        UniqueConstraint("model", "environment", "size", "start", "number"),
         Index("ix_windows_dirty_at", "dirty_at"),
     )
 
 
 class WindowProfile(Base):
-    """The counts of one column in one window, on the grid of the version's reference."""
+    """The counts of one column in one window (or one segment of it), on the grid of the version's reference."""
 
     __tablename__ = "window_profiles"
 
     window_id: Mapped[int] = mapped_column(ForeignKey("windows.id"), primary_key=True)
     column: Mapped[str] = mapped_column(Text, primary_key=True)
+    segment: Mapped[str] = mapped_column(
+        Text, primary_key=True, default=""
+    )  # "" all rows, else "column=value"
     version: Mapped[int]  # whose reference grid the counts are on
     profile: Mapped[dict[str, Any]]
 
@@ -98,6 +118,7 @@ class MetricPoint(Base):
     environment: Mapped[str] = mapped_column(Text)
     size: Mapped[str] = mapped_column(Text)
     window_start: Mapped[datetime]
+    segment: Mapped[str] = mapped_column(Text, default="")  # "" all rows, else "column=value"
     kind: Mapped[str] = mapped_column(Text)  # drift | quality | prediction | realised | estimated | volume
     column: Mapped[str] = mapped_column(Text, default="")  # "" where the statistic is about the whole window
     statistic: Mapped[str] = mapped_column(Text)
@@ -113,11 +134,44 @@ class MetricPoint(Base):
     rows_reference: Mapped[int] = mapped_column(default=0)
     rows: Mapped[int] = mapped_column(default=0)
     completeness: Mapped[float | None]  # share of expected labels known when computed
+    effect: Mapped[
+        float | None
+    ]  # drift: points of the primary metric by which it is estimated to worsen; None unknown
+    effect_se: Mapped[float | None]
+    importance: Mapped[float | None]  # of the column, 0..1; None unknown
     first_value: Mapped[float | None]
     first_computed_at: Mapped[datetime]
     computed_at: Mapped[datetime]
 
     __table_args__ = (
-        UniqueConstraint("window_id", "kind", "column", "statistic"),
+        UniqueConstraint("window_id", "segment", "kind", "column", "statistic"),
         Index("ix_metric_points_model_window_start", "model", "environment", "size", "window_start"),
     )
+
+
+class TrackedEstimate(Base):
+    """An estimate that was stored before a window's labels spoke, beside what came true.
+
+    Written once, when the labels first speak, and never again: labels that change or go later leave it as it was.
+    """
+
+    __tablename__ = "track_points"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"))
+    environment: Mapped[str] = mapped_column(Text)
+    version: Mapped[int]
+    size: Mapped[str] = mapped_column(Text)
+    window_id: Mapped[int] = mapped_column(ForeignKey("windows.id"))
+    window_start: Mapped[datetime]
+    window_end: Mapped[datetime]
+    metric: Mapped[str] = mapped_column(Text)
+    estimated: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    realised: Mapped[float]
+    realised_se: Mapped[float | None]
+    estimated_at: Mapped[datetime]
+    realised_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("window_id", "metric"),)

@@ -74,14 +74,15 @@ def mark_windows(
     """Mark these windows of one size, and make the rows of those that are new."""
     insert = insert_on_sqlite if session.get_bind().dialect.name == "sqlite" else insert_on_postgresql
     rows = [
-        {"model": model, "environment": environment, "size": size, "start": window.start, "end": window.end,
-         "rows": 0, "injected_rows": 0, "labels_known": 0, "labels_absent": 0, "state": "open", "dirty_at": now}
+        {"model": model, "environment": environment, "size": size, "number": 0, "start": window.start,
+         "end": window.end, "rows": 0, "injected_rows": 0, "labels_known": 0, "labels_absent": 0,
+         "state": "open", "dirty_at": now}
         for window in windows
     ]  # fmt: skip
     for first in range(0, len(rows), _ROWS_A_STATEMENT):
         statement = insert(WindowState).values(rows[first : first + _ROWS_A_STATEMENT])
         upsert: Insert = statement.on_conflict_do_update(
-            index_elements=["model", "environment", "size", "start"], set_={"dirty_at": now}
+            index_elements=["model", "environment", "size", "start", "number"], set_={"dirty_at": now}
         )
         session.execute(upsert)
     session.flush()

@@ -117,10 +117,12 @@ def points(
             "points": [
                 {
                     "window_start": window.start, "window_end": window.end, "window_state": window.state,
-                    "version": window.version, "size": point.size, "kind": point.kind, "column": point.column,
+                    "version": window.version, "size": point.size, "segment": point.segment, "kind": point.kind,
+                    "column": point.column,
                     "statistic": point.statistic, "value": point.value, "low": point.low, "high": point.high,
                     "threshold": point.threshold, "verdict": point.verdict, "reason": point.reason,
                     "rows": point.rows, "rows_reference": point.rows_reference, "completeness": point.completeness,
+                    "effect": point.effect, "effect_se": point.effect_se, "importance": point.importance,
                     "first_value": point.first_value, "computed_at": point.computed_at,
                 }
                 for point, window in rows

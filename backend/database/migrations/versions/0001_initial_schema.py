@@ -255,11 +255,12 @@ def upgrade() -> None:
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("column", sa.Text(), nullable=False),
+        sa.Column("segment", sa.Text(), nullable=False),
         sa.Column("reference_digest", sa.Text(), nullable=False),
         sa.Column("grid", backend.database.types.Json(), nullable=False),
         sa.Column("profile", backend.database.types.Json(), nullable=False),
         sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_reference_profiles_model_models")),
-        sa.PrimaryKeyConstraint("model", "version", "column", name=op.f("pk_reference_profiles")),
+        sa.PrimaryKeyConstraint("model", "version", "column", "segment", name=op.f("pk_reference_profiles")),
     )
     op.create_table(
         "reference_summaries",
@@ -270,6 +271,8 @@ def upgrade() -> None:
         sa.Column("performance", backend.database.types.Json(), nullable=False),
         sa.Column("trust", backend.database.types.Json(), nullable=False),
         sa.Column("noise", backend.database.types.Json(), nullable=False),
+        sa.Column("losses", backend.database.types.Json(), nullable=False),
+        sa.Column("measured_as", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_reference_summaries_model_models")),
         sa.PrimaryKeyConstraint("model", "version", name=op.f("pk_reference_summaries")),
     )
@@ -348,6 +351,7 @@ def upgrade() -> None:
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("size", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("start", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("end", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("version", sa.Integer(), nullable=True),
@@ -355,15 +359,23 @@ def upgrade() -> None:
         sa.Column("injected_rows", sa.Integer(), nullable=False),
         sa.Column("labels_known", sa.Integer(), nullable=False),
         sa.Column("labels_absent", sa.Integer(), nullable=False),
+        sa.Column("labelled_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("look_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("dirty_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("computed_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("watermark", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("examined_rows", sa.Integer(), nullable=True),
+        sa.Column("judged_by", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_windows_model_models")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_windows")),
         sa.UniqueConstraint(
-            "model", "environment", "size", "start", name=op.f("uq_windows_model_environment_size_start")
+            "model",
+            "environment",
+            "size",
+            "start",
+            "number",
+            name=op.f("uq_windows_model_environment_size_start_number"),
         ),
     )
     op.create_index("ix_windows_dirty_at", "windows", ["dirty_at"], unique=False)
@@ -412,6 +424,7 @@ def upgrade() -> None:
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("size", sa.Text(), nullable=False),
         sa.Column("window_start", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("segment", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("column", sa.Text(), nullable=False),
         sa.Column("statistic", sa.Text(), nullable=False),
@@ -427,6 +440,9 @@ def upgrade() -> None:
         sa.Column("rows_reference", sa.Integer(), nullable=False),
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("completeness", sa.Double(), nullable=True),
+        sa.Column("effect", sa.Double(), nullable=True),
+        sa.Column("effect_se", sa.Double(), nullable=True),
+        sa.Column("importance", sa.Double(), nullable=True),
         sa.Column("first_value", sa.Double(), nullable=True),
         sa.Column("first_computed_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("computed_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
@@ -436,10 +452,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_metric_points")),
         sa.UniqueConstraint(
             "window_id",
+            "segment",
             "kind",
             "column",
             "statistic",
-            name=op.f("uq_metric_points_window_id_kind_column_statistic"),
+            name=op.f("uq_metric_points_window_id_segment_kind_column_statistic"),
         ),
     )
     op.create_index(
@@ -449,15 +466,43 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "track_points",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("size", sa.Text(), nullable=False),
+        sa.Column("window_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("window_start", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("window_end", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("metric", sa.Text(), nullable=False),
+        sa.Column("estimated", sa.Double(), nullable=False),
+        sa.Column("low", sa.Double(), nullable=True),
+        sa.Column("high", sa.Double(), nullable=True),
+        sa.Column("realised", sa.Double(), nullable=False),
+        sa.Column("realised_se", sa.Double(), nullable=True),
+        sa.Column("estimated_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("realised_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_track_points_model_models")),
+        sa.ForeignKeyConstraint(
+            ["window_id"], ["windows.id"], name=op.f("fk_track_points_window_id_windows")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_track_points")),
+        sa.UniqueConstraint("window_id", "metric", name=op.f("uq_track_points_window_id_metric")),
+    )
+    op.create_table(
         "window_profiles",
         sa.Column("window_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("column", sa.Text(), nullable=False),
+        sa.Column("segment", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("profile", backend.database.types.Json(), nullable=False),
         sa.ForeignKeyConstraint(
             ["window_id"], ["windows.id"], name=op.f("fk_window_profiles_window_id_windows")
         ),
-        sa.PrimaryKeyConstraint("window_id", "column", name=op.f("pk_window_profiles")),
+        sa.PrimaryKeyConstraint("window_id", "column", "segment", name=op.f("pk_window_profiles")),
     )
     op.create_table(
         "changes",
