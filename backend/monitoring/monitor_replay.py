@@ -1,0 +1,326 @@
+"""When a monitor would have fired over stored history: the same code the live path asks for the present.
+
+A window is judged by what came before it and by nothing after. Only windows that are over are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from backend.monitoring.monitors import Composite, Condition, Figure, Monitor, Rule, Side, Threshold, bad_side
+from backend.monitoring.windows import Window
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+MONTH_DAYS = 365.25 / 12
+
+
+@dataclass(frozen=True)
+class Series:
+    """One figure in each of n windows; NaN where there is none.
+
+    limit, reference   the calibrated limit and what it is measured from (0 where no reference value is stored)
+    rows, completeness  what the value stands on
+    alarm              the verdict was `alarm`; `judged`: it was `ok` or `alarm`
+    """
+
+    value: Floats
+    limit: Floats
+    reference: Floats
+    rows: Floats
+    completeness: Floats
+    alarm: Bools
+    judged: Bools
+
+
+@dataclass(frozen=True)
+class History:
+    """n finished windows of one size in time order, with the figures a monitor asks for.
+
+    versions   the version each window belongs to; −1: none. Where it changes, counting begins anew
+    """
+
+    windows: Sequence[Window]
+    versions: npt.NDArray[np.int64]
+    series: Mapping[Figure, Series]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Fired in `start`; `end` is the window that ended it, None while it lasts. `until_version`: ended because
+    another version serves."""
+
+    start: Window
+    end: Window | None
+    version: int | None
+    text: str
+    ended: str = ""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One condition over the windows, for drawing: the value, and the threshold it was held against."""
+
+    condition: Condition
+    value: Floats
+    lower: Floats
+    upper: Floats
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a monitor would have said.
+
+    looked_at       windows with a verdict; inconclusive: windows without one
+    months          from the first window to the last, in months of 30.4 days
+    why_not         {reason: windows} of the inconclusive ones
+    states          for each window 1 firing, 0 not; and whether the rule held in it: 1, 0, NaN
+    """
+
+    firings: tuple[Episode, ...]
+    windows: int
+    looked_at: int
+    inconclusive: int
+    months: float
+    why_not: Mapping[str, int]
+    traces: tuple[Trace, ...] = ()
+    firing: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    held: Floats = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def cleared(self) -> int:
+        return sum(episode.end is not None for episode in self.firings)
+
+    @property
+    def per_month(self) -> float | None:
+        """How often it fired in a month; None where less than a day is stored."""
+        return None if self.months < 1 / MONTH_DAYS else len(self.firings) / self.months
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "firings": [
+                {
+                    "window_start": one.start.start.isoformat(), "window_end": one.start.end.isoformat(),
+                    "cleared_at": None if one.end is None else one.end.end.isoformat(), "version": one.version,
+                    "text": one.text, "ended": one.ended,
+                }
+                for one in self.firings
+            ],
+            "fired": len(self.firings), "cleared": self.cleared, "per_month": self.per_month, "months": self.months,
+            "windows": self.windows, "looked_at": self.looked_at, "inconclusive": self.inconclusive,
+            "why_inconclusive": dict(self.why_not),
+        }  # fmt: skip
+
+
+def replay(monitor: Monitor, history: History) -> Replay:
+    """Say when the monitor would have fired, window after window."""
+    count = len(history.windows)
+    traces: list[Trace] = []
+    why: dict[str, int] = {}
+    held, stays = _judge(monitor.rule, monitor, history, traces, why)
+    firing, began, ended = _run(monitor, held, stays, history.versions)
+    episodes = [
+        Episode(
+            start=history.windows[first],
+            end=None if last is None else history.windows[last],
+            version=None if history.versions[first] < 0 else int(history.versions[first]),
+            text=_text(monitor, traces, first, held),
+            ended=_ending(history, first, last),
+        )
+        for first, last in zip(began, ended, strict=True)
+    ]
+    judged = int(np.isfinite(held).sum())
+    span = history.windows[-1].end - history.windows[0].start if count else None
+    return Replay(
+        firings=tuple(episodes),
+        windows=count,
+        looked_at=judged,
+        inconclusive=count - judged,
+        months=0.0 if span is None else span.total_seconds() / 86_400 / MONTH_DAYS,
+        why_not=why,
+        traces=tuple(traces),
+        firing=firing,
+        held=held,
+    )
+
+
+def _run(
+    monitor: Monitor, held: Floats, stays: Floats, versions: npt.NDArray[np.int64]
+) -> tuple[Bools, list[int], list[int | None]]:
+    """The state in each window, the windows in which it began, and those in which it ended."""
+    state = np.zeros(len(held), dtype=bool)
+    began: list[int] = []
+    ended: list[int | None] = []
+    on, clean, base, version = False, 0, 0, -1
+    breached = np.concatenate([[0], np.cumsum(held == 1)])
+    for i in range(len(held)):
+        if versions[i] >= 0 and versions[i] != version:
+            if on:
+                on, ended[-1] = False, i
+            # Windows of another version do not count.
+            version, base = int(versions[i]), base if version < 0 else i
+        if on:
+            clean = clean + 1 if stays[i] == 0 else 0 if stays[i] == 1 else clean
+            if clean >= monitor.clear_after:
+                on, ended[-1] = False, i
+                # The windows before it cleared do not count towards firing again.
+                base = max(base, i)
+        elif held[i] == 1 and breached[i + 1] - breached[max(base, i + 1 - monitor.of)] >= monitor.fire:
+            on, clean = True, 0
+            began.append(i)
+            ended.append(None)
+        state[i] = on
+    return state, began, ended
+
+
+def _judge(
+    rule: Rule, monitor: Monitor, history: History, traces: list[Trace], why: dict[str, int]
+) -> tuple[Floats, Floats]:
+    """For each window whether the rule holds (1, 0, NaN unknown), and whether it holds by the clearing thresholds."""
+    if isinstance(rule, Composite):
+        parts = [_judge(part, monitor, history, traces, why) for part in rule.parts]
+        return _combine(rule, [p[0] for p in parts]), _combine(rule, [p[1] for p in parts])
+    series = history.series.get(rule.figure)
+    if series is None:
+        nothing = np.full(len(history.windows), np.nan)
+        if len(nothing):
+            reason = f"no {rule.figure.words()} is stored"
+            why[reason] = why.get(reason, 0) + len(nothing)
+        traces.append(Trace(rule, nothing, nothing, nothing))
+        return nothing, nothing
+    usable = _usable(rule.figure, monitor, series, why)
+    lower, upper = bounds(rule.threshold, rule.figure, series, usable)
+    held = _beyond(rule, series, usable, lower, upper, why)
+    mild = (
+        rule.threshold
+        if rule.threshold.clear is None
+        else replace(rule.threshold, value=rule.threshold.clear)
+    )
+    stays = held if mild is rule.threshold else _beyond(
+        rule, series, usable, *bounds(mild, rule.figure, series, usable), {}
+    )  # fmt: skip
+    traces.append(Trace(rule, np.where(usable, series.value, np.nan), lower, upper))
+    return held, stays
+
+
+def _combine(rule: Composite, parts: Sequence[Floats]) -> Floats:
+    """Kleene's strong three-valued logic: unknown only where the known parts do not settle it."""
+    stack = np.vstack(parts)
+    settles, other = (0.0, 1.0) if rule.match == "all" else (1.0, 0.0)
+    settled = (stack == settles).any(axis=0)
+    return np.where(settled, settles, np.where(np.isnan(stack).any(axis=0), np.nan, other))
+
+
+def _usable(figure: Figure, monitor: Monitor, series: Series, why: dict[str, int]) -> Bools:
+    known = np.isfinite(series.value)
+    enough = np.ones(len(known), dtype=bool)
+    if figure.kind not in ("volume", "kpi"):
+        enough = series.rows >= monitor.min_rows
+    labelled = np.ones(len(known), dtype=bool)
+    if figure.kind == "realised":
+        labelled = np.nan_to_num(series.completeness, nan=0.0) >= monitor.min_completeness
+    for reason, missing in (
+        (f"{figure.words()} has no value", ~known),
+        (f"fewer than {monitor.min_rows} rows", known & ~enough),
+        (f"fewer than {monitor.min_completeness:.0%} of labels", known & enough & ~labelled),
+    ):
+        if missing.any():
+            why[reason] = why.get(reason, 0) + int(missing.sum())
+    return np.asarray(known & enough & labelled, dtype=bool)
+
+
+def _beyond(
+    rule: Condition, series: Series, usable: Bools, lower: Floats, upper: Floats, why: dict[str, int]
+) -> Floats:
+    if rule.threshold.kind == "calibrated":
+        known = usable & series.judged
+        verdict = series.alarm.astype(np.float64)
+    else:
+        known = usable & ~(np.isnan(lower) | np.isnan(upper))
+        with np.errstate(invalid="ignore"):
+            verdict = ((series.value > upper) | (series.value < lower)).astype(np.float64)
+    without = int((usable & ~known).sum())
+    if without:
+        reason = (
+            f"fewer than {rule.threshold.points} earlier values"
+            if rule.threshold.points
+            else "no limit is stored"
+        )
+        why[reason] = why.get(reason, 0) + without
+    return np.where(known, verdict, np.nan)
+
+
+def bounds(threshold: Threshold, figure: Figure, series: Series, usable: Bools) -> tuple[Floats, Floats]:
+    """Lower and upper limit of each window: −inf or inf on a side that is not limited, NaN where not known."""
+    count = len(series.value)
+    lower, upper = np.full(count, -np.inf), np.full(count, np.inf)
+    side: Side = threshold.side
+    if threshold.kind == "constant":
+        low = high = np.full(count, threshold.value)
+    elif threshold.kind in ("limit", "calibrated"):
+        factor = threshold.value if threshold.kind == "limit" else 1.0
+        start = np.nan_to_num(series.reference, nan=0.0)
+        low = high = start + factor * (series.limit - start)
+        side = bad_side(figure)
+    else:
+        low, high = _of_history(threshold, series.value, usable)
+    if side in ("below", "either"):
+        lower = low
+    if side in ("above", "either"):
+        upper = high
+    return lower, upper
+
+
+def _of_history(threshold: Threshold, value: Floats, usable: Bools) -> tuple[Floats, Floats]:
+    """Limits from the last `points` usable values before each window; NaN before there are so many."""
+    low, high = np.full(len(value), np.nan), np.full(len(value), np.nan)
+    # How many usable values lie before each window tells which stretch of them is its history.
+    before = np.concatenate([[0], np.cumsum(usable)])[:-1]
+    known = value[usable]
+    if len(known) < threshold.points:
+        return low, high
+    stretches = sliding_window_view(known, threshold.points)
+    if threshold.kind == "sigma":
+        mean, spread = stretches.mean(axis=1), stretches.std(axis=1, ddof=1)
+        lows, highs = mean - threshold.value * spread, mean + threshold.value * spread
+    elif threshold.kind == "quantile":
+        quantiles = np.quantile(stretches, [1 - threshold.value, threshold.value], axis=1)
+        lows, highs = quantiles[0], quantiles[1]
+    else:
+        # (1 + k) / (n + 1) <= p, where k values are at least as extreme: beyond all but the k most extreme ones.
+        share = threshold.value / (2 if threshold.side == "either" else 1)
+        k = int(np.floor(share * (threshold.points + 1) + 1e-9)) - 1
+        ordered = np.sort(stretches, axis=1)
+        lows, highs = ordered[:, k], ordered[:, threshold.points - 1 - k]
+    place = before - threshold.points
+    ready = place >= 0
+    low[ready], high[ready] = lows[place[ready]], highs[place[ready]]
+    return low, high
+
+
+def _text(monitor: Monitor, traces: Sequence[Trace], at: int, held: Floats) -> str:
+    """`monitor name: psi of distance 0.31 (limit 0.2)` of the conditions that hold there."""
+    said = []
+    for trace in traces:
+        value, lower, upper = trace.value[at], trace.lower[at], trace.upper[at]
+        if not np.isfinite(value):
+            continue
+        limit = upper if np.isfinite(upper) and (value > upper or not np.isfinite(lower)) else lower
+        if np.isfinite(limit) and (value > upper or value < lower):
+            said.append(f"{trace.condition.figure.words()} {value:.3g} (limit {limit:.3g})")
+    often = "" if monitor.of == 1 else f", in {monitor.fire} of {monitor.of} windows"
+    return f"{monitor.name}: {', '.join(said) or monitor.rule.words()}{often}"
+
+
+def _ending(history: History, first: int, last: int | None) -> str:
+    if last is None:
+        return ""
+    if history.versions[last] >= 0 and history.versions[last] != history.versions[first]:
+        return f"version {history.versions[last]} serves"
+    return "within its limits"
