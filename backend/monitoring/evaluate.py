@@ -17,7 +17,8 @@ from typing import Any, Literal
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.profiles import Grid, Profile
 from backend.monitoring.statistics import Result, Statistic, statistics_for
-from backend.monitoring.thresholds import Decision, Noise, Verdict, decide
+from backend.monitoring.thresholds import WINDOW_ALPHA, Noise, Verdict
+from backend.monitoring.verdicts import Finding, judge_columns
 
 Level = Literal["page", "ticket", "info"]
 Family = Literal["drift", "quality", "realised", "estimated"]
@@ -77,22 +78,8 @@ def evaluate_window(
         # One class for every row of a quiet hour is no break of data; the share of classes is looked at as drift.
         if not (column.name == "prediction" and statistic.name == "constant_value")
     ]
-    usual = noise or {}
-    points: list[Point] = []
-    for name, statistic in pairs:
-        result = statistic.compute(reference[name], current[name])
-        decision = decide(
-            statistic,
-            name,
-            result,
-            reference[name],
-            current[name],
-            tests=len(pairs),
-            min_rows=spec.min_rows,
-            noise=usual.get((name, statistic.name), ()),
-        )
-        points.append(_point(name, statistic, result, decision, with_noise=noise is not None))
-    return points
+    found = judge_columns(pairs, reference, current, error=WINDOW_ALPHA, min_rows=spec.min_rows, noise=noise)
+    return [_point(finding, with_noise=noise is not None) for finding in found]
 
 
 def summarise(points: Sequence[Point]) -> AlarmSummary | None:
@@ -115,9 +102,9 @@ def summarise(points: Sequence[Point]) -> AlarmSummary | None:
     )
 
 
-def _point(
-    column: str, statistic: Statistic, result: Result, decision: Decision, *, with_noise: bool
-) -> Point:
+def _point(finding: Finding, *, with_noise: bool) -> Point:
+    column, statistic = finding.column, finding.statistic
+    result, decision = finding.result, finding.decision
     level: Level | None = None
     if decision.verdict == "alarm":
         level = "page" if _breaks(statistic, result, with_noise=with_noise) else "ticket"

@@ -90,6 +90,7 @@ def judge_realised(
     share = current.label_completeness
     about = "no label is expected" if share is None else f"{share:.0%} labelled so far"
     points = []
+    others = max(len(current.metrics) - 1, 1)  # together they may err as often as the primary one
     for name, now in current.metrics.items():
         then = baseline.metrics.get(name)
         if then is None or name not in DEFINITIONS:

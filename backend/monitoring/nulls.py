@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +27,6 @@ Numbers = npt.NDArray[np.float64]
 DRAWS = 1000
 FEW_CELLS = 64
 FEW_ROWS = 500
-BRIDGE_POINTS = 129
 OUTSIDE_LEAST = 3
 OUTSIDE_TIMES = 4
 STRAIGHT = 1e-3  # a skewness below this is none
@@ -172,8 +171,8 @@ class Exchange:
         rows there, and the current side draws as many as a grid placed on other data is expected to see. Once
         many more lie outside than that, they are exchanged like all others.
         """
-        grid, pooled = self.pool.grid, self.pool.coarse.copy()
-        then, now = self.reference.coarse, self.current.coarse
+        grid, pooled = self.pool.grid, self.pool.compared.copy()
+        then, now = self.reference.compared, self.current.compared
         rows = self.rows[1]
         rate = min(then[-1] / max(self.rows[0], 1) + grid.expected_new, 1.0)
         apart = bool(grid.edges) and now[-1] <= OUTSIDE_LEAST + OUTSIDE_TIMES * rate * rows
@@ -209,26 +208,19 @@ class Exchange:
         drawn = self._split(pooled, self.rows[1], size)
         return pooled - drawn, drawn
 
-    def gaps(self) -> Numbers:
-        """Drawn differences of the two cumulative shares after each fine cell, (draws, cells).
+    def few_gaps(self, places: npt.NDArray[np.int64]) -> Numbers:
+        """Drawn differences of the cumulative shares after some fine cells, (draws, places): row by row.
 
-        Few rows are drawn one by one, which keeps the lumps of a long tail; for many the split's limit is taken,
-        a Brownian bridge at the pooled shares.
+        places   ascending indices of cells. For few rows on one side, whose lumps no limit law has.
         """
-        pooled, few, many = self.pool.counts, *sorted(self.rows)
-        share = np.cumsum(pooled) / max(self.pool.known, 1)
-        if few <= FEW_ROWS:
-            size = DRAWS // 2
-            cell = np.searchsorted(share, self.random.random((size, few)), side="right")
-            cell = np.minimum(cell, pooled.size - 1) + np.arange(size)[:, None] * pooled.size
-            counts = np.bincount(cell.ravel(), minlength=size * pooled.size).reshape(size, pooled.size)
-            # Drawn with replacement; without it the variance is smaller by many / (few + many).
-            return np.asarray((np.cumsum(counts, axis=1) / few - share) * math.sqrt((few + many) / many))
-        places, paths = _bridges()
-        right = np.clip(np.searchsorted(places, share), 1, places.size - 1)
-        weight = (share - places[right - 1]) / (places[right] - places[right - 1])
-        drawn = paths[:, right - 1] * (1 - weight) + paths[:, right] * weight
-        return np.asarray(drawn * math.sqrt(self.spread))
+        few, many = sorted(self.rows)
+        share = np.cumsum(self.pool.counts)[places] / max(self.pool.known, 1)
+        size = DRAWS // 2
+        cell = np.searchsorted(share, self.random.random((size, few)), side="right")
+        cell += np.arange(size)[:, None] * (places.size + 1)
+        counts = np.bincount(cell.ravel(), minlength=size * (places.size + 1)).reshape(size, -1)[:, :-1]
+        # Drawn with replacement; without it the variance is smaller by many / (few + many).
+        return np.asarray((np.cumsum(counts, axis=1) / few - share) * math.sqrt((few + many) / many))
 
 
 def fit_law(draws: Numbers, *, power: float = 1.0, moments: tuple[float, float] | None = None) -> PearsonLaw:
@@ -268,13 +260,17 @@ def upper_quantile(alpha: float, skew: float) -> float:
     return float(math.copysign(1.0, skew) * (gammainccinv(shape, tail) - shape) / math.sqrt(shape))
 
 
-@lru_cache(maxsize=1)
-def _bridges() -> tuple[Numbers, Numbers]:
-    """Places in [0, 1] (BRIDGE_POINTS,), closer at the ends, and Brownian bridges there (DRAWS, BRIDGE_POINTS)."""
-    places = np.sin(np.linspace(0, np.pi / 2, BRIDGE_POINTS)) ** 2
-    steps = np.random.default_rng(20).normal(size=(DRAWS, BRIDGE_POINTS - 1)) * np.sqrt(np.diff(places))
-    walk = np.concatenate([np.zeros((DRAWS, 1)), np.cumsum(steps, axis=1)], axis=1)
-    return places, np.asarray(walk - places * walk[:, -1:])
+def bridge_moments(share: Numbers, weight: Numbers) -> tuple[float, float]:
+    """Mean and variance of Σ weight · |B(share)| for a Brownian bridge B; share and weight (n,).
+
+    E|x| and Cov(|x|, |y|) of a bivariate normal law in closed form (Nabeya 1951).
+    """
+    std = np.sqrt(np.clip(share * (1 - share), 0.0, None))
+    covariance = np.minimum.outer(share, share) - np.outer(share, share)
+    both = np.outer(std, std)
+    r = np.clip(np.divide(covariance, both, out=np.zeros_like(both), where=both > 0), -1.0, 1.0)
+    of_sizes = 2 / np.pi * (r * np.arcsin(r) + np.sqrt(1 - r * r) - 1) * both
+    return float(math.sqrt(2 / np.pi) * (weight @ std)), float(weight @ of_sizes @ weight)
 
 
 def chi_squared_moments(

@@ -13,13 +13,14 @@ exchanged rows exceed with the statistic's part of the error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backend.monitoring.nulls import Exchange, Law
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics import Result, Statistic
-from backend.monitoring.thresholds import Decision, Limit, describe, describe_constant
+from backend.monitoring.thresholds import Decision, Limit, Noise, describe, describe_constant, noise_limit
 
 ERROR = 0.035
 MIN_ROWS = 20
@@ -45,6 +46,7 @@ class _Tested:
     p: float
     floor: float
     share: float
+    noise: float | None
 
     @property
     def counts(self) -> bool:
@@ -59,11 +61,14 @@ def judge_columns(
     *,
     error: float = ERROR,
     min_rows: int = MIN_ROWS,
+    noise: Noise | None = None,
 ) -> list[Finding]:
     """A finding for each (column, statistic), in their order.
 
-    Statistics without a law of their own are left to `thresholds.decide`; here they raise `ValueError`.
+    noise   values of the statistics in quiet windows: what is usual is no alarm, however certain
     """
+    usual = noise or {}
+    columns = max(len({column for column, _ in pairs}), 1)
     exchanges: dict[str, Exchange] = {}
     tested: dict[tuple[str, str], _Tested] = {}
     findings: dict[tuple[str, str], Finding] = {}
@@ -87,13 +92,18 @@ def judge_columns(
         law = statistic.law(exchange, result)
         share = statistic.weight / weights[column]
         floor = _floor(statistic, result)
+        known = usual.get((column, statistic.name), ())
+        quiet = noise_limit(known, error / columns)
+        if quiet is not None:
+            floor = _noisy(statistic, floor, quiet)
         tested[column, statistic.name] = _Tested(
-            column, statistic, result, law, law.p(result.value), floor, share
+            column, statistic, result, law, law.p(result.value), floor, share, quiet
         )
     allowed = _column_error(list(tested.values()), error)
     for key, test in tested.items():
         alpha = allowed * test.share
-        limit = Limit(test.floor, test.law.quantile(alpha), None, alpha)
+        practical = _floor(test.statistic, test.result)
+        limit = Limit(practical, test.law.quantile(alpha), test.noise, alpha)
         fired = test.counts and test.p <= alpha
         text = (
             describe_constant(test.column, test.result)
@@ -126,12 +136,19 @@ def _floor(statistic: Statistic, result: Result) -> float:
     return statistic.practical_floor(result.rows_reference, result.rows_current)
 
 
+def _noisy(statistic: Statistic, floor: float, quiet: float) -> float:
+    """The floor where quiet windows show `quiet`. A column that whole quiet windows hold still may stand still."""
+    if statistic.name == "constant_value":
+        return math.inf if quiet >= floor else floor
+    return max(floor, quiet)
+
+
 def _why_not(result: Result, current: Profile, min_rows: int) -> str | None:
     if current.rows == 0:
-        return "the current data have no rows"
+        return "the window has no rows"
     if result.value is None:
         return result.reason or "there is no value"
-    for rows, side in ((result.rows_current, "current"), (result.rows_reference, "reference")):
+    for rows, side in ((result.rows_current, "window"), (result.rows_reference, "reference")):
         if rows < min_rows:
-            return f"the {side} data have {rows} usable rows and {min_rows} are needed"
+            return f"the {side} has {rows} usable rows and {min_rows} are needed"
     return None

@@ -18,6 +18,9 @@ from backend.monitoring.grids import Grid
 from backend.monitoring.nulls import Exchange, Law, fit_law
 from backend.monitoring.profiles import Profile
 
+MOST_NEW = 0.2
+"""Where more than this share of rows brings a new value anyway, the kept values are chance's choice, not a shape."""
+
 Numbers = npt.NDArray[np.float64]
 
 Measure = Callable[[Grid, npt.NDArray[Any], npt.NDArray[Any]], Numbers]
@@ -50,7 +53,7 @@ class Statistic:
     formula     the definition, with its source
     compute     (reference, current) -> Result
     measure     drift only: the same number from counts alone, vectorised, to resample it under "no change"
-    fine        whether `measure` takes `Profile.counts` (True) or `Profile.coarse` (False)
+    fine        whether `measure` takes `Profile.counts` (True) or `Profile.compared` (False)
     floor_at    drift only: the floor for (rows_reference, rows_current) where it depends on them
     null_quantile  drift only: (rows_reference, rows_current, alpha) -> the value exceeded with probability
                 alpha under "no change", where theory gives it; resampled otherwise
@@ -114,6 +117,11 @@ def refuse(reference: Profile, current: Profile) -> Result | None:
     reason = None
     if reference.known == 0:
         reason = "the reference has no usable value in this column"
+    elif reference.grid.expected_new > MOST_NEW:
+        share = f"{reference.grid.expected_new:.0%}"
+        reason = (
+            f"{share} of unchanged rows would hold values never seen before: there are no shares to compare"
+        )
     elif current.rows == 0:
         reason = "the window has no rows"
     elif current.absent == current.rows:
@@ -128,7 +136,7 @@ def compare_counts(measure: Measure, fine: bool, reference: Profile, current: Pr
     refused = refuse(reference, current)
     if refused is not None:
         return refused
-    r, c = (reference.counts, current.counts) if fine else (reference.coarse, current.coarse)
+    r, c = (reference.counts, current.counts) if fine else (reference.compared, current.compared)
     value = float(measure(reference.grid, r, c))
     return Result(value, reference.known, current.known)
 

@@ -37,7 +37,7 @@ def compute(reference: Profile, current: Profile) -> Result:
     result = compare_counts(measure, False, reference, current)
     if result.value is None:
         return result
-    freedom = int(np.count_nonzero(reference.coarse + current.coarse)) - 1
+    freedom = int(np.count_nonzero(reference.compared + current.compared)) - 1
     p = float(chdtrc(freedom, result.value)) if freedom > 0 else 1.0
     weight = 1 / result.rows_reference + 1 / result.rows_current
     details = {"p": p, "degrees_of_freedom": freedom, "effect": float(np.sqrt(result.value * weight))}
@@ -52,7 +52,7 @@ def floor_at(rows_reference: int, rows_current: int) -> float:
 def law(exchange: Exchange, result: Result) -> PearsonLaw:
     """Exact mean and variance over all splits of the pool, skewness from drawn ones: right for rare cells too."""
     drawn = measure(exchange.reference.grid, *exchange.coarse)
-    return fit_law(drawn, moments=chi_squared_moments(exchange.pool.coarse, *exchange.rows))
+    return fit_law(drawn, moments=chi_squared_moments(exchange.pool.compared, *exchange.rows))
 
 
 CHI_SQUARED = register(

@@ -33,7 +33,7 @@ def compute(reference: Profile, current: Profile) -> Result:
     result = compare_counts(measure, False, reference, current)
     if result.value is None:
         return result
-    change = shares(current.coarse) - shares(reference.coarse)
+    change = shares(current.compared) - shares(reference.compared)
     labels = reference.grid.labels()
     exact = bool(current.unseen is not None and reference.unseen is not None)
     if exact:

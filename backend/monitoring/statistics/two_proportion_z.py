@@ -45,9 +45,9 @@ def compute(reference: Profile, current: Profile) -> Result:
     result = compare_counts(measure, False, reference, current)
     if result.value is None:
         return result
-    found = scores(reference.coarse, current.coarse)
+    found = scores(reference.compared, current.compared)
     at = int(np.abs(found).argmax())
-    change = float(shares(current.coarse)[at] - shares(reference.coarse)[at])
+    change = float(shares(current.compared)[at] - shares(reference.compared)[at])
     details = {"category": reference.grid.labels()[at], "change": change}
     return Result(result.value, result.rows_reference, result.rows_current, None, details)
 

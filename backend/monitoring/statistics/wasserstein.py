@@ -7,26 +7,26 @@ exact from the sums of the values there, so one far outlier counts with its full
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
-from backend.monitoring.nulls import Exchange, PearsonLaw, fit_law
+from backend.monitoring.nulls import DRAWS, FEW_ROWS, Exchange, PearsonLaw, bridge_moments, fit_law
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, refuse, register, shares
 
 SMALLEST_STD = 0.001
+NODES = 129
+BRIDGE_SKEW = 1.25
+"""Skewness of ∫ |bridge|: 1.30 for a uniform law, 1.19 for a normal one (40,000 draws), 1.15 for a lognormal one."""
 
 
 def inside(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
     """∫ |F_c − F_r| from the grid's first to its last point; counts (..., cells), the column's unit."""
-    return _integral(grid, np.cumsum(shares(current) - shares(reference), axis=-1))
-
-
-def _integral(grid: Grid, gap: Numbers) -> Numbers:
-    """∫ |gap| inside the grid, of differences (..., cells) of the cumulative shares after each cell."""
+    gap = np.cumsum(shares(current) - shares(reference), axis=-1)
     if grid.edges:
         width = np.diff(grid.borders)
         left, right = gap[..., :-2], gap[..., 1:-1]
@@ -35,11 +35,25 @@ def _integral(grid: Grid, gap: Numbers) -> Numbers:
         crossing = (left**2 + right**2) / np.maximum(height, 1e-300)
         mean = np.where(left * right < 0, crossing, height) / 2
         return np.asarray(np.sum(mean * width, axis=-1))
+    return np.asarray(np.abs(gap[..., 1:-2]) @ np.diff(_points(grid)))
+
+
+def _points(grid: Grid) -> Numbers:
+    """Exact values and the middles between them, (2 values − 1,)."""
     values = np.asarray(grid.values, dtype=np.float64)
     points = np.empty(2 * values.size - 1)
     points[0::2] = values
     points[1::2] = (values[:-1] + values[1:]) / 2  # values between two known ones count as halfway
-    return np.asarray(np.sum(np.abs(gap[..., 1:-2]) * np.diff(points), axis=-1))
+    return points
+
+
+def _weights(grid: Grid) -> tuple[npt.NDArray[np.int64], Numbers]:
+    """Some cells (n,), and weights (n,) with which |gap| after them adds up to the integral inside the grid."""
+    if not grid.edges:
+        return np.arange(1, grid.cells - 2), np.diff(_points(grid))
+    kept = np.unique(np.linspace(0, grid.borders.size - 1, min(grid.borders.size, NODES)).astype(np.int64))
+    width = np.diff(grid.borders[kept])
+    return kept, (np.append(width, 0.0) + np.append(0.0, width)) / 2
 
 
 def ends(grid: Grid) -> tuple[float, float]:
@@ -105,11 +119,24 @@ def scale(reference: Profile) -> float:
 
 
 def law(exchange: Exchange, result: Result) -> PearsonLaw:
-    """Inside the grid from Brownian bridges at the pooled shares, outside it from the pool's own tail."""
-    drawn = _integral(exchange.reference.grid, exchange.gaps())
-    if exchange.pool.counts[0] or exchange.pool.counts[-1]:
-        drawn = drawn + resample_ends(exchange.pool, exchange.random, *exchange.ends(drawn.size))
-    return fit_law(drawn / float(result.details["divisor"]))
+    """Inside the grid a Brownian bridge at the pooled shares (few rows: drawn), outside it the pool's own tail."""
+    cells, weight = _weights(exchange.reference.grid)
+    pool, divisor = exchange.pool, float(result.details["divisor"])
+    outside = bool(pool.counts[0] or pool.counts[-1])
+    if min(exchange.rows) <= FEW_ROWS:
+        drawn = np.abs(exchange.few_gaps(cells)) @ weight
+        if outside:
+            drawn = drawn + resample_ends(pool, exchange.random, *exchange.ends(drawn.size))
+        return fit_law(drawn / divisor)
+    mean, variance = bridge_moments((np.cumsum(pool.counts) / pool.known)[cells], weight)
+    mean, variance = mean * math.sqrt(exchange.spread), variance * exchange.spread
+    third = BRIDGE_SKEW * variance**1.5
+    if outside:
+        tail = resample_ends(pool, exchange.random, *exchange.ends(DRAWS))
+        mean, variance = mean + float(tail.mean()), variance + float(tail.var())
+        third += max(float(((tail - tail.mean()) ** 3).mean()), 0.0)
+    std = math.sqrt(variance)
+    return PearsonLaw(mean / divisor, std / divisor, third / std**3 if std > 0 else 0.0)
 
 
 def compute(reference: Profile, current: Profile) -> Result:

@@ -122,7 +122,9 @@ def test_new_categories_alarm_but_not_where_new_ones_are_usual() -> None:
     )
     points = Watched(reference).points(now)
     assert verdicts(points, "c0")["unseen_rate"] == "alarm"
-    assert set(verdicts(points, "c1").values()) == {"ok"}
+    ids = verdicts(points, "c1")
+    assert ids["unseen_rate"] == ids["missing_rate"] == "ok"
+    assert ids["psi"] == ids["chi_squared"] == "inconclusive"
 
 
 def test_too_few_rows_are_inconclusive_and_none_are_no_data() -> None:
@@ -187,3 +189,21 @@ def test_a_rate_limit_knows_how_sure_the_reference_is() -> None:
 def test_without_quiet_windows_there_is_no_noise_limit() -> None:
     assert noise_limit(()) is None
     assert noise_limit((0.1, 0.4)) == 0.4
+
+
+def test_quiet_windows_stay_below_the_noise_limit_as_often_as_it_says() -> None:
+    draw = np.random.default_rng(4)
+    beyond = []
+    for _ in range(400):
+        seen, later = draw.lognormal(0, 0.5, 50), draw.lognormal(0, 0.5, 100)
+        limit = noise_limit(tuple(seen), 0.01)
+        assert limit is not None
+        beyond.append((later > limit).mean())
+    assert 0.002 < np.mean(beyond) < 0.02
+
+
+def test_windows_that_resemble_their_neighbours_tell_less() -> None:
+    draw = np.random.default_rng(5)
+    alone = np.exp(draw.normal(0, 0.5, 60))
+    alike = np.exp(np.sort(np.log(alone)))
+    assert float(noise_limit(tuple(alike), 0.001) or 0) > float(noise_limit(tuple(alone), 0.001) or 0)
