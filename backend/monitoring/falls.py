@@ -96,8 +96,9 @@ def judge_realised(
         if then is None or name not in DEFINITIONS:
             continue
         level: Level = "page" if name == primary and may_page else "ticket"
+        part = alpha if name == primary else alpha / others
         points.append(
-            _point("realised", name, then, now, standard_error(now), alpha, min_labels, about, level)
+            _point("realised", name, then, now, standard_error(now), part, min_labels, about, level)
         )
     return points
 
