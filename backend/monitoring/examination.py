@@ -121,7 +121,7 @@ def _blocks(kept: pa.Table, windows: Sequence[Window], size: str) -> list[Index]
         return list(np.array_split(np.arange(kept.num_rows), max(kept.num_rows // int(size), 1)))
     if not windows:
         return []
-    times = kept.column("ts").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    times = kept.column("ts").cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).to_numpy()
     edges = [pa.scalar(moment, pa.timestamp("us", "UTC")).cast(pa.int64()).as_py()
              for moment in (*(window.start for window in windows), windows[-1].end)]  # fmt: skip
     places = np.searchsorted(times, edges)
