@@ -8,7 +8,7 @@ With M the metric and "worse by" as a positive number of points:
     input mix      M(R) → M(C)      rows came in another mix; the model answers each kind as it did
     behaviour      M(C) → M(W°)     equal inputs, other results
     data quality   M(W°) → M(W)     rows whose values broke (`breaks`), with what they do together with the rest
-    unexplained    the rest: steps within their 95 % intervals, and behaviour in rows unlike any of the reference
+    unexplained    the rest: steps that do not stand out from chance, and behaviour in rows unlike any of the reference
 
 The steps are walked in this order, so the parts sum to M(W) − M(R) by construction; where two causes work together
 the interaction falls to the later step. A step that chance may have made counts as none, and the others are
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
 MIN_ROWS = 100
 MIN_CLASS = 10
+FURTHER = 3.0  # standard errors: one cause is enough until a second one is beyond doubt
 MOVED = 0.5  # total variation from which a column could hide what both sides share
 
 
@@ -304,7 +305,8 @@ def _settle(steps: Mapping[Kind, float], covariance: Floats) -> dict[Kind, tuple
     """
     kinds, values = list(steps), np.array(list(steps.values()))
     errors = np.sqrt(np.diag(covariance))
-    counts = np.abs(values) > Z * errors
+    standing = np.abs(values) / np.maximum(errors, 1e-300)
+    counts = standing > np.where(standing == standing.max(), Z, FURTHER)
     gain = covariance[np.ix_(counts, ~counts)] @ np.linalg.pinv(covariance[np.ix_(~counts, ~counts)])
     settled = values[counts] - gain @ values[~counts]
     variance = np.diag(covariance[np.ix_(counts, counts)] - gain @ covariance[np.ix_(~counts, counts)])
