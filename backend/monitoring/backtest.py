@@ -205,7 +205,7 @@ class _Player:
         expected = self.reference.label_lag.share * self.reference.labelled * len(rows)
         points = judge_realised(
             self.baseline, performance, primary=self.primary, alpha=self._alpha(window),
-            may_page=performance.known >= SPEAKS * expected,
+            min_labels=self.spec.min_labels, may_page=performance.known >= SPEAKS * expected,
         )  # fmt: skip
         window.now = performance.metrics
         if window.labelled_at is None:

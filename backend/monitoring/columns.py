@@ -22,6 +22,7 @@ from backend.monitoring.spec_fields import (
 
 __all__ = [
     "KINDS",
+    "MIN_LABELS",
     "MIN_ROWS",
     "RESERVED",
     "SIZES",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 MIN_ROWS = 50
+MIN_LABELS = 20
 Tier = Literal["low", "medium", "high"]
 
 
@@ -54,6 +56,7 @@ class ModelSpec:
     quantile     regression: the quantile that `quantile_loss` is of
     costs        what a prediction is worth by (predicted class, true class), in the unit of `costs_unit`
     min_rows     fewer rows in a window give *inconclusive*
+    min_labels   fewer labelled rows give *inconclusive* performance
     quiet        hours of `timezone` in which no traffic is expected ("22:00-05:00"); None when unknown
     live_window  a second, shorter window by the clock ("1h"), computed for the last days only; None: there is none
     label_delay_s  how long after the prediction a label is normally known; None when unknown
@@ -69,6 +72,7 @@ class ModelSpec:
     protected: tuple[str, ...] = ()
     cutoff: float = 0.5
     min_rows: int = MIN_ROWS
+    min_labels: int = MIN_LABELS
     quiet: str | None = None
     label_delay_s: float | None = None
     live_window: str | None = None
@@ -133,6 +137,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         protected=protected,
         cutoff=fields.share(mapping, "cutoff", 0.5),
         min_rows=fields.whole(mapping, "min_rows", MIN_ROWS),
+        min_labels=fields.whole(mapping, "min_labels", mapping.get("min_rows", MIN_LABELS)),
         quiet=fields.quiet_hours(mapping.get("quiet")),
         label_delay_s=fields.delay(mapping.get("label_delay")),
         live_window=fields.live_window(mapping.get("live_window"), window),

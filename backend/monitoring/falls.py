@@ -19,12 +19,12 @@ from statistics import fmean
 from typing import Literal
 
 from backend.monitoring.budget import LEAST_SIGMA, sigmas
+from backend.monitoring.columns import MIN_LABELS
 from backend.monitoring.estimation import Estimate
 from backend.monitoring.evaluate import Level, Point
 from backend.monitoring.performance import DEFINITIONS, Metric, Performance
 
 FEWEST_WINDOWS = 5
-MIN_LABELS = 20
 _HALF_WIDTH = 1.959963984540054
 _ESTIMATE_BAND = 3.0
 """NannyML's bands are ± 3 sampling errors."""

@@ -25,7 +25,7 @@ from backend.monitoring.cells import place_rows
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.effects import CellLosses, count_losses
 from backend.monitoring.estimation import assess
-from backend.monitoring.falls import MIN_LABELS, Baseline, take_baseline
+from backend.monitoring.falls import Baseline, take_baseline
 from backend.monitoring.grids import Grid, freeze_grids
 from backend.monitoring.importance import Importance, Importances, fit_importance
 from backend.monitoring.label_lag import AT_ONCE, LabelLag, find_label_lag
@@ -187,7 +187,7 @@ def _performance_by_window(
         name for _, name in spec.classes if name in frame
     ]
     for number, rows in frame[needed].groupby(place, sort=True):
-        if number < 0 or len(rows) < min(spec.min_rows, MIN_LABELS):
+        if number < 0 or len(rows) < spec.min_labels:
             continue
         for name, metric in measure(spec, rows).metrics.items():
             if metric.value is not None:
