@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 SHARED = Path(os.environ.get("WARRANT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+SPARK_PYTHON = Path(__file__).resolve().parents[1] / ".venv-spark" / "bin" / "python"
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "prometheus": ("prometheus",),
@@ -20,7 +21,8 @@ PACKAGES = {"ip": "iproute2", "promtool": "prometheus"}  # where it is not the p
 
 
 def require(tool: str) -> Path:
-    """The path of `tool`, one of `PROGRAMS` or `shared/FOLDER` (a folder of the shared fixtures and data).
+    """The path of `tool`, one of `PROGRAMS`, `shared/FOLDER` (a folder of the shared fixtures and data), or
+    `spark` (the interpreter of an environment with requirements-spark.txt).
 
     Where it is absent the calling test or fixture skips with the reason; with `WARRANT_REQUIRE_ALL=1`, which
     CI sets, it fails.
@@ -38,6 +40,10 @@ def _look_for(tool: str) -> tuple[Path | None, str]:
         folder = SHARED / tool.removeprefix("shared/")
         found = folder if folder.is_dir() else None
         return found, f"{folder} is absent; WARRANT_SHARED names the folder of shared fixtures and data"
+    if tool == "spark":
+        python = Path(os.environ.get("WARRANT_SPARK_PYTHON") or SPARK_PYTHON)
+        ready = python.exists() and shutil.which("java") is not None
+        return (python if ready else None), f"{python} or Java is absent; `make setup-spark` installs PySpark"
     program = next((path for name in PROGRAMS[tool] if (path := shutil.which(name))), None)
     package = PACKAGES.get(tool, tool)
     return Path(program) if program else None, f"{tool} is not installed (Debian: apt-get install {package})"

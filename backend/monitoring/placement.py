@@ -79,7 +79,8 @@ def read_number(value: Value, backend: str) -> tuple[Value, Value | None]:
             (word.isin(["inf", "+inf", "infinity", "+infinity"]), double(math.inf)),
             (word.isin(["-inf", "-infinity"]), double(-math.inf)),
         )
-        return number, value.notnull() & number.isnull()
+        # Spark's isnull, as ibis writes it, holds for NaN too.
+        return number, value.notnull() & number.isnull() & ~number.isnan().fill_null(False)
     return ibis.null("float64"), value.notnull()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import duckdb
 import ibis
@@ -180,9 +180,15 @@ def _open_postgresql(url: str) -> Any:
     if not name:
         raise BadInput(f"{_without_password(url)} names no table; add ?table=NAME or ?table=SCHEMA.NAME")
     schema, _, table = name.rpartition(".")
-    rest = "&".join(f"{key}={value}" for key, value in options.items())
+    place = {
+        "host": options.pop("host", None) or parts.hostname,
+        "port": parts.port,
+        "user": parts.username and unquote(parts.username),
+        "password": parts.password and unquote(parts.password),
+        "database": unquote(parts.path.strip("/")) or None,
+    }
     try:
-        backend = ibis.connect(urlunsplit(parts._replace(scheme="postgres", query=rest)))
+        backend = ibis.postgres.connect(**{k: v for k, v in place.items() if v is not None}, **options)
         return backend.table(table, database=schema or None)
     except Exception as failure:  # noqa: BLE001 - drivers raise many kinds; all mean that it cannot be read
         reason = str(failure).splitlines()[0] if str(failure) else type(failure).__name__
