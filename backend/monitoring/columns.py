@@ -129,6 +129,11 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
     if not watched:
         raise BadInput("features: no feature is numeric or categorical; there is nothing to monitor")
     positive = mapping.get("positive_label")
+    rules = fields.names(mapping.get("rules", ()), "rules")
+    if rules:
+        from backend.monitoring.rules import parse_rules  # it reads `Column` from here
+
+        parse_rules(rules, watched)
     return ModelSpec(
         task=cast(Task, task),
         features=watched,
@@ -152,5 +157,5 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         tier=cast(Tier, fields.one_of({"tier": mapping.get("tier", "medium")}, "tier", fields.TIERS)),
         budget=fields.budget(mapping.get("budget")),
         reference=fields.reference(mapping.get("reference")),
-        rules=fields.names(mapping.get("rules", ()), "rules"),
+        rules=rules,
     )

@@ -39,6 +39,7 @@ def test_a_window_may_be_a_number_of_rows() -> None:
         ({"features": {"note": "text"}}, "no feature is numeric or categorical"),
         ({"segments": ["origin"]}, "segments: 'origin'"),
         ({"budget": {"pages_per_hour": 1}}, "budget: pages_per_hour"),
+        ({"rules": ["distance >= depth"]}, "depth"),
         ({"budget": 0}, "budget.pages_per_quarter: 0"),
         ({"costs": {"tp": "much"}}, "costs: 'much'"),
         ({"reference": "last"}, "reference.kind: 'last'"),
