@@ -13,7 +13,17 @@ from benchmarks.figures import Figure, not_measured
 from benchmarks.report import as_table, write_table
 
 # Each is a module here with `measure() -> list[Figure]`.
-BENCHMARKS: Final = ("ingest", "windows", "start", "rollback", "pages", "ingest_http", "gateway", "streams")
+BENCHMARKS: Final = (
+    "ingest",
+    "windows",
+    "start",
+    "rollback",
+    "pages",
+    "ingest_http",
+    "gateway",
+    "streams",
+    "quality_table",
+)
 RESULTS: Final = Path(__file__).with_name("results.json")
 
 

@@ -185,7 +185,10 @@ class Exchange:
         drawn[:, filled] = self._split(pooled[filled], rows, size)
         others = pooled - drawn
         if apart:
-            drawn[:, -1] = self.random.binomial(self.rows[1], rate, size=size)
+            # The rate beyond the ends of n rows is itself uncertain: a beta law with this mean.
+            hits = max(rate * self.rows[0], 0.5)
+            rates = self.random.beta(hits, max(self.rows[0] - hits, 0.5), size=size)
+            drawn[:, -1] = self.random.binomial(self.rows[1], rates)
             others[:, -1] = then[-1]
         return others, drawn
 
