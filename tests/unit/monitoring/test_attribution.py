@@ -28,8 +28,8 @@ def attributed(
     return attribute_change(spec_of(task), reference, window, grids, metric=metric, **options)
 
 
-def split(task: Task, metric: str, cause: str | None, seed: int) -> Attribution:
-    return attributed(task, rows_of(task, 6000, seed), rows_of(task, 4000, seed + 1, cause), metric)
+def split(task: Task, metric: str, cause: str | None, seed: int, rows: int = 4000) -> Attribution:
+    return attributed(task, rows_of(task, rows + 2000, seed), rows_of(task, rows, seed + 1, cause), metric)
 
 
 def assert_sums(found: Attribution) -> None:
@@ -56,8 +56,10 @@ def test_a_planted_cause_gets_most_of_the_change(task: Task, metric: str, cause:
 @pytest.mark.parametrize("cause", CAUSES)
 @pytest.mark.parametrize(("task", "metric"), METRICS_OF_TASKS)
 def test_a_planted_cause_gets_most_of_the_change_for_any_draw(task: Task, metric: str, cause: str) -> None:
+    # Missing income costs 0.05 of log loss: chance has to be well below a fifth of that.
+    rows = 16_000 if (metric, cause) == ("log_loss", "quality") else 4000
     for seed in (400, 500, 600, 700):
-        assert_mostly(split(task, metric, cause, seed), cause)
+        assert_mostly(split(task, metric, cause, seed, rows), cause)
 
 
 def test_the_columns_and_segments_behind_each_part_are_named() -> None:
