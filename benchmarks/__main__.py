@@ -21,6 +21,8 @@ BENCHMARKS: Final = (
     "pages",
     "ingest_http",
     "gateway",
+    "drift_speed",
+    "incremental",
     "streams",
     "quality_table",
 )

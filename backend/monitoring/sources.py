@@ -127,6 +127,7 @@ def connect() -> Any:
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     )
     connection.execute("set disabled_optimizers = 'statistics_propagation'")
+    connection.execute("set enable_progress_bar = false")
     return connection
 
 
