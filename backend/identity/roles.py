@@ -21,6 +21,7 @@ class Permission(StrEnum):
     INGEST = "observations:batch:ingest"
     COMPUTE_METRICS = "monitoring:metrics:compute"
     WRITE_REPORT = "monitoring:report:write"
+    WRITE_MONITORS = "monitoring:monitor:write"
     ACKNOWLEDGE = "alerting:incident:acknowledge"
     REQUEST_CHANGE = "governance:change:request"
     CANCEL_CHANGE = "governance:change:cancel"
@@ -37,7 +38,7 @@ class Permission(StrEnum):
 _READ = {Permission.READ_MODELS, Permission.READ_JOBS, Permission.MANAGE_OWN_TOKENS}
 _ON_CALL = _READ | {
     Permission.ACKNOWLEDGE, Permission.REQUEST_CHANGE, Permission.CANCEL_CHANGE, Permission.COMPUTE_METRICS,
-    Permission.WRITE_REPORT, Permission.RETRY_JOBS, Permission.READ_AUDIT,
+    Permission.WRITE_REPORT, Permission.WRITE_MONITORS, Permission.RETRY_JOBS, Permission.READ_AUDIT,
 }  # fmt: skip
 _ENGINEER = _ON_CALL | {Permission.INGEST, Permission.REGISTER_VERSIONS, Permission.INJECT_FAULTS}
 

@@ -26,6 +26,7 @@ from backend.deployment.service import champion
 from backend.deployment.tables import Deployment
 from backend.identity.actor import Actor
 from backend.monitoring.columns import ModelSpec
+from backend.monitoring.monitor_judgement import evaluate_monitors
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.tables import Model
 
@@ -55,7 +56,9 @@ class Finding:
 def judge(
     session: WriteSession, actor: Actor, *, model: Model, environment: str, spec: ModelSpec
 ) -> list[Alert]:
-    """Fire, refresh and resolve the alerts of a model; gives those that fire now."""
+    """Fire, refresh and resolve the alerts of a model, those of its people's monitors too; gives those that fire
+    now.
+    """
     serving = champion(session, model.name, environment)
     if serving is None:
         return []
@@ -85,7 +88,7 @@ def judge(
             resolve(
                 session, actor, alert, why=f"the window to {window:%Y-%m-%d %H:%M UTC} is within its limits"
             )
-    return firing
+    return firing + evaluate_monitors(session, actor, model=model, environment=environment)
 
 
 def _findings(

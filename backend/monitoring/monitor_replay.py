@@ -72,6 +72,17 @@ class Trace:
     lower: Floats
     upper: Floats
 
+    def is_beyond(self, at: int) -> bool:
+        return bool(self.value[at] > self.upper[at] or self.value[at] < self.lower[at])
+
+    def number(self, at: int) -> float | None:
+        return float(self.value[at]) if np.isfinite(self.value[at]) else None
+
+    def limit(self, at: int) -> float | None:
+        """The limit the value is beyond, else the one that there is; None without one."""
+        order = (self.upper, self.lower) if self.value[at] > self.upper[at] else (self.lower, self.upper)
+        return next((float(one[at]) for one in order if np.isfinite(one[at])), None)
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -80,7 +91,8 @@ class Replay:
     looked_at       windows with a verdict; inconclusive: windows without one
     months          from the first window to the last, in months of 30.4 days
     why_not         {reason: windows} of the inconclusive ones
-    states          for each window 1 firing, 0 not; and whether the rule held in it: 1, 0, NaN
+    firing, held    for each window whether it fires, and whether the rule holds in it: 1, 0, NaN
+    latest_at       the newest window in which the rule holds, −1 without one; `latest` says what held
     """
 
     firings: tuple[Episode, ...]
@@ -92,6 +104,8 @@ class Replay:
     traces: tuple[Trace, ...] = ()
     firing: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
     held: Floats = field(default_factory=lambda: np.zeros(0))
+    latest_at: int = -1
+    latest: str = ""
 
     @property
     def cleared(self) -> int:
@@ -130,12 +144,13 @@ def replay(monitor: Monitor, history: History) -> Replay:
             start=history.windows[first],
             end=None if last is None else history.windows[last],
             version=None if history.versions[first] < 0 else int(history.versions[first]),
-            text=_text(monitor, traces, first, held),
+            text=_text(monitor, traces, first),
             ended=_ending(history, first, last),
         )
         for first, last in zip(began, ended, strict=True)
     ]
     judged = int(np.isfinite(held).sum())
+    latest = int(np.flatnonzero(held == 1)[-1]) if (held == 1).any() else -1
     span = history.windows[-1].end - history.windows[0].start if count else None
     return Replay(
         firings=tuple(episodes),
@@ -147,6 +162,8 @@ def replay(monitor: Monitor, history: History) -> Replay:
         traces=tuple(traces),
         firing=firing,
         held=held,
+        latest_at=latest,
+        latest=_text(monitor, traces, latest) if latest >= 0 else "",
     )
 
 
@@ -304,16 +321,13 @@ def _of_history(threshold: Threshold, value: Floats, usable: Bools) -> tuple[Flo
     return low, high
 
 
-def _text(monitor: Monitor, traces: Sequence[Trace], at: int, held: Floats) -> str:
+def _text(monitor: Monitor, traces: Sequence[Trace], at: int) -> str:
     """`monitor name: psi of distance 0.31 (limit 0.2)` of the conditions that hold there."""
     said = []
     for trace in traces:
-        value, lower, upper = trace.value[at], trace.lower[at], trace.upper[at]
-        if not np.isfinite(value):
-            continue
-        limit = upper if np.isfinite(upper) and (value > upper or not np.isfinite(lower)) else lower
-        if np.isfinite(limit) and (value > upper or value < lower):
-            said.append(f"{trace.condition.figure.words()} {value:.3g} (limit {limit:.3g})")
+        limit = trace.limit(at)
+        if trace.is_beyond(at) and limit is not None:
+            said.append(f"{trace.condition.figure.words()} {trace.value[at]:.3g} (limit {limit:.3g})")
     often = "" if monitor.of == 1 else f", in {monitor.fire} of {monitor.of} windows"
     return f"{monitor.name}: {', '.join(said) or monitor.rule.words()}{often}"
 

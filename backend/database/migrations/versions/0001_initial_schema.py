@@ -251,6 +251,64 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'open'"),
     )
     op.create_table(
+        "kpi_values",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("row_key", sa.Text(), nullable=False),
+        sa.Column("ts", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("segment", sa.Text(), nullable=False),
+        sa.Column("value", sa.Double(), nullable=False),
+        sa.Column("stored_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_kpi_values_model_models")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_kpi_values")),
+        sa.UniqueConstraint(
+            "model", "environment", "row_key", name=op.f("uq_kpi_values_model_environment_row_key")
+        ),
+    )
+    op.create_index("ix_kpi_values_model_ts", "kpi_values", ["model", "environment", "ts"], unique=False)
+    op.create_table(
+        "monitors",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("definition", backend.database.types.Json(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("made_by", sa.Text(), nullable=True),
+        sa.Column("made_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("superseded_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["made_by"], ["persons.id"], name=op.f("fk_monitors_made_by_persons")),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_monitors_model_models")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_monitors")),
+        sa.UniqueConstraint("key", "number", name=op.f("uq_monitors_key_number")),
+    )
+    op.create_index(op.f("ix_monitors_model"), "monitors", ["model"], unique=False)
+    op.create_index(
+        "uq_monitors_present_key",
+        "monitors",
+        ["key"],
+        unique=True,
+        sqlite_where=sa.text("superseded_at IS NULL"),
+        postgresql_where=sa.text("superseded_at IS NULL"),
+    )
+    op.create_index(
+        "uq_monitors_present_name",
+        "monitors",
+        ["model", "environment", "name"],
+        unique=True,
+        sqlite_where=sa.text("superseded_at IS NULL AND state <> 'deleted'"),
+        postgresql_where=sa.text("superseded_at IS NULL AND state <> 'deleted'"),
+    )
+    op.create_table(
         "reference_profiles",
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),

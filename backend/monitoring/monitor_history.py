@@ -1,0 +1,143 @@
+"""The stored figures that monitors look at, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import and_, func, or_, select
+
+from backend.database.session import ReadSession
+from backend.monitoring.kpi_service import kpi_figures, kpi_names
+from backend.monitoring.monitor_replay import Floats, History, Series
+from backend.monitoring.monitors import Figure
+from backend.monitoring.reading import completeness_of
+from backend.monitoring.tables import MetricPoint, WindowState
+from backend.monitoring.windows import Window
+
+MOST_WINDOWS = 10_000
+OFFERED_WINDOWS = 60
+VOLUME = Figure("volume", "", "rows")
+_FINISHED = ("complete", "no_traffic")
+
+
+def read_history(
+    session: ReadSession,
+    model: str,
+    environment: str,
+    *,
+    size: str,
+    figures: Collection[Figure],
+    limit: int = MOST_WINDOWS,
+) -> History:
+    """The newest `limit` finished windows with the figures asked for, oldest first.
+
+    Windows in which no traffic was expected are passed over. The rows of a window are the figure `VOLUME`; figures of
+    the user's own have the kind `kpi`, their name as column, and the statistic `mean`, `total` or `rows`.
+    """
+    rows = session.execute(
+        select(
+            WindowState.id, WindowState.start, WindowState.end, WindowState.version, WindowState.rows,
+            WindowState.labels_known, WindowState.labels_absent,
+        )
+        .where(
+            WindowState.model == model, WindowState.environment == environment, WindowState.size == size,
+            WindowState.computed_at.is_not(None), WindowState.state.in_(_FINISHED),
+        )
+        .order_by(WindowState.start.desc(), WindowState.number.desc())
+        .limit(limit)
+    ).all()[::-1]  # fmt: skip
+    windows = [Window(row.start, max(row.end, row.start + timedelta(microseconds=1))) for row in rows]
+    versions = np.array([-1 if row.version is None else row.version for row in rows], dtype=np.int64)
+    series: dict[Figure, Series] = {}
+    if rows:
+        shares = [completeness_of(row.rows, row.labels_known, row.labels_absent) for row in rows]
+        completeness = np.array([np.nan if share is None else share for share in shares], dtype=np.float64)
+        place = {row.id: i for i, row in enumerate(rows)}
+        stored = [figure for figure in figures if figure.kind != "kpi" and figure != VOLUME]
+        series = _stored(session, model, environment, size, rows[0].start, stored, place, completeness)
+        if VOLUME in figures:
+            series[VOLUME] = _plain(np.array([row.rows for row in rows], dtype=np.float64))
+        wanted = [figure for figure in figures if figure.kind == "kpi"]
+        for figure, values in kpi_figures(session, model, environment, windows, wanted).items():
+            series[figure] = _plain(values)
+    return History(windows, versions, series)
+
+
+def known_figures(session: ReadSession, model: str, environment: str, *, size: str) -> list[Figure]:
+    """Every figure that a monitor of these windows can look at, as the newest of them have it, in order."""
+    newest = (
+        select(WindowState.start)
+        .where(WindowState.model == model, WindowState.environment == environment, WindowState.size == size)
+        .order_by(WindowState.start.desc())
+        .limit(OFFERED_WINDOWS)
+        .subquery()
+    )
+    found = session.execute(
+        select(MetricPoint.kind, MetricPoint.column, MetricPoint.statistic, MetricPoint.segment)
+        .where(
+            MetricPoint.model == model, MetricPoint.environment == environment, MetricPoint.size == size,
+            MetricPoint.window_start >= select(func.min(newest.c.start)).scalar_subquery(),
+        )
+        .distinct()
+    ).all()  # fmt: skip
+    figures = {Figure(*row) for row in found} | {VOLUME}
+    for name, segment in kpi_names(session, model, environment):
+        figures |= {Figure("kpi", name, statistic, segment) for statistic in ("mean", "total", "rows")}
+    return sorted(figures)
+
+
+def _stored(
+    session: ReadSession, model: str, environment: str, size: str, since: datetime, figures: Sequence[Figure],
+    place: dict[int, int], completeness: Floats,
+) -> dict[Figure, Series]:  # fmt: skip
+    if not figures:
+        return {}
+    count = len(place)
+    found: dict[Figure, Series] = {}
+    asked = or_(
+        *(
+            and_(
+                MetricPoint.kind == one.kind, MetricPoint.column == one.column,
+                MetricPoint.statistic == one.statistic, MetricPoint.segment == one.segment,
+            )
+            for one in figures
+        )
+    )  # fmt: skip
+    rows: Any = session.execute(
+        select(
+            MetricPoint.window_id, MetricPoint.kind, MetricPoint.column, MetricPoint.statistic, MetricPoint.segment,
+            MetricPoint.value, MetricPoint.threshold, MetricPoint.reference_value, MetricPoint.rows,
+            MetricPoint.verdict,
+        ).where(
+            MetricPoint.model == model, MetricPoint.environment == environment, MetricPoint.size == size,
+            MetricPoint.window_start >= since, asked,
+        )
+    )  # fmt: skip
+    for window_id, kind, column, statistic, segment, value, limit, reference, many, verdict in rows:
+        at = place.get(window_id)
+        if at is None:
+            continue
+        figure = Figure(kind, column, statistic, segment)
+        series = found.get(figure)
+        if series is None:
+            series = found[figure] = replace(_plain(np.full(count, np.nan)), completeness=completeness)
+        series.value[at] = np.nan if value is None else value
+        series.limit[at] = np.nan if limit is None else limit
+        series.reference[at] = np.nan if reference is None else reference
+        series.rows[at] = many
+        series.alarm[at] = verdict == "alarm"
+        series.judged[at] = verdict in ("alarm", "ok")
+    return found
+
+
+def _plain(value: Floats) -> Series:
+    """A figure that Warrant does not judge itself."""
+    count = len(value)
+    return Series(
+        value=value, limit=np.full(count, np.nan), reference=np.full(count, np.nan), rows=np.zeros(count),
+        completeness=np.full(count, np.nan), alarm=np.zeros(count, dtype=bool), judged=np.zeros(count, dtype=bool),
+    )  # fmt: skip
