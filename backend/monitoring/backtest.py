@@ -26,6 +26,7 @@ from backend.monitoring.estimation import Estimate, estimate, fit_estimator
 from backend.monitoring.evaluate import LEVELS, Level, Point, evaluate_window
 from backend.monitoring.falls import judge_estimates, judge_realised, standard_error
 from backend.monitoring.history import History
+from backend.monitoring.label_lag import ENOUGH, SPEAKS
 from backend.monitoring.paging import Stakes, alarms_of, settle_levels
 from backend.monitoring.performance import PRIMARY, Metric, Performance, measure
 from backend.monitoring.profiles import Profile, profile_groups
@@ -40,10 +41,6 @@ from backend.monitoring.track_record import (
 )
 from backend.monitoring.windows import Window, windows_between
 
-ENOUGH = 0.95
-"""Of the labels that the reference had after its lag: where labels are slower than usual, they are waited for."""
-SPEAKS = 0.8
-"""Below this share of the labels to be expected a fall is a ticket: who was labelled first may not be typical."""
 PLACE = "__warrant_place"
 
 Progress = Callable[[float, str], None]
@@ -167,17 +164,31 @@ class _Player:
         self._numbers = 0
 
     def label_moments(self, window: _Window) -> list[datetime]:
-        """When realised performance of this window is looked at: as soon as its labels speak, and with the last."""
+        """When realised performance of this window is looked at.
+
+        As soon as its labels speak, at the later looks of the reference, and when every row has its label. Labels
+        that take longer than any in the reference are looked at after ever longer waits. No moment depends on what
+        comes after it.
+        """
         known = np.sort(window.rows["label_ts"].dropna().to_numpy())
         if not known.size:
             return []
-        last = max(_moment(known[-1]), window.end)
-        moments = {last}
-        for lag, share in self.reference.label_lag.looks:
+        last = _moment(known[-1])
+        complete = last if known.size == len(window.rows) else datetime.max.replace(tzinfo=UTC)
+        lag = self.reference.label_lag
+        moments = set()
+        for wait, share in lag.looks:
             needed = math.ceil(ENOUGH * share * self.reference.labelled * len(window.rows))
             if needed <= known.size:
-                moments.add(min(max(window.end + lag, _moment(known[max(needed - 1, 0)])), last))
-        return sorted(moments)
+                moments.add(max(window.end + wait, _moment(known[max(needed - 1, 0)])))
+        waited = window.end + lag.looks[-1][0]
+        wait = max(waited - window.end, window.end - window.start)
+        moments.add(waited)
+        while waited < last:
+            waited, wait = waited + wait, 2 * wait
+            moments.add(waited)
+        first = _moment(known[0])
+        return sorted({max(min(moment, complete), window.end) for moment in moments if moment >= first})
 
     def window_ended(self, window: _Window, number: int) -> None:
         spec, reference = self.spec, self.reference

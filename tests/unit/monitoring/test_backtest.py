@@ -1,0 +1,216 @@
+"""A replayed past: what fires, about which window, when it could be known, and what odd files give."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from backend.errors import BadInput
+from backend.monitoring.backtest import Alarm, Backtest, replay
+from backend.monitoring.columns import ModelSpec, parse_spec
+from backend.monitoring.history import check_history
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+ROWS = 300
+REFERENCE_DAYS, LIVE_DAYS = 10, 12
+BAD = range(6, 9)
+LABELS_AFTER = timedelta(hours=30)
+
+
+def spec(**keys: Any) -> ModelSpec:
+    return parse_spec(
+        {"task": "binary", "features": {"x": "numeric", "group": "categorical"}, "window": "1d"} | keys
+    )
+
+
+def rows(days: int, since: datetime, split: str, seed: int, bad: range = range(0)) -> pd.DataFrame:
+    """`ROWS` a day; in bad days the label no longer follows x, which nothing but labels can show."""
+    draw = np.random.default_rng(seed)
+    day = np.repeat(np.arange(days), ROWS)
+    x = draw.normal(size=day.size)
+    score = 1 / (1 + np.exp(-1.5 * x))
+    follows = np.where(np.isin(day, list(bad)), 0.0, 1.5)
+    label = (draw.random(day.size) < 1 / (1 + np.exp(-follows * x))).astype(int)
+    ts = pd.Series([since + timedelta(days=int(d)) for d in day]) + pd.to_timedelta(
+        draw.integers(0, 86_400, day.size), unit="s"
+    )
+    return pd.DataFrame(
+        {
+            "prediction_id": [f"{split}{i}" for i in range(day.size)], "ts": ts, "score": score,
+            "prediction": (score > 0.5).astype(int), "label": label.astype(float), "label_ts": ts + LABELS_AFTER,
+            "x": x, "group": draw.choice(["a", "b"], day.size), "split": split,
+        }
+    )  # fmt: skip
+
+
+def history(**changes: Any) -> pd.DataFrame:
+    reference = rows(REFERENCE_DAYS, START, "reference", 1)
+    live = rows(LIVE_DAYS, START + timedelta(days=REFERENCE_DAYS), "live", 2, BAD)
+    return pd.concat([reference, live], ignore_index=True).assign(**changes)
+
+
+def played(frame: pd.DataFrame, wanted: ModelSpec | None = None) -> Backtest:
+    wanted = wanted or spec()
+    return replay(wanted, check_history(frame, wanted))
+
+
+@lru_cache
+def usual() -> Backtest:
+    return played(history())
+
+
+def pages(found: Backtest) -> list[Alarm]:
+    return [alarm for alarm in found.alarms if alarm.level == "page"]
+
+
+def day(number: int) -> datetime:
+    return START + timedelta(days=REFERENCE_DAYS + number)
+
+
+def test_bad_days_page_once_their_labels_have_come_and_no_other_day_does() -> None:
+    found = pages(usual())
+    names = [window.window for window in usual().windows]
+    assert [names.index(alarm.window) for alarm in found] == list(BAD)
+    for alarm, number in zip(found, BAD, strict=True):
+        end = day(number + 1)
+        assert end < alarm.fired_at <= end + LABELS_AFTER
+        assert (alarm.kind, alarm.statistic, alarm.column) == ("realised", "roc_auc", None)
+        assert alarm.value is not None
+        assert alarm.threshold is not None
+        assert alarm.value < alarm.threshold
+    assert [alarm.notifies for alarm in found] == [True, False, False]
+    assert len({alarm.episode for alarm in found}) == 1
+
+
+def test_alarms_come_in_the_order_in_which_they_could_be_known() -> None:
+    fired = [alarm.fired_at for alarm in usual().alarms]
+    assert fired == sorted(fired)
+
+
+def test_the_same_past_gives_the_same_alarms() -> None:
+    assert played(history()).alarms == usual().alarms
+
+
+def test_what_comes_later_changes_nothing_that_was_said_before() -> None:
+    """Rows and labels after a moment are cut away: all that had fired by then fires all the same."""
+    moment = day(9)
+    frame = history()
+    known = frame[(frame["split"] == "reference") | (frame["ts"] < moment)].copy()
+    late = known["label_ts"] > moment
+    known.loc[late & (known["split"] == "live"), ["label", "label_ts"]] = [np.nan, pd.NaT]
+    before = [alarm for alarm in usual().alarms if alarm.fired_at < moment]
+    assert [alarm for alarm in played(known).alarms if alarm.fired_at < moment] == before
+    assert before
+
+
+def test_windows_say_what_was_seen_first_and_what_is_known_now() -> None:
+    window = usual().windows[2]
+    assert (window.rows, window.label_completeness) == (ROWS, 1.0)
+    assert window.labelled_at is not None
+    assert window.end <= window.labelled_at
+    assert set(window.first_metrics) == set(window.metrics)
+
+
+def test_windows_may_be_runs_of_rows() -> None:
+    found = played(history(), spec(window=500))
+    assert [window.rows for window in found.windows] == [500] * (ROWS * LIVE_DAYS // 500)
+    assert found.windows[1].window == "rows 501-1000"
+    assert {alarm.window for alarm in pages(found)} <= {window.window for window in found.windows}
+    assert pages(found)
+
+
+def test_drift_alone_never_pages() -> None:
+    frame = history()
+    live = frame["split"] == "live"
+    frame.loc[live, "group"] = "a"
+    found = played(frame)
+    drifted = [alarm for alarm in found.alarms if alarm.column == "group"]
+    assert drifted
+    assert all(alarm.level != "page" for alarm in drifted)
+    assert [alarm.window for alarm in pages(found)] == [alarm.window for alarm in pages(usual())]
+
+
+def test_a_broken_column_is_reported_and_the_others_are_computed() -> None:
+    frame = history()
+    frame.loc[frame["split"] == "live", "x"] = np.nan
+    found = played(frame)
+    broken = {(alarm.column, alarm.statistic) for alarm in found.alarms if alarm.kind == "quality"}
+    assert ("x", "missing_rate") in broken
+    points = {(point.column, point.verdict) for point in found.windows[0].points}
+    assert ("group", "ok") in points
+
+
+def test_a_window_without_labels_or_without_rows_is_no_alarm() -> None:
+    frame = history()
+    live = frame["split"] == "live"
+    frame = frame[~(live & (frame["ts"] >= day(3)) & (frame["ts"] < day(4)))]
+    unlabelled = frame["ts"] >= day(10)
+    frame.loc[unlabelled, ["label", "label_ts"]] = [np.nan, pd.NaT]
+    found = played(frame)
+    assert (found.windows[3].rows, found.windows[3].label_completeness) == (0, None)
+    assert found.windows[10].label_completeness == 0
+    assert found.windows[10].labelled_at is None
+    assert found.windows[10].metrics == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda f: f[f["split"] == "live"], "no row has split = 'reference'"),
+        (lambda f: f.assign(split="test"), "no row has split = 'reference'"),
+        (lambda f: f.assign(ts=np.arange(len(f))), "ts holds numbers"),
+        (lambda f: f.assign(ts="yesterday"), "ts holds something that is not a time"),
+        (lambda f: f.assign(label="maybe"), "label, row 0: 'maybe'"),
+    ],
+)
+def test_a_file_that_cannot_be_replayed_is_refused_with_what_and_where(change: Any, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        played(change(history()))
+
+
+def test_what_is_odd_in_a_file_is_set_aside_and_said() -> None:
+    frame = history()
+    odd = frame.iloc[[5]].assign(ts=frame["ts"].iloc[5] + timedelta(hours=1))
+    frame = pd.concat([frame, odd, frame.iloc[[7]].assign(split="train")], ignore_index=True)
+    frame.loc[frame.index[-3], "score"] = np.inf
+    frame = frame.sample(frac=1, random_state=1)
+    found = played(frame)
+    told = " ".join(found.notes)
+    for words in (
+        "1 rows repeat a prediction_id",
+        "1 rows are in neither split",
+        "1 values of score are infinite",
+    ):
+        assert words in told
+    assert [alarm.window for alarm in pages(found)] == [alarm.window for alarm in pages(usual())]
+
+
+def test_a_class_never_seen_in_the_reference_is_reported() -> None:
+    frame = history()
+    live = frame["split"] == "live"
+    frame["prediction"] = frame["prediction"].astype(float)
+    classes = np.where(frame["x"] > 0.7, "high", np.where(frame["x"] < -0.7, "low", "middle"))
+    frame["prediction"] = frame["label"] = classes
+    frame.loc[live & (frame["x"] > 1), ["prediction", "label"]] = "extreme"
+    found = played(frame, replace(spec(), task="multiclass"))
+    assert ("prediction", "unseen_rate") in {(a.column, a.statistic) for a in found.alarms}
+    assert found.windows[0].metrics["accuracy"].value == 1.0
+
+
+def test_a_regression_pages_when_its_error_grows() -> None:
+    draw = np.random.default_rng(7)
+    frame = history()
+    live_day = (frame["ts"] - pd.Timestamp(day(0))).dt.days
+    spread = np.where((frame["split"] == "live") & live_day.isin(list(BAD)), 2.0, 1.0)
+    frame["prediction"] = 10 + 2 * frame["x"]
+    frame["label"] = frame["prediction"] + draw.normal(size=len(frame)) * spread
+    found = played(frame.drop(columns="score"), replace(spec(), task="regression"))
+    names = [window.window for window in found.windows]
+    assert [names.index(alarm.window) for alarm in pages(found)] == list(BAD)
+    assert {alarm.statistic for alarm in pages(found)} == {"mae"}
