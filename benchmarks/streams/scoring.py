@@ -314,7 +314,10 @@ def _judged(task: str, base: float, window: WindowTruth) -> WindowTruth:
     worse = window.metric - base if task == "regression" else base - window.metric
     loss = worse / base if task == "regression" else worse
     errors = worse / window.error if window.error > 0 else (np.inf if worse > 0 else 0.0)
-    known = bool(np.isfinite(window.metric) and np.isfinite(window.error))
+    # One row, or rows that are all alike, say nothing about how far they could be off.
+    known = bool(
+        np.isfinite(window.metric) and np.isfinite(window.error) and (window.error > 0 or worse <= 0)
+    )
     bad = loss > MARGIN[task] and errors > STANDARD_ERRORS if known else None
     return replace(window, loss=float(loss), errors=float(errors), bad=None if bad is None else bool(bad))
 

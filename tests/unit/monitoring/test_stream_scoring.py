@@ -78,6 +78,15 @@ def test_large_loss_on_few_rows_is_not_bad_within_its_noise() -> None:
     assert not truth.windows[5].bad
 
 
+def test_window_of_one_row_has_no_truth() -> None:
+    stream = _stream({15: 9.0}, rows=40)
+    first = stream.index[stream["ts"] >= pd.Timestamp(START + 15 * DAY)][0]
+    one = pd.concat([stream.loc[:first], stream[stream["ts"] >= pd.Timestamp(START + 16 * DAY)]])
+    truth = find_truth(REGRESSION, one.assign(label=one["label"].abs() + 1), draws=50)
+    assert (truth.windows[5].rows, truth.windows[5].error) == (1, 0.0)
+    assert truth.windows[5].bad is None or truth.windows[5].loss <= 0
+
+
 def test_better_than_the_reference_is_never_bad() -> None:
     truth = find_truth(REGRESSION, _stream(dict.fromkeys(range(10, 30), -0.5)), draws=100)
     assert truth.bad == 0 and truth.quiet == 20
