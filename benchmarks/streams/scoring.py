@@ -223,7 +223,7 @@ def metric_with_error(
         values = said if task == "multiclass" else np.abs(said - labels)
         drawn = np.array([_draw(len(values), random) @ values / len(values) for _ in range(draws)])
     drawn = drawn[np.isfinite(drawn)]
-    return float(metric), float(drawn.std(ddof=1)) if len(drawn) > 1 else float("nan")
+    return float(metric), float((drawn - drawn[0]).std(ddof=1)) if len(drawn) > 1 else float("nan")
 
 
 def _draw(rows: int, random: np.random.Generator) -> Floats:
