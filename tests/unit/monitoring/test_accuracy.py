@@ -55,7 +55,8 @@ def test_distances_from_profiles_are_near_the_exact_ones(shape: str, rows: int) 
         if shape not in HEAVY:
             distance = REGISTRY["wasserstein"].compute(known, found[name]).details["distance"]
             exact = wasserstein_distance(reference, values)
-            # Of two nearly equal samples the distance is all noise: 1 % of a twentieth of a deviation is near enough.
+            # Of two nearly equal samples the distance is all noise: a share of a twentieth of a deviation will do.
+            near = 0.01 if rows > 500 else 0.02
             assert distance == pytest.approx(exact, abs=near * max(exact, reference.std() / 20)), name
 
 
