@@ -20,6 +20,7 @@ from backend.commands import (
     compare_commands,
     database_commands,
     demo_commands,
+    monitor_commands,
     observation_commands,
     process_commands,
 )
@@ -35,6 +36,7 @@ for name, module in (
     ("db", database_commands),
     ("audit", audit_commands),
     ("change", change_commands),
+    ("monitor", monitor_commands),
     ("demo", demo_commands),
 ):
     app.add_typer(module.commands, name=name)

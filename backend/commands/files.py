@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from backend.errors import BadInput
 from backend.observations.schema import Stream
 
 
-def batch_body(path: Path, stream: Stream) -> tuple[bytes, str]:
+def batch_body(path: Path, stream: Stream | Literal["kpis"]) -> tuple[bytes, str]:
     """The body and content type for a file, by its ending. Raises `BadInput` for a file that cannot be read.
 
     CSV is read with every column as text where its type is not plain; the console checks each value.
@@ -22,7 +23,7 @@ def batch_body(path: Path, stream: Stream) -> tuple[bytes, str]:
         raise BadInput(f"{path.name} cannot be read: {error}") from error
 
 
-def _body(path: Path, stream: Stream) -> tuple[bytes, str]:
+def _body(path: Path, stream: Stream | Literal["kpis"]) -> tuple[bytes, str]:
     ending = path.suffix.lower()
     if ending in (".parquet", ".pq"):
         return path.read_bytes(), "application/vnd.apache.parquet"
@@ -49,6 +50,8 @@ def _body(path: Path, stream: Stream) -> tuple[bytes, str]:
                         "prediction_id": pa.string(),
                         "label": pa.string(),
                         "prediction": pa.string(),
+                        "segment": pa.string(),
+                        "id": pa.string(),
                     },
                     strings_can_be_null=True,
                 ),

@@ -19,7 +19,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, ChangedSinceSeen, Conflict, NotFound
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
-from backend.monitoring.budget import Rota, pages_per_quarter
+from backend.monitoring.budget import SHIFTS_PER_QUARTER, Rota, pages_per_quarter
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.monitoring.monitor_history import MOST_WINDOWS, read_history
 from backend.monitoring.monitor_replay import Replay, replay
@@ -172,6 +172,11 @@ def check_definition(model: Model, definition: Mapping[str, Any]) -> Monitor:
     return parse_monitor(definition, sizes=spec.sizes, min_rows=spec.min_rows)
 
 
+def sizes_of(model: Model) -> tuple[str, ...]:
+    """The sizes of the windows that are computed of a model; the first is the trend's."""
+    return parse_spec(model.spec).sizes
+
+
 def false_alarms(session: ReadSession, viewer: Actor, model: str) -> FalseAlarms:
     """The false pages that the model's spec and its rota allow in a month."""
     spec = parse_spec(get_model(session, viewer, model).spec)
@@ -182,8 +187,6 @@ def false_alarms(session: ReadSession, viewer: Actor, model: str) -> FalseAlarms
     )
     rota = Rota(tiers)
     both = pages_per_quarter(spec.budget, spec.tier, rota)
-    from backend.monitoring.budget import SHIFTS_PER_QUARTER
-
     share = spec.budget.rota_pages_per_shift * SHIFTS_PER_QUARTER * rota.share(spec.tier)
     return FalseAlarms(
         per_month=both / 3, own_per_month=spec.budget.pages_per_quarter / 3, rota=spec.budget.rota,

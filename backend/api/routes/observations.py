@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -85,7 +85,7 @@ def _ingest(request: Request, actor: Actor, model: str, stream: Stream, body: by
     return once(request, actor, body, answer, status=202)
 
 
-def parse_body(content_type: str, body: bytes, stream: Stream) -> Payload:
+def parse_body(content_type: str, body: bytes, stream: Stream | Literal["kpis"]) -> Payload:
     """The rows of a request body. Raises `BadInput` that says what is wrong with it as a whole."""
     kind = content_type.split(";")[0].strip().lower()
     if kind in PARQUET or kind in ARROW:

@@ -11,6 +11,7 @@ from backend.api.app import create_api
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
 from backend.identity.roles import Role
+from backend.monitoring.monitors_service import create_monitor
 from backend.queue import PRUNE, request_job
 from tests.integration.api.conftest import ROLES, Callers
 from tests.worlds import SYSTEM, person
@@ -23,6 +24,10 @@ RETRIERS = ACTORS | {"admin"}
 
 STALE = {"digest": "sha256:stale"}
 WINDOW = "2026-03-02T00:00:00Z"
+MONITOR = {
+    "name": "traffic", "level": "ticket",
+    "when": {"kind": "volume", "statistic": "rows", "threshold": {"kind": "constant", "side": "below", "value": 10}},
+}  # fmt: skip
 # (method, path as the API declares it): who may, what they get, query, JSON body. A stale digest and a request of
 # somebody else's show a right without changing anything, so that each role can be asked.
 TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = {
@@ -31,6 +36,9 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ("GET", "/models/{model}"): (ALL, 200, {}, None),
     ("GET", "/models/{model}/deployments"): (ALL, 200, {}, None),
     ("GET", "/models/{model}/points"): (ALL, 200, {}, None),
+    ("GET", "/models/{model}/monitors"): (ALL, 200, {}, None),
+    ("GET", "/models/{model}/monitors/{key}"): (ALL, 200, {}, None),
+    ("GET", "/models/{model}/kpis"): (ALL, 200, {}, None),
     ("GET", "/served"): (ALL, 200, {"model": "toy"}, None),
     ("GET", "/alerts"): (ALL, 200, {}, None),
     ("GET", "/incidents"): (ALL, 200, {}, None),
@@ -43,6 +51,11 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ("GET", "/audit/verification"): (AUDITORS, 200, {}, None),
     ("POST", "/models/{model}/predictions"): (SENDERS, 202, {}, {"predictions": []}),
     ("POST", "/models/{model}/labels"): (SENDERS, 202, {}, {"labels": []}),
+    ("POST", "/models/{model}/kpis"): (SENDERS, 202, {}, {"kpis": []}),
+    ("POST", "/models/{model}/monitors"): (ACTORS, 422, {}, {"definition": {}}),
+    ("POST", "/models/{model}/monitors/replay"): (ALL, 200, {}, {"definition": MONITOR}),
+    ("PUT", "/models/{model}/monitors/{key}"): (ACTORS, 409, {}, {"definition": MONITOR, "seen": 7}),
+    ("DELETE", "/models/{model}/monitors/{key}"): (ACTORS, 409, {"seen": 7}, None),
     ("POST", "/models/{model}/metrics"): (ACTORS, 202, {}, {}),
     ("POST", "/models/{model}/report"): (ACTORS, 202, {"window_start": WINDOW}, {}),
     ("POST", "/changes"): (
@@ -80,8 +93,12 @@ def prepare(callers: Callers) -> dict[str, str]:
         )  # fmt: skip
         run = request_job(session, PRUNE)
         run.state, run.error = "failed", "no"
+        monitor = create_monitor(
+            session, callers.world.lead, model="toy", environment="production", definition=MONITOR
+        )
         return {
-            "model": "toy", "change_id": str(asked.json()["id"]), "incident_id": str(alert.incident_id),
+            "key": monitor.key, "model": "toy",
+            "change_id": str(asked.json()["id"]), "incident_id": str(alert.incident_id),
             "run_id": run.id, "seq": "0", "person_id": person(session, "leaver", Role.VIEWER).person_id,
         }  # fmt: skip
 
@@ -124,6 +141,6 @@ def test_a_refused_request_changes_nothing(callers: Callers) -> None:
     before = state()
     for (method, path), (may, _, query, body) in TABLE.items():
         for who in (None, *(set(ROLES) - may)):
-            if method == "POST":
+            if method != "GET":
                 callers.send(who, method, path.format(**names), params=query or None, json=body)
     assert state() == before
