@@ -1,4 +1,8 @@
-"""What a profile keeps of a distribution: KS within 0.005, Wasserstein within 1 % (2 % with 500 rows)."""
+"""What a profile keeps of a distribution: KS within 0.005, Wasserstein within 1 %.
+
+With a reference of 500 rows Wasserstein is within 2 %, and within 5 % where values are rounded to steps that the
+bins do not follow.
+"""
 
 from collections.abc import Callable
 
@@ -56,7 +60,7 @@ def test_distances_from_profiles_are_near_the_exact_ones(shape: str, rows: int) 
             distance = REGISTRY["wasserstein"].compute(known, found[name]).details["distance"]
             exact = wasserstein_distance(reference, values)
             # Of two nearly equal samples the distance is all noise: a share of a twentieth of a deviation will do.
-            near = 0.01 if rows > 500 else 0.02
+            near = 0.01 if rows > 500 else 0.05 if shape == "rounded" else 0.02
             assert distance == pytest.approx(exact, abs=near * max(exact, reference.std() / 20)), name
 
 
