@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -19,8 +18,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, ChangedSinceSeen, Conflict, NotFound
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
-from backend.monitoring.budget import SHIFTS_PER_QUARTER, Rota, pages_per_quarter
-from backend.monitoring.columns import ModelSpec, parse_spec
+from backend.monitoring.columns import parse_spec
 from backend.monitoring.monitor_history import MOST_WINDOWS, read_history
 from backend.monitoring.monitor_replay import Replay, replay
 from backend.monitoring.monitor_tables import MonitorVersion
@@ -31,18 +29,6 @@ from backend.registry.tables import Model
 KIND = "monitor"
 MOST_MONITORS = 50
 LONGEST_WHY = 2000
-
-
-@dataclass(frozen=True)
-class FalseAlarms:
-    """How many false pages a model may cause: `per_month` is the stricter of its own and its part of the rota's."""
-
-    per_month: float
-    own_per_month: float
-    rota: str
-    rota_models: int
-    rota_per_shift: float
-    rota_share_per_month: float
 
 
 def create_monitor(
@@ -149,6 +135,18 @@ def monitor_versions(session: ReadSession, viewer: Actor, key: str) -> list[Moni
     return list(session.scalars(query))
 
 
+def newest_alerts(session: ReadSession, viewer: Actor, model: str, environment: str) -> dict[str, Alert]:
+    """The newest alert of each of a model's monitors, by key."""
+    get_model(session, viewer, model)
+    mine = fingerprint(model, environment, KIND, "")
+    found = session.scalars(
+        select(Alert)
+        .where(Alert.model == model, Alert.environment == environment, Alert.kind == KIND)
+        .order_by(Alert.fired_at, Alert.id)
+    )
+    return {alert.fingerprint.removeprefix(mine): alert for alert in found}
+
+
 def replay_definition(
     session: ReadSession,
     viewer: Actor,
@@ -175,30 +173,6 @@ def check_definition(model: Model, definition: Mapping[str, Any]) -> Monitor:
 def sizes_of(model: Model) -> tuple[str, ...]:
     """The sizes of the windows that are computed of a model; the first is the trend's."""
     return parse_spec(model.spec).sizes
-
-
-def false_alarms(session: ReadSession, viewer: Actor, model: str) -> FalseAlarms:
-    """The false pages that the model's spec and its rota allow in a month."""
-    spec = parse_spec(get_model(session, viewer, model).spec)
-    tiers = tuple(
-        other.tier
-        for one in session.scalars(select(Model))
-        if (other := _spec_of(one)) is not None and other.budget.rota == spec.budget.rota
-    )
-    rota = Rota(tiers)
-    both = pages_per_quarter(spec.budget, spec.tier, rota)
-    share = spec.budget.rota_pages_per_shift * SHIFTS_PER_QUARTER * rota.share(spec.tier)
-    return FalseAlarms(
-        per_month=both / 3, own_per_month=spec.budget.pages_per_quarter / 3, rota=spec.budget.rota,
-        rota_models=len(tiers), rota_per_shift=spec.budget.rota_pages_per_shift, rota_share_per_month=share / 3,
-    )  # fmt: skip
-
-
-def _spec_of(model: Model) -> ModelSpec | None:
-    try:
-        return parse_spec(model.spec)
-    except BadInput:
-        return None
 
 
 def _present(

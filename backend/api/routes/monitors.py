@@ -15,6 +15,7 @@ from backend.errors import NotFound
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.monitoring import monitors_service as service
+from backend.monitoring.budget_service import false_alarms
 from backend.monitoring.kpi_service import kpi_series, store_kpis
 from backend.monitoring.monitor_history import known_figures
 from backend.monitoring.monitor_tables import MonitorVersion
@@ -63,7 +64,7 @@ def monitors(actor: Caller, model: str, environment: str | None = None) -> dict[
     with reading() as session:
         found = service.list_monitors(session, actor, model, environment)
         sizes = service.sizes_of(get_model(session, actor, model))
-        allowed = service.false_alarms(session, actor, model)
+        allowed = false_alarms(session, actor, model, environment)
         return {
             "monitors": [_view(row) for row in found],
             "false_pages_per_month": allowed.per_month,
@@ -139,12 +140,12 @@ def replay_monitor(
     actor: Caller, model: str, proposal: Proposal, environment: str | None = None
 ) -> dict[str, Any]:
     """When a proposed monitor would have fired over stored history, and how many pages a month. Stores nothing."""
+    environment = environment or settings().environment
     with reading() as session:
         monitor, found = service.replay_definition(
-            session, actor, model=model, environment=environment or settings().environment,
-            definition=proposal.definition,
+            session, actor, model=model, environment=environment, definition=proposal.definition,
         )  # fmt: skip
-        allowed = service.false_alarms(session, actor, model)
+        allowed = false_alarms(session, actor, model, environment)
         return {
             **found.to_json(), "level": monitor.level, "says": monitor.words(),
             "pages_per_month": found.per_month if monitor.level == "page" else 0.0,

@@ -19,6 +19,7 @@ from backend.errors import BadInput, ChangedSinceSeen, Conflict, NotAllowed, Not
 from backend.identity.actor import Actor
 from backend.identity.roles import Role
 from backend.monitoring import monitors_service as service
+from backend.monitoring.budget_service import FalseAlarms, change_budget, false_alarms
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.judgement import judge
 from backend.monitoring.kpi_service import store_kpis
@@ -303,11 +304,31 @@ def test_rows_and_kpis_are_figures_too(lead: Actor) -> None:
             assert found.windows == 2
 
 
-def test_the_false_alarms_a_model_may_cause_are_shared_by_its_rota(lead: Actor) -> None:
+def test_the_false_alarms_a_model_may_cause_are_changed_as_seen(lead: Actor) -> None:
+    def allowed() -> FalseAlarms:
+        with reading() as session:
+            return false_alarms(session, lead, "shopper", "production")
+
+    before = allowed()
+    assert (before.own_per_quarter, before.per_month, before.binds) == (1.0, pytest.approx(1 / 3), "model")
+    assert (before.rota, before.rota_models, before.rota_per_shift) == ("default", 1, 2.0)
+
+    def change(digest: str, pages: float = 3.0, who: Actor = lead) -> None:
+        with writing() as session:
+            change_budget(
+                session, who, model="shopper", pages_per_quarter=pages, rota="payments", rota_pages_per_shift=0.01,
+                seen_digest=digest,
+            )  # fmt: skip
+
+    change(before.digest)
+    after = allowed()
+    assert (after.own_per_quarter, after.rota, after.binds) == (3.0, "payments", "rota")
+    assert after.per_month == pytest.approx(0.01 * 2 * 365.25 / 12)
+    with pytest.raises(ChangedSinceSeen):
+        change(before.digest)
+    with pytest.raises(BadInput, match="budget"):
+        change(after.digest, pages=-1)
     with writing() as session:
-        model = session.get_one(Model, "shopper")
-        model.spec = {**model.spec, "budget": {"pages_per_quarter": 3}}
-    with reading() as session:
-        allowed = service.false_alarms(session, lead, "shopper")
-    assert allowed.own_per_month == pytest.approx(1)
-    assert (allowed.per_month, allowed.rota, allowed.rota_models) == (pytest.approx(1), "default", 1)
+        viewer = person(session, "viewer", Role.VIEWER)
+    with pytest.raises(NotAllowed):
+        change(after.digest, who=viewer)
