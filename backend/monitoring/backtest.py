@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from backend.errors import BadInput
-from backend.monitoring.budget import window_alpha
+from backend.monitoring.budget import Evidence, window_alpha
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.effects import Effect, estimate_effects
 from backend.monitoring.estimation import Estimate, estimate, fit_estimator
@@ -192,7 +192,6 @@ class _Player:
 
     def window_ended(self, window: _Window, number: int) -> None:
         spec, reference = self.spec, self.reference
-        alpha = self._alpha(window)
         noise = reference.noise.get(spec.window) or None
         current = {
             name: self.profiles[number, name] for name in reference.grids if (number, name) in self.profiles
@@ -202,7 +201,7 @@ class _Player:
         record = track_record(self.track, self.primary, until=window.end)
         allowed, why = allowed_to_page(record, reference.trust, self.primary)
         points += judge_estimates(
-            self.baseline, window.estimates, primary=self.primary, alpha=alpha,
+            self.baseline, window.estimates, primary=self.primary, alpha=self._alpha(window, "estimated"),
             error=reference.trust["excess"], trusted=reference.trusted, min_rows=spec.min_rows,
             distrust=None if allowed else why,
         )  # fmt: skip
@@ -215,7 +214,7 @@ class _Player:
         performance = measure(self.spec, known)
         expected = self.reference.label_lag.share * self.reference.labelled * len(rows)
         points = judge_realised(
-            self.baseline, performance, primary=self.primary, alpha=self._alpha(window),
+            self.baseline, performance, primary=self.primary, alpha=self._alpha(window, "realised"),
             min_labels=self.spec.min_labels, may_page=performance.known >= SPEAKS * expected,
         )  # fmt: skip
         window.now = performance.metrics
@@ -246,8 +245,8 @@ class _Player:
         ]
         self.track = settle(self.track, stored, came)
 
-    def _alpha(self, window: _Window) -> float:
-        return window_alpha(self.spec, (window.end - window.start).total_seconds())
+    def _alpha(self, window: _Window, kind: Evidence) -> float:
+        return window_alpha(self.spec, (window.end - window.start).total_seconds(), kind=kind)
 
     def _raise(self, window: _Window, number: int, points: Sequence[Point], moment: datetime) -> None:
         for point in alarms_of(points):

@@ -3,24 +3,30 @@
 A model may page falsely once a quarter (by default), and all models of a rota together twice a 12-hour shift, split
 by tier; the stricter binds. Each window that ends is one occasion for each kind of evidence that can page, so
 
-    alpha = false pages allowed per quarter / (windows per quarter x kinds of evidence)
+    alpha = false pages allowed per quarter x part of the kind of evidence / windows per quarter
 
-is the chance that an unchanged window may page by one kind of evidence (Bonferroni; it holds under dependence).
+is the chance that an unchanged window may page by that kind (Bonferroni; it holds under dependence). Realised
+performance, which settles the matter, gets most of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from scipy.special import ndtri
 
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.spec_fields import QUARTER_DAYS, Budget
 
+Evidence = Literal["realised", "estimated", "quality"]
+
 SHIFTS_PER_QUARTER = QUARTER_DAYS * 2
 TIER_WEIGHT = {"high": 3.0, "medium": 2.0, "low": 1.0}
-PAGING_KINDS = 3  # realised, estimated, quality
-LEAST_SIGMA = 3.0
+PARTS: Mapping[Evidence, float] = {"realised": 0.8, "estimated": 0.1, "quality": 0.1}
+LEAST_SIGMA = 2.95
+"""Three standard errors, less what two ways to estimate one differ by in small windows."""
 MOST_ALPHA = 0.01
 
 
@@ -44,15 +50,17 @@ def pages_per_quarter(budget: Budget, tier: str, rota: Rota | None = None) -> fl
     return min(budget.pages_per_quarter, whole * rota.share(tier))
 
 
-def window_alpha(spec: ModelSpec, window_s: float, rota: Rota | None = None) -> float:
-    """The chance that an unchanged window of `window_s` seconds may page by one kind of evidence.
+def window_alpha(
+    spec: ModelSpec, window_s: float, rota: Rota | None = None, kind: Evidence = "realised"
+) -> float:
+    """The chance that an unchanged window of `window_s` seconds may page by this kind of evidence.
 
     At most 1 %: a month is one window, and three pages in a hundred quiet months would still be noise.
     """
     windows = max(QUARTER_DAYS * 86_400 / max(window_s, 1.0), 1.0)
-    return min(pages_per_quarter(spec.budget, spec.tier, rota) / (windows * PAGING_KINDS), MOST_ALPHA)
+    return min(pages_per_quarter(spec.budget, spec.tier, rota) * PARTS[kind] / windows, MOST_ALPHA)
 
 
 def sigmas(alpha: float) -> float:
-    """How many standard errors a fall must exceed, one-sided; at least three."""
+    """How many standard errors a fall must exceed, one-sided."""
     return max(LEAST_SIGMA, float(-ndtri(alpha)))

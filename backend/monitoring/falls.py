@@ -34,9 +34,10 @@ _ESTIMATE_BAND = 3.0
 class Baseline:
     """What each metric of a window is held against.
 
-    windows  metrics taken as the mean over the reference's own windows of this size. The AUC of one day is lower
-             than that of many days pooled, whose differences help to rank: where the two differ by more than
-             matters in practice, windows are what a window can be held against. Elsewhere all rows say it best
+    windows  metrics for which the reference's own windows of this size count, because their mean differs from the
+             metric of all rows by more than matters in practice. All rows promise what no window can keep (the AUC
+             of many days pooled is helped by the differences between days); the mean of own windows forgives what
+             was bad in the reference already. The baseline lies halfway. Elsewhere all rows say it best
     """
 
     metrics: Mapping[str, Metric]
@@ -58,7 +59,7 @@ def take_baseline(pooled: Performance, own: Mapping[str, Sequence[float]]) -> Ba
         mean, error = fmean(values), standard_error(metric) or 0.0
         if acceptable is None or abs(mean - metric.value) <= abs(acceptable - metric.value):
             continue
-        half = _HALF_WIDTH * error
+        half, mean = _HALF_WIDTH * error, (mean + metric.value) / 2
         metrics[name] = Metric(mean, mean - half, mean + half, metric.rows, metric.reason, error)
         windows.add(name)
     return Baseline(metrics, frozenset(windows))
