@@ -14,9 +14,11 @@ from backend import clock
 from backend.database.session import WriteSession, reading, writing
 from backend.errors import NotFound
 from backend.identity.actor import system_actor
-from backend.monitoring.columns import ModelSpec, parse_spec
+from backend.monitoring.columns import ModelSpec
 from backend.monitoring.judgement import judge
+from backend.monitoring.rotas import rota_of, spec_of
 from backend.monitoring.service import DueWindow, due_windows, fill_gaps, store_results
+from backend.monitoring.track_service import load_track
 from backend.queue import COMPUTE_METRICS
 from backend.registry.tables import Model, Version
 from backend.settings import settings
@@ -25,6 +27,7 @@ from jobs.runtime import Run, workflow
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from backend.monitoring.evaluate import Point
     from backend.monitoring.references import Reference
 
 STEPS = ("compute_due_windows",)
@@ -69,20 +72,34 @@ def compute_due(
         found = session.get(Model, model)
         if found is None:
             raise NotFound(f"there is no model named {model!r}")
-        spec = parse_spec(found.spec)
+        spec = spec_of(found)
         fill_gaps(session, model=model, environment=environment, spec=spec, now=now)
     with reading() as session:
         due = due_windows(session, model=model, environment=environment, now=now, since=since)
+    references: dict[int, Reference] = {}
     if due:
-        from backend.monitoring.computation import compute_windows  # with it come pandas and DuckDB
+        from backend.monitoring.computation import (  # with it come pandas and DuckDB
+            Circumstances,
+            compute_windows,
+        )
 
-        references: dict[int, Reference] = {}
+        with reading() as session:
+            rota = rota_of(session, spec, environment)
         done = 0
         for size, batch in _batches(due):
-            progress(0.1 + 0.85 * done / len(due), f"computing {size} windows, {done} of {len(due)} done")
+            progress(0.1 + 0.8 * done / len(due), f"computing {size} windows, {done} of {len(due)} done")
             rows = _rows(model, environment, spec, batch)
             _complete(references, model, spec, rows, progress)
-            results = compute_windows(spec, size, [one.window for one in batch], rows, references)
+            with reading() as session:
+                tracks = {
+                    version: load_track(
+                        session, model=model, environment=environment, version=version, size=size
+                    )
+                    for version in references
+                }
+            results = compute_windows(
+                spec, size, [one.window for one in batch], rows, references, Circumstances(now, rota, tracks)
+            )
             with writing() as session:
                 guard(session)
                 store_results(
@@ -90,11 +107,46 @@ def compute_due(
                     computed=list(zip(batch, results, strict=True)),
                 )  # fmt: skip
             done += len(batch)
+    _judge_inputs(model, environment, spec, references, progress, guard)
     progress(0.97, "judging the newest windows")
     with writing() as session:
         guard(session)
         judge(session, ACTOR, model=session.get_one(Model, model), environment=environment, spec=spec)
     return len(due)
+
+
+def _judge_inputs(
+    model: str,
+    environment: str,
+    spec: ModelSpec,
+    references: dict[int, Reference],
+    progress: Progress,
+    guard: Guard,
+) -> None:
+    """Judge drift and quality of windows from their stored profiles where the rule of reference asks for it."""
+    from backend.monitoring.rejudging import judge_stored, load_past, store_judged, windows_to_judge
+
+    with reading() as session:
+        due = windows_to_judge(session, model=model, environment=environment, spec=spec)
+    for place, first in enumerate(range(0, len(due), BATCH_WINDOWS)):
+        for size in dict.fromkeys(one.size for one in due[first : first + BATCH_WINDOWS]):
+            batch = [one for one in due[first : first + BATCH_WINDOWS] if one.size == size]
+            progress(
+                0.9, f"judging {size} windows by stored profiles, {place * BATCH_WINDOWS} of {len(due)} done"
+            )
+            add_references(references, model, spec, {one.version for one in batch}, progress)
+            with reading() as session:
+                stored = load_past(session, model=model, environment=environment, spec=spec, batch=batch)
+            points: dict[int, list[Point]] = {}
+            for version in {one.version for one in batch} & references.keys():
+                mine = [one for one in batch if one.version == version]
+                points |= judge_stored(spec, references[version], stored, mine)
+            with writing() as session:
+                guard(session)
+                store_judged(
+                    session, ACTOR, model=session.get_one(Model, model), environment=environment, spec=spec,
+                    judged=[(one, points.get(one.id, [])) for one in batch],
+                )  # fmt: skip
 
 
 def _batches(due: Sequence[DueWindow]) -> Iterator[tuple[str, list[DueWindow]]]:
@@ -129,19 +181,27 @@ def _rows(model: str, environment: str, spec: ModelSpec, batch: Sequence[DueWind
 def _complete(
     references: dict[int, Reference], model: str, spec: ModelSpec, rows: pa.Table, progress: Progress
 ) -> None:
-    """Add the references of the versions that these rows name, taken and stored where that has not been done."""
-    from backend.monitoring.references import load_reference, store_reference, take_reference
+    """Add the references of the versions that these rows name."""
+    named = rows.column("version").unique().to_pylist()
+    add_references(references, model, spec, {int(one) for one in named if one is not None}, progress)
 
-    named = {int(version) for version in rows.column("version").unique().to_pylist() if version is not None}
-    for number in sorted(named - references.keys()):
+
+def add_references(
+    references: dict[int, Reference], model: str, spec: ModelSpec, versions: set[int], progress: Progress
+) -> None:
+    """Add the references of these versions, taken and stored where that has not been done."""
+    from backend.monitoring.reference_store import load_reference, store_reference
+    from backend.monitoring.references import take_reference
+
+    for number in sorted(versions - references.keys()):
         with reading() as session:
             version = session.get(Version, (model, number))
-            known = load_reference(session, version) if version is not None else None
+            known = load_reference(session, version, spec) if version is not None else None
         if version is None:  # rows of a version that was never registered: counted, compared with nothing
             continue
         if known is None:
             progress(0.05, f"measuring the reference of version {number}")
             known = take_reference(version, spec)
             with writing() as session:
-                store_reference(session, known)
+                store_reference(session, known, spec)
         references[number] = known

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from backend import clock
@@ -21,11 +21,14 @@ from backend.database.session import ReadSession, reading, writing
 from backend.deployment.tables import Deployment
 from backend.explain.tables import ShapSummary
 from backend.leases import SCHEDULER, give_back, take_lease
+from backend.monitoring.analysis_service import models_to_analyse
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.examination_service import windows_to_examine
 from backend.monitoring.tables import WindowState
 from backend.monitoring.windows import window_of
+from backend.monitoring.windows_service import is_due, is_unjudged
 from backend.queue import (
+    ANALYSE_WINDOW,
     COMPUTE_JOINT,
     COMPUTE_METRICS,
     COMPUTE_SHAP,
@@ -74,18 +77,20 @@ class Schedule:
 
 
 def models_due(session: ReadSession, now: datetime) -> list[Due]:
-    """Models with a window to compute: rows or labels of it have come, or it has ended since it was last computed.
+    """Models with a window to compute: rows or labels of it have come, it has ended since it was last computed, its
+    labels may speak by now, or it is compared with something else than the spec says.
 
     Also one whose newest window is followed by a whole window without any row: "no traffic" is a finding. That is
     asked for once a window.
     """
-    waiting = select(WindowState.model).where(
-        or_(WindowState.dirty_at.is_not(None), (WindowState.state == "open") & (WindowState.end <= now))
-    )
+    waiting = select(WindowState.model).where(is_due(now))
     due = set(session.scalars(waiting.distinct()))
     for model in session.scalars(select(Model)):
         spec = parse_spec(model.spec)
         size = spec.live_window or spec.window
+        unjudged = select(WindowState.id).where(WindowState.model == model.name, is_unjudged(spec)).limit(1)
+        if model.name not in due and session.scalar(unjudged) is not None:
+            due.add(model.name)
         if model.name in due or spec.window_rows is not None:
             continue
         present = window_of(now, size, spec.timezone).start
@@ -110,6 +115,11 @@ def models_unexamined(session: ReadSession, _now: datetime) -> list[Due]:
         for model in session.scalars(select(Model).order_by(Model.name))
         if windows_to_examine(session, model=model.name, environment=environment, spec=parse_spec(model.spec))
     ]
+
+
+def models_unanalysed(session: ReadSession, now: datetime) -> list[Due]:
+    """Models with a window whose realised performance fell and whose rows, as they are, have not been analysed."""
+    return [Due(name) for name in models_to_analyse(session, now)]
 
 
 def unexplained_champions(session: ReadSession, _now: datetime) -> list[Due]:
@@ -141,6 +151,7 @@ SCHEDULES: Final = (
     Schedule(READ_SLI, 30, _any_model),
     Schedule(MIRROR_REGISTRY, 60, _any_model),
     Schedule(COMPUTE_JOINT, 300, models_unexamined),
+    Schedule(ANALYSE_WINDOW, 300, models_unanalysed),
     Schedule(COMPUTE_SHAP, 300, unexplained_champions),
     Schedule(PRUNE, 3_600, _always),
 )

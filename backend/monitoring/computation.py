@@ -2,33 +2,59 @@
 
 A window belongs to the version that answered most of its rows, and its figures are of that version's rows
 alone: rows of two versions in one figure would say something about neither.
+
+The verdicts are those of `backend.monitoring.backtest`, which plays the same functions over a file.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backend import clock
 from backend.errors import BadInput
-from backend.monitoring.budget import window_alpha
+from backend.monitoring.budget import Rota, window_alpha
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.estimation import METRICS_OF, Estimate, Fitted, estimate, fit_estimator
-from backend.monitoring.evaluate import Point, evaluate_window
-from backend.monitoring.falls import judge_estimates, judge_realised
-from backend.monitoring.performance import PRIMARY, measure
-from backend.monitoring.profiles import Profile, profile_windows
-from backend.monitoring.references import Reference, read_reference
+from backend.monitoring.evaluate import Point
+from backend.monitoring.falls import judge_estimates, judge_realised, take_baseline
+from backend.monitoring.inputs import judge_inputs
+from backend.monitoring.label_lag import Hearing, hear_labels, wait_for_labels
+from backend.monitoring.performance import PRIMARY, Performance, measure
+from backend.monitoring.profiles import Profile
+from backend.monitoring.references import Reference, read_numbers_of, read_reference
+from backend.monitoring.segments import ALL, Parts, measure_parts, profile_parts, segment_grids
+from backend.monitoring.track_record import TrackPoint, allowed_to_page, track_record
 from backend.monitoring.windows import Window
 
+Places = npt.NDArray[np.int64]
+UNHEARD = Hearing(False, False)
 _DAY = timedelta(days=1)
+_PLACE = "__warrant_place"
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the figures of windows depend on besides their rows and references.
+
+    now     when they are computed: by then labels speak for a window, or they do not
+    rota    the models whose pages reach the same person
+    tracks  {version: how good its estimates of windows of this size turned out to be}
+    """
+
+    now: datetime
+    rota: Rota | None = None
+    tracks: Mapping[int, tuple[TrackPoint, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -36,6 +62,8 @@ class WindowResult:
     """Everything computed of one window. `version` is None where it has no rows.
 
     Rows and labels are counted over the whole window; `completeness` and the figures are of `version` alone.
+
+    judged_by  the rule of reference of its points of drift and quality; None: they have yet to be judged
     """
 
     window: Window
@@ -46,8 +74,21 @@ class WindowResult:
     labels_absent: int
     watermark: datetime | None
     completeness: float | None
-    profiles: Mapping[str, Profile]
+    parts: Parts
     points: tuple[Point, ...]
+    hearing: Hearing = UNHEARD
+    performance: Performance | None = None
+    judged_by: str | None = None
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """Of all rows of the version."""
+        return self.parts.get(ALL, {})
+
+    @property
+    def profiled_rows(self) -> int:
+        """Rows of the version."""
+        return max((profile.rows for profile in self.profiles.values()), default=0)
 
 
 def columns_needed(spec: ModelSpec) -> list[str]:
@@ -70,43 +111,71 @@ def compute_windows(
     windows: Sequence[Window],
     rows: pa.Table,
     references: Mapping[int, Reference],
+    circumstances: Circumstances | None = None,
+    place: Places | None = None,
 ) -> list[WindowResult]:
-    """The figures of windows of one size. `rows` holds `columns_needed`, ordered by ts; others are ignored."""
-    parts = [_rows_of(rows, window) for window in windows]
+    """The figures of windows of one size. `rows` holds `columns_needed`, ordered by ts.
+
+    place  (rows,) index of each row's window, negative for none; None: by its time
+    """
+    circumstances = circumstances or Circumstances(clock.now())
+    spec = live_spec(spec)
+    rows = read_numbers_of(spec, rows)
+    parts = _split(rows, _places(rows, windows) if place is None else place, len(windows))
     versions = [_majority(part) for part in parts]
     mine = [
         part if version is None else part.filter(pc.equal(part.column("version"), version))
         for part, version in zip(parts, versions, strict=True)
     ]
-    profiles: list[Mapping[str, Profile]] = [{} for _ in windows]
-    estimates: dict[Window, list[Estimate]] = {}
+    counted: list[Parts] = [{} for _ in windows]
+    estimates: dict[int, list[Estimate]] = {}
     for version, reference in references.items():
         chosen = [index for index, served in enumerate(versions) if served == version]
         if not chosen:
             continue
-        counted = profile_windows(
-            pa.concat_tables([mine[index] for index in chosen]),
-            reference.grids,
-            [windows[index] for index in chosen],
-        )
+        by = segment_grids(spec, reference.grids) if size == spec.window else {}
+        together = pa.concat_tables([mine[index] for index in chosen])
+        numbers = np.repeat(chosen, [mine[index].num_rows for index in chosen])
+        found = profile_parts(together.append_column(_PLACE, pa.array(numbers)), reference.grids, _PLACE, by)
         for index in chosen:
-            profiles[index] = {name: counted[windows[index].start, name] for name in reference.grids}
-        estimates |= _estimates(spec, reference, {windows[index]: mine[index] for index in chosen})
+            counted[index] = found[index]
+        estimates |= _estimates(spec, reference, {index: mine[index] for index in chosen})
     results = []
     for index, window in enumerate(windows):
         served = versions[index]
         reference_of = references.get(served) if served is not None else None
         results.append(
-            _result(spec, size, window, served, parts[index], mine[index], reference_of, profiles[index],
-                    estimates.get(window, []))
+            _result(spec, size, window, served, parts[index], mine[index], reference_of, counted[index],
+                    estimates.get(index, []), circumstances)
         )  # fmt: skip
     return results
 
 
-def _rows_of(rows: pa.Table, window: Window) -> pa.Table:
-    ts = rows.column("ts")
-    start, end = (pa.scalar(moment, type=ts.type) for moment in (window.start, window.end))
-    return rows.filter(pc.and_(pc.greater_equal(ts, start), pc.less(ts, end)))
+def live_spec(spec: ModelSpec) -> ModelSpec:
+    """The spec as stored rows can be read: a class's probability is stored where it is a declared feature alone."""
+    stored = {column.name for column in spec.features}
+    return spec if all(name in stored for _, name in spec.classes) else replace(spec, classes=())
+
+
+def _places(rows: pa.Table, windows: Sequence[Window]) -> Places:
+    """(rows,) the window that holds each row; windows in order of time, -1 for rows in none."""
+    moments = rows.column("ts").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    starts = np.array([_micros(window.start) for window in windows], dtype=np.int64)
+    ends = np.array([_micros(window.end) for window in windows], dtype=np.int64)
+    order = np.argsort(starts)
+    at = np.searchsorted(starts[order], moments, side="right") - 1
+    inside = (at >= 0) & (moments < ends[order][np.clip(at, 0, None)])
+    return np.where(inside, order[np.clip(at, 0, None)], -1).astype(np.int64)
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _split(rows: pa.Table, place: Places, count: int) -> list[pa.Table]:
+    order = np.argsort(place, kind="stable")
+    edges = np.searchsorted(place[order], np.arange(count + 1))
+    return [rows.take(pa.array(order[edges[i] : edges[i + 1]])) for i in range(count)]
 
 
 def _majority(part: pa.Table) -> int | None:
@@ -116,57 +185,131 @@ def _majority(part: pa.Table) -> int | None:
 
 
 def _estimates(
-    spec: ModelSpec, reference: Reference, parts: Mapping[Window, pa.Table]
-) -> dict[Window, list[Estimate]]:
+    spec: ModelSpec, reference: Reference, parts: Mapping[int, pa.Table]
+) -> dict[int, list[Estimate]]:
+    # Estimates are keyed by a window; runs of N rows may overlap in time, so days stand in for their numbers.
+    zero = datetime(1970, 1, 1, tzinfo=UTC)
+    numbered = {Window(zero + index * _DAY, zero + (index + 1) * _DAY): index for index in parts}
     try:
-        found = estimate(_estimator(spec, str(reference.path), reference.digest), parts)
+        found = estimate(
+            _estimator(spec, str(reference.path), reference.digest),
+            {window: parts[index] for window, index in numbered.items()},
+        )
     except (
         BadInput
     ) as error:  # a reference too small, or of one class; rows without scores: said on every window
         found = [
-            Estimate(window, metric, None, None, None, part.num_rows, error.message)
-            for window, part in parts.items()
+            Estimate(window, metric, None, None, None, parts[index].num_rows, error.message)
+            for window, index in numbered.items()
             for metric in METRICS_OF[spec.task]
         ]
-    by: dict[Window, list[Estimate]] = {}
+    by: dict[int, list[Estimate]] = {}
     for one in found:
-        by.setdefault(one.window, []).append(one)
+        by.setdefault(numbered[one.window], []).append(one)
     return by
 
 
 @lru_cache(maxsize=16)
 def _estimator(spec: ModelSpec, path: str, digest: str) -> Fitted:
     """The estimator of a reference file; a fit is deterministic in it, so it is made again where it is needed."""
-    return fit_estimator(spec, read_reference(Path(path), digest))
+    return fit_estimator(spec, read_numbers_of(spec, read_reference(Path(path), digest)))
 
 
 def _result(
     spec: ModelSpec, size: str, window: Window, version: int | None, part: pa.Table, mine: pa.Table,
-    reference: Reference | None, profiles: Mapping[str, Profile], estimates: Sequence[Estimate],
+    reference: Reference | None, parts: Parts, estimates: Sequence[Estimate], circumstances: Circumstances,
 ) -> WindowResult:  # fmt: skip
     status = Counter(part.column("label_status").to_pylist())
-    absent = Counter(mine.column("label_status").to_pylist())["will_not_come"]
     points: list[Point] = []
-    completeness: float | None = None
-    if reference is not None and mine.num_rows:
-        noise = reference.noise.get(size)
-        points += evaluate_window(spec, reference.grids, reference.profiles, profiles, noise=noise or None)
-        realised = measure(spec, mine, will_not_come=absent)
-        completeness = realised.label_completeness
-        baseline = reference.baseline(size)
-        primary = PRIMARY[spec.task]
-        alpha = window_alpha(spec, window.hours * 3600)
-        points += judge_realised(baseline, realised, primary=primary, alpha=alpha)
-        points += judge_estimates(
-            baseline, estimates, primary=primary, alpha=alpha, error=reference.trust.get("excess", {}),
-            trusted=reference.trusted, min_rows=spec.min_rows,
-        )  # fmt: skip
+    performance: Performance | None = None
+    hearing, judged_by = UNHEARD, None
+    if reference is not None and version is not None and mine.num_rows:
+        if spec.reference.kind == "fixed":
+            noise = reference.noise.get(size)
+            points += judge_inputs(spec, reference, reference.parts, parts, noise=noise or None)
+            judged_by = spec.reference.text
+        performance, hearing, realised = _realised(spec, size, window, mine, reference, circumstances)
+        points += realised
+        points += _estimated(spec, size, window, version, reference, estimates, circumstances)
     watermark: datetime | None = pc.max(part.column("ts")).as_py() if part.num_rows else None
     return WindowResult(
         window=window, version=version, rows=part.num_rows,
         injected_rows=part.num_rows - part.column("injected").null_count,
         labels_known=status["known"], labels_absent=status["will_not_come"], watermark=watermark,
-        completeness=completeness, profiles=profiles, points=tuple(points),
+        completeness=None if performance is None else performance.label_completeness,
+        parts=parts, points=tuple(points), hearing=hearing, performance=performance, judged_by=judged_by,
+    )  # fmt: skip
+
+
+def _realised(
+    spec: ModelSpec, size: str, window: Window, rows: pa.Table, reference: Reference, circumstances: Circumstances
+) -> tuple[Performance | None, Hearing, list[Point]]:  # fmt: skip
+    """Realised performance of all rows and by segment; no verdict before the labels speak for the window."""
+    primary = PRIMARY[spec.task]
+    absent = Counter(rows.column("label_status").to_pylist())["will_not_come"]
+    try:
+        performance = measure(spec, rows, will_not_come=absent)
+    except BadInput as error:  # labels that the task cannot read say nothing, and stop nothing else
+        point = Point(None, primary, "realised", None, None, "inconclusive", reference.rows, rows.num_rows,
+                      f"realised {primary}: {error.message}", error.message)  # fmt: skip
+        return None, UNHEARD, [point]
+    hearing = hear_labels(
+        wait_for_labels(reference.label_lag, spec.label_delay_s), end=window.end, rows=rows.num_rows,
+        known=performance.known, absent=absent, labelled=reference.labelled, now=circumstances.now,
+    )  # fmt: skip
+    alpha = window_alpha(spec, window.hours * 3600, circumstances.rota, "realised")
+    points = judge_realised(
+        reference.baseline(size), performance, primary=primary, alpha=alpha, min_labels=spec.min_labels,
+        may_page=hearing.may_page,
+    )  # fmt: skip
+    if size == spec.window and reference.segment_performance:
+        by = segment_grids(spec, reference.grids)
+        found = {
+            segment: one
+            for segment, one in measure_parts(spec, rows, by).items()
+            if segment in reference.segment_performance
+        }
+        for segment, one in found.items():
+            then = take_baseline(reference.segment_performance[segment], {})
+            points += [
+                replace(point, segment=segment, text=f"{segment}: {point.text}")
+                for point in judge_realised(
+                    then,
+                    one,
+                    primary=primary,
+                    alpha=alpha / len(found),
+                    min_labels=spec.min_labels,
+                    may_page=False,
+                )
+            ]
+    return performance, hearing, points if hearing.speaks else [_hush(point, hearing) for point in points]
+
+
+def _hush(point: Point, hearing: Hearing) -> Point:
+    """The point without its verdict, where too few labels have come."""
+    if point.verdict not in ("ok", "alarm"):
+        return point
+    return replace(
+        point,
+        verdict="inconclusive",
+        level=None,
+        reason=hearing.reason,
+        text=f"{point.text}: {hearing.reason}",
+    )
+
+
+def _estimated(
+    spec: ModelSpec, size: str, window: Window, version: int, reference: Reference, estimates: Sequence[Estimate],
+    circumstances: Circumstances,
+) -> list[Point]:  # fmt: skip
+    primary = PRIMARY[spec.task]
+    record = track_record(circumstances.tracks.get(version, ()), primary, until=window.end)
+    allowed, why = allowed_to_page(record, reference.trust, primary)
+    return judge_estimates(
+        reference.baseline(size), estimates, primary=primary,
+        alpha=window_alpha(spec, window.hours * 3600, circumstances.rota, "estimated"),
+        error=reference.trust.get("excess", {}), trusted=reference.trusted, min_rows=spec.min_rows,
+        distrust=None if allowed else why,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from backend.monitoring.columns import ModelSpec
+from backend.monitoring.columns import Column, ModelSpec
 from backend.monitoring.profiles import Grid, Profile
 from backend.monitoring.statistics import Result, Statistic, statistics_for
 from backend.monitoring.thresholds import WINDOW_ALPHA, Noise, Verdict
@@ -29,7 +29,12 @@ PAGE_RATE = 0.10
 
 @dataclass(frozen=True)
 class Point:
-    """One computed value of one window. `level` is set on alarms alone. `low`, `high`: its interval, if any."""
+    """One computed value of one window. `level` is set on alarms alone. `low`, `high`: its interval, if any.
+
+    segment            "" for all rows, else "column=value"
+    effect, effect_se  drift: points of the primary metric by which it is estimated to worsen; None where unknown
+    importance         the column's share of all importance; None where unknown
+    """
 
     column: str | None
     statistic: str
@@ -45,6 +50,10 @@ class Point:
     high: float | None = None
     level: Level | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    segment: str = ""
+    effect: float | None = None
+    effect_se: float | None = None
+    importance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,15 +73,17 @@ def evaluate_window(
     current: Mapping[str, Profile],
     *,
     noise: Noise | None = None,
+    columns: Sequence[Column] | None = None,
 ) -> list[Point]:
     """A point for every statistic of every feature and output that has a grid.
 
     reference, current  profiles by column, on `grids`
+    columns             instead of the spec's own: also those of segments, all under one error rate
     noise               values of the statistics in quiet windows (`reference_noise`, or past windows)
     """
     pairs: list[tuple[str, Statistic]] = [
         (column.name, statistic)
-        for column in spec.columns
+        for column in (spec.columns if columns is None else columns)
         if column.name in grids and column.name in reference and column.name in current
         for statistic in statistics_for(grids[column.name].kind)
         # One class for every row of a quiet hour is no break of data; the share of classes is looked at as drift.

@@ -3,10 +3,14 @@
 Which window speaks, by kind of finding:
 
     quality, estimated   the newest window of each size with enough rows, also while it fills
-    realised             the newest window of each size of which at least 80 % of the expected labels are known
+    realised             the newest window of each size for which its labels speak (`backend.monitoring.label_lag`)
     drift, prediction    the newest finished window of the trend's size: neither an hour nor a morning is
                          distributed like a year
-    volume               the newest finished window of the shortest size
+    segments             as these kinds do; all segments together are one subject of each kind
+    volume               the newest finished window of the shortest size, where windows follow the clock
+
+A page comes from realised performance, trusted estimates or broken data, as its point says. Drift never pages, and
+what is only worth knowing (`info`) raises nothing.
 
 Windows in which another version answered most rows, and windows from before the model was watched, raise
 nothing. A firing alert is resolved when the window that speaks now is fine; an inconclusive one leaves it.
@@ -30,7 +34,6 @@ from backend.monitoring.monitor_judgement import evaluate_monitors
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.tables import Model
 
-COMPLETE_ENOUGH = 0.8
 LEVELS = ("page", "ticket", "info")
 KINDS = ("realised", "estimated", "quality", "drift", "volume")
 
@@ -46,7 +49,7 @@ class Finding:
 
     @property
     def alarms(self) -> tuple[MetricPoint, ...]:
-        return tuple(point for point in self.points if point.verdict == "alarm")
+        return tuple(point for point in self.points if point.verdict == "alarm" and point.level != "info")
 
     @property
     def says_ok(self) -> bool:
@@ -115,22 +118,20 @@ def _findings(
             points = _points(session, mine[0].id)
             findings += _by_column(mine[0], points, "quality")
             findings.append(_about(mine[0], points, ("estimated",), "performance"))
+            findings.append(_about_segments(mine[0], points, ("quality",)))
         finished = next((window for window in mine if window.state == "complete"), None)
         if finished is not None and size == spec.window:
             points = _points(session, finished.id)
             findings.append(_about(finished, points, ("drift", "prediction"), "inputs and predictions"))
-        labelled = next((window for window in mine if _completeness(window) >= COMPLETE_ENOUGH), None)
+            findings.append(_about_segments(finished, points, ("drift", "prediction")))
+        labelled = next((window for window in mine if window.labelled_at is not None), None)
         if labelled is not None:
             points = _points(session, labelled.id)
             findings.append(_about(labelled, points, ("realised",), "performance"))
-        if size == spec.sizes[-1]:
+            findings.append(_about_segments(labelled, points, ("realised",)))
+        if size == spec.sizes[-1] and spec.window_rows is None:
             findings += _silence(recent)
     return findings
-
-
-def _completeness(window: WindowState) -> float:
-    expected = window.rows - window.labels_absent
-    return window.labels_known / expected if expected > 0 else 0.0
 
 
 def _points(session: ReadSession, window_id: int) -> list[MetricPoint]:
@@ -140,14 +141,20 @@ def _points(session: ReadSession, window_id: int) -> list[MetricPoint]:
 def _about(
     window: WindowState, points: Sequence[MetricPoint], kinds: tuple[str, ...], subject: str
 ) -> Finding:
-    return Finding(kinds[0], subject, window, tuple(point for point in points if point.kind in kinds))
+    mine = tuple(point for point in points if point.kind in kinds and not point.segment)
+    return Finding(kinds[0], subject, window, mine)
+
+
+def _about_segments(window: WindowState, points: Sequence[MetricPoint], kinds: tuple[str, ...]) -> Finding:
+    mine = tuple(point for point in points if point.kind in kinds and point.segment)
+    return Finding(kinds[0], "segments", window, mine)
 
 
 def _by_column(window: WindowState, points: Sequence[MetricPoint], kind: str) -> list[Finding]:
-    columns = sorted({point.column for point in points if point.kind == kind})
+    mine = [point for point in points if point.kind == kind and not point.segment]
     return [
-        Finding(kind, column, window, tuple(p for p in points if p.kind == kind and p.column == column))
-        for column in columns
+        Finding(kind, column, window, tuple(point for point in mine if point.column == column))
+        for column in sorted({point.column for point in mine})
     ]
 
 
@@ -178,22 +185,32 @@ def _firing(model: Model, environment: str, serving: Deployment, alarmed: Sequen
     points = [(point, finding.window) for finding in alarmed for point in finding.alarms]
     points.sort(key=lambda pair: (LEVELS.index(pair[0].level or "info"), -_excess(pair[0])))
     worst, window = points[0]
-    names = list(dict.fromkeys(point.column or point.statistic for point, _ in points))
+    names = list(dict.fromkeys(_subject_of(point) for point, _ in points))
     finding = alarmed[0]
+    level = worst.level or "ticket"
+    if finding.kind == "drift" and level == "page":
+        level = "ticket"
     title = worst.text
     if finding.kind == "drift" and len(names) > 1:
         title = f"{len(names)} columns drift; most: {worst.text}"
+    elif finding.subject == "segments" and len(names) > 1:
+        title = f"{worst.text}; {len(names) - 1} more in segments"
     return Firing(
         model=model.name, environment=environment, version=serving.version, kind=finding.kind,
-        level=worst.level or "ticket", title=title, subject=finding.subject,
+        level=level, title=title, subject=finding.subject,
         since=max(finding.window.start for finding in alarmed),
         details={
             "column": worst.column, "statistic": worst.statistic, "value": worst.value,
             "threshold": worst.threshold, "rows": worst.rows, "window": window.start.isoformat(),
             "window_end": window.end.isoformat(), "size": window.size, "injected_rows": window.injected_rows,
-            "columns": names,
+            "columns": names, "segment": worst.segment or None, "effect": worst.effect,
         },
     )  # fmt: skip
+
+
+def _subject_of(point: MetricPoint) -> str:
+    what = point.column or point.statistic
+    return f"{what} in {point.segment}" if point.segment else what
 
 
 def _excess(point: MetricPoint) -> float:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,10 @@ POOLED_PART = 0.2
 WINDOW_PART = 0.5
 MOST_WINDOWS = 0.9
 FEWEST_ROWS = 20
+ENOUGH = 0.95
+"""Of the labels that the reference had after its lag: where labels are slower than usual, they are waited for."""
+SPEAKS = 0.8
+"""Below this share of the labels to be expected a fall is a ticket: who was labelled first may not be typical."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,73 @@ class LabelLag:
 
 
 AT_ONCE = LabelLag(((timedelta(0), 1.0),))
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What the labels of a window can say at a moment.
+
+    speaks    enough have come to judge it, or all the time that labels take is over
+    may_page  so many that a fall may wake someone; else who was labelled first may not be typical
+    look_at   when time alone could make them speak, though no further label may come; None: never
+    reason    why they do not speak
+    """
+
+    speaks: bool
+    may_page: bool
+    look_at: datetime | None = None
+    reason: str | None = None
+
+
+def wait_for_labels(lag: LabelLag, declared_s: float | None) -> LabelLag | None:
+    """How labels come: as measured, else as the spec declares (`label_delay`); None where nothing tells."""
+    if lag != AT_ONCE:
+        return lag
+    if declared_s is None:
+        return None
+    return LabelLag(((timedelta(seconds=declared_s), 1.0),))
+
+
+def hear_labels(
+    lag: LabelLag | None, *, end: datetime, rows: int, known: int, absent: int, labelled: float, now: datetime
+) -> Hearing:
+    """Whether the labels of a window that ended at `end` speak at `now`.
+
+    lag       None where nobody knows how long labels take: most of them, whenever they came, then speak
+    absent    rows whose label is known never to come
+    labelled  share of rows that have a label in the reference
+    """
+    expected = min(labelled * rows, rows - absent)
+    looks, enough = (AT_ONCE.looks, SPEAKS) if lag is None else (lag.looks, ENOUGH)
+    may_page = known > 0 and known >= SPEAKS * looks[0][1] * expected
+    if not known:
+        return Hearing(False, False, None, "no label has come" if expected > 0 else "no label is expected")
+    if end <= now and known >= rows - absent:
+        return Hearing(True, may_page)
+    ready = [end + after for after, share in looks if known >= math.ceil(enough * share * expected)]
+    if lag is not None:
+        ready.append(end + looks[-1][0])
+    if any(moment <= now for moment in ready):
+        return Hearing(True, may_page)
+    if end > now:
+        reason = "the window is not over"
+    else:
+        share, after = looks[0][1], looks[0][0]
+        reason = f"{known} of about {round(expected)} labels have come; it is judged with {enough * share:.0%} of them"
+        if after:
+            reason += f", {_duration(after)} after its end at the earliest"
+    return Hearing(False, may_page, min(ready, default=None), reason)
+
+
+def _duration(span: timedelta) -> str:
+    hours = span.total_seconds() / 3600
+    return (
+        f"{hours / 24:.0f} days"
+        if hours >= 72
+        else f"{hours:.0f} h"
+        if hours >= 2
+        else f"{hours * 60:.0f} min"
+    )
 
 
 def find_label_lag(

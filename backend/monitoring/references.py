@@ -6,9 +6,11 @@ another one, it is taken afresh.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import delete, select
 
-from backend.database.session import ReadSession, WriteSession
 from backend.errors import Conflict
 from backend.monitoring.cells import place_rows
 from backend.monitoring.columns import ModelSpec
@@ -27,18 +27,21 @@ from backend.monitoring.effects import CellLosses, count_losses
 from backend.monitoring.estimation import assess
 from backend.monitoring.falls import Baseline, take_baseline
 from backend.monitoring.grids import Grid, freeze_grids
-from backend.monitoring.importance import Importance, Importances, fit_importance
+from backend.monitoring.importance import Importances, fit_importance
 from backend.monitoring.label_lag import AT_ONCE, LabelLag, find_label_lag
 from backend.monitoring.outcomes import Outcomes, read_outcomes
-from backend.monitoring.performance import DEFINITIONS, PRIMARY, Metric, Performance, measure
-from backend.monitoring.profiles import Profile, profile_groups, profile_table
-from backend.monitoring.tables import ReferenceProfile, ReferenceSummary
+from backend.monitoring.performance import DEFINITIONS, PRIMARY, Performance, measure
+from backend.monitoring.profiles import Profile, merge_all, profile_groups, profile_table
+from backend.monitoring.reference_rules import Counted
+from backend.monitoring.segments import ALL, Parts, measure_parts, name_in, profile_parts, segment_grids
 from backend.monitoring.thresholds import Noise, reference_noise
-from backend.monitoring.windows import windows_between
+from backend.monitoring.windows import Window, window_of, windows_between
 from backend.registry.artefacts import file_digest
 from backend.registry.tables import Version
 
 NOTHING_KNOWN = Importances((), "surrogate")
+MEASURED_AS = 2
+"""Of this code: a reference that was measured otherwise is measured again."""
 _MEASURED = ("score", "prediction", "label")
 _PLACE = "__warrant_place"
 
@@ -54,6 +57,8 @@ class Measured:
     label_lag   how long after the end of a window its labels can be judged, and how many have come by then
     importances how much each feature matters, and what the primary metric would lose without it
     losses      {column: the primary metric's losses by cell}, from which the effect of its drift is estimated
+    segments    {segment: profiles of its columns}; `segment_performance` of each. Their noise is in `noise`, under
+                the names that `segments.name_in` gives
     """
 
     rows: int
@@ -68,6 +73,8 @@ class Measured:
     label_lag: LabelLag = AT_ONCE
     importances: Importances = NOTHING_KNOWN
     losses: Mapping[str, CellLosses] = field(default_factory=dict)
+    segments: Mapping[str, Mapping[str, Profile]] = field(default_factory=dict)
+    segment_performance: Mapping[str, Performance] = field(default_factory=dict)
 
     def baseline(self, size: str) -> Baseline:
         """What a window of this size is held against."""
@@ -83,6 +90,11 @@ class Reference(Measured):
     digest: str = ""
     path: Path = Path()
 
+    @property
+    def parts(self) -> Parts:
+        """The profiles of all rows and of every segment."""
+        return {ALL: self.profiles, **self.segments}
+
 
 def read_reference(path: Path, digest: str) -> pa.Table:
     """The reference rows. Raises `Conflict` when the file is not the one that was recorded."""
@@ -94,8 +106,8 @@ def read_reference(path: Path, digest: str) -> pa.Table:
 
 def take_reference(version: Version, spec: ModelSpec) -> Reference:
     """Count, measure and assess a version's reference rows. Takes seconds: NannyML is asked for trust."""
-    table = read_reference(Path(version.reference_path), version.reference_digest)
-    measured = measure_reference(table.to_pandas(), spec)
+    table = read_numbers_of(spec, read_reference(Path(version.reference_path), version.reference_digest))
+    measured = add_segments(measure_reference(table.to_pandas(), spec), table, spec)
     return Reference(
         **{one.name: getattr(measured, one.name) for one in fields(measured)},
         model=version.model,
@@ -135,6 +147,93 @@ def measure_reference(frame: pd.DataFrame, spec: ModelSpec) -> Measured:
         importances=fit_importance(placed, spec.features, frame[output], outcomes=outcomes),
         losses=count_losses(placed, outcomes),
     )
+
+
+def read_numbers_of(spec: ModelSpec, rows: pa.Table) -> pa.Table:
+    """Rows as they are stored, with predictions and labels of a regression read as numbers; what is none is null."""
+    if spec.task != "regression":
+        return rows
+    for name in ("prediction", "label"):
+        if name not in rows.column_names:
+            continue
+        column = rows.column(name)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            numbers = pd.to_numeric(column.to_pandas(), errors="coerce").astype("float64")
+            column = pa.array(numbers.where(np.isfinite(numbers)), from_pandas=True)
+            rows = rows.set_column(rows.column_names.index(name), name, column)
+    return rows
+
+
+def add_segments(measured: Measured, table: pa.Table, spec: ModelSpec) -> Measured:
+    """The same with what its segments say. Segments with fewer than `min_rows` rows can be held against nothing."""
+    by = segment_grids(spec, measured.grids)
+    if not by:
+        return measured
+    place = _own_windows(table.to_pandas(), spec.window, spec)
+    counted = profile_parts(table.append_column(_PLACE, pa.array(place)), measured.grids, _PLACE, by)
+    whole: dict[str, dict[str, Profile]] = {}
+    for segment in sorted({segment for parts in counted.values() for segment in parts} - {ALL}):
+        found = [parts[segment] for parts in counted.values() if segment in parts]
+        merged = {
+            name: merge_all([one[name] for one in found if name in one], grid)
+            for name, grid in measured.grids.items()
+        }
+        if max(profile.rows for profile in merged.values()) >= spec.min_rows:
+            whole[segment] = merged
+    quiet = dict(measured.noise.get(spec.window, {}))
+    for segment in whole:
+        own = [
+            parts[segment] for number, parts in sorted(counted.items()) if number >= 0 and segment in parts
+        ]
+        for (column, statistic), values in reference_noise(own, min_rows=spec.min_rows).items():
+            quiet[name_in(column, segment), statistic] = values
+    performance = measure_parts(spec, table, by)
+    return replace(
+        measured,
+        segments=whole,
+        segment_performance={name: found for name, found in performance.items() if name in whole},
+        noise={**measured.noise, spec.window: quiet},
+    )
+
+
+def own_profiles(reference: Reference, spec: ModelSpec, size: str) -> list[Counted]:
+    """The reference's own windows of a size, in order of time, with their profiles; read from its file."""
+    return list(_own_profiles(str(reference.path), reference.digest, spec, size))
+
+
+@lru_cache(maxsize=4)
+def _own_profiles(path: str, digest: str, spec: ModelSpec, size: str) -> tuple[Counted, ...]:
+    frame = read_numbers_of(spec, read_reference(Path(path), digest)).to_pandas()
+    table = pa.Table.from_pandas(frame, preserve_index=False)  # as `measure_reference` does: the same grids
+    place = _own_windows(frame, size, spec)
+    if not (place >= 0).any():
+        return ()
+    times = pd.DatetimeIndex(table.column("ts").to_pandas())
+    counted = profile_groups(
+        table.append_column(_PLACE, pa.array(place)), freeze_grids(table, spec.columns), _PLACE
+    )
+    found = []
+    for number in sorted({number for number, _ in counted if number >= 0}):
+        mine = times[place == number]
+        first, last = mine.min().to_pydatetime(), mine.max().to_pydatetime()
+        window = (
+            Window(first, last + timedelta(microseconds=1))
+            if size.isdigit()
+            else window_of(first, size, spec.timezone)
+        )
+        found.append(
+            Counted(window, {name: profile for (at, name), profile in counted.items() if at == number})
+        )
+    return tuple(found)
+
+
+def measured_as(spec: ModelSpec) -> str:
+    """What a stored reference depends on besides its rows: how it was measured, and these parts of the spec."""
+    parts = (
+        spec.task, sorted((c.name, c.kind) for c in spec.columns), spec.sizes, spec.timezone, spec.segments,
+        spec.cutoff, spec.positive, spec.classes, spec.quantile, spec.costs, spec.min_rows, spec.min_labels,
+    )  # fmt: skip
+    return f"{MEASURED_AS} {hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
 def margin_of(spec: ModelSpec, performance: Performance) -> float:
@@ -206,93 +305,3 @@ def _noise(
     return reference_noise(
         [{name: counted[number, name] for name in grids} for number in numbers], min_rows=spec.min_rows
     )
-
-
-def store_reference(session: WriteSession, reference: Reference) -> None:
-    """Replace what is stored of this version's reference."""
-    where = (reference.model, reference.version)
-    for table in (ReferenceProfile, ReferenceSummary):
-        session.execute(delete(table).where(table.model == where[0], table.version == where[1]))
-    session.add_all(
-        ReferenceProfile(
-            model=reference.model, version=reference.version, column=name, reference_digest=reference.digest,
-            grid=grid.to_json(), profile=reference.profiles[name].to_json(),
-        )
-        for name, grid in reference.grids.items()
-    )  # fmt: skip
-    session.add(
-        ReferenceSummary(
-            model=reference.model, version=reference.version, reference_digest=reference.digest,
-            rows=reference.rows,
-            performance={
-                "pooled": {name: asdict(metric) for name, metric in reference.performance.metrics.items()},
-                "by_window": {
-                    size: {name: list(values) for name, values in metrics.items()}
-                    for size, metrics in reference.by_window.items()
-                },
-            },
-            trust={
-                **reference.trust,
-                "labelled": reference.labelled,
-                "label_looks": [[lag.total_seconds(), share] for lag, share in reference.label_lag.looks],
-                "importances": asdict(reference.importances),
-            },
-            noise={size: _noise_document(noise) for size, noise in reference.noise.items()},
-            losses={},
-            measured_as="",
-        )
-    )  # fmt: skip
-    session.flush()
-
-
-def load_reference(session: ReadSession, version: Version) -> Reference | None:
-    """What is stored of a version's reference, or None where nothing of this digest is."""
-    summary = session.get(ReferenceSummary, (version.model, version.version))
-    if summary is None or summary.reference_digest != version.reference_digest:
-        return None
-    grids: dict[str, Grid] = {}
-    profiles: dict[str, Profile] = {}
-    for row in session.scalars(
-        select(ReferenceProfile).where(
-            ReferenceProfile.model == version.model, ReferenceProfile.version == version.version
-        )
-    ):
-        grids[row.column] = Grid.from_json(row.grid)
-        profiles[row.column] = Profile.from_json(row.profile, grids[row.column])
-    metrics = {name: Metric(**metric) for name, metric in summary.performance["pooled"].items()}
-    return Reference(
-        model=version.model, version=version.version, digest=version.reference_digest,
-        path=Path(version.reference_path), rows=summary.rows, grids=grids, profiles=profiles,
-        performance=Performance(metrics, summary.rows, summary.rows, 0, 1.0),
-        by_window={
-            size: {name: tuple(values) for name, values in by_size.items()}
-            for size, by_size in summary.performance["by_window"].items()
-        },
-        trusted=frozenset(summary.trust["trusted"]), trust=summary.trust,
-        labelled=float(summary.trust["labelled"]),
-        label_lag=LabelLag(
-            tuple((timedelta(seconds=lag), share) for lag, share in summary.trust["label_looks"])
-        ),
-        importances=_importances(summary.trust["importances"]),
-        noise={size: _noise_from(document) for size, document in summary.noise.items()},
-    )  # fmt: skip
-
-
-def _noise_document(noise: Noise) -> dict[str, dict[str, list[float]]]:
-    document: dict[str, dict[str, list[float]]] = {}
-    for (column, statistic), values in noise.items():
-        document.setdefault(column, {})[statistic] = list(values)
-    return document
-
-
-def _noise_from(document: Mapping[str, Mapping[str, list[float]]]) -> Noise:
-    return {
-        (column, statistic): tuple(values)
-        for column, statistics in document.items()
-        for statistic, values in statistics.items()
-    }
-
-
-def _importances(document: Mapping[str, Any]) -> Importances:
-    columns = tuple(Importance(**one) for one in document["columns"])
-    return Importances(**{**document, "columns": columns})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import delete, func, or_, select, update
 
@@ -17,19 +18,24 @@ from backend.monitoring.columns import ModelSpec
 from backend.monitoring.computation import WindowResult, expects_no_traffic
 from backend.monitoring.evaluate import Point
 from backend.monitoring.tables import MetricPoint, WindowProfile, WindowState
+from backend.monitoring.track_service import freeze_estimates
 from backend.monitoring.windows import Window, window_of, windows_between
-from backend.monitoring.windows_service import LIVE_WINDOWS_KEPT, mark_windows
+from backend.monitoring.windows_service import LIVE_WINDOWS_KEPT, is_due, mark_windows
 from backend.registry.tables import Model
 
 
 @dataclass(frozen=True)
 class DueWindow:
-    """A window to compute, as it was found: `dirty_at` tells whether more has arrived since."""
+    """A window to compute, as it was found: `dirty_at` tells whether more has arrived since.
+
+    number  of a window of N rows, from 1; 0 for windows of the clock
+    """
 
     id: int
     size: str
     window: Window
     dirty_at: datetime | None
+    number: int = 0
 
 
 def fill_gaps(session: WriteSession, *, model: str, environment: str, spec: ModelSpec, now: datetime) -> int:
@@ -39,6 +45,8 @@ def fill_gaps(session: WriteSession, *, model: str, environment: str, spec: Mode
     present. Gives how many were made.
     """
     made = 0
+    if spec.window_rows is not None:
+        return made
     for size in spec.sizes:
         starts = set(
             session.scalars(
@@ -64,19 +72,19 @@ def fill_gaps(session: WriteSession, *, model: str, environment: str, spec: Mode
 def due_windows(
     session: ReadSession, *, model: str, environment: str, now: datetime, since: datetime | None = None
 ) -> list[DueWindow]:
-    """Windows with new rows or labels, and open ones that have ended: newest first, because now matters most.
+    """Windows with new rows or labels, open ones that have ended, and those whose labels are to be looked at again.
 
-    `since` leaves out those that ended before it.
+    Newest first, because now matters most. `since` leaves out those that ended before it.
     """
     query = select(WindowState).where(
-        WindowState.model == model,
-        WindowState.environment == environment,
-        or_(WindowState.dirty_at.is_not(None), (WindowState.state == "open") & (WindowState.end <= now)),
+        WindowState.model == model, WindowState.environment == environment, is_due(now)
     )
     if since is not None:
         query = query.where(WindowState.end > since)
-    found = session.scalars(query.order_by(WindowState.start.desc()))
-    return [DueWindow(row.id, row.size, Window(row.start, row.end), row.dirty_at) for row in found]
+    found = session.scalars(query.order_by(WindowState.start.desc(), WindowState.number.desc()))
+    return [
+        DueWindow(row.id, row.size, Window(row.start, row.end), row.dirty_at, row.number) for row in found
+    ]
 
 
 def store_results(
@@ -90,9 +98,11 @@ def store_results(
 ) -> None:
     """Replace the points and profiles of these windows; storing the same result again changes nothing.
 
-    A window stays due when something arrived for it after it was read. `first_value` keeps what a point said
-    when it was first computed: as seen then, beside as known now. Points that an examination of rows gave stay
-    (`examination_service`): late labels do not change them.
+    A window stays due when something arrived for it after it was read. `first_value` keeps what a point said when
+    it could first speak: of realised performance, when the labels first spoke; of anything else, when the window was
+    over. Points that an examination of rows gave stay (`examination_service`): late labels do not change them. Points
+    of drift that stored profiles gave stay until the profiles change. When labels first speak for a window, its
+    stored estimates are put on record beside what came true (`track_service`).
     """
     if not computed:
         return
@@ -100,57 +110,56 @@ def store_results(
 
     now = clock.now()
     ids = [due.id for due, _ in computed]
-    first: dict[tuple[object, ...], tuple[object, object]] = {
-        (point.window_id, point.segment, point.kind, point.column, point.statistic): (
-            point.first_value,
-            point.first_computed_at,
-        )
-        for point in session.scalars(select(MetricPoint).where(MetricPoint.window_id.in_(ids)))
+    states = {
+        state.id: state for state in session.scalars(select(WindowState).where(WindowState.id.in_(ids)))
     }
+    before = [
+        point
+        for point in session.scalars(select(MetricPoint).where(MetricPoint.window_id.in_(ids)))
+        if point.statistic not in EXAMINED
+    ]
+    first = {_key(point): (point.first_value, point.first_computed_at) for point in before
+             if _has_spoken(point, states[point.window_id])}  # fmt: skip
+    kept = {due.id for due, result in computed if _keeps_inputs(states[due.id], result)}
     session.execute(
-        delete(MetricPoint).where(MetricPoint.window_id.in_(ids), MetricPoint.statistic.not_in(EXAMINED))
-    )
+        delete(MetricPoint).where(
+            MetricPoint.window_id.in_(ids), MetricPoint.statistic.not_in(EXAMINED),
+            or_(MetricPoint.window_id.not_in(kept), MetricPoint.kind.in_(("realised", "estimated"))),
+        )
+    )  # fmt: skip
     session.execute(delete(WindowProfile).where(WindowProfile.window_id.in_(ids)))
     points: list[dict[str, object]] = []
     profiles: list[dict[str, object]] = []
     for due, result in computed:
-        state = _state(result, spec, now, watched_since=model.created_at)
-        session.execute(
-            update(WindowState)
-            .where(WindowState.id == due.id)
-            .values(
-                version=result.version, rows=result.rows, injected_rows=result.injected_rows,
-                labels_known=result.labels_known, labels_absent=result.labels_absent, state=state,
-                computed_at=now, watermark=result.watermark,
-            )
-        )  # fmt: skip
-        session.execute(
-            update(WindowState)
-            .where(WindowState.id == due.id, WindowState.dirty_at == due.dirty_at)
-            .values(dirty_at=None)
-        )
+        state = states[due.id]
+        if result.hearing.speaks and state.labelled_at is None and state.version == result.version:
+            freeze_estimates(
+                session, state, due.window, version=result.version or 0, rows=result.profiled_rows,
+                stored=[point for point in before if point.window_id == due.id],
+                realised=result.performance.metrics if result.performance else {}, now=now,
+            )  # fmt: skip
+        moved = (state.rows, state.version) != (result.rows, result.version)
+        if moved and spec.reference.kind != "fixed":
+            mark_followers(session, state, due.window, spec)
+        _store_state(session, due, result, _state(result, spec, now, model, due), now, keeps=due.id in kept)
         for point in result.points:
             row = point_row(
                 point, window_id=due.id, model=model.name, environment=environment, size=due.size,
                 start=due.window.start, completeness=result.completeness, now=now,
             )  # fmt: skip
-            key = (due.id, row["segment"], row["kind"], row["column"], row["statistic"])
-            row["first_value"], row["first_computed_at"] = first.get(key, (point.value, now))
+            row["first_value"], row["first_computed_at"] = first.get(_key(row), (point.value, now))
             points.append(row)
         profiles += [
-            {
-                "window_id": due.id,
-                "column": name,
-                "segment": "",
-                "version": result.version,
-                "profile": profile.to_json(),
-            }
-            for name, profile in result.profiles.items()
-        ]
+            {"window_id": due.id, "column": name, "segment": segment, "version": result.version,
+             "profile": profile.to_json()}
+            for segment, columns in result.parts.items()
+            for name, profile in columns.items()
+        ]  # fmt: skip
     if points:
         session.execute(MetricPoint.__table__.insert(), points)  # type: ignore[attr-defined]
     if profiles:
         session.execute(WindowProfile.__table__.insert(), profiles)  # type: ignore[attr-defined]
+    session.expire_all()
     record(
         session, actor, Action.WINDOW_COMPUTED, object_kind="model", object_id=model.name,
         payload={
@@ -162,6 +171,66 @@ def store_results(
     )  # fmt: skip
 
 
+def _store_state(
+    session: WriteSession, due: DueWindow, result: WindowResult, state: str, now: datetime, *, keeps: bool
+) -> None:
+    values: dict[str, Any] = {
+        "version": result.version, "rows": result.rows, "injected_rows": result.injected_rows,
+        "labels_known": result.labels_known, "labels_absent": result.labels_absent, "state": state,
+        "computed_at": now, "watermark": result.watermark, "look_at": result.hearing.look_at,
+        "labelled_at": func.coalesce(WindowState.labelled_at, now) if result.hearing.speaks else None,
+    }  # fmt: skip
+    if not keeps:
+        values["judged_by"] = result.judged_by
+    session.execute(update(WindowState).where(WindowState.id == due.id).values(values))
+    session.execute(
+        update(WindowState)
+        .where(WindowState.id == due.id, WindowState.dirty_at == due.dirty_at)
+        .values(dirty_at=None)
+    )
+
+
+def _key(point: MetricPoint | Mapping[str, object]) -> tuple[object, ...]:
+    names = ("window_id", "segment", "kind", "column", "statistic")
+    return tuple(point[name] if isinstance(point, Mapping) else getattr(point, name) for name in names)
+
+
+def _has_spoken(point: MetricPoint, state: WindowState) -> bool:
+    """Whether a stored point counts as what was seen first: an unfinished window changes by the minute."""
+    return state.labelled_at is not None if point.kind == "realised" else state.state != "open"
+
+
+def _keeps_inputs(state: WindowState, result: WindowResult) -> bool:
+    """Whether the stored points of drift and quality still hold: judged from profiles, which have not changed."""
+    unmoved = (state.rows, state.version) == (result.rows, result.version)
+    return result.judged_by is None and state.judged_by is not None and unmoved
+
+
+def mark_followers(session: WriteSession, state: WindowState, window: Window, spec: ModelSpec) -> None:
+    """Let the windows that are compared with this one be judged again from their stored profiles."""
+    mine = (
+        WindowState.model == state.model, WindowState.environment == state.environment,
+        WindowState.size == state.size,
+    )  # fmt: skip
+    rule = spec.reference
+    if rule.kind == "previous":
+        until = session.scalar(
+            select(func.min(WindowState.start)).where(
+                *mine, WindowState.start >= window.end + timedelta(seconds=rule.offset_s),
+                WindowState.rows >= spec.min_rows,
+            )
+        )  # fmt: skip
+        if until is None:
+            until = window.end + timedelta(seconds=rule.offset_s)
+    else:
+        until = window.end + timedelta(seconds=rule.length_s + rule.offset_s)
+    session.execute(
+        update(WindowState)
+        .where(*mine, WindowState.start > window.start, WindowState.start <= until)
+        .values(judged_by=None)
+    )
+
+
 def point_row(
     point: Point, *, window_id: int, model: str, environment: str, size: str, start: datetime,
     completeness: float | None, now: datetime,
@@ -169,13 +238,13 @@ def point_row(
     """The columns of `MetricPoint` for a point that is computed for the first time."""
     return {
         "window_id": window_id, "model": model, "environment": environment, "size": size, "window_start": start,
-        "segment": "", "kind": _kind(point.family, point.column), "column": point.column or "",
+        "segment": point.segment, "kind": _kind(point.family, point.column), "column": point.column or "",
         "statistic": point.statistic,
         "value": point.value, "low": point.low, "high": point.high, "threshold": point.threshold,
         "reference_value": point.details.get("reference"),
         "verdict": point.verdict, "level": point.level, "text": point.text, "reason": point.reason or "",
         "rows_reference": point.rows_reference, "rows": point.rows_current, "completeness": completeness,
-        "effect": None, "effect_se": None, "importance": None,
+        "effect": point.effect, "effect_se": point.effect_se, "importance": point.importance,
         "first_value": point.value, "first_computed_at": now, "computed_at": now,
     }  # fmt: skip
 
@@ -185,12 +254,15 @@ def _kind(family: str, column: str | None) -> str:
     return "prediction" if family == "drift" and column in ("score", "prediction") else family
 
 
-def _state(result: WindowResult, spec: ModelSpec, now: datetime, *, watched_since: datetime) -> str:
+def _state(result: WindowResult, spec: ModelSpec, now: datetime, model: Model, due: DueWindow) -> str:
+    if due.number:
+        return "complete" if result.rows >= (spec.window_rows or 0) else "open"
     if result.window.end > now:
         return "open"
     if result.rows:
         return "complete"
-    if result.window.start < watched_since or expects_no_traffic(result.window, spec.quiet, spec.timezone):
+    before_watch = result.window.start < model.created_at
+    if before_watch or expects_no_traffic(result.window, spec.quiet, spec.timezone):
         return "no_traffic_expected"
     return "no_traffic"
 

@@ -63,6 +63,15 @@ class ReferenceRule:
     offset_s: float = 0.0
     season: Literal["hour", "weekday", "hour_of_week"] = "hour_of_week"
 
+    @property
+    def text(self) -> str:
+        """The rule in one text: by it a window remembers how it was judged."""
+        if self.kind == "fixed":
+            return self.kind
+        if self.kind == "previous":
+            return f"{self.kind} {self.offset_s:g}"
+        return f"{self.kind} {self.length_s:g} {self.offset_s:g}{f' {self.season}' if self.kind == 'seasonal' else ''}"
+
 
 def one_of(mapping: Mapping[str, Any], key: str, accepted: tuple[str, ...]) -> str:
     value = mapping.get(key)

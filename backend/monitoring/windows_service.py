@@ -6,13 +6,13 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Insert, update
+from sqlalchemy import ColumnElement, Insert, and_, or_, update
 from sqlalchemy.dialects.postgresql import insert as insert_on_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
 
 from backend import clock
 from backend.database.session import WriteSession
-from backend.monitoring.columns import parse_spec
+from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.monitoring.tables import WindowState
 from backend.monitoring.windows import Window, window_of
 from backend.registry.tables import Model
@@ -31,6 +31,24 @@ def windows_of(times: Iterable[datetime], size: str, timezone: str) -> list[Wind
         windows.append(window)
         position = bisect_left(moments, window.end, position)
     return windows
+
+
+def is_due(now: datetime) -> ColumnElement[bool]:
+    """Whether a window has to be computed: rows or labels came, it ended, or its labels may speak by now.
+
+    A window of N rows ends with its last row, not with time.
+    """
+    ended = (WindowState.state == "open") & (WindowState.end <= now) & (WindowState.number == 0)
+    return or_(WindowState.dirty_at.is_not(None), ended, WindowState.look_at <= now)
+
+
+def is_unjudged(spec: ModelSpec) -> ColumnElement[bool]:
+    """Whether a computed window has points of drift and quality that do not follow the spec's rule of reference."""
+    return and_(
+        WindowState.size.in_(spec.sizes), WindowState.rows > 0, WindowState.version.is_not(None),
+        WindowState.computed_at.is_not(None),
+        or_(WindowState.judged_by.is_(None), WindowState.judged_by != spec.reference.text),
+    )  # fmt: skip
 
 
 def mark_dirty(

@@ -34,7 +34,7 @@ def window(start: datetime, *, size: str = "1d", version: int | None = 2, **chan
     hours = 24 if size == "1d" else 1
     values: dict[str, Any] = {
         "version": version, "rows": 200, "labels_known": 200, "labels_absent": 0, "state": "complete",
-        "computed_at": clock.now(), **changes,
+        "computed_at": clock.now(), "labelled_at": clock.now(), **changes,
     }  # fmt: skip
     with writing() as session:
         row = session.scalars(
@@ -52,14 +52,14 @@ def window(start: datetime, *, size: str = "1d", version: int | None = 2, **chan
 
 def point(
     on: WindowState, verdict: str, kind: str = "realised", statistic: str = "roc_auc", column: str = "",
-    level: str = "page",
+    level: str = "page", segment: str = "",
 ) -> None:  # fmt: skip
     """What the window says about a subject, replacing what it said before."""
     with writing() as session:
         known = session.scalars(
             select(MetricPoint).where(
                 MetricPoint.window_id == on.id, MetricPoint.kind == kind, MetricPoint.statistic == statistic,
-                MetricPoint.column == column,
+                MetricPoint.column == column, MetricPoint.segment == segment,
             )
         ).first()  # fmt: skip
         if known is not None:
@@ -70,7 +70,8 @@ def point(
         session.add(
             MetricPoint(
                 window_id=on.id, model="shopper", environment="production", size=on.size, window_start=on.start,
-                kind=kind, column=column, statistic=statistic, value=value, threshold=0.7, verdict=verdict,
+                segment=segment, kind=kind, column=column, statistic=statistic, value=value, threshold=0.7,
+                verdict=verdict,
                 level=level if verdict == "alarm" else None, text=f"{kind} {column or statistic} {verdict}",
                 rows=on.rows, first_value=value, first_computed_at=now, computed_at=now,
             )
@@ -206,11 +207,32 @@ def test_windows_from_before_the_model_was_watched_or_its_version_served_raise_n
 
 
 def test_realised_performance_waits_for_its_labels(shopper: str) -> None:
-    speaking = window(ago(1), labels_known=100)
+    speaking = window(ago(1), labels_known=100, labelled_at=None)
     point(speaking, "alarm")
     assert run() == []
     window(ago(1), labels_known=150, labels_absent=20)
     assert run() == [PERFORMANCE]
+
+
+def test_what_is_only_worth_knowing_raises_nothing_and_drift_never_pages(shopper: str) -> None:
+    speaking = window(ago(1))
+    point(speaking, "alarm", "drift", "psi", "x", level="info")
+    assert run() == []
+    point(speaking, "alarm", "drift", "psi", "shop", level="page")
+    assert run() == [("drift", "ticket", "inputs and predictions")]
+    assert alerts()[0].details["columns"] == ["shop"]
+
+
+def test_segments_are_one_subject_of_each_kind(shopper: str) -> None:
+    speaking = window(ago(1))
+    point(speaking, "ok")
+    for segment in ("shop=north", "shop=south"):
+        point(speaking, "alarm", "realised", level="ticket", segment=segment)
+    assert run() == [("realised", "ticket", "segments")]
+    assert alerts()[0].details["columns"] == ["roc_auc in shop=north", "roc_auc in shop=south"]
+    for segment in ("shop=north", "shop=south"):
+        point(speaking, "ok", "realised", segment=segment)
+    assert run() == []
 
 
 def test_drift_waits_for_the_end_of_its_window_and_quality_does_not(shopper: str) -> None:

@@ -16,7 +16,7 @@ from backend.database.session import WriteSession, reading, writing
 from backend.errors import Conflict, NotFound
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.computation import compute_windows
-from backend.monitoring.references import load_reference
+from backend.monitoring.reference_store import load_reference
 from backend.monitoring.tables import MetricPoint, WindowProfile
 from backend.monitoring.windows import Window
 from backend.monitoring.windows_service import mark_dirty
@@ -61,20 +61,32 @@ def test_recomputing_a_window_gives_the_same_points_once(shopper: Monitored) -> 
         assert session.scalar(select(func.count()).select_from(WindowProfile)) == 4
 
 
-def test_late_labels_change_what_is_known_and_not_what_was_seen_then(shopper: Monitored) -> None:
+def test_late_labels_change_what_is_known_and_not_what_was_seen_when_labels_first_spoke(
+    shopper: Monitored,
+) -> None:
     old, other = sample(ago(4), 200, seed=2), sample(ago(3), 200, seed=3)
     shopper.predict(old)
     shopper.predict(other)
     shopper.label(old.slice(0, 80))
     shopper.compute()
-    then = shopper.point(ago(4), "realised", "roc_auc")
+    early = shopper.point(ago(4), "realised", "roc_auc")
     unlabelled = shopper.point(ago(3), "realised", "roc_auc")
-    assert (then.completeness, then.first_value) == (0.4, then.value)
+    assert (early.completeness, early.verdict, early.level) == (0.4, "inconclusive", None)
+    assert early.value is not None
+    assert "80 of about 200 labels have come" in early.reason
     assert (unlabelled.value, unlabelled.verdict, unlabelled.completeness) == (None, "inconclusive", 0.0)
+    assert [window.labelled_at for window in shopper.windows()][:2] == [None, None]
+
+    shopper.label(old.slice(80, 90))
+    shopper.compute()
+    then = shopper.point(ago(4), "realised", "roc_auc")
+    assert (then.completeness, then.verdict, then.first_value) == (0.85, "ok", then.value)
     others = facts(shopper.points(ago(3)))
     computed = {window.start: window.computed_at for window in shopper.windows()}
+    spoke = shopper.windows()[0].labelled_at
+    assert spoke is not None
 
-    shopper.label(old.slice(80, 100))
+    shopper.label(old.slice(170, 10))
     shopper.label(old.slice(180), absent=True)
     assert [window.start for window in shopper.windows() if window.dirty_at] == [ago(4)]
     assert shopper.compute() == 1
@@ -93,6 +105,7 @@ def test_late_labels_change_what_is_known_and_not_what_was_seen_then(shopper: Mo
         20,
         "complete",
     )
+    assert window.labelled_at == spoke
 
 
 def test_a_window_stays_due_when_something_arrives_while_it_is_computed(shopper: Monitored) -> None:
@@ -215,7 +228,7 @@ def test_a_reference_too_small_for_an_estimate_says_so_on_every_point(shopper: M
 
 
 def test_a_window_with_few_rows_is_inconclusive(shopper: Monitored) -> None:
-    rows = sample(ago(2), 20, seed=15)
+    rows = sample(ago(2), 19, seed=15)
     shopper.predict(rows)
     shopper.label(rows)
     shopper.compute()
@@ -276,7 +289,10 @@ def test_a_feature_that_is_new_or_gone_from_the_spec_does_not_stop_the_others(sh
     shopper.compute()
     for day in (3, 2):
         assert shopper.point(ago(day), "drift", "psi", "shop").verdict == "ok"
-        assert {point.column for point in shopper.points(ago(day), "drift")} == {"shop"}
+        assert {point.column for point in shopper.points(ago(day), "drift")} == {"shop", "age"}
+        new = [point for point in shopper.points(ago(day), "drift", "quality") if point.column == "age"]
+        assert not [point.statistic for point in new if point.verdict == "alarm"]
+    assert shopper.point(ago(2), "drift", "psi", "age").verdict == "inconclusive"
 
 
 def test_a_feature_cannot_change_its_kind(shopper: Monitored) -> None:
@@ -294,7 +310,7 @@ def test_an_infinite_score_does_not_stop_the_others(shopper: Monitored) -> None:
     shopper.predict(sample(ago(2), 150, seed=22))
     shopper.compute()
     with reading() as session:
-        reference = load_reference(session, session.get_one(Version, ("shopper", 1)))
+        reference = load_reference(session, session.get_one(Version, ("shopper", 1)), parse_spec(SPEC))
     assert reference is not None
     rows = sample(ago(2), 150, seed=23)
     score = rows.column("score").to_numpy().copy()
@@ -353,6 +369,6 @@ def test_estimates_follow_the_rows_without_labels(database: str, tmp_path: Path)
     assert realised.value is not None
     assert estimated.value is not None
     assert abs(realised.value - estimated.value) < 0.05
-    assert (realised.verdict, realised.first_value) == ("ok", None)
+    assert (realised.verdict, realised.first_value) == ("ok", realised.value)
     with reading() as session:
         assert session.get_one(Model, "shopper").name == "shopper"
