@@ -44,6 +44,7 @@ COMPUTE_METRICS = Job("compute_metrics", "metrics", "Compute metrics of due wind
 COMPUTE_JOINT = Job(
     "compute_joint", "metrics", "Compute joint drift, outlier rows and rules of finished windows"
 )
+ANALYSE_WINDOW = Job("analyse_window", "metrics", "Analyse what changed in a window, and its worst slices")
 COMPUTE_SHAP = Job("compute_shap", "metrics", "Explain a version with SHAP")
 WRITE_REPORT = Job("write_report", "metrics", "Write an Evidently report of one window")
 READ_SLI = Job("read_sli", "metrics", "Read service-level indicators")
@@ -55,8 +56,8 @@ PRUNE = Job("prune", "metrics", "Delete finished runs and old sign-in attempts")
 JOBS: dict[str, Job] = {
     job.name: job
     for job in (
-        COMPUTE_METRICS, COMPUTE_JOINT, COMPUTE_SHAP, WRITE_REPORT, READ_SLI, MIRROR_REGISTRY, EXECUTE_CHANGE,
-        COMMIT_SPOOL, PRUNE,
+        COMPUTE_METRICS, COMPUTE_JOINT, ANALYSE_WINDOW, COMPUTE_SHAP, WRITE_REPORT, READ_SLI, MIRROR_REGISTRY,
+        EXECUTE_CHANGE, COMMIT_SPOOL, PRUNE,
     )
 }  # fmt: skip
 QUEUES = ("metrics", "changes", "writer", "gpu")

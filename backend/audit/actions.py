@@ -26,6 +26,7 @@ class Action(StrEnum):
     BATCH_INGESTED = "observations:batch:ingest"
     METRICS_REQUESTED = "monitoring:metrics:request"
     WINDOW_COMPUTED = "monitoring:window:compute"
+    ANALYSIS_REQUESTED = "monitoring:analysis:request"
     REPORT_REQUESTED = "monitoring:report:request"
     REPORT_WRITTEN = "monitoring:report:write"
     MONITOR_CREATED = "monitoring:monitor:create"

@@ -10,6 +10,7 @@ from backend.explain import tables as explain
 from backend.governance import tables as governance
 from backend.identity import tables as identity
 from backend.leases import Lease
+from backend.monitoring import analysis_tables as analyses
 from backend.monitoring import monitor_tables as monitors
 from backend.monitoring import tables as monitoring
 from backend.queue import JobRun, WorkerBeat
@@ -17,6 +18,6 @@ from backend.registry import tables as registry
 from backend.slo import tables as slo
 
 __all__ = [
-    "Base", "JobRun", "Lease", "WorkerBeat", "alerting", "audit", "deployment", "explain", "governance",
+    "Base", "JobRun", "Lease", "WorkerBeat", "alerting", "analyses", "audit", "deployment", "explain", "governance",
     "identity", "monitoring", "monitors", "registry", "slo",
 ]  # fmt: skip

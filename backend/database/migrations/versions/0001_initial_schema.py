@@ -551,6 +551,38 @@ def upgrade() -> None:
         sa.UniqueConstraint("window_id", "metric", name=op.f("uq_track_points_window_id_metric")),
     )
     op.create_table(
+        "window_analyses",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("window_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("size", sa.Text(), nullable=False),
+        sa.Column("window_start", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=True),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("metric", sa.Text(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("completeness", sa.Double(), nullable=True),
+        sa.Column("document", backend.database.types.Json(), nullable=False),
+        sa.Column("happened", backend.database.types.Json(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("computed_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_window_analyses_model_models")),
+        sa.ForeignKeyConstraint(
+            ["window_id"], ["windows.id"], name=op.f("fk_window_analyses_window_id_windows")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_window_analyses")),
+        sa.UniqueConstraint("window_id", "digest", name=op.f("uq_window_analyses_window_id_digest")),
+    )
+    op.create_index(
+        "ix_window_analyses_model_window_start",
+        "window_analyses",
+        ["model", "environment", "size", "window_start"],
+        unique=False,
+    )
+    op.create_table(
         "window_profiles",
         sa.Column("window_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("column", sa.Text(), nullable=False),
