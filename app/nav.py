@@ -33,6 +33,7 @@ PAGES = (
     PageRow("model", "Model"),
     PageRow("drift", "Drift"),
     PageRow("performance", "Performance"),
+    PageRow("monitors", "Monitors"),
     PageRow("approvals", "Approvals"),
     PageRow("audit", "Audit", Permission.READ_AUDIT),
     PageRow("jobs", "Jobs", Permission.READ_JOBS),

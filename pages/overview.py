@@ -60,6 +60,7 @@ def needs_you() -> None:
             page_link("change", label, icon=":material/approval:", id=one["id"])
         for one in loose[:5]:
             page = "drift" if one["kind"] in ("drift", "quality", "prediction") else "performance"
+            page = "monitors" if one["kind"] == "monitor" else page
             label = f"**{one['level']}** {one['model']}: {one['title']} · for {format_age(one['since'])}"
             page_link(page, label, icon=":material/notifications:", model=one["model"])
         rest = max(len(inbox) - 5, 0) + max(len(incidents) - 5, 0) + max(len(loose) - 5, 0)

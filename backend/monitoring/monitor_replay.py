@@ -96,7 +96,7 @@ class Replay:
     """
 
     firings: tuple[Episode, ...]
-    windows: int
+    windows: tuple[Window, ...]
     looked_at: int
     inconclusive: int
     months: float
@@ -127,7 +127,7 @@ class Replay:
                 for one in self.firings
             ],
             "fired": len(self.firings), "cleared": self.cleared, "per_month": self.per_month, "months": self.months,
-            "windows": self.windows, "looked_at": self.looked_at, "inconclusive": self.inconclusive,
+            "windows": len(self.windows), "looked_at": self.looked_at, "inconclusive": self.inconclusive,
             "why_inconclusive": dict(self.why_not),
         }  # fmt: skip
 
@@ -154,7 +154,7 @@ def replay(monitor: Monitor, history: History) -> Replay:
     span = history.windows[-1].end - history.windows[0].start if count else None
     return Replay(
         firings=tuple(episodes),
-        windows=count,
+        windows=tuple(history.windows),
         looked_at=judged,
         inconclusive=count - judged,
         months=0.0 if span is None else span.total_seconds() / 86_400 / MONTH_DAYS,

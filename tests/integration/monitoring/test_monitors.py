@@ -263,7 +263,7 @@ def test_viewers_see_monitors_and_replays_and_change_nothing(lead: Actor) -> Non
             session, viewer, model="shopper", environment="production", definition=definition()
         )
     assert [one.start.start for one in found.firings] == [ago(3), ago(1)]
-    assert (found.windows, found.inconclusive, found.cleared) == (4, 0, 1)
+    assert (len(found.windows), found.inconclusive, found.cleared) == (4, 0, 1)
     with pytest.raises(NotAllowed):
         create(viewer, definition())
     with pytest.raises(NotAllowed), writing() as session:
@@ -301,7 +301,7 @@ def test_rows_and_kpis_are_figures_too(lead: Actor) -> None:
                 session, lead, model="shopper", environment="production", definition=body
             )
             assert [one.start.start for one in found.firings] == [ago(2)], figure
-            assert found.windows == 2
+            assert len(found.windows) == 2
 
 
 def test_the_false_alarms_a_model_may_cause_are_changed_as_seen(lead: Actor) -> None:

@@ -70,7 +70,7 @@ def test_a_constant_threshold_fires_where_it_is_exceeded_and_ends_where_it_is_no
 def test_a_missing_value_is_inconclusive_and_neither_fires_nor_ends() -> None:
     found = replay(monitor(), history({PSI: series([0.5, np.nan, np.nan, 0.1, np.nan])}))
     assert fired(found) == [(0, 3)]
-    assert (found.windows, found.looked_at, found.inconclusive, found.cleared) == (5, 2, 3, 1)
+    assert (len(found.windows), found.looked_at, found.inconclusive, found.cleared) == (5, 2, 3, 1)
     assert found.why_not == {"psi of distance has no value": 3}
 
 

@@ -1,0 +1,158 @@
+"""What one can do with a monitor that is stored, and with the false-alarm budget: each asks why, or to be sure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.components import Field, action_form, viewer_zone
+from app.components.monitor_parts import show_budget
+from app.components.tables import lines, small, table
+from app.formats import format_when
+from app.session import perform
+from app.words import readable
+from backend.errors import BadInput
+from backend.monitoring import monitors_service as service
+from backend.monitoring.budget_service import FalseAlarms, change_budget
+from backend.monitoring.monitors import parse_monitor
+
+
+def store_monitor(
+    model: str, environment: str, row: Mapping[str, Any] | None, definition: dict[str, Any], *, digest: str,
+    sentence: str, disabled_because: str | None,
+) -> None:  # fmt: skip
+    """Store what was replayed, and only that: `digest` is of the definition the person sees."""
+    named = definition.get("name") or "it"
+    subject = f"{row['key']}/{row['number']}" if row else f"new/{model}"
+    sent = action_form(
+        "store-monitor", label=f"Store “{named}”", object_id=subject, digest=digest,
+        fields=[Field("why", "Why", required=True, help="others will read it"),
+                Field("sure", "I have seen how often it would have fired", "checkbox", required=True, help=sentence)],
+        disabled_because=disabled_because,
+    )  # fmt: skip
+    if sent is None:
+        return
+    if sent.digest != digest:
+        st.error(
+            "Nothing was stored: the monitor has changed since you pressed the button. Look again, then store."
+        )
+        return
+    why = str(sent.values["why"])
+
+    def store(session: Any, me: Any) -> Any:
+        if row is None:
+            return service.create_monitor(
+                session, me, model=model, environment=environment, definition=definition, why=why
+            )
+        return service.change_monitor(
+            session, me, row["key"], definition=definition, seen=row["number"], why=why
+        )
+
+    done = f"“{named}” is stored. It is looked at with the next computation."
+    if perform(store, done=done) is not None:
+        st.rerun()
+
+
+def show_actions(row: Mapping[str, Any], disabled_because: str | None) -> None:
+    """Pause or look again, and delete."""
+    subject, paused = f"{row['key']}/{row['number']}", row["state"] == "paused"
+    with st.expander("Look again, or delete" if paused else "Pause or delete"):
+        stopped = action_form(
+            "pause-monitor", label=f"{'Look again with' if paused else 'Pause'} “{row['name']}”", object_id=subject,
+            digest=str(row["number"]), fields=[Field("why", "Why", required=True)], danger=not paused,
+            disabled_because=disabled_because,
+        )  # fmt: skip
+        if stopped is not None and perform(
+            lambda session, me: service.pause_monitor(
+                session,
+                me,
+                row["key"],
+                paused=not paused,
+                seen=int(stopped.digest),
+                why=stopped.values["why"],
+            ),
+            done="It looks again." if paused else "It is paused, and what it fired is resolved.",
+        ):
+            st.rerun()
+        gone = action_form(
+            "delete-monitor", label=f"Delete “{row['name']}”", object_id=subject, danger=True,
+            digest=str(row["number"]),
+            fields=[Field("why", "Why", required=True),
+                    Field("sure", "Stop looking; its versions stay readable", "checkbox", required=True)],
+            disabled_because=disabled_because,
+        )  # fmt: skip
+        if gone is not None and perform(
+            lambda session, me: service.delete_monitor(
+                session, me, row["key"], seen=int(gone.digest), why=gone.values["why"]
+            ),
+            done="It is deleted.",
+        ):
+            st.rerun()
+
+
+def show_versions(
+    row: Mapping[str, Any], versions: Sequence[Mapping[str, Any]], disabled_because: str | None
+) -> None:
+    """Who changed what, when and why; and the way back to an earlier version."""
+    with st.expander(f"Versions ({len(versions)})"):
+        table(
+            ("version", "made", "by", "what it says", "why"),
+            [
+                [f"{one['number']}", format_when(one["made_at"], viewer_zone()), one["made_by_name"],
+                 lines(_says(one["definition"]), small(one["state"])), one["why"]]
+                for one in versions
+            ],
+            caption="versions of the monitor",
+        )  # fmt: skip
+        earlier = [str(one["number"]) for one in versions if one["definition"] != row["definition"]]
+        if not earlier:
+            return
+        back = action_form(
+            "restore-monitor", label=f"Bring back that version of “{row['name']}”",
+            object_id=f"{row['key']}/{row['number']}", digest=str(row["number"]),
+            fields=[Field("number", "Version", "select", required=True, options=earlier, value=earlier[0])],
+            disabled_because=disabled_because,
+        )  # fmt: skip
+        if back is not None and perform(
+            lambda session, me: service.restore_monitor(
+                session, me, row["key"], number=int(back.values["number"]), seen=int(back.digest)
+            ),
+            done="That version holds again, as a new one.",
+        ):
+            st.rerun()
+
+
+def show_false_alarms(model: str, allowed: FalseAlarms, disabled_because: str | None) -> None:
+    """The budget of false pages, and a form that changes it in the model's spec."""
+    st.subheader("False-alarm budget", anchor=False)
+    show_budget(allowed)
+    st.caption(
+        "Calibrated limits follow from it. A monitor of your own does not: its replay says whether it fits."
+    )
+    with st.expander("Change it"):
+        sent = action_form(
+            "change-budget", label=f"Change the budget of {model}", object_id=model, digest=allowed.digest,
+            fields=[Field("pages", "False pages of this model in a quarter", "number", required=True,
+                          value=allowed.own_per_quarter),
+                    Field("rota", "Rota: who is woken", required=True, value=allowed.rota, max_chars=100),
+                    Field("shift", "False pages in a 12-hour shift over all models of the rota", "number",
+                          required=True, value=allowed.rota_per_shift)],
+            disabled_because=disabled_because,
+        )  # fmt: skip
+        if sent is not None and perform(
+            lambda session, me: change_budget(
+                session, me, model=model, pages_per_quarter=float(sent.values["pages"]), rota=sent.values["rota"],
+                rota_pages_per_shift=float(sent.values["shift"]), seen_digest=sent.digest,
+            ),
+            done="The budget is changed in the model's spec.",
+        ):  # fmt: skip
+            st.rerun()
+
+
+def _says(definition: Mapping[str, Any]) -> str:
+    try:
+        return readable(parse_monitor(definition, sizes=(str(definition["size"]),)).words())
+    except BadInput as error:
+        return error.message

@@ -1,0 +1,81 @@
+"""Monitors that people wrote, what they can look at, and when they would have fired."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import streamlit as st
+
+from app.data.rows import alert_of, row_of
+from app.data.scope import LONG, SHORT, Scope, environment
+from backend.database.session import reading
+from backend.errors import BadInput
+from backend.identity.people import names_of
+from backend.monitoring import monitors_service as service
+from backend.monitoring.budget_service import FalseAlarms
+from backend.monitoring.budget_service import false_alarms as read_false_alarms
+from backend.monitoring.monitor_history import known_figures
+from backend.monitoring.monitor_replay import Replay
+from backend.monitoring.monitors import Figure, Monitor
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
+def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
+    """The model's monitors as they are now: their row, `says`, the newest alert, `fired` times in stored history and
+    `per_month`, and `broken`, why one cannot be looked at any more."""
+    viewer = scope.actor()
+    with reading() as session:
+        rows = service.list_monitors(session, viewer, model, environment())
+        names = names_of(session, {row.made_by for row in rows})
+        alerts = service.newest_alerts(session, viewer, model, environment())
+        listed = []
+        for row in rows:
+            alert = alerts.get(row.key)
+            one = row_of(row) | {
+                "made_by_name": names.get(row.made_by or ""), "alert": alert_of(alert) if alert else None,
+                "says": "", "fired": None, "per_month": None, "broken": "",
+            }  # fmt: skip
+            try:
+                monitor, found = service.replay_definition(
+                    session, viewer, model=model, environment=environment(), definition=row.definition
+                )
+                one |= {"says": monitor.words(), "fired": len(found.firings), "per_month": found.per_month}
+            except BadInput as error:
+                one["broken"] = error.message
+            listed.append(one)
+        return listed
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
+def monitor_versions(scope: Scope, key: str) -> list[dict[str, Any]]:
+    """Every version of a monitor, newest first, with the name of who made it."""
+    with reading() as session:
+        rows = service.monitor_versions(session, scope.actor(), key)
+        names = names_of(session, {row.made_by for row in rows})
+        return [row_of(row) | {"made_by_name": names.get(row.made_by or "")} for row in rows]
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
+def figures(scope: Scope, model: str, size: str) -> list[Figure]:
+    """What a monitor of windows of this size can look at."""
+    with reading() as session:
+        service.list_monitors(
+            session, scope.actor(), model, environment()
+        )  # who may not see the model stops here
+        return known_figures(session, model, environment(), size=size)
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def replayed(scope: Scope, model: str, definition: str) -> tuple[Monitor, Replay]:
+    """A proposed monitor (JSON), and when it would have fired. Raises `BadInput` for a definition that is wrong."""
+    with reading() as session:
+        return service.replay_definition(
+            session, scope.actor(), model=model, environment=environment(), definition=json.loads(definition)
+        )
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
+def false_alarms(scope: Scope, model: str) -> FalseAlarms:
+    with reading() as session:
+        return read_false_alarms(session, scope.actor(), model, environment())

@@ -1,0 +1,90 @@
+"""Monitors that people write: what each watches, and an editor that shows when one would have fired before it is
+stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import streamlit as st
+
+from app import data
+from app.components import banner, headline, title
+from app.components.monitor_actions import show_actions, show_false_alarms, show_versions, store_monitor
+from app.components.monitor_form import monitor_inputs
+from app.components.monitor_parts import replay_sentence, show_monitors, show_replay
+from app.components.pickers import pick, pick_model
+from app.data import monitors as read
+from app.session import show_error, viewer
+from app.words import count_of, readable
+from backend.errors import BadInput
+from backend.identity.roles import Permission
+from backend.monitoring.columns import parse_spec
+
+actor = viewer()
+scope = data.scope_of(actor)
+model = pick_model(data.models(scope))
+if model is None:
+    st.stop()
+facts = data.model(scope, model)
+spec = parse_spec(facts["spec"])
+monitors = read.monitors(scope, model)
+allowed = read.false_alarms(scope, model)
+by_key = {row["key"]: row for row in monitors}
+cannot_write = (
+    "" if actor.may(Permission.WRITE_MONITORS) else "Your role may try monitors out, not store them."
+)
+cannot_register = "" if actor.may(Permission.REGISTER_VERSIONS) else "Your role cannot change a model's spec."
+
+if facts["notice"]:
+    banner(facts["notice"], "injected", word="about these data")
+firing = [row for row in monitors if row["alert"] and row["alert"]["state"] == "firing"]
+if firing:
+    loudest = min(firing, key=lambda row: ("page", "ticket", "info").index(row["alert"]["level"]))
+    headline(
+        f"{len(firing)} of {count_of(len(monitors), 'monitor')} fires: {readable(loudest['alert']['title'])}",
+        "page" if loudest["alert"]["level"] == "page" else "attention",
+    )
+else:
+    title(
+        f"{model}: {count_of(len(monitors), 'monitor')} of your own",
+        detail="beside the limits that Warrant calibrates itself",
+    )
+show_monitors(model, monitors)
+
+words = {"new": "a new monitor"} | {key: f"“{row['name']}”" for key, row in by_key.items()}
+chosen = pick("Write or change", list(words), key="monitor", words=words.__getitem__, width=420) or "new"
+row = by_key.get(chosen)
+key = f"monitor:{model}:{chosen}:{row['number'] if row else 0}"
+
+
+def edit() -> None:
+    """The inputs, the replay of what they say, and the way to store it."""
+    try:
+        definition = monitor_inputs(
+            key, row["definition"] if row else None, sizes=spec.sizes, min_rows=spec.min_rows,
+            figures=lambda size: read.figures(scope, model, size),
+        )  # fmt: skip
+        # A proposal is tried out before it has a name.
+        named = definition | {"name": definition.get("name") or "not named yet"}
+        monitor, found = read.replayed(scope, model, json.dumps(named, sort_keys=True))
+    except BadInput as error:
+        show_error(error)
+        return
+    st.subheader("When it would have fired", anchor=False)
+    sentence, level = replay_sentence(monitor, found, allowed)
+    banner(sentence, level, word="replay")
+    st.caption(f"It says: {readable(monitor.words())}.")
+    show_replay(monitor, found, key=f"{key}:replay")
+    store_monitor(
+        model, data.environment(), row, definition, sentence=sentence, disabled_because=cannot_write or None,
+        digest=hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest(),
+    )  # fmt: skip
+
+
+edit()
+if row is not None:
+    show_actions(row, cannot_write or None)
+    show_versions(row, read.monitor_versions(scope, chosen), cannot_write or None)
+show_false_alarms(model, allowed, cannot_register or None)
