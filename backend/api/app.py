@@ -7,7 +7,7 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from backend.api import problems
 from backend.api.limits import BodyLimit
-from backend.api.routes import audit, changes, models, monitors, observations, operations, people
+from backend.api.routes import analyses, audit, changes, models, monitors, observations, operations, people
 from backend.api.security import REQUEST_ID_HEADER, request_id_of
 
 VERSION = "1"
@@ -20,7 +20,7 @@ def create_api() -> FastAPI:
         description="Predictions and labels in; models, changes, alerts, jobs and the audit log out.",
     )  # fmt: skip
     problems.install(api)
-    for routes in (models, observations, monitors, changes, operations, audit, people):
+    for routes in (models, analyses, observations, monitors, changes, operations, audit, people):
         api.include_router(routes.router)
 
     api.add_middleware(BodyLimit)

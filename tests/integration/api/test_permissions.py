@@ -13,6 +13,7 @@ from backend.database.session import reading, writing
 from backend.identity.roles import Role
 from backend.monitoring.monitors_service import create_monitor
 from backend.queue import PRUNE, request_job
+from jobs.analyse_window import analyse_one
 from tests.integration.api.conftest import ROLES, Callers
 from tests.worlds import SYSTEM, person
 
@@ -39,6 +40,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ("GET", "/models/{model}/monitors"): (ALL, 200, {}, None),
     ("GET", "/models/{model}/monitors/{key}"): (ALL, 200, {}, None),
     ("GET", "/models/{model}/kpis"): (ALL, 200, {}, None),
+    ("GET", "/models/{model}/windows/{start}/analysis"): (ALL, 200, {}, None),
     ("GET", "/served"): (ALL, 200, {"model": "toy"}, None),
     ("GET", "/alerts"): (ALL, 200, {}, None),
     ("GET", "/incidents"): (ALL, 200, {}, None),
@@ -57,6 +59,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ("PUT", "/models/{model}/monitors/{key}"): (ACTORS, 409, {}, {"definition": MONITOR, "seen": 7}),
     ("DELETE", "/models/{model}/monitors/{key}"): (ACTORS, 409, {"seen": 7}, None),
     ("POST", "/models/{model}/metrics"): (ACTORS, 202, {}, {}),
+    ("POST", "/models/{model}/windows/{start}/analysis"): (ACTORS, 202, {}, {}),
     ("POST", "/models/{model}/report"): (ACTORS, 202, {"window_start": WINDOW}, {}),
     ("POST", "/changes"): (
         ACTORS, 409, {}, {"kind": "rollback", "model": "toy", "reason": "it degraded", **STALE},
@@ -96,8 +99,10 @@ def prepare(callers: Callers) -> dict[str, str]:
         monitor = create_monitor(
             session, callers.world.lead, model="toy", environment="production", definition=MONITOR
         )
+    analyse_one("toy", {"environment": "production", "size": "1d", "start": WINDOW})
+    with writing() as session:
         return {
-            "key": monitor.key, "model": "toy",
+            "key": monitor.key, "model": "toy", "start": WINDOW,
             "change_id": str(asked.json()["id"]), "incident_id": str(alert.incident_id),
             "run_id": run.id, "seq": "0", "person_id": person(session, "leaver", Role.VIEWER).person_id,
         }  # fmt: skip
