@@ -39,6 +39,7 @@ from backend.monitoring.track_record import (
     settle,
     track_record,
 )
+from backend.monitoring.volume import UsualRows, count_usual, judge_volume
 from backend.monitoring.windows import Window, windows_between
 
 PLACE = "__warrant_place"
@@ -123,7 +124,7 @@ def replay(
     progress(0.6, "estimating without labels")
     notes = list(history.notes)
     _estimate(spec, history, windows, notes)
-    player = _Player(spec, reference, primary, stakes, profiles)
+    player = _Player(spec, reference, primary, stakes, profiles, _usual_rows(spec, history.reference))
     moments = [(window.end, 0, number) for number, window in enumerate(windows)]
     for number, window in enumerate(windows):
         moments += [(moment, 1, number) for moment in player.label_moments(window)]
@@ -153,9 +154,10 @@ class _Player:
         primary: str,
         stakes: Stakes | None,
         profiles: Mapping[tuple[int, str], Profile],
+        usual: UsualRows | None,
     ) -> None:
         self.spec, self.reference, self.primary, self.stakes = spec, reference, primary, stakes
-        self.profiles = profiles
+        self.profiles, self.usual = profiles, usual
         self.baseline = reference.baseline(spec.window)
         self.alarms: list[Alarm] = []
         self.track: tuple[TrackPoint, ...] = ()
@@ -205,6 +207,8 @@ class _Player:
             error=reference.trust["excess"], trusted=reference.trusted, min_rows=spec.min_rows,
             distrust=None if allowed else why,
         )  # fmt: skip
+        if self.usual is not None:
+            points.append(judge_volume(Window(window.start, window.end), len(window.rows), self.usual))
         window.points += points
         self._raise(window, number, points, window.end)
 
@@ -292,6 +296,16 @@ def _cut(spec: ModelSpec, live: pd.DataFrame) -> tuple[list[_Window], npt.NDArra
         _Window(_iso(window.start), window.start, window.end, live.iloc[edges[i] : edges[i + 1]])
         for i, window in enumerate(clock)
     ], place.astype(np.int64)
+
+
+def _usual_rows(spec: ModelSpec, reference: pd.DataFrame) -> UsualRows | None:
+    """What windows of the clock usually hold; None for runs of N rows, which hold N."""
+    if spec.window_rows is not None:
+        return None
+    moments = reference["ts"].sort_values()
+    first, last = _moment(moments.iloc[0]), _moment(moments.iloc[-1]) + timedelta(microseconds=1)
+    windows = windows_between(first, last, spec.window, spec.timezone)
+    return count_usual(moments, windows, spec.window, spec.timezone)
 
 
 def _profiles(

@@ -21,7 +21,7 @@ from backend.monitoring.thresholds import WINDOW_ALPHA, Noise, Verdict
 from backend.monitoring.verdicts import Finding, judge_columns
 
 Level = Literal["page", "ticket", "info"]
-Family = Literal["drift", "quality", "realised", "estimated"]
+Family = Literal["drift", "quality", "realised", "estimated", "volume"]
 LEVELS: tuple[Level, ...] = ("page", "ticket", "info")
 
 PAGE_RATE = 0.10
@@ -163,6 +163,6 @@ def _breaks(statistic: Statistic, result: Result, *, with_noise: bool) -> bool:
 
 def rank(point: Point) -> tuple[int, int, float]:
     level = LEVELS.index(point.level or "info")
-    family = ("realised", "estimated", "quality", "drift").index(point.family)
+    family = ("realised", "estimated", "quality", "volume", "drift").index(point.family)
     excess = (point.value or 0.0) / point.threshold if point.threshold else math.inf
     return level, family, -excess

@@ -13,14 +13,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import timedelta
 
 from backend.monitoring.columns import ReferenceRule
 from backend.monitoring.profiles import Profile, merge_all
 from backend.monitoring.statistics import statistics_for
 from backend.monitoring.thresholds import Noise
-from backend.monitoring.windows import Window
+from backend.monitoring.windows import Window, season_of
 
 Profiles = Mapping[str, Profile]
 
@@ -69,14 +68,14 @@ def choose_reference(
     ]
     if rule.kind == "previous":
         found = before[-1:]
-        wanted = "a window before this one"
+        wanted = "windows before this one"
     else:
         since = until - timedelta(seconds=rule.length_s)
         found = [one for one in before if one.window.start >= since]
         wanted = f"windows between {since:%Y-%m-%d %H:%M} and {until:%Y-%m-%d %H:%M} UTC"
         if rule.kind == "seasonal":
-            season = _season(window.start, rule.season, timezone)
-            found = [one for one in found if _season(one.window.start, rule.season, timezone) == season]
+            season = season_of(window.start, rule.season, timezone)
+            found = [one for one in found if season_of(one.window.start, rule.season, timezone) == season]
             wanted += f" of the same {rule.season.replace('_', ' ')}"
     if not found:
         return Chosen({}, 0, f"there are no {wanted} with at least {min_rows} rows")
@@ -105,12 +104,3 @@ def rule_noise(
                     key = (name, statistic.name)
                     values[key] = (*values.get(key, ()), value)
     return values
-
-
-def _season(moment: datetime, season: str, timezone: str) -> tuple[int, ...]:
-    local = moment.astimezone(ZoneInfo(timezone))
-    if season == "hour":
-        return (local.hour,)
-    if season == "weekday":
-        return (local.weekday(),)
-    return (local.weekday(), local.hour)

@@ -148,3 +148,13 @@ def _instant(local: datetime, zone: ZoneInfo) -> datetime:
     `fold=0` reads a skipped time with the offset before the jump (PEP 495), which for midnight is the jump.
     """
     return local.replace(tzinfo=zone).astimezone(UTC)
+
+
+def season_of(moment: datetime, season: str, timezone: str) -> tuple[int, ...]:
+    """The place of a moment on the clock of a zone: its `hour`, `weekday` (Monday 0) or `hour_of_week`."""
+    local = moment.astimezone(ZoneInfo(timezone))
+    if season == "hour":
+        return (local.hour,)
+    if season == "weekday":
+        return (local.weekday(),)
+    return (local.weekday(), local.hour)

@@ -157,6 +157,9 @@ def test_a_window_without_labels_or_without_rows_is_no_alarm() -> None:
     assert found.windows[10].label_completeness == 0
     assert found.windows[10].labelled_at is None
     assert found.windows[10].metrics == {}
+    (silent,) = [alarm for alarm in found.alarms if alarm.kind == "volume"]
+    assert (silent.window, silent.level) == (found.windows[3].window, "ticket")
+    assert silent.text == "no prediction came, where 300 are usual"
 
 
 @pytest.mark.parametrize(
