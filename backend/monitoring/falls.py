@@ -7,7 +7,7 @@ A fall alarms when it exceeds both
                    window's and the reference's sampling error, and for an estimate also how far estimates were off
                    on reference rows the estimator had not seen
 
-The primary metric pages; every other metric is a ticket. What cannot be said is inconclusive and raises nothing.
+The primary metric pages (an estimate of it, where the labels would say the same with 80 %); every other metric is a ticket. What cannot be said is inconclusive and raises nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from backend.monitoring.performance import DEFINITIONS, Metric, Performance
 
 FEWEST_WINDOWS = 5
 _HALF_WIDTH = 1.959963984540054
+LIKELY = 0.8416212335729143
+"""An estimate pages where what comes is beyond the limit with 80 %: so many standard errors beyond it itself."""
 _ESTIMATE_BAND = 3.0
 """NannyML's bands are ± 3 sampling errors."""
 
@@ -180,6 +182,8 @@ def _point(
     chance = max(sigmas(alpha), LEAST_SIGMA) * math.hypot(error, standard_error(then) or 0.0)
     limit = then.value + sign * max(abs(acceptable - then.value), chance)
     worse = sign * (now.value - limit) > 0
+    if family == "estimated" and sign * (now.value - limit) <= LIKELY * error:
+        level = "ticket"
     text = f"{family} {name} from {then.value:.3f} to {now.value:.3f} (limit {limit:.3f}), {now.rows:,} rows, {about}"
     return Point(
         None, name, family, now.value, limit, "alarm" if worse else "ok", then.rows, now.rows, text, None,

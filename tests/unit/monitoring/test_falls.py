@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -99,6 +100,8 @@ def test_an_estimated_fall_pages_only_while_its_estimator_is_trusted() -> None:
     window = window_of(datetime(2026, 1, 1, tzinfo=UTC), "1d")
     fallen = Estimate(window, "roc_auc", 0.60, 0.57, 0.63, 900, None, 0.01)
     assert estimated(fallen).level == "page"
+    limit = estimated(fallen).threshold or 0.0
+    assert estimated(replace(fallen, value=limit - 0.005)).level == "ticket"
     assert estimated(fallen, trusted=frozenset()).level == "ticket"
     assert estimated(fallen, distrust="it was off by 5 points last month").level == "ticket"
     assert estimated(fallen, error={"roc_auc": 0.1}).verdict == "ok"
