@@ -39,13 +39,13 @@ Handler = Callable[[Request, Actor], Response]
 
 def routes() -> list[BaseRoute]:
     return [
-        Route("/files/{report_id}", _guarded(send_report)),
-        Route("/export/changes.{form}", _guarded(export_changes)),
-        Route("/export/audit.{form}", _guarded(export_audit)),
+        Route("/files/{report_id}", guarded(send_report)),
+        Route("/export/changes.{form}", guarded(export_changes)),
+        Route("/export/audit.{form}", guarded(export_audit)),
     ]
 
 
-def _guarded(handler: Handler) -> Callable[[Request], Response]:
+def guarded(handler: Handler) -> Callable[[Request], Response]:
     """The handler for whoever the session cookie names; errors become a plain page."""
 
     def answer(request: Request) -> Response:
@@ -78,7 +78,7 @@ def send_report(request: Request, viewer: Actor) -> Response:
 def export_changes(request: Request, viewer: Actor) -> Response:
     with reading() as session:
         rows = [change_summary(session, change) for change in list_changes(session, viewer, limit=5000)]
-    return _as_file("changes", request.path_params["form"], rows)
+    return as_file("changes", request.path_params["form"], rows)
 
 
 def export_audit(request: Request, viewer: Actor) -> Response:
@@ -97,7 +97,7 @@ def export_audit(request: Request, viewer: Actor) -> Response:
             session, viewer, Action.AUDIT_EXPORTED, object_kind="log", object_id="entries",
             payload={"search": wanted, "entries": len(rows), "form": request.path_params["form"]},
         )  # fmt: skip
-    return _as_file("audit", request.path_params["form"], rows)
+    return as_file("audit", request.path_params["form"], rows)
 
 
 def _entries(session: ReadSession, viewer: Actor, wanted: dict[str, Any]) -> Iterable[dict[str, Any]]:
@@ -115,7 +115,7 @@ def _entries(session: ReadSession, viewer: Actor, wanted: dict[str, Any]) -> Ite
         before = found[-1].seq
 
 
-def _as_file(name: str, form: str, rows: list[Mapping[str, Any]] | list[dict[str, Any]]) -> Response:
+def as_file(name: str, form: str, rows: list[Mapping[str, Any]] | list[dict[str, Any]]) -> Response:
     if form == "json":
         body, media = json.dumps(rows, default=_plain, ensure_ascii=False, indent=1), "application/json"
     elif form == "csv":

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from streamlit import config
 from streamlit.starlette import App
 
-from app import downloads, probes
+from app import downloads, probes, series_downloads
 from app.api_page import api_page
 from app.gate import Gate
 from app.packed import PackedStatic
@@ -49,7 +49,14 @@ def _routes() -> list[BaseRoute]:
     sign_in = [Route(path, forms) for path in paths]
     api = create_api()
     docs = Route("/api/v1/docs", api_page(api))
-    return [*probes.routes(), *downloads.routes(), *sign_in, docs, Mount("/api/v1", api)]
+    return [
+        *probes.routes(),
+        *downloads.routes(),
+        *series_downloads.routes(),
+        *sign_in,
+        docs,
+        Mount("/api/v1", api),
+    ]
 
 
 def _configure_streamlit() -> None:

@@ -7,8 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.formats import format_metric
+from app.formats import MINUS, format_metric
+from backend.monitoring.performance import DEFINITIONS
+from backend.monitoring.statistics import REGISTRY as STATISTICS
+from backend.monitoring.statistics import TABLE_REGISTRY as TABLE_STATISTICS
 
+Z = 1.96
 CHANGE_LEVELS = {
     "waiting": "attention",
     "approved": "unknown",
@@ -35,6 +39,10 @@ STATISTIC_WORDS = {
     "psi": "PSI", "jensen_shannon": "Jensen-Shannon", "kolmogorov_smirnov": "Kolmogorov-Smirnov",
     "wasserstein": "Wasserstein", "chi_squared": "chi²", "l_infinity": "L-infinity", "missing_rate": "missing",
     "unseen_rate": "unseen values", "out_of_range_rate": "out of range", "constant_value": "constant",
+    "correlation_change": "changed correlations", "pca_reconstruction": "PCA reconstruction",
+    "domain_classifier": "domain classifier", "outlier_rows": "outlier rows", "rule_violations": "violations of a rule",
+    "total_variation": "total variation", "kl_divergence": "KL divergence",
+    "mean_shift": "shift of the mean", "schema_change": "changed schema",
 }  # fmt: skip
 
 
@@ -43,7 +51,37 @@ def metric_word(name: str) -> str:
 
 
 def statistic_word(name: str) -> str:
-    return STATISTIC_WORDS.get(name, name.replace("_", " "))
+    """A statistic in the console's words, else by its title in the registry."""
+    if name in STATISTIC_WORDS:
+        return STATISTIC_WORDS[name]
+    known = STATISTICS.get(name) or TABLE_STATISTICS.get(name)
+    return in_sentence(known.title) if known is not None else name.replace("_", " ")
+
+
+def effect_words(effect: float | None, error: float | None, metric: str) -> str:
+    """What drift is estimated to do to the metric: `−1.2 ± 0.4 points of AUC`; a positive `effect` is worse."""
+    if effect is None or math.isnan(effect):
+        return "not known"
+    definition = DEFINITIONS.get(metric)
+    points = definition is not None and definition.unit == "share"
+    scale, unit = (100.0, "points of " + metric_word(metric)) if points else (1.0, metric_word(metric))
+    worse_up = definition is not None and definition.lower_is_better
+    amount = effect * scale if worse_up else -effect * scale
+    known = error is not None and not math.isnan(error)
+
+    def written(number: float) -> str:
+        return f"{number:.1f}" if points else format_metric(number)
+
+    around = f" ± {written(Z * error * scale)}" if known and error is not None else ""
+    shown = written(abs(amount))
+    sign = "" if float(shown.replace(",", "")) == 0 else ("+" if amount > 0 else MINUS)
+    return f"{sign}{shown}{around} {unit}"
+
+
+def is_beyond_chance(effect: float | None, error: float | None) -> bool:
+    """Whether an estimated effect is more than what its own error could show."""
+    known = effect is not None and error is not None and not math.isnan(effect) and not math.isnan(error)
+    return bool(known and abs(effect or 0.0) > Z * (error or 0.0))
 
 
 def count_of(number: int, noun: str, plural: str | None = None) -> str:

@@ -1,99 +1,107 @@
-"""Which inputs and outputs moved: every column at a glance, one column over time, one window in detail."""
+"""Which inputs and outputs drifted, and whether it matters: every column at a glance, one column in any window."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from app import data
-from app.charts import distribution_figure, drift_heatmap, drift_series
-from app.components import banner, empty_state, headline, key_values, viewer_zone
+from app.charts import distribution_figure, drift_heatmap, drift_series, segment_distributions
+from app.components import empty_state, viewer_zone
 from app.components.charts import draw
-from app.components.drift_parts import first_shown, heat_cells, say_window, window_words, worst_first
+from app.components.downloads import csv_link
+from app.components.drift_parts import (
+    NEVER_PAGES,
+    as_ratio,
+    by_effect,
+    heat_cells,
+    say_window,
+    show_drifted,
+    show_results,
+    show_sides,
+)
 from app.components.history import marks_of, switches
-from app.components.pickers import pick, pick_model
-from app.formats import format_count
+from app.components.pickers import pick
+from app.components.watching import pick_watched, pick_window, say_alerts, say_notice, stop_without_windows
 from app.session import viewer
-from app.words import WINDOW_WORDS, result_words, statistic_word
-from backend.monitoring.columns import MIN_ROWS
-from backend.monitoring.reading import COLUMN_KINDS
+from app.words import WINDOW_WORDS, statistic_word
+from backend.monitoring.distributions import AGAINST
 
-SHOWN = 60
-scope = data.scope_of(viewer())
+KINDS = ("drift", "prediction")
+WORST = "worst"
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    name = pick_model(data.models(scope))
-    if name is None:
+    watched = pick_watched(data.scope_of(viewer()))
+    if watched is None:
         st.stop()
-    model = data.model(scope, name)
-    sizes = [str(model["spec"][key]) for key in ("window", "live_window") if model["spec"].get(key)]
-    hidden = {"label_visibility": "collapsed"}
-    size = pick("Windows", sizes, key="size", words=lambda s: f"windows of {s}", width=170, **hidden) or "1d"
-    windows = data.windows(scope, name, size).tail(SHOWN)
-    since = windows["start"].min().to_pydatetime() if len(windows) else None
-    known = sorted(data.statistics(scope, name, size, COLUMN_KINDS), key=lambda s: (s != "psi", s))
-    statistic = pick("Statistic", known, key="statistic", words=statistic_word, width=190, **hidden)
+    scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
+    known = data.statistics(scope, name, size, KINDS)
+    statistic = pick(
+        "Statistic", [WORST, *known], key="statistic", width=240, label_visibility="collapsed",
+        words=lambda s: "furthest over its limit" if s == WORST else statistic_word(s),
+    )  # fmt: skip
+say_notice(watched)
+stop_without_windows(watched, "Drift is not known", known=bool(known))
 
-if model["notice"]:
-    banner(model["notice"], "injected", word="about these data")
-filled = windows[windows["rows"] > 0]
-if filled.empty or statistic is None:
-    headline("Drift is not known", "unknown", detail=f"{name}, {data.environment()}")
-    empty_state(
-        "No window has been computed",
-        "Send predictions, then press “Compute metrics now” on the model's page.",
-        ("Open the model", f"/model?model={name}"),
-    )
-    st.stop()
+if statistic == WORST:
+    shown = data.worst_points(scope, name, size, KINDS, since=since)
+else:
+    shown = data.points(scope, name, size, KINDS, statistic=statistic, since=since)
+top = st.container()
+window = pick_window(watched)
+found = data.window_points(scope, name, size, KINDS, int(window["id"]))
+points = found[found["column"] != ""]
+order = [*by_effect(points), *(one for one in dict.fromkeys(shown["column"]) if one)]
+order = list(dict.fromkeys(order))
+with top:
+    say_window(window, points, metric=watched.metric)
+    st.caption(NEVER_PAGES)
+    title = "Furthest over its limit" if statistic == WORST else statistic_word(str(statistic))
+    cells = heat_cells(shown[shown["column"] != ""], watched.windows, order)
+    figure = drift_heatmap(cells, statistic=title, columns=order, tz=viewer_zone())
+    draw(figure, f"{title}: each column in each window", key="heat")
+say_alerts(watched, window)
+start = window["start"].isoformat()
+show_drifted(points, model=name, window=start, size=watched.address, metric=watched.metric)
+query = {"model": name, "size": size, "kind": "drift"}
+csv_link("Every result of this window", "points", **query, window=int(window["id"]))
 
-by_start = {row["start"].isoformat(): row for row in reversed(windows.to_dict("records"))}
-starts = list(by_start)
-shown = data.points(scope, name, size, COLUMN_KINDS, statistic=statistic, since=since)
-enough = int(model["spec"].get("min_rows") or MIN_ROWS)
-latest = starts.index(first_shown(windows, enough).isoformat())
-place = st.container()
+st.subheader("One column")
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    words = {start: window_words(row) for start, row in by_start.items()}
-    start = (
-        pick("Window", starts, key="window", words=words.__getitem__, width=400, index=latest)
-        or starts[latest]
-    )
-    window = by_start[start]
-    points = data.window_points(scope, name, size, COLUMN_KINDS, int(window["id"]))
-    listed = worst_first(shown, points, window["start"])
-    column = pick("Column", listed, key="column", width=240)
-with place:
-    say_window(window, points)
-    cells = heat_cells(shown, windows, listed)
-    title = statistic_word(statistic)
-    figure = drift_heatmap(cells, statistic=title, tz=viewer_zone())
-    draw(figure, f"{title} of each column in each window", key="heat")
-
-if column:
-    left, right = st.columns(2)
-    with left:
-        figure = drift_series(
-            cells[cells["column"] == column],
-            column=column,
-            statistic=title,
-            deployments=switches(model),
-            marks=marks_of(data.marks(scope, name), windows),
-            tz=viewer_zone(),
-        )
-        draw(figure, f"{title} of {column} over time", key="series")
-    with right:
-        if window["rows"]:
-            found = data.distribution(scope, int(window["id"]), column)
-            draw(
-                distribution_figure(found["shares"], column=column),
-                f"distribution of {column}",
-                key="distribution",
-            )
-            st.caption(
-                f"{format_count(found['reference']['rows'])} rows of the reference (dashed), "
-                f"{format_count(found['current']['rows'])} rows of this window"
-            )
-        else:
-            empty_state(
-                WINDOW_WORDS.get(window["state"], "no rows").capitalize(), "Choose a window with rows."
-            )
-    here = points[points["column"] == column]
-    key_values({statistic_word(one["statistic"]): result_words(one) for one in here.to_dict("records")})
+    column = pick("Column", order, key="column", width=240)
+    options = [one for one in AGAINST if one != "rule" or watched.spec.reference.kind != "fixed"]
+    against = pick("Against", options, key="against", words=AGAINST.__getitem__, width=280)
+if column is None or against is None:
+    st.stop()
+if not window["rows"]:
+    empty_state(WINDOW_WORDS.get(window["state"], "no rows").capitalize(), "Choose a window with rows.")
+    st.stop()
+pair = data.comparison(scope, int(window["id"]), column, against)
+left, right = st.columns([3, 2])
+with left:
+    if pair.shares is None:
+        empty_state("Nothing to compare with", f"{pair.reason}. Choose another reference.".capitalize())
+    else:
+        figure = distribution_figure(pair.shares, column=column, names=(pair.against, "this window"))
+        draw(figure, f"distribution of {column}", key="distribution")
+        csv_link("These shares", "distribution", window=int(window["id"]), column=column, against=against)
+with right:
+    show_sides(pair)
+over_time = shown[shown["column"] == column]
+if statistic == WORST:
+    title, over_time = "value / limit", as_ratio(over_time)
+figure = drift_series(
+    heat_cells(over_time, watched.windows, [column]),
+    column=column,
+    statistic=title,
+    deployments=switches(watched.model),
+    marks=marks_of(data.marks(scope, name), watched.windows),
+    tz=viewer_zone(),
+)
+draw(figure, f"{title} of {column} over time", key="series")
+csv_link(f"{column} over time", "points", **query, column=column, since=since and since.isoformat())
+parts = data.segment_comparisons(scope, int(window["id"]), column)
+drawn = {segment: one.shares for segment, one in parts.items() if one.shares is not None}
+if drawn:
+    st.subheader("By segment")
+    draw(segment_distributions(drawn), f"distribution of {column} by segment", key="segments")
+with st.expander(f"Every result of {column} in this window"):
+    show_results(points[points["column"] == column])

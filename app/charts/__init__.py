@@ -12,6 +12,7 @@ from app.charts.drift import drift_heatmap, drift_series
 from app.charts.explanations import shap_summary
 from app.charts.frame import Mark, empty_figure
 from app.charts.performance import performance_figure, volume_figure
+from app.charts.segments import segment_distributions, segments_figure
 from app.charts.sparklines import sparkline, sparkline_uri
 from app.charts.timeline import Period, deployments_timeline
 
@@ -24,6 +25,8 @@ __all__ = [
     "drift_series",
     "empty_figure",
     "performance_figure",
+    "segment_distributions",
+    "segments_figure",
     "shap_summary",
     "sparkline",
     "sparkline_uri",

@@ -16,7 +16,9 @@ _OUTSIDE = (("underflow", "below"), ("overflow", "above"), ("null", "missing"))
 _SERIES = (("reference", "reference"), ("current", "this window"))
 
 
-def distribution_figure(profile: Mapping[str, Any], *, column: str, unit: str = "") -> go.Figure:
+def distribution_figure(
+    profile: Mapping[str, Any], *, column: str, unit: str = "", names: tuple[str, str] | None = None
+) -> go.Figure:
     """Reference and window side by side.
 
     `profile` is one of
@@ -27,7 +29,7 @@ def distribution_figure(profile: Mapping[str, Any], *, column: str, unit: str = 
          "unseen": [labels not in the reference], "other": (ref, cur), "null": (ref, cur)}
 
     Shares are of all rows, 0 to 1, so that missing values and outliers are part of the whole. The pairs may
-    be left out. Raises `ValueError` when the lengths do not fit.
+    be left out. `names` are the two sides' words. Raises `ValueError` when the lengths do not fit.
     """
     kind = profile.get("kind")
     bins = len(profile["edges"]) - 1 if kind == "numeric" else len(profile["labels"])
@@ -42,7 +44,10 @@ def distribution_figure(profile: Mapping[str, Any], *, column: str, unit: str = 
         return empty_figure(
             f"No values of {column} in this window", "Choose another window or another column."
         )
-    return _numeric(profile, column, unit) if kind == "numeric" else _categorical(profile)
+    figure = _numeric(profile, column, unit) if kind == "numeric" else _categorical(profile)
+    for (_, plain), name in zip(_SERIES, names or (), strict=False):
+        figure.for_each_trace(lambda trace, name=name: trace.update(name=name), selector={"name": plain})
+    return figure
 
 
 def _pair(profile: Mapping[str, Any], key: str) -> tuple[float, float]:

@@ -33,6 +33,12 @@ HEAT = [
     [1.0, faded(MARK["page"], 0.62)],
 ]
 HATCH = "╱"
+UNKNOWN_WORDS = {
+    "open": "not over yet, not judged",
+    "inconclusive": "inconclusive",
+    "no_traffic": "no rows came",
+    "no_traffic_expected": "no traffic expected",
+}
 # a verdict is a level of the theme; what monitors call their results maps onto it here
 VERDICT_LEVELS = {
     "ok": "ok",
@@ -54,14 +60,19 @@ def verdict_level(verdict: object) -> str:
 
 
 def drift_heatmap(
-    points: pd.DataFrame, *, statistic: str = "PSI", tz: str | None = None, limit: int = 40
+    points: pd.DataFrame,
+    *,
+    statistic: str = "PSI",
+    columns: Sequence[str] | None = None,
+    tz: str | None = None,
+    limit: int = 40,
 ) -> go.Figure:
     """Columns by windows; a cell is value / threshold, alarms carry their shape, cells without data are
     hatched.
 
-    `points` has window_start (UTC-aware), column, value, threshold, verdict: one statistic, one row a cell.
-    The columns that went furthest over their threshold come first; at most `limit` of them are drawn and the
-    axis title says so.
+    `points` has window_start (UTC-aware), column, value, threshold, verdict, and optionally the word of the cell's
+    own statistic: one row a cell. `columns` gives the order from the top; without it the columns that went furthest
+    over their threshold come first. At most `limit` of them are drawn and the axis title says so.
     """
     if points.empty:
         return empty_figure(
@@ -71,8 +82,12 @@ def drift_heatmap(
         ratio=points["value"] / points["threshold"].where(points["threshold"] > 0),
         level=points["verdict"].map(verdict_level),
     )
-    worst = frame.groupby("column")["ratio"].max().fillna(-1.0).sort_values(ascending=False)
-    shown = list(worst.index[:limit])
+    if columns is None:
+        worst = frame.groupby("column")["ratio"].max().fillna(-1.0).sort_values(ascending=False)
+        columns = list(worst.index)
+    if "statistic" not in frame:
+        frame["statistic"] = statistic
+    shown = list(columns[:limit])
     windows = sorted(frame["window_start"].unique())
     x, texts = local_times(windows, tz), when_texts(windows, tz)
     frame = frame.drop_duplicates(["column", "window_start"], keep="last")
@@ -81,14 +96,19 @@ def drift_heatmap(
         table["ratio"].reindex(columns=windows),
         table["level"].reindex(columns=windows).fillna("unknown"),
     )
+    cells = {
+        name: table[name].reindex(columns=windows) for name in ("value", "threshold", "statistic", "verdict")
+    }
     hover = [
         [
-            f"<b>{column}</b><br>{statistic} {format_metric(value)} (threshold {format_metric(threshold)})"
-            f"<br>{STATES[lvl].shape} {STATES[lvl].word}<br>window from {text}"
-            for value, threshold, lvl, text in zip(
-                table["value"].reindex(columns=windows).loc[column],
-                table["threshold"].reindex(columns=windows).loc[column],
+            f"<b>{column}</b><br>{_said(name, statistic)} {format_metric(value)} (limit {format_metric(threshold)})"
+            f"<br>{STATES[lvl].shape} {_word(lvl, verdict)}<br>window from {text}"
+            for name, value, threshold, lvl, verdict, text in zip(
+                cells["statistic"].loc[column],
+                cells["value"].loc[column],
+                cells["threshold"].loc[column],
                 level.loc[column],
+                cells["verdict"].loc[column],
                 texts,
                 strict=True,
             )
@@ -97,12 +117,13 @@ def drift_heatmap(
     ]
     figure = new_figure(96 + 20 * len(shown))
     drawn = ratio.mask(level == "unknown")
+    places, apart = _with_gaps(x)
     figure.add_trace(
         go.Heatmap(
-            z=drawn.to_numpy(),
-            x=x,
+            z=_spread(drawn.to_numpy(), apart, float("nan")),
+            x=places,
             y=shown,
-            text=hover,
+            text=_spread(np.array(hover, dtype=object), apart, ""),
             hovertemplate="%{text}<extra></extra>",
             hoverongaps=False,
             colorscale=HEAT,
@@ -111,7 +132,7 @@ def drift_heatmap(
             xgap=1,
             ygap=1,
             colorbar={
-                "title": {"text": "value / threshold", "side": "right", "font": {"size": 11}},
+                "title": {"text": "value / limit", "side": "right", "font": {"size": 11}},
                 "thickness": 8,
                 "outlinewidth": 0,
                 "tickvals": [0, 0.5, 1, 1.5, 2],
@@ -120,13 +141,45 @@ def drift_heatmap(
         )
     )
     _add_verdicts(figure, level, hover, x)
-    rest = len(worst) - len(shown)
+    rest = len(columns) - len(shown)
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category", ticklabelstandoff=4)
     if rest > 0:
         figure.update_yaxes(title={"text": f"{rest} calmer columns not drawn", "font": {"size": 11}})
     name_time_axis(figure, tz, windows[-1])
     figure.update_layout(margin={"t": 24, "b": 48}, showlegend=False)
     return figure
+
+
+def _with_gaps(x: pd.Series[datetime]) -> tuple[list[pd.Timestamp], list[int]]:
+    """The places of the cells, and where each of `x` lies among them: empty places stand beside a gap in time, since
+    plotly would stretch the cells on either side across it."""
+    steps = x.diff().dropna()
+    usual = steps.median() if len(steps) else pd.Timedelta(0)
+    places, apart = [], []
+    for index, moment in enumerate(x):
+        if index and usual and moment - x.iloc[index - 1] > 2.5 * usual:
+            places += [x.iloc[index - 1] + usual, moment - usual]
+        apart.append(len(places))
+        places.append(moment)
+    return places, apart
+
+
+def _spread(table: np.ndarray, apart: list[int], empty: object) -> np.ndarray:
+    """`table` (rows, windows) with empty columns where `apart` leaves room."""
+    found = np.full((table.shape[0], apart[-1] + 1), empty, dtype=table.dtype)
+    found[:, apart] = table
+    return found
+
+
+def _said(name: object, statistic: str) -> str:
+    return name if isinstance(name, str) else statistic
+
+
+def _word(level: str, verdict: object) -> str:
+    """A level's word; a cell that is not known says why in its own."""
+    if level != "unknown" or not isinstance(verdict, str):
+        return STATES[level].word
+    return UNKNOWN_WORDS.get(verdict, STATES[level].word)
 
 
 def _add_verdicts(
@@ -140,7 +193,7 @@ def _add_verdicts(
             continue
         unknown = name == "unknown"
         glyph = HATCH if unknown else STATES[name].shape
-        legend.append(f"{glyph} {STATES[name].word}" + (", or not enough rows" if unknown else ""))
+        legend.append(f"{glyph} {STATES[name].word}" + (", not over, or too few rows" if unknown else ""))
         figure.add_trace(
             go.Scatter(
                 x=[x.iloc[j] for _, j in cells],

@@ -13,6 +13,7 @@ from app.formats import format_metric
 from app.theme import MARK, STATES, faded
 
 MOST_SHADED = 300
+WIDE = 30
 
 
 def monitor_figure(
@@ -32,9 +33,12 @@ def monitor_figure(
         return empty_figure(
             f"No {name} is stored", "Choose another figure, or compute metrics on the model's page."
         )
+    known = frame["value"].notna()
+    frame = frame.loc[known.idxmax() :].reset_index(drop=True)  # nothing is drawn before there was something
     x = local_times(frame["window_start"], tz)
     figure = new_figure(240)
-    for start, end in list(episodes)[-MOST_SHADED:]:
+    first = frame["window_start"].min()
+    for start, end in [one for one in episodes if one[1] > first][-MOST_SHADED:]:
         figure.add_vrect(
             x0=local_time(start, tz), x1=local_time(end, tz), layer="below", fillcolor=faded(MARK[level], 0.16),
             line={"width": 1, "color": faded(MARK[level], 0.6)},
@@ -45,7 +49,7 @@ def monitor_figure(
             figure.add_trace(
                 go.Scatter(
                     x=x, y=limit, mode="lines", name="threshold", legendgroup="threshold", hoverinfo="skip",
-                    showlegend=side == "upper" or frame["upper"].abs().eq(float("inf")).all(),
+                    showlegend=side == "upper" or bool(frame["upper"].abs().eq(float("inf")).all()),
                     line={"color": MARK["reference"], "width": 1.5, "dash": "dash", "shape": "hvh"},
                 )
             )  # fmt: skip
@@ -71,6 +75,16 @@ def monitor_figure(
             )
         )  # fmt: skip
     figure.update_layout(margin={"t": 10, "b": 74}, showlegend=True)
-    figure.update_yaxes(title={"text": name, "font": {"size": 11}})
+    spread = _spreads_wide(frame["value"])
+    figure.update_yaxes(
+        title={"text": f"{name} (log scale)" if spread else name, "font": {"size": 11}},
+        type="log" if spread else "linear",
+    )  # fmt: skip
     name_time_axis(figure, tz, frame["window_start"].max())
     return figure
+
+
+def _spreads_wide(values: pd.Series[float]) -> bool:
+    """Whether one value would press all others to the ground."""
+    known = values.dropna()
+    return bool(known.min() > 0 and known.max() > WIDE * known.median())

@@ -23,7 +23,7 @@ from app.charts.frame import (
     runs_of_numbers,
     when_texts,
 )
-from app.formats import format_count, format_metric, format_share
+from app.formats import format_count, format_metric, format_share, format_when
 from app.theme import MARK, STATES, faded
 
 COMPLETE = 0.95  # at this share of labels a point is drawn full
@@ -43,7 +43,9 @@ def performance_figure(
     """Realised and estimated quality on one axis.
 
     `realised` has window_start (UTC-aware), value, low, high, completeness (0 to 1), rows; `estimated` has
-    window_start, value, low, high. A point's fill shows its completeness: full from 95 % of labels, hollow
+    window_start, value, low, high. Either may have first_value, first_computed_at, threshold and verdict. The line
+    follows the estimate, with its band, until a window's labels speak; from there it follows what they say, and the
+    earlier estimate stays as a faint line. A point's fill shows its completeness: full from 95 % of labels, hollow
     below half. A window without a value is a gap, never a zero.
     """
     if realised["value"].isna().all() and estimated["value"].isna().all():
@@ -55,8 +57,12 @@ def performance_figure(
     everything = pd.Series([*realised["window_start"], *estimated["window_start"]])
     local = local_times(everything, tz)
     rows = add_version_switches(figure, deployments, tz, (local.min(), local.max()))
-    if not estimated.empty:
-        _add_estimated(figure, estimated, metric, unit, tz)
+    _add_limit(figure, realised, estimated, metric, tz)
+    ahead, past = take_over(realised, estimated)
+    if past["value"].notna().any():
+        _add_past(figure, past, metric, unit, tz)
+    if ahead["value"].notna().any():
+        _add_estimated(figure, ahead, metric, unit, tz)
     if not realised.empty:
         _add_realised(figure, realised, metric, unit, tz)
     if reference is not None:
@@ -86,6 +92,90 @@ def performance_figure(
     return figure
 
 
+def take_over(realised: pd.DataFrame, estimated: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The estimate where no label has spoken yet, joined to the realised value next to it, and the estimates that
+    labels have overtaken; both in order of time, with NaN where the other one holds.
+
+    Labels speak for a window that has a realised value and, where verdicts are there, one that was judged.
+    """
+    spoken = realised["value"].notna()
+    if "verdict" in realised:
+        spoken &= realised["verdict"].isin(["ok", "alarm"])
+    settled = realised.loc[spoken].drop_duplicates("window_start").set_index("window_start")["value"]
+    frame = estimated.sort_values("window_start").reset_index(drop=True)
+    over = frame["window_start"].isin(settled.index)
+    numbers = ["value", "low", "high"]
+    ahead, past = frame.copy(), frame.copy()
+    ahead.loc[over, numbers] = float("nan")
+    past.loc[~over, numbers] = float("nan")
+    beside = over & (~over).shift(-1, fill_value=False) & frame["value"].shift(-1).notna()
+    for name in numbers:
+        ahead.loc[beside, name] = frame.loc[beside, "window_start"].map(settled)
+    ahead["joint"] = beside
+    return ahead, past
+
+
+def _add_limit(
+    figure: go.Figure, realised: pd.DataFrame, estimated: pd.DataFrame, metric: str, tz: str | None
+) -> None:
+    """What the windows were held against, window by window: the realised limit, else the estimate's."""
+    known = [
+        frame[["window_start", "threshold"]].dropna()
+        for frame in (realised, estimated)
+        if "threshold" in frame
+    ]
+    if not known or not sum(len(frame) for frame in known):
+        return
+    limits = pd.concat(known).drop_duplicates("window_start").sort_values("window_start")
+    figure.add_trace(
+        go.Scatter(
+            x=local_times(limits["window_start"], tz),
+            y=limits["threshold"],
+            mode="lines",
+            name="limit",
+            line={"color": MARK["attention"], "width": 1.5, "dash": "dot", "shape": "hvh"},
+            text=[format_metric(value) for value in limits["threshold"]],
+            hovertemplate=f"limit of {metric} %{{text}}<extra></extra>",
+        )
+    )
+
+
+def _add_past(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz: str | None) -> None:
+    figure.add_trace(
+        go.Scatter(
+            x=local_times(frame["window_start"], tz),
+            y=frame["value"],
+            mode="lines",
+            name="estimate before the labels",
+            legendgroup="past",
+            line={"color": faded(MARK["estimated"], 0.6), "width": 1, "dash": "1px,3px"},
+            connectgaps=False,
+            customdata=[
+                [when, format_metric(value, unit)]
+                for when, value in zip(when_texts(frame["window_start"], tz), frame["value"], strict=True)
+            ],
+            hovertemplate=(
+                f"<b>{metric} %{{customdata[1]}}</b> was estimated; labels have come since"
+                "<br>window from %{customdata[0]}<extra></extra>"
+            ),
+        )
+    )
+
+
+def _seen_first(frame: pd.DataFrame, unit: str, tz: str | None) -> list[str]:
+    """A line of a hover for each window whose first value was another one; empty where it still holds."""
+    if "first_value" not in frame:
+        return [""] * len(frame)
+    texts = []
+    for first, at, now in zip(frame["first_value"], frame["first_computed_at"], frame["value"], strict=True):
+        if pd.isna(at) or (first == now) or (pd.isna(first) and pd.isna(now)):
+            texts.append("")
+            continue
+        seen = "no value" if pd.isna(first) else format_metric(first, unit)
+        texts.append(f"<br>first seen as {seen} on {format_when(pd.Timestamp(at).to_pydatetime(), tz)}")
+    return texts
+
+
 def _add_estimated(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz: str | None) -> None:
     frame = frame.sort_values("window_start").reset_index(drop=True)
     x = local_times(frame["window_start"], tz)
@@ -113,18 +203,19 @@ def _add_estimated(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: st
             line={"color": MARK["estimated"], "width": 1.5, "dash": "3px,2px"},
             connectgaps=False,
             customdata=[
-                [w, format_metric(v, unit), format_metric(lo, unit), format_metric(hi, unit)]
-                for w, v, lo, hi in zip(
+                [w, format_metric(v, unit), format_metric(lo, unit), format_metric(hi, unit), first]
+                for w, v, lo, hi, first in zip(
                     when_texts(frame["window_start"], tz),
                     frame["value"],
                     frame["low"],
                     frame["high"],
+                    _seen_first(frame, unit, tz),
                     strict=True,
                 )
             ],
             hovertemplate=(
                 f"<b>{metric} %{{customdata[1]}}</b>, estimated<br>band %{{customdata[2]}}"
-                " to %{customdata[3]}<br>window from %{customdata[0]}<extra></extra>"
+                " to %{customdata[3]}<br>window from %{customdata[0]}%{customdata[4]}<extra></extra>"
             ),
         )
     )
@@ -183,21 +274,23 @@ def _add_realised(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str
                     format_metric(hi, unit),
                     format_share(c),
                     format_count(n),
+                    first,
                 ]
-                for w, v, lo, hi, c, n in zip(
+                for w, v, lo, hi, c, n, first in zip(
                     when_texts(frame["window_start"], tz),
                     frame["value"],
                     frame["low"],
                     frame["high"],
                     frame["completeness"],
                     frame["rows"],
+                    _seen_first(frame, unit, tz),
                     strict=True,
                 )
             ],
             hovertemplate=(
                 f"<b>{metric} %{{customdata[1]}}</b>, from labels<br>95 % interval %{{customdata[2]}} to "
                 "%{customdata[3]}<br>labels %{customdata[4]} of %{customdata[5]} rows"
-                "<br>window from %{customdata[0]}<extra></extra>"
+                "<br>window from %{customdata[0]}%{customdata[6]}<extra></extra>"
             ),
         )
     )

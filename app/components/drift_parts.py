@@ -1,4 +1,4 @@
-"""The parts of the drift page: what one window says, and the table its heat map is drawn from."""
+"""The parts of the drift page: what one window says, the order of its columns, and its tables."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 import pandas as pd
 
 from app.components.links import viewer_zone
-from app.components.status import headline
-from app.formats import format_age, format_count, format_share, format_when
-from app.words import WINDOW_WORDS, count_of
+from app.components.status import empty_state, headline
+from app.components.tables import Cell, anchor, badge, lines, small, table
+from app.formats import UNKNOWN, format_age, format_count, format_metric, format_share, format_when
+from app.words import WINDOW_WORDS, count_of, effect_words, is_beyond_chance, metric_word, statistic_word
+from backend.monitoring.distributions import Compared, Side
 
 CELL = ["window_start", "column", "value", "threshold", "verdict"]
 DRAWN_COLUMNS = 40
+NEVER_PAGES = "Drift alone never pages: it says that rows look different, not that predictions are worse."
 
 
 def window_words(window: Mapping[str, Any]) -> str:
@@ -24,9 +27,8 @@ def window_words(window: Mapping[str, Any]) -> str:
     return f"{format_when(window['start'], viewer_zone())}: {rows}{running}"
 
 
-def say_window(window: Mapping[str, Any], points: pd.DataFrame) -> None:
-    """The headline: which columns moved, by all results of this window (`points`), against which reference."""
-    alarms = points[points["verdict"] == "alarm"]
+def window_facts(window: Mapping[str, Any], points: pd.DataFrame) -> str:
+    """The small print under a headline: rows, labels, reference, age, and what could not be judged."""
     unclear = int((~points["verdict"].isin(["ok", "alarm"])).sum())
     facts = [
         f"window from {format_when(window['start'], viewer_zone())}",
@@ -40,23 +42,45 @@ def say_window(window: Mapping[str, Any], points: pd.DataFrame) -> None:
         if window["injected_rows"]
         else "",
     ]
-    detail = " · ".join(fact for fact in facts if fact)
-    columns = list(dict.fromkeys(alarms["column"]))
+    return " · ".join(fact for fact in facts if fact)
+
+
+def say_window(window: Mapping[str, Any], points: pd.DataFrame, *, metric: str) -> None:
+    """The headline: which columns drifted in this window (`points`), and what the worst is estimated to do."""
+    alarms, detail = points[points["verdict"] == "alarm"], window_facts(window, points)
+    columns = [one for one in by_effect(points) if one in set(alarms["column"])]
+    judged = int(points["verdict"].isin(["ok", "alarm"]).sum())
+    watched = points["column"].nunique()
     if points.empty:
         headline("This window has not been computed", "unknown", detail=detail)
-    elif columns and window["state"] == "open":
+    elif window["state"] == "open" and columns:
         verb = "differs" if len(columns) == 1 else "differ"
         differ = f"{count_of(len(columns), 'column')} {verb}"
         headline(f"So far, not over yet: {differ} ({_named(columns)})", "unknown", detail=detail)
     elif window["state"] == "open":
         headline("So far, not over yet: no column is beyond its limit", "unknown", detail=detail)
     elif columns:
-        level = "page" if (alarms["level"] == "page").any() else "attention"
-        headline(f"{count_of(len(columns), 'column')} moved: {_named(columns)}", level, detail=detail)
-    elif unclear == len(points):
-        headline("Nothing could be judged in this window", "unknown", detail=detail)
+        headline(
+            f"{len(columns)} of {count_of(watched, 'column')} drifted: {_named(columns)}"
+            f"{_worst_effect(alarms, metric)}",
+            "attention",
+            detail=detail,
+        )
+    elif not judged:
+        headline("Drift could not be judged in this window", "unknown", detail=detail)
     else:
-        headline(f"No column moved beyond its limit ({len(points) - unclear} results)", "ok", detail=detail)
+        headline(f"No column drifted beyond its limit ({judged} results)", "ok", detail=detail)
+
+
+def _worst_effect(alarms: pd.DataFrame, metric: str) -> str:
+    known = alarms[alarms["effect"].notna()]
+    if known.empty:
+        return "; what that does to performance is not known"
+    worst = known.loc[known["effect"].idxmax()]
+    if worst["effect"] <= 0 or not is_beyond_chance(worst["effect"], worst["effect_se"]):
+        return f"; none is estimated to make {metric_word(metric)} worse"
+    words = effect_words(worst["effect"], worst["effect_se"], metric)
+    return f"; {worst['column']} matters most, an estimated {words}"
 
 
 def _named(columns: Sequence[str]) -> str:
@@ -74,27 +98,37 @@ def first_shown(windows: pd.DataFrame, enough: int) -> pd.Timestamp:
     raise ValueError("no window has rows")
 
 
-def worst_first(shown: pd.DataFrame, points: pd.DataFrame, start: Any) -> list[str]:
-    """The columns of `shown` (one statistic, every window), worst in the window from `start` first: those with a page
-    and then those with an alarm by any statistic of that window (`points`), each by how far over the limit."""
-    alarm, judged = points["verdict"] == "alarm", shown["verdict"].isin(["ok", "alarm"])
-    rank = (alarm.astype(int) + (alarm & (points["level"] == "page"))).groupby(points["column"]).max()
-    placed = shown.assign(
-        rank=shown["column"].map(rank).fillna(0),
-        here=shown["window_start"] == start,
-        over=(shown["value"] / shown["threshold"].where(shown["threshold"] > 0)).where(judged),
+def by_effect(points: pd.DataFrame) -> list[str]:
+    """The columns of one window's points: first those whose drift is estimated to make the model worse by more than
+    chance, worst first; then pages, alarms, and how far over the limit. Where no effect is known that order is all."""
+    mine = points[points["column"] != ""]
+    if mine.empty:
+        return []
+    alarm = mine["verdict"] == "alarm"
+    beyond = [
+        is_beyond_chance(effect, error)
+        for effect, error in zip(mine["effect"], mine["effect_se"], strict=True)
+    ]
+    judged = mine["verdict"].isin(["ok", "alarm"])
+    placed = mine.assign(
+        harm=mine["effect"].where(pd.Series(beyond, index=mine.index) & alarm, 0.0).clip(lower=0.0),
+        rank=alarm.astype(int) + (alarm & (mine["level"] == "page")),
+        over=(mine["value"] / mine["threshold"].where(mine["threshold"] > 0)).where(judged),
     )
-    return list(dict.fromkeys(placed.sort_values(["rank", "here", "over"], ascending=False)["column"]))
+    worst = placed.groupby("column")[["harm", "rank", "over"]].max()
+    return [str(one) for one in worst.sort_values(["harm", "rank", "over"], ascending=False).index]
 
 
 def heat_cells(points: pd.DataFrame, windows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """`CELL` rows of one statistic. An alarm carries its level as verdict; a window without results is there with
-    its state as verdict, so that it is drawn as such and not left out.
+    """`CELL` rows, and the word of each cell's statistic. An alarm carries its level as verdict. A window that is not
+    over carries its state, so that it is drawn as not known; so does one without results, which is not left out.
     """
-    cells = points.assign(verdict=points["level"].where(points["verdict"] == "alarm", points["verdict"]))[
-        CELL
-    ]
-    cells["verdict"] = cells["verdict"].fillna("alarm")
+    still = set(windows.loc[windows["state"] == "open", "start"])
+    cells = points.assign(
+        verdict=points["level"].where(points["verdict"] == "alarm", points["verdict"]).fillna("alarm"),
+        statistic=points["statistic"].map(statistic_word),
+    )[[*CELL, "statistic"]]
+    cells.loc[cells["window_start"].isin(still), "verdict"] = "open"
     empty = windows.loc[~windows["start"].isin(points["window_start"]), ["start", "state"]]
     blanks = [
         {"window_start": start, "column": column, "verdict": state}
@@ -103,5 +137,115 @@ def heat_cells(points: pd.DataFrame, windows: pd.DataFrame, columns: Sequence[st
     ]
     if not blanks:
         return cells
-    frame = pd.DataFrame(blanks).assign(value=float("nan"), threshold=float("nan"))
-    return pd.concat([cells, frame[CELL]], ignore_index=True) if len(cells) else frame[CELL]
+    frame = pd.DataFrame(blanks).assign(value=float("nan"), threshold=float("nan"), statistic=None)
+    return pd.concat([cells, frame[[*CELL, "statistic"]]], ignore_index=True) if len(cells) else frame
+
+
+def as_ratio(points: pd.DataFrame) -> pd.DataFrame:
+    """Points of several statistics on one scale: how many times their limit they reach."""
+    known = points["threshold"] > 0
+    ratio = (points["value"] / points["threshold"]).where(known)
+    return points.assign(value=ratio, threshold=known.map({True: 1.0, False: float("nan")}))
+
+
+def show_drifted(points: pd.DataFrame, *, model: str, window: str, size: str | None, metric: str) -> None:
+    """The columns beyond a limit, worst effect first: what they weigh, do and show, and where to look next."""
+    alarms = points[(points["verdict"] == "alarm") & (points["column"] != "")]
+    rows: list[Sequence[Cell]] = []
+    for column in [one for one in by_effect(points) if one in set(alarms["column"])]:
+        mine = alarms[alarms["column"] == column]
+        worst = mine.loc[(mine["value"] / mine["threshold"]).fillna(0).idxmax()]
+        rest = len(mine) - 1
+        query = {"model": model, "size": size, "window": window, "column": column}
+        effect = effect_words(worst["effect"], worst["effect_se"], metric)
+        beyond = is_beyond_chance(worst["effect"], worst["effect_se"])
+        rows.append(
+            [
+                anchor(column, "drift", **query),
+                lines(effect, None if beyond or effect == "not known" else small("within chance")),
+                format_share(worst["importance"]),
+                lines(statistic_word(worst["statistic"]), small(f"and {rest} more") if rest else None),
+                format_metric(worst["value"]),
+                format_metric(worst["threshold"]),
+                format_count(worst["rows"]),
+                lines(
+                    anchor("quality", "quality", **query), anchor("performance", "performance", model=model)
+                ),
+            ]
+        )
+    if not rows:
+        empty_state(
+            "No column is beyond its limit in this window", "Nothing to do; any column can be opened below."
+        )
+        return
+    columns = ("column", "estimated effect", "importance", "statistic", "value", "limit", "rows", "see also")
+    table(columns, rows, caption="columns that drifted")
+
+
+def show_results(points: pd.DataFrame) -> None:
+    """Every result of a column in one window."""
+    rows = [
+        [
+            statistic_word(one["statistic"]),
+            format_metric(one["value"]),
+            format_metric(one["threshold"]),
+            badge(_verdict(one), _level(one)),
+            format_count(one["rows"]),
+            format_count(one["rows_reference"]),
+            one["reason"] or "",
+        ]
+        for one in points.to_dict("records")
+    ]
+    columns = ("statistic", "value", "limit", "verdict", "rows", "reference rows", "because")
+    table(columns, rows, caption="results of this column")
+
+
+def _level(point: Mapping[str, Any]) -> str:
+    if point["verdict"] == "alarm":
+        return "page" if point["level"] == "page" else "attention"
+    return "ok" if point["verdict"] == "ok" else "unknown"
+
+
+def _verdict(point: Mapping[str, Any]) -> str:
+    words = {"alarm": "beyond its limit", "ok": "ok", "no_data": "no data"}
+    return words.get(point["verdict"], str(point["verdict"]).replace("_", " "))
+
+
+def show_sides(found: Compared) -> None:
+    """Both sides in figures, then what the drift statistics give for this very pair."""
+    rows = [
+        [name, _told(found.reference, pick), _told(found.current, pick)]
+        for name, pick in _FACTS.items()
+        if _told(found.current, pick) != UNKNOWN or _told(found.reference, pick) != UNKNOWN
+    ]
+    table(("", found.against, "this window"), rows, caption="both sides in figures")
+    values = ", ".join(
+        f"{statistic_word(name)} {format_metric(value)}" for name, value in found.statistics.items()
+    )
+    if values:
+        table(("this pair", "limits belong to the model's own reference"), [["statistics", values]])
+
+
+def _told(side: Side | None, pick: Any) -> str:
+    return UNKNOWN if side is None else str(pick(side))
+
+
+def _extreme(value: float | str | None) -> str:
+    return value if isinstance(value, str) else format_metric(value)
+
+
+_FACTS: Mapping[str, Any] = {
+    "rows": lambda one: format_count(one.rows),
+    "missing": lambda one: format_share(one.missing),
+    "unseen": lambda one: format_share(one.unseen),
+    "out of range": lambda one: format_share(one.outside),
+    "mean": lambda one: format_metric(one.mean),
+    "standard deviation": lambda one: format_metric(one.std),
+    "5th percentile": lambda one: format_metric(one.quantiles.get(0.05)),
+    "25th": lambda one: format_metric(one.quantiles.get(0.25)),
+    "median": lambda one: format_metric(one.quantiles.get(0.5)),
+    "75th": lambda one: format_metric(one.quantiles.get(0.75)),
+    "95th": lambda one: format_metric(one.quantiles.get(0.95)),
+    "smallest": lambda one: _extreme(one.low),
+    "largest": lambda one: _extreme(one.high),
+}

@@ -6,19 +6,24 @@ services filter by it.
 
 from __future__ import annotations
 
-from app.data.alerting import firing, incident, marks, open_incidents
+from app.data.alerting import alerts_about, firing, incident, marks, open_incidents
 from app.data.audit import audit_entries, audit_entry, audit_head, fault_switches
 from app.data.governance import change, changes, inbox, preview
 from app.data.identity import people, sessions, tokens
 from app.data.monitoring import (
-    distribution,
+    comparison,
     health_of,
     indicators,
     overview,
     points,
+    segment_comparisons,
+    segments,
     statistics,
+    track,
+    trust,
     window_points,
     windows,
+    worst_points,
 )
 from app.data.operations import injected_fault, jobs, run, runs_about
 from app.data.registry import card, explanation, model, models, noticed_models, reports
@@ -26,13 +31,14 @@ from app.data.scope import Scope, environment, scope_of
 
 __all__ = [
     "Scope",
+    "alerts_about",
     "audit_entries",
     "audit_entry",
     "audit_head",
     "card",
     "change",
     "changes",
-    "distribution",
+    "comparison",
     "environment",
     "explanation",
     "fault_switches",
@@ -56,9 +62,14 @@ __all__ = [
     "run",
     "runs_about",
     "scope_of",
+    "segment_comparisons",
+    "segments",
     "sessions",
     "statistics",
     "tokens",
+    "track",
+    "trust",
     "window_points",
     "windows",
+    "worst_points",
 ]

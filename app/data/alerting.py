@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.data.rows import alert_of, row_of
-from app.data.scope import SHORT, Scope
+from app.data.scope import SHORT, Scope, environment
 from app.words import readable
 from backend.alerting import service as alerting
 from backend.database.session import reading
@@ -63,3 +63,11 @@ def marks(scope: Scope, model: str) -> list[dict[str, Any]]:
             for one in alerts
             if one.level == "ticket"
         ]  # fmt: skip
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def alerts_about(scope: Scope, model: str) -> list[dict[str, Any]]:
+    """The latest alerts of a model in this environment, newest first."""
+    with reading() as session:
+        found = alerting.recent_alerts(session, scope.actor(), model=model, limit=100)
+        return [alert_of(one) for one in found if one.environment == environment()]

@@ -12,9 +12,11 @@ import streamlit as st
 from app.data.rows import row_of
 from app.data.scope import LONG, SHORT, Scope, environment
 from app.words import readable
+from backend import clock
 from backend.database.session import reading
-from backend.monitoring import health
+from backend.monitoring import distributions, health
 from backend.monitoring import reading as monitoring
+from backend.monitoring.track_record import TrackRecord, track_record
 from backend.slo import service as slo
 
 
@@ -46,9 +48,17 @@ def statistics(scope: Scope, model: str, size: str, kinds: tuple[str, ...]) -> l
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
 def points(
-    scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, statistic: str, since: datetime | None
+    scope: Scope,
+    model: str,
+    size: str,
+    kinds: tuple[str, ...],
+    *,
+    statistic: str | None,
+    since: datetime | None,
+    column: str | None = None,
+    segment: str | None = "",
 ) -> pd.DataFrame:
-    """One statistic over time."""
+    """One statistic, or every one, over time. `segment`: "" all rows, None those and each segment."""
     with reading() as session:
         return monitoring.list_points(
             session,
@@ -59,6 +69,8 @@ def points(
             kinds=kinds,
             since=since,
             statistic=statistic,
+            column=column,
+            segment=segment,
         )
 
 
@@ -73,15 +85,61 @@ def window_points(
         )
 
 
-@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
-def distribution(scope: Scope, window_id: int, column: str) -> dict[str, Any]:
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
+def worst_points(
+    scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, since: datetime | None, segment: str = ""
+) -> pd.DataFrame:
+    """The most telling point of each column in each window."""
     with reading() as session:
-        shares, reference, current = monitoring.column_in_window(session, scope.actor(), window_id, column)
-        facts = [
-            {"rows": one.rows, "missing": one.missing, "mean": one.mean, "low": one.low, "high": one.high}
-            for one in (reference, current)
-        ]
-        return {"shares": shares, "reference": facts[0], "current": facts[1]}
+        return monitoring.worst_points(
+            session,
+            scope.actor(),
+            model,
+            environment(),
+            size=size,
+            kinds=kinds,
+            since=since,
+            segment=segment,
+        )
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def segments(scope: Scope, model: str, size: str, kinds: tuple[str, ...]) -> list[str]:
+    with reading() as session:
+        return monitoring.known_segments(session, scope.actor(), model, environment(), size=size, kinds=kinds)
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
+def track(scope: Scope, model: str, size: str, metric: str) -> TrackRecord | None:
+    """How good the estimates of a metric turned out to be; None while none could be checked."""
+    with reading() as session:
+        found = monitoring.list_track(session, scope.actor(), model, environment(), size=size, metric=metric)
+    return track_record(found, metric, until=clock.now())
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def trust(scope: Scope, model: str) -> dict[str, Any] | None:
+    """Whether the estimates of the version that served last are trusted by what they gave on its reference."""
+    with reading() as session:
+        return monitoring.latest_trust(session, scope.actor(), model, environment())
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def comparison(
+    scope: Scope, window_id: int, column: str, against: distributions.Against, segment: str = ""
+) -> distributions.Compared:
+    """One column of one window beside a reference."""
+    with reading() as session:
+        return distributions.compare_column(
+            session, scope.actor(), window_id, column, against=against, segment=segment
+        )
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+def segment_comparisons(scope: Scope, window_id: int, column: str) -> dict[str, distributions.Compared]:
+    """One column of one window in each of its largest segments, beside the same segment of the reference."""
+    with reading() as session:
+        return distributions.compare_segments(session, scope.actor(), window_id, column)
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

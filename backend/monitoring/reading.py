@@ -1,4 +1,4 @@
-"""Reading what the metrics job stored: health of models, series, and one column of one window.
+"""Reading what the metrics job stored: the latest windows of models, and series of points.
 
 Every function takes the viewer first and returns plain values. Unknown stays None: nothing here turns a missing
 figure into zero or into "fine".
@@ -9,23 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from backend.database.session import ReadSession
-from backend.errors import NotFound
 from backend.identity.actor import Actor
-from backend.monitoring.grids import Grid
-from backend.monitoring.profiles import Profile
-from backend.monitoring.tables import MetricPoint, ReferenceProfile, WindowProfile, WindowState
+from backend.monitoring.performance._core import completeness
+from backend.monitoring.tables import MetricPoint, ReferenceSummary, TrackedEstimate, WindowState
+from backend.monitoring.track_record import TrackPoint
+from backend.monitoring.windows import Window
 from backend.registry.service import get_model
 from backend.registry.tables import Model
 
 COLUMN_KINDS = ("drift", "quality", "prediction")
-SHOWN_CATEGORIES = 15
 
 WINDOW_COLUMNS = (
     "id", "start", "end", "version", "rows", "injected_rows", "labels_known", "labels_absent", "state",
@@ -34,7 +32,11 @@ WINDOW_COLUMNS = (
 POINT_COLUMNS = (
     "window_id", "window_start", "segment", "kind", "column", "statistic", "value", "low", "high", "threshold",
     "reference_value", "verdict", "level", "reason", "rows_reference", "rows", "completeness", "effect", "effect_se",
-    "importance", "first_value", "first_computed_at", "computed_at",
+    "importance", "first_value", "first_computed_at", "computed_at", "text",
+)  # fmt: skip
+NUMBERS = (
+    "value", "low", "high", "threshold", "reference_value", "completeness", "effect", "effect_se", "importance",
+    "first_value",
 )  # fmt: skip
 
 
@@ -75,8 +77,7 @@ class RecentWindows:
 
 def completeness_of(rows: int, known: int, absent: int) -> float | None:
     """Labels known / labels that can come; None where no label can be there."""
-    expected = rows - absent
-    return min(known / expected, 1.0) if expected > 0 else None
+    return completeness(known, rows, absent)
 
 
 def recent_windows(
@@ -189,121 +190,129 @@ def list_points(
     since: datetime | None = None,
     statistic: str | None = None,
     window_id: int | None = None,
+    column: str | None = None,
     segment: str | None = "",
 ) -> pd.DataFrame:
     """Metric points from `since` on, or of one window, oldest first: `POINT_COLUMNS`, missing numbers NaN.
 
+    column    "" for figures of the whole window, None for any
     segment   "" for figures of all rows, "column=value" for those of one segment, None for both
     """
     get_model(session, viewer, model)
     query = select(*(getattr(MetricPoint, name) for name in POINT_COLUMNS)).where(
-        MetricPoint.model == model, MetricPoint.environment == environment, MetricPoint.size == size,
-        MetricPoint.kind.in_(list(kinds)),
-    )  # fmt: skip
-    if since is not None:
-        query = query.where(MetricPoint.window_start >= since)
+        *_scope(model, environment, size, kinds, since, segment)
+    )
     if statistic is not None:
         query = query.where(MetricPoint.statistic == statistic)
     if window_id is not None:
         query = query.where(MetricPoint.window_id == window_id)
-    if segment is not None:
-        query = query.where(MetricPoint.segment == segment)
-    rows = session.execute(query.order_by(MetricPoint.window_start)).all()
-    frame = pd.DataFrame(rows, columns=list(POINT_COLUMNS))
-    numbers = ["value", "low", "high", "threshold", "reference_value", "completeness", "effect", "effect_se",
-               "importance", "first_value"]  # fmt: skip
-    frame[numbers] = frame[numbers].astype("float64")
-    return frame
+    if column is not None:
+        query = query.where(MetricPoint.column == column)
+    rows = session.execute(
+        query.order_by(MetricPoint.window_start, MetricPoint.column, MetricPoint.statistic)
+    )
+    return _frame(rows.all())
 
 
-def column_in_window(
-    session: ReadSession, viewer: Actor, window_id: int, column: str
-) -> tuple[dict[str, Any], Profile, Profile]:
-    """One column of one window beside the reference of the version that served: shares for a chart, and both
-    profiles (reference, window). Raises `NotFound` where either has not been stored.
+def worst_points(
+    session: ReadSession,
+    viewer: Actor,
+    model: str,
+    environment: str,
+    *,
+    size: str,
+    kinds: Sequence[str],
+    since: datetime | None = None,
+    segment: str = "",
+) -> pd.DataFrame:
+    """For each window and column its most telling point: an alarm before a quiet one, then the furthest over its limit,
+    and one without a verdict only where there is no other. `POINT_COLUMNS`, oldest first; points of whole windows are
+    left out.
     """
-    window = session.get(WindowState, window_id)
-    if window is None:
-        raise NotFound("there is no such window that you may see")
-    get_model(session, viewer, window.model)
-    counted = session.get(WindowProfile, (window_id, column, ""))
-    if counted is None:
-        raise NotFound(f"no profile of {column} is stored for this window; compute its metrics first")
-    frozen = session.get(ReferenceProfile, (window.model, counted.version, column, ""))
-    if frozen is None:
-        raise NotFound(f"version {counted.version} has no reference profile of {column}")
-    grid = Grid.from_json(frozen.grid)
-    reference = Profile.from_json(frozen.profile, grid)
-    current = Profile.from_json(counted.profile, grid)
-    return shares_of(grid, reference, current), reference, current
+    get_model(session, viewer, model)
+    told = case((MetricPoint.verdict == "alarm", 2), (MetricPoint.verdict == "ok", 1), else_=0)
+    paged = case((MetricPoint.level == "page", 1), else_=0)
+    over = func.coalesce(MetricPoint.value / func.nullif(MetricPoint.threshold, 0), -1)
+    place = func.row_number().over(
+        partition_by=(MetricPoint.window_id, MetricPoint.column),
+        order_by=(told.desc(), paged.desc(), over.desc(), MetricPoint.statistic),
+    )
+    ranked = (
+        select(*(getattr(MetricPoint, name) for name in POINT_COLUMNS), place.label("place"))
+        .where(*_scope(model, environment, size, kinds, since, segment), MetricPoint.column != "")
+        .subquery()
+    )
+    rows = session.execute(
+        select(*(ranked.c[name] for name in POINT_COLUMNS))
+        .where(ranked.c.place == 1)
+        .order_by(ranked.c.window_start, ranked.c.column)
+    )
+    return _frame(rows.all())
 
 
-def shares_of(grid: Grid, reference: Profile, current: Profile) -> dict[str, Any]:
-    """Two profiles of one grid as shares of all their rows, in the layout of `app.charts.distribution_figure`.
+def known_segments(
+    session: ReadSession, viewer: Actor, model: str, environment: str, *, size: str, kinds: Sequence[str]
+) -> list[str]:
+    """The segments ("column=value") that have points, in order of name; none where the model has no segments."""
+    get_model(session, viewer, model)
+    names = select(MetricPoint.segment).distinct().where(
+        *_scope(model, environment, size, kinds, None, None), MetricPoint.segment != ""
+    )  # fmt: skip
+    return sorted(session.scalars(names))
 
-    Few numeric values are drawn as bins around each value. Infinite values count as above.
-    """
-    both = (reference, current)
 
-    def share(counts: Any, profile: Profile) -> Any:
-        return counts / max(profile.rows, 1)
-
-    null = tuple(share(profile.missing, profile) for profile in both)
-    if grid.kind == "categorical":
-        return _category_shares(grid, reference, current) | {"null": null}
-    infinite = [share(profile.infinite, profile) for profile in both]
-    outside = {
-        "underflow": tuple(share(int(profile.counts[0]), profile) for profile in both),
-        "overflow": tuple(
-            share(int(profile.counts[-1]), profile) + extra
-            for profile, extra in zip(both, infinite, strict=True)
-        ),
-        "null": null,
-    }
-    if grid.edges:
-        series = {
-            name: share(grid.draw(profile.counts), profile).tolist()
-            for name, profile in zip(("reference", "current"), both, strict=True)
-        }
-        return {"kind": "numeric", "edges": grid.drawn_borders.tolist(), **series, **outside}
-    if len(grid.values) < 3:
-        labels = [f"{value:g}" for value in grid.values]
-        series = {
-            name: share(profile.counts[1::2][: len(labels)], profile).tolist()
-            for name, profile in zip(("reference", "current"), both, strict=True)
-        }
-        rest = tuple(
-            max(0.0, 1.0 - sum(series[name]) - gone)
-            for name, gone in zip(("reference", "current"), null, strict=True)
+def list_track(
+    session: ReadSession, viewer: Actor, model: str, environment: str, *, size: str, metric: str
+) -> list[TrackPoint]:
+    """Estimates that were stored before the labels came, beside what came true, oldest first."""
+    get_model(session, viewer, model)
+    found = session.scalars(
+        select(TrackedEstimate).where(
+            TrackedEstimate.model == model, TrackedEstimate.environment == environment,
+            TrackedEstimate.size == size, TrackedEstimate.metric == metric,
+        ).order_by(TrackedEstimate.window_start)
+    )  # fmt: skip
+    return [
+        TrackPoint(
+            window=Window(row.window_start, row.window_end), metric=row.metric, estimated=row.estimated, low=row.low,
+            high=row.high, realised=row.realised, estimated_at=row.estimated_at, realised_at=row.realised_at,
+            realised_se=row.realised_se,
         )
-        return {"kind": "categorical", "labels": labels, **series, "other": rest, "null": null}
-    values = [float(value) for value in grid.values]
-    middles = [(a + b) / 2 for a, b in pairwise(values)]
-    edges = [values[0] - (middles[0] - values[0]), *middles, values[-1] + (values[-1] - middles[-1])]
-    series = {}
-    for name, profile in zip(("reference", "current"), both, strict=True):
-        inner = profile.counts[1:-1]
-        at, between = inner[0::2].copy(), inner[1::2]
-        at[: len(between)] += between
-        series[name] = share(at, profile).tolist()
-    return {"kind": "numeric", "edges": edges, **series, **outside}
+        for row in found
+    ]  # fmt: skip
 
 
-def _category_shares(grid: Grid, reference: Profile, current: Profile) -> dict[str, Any]:
-    """The most frequent categories of either side, the unseen ones of the window, and the rest together."""
-    labels = [str(value) for value in grid.values]
-    sides = [(profile.counts / max(profile.rows, 1)).tolist() for profile in (reference, current)]
-    ranked = sorted(range(len(labels)), key=lambda i: max(sides[0][i], sides[1][i]), reverse=True)[
-        :SHOWN_CATEGORIES
-    ]
-    shown = {"reference": [sides[0][i] for i in ranked], "current": [sides[1][i] for i in ranked]}
-    names, unseen = [labels[i] for i in ranked], []
-    strange = sorted((current.unseen or {}).items(), key=lambda item: -item[1])[:5]
-    for label, rows in strange:
-        names.append(label)
-        unseen.append(label)
-        shown["reference"].append(0.0)
-        shown["current"].append(rows / max(current.rows, 1))
-    known = [sum(side) for side in sides]
-    other = tuple(max(0.0, known[i] - sum(shown[name])) for i, name in enumerate(("reference", "current")))
-    return {"kind": "categorical", "labels": names, **shown, "unseen": unseen, "other": other}
+def latest_trust(session: ReadSession, viewer: Actor, model: str, environment: str) -> dict[str, Any] | None:
+    """What the estimator showed on the reference of the version that answered the newest window with rows; None where
+    there is no such window, or its reference has not been measured."""
+    get_model(session, viewer, model)
+    newest = (
+        select(WindowState.version)
+        .where(WindowState.model == model, WindowState.environment == environment, WindowState.rows > 0)
+        .order_by(WindowState.start.desc()).limit(1).scalar_subquery()
+    )  # fmt: skip
+    return session.scalar(
+        select(ReferenceSummary.trust).where(
+            ReferenceSummary.model == model, ReferenceSummary.version == newest
+        )
+    )
+
+
+def _scope(
+    model: str, environment: str, size: str, kinds: Sequence[str], since: datetime | None, segment: str | None
+) -> list[ColumnElement[bool]]:
+    found = [
+        MetricPoint.model == model, MetricPoint.environment == environment, MetricPoint.size == size,
+        MetricPoint.kind.in_(list(kinds)),
+    ]  # fmt: skip
+    if since is not None:
+        found.append(MetricPoint.window_start >= since)
+    if segment is not None:
+        found.append(MetricPoint.segment == segment)
+    return found
+
+
+def _frame(rows: Sequence[Any]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(POINT_COLUMNS))
+    frame[list(NUMBERS)] = frame[list(NUMBERS)].astype("float64")
+    return frame

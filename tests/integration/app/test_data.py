@@ -15,8 +15,8 @@ from backend.alerting.service import recent_alerts, resolve
 from backend.database.session import reading, writing
 from backend.errors import NotAllowed, NotFound
 from backend.identity.actor import Actor
+from backend.monitoring.distributions import compare_column
 from backend.monitoring.health import health_of
-from backend.monitoring.reading import column_in_window
 from backend.monitoring.tables import MetricPoint, WindowState
 from tests.watched import DAYS, watch
 from tests.worlds import SYSTEM, World, make_world
@@ -80,22 +80,26 @@ def test_windows_say_how_complete_they_are(world: World) -> None:
 
 def test_the_shares_of_a_column_are_of_all_its_rows(world: World) -> None:
     windows = data.windows(data.scope_of(world.viewer), "toy", "1d")
+    last = int(windows["id"].iloc[-1])
     with reading() as session:
-        shares, reference, current = column_in_window(
-            session, world.viewer, int(windows["id"].iloc[-1]), "distance"
-        )
+        found = compare_column(session, world.viewer, last, "distance")
+    shares, reference = found.shares, found.reference
+    assert shares is not None
+    assert reference is not None
     for side, place in (("reference", 0), ("current", 1)):
         whole = sum(shares[side]) + sum(shares[key][place] for key in ("underflow", "overflow", "null"))
         assert whole == pytest.approx(1)
-    assert reference.rows == current.rows == 300
+    assert reference.rows == found.current.rows == 300
     assert shares["overflow"][1] > 0.9
     with pytest.raises(NotFound, match="no profile of weight"), reading() as session:
-        column_in_window(session, world.viewer, int(windows["id"].iloc[-1]), "weight")
+        compare_column(session, world.viewer, last, "weight")
 
 
 def test_categories_are_shares_of_all_rows_too(world: World) -> None:
     windows = data.windows(data.scope_of(world.viewer), "toy", "1d")
-    found = data.distribution(data.scope_of(world.viewer), int(windows["id"].iloc[-1]), "carrier")["shares"]
+    last = int(windows["id"].iloc[-1])
+    found = data.comparison(data.scope_of(world.viewer), last, "carrier", "rule").shares
+    assert found is not None
     assert sorted(found["labels"]) == ["AA", "B6", "UA"]
     assert sum(found["current"]) + found["other"][1] + found["null"][1] == pytest.approx(1)
 

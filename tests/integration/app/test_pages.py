@@ -120,11 +120,11 @@ def test_a_model_without_windows_is_not_known_and_never_fine(world: World, open_
 def test_drift_says_which_columns_moved_against_which_reference(world: World, open_page: Open) -> None:
     watched = watch(world)
     said = text_of(open_page(world.viewer, "drift", model="toy"))
-    assert "1 column moved: distance" in said
+    assert "1 of 4 columns drifted: distance; what that does to performance is not known" in said
     assert "against the reference of v2" in said
     assert "20 rows of an injected fault" in said
     quiet = (watched.last_window - timedelta(days=1)).isoformat()
-    assert "No column moved beyond its limit" in text_of(
+    assert "No column drifted beyond its limit" in text_of(
         open_page(world.viewer, "drift", model="toy", window=quiet)
     )
 
@@ -154,7 +154,7 @@ def test_a_window_that_is_not_over_alarms_nobody_and_is_not_chosen_first(
     watched = watch(world)
     with writing() as session:
         session.query(WindowState).filter_by(start=watched.last_window).one().state = "open"
-    assert "No column moved beyond its limit" in text_of(open_page(world.viewer, "drift", model="toy"))
+    assert "No column drifted beyond its limit" in text_of(open_page(world.viewer, "drift", model="toy"))
     page = open_page(world.viewer, "drift", model="toy", window=watched.last_window.isoformat())
     said = text_of(page)
     assert "So far, not over yet: 1 column differs (distance)" in said

@@ -69,7 +69,7 @@ def test_incomplete_points_are_hollow_and_complete_ones_full() -> None:
 def test_a_window_without_a_value_leaves_a_gap_in_line_and_band() -> None:
     nan = float("nan")
     figure = charts.performance_figure(
-        realised([0.6, nan, 0.6], [1, 0, 1]), estimated([0.6, 0.6, nan, 0.6, 0.6]), reference=None
+        realised([nan, nan, nan], [0, 0, 0]), estimated([0.6, 0.6, nan, 0.6, 0.6]), reference=None
     )
     bands = [t for t in figure.data if t.fill == "toself"]
     assert [len(band.x) for band in bands] == [4, 4]
@@ -80,7 +80,7 @@ def test_hover_gives_value_interval_completeness_rows_and_zone() -> None:
     figure = charts.performance_figure(
         realised([0.6431], [0.93]), estimated([]), reference=0.6, tz="Europe/Berlin"
     )
-    when, value, low, high, share, rows = trace(figure, "realised").customdata[0]
+    when, value, low, high, share, rows, _ = trace(figure, "realised").customdata[0]
     assert (when, value, low, high) == ("Mon 2 Feb 2026, 01:00 CET", "0.643", "0.633", "0.653")
     assert (share.replace("\u202f", " "), rows) == ("93.0 %", "900")
 

@@ -1,0 +1,162 @@
+"""What changed: the parts of a change side by side, and what happened before it on one time axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import plotly.graph_objects as go
+
+from app.charts.frame import empty_figure, local_time, name_time_axis, new_figure
+from app.formats import MINUS, format_when
+from app.theme import MARK, STATES, faded
+
+PART_WORDS = {
+    "mix": "input mix",
+    "behaviour": "behaviour within segments",
+    "quality": "data quality",
+    "unexplained": "unexplained",
+}
+LANES = {
+    "deployment": "deployment", "schema": "schema change", "quality": "data quality", "incident": "incident",
+    "fault": "injected fault",
+}  # fmt: skip
+
+
+def signed(value: float, scale: float) -> str:
+    """`+4.0`, `−0.31`: a difference as it is told."""
+    told = abs(value) * scale
+    digits = f"{told:.1f}" if scale > 1 else f"{told:.3g}"
+    return f"{'+' if value >= 0 else MINUS}{digits}"
+
+
+def parts_figure(parts: Sequence[Mapping[str, Any]], *, metric: str, scale: float, unit: str) -> go.Figure:
+    """Horizontal bars of the parts with their 95 % intervals, and their sum; to the right is worse.
+
+    `parts` have kind, value, low, high (points of the metric; low and high None where no interval can be given).
+    Each is multiplied by `scale` and then told in `unit`.
+    """
+    if not parts:
+        return empty_figure("No parts", "The metric is undefined on one side, so there is nothing to split.")
+    names = [PART_WORDS[part["kind"]] for part in parts]
+    values = [part["value"] * scale for part in parts]
+    total = sum(values)
+    reach = [abs(total)]
+    for part, value in zip(parts, values, strict=True):
+        ends = (part["low"], part["high"]) if part["low"] is not None else (part["value"],)
+        reach += [abs(end) * scale for end in ends] + [abs(value)]
+    figure = new_figure(84 + 30 * (len(parts) + 1))
+    texts = [_told(part, scale) for part in parts] + [f"<b>{signed(total / scale, scale)}</b>"]
+    figure.add_trace(
+        go.Bar(
+            y=[*names, "together"],
+            x=[*values, total],
+            orientation="h",
+            marker={
+                "color": [*(_colour(part["kind"]) for part in parts), faded(MARK["reference"], 0.45)],
+                "line": {"width": 0},
+            },
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [*(_beyond(part, "high", scale) for part in parts), None],
+                "arrayminus": [*(_beyond(part, "low", scale) for part in parts), None],
+                "color": MARK["reference"],
+                "thickness": 1.5,
+                "width": 4,
+            },
+            customdata=[*texts, texts[-1]][: len(parts) + 1],
+            hovertemplate="<b>%{y}</b><br>%{customdata}<extra></extra>",
+        )
+    )
+    widest = max(reach) or 1.0
+    for name, text in zip([*names, "together"], texts, strict=True):
+        figure.add_annotation(
+            x=1, xref="paper", xanchor="right", y=name, text=text, showarrow=False, font={"size": 11}
+        )
+    low = min(0.0, *values, *(_ends(part, "low", scale) for part in parts))
+    figure.add_vline(x=0, line={"color": MARK["reference"], "width": 1})
+    what = f"{unit} of {metric}" if unit else metric
+    figure.update_xaxes(
+        title={"text": f"{what} by which it got worse, 95 % interval", "font": {"size": 11}, "standoff": 4},
+        range=[low * 1.1 - 0.03 * widest, widest * 1.1 + (widest - low) * 0.55],
+        showgrid=False,
+        zeroline=False,
+    )
+    figure.update_yaxes(autorange="reversed", showgrid=False, type="category", ticklabelstandoff=4)
+    figure.update_layout(showlegend=False, margin_t=6, bargap=0.4)
+    return figure
+
+
+def happened_figure(
+    happened: Sequence[Mapping[str, Any]],
+    *,
+    window: tuple[datetime, datetime],
+    since: datetime,
+    tz: str | None = None,
+) -> go.Figure:
+    """One lane a kind of happening, its moments as marks; the window is shaded.
+
+    `happened` have at (UTC-aware), kind, text and level, in order of time.
+    """
+    if not happened:
+        return empty_figure(
+            "Nothing is recorded before this window",
+            "No deployment, schema change, data-quality alarm, incident or injected fault.",
+            height=110,
+        )
+    lanes = [kind for kind in LANES if any(one["kind"] == kind for one in happened)]
+    figure = new_figure(96 + 26 * len(lanes))
+    start, end = (local_time(moment, tz) for moment in window)
+    figure.add_vrect(x0=start, x1=end, fillcolor=faded(MARK["current"], 0.14), line_width=0, layer="below")
+    figure.add_annotation(
+        x=start, y=1, yref="paper", yanchor="bottom", xanchor="left", text="this window", showarrow=False,
+        font={"size": 11},
+    )  # fmt: skip
+    for kind in lanes:
+        mine = [one for one in happened if one["kind"] == kind]
+        states = [STATES.get(one["level"]) for one in mine]
+        figure.add_trace(
+            go.Scatter(
+                x=[local_time(one["at"], tz) for one in mine],
+                y=[LANES[kind]] * len(mine),
+                mode="markers",
+                cliponaxis=False,
+                marker={
+                    "symbol": [state.symbol if state else "line-ns-open" for state in states],
+                    "size": 11,
+                    "color": [MARK[one["level"]] for one in mine],
+                    "line": {"width": 2, "color": [MARK[one["level"]] for one in mine]},
+                },
+                customdata=[[one["text"], format_when(one["at"], tz)] for one in mine],
+                hovertemplate="%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
+            )
+        )
+    figure.update_yaxes(
+        type="category", categoryorder="array", categoryarray=[LANES[kind] for kind in lanes][::-1], showgrid=True,
+        ticklabelstandoff=4, range=[-0.6, len(lanes) - 0.4],
+    )  # fmt: skip
+    figure.update_xaxes(type="date", range=[local_time(since, tz), end + (end - start) * 0.05])
+    name_time_axis(figure, tz, window[1])
+    figure.update_layout(showlegend=False, margin_t=24)
+    return figure
+
+
+def _told(part: Mapping[str, Any], scale: float) -> str:
+    text = signed(part["value"], scale)
+    if part["low"] is None:
+        return text
+    return f"{text} ({signed(part['low'], scale)} to {signed(part['high'], scale)})"
+
+
+def _beyond(part: Mapping[str, Any], side: str, scale: float) -> float | None:
+    return None if part[side] is None else abs(part[side] - part["value"]) * scale
+
+
+def _ends(part: Mapping[str, Any], side: str, scale: float) -> float:
+    return 0.0 if part[side] is None else float(part[side]) * scale
+
+
+def _colour(kind: str) -> str:
+    return MARK["unknown"] if kind == "unexplained" else MARK["current"]
