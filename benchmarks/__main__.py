@@ -25,6 +25,7 @@ BENCHMARKS: Final = (
     "incremental",
     "streams",
     "quality_table",
+    "rota",
 )
 RESULTS: Final = Path(__file__).with_name("results.json")
 

@@ -7,7 +7,8 @@ A fall alarms when it exceeds both
                    window's and the reference's sampling error, and for an estimate also how far estimates were off
                    on reference rows the estimator had not seen
 
-The primary metric pages (an estimate of it, where the labels would say the same with 80 %); every other metric is a ticket. What cannot be said is inconclusive and raises nothing.
+The primary metric pages (an estimate of it, where the labels would say the same with 80 %); every other metric is a
+ticket. What cannot be said is inconclusive and raises nothing.
 """
 
 from __future__ import annotations
