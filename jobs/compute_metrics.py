@@ -27,6 +27,7 @@ from jobs.runtime import Run, workflow
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from backend.monitoring.computation import Places
     from backend.monitoring.evaluate import Point
     from backend.monitoring.references import Reference
 
@@ -74,6 +75,8 @@ def compute_due(
             raise NotFound(f"there is no model named {model!r}")
         spec = spec_of(found)
         fill_gaps(session, model=model, environment=environment, spec=spec, now=now)
+    if spec.window_rows is not None:
+        _cut_windows(model, environment, spec, now, guard)
     with reading() as session:
         due = due_windows(session, model=model, environment=environment, now=now, since=since)
     references: dict[int, Reference] = {}
@@ -98,8 +101,9 @@ def compute_due(
                     for version in references
                 }
             results = compute_windows(
-                spec, size, [one.window for one in batch], rows, references, Circumstances(now, rota, tracks)
-            )
+                spec, size, [one.window for one in batch], rows, references, Circumstances(now, rota, tracks),
+                _place(model, environment, spec, batch, rows),
+            )  # fmt: skip
             with writing() as session:
                 guard(session)
                 store_results(
@@ -113,6 +117,58 @@ def compute_due(
         guard(session)
         judge(session, ACTOR, model=session.get_one(Model, model), environment=environment, spec=spec)
     return len(due)
+
+
+def _cut_windows(model: str, environment: str, spec: ModelSpec, now: datetime, guard: Guard) -> None:
+    """Cut windows of N rows where rows have come."""
+    from backend.monitoring.numbering import find_cut, known_windows, micros, store_cut
+    from backend.observations.reader import Filter, read
+
+    with reading() as session:
+        known = known_windows(session, model=model, environment=environment, spec=spec)
+    if known.first_dirty is None:
+        return
+    cut = find_cut(
+        known, rows=_count(model, environment, None), rows_before_end=_count(model, environment, known.end),
+        size=spec.window_rows or 1,
+    )  # fmt: skip
+    if cut is None:
+        return
+    where = Filter(start=cut.since, environments=[environment])
+    moments = read(settings().observations, model, where, columns=["ts"]).column("ts")
+    before = 0 if cut.since is None else _count(model, environment, cut.since)
+    with writing() as session:
+        guard(session)
+        store_cut(
+            session, model=model, environment=environment, spec=spec, cut=cut, before=before, now=now,
+            moments=micros(moments),
+        )  # fmt: skip
+
+
+def _count(model: str, environment: str, until: datetime | None) -> int:
+    """Rows of a model before a moment; None: all of them."""
+    from backend.observations.reader import Filter, scan
+
+    where = Filter(end=until, environments=[environment])
+    return int(scan(settings().observations, model, where, columns=["ts"]).count("*").fetchall()[0][0])
+
+
+def _place(
+    model: str, environment: str, spec: ModelSpec, batch: Sequence[DueWindow], rows: pa.Table
+) -> Places | None:
+    """The place in the batch of each row's window, for windows of N rows; None: their times tell."""
+    if spec.window_rows is None:
+        return None
+    import numpy as np
+
+    from backend.monitoring.numbering import number_of_rows
+
+    before = _count(model, environment, min(one.window.start for one in batch))
+    numbers = number_of_rows(rows.num_rows, before, spec.window_rows)
+    place = np.full(rows.num_rows, -1, dtype=np.int64)
+    for index, one in enumerate(batch):
+        place[numbers == one.number] = index
+    return place
 
 
 def _judge_inputs(
@@ -157,9 +213,7 @@ def _batches(due: Sequence[DueWindow]) -> Iterator[tuple[str, list[DueWindow]]]:
     for size in dict.fromkeys(one.size for one in due):
         batch: list[DueWindow] = []
         for one in (one for one in due if one.size == size):
-            apart = batch and (batch[-1].window.start - one.window.end) > 8 * (
-                one.window.end - one.window.start
-            )
+            apart = batch and _far(batch[-1], one)
             if len(batch) == BATCH_WINDOWS or apart:
                 yield size, batch[::-1]
                 batch = []
@@ -168,12 +222,21 @@ def _batches(due: Sequence[DueWindow]) -> Iterator[tuple[str, list[DueWindow]]]:
             yield size, batch[::-1]
 
 
+def _far(later: DueWindow, one: DueWindow) -> bool:
+    """Whether so much lies between two windows that one read of both would be a waste."""
+    if one.number:
+        return later.number - one.number > 8
+    return (later.window.start - one.window.end) > 8 * (one.window.end - one.window.start)
+
+
 def _rows(model: str, environment: str, spec: ModelSpec, batch: Sequence[DueWindow]) -> pa.Table:
     from backend.monitoring.computation import columns_needed
     from backend.observations.reader import Filter, read
 
     where = Filter(
-        start=batch[0].window.start, end=max(one.window.end for one in batch), environments=[environment]
+        start=min(one.window.start for one in batch),
+        end=max(one.window.end for one in batch),
+        environments=[environment],
     )
     return read(settings().observations, model, where, columns=columns_needed(spec))
 

@@ -14,6 +14,8 @@ from backend.deployment.tables import Deployment
 from backend.errors import NotFound
 from backend.governance.digests import digest_of
 from backend.governance.policies import policy_for
+from backend.monitoring.columns import parse_spec
+from backend.monitoring.performance import PRIMARY
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.artefacts import artefact_digest, file_digest
 from backend.registry.tables import Model, Version
@@ -162,13 +164,15 @@ def _card_diff(before: Version | None, after: Version) -> list[str]:
 
 def _live(session: ReadSession, model: Model, environment: str, version: int) -> list[dict[str, Any]]:
     """The last windows of a version in service: realised and estimated AUC, rows, label completeness."""
+    spec = parse_spec(model.spec)
     points = session.execute(
         select(MetricPoint, WindowState)
         .join(WindowState, WindowState.id == MetricPoint.window_id)
         .where(
             WindowState.model == model.name, WindowState.environment == environment,
-            WindowState.size == model.spec["window"], WindowState.version == version,
-            MetricPoint.segment == "", MetricPoint.statistic == "roc_auc",
+            WindowState.size == spec.window, WindowState.version == version,
+            MetricPoint.segment == "",
+            MetricPoint.statistic == PRIMARY[spec.task],
             MetricPoint.kind.in_(("realised", "estimated")),
         )
         .order_by(MetricPoint.window_start.desc())

@@ -13,6 +13,8 @@ from backend.deployment.service import champion, history
 from backend.deployment.tables import Deployment
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
+from backend.monitoring.columns import parse_spec
+from backend.monitoring.performance import DEFINITIONS, PRIMARY
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.tables import Model
 
@@ -77,11 +79,12 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
     ]
     if pages:
         return verdict(False, f"it was paged about: {pages[0].title}")
+    spec = parse_spec(session.get_one(Model, model).spec)
     windows = session.scalars(
         select(WindowState.id)
         .where(
             WindowState.model == model, WindowState.environment == environment,
-            WindowState.size == session.get_one(Model, model).spec["window"],
+            WindowState.size == spec.window,
             WindowState.version == version, WindowState.rows > 0, WindowState.computed_at.is_not(None),
         )
         .order_by(WindowState.start.desc())
@@ -89,11 +92,12 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
     ).all()  # fmt: skip
     if not windows:
         return verdict(None, "no window of its time has been computed")
+    primary = PRIMARY[spec.task]
     points = session.execute(
         select(MetricPoint.verdict, MetricPoint.value)
         .where(
             MetricPoint.window_id.in_(windows), MetricPoint.kind == "realised",
-            MetricPoint.segment == "", MetricPoint.statistic == "roc_auc", MetricPoint.verdict.in_(("ok", "alarm")),
+            MetricPoint.segment == "", MetricPoint.statistic == primary, MetricPoint.verdict.in_(("ok", "alarm")),
         )
         .order_by(MetricPoint.window_start)
     ).all()  # fmt: skip
@@ -106,5 +110,5 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
     return verdict(
         True,
         f"no page, and realised performance held in all of its last {len(points)} judged windows "
-        f"(AUC {median(values):.2f} in the middle, {values[-1]:.2f} in the last)",
+        f"({DEFINITIONS[primary].title} {median(values):.2f} in the middle, {values[-1]:.2f} in the last)",
     )

@@ -30,6 +30,7 @@ from backend.monitoring.evaluate import Point
 from backend.monitoring.falls import judge_estimates, judge_realised, take_baseline
 from backend.monitoring.inputs import judge_inputs
 from backend.monitoring.label_lag import Hearing, hear_labels, wait_for_labels
+from backend.monitoring.numbering import micros
 from backend.monitoring.performance import PRIMARY, Performance, measure
 from backend.monitoring.profiles import Profile
 from backend.monitoring.references import Reference, read_numbers_of, read_reference
@@ -159,7 +160,7 @@ def live_spec(spec: ModelSpec) -> ModelSpec:
 
 def _places(rows: pa.Table, windows: Sequence[Window]) -> Places:
     """(rows,) the window that holds each row; windows in order of time, -1 for rows in none."""
-    moments = rows.column("ts").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    moments = micros(rows.column("ts"))
     starts = np.array([_micros(window.start) for window in windows], dtype=np.int64)
     ends = np.array([_micros(window.end) for window in windows], dtype=np.int64)
     order = np.argsort(starts)

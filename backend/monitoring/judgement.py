@@ -112,7 +112,11 @@ def _findings(
             )
         )  # fmt: skip
         mine = [
-            window for window in recent if window.version == serving.version and window.rows >= spec.min_rows
+            window
+            for window in recent
+            if window.version == serving.version
+            and window.rows >= spec.min_rows
+            and (window.number == 0 or window.state == "complete")
         ]
         if mine:
             points = _points(session, mine[0].id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.identity.actor import Actor
 from backend.monitoring.columns import ModelSpec
-from backend.monitoring.computation import WindowResult, expects_no_traffic
+from backend.monitoring.computation import UNHEARD, WindowResult, expects_no_traffic
 from backend.monitoring.evaluate import Point
 from backend.monitoring.tables import MetricPoint, WindowProfile, WindowState
 from backend.monitoring.track_service import freeze_estimates
@@ -130,7 +130,10 @@ def store_results(
     session.execute(delete(WindowProfile).where(WindowProfile.window_id.in_(ids)))
     points: list[dict[str, object]] = []
     profiles: list[dict[str, object]] = []
-    for due, result in computed:
+    for due, found in computed:
+        result = (
+            _without_figures(found, spec) if due.number and found.rows < (spec.window_rows or 0) else found
+        )
         state = states[due.id]
         if result.hearing.speaks and state.labelled_at is None and state.version == result.version:
             freeze_estimates(
@@ -169,6 +172,13 @@ def store_results(
             "alarms": sum(point["verdict"] == "alarm" for point in points),
         },
     )  # fmt: skip
+
+
+def _without_figures(result: WindowResult, spec: ModelSpec) -> WindowResult:
+    """A window of N rows that is filling: counted, and not judged before its rows have come."""
+    return replace(
+        result, parts={}, points=(), hearing=UNHEARD, performance=None, judged_by=spec.reference.text
+    )
 
 
 def _store_state(

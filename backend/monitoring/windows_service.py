@@ -6,13 +6,14 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Insert, and_, or_, update
+from sqlalchemy import ColumnElement, Insert, and_, or_
 from sqlalchemy.dialects.postgresql import insert as insert_on_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_on_sqlite
 
 from backend import clock
 from backend.database.session import WriteSession
 from backend.monitoring.columns import ModelSpec, parse_spec
+from backend.monitoring.numbering import mark_numbered
 from backend.monitoring.tables import WindowState
 from backend.monitoring.windows import Window, window_of
 from backend.registry.tables import Model
@@ -56,8 +57,8 @@ def mark_dirty(
 ) -> list[Window]:
     """Mark exactly the windows that hold `times`, and make the rows of those that are new. Returns them.
 
-    Doing it again only moves `dirty_at` on, which costs one more computation and loses nothing. A model whose windows
-    are counted in rows has no window to name before it is computed: its existing ones that overlap are marked.
+    Doing it again only moves `dirty_at` on, which costs one more computation and loses nothing. Windows of N rows are
+    cut when they are computed (`numbering`): those that lie in the hours of `times` are marked, none is returned.
     An unknown model has no windows: nothing is marked.
     """
     known = session.get(Model, model)
@@ -66,14 +67,7 @@ def mark_dirty(
     spec = parse_spec(known.spec)
     now = clock.now()
     if spec.window_rows is not None:
-        touched = sorted(times)
-        if touched:
-            session.execute(
-                update(WindowState)
-                .where(WindowState.model == model, WindowState.environment == environment)
-                .where(WindowState.start <= touched[-1], WindowState.end > touched[0])
-                .values(dirty_at=now)
-            )
+        mark_numbered(session, model=model, environment=environment, spec=spec, times=list(times), now=now)
         return []
     moments = set(times)
     windows: list[Window] = []

@@ -14,7 +14,7 @@ from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
-from backend.errors import BadInput, Conflict, NotFound
+from backend.errors import Conflict, NotFound
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.monitoring.columns import ModelSpec, parse_spec
@@ -58,12 +58,6 @@ def register_model(
     actor.require(Permission.REGISTER_VERSIONS)
     check_model(name)
     parsed = parse_spec(spec)
-    if parsed.task != "binary":
-        raise BadInput(f"task: {parsed.task} models are not computed yet; only binary ones are")
-    if parsed.window_rows is not None:
-        raise BadInput(
-            f"window: {spec['window']} rows; windows of a registered model follow the clock (1h, 1d, 1w, 1mo)"
-        )
     model = session.get(Model, name)
     if model is None:
         model = Model(name=name, created_at=clock.now())

@@ -106,15 +106,18 @@ class Monitored:
                 )
             )  # fmt: skip
 
-    def point(self, start: datetime, kind: str, statistic: str, column: str = "") -> MetricPoint:
-        found = [p for p in self.points(start, kind) if (p.statistic, p.column) == (statistic, column)]
-        assert len(found) == 1, [(p.statistic, p.column) for p in self.points(start, kind)]
+    def point(
+        self, start: datetime, kind: str, statistic: str, column: str = "", *, size: str = "1d"
+    ) -> MetricPoint:
+        points = [p for p in self.points(start, kind, size=size) if not p.segment]
+        found = [p for p in points if (p.statistic, p.column) == (statistic, column)]
+        assert len(found) == 1, [(p.statistic, p.column) for p in points]
         return found[0]
 
 
 def make_monitored(
     files: Path, *, versions: Sequence[int] = (1,), reference_rows: int = 400, watched_since: datetime | None = None,
-    **spec: Any,
+    reference: pa.Table | None = None, **spec: Any,
 ) -> Monitored:  # fmt: skip
     """Register `shopper` with versions on reference rows of their own; the last one has served for 60 days."""
     files.mkdir(exist_ok=True)
@@ -133,19 +136,16 @@ def make_monitored(
         )
         session.get_one(Model, "shopper").created_at = watched_since or ago(60)
         for number in versions:
-            reference = files / f"reference-{number}.parquet"
-            pq.write_table(
-                sample(ago(90), reference_rows, seed=1000 + number, hours=24 * 30).drop_columns(
-                    ["prediction_id"]
-                ),
-                reference,
-            )
+            path, rows = files / f"reference-{number}.parquet", reference
+            if rows is None:
+                rows = sample(ago(90), reference_rows, seed=1000 + number, hours=24 * 30)
+            pq.write_table(rows.drop_columns(["prediction_id"]), path)
             register_version(
                 session, SYSTEM,
                 new=NewVersion(
                     model="shopper", version=number, run_id=f"r{number}", uri=str(files / "artefact"),
                     artefact_digest=artefact_digest(files / "artefact"), trained_by=None, trained_at=clock.now(),
-                    cutoff=0.5, parameters={}, metrics={}, training={}, reference_path=str(reference),
+                    cutoff=0.5, parameters={}, metrics={}, training={}, reference_path=str(path),
                     card_path=str(files / "card.md"),
                 ),
             )  # fmt: skip
