@@ -33,8 +33,6 @@ def monitor_figure(
         return empty_figure(
             f"No {name} is stored", "Choose another figure, or compute metrics on the model's page."
         )
-    known = frame["value"].notna()
-    frame = frame.loc[known.idxmax() :].reset_index(drop=True)  # nothing is drawn before there was something
     x = local_times(frame["window_start"], tz)
     figure = new_figure(240)
     first = frame["window_start"].min()
@@ -80,6 +78,8 @@ def monitor_figure(
         title={"text": f"{name} (log scale)" if spread else name, "font": {"size": 11}},
         type="log" if spread else "linear",
     )  # fmt: skip
+    step = x.diff().median() if len(x) > 1 else pd.Timedelta(hours=1)
+    figure.update_xaxes(range=[x.min() - step / 2, x.max() + 2 * step])
     name_time_axis(figure, tz, frame["window_start"].max())
     return figure
 

@@ -24,10 +24,10 @@ def store_monitor(
     sentence: str, disabled_because: str | None,
 ) -> None:  # fmt: skip
     """Store what was replayed, and only that: `digest` is of the definition the person sees."""
-    named = definition.get("name") or "it"
+    named = f"“{definition['name']}”" if definition.get("name") else "the monitor"
     subject = f"{row['key']}/{row['number']}" if row else f"new/{model}"
     sent = action_form(
-        "store-monitor", label=f"Store “{named}”", object_id=subject, digest=digest,
+        "store-monitor", label=f"Store {named}", object_id=subject, digest=digest,
         fields=[Field("why", "Why", required=True, help="others will read it"),
                 Field("sure", "I have seen how often it would have fired", "checkbox", required=True, help=sentence)],
         disabled_because=disabled_because,
@@ -50,7 +50,7 @@ def store_monitor(
             session, me, row["key"], definition=definition, seen=row["number"], why=why
         )
 
-    done = f"“{named}” is stored. It is looked at with the next computation."
+    done = f"{named[:1].upper()}{named[1:]} is stored. It is looked at with the next computation."
     if perform(store, done=done) is not None:
         st.rerun()
 

@@ -20,7 +20,7 @@ KIND_WORDS = {
 }  # fmt: skip
 THRESHOLD_WORDS = {
     "calibrated": "Warrant's calibrated limit", "limit": "the calibrated limit, times", "constant": "a fixed value",
-    "sigma": "standard deviations from its mean", "quantile": "a quantile of its past",
+    "sigma": "deviations from its mean", "quantile": "a quantile of its past",
     "p_value": "a p-value against its past",
 }  # fmt: skip
 NUMBER = {
@@ -28,7 +28,8 @@ NUMBER = {
     "quantile": ("quantile", 0.99), "p_value": ("p-value", 0.05),
 }  # fmt: skip
 MATCH_WORDS = {"all": "all of them hold", "any": "any of them holds"}
-PREFERRED = ("realised", "estimated", "quality", "drift")
+FIRST = ("realised", "estimated", "drift", "prediction", "quality", "roc_auc", "mae", "psi", "missing_rate")
+"""What is offered first, in this order."""
 
 
 def figure_words(figure: Figure) -> str:
@@ -99,22 +100,22 @@ def condition_inputs(key: str, given: Mapping[str, Any], figures: Sequence[Figur
     mine = Figure(*(str(given.get(name, "")) for name in Figure._fields))
     offered = list(figures) if not given or mine in figures else [mine, *figures]
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"condition:{key}"):
-        kinds = sorted({one.kind for one in offered}, key=lambda kind: (kind not in PREFERRED, kind))
-        kind = _select("Look at", kinds, mine.kind, f"{key}:kind", words=KIND_WORDS, width=210)
+        kinds = sorted({one.kind for one in offered}, key=_first)
+        kind = _select("Look at", kinds, mine.kind, f"{key}:kind", words=KIND_WORDS, width=190)
         offered = [one for one in offered if one.kind == kind]
         key += f":{kind}"
         columns = sorted({one.column for one in offered})
         column = columns[0]
         if columns != [""]:
             column = _select(
-                "Column", columns, mine.column, f"{key}:column", words={"": "whole window"}, width=190
+                "Column", columns, mine.column, f"{key}:column", words={"": "whole window"}, width=160
             )
         offered, key = [one for one in offered if one.column == column], f"{key}:{column}"
-        names = sorted({one.statistic for one in offered})
+        names = sorted({one.statistic for one in offered}, key=_first)
         spoken = {name: figure_words(Figure("", "", name)) for name in names}
         if kind in ("realised", "estimated"):
             spoken = {name: metric_word(name) for name in names}
-        statistic = _select("Statistic", names, mine.statistic, f"{key}:statistic", words=spoken, width=190)
+        statistic = _select("Statistic", names, mine.statistic, f"{key}:statistic", words=spoken, width=160)
         segments = sorted({one.segment for one in offered if one.statistic == statistic})
         segment = segments[0]
         if len(segments) > 1:
@@ -132,7 +133,7 @@ def threshold_inputs(key: str, given: Mapping[str, Any], figure: Figure) -> dict
     judged = figure.kind not in ("kpi", "volume")
     kinds = [kind for kind in THRESHOLD_WORDS if judged or kind not in ("calibrated", "limit")]
     kind = _select(
-        "is beyond", kinds, given.get("kind"), f"{key}:threshold", words=THRESHOLD_WORDS, width=270
+        "is beyond", kinds, given.get("kind"), f"{key}:threshold", words=THRESHOLD_WORDS, width=230
     )
     if kind == "calibrated":
         return {"kind": kind}
@@ -142,16 +143,16 @@ def threshold_inputs(key: str, given: Mapping[str, Any], figure: Figure) -> dict
     if kind != "limit":
         sides = ("above", "below", "either") if kind in ("sigma", "p_value") else ("above", "below")
         threshold["side"] = _select(
-            "side", sides, given.get("side", bad_side(figure)), f"{key}:side", width=110
+            "side", sides, given.get("side", bad_side(figure)), f"{key}:side", width=100
         )
     label, usual = NUMBER[kind]
     threshold["value"] = st.number_input(
-        label, value=float(given.get("value", usual)), format="%.6g", key=f"{key}:value", width=140
+        label, value=float(given.get("value", usual)), format="%.6g", key=f"{key}:value", width=130
     )
     if kind in OF_HISTORY:
         threshold["points"] = _whole("of the last values", given.get("points", 28), f"{key}:points", 5)
     threshold["clear"] = st.number_input(
-        "until back at (optional)", value=given.get("clear"), format="%.6g", key=f"{key}:until", width=170,
+        "ends at (optional)", value=given.get("clear"), format="%.6g", key=f"{key}:until", width=150,
         help="A milder number: what fires goes on until the value is back within it.",
     )  # fmt: skip
     return threshold
@@ -180,6 +181,10 @@ def _select(
             label, list(options), index=index, key=key, width=width, format_func=lambda one: spoken.get(one, one)
         )
     )  # fmt: skip
+
+
+def _first(name: str) -> tuple[int, str]:
+    return (FIRST.index(name) if name in FIRST else len(FIRST)), name
 
 
 def _whole(label: str, given: Any, key: str, least: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -54,7 +55,7 @@ def _state(row: Mapping[str, Any]) -> Any:
     alert = row["alert"]
     if alert is not None and alert["state"] == "firing":
         return badge(f"fires ({alert['level']})", ALERT_LEVELS[alert["level"]])
-    return badge("quiet", "ok")
+    return badge("quiet", "ok") if row["judged"] else badge("not known now", "unknown")
 
 
 def _last_fired(row: Mapping[str, Any]) -> str:
@@ -65,56 +66,62 @@ def _last_fired(row: Mapping[str, Any]) -> str:
 def _often(row: Mapping[str, Any]) -> str | None:
     if row["fired"] is None:
         return None
-    rate = (
-        f", {format_metric(row['per_month'])} a month"
-        if row["per_month"] is not None and row["fired"]
-        else ""
-    )
+    rate = f", {rate_words(row['per_month'])}" if row["per_month"] and row["fired"] > 1 else ""
     return f"{count_of(row['fired'], 'time')}{rate}"
+
+
+def rate_words(per_month: float, noun: str = "") -> str:
+    """`3.2 pages a month`, or `one page in 4.1 months` where it is rarer."""
+    if per_month >= 1:
+        return f"{format_metric(per_month)}{f' {noun}s' if noun else ''} a month"
+    return f"one{f' {noun}' if noun else ''} in {format_metric(1 / per_month)} months"
 
 
 def replay_sentence(monitor: Monitor, found: Replay, allowed: FalseAlarms) -> tuple[str, str]:
     """How often it would have fired, as a sentence, and its level: never `ok` where nothing could be judged."""
     if not found.windows:
         return "No finished window is stored: whether it would have fired is not known.", "unknown"
-    period = f"{count_of(len(found.windows), 'window')} ({format_age(found.windows[-1].end - found.windows[0].start)})"
+    span = format_age(found.windows[-1].end - found.windows[0].start)
+    period = f"{count_of(len(found.windows), 'window')} ({span})"
     if not found.looked_at:
         return f"None of {period} could be judged: whether it would have fired is not known.", "unknown"
+    if found.inconclusive:
+        period = f"the {found.looked_at:,} of {period} that could be judged"
     noun = {"page": "page", "ticket": "ticket", "info": "notice"}[monitor.level]
     if not found.firings:
-        return f"It would not have fired in {period}.", "ok"
+        half = found.looked_at >= len(found.windows) / 2
+        return f"It would not have fired in {period}.", "ok" if half else "unknown"
     said = f"It would have fired {count_of(len(found.firings), 'time')} in {period}"
     if found.per_month is None or found.months < 1 / 4:
         return f"{said}; that is too short to say how many {noun}s a month.", "unknown"
-    said += f": {format_metric(found.per_month)} {noun}s a month."
+    said += f": {rate_words(found.per_month, noun)}."
     if monitor.level != "page":
         return said, "attention" if found.per_month > OFTEN_A_MONTH else "ok"
-    budget = f"The budget allows {format_metric(allowed.per_month)} false pages a month"
+    budget = f"The budget allows {rate_words(allowed.per_month, 'false page')}"
     if found.per_month <= allowed.per_month:
-        return f"{said} {budget}, so it fits even if none of them were true.", "ok"
+        return f"{said} {budget}, so it fits even if none of them is true.", "ok"
     spare = 1 - allowed.per_month / found.per_month
-    return (
-        f"{said} {budget}: it fits only if at least {spare:.0%} of them were worth waking for.",
-        "attention",
-    )
+    return f"{said} {budget}: it fits only if {spare:.0%} or more of them are worth waking for.", "attention"
 
 
 def show_replay(monitor: Monitor, found: Replay, *, key: str) -> None:
     """Charts of what it looked at, and the list of when it fired."""
     tz, level = viewer_zone(), ALERT_LEVELS[monitor.level]
     if found.inconclusive:
-        reasons = "; ".join(f"{readable(why)} ({count_of(n, 'window')})" for why, n in found.why_not.items())
-        st.caption(f"{count_of(found.inconclusive, 'window')} could not be judged: {reasons}")
+        reasons = "; ".join(f"{readable(why)} in {count_of(n, 'window')}" for why, n in found.why_not.items())
+        st.caption(f"{count_of(found.inconclusive, 'window')} could not be judged. Missing: {reasons}.")
     latest = found.windows[-1].end if found.windows else None
     spans = [(one.start.start, one.end.start if one.end else latest) for one in found.firings]
+    known = np.vstack([np.isfinite(trace.value) for trace in found.traces]).any(axis=0)
+    first = int(known.argmax()) if known.any() else 0
     for index, trace in enumerate(found.traces):
         name = figure_words(trace.condition.figure)
         frame = pd.DataFrame(
             {
-                "window_start": [one.start for one in found.windows],
-                "value": trace.value,
-                "lower": trace.lower,
-                "upper": trace.upper,
+                "window_start": [one.start for one in found.windows[first:]],
+                "value": trace.value[first:],
+                "lower": trace.lower[first:],
+                "upper": trace.upper[first:],
             }
         )
         figure = monitor_figure(frame, spans, name=name, level=level, tz=tz)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from backend.monitoring.monitors import Figure, Monitor
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
 def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
     """The model's monitors as they are now: their row, `says`, the newest alert, `fired` times in stored history and
-    `per_month`, and `broken`, why one cannot be looked at any more."""
+    `per_month`, whether the newest window could be `judged`, and `broken`, why one cannot be looked at any more."""
     viewer = scope.actor()
     with reading() as session:
         rows = service.list_monitors(session, viewer, model, environment())
@@ -34,13 +34,18 @@ def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
             alert = alerts.get(row.key)
             one = row_of(row) | {
                 "made_by_name": names.get(row.made_by or ""), "alert": alert_of(alert) if alert else None,
-                "says": "", "fired": None, "per_month": None, "broken": "",
+                "says": "", "fired": None, "per_month": None, "broken": "", "judged": False,
             }  # fmt: skip
             try:
                 monitor, found = service.replay_definition(
                     session, viewer, model=model, environment=environment(), definition=row.definition
                 )
-                one |= {"says": monitor.words(), "fired": len(found.firings), "per_month": found.per_month}
+                one |= {
+                    "says": monitor.words(),
+                    "fired": len(found.firings),
+                    "per_month": found.per_month,
+                    "judged": found.judged_now,
+                }
             except BadInput as error:
                 one["broken"] = error.message
             listed.append(one)

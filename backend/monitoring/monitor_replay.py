@@ -89,7 +89,8 @@ class Replay:
     """What a monitor would have said.
 
     looked_at       windows with a verdict; inconclusive: windows without one
-    months          from the first window to the last, in months of 30.4 days
+    months          how long was looked at, in months of 30.4 days: from the first window to the last, less the
+                    share of windows that could not be judged
     why_not         {reason: windows} of the inconclusive ones
     firing, held    for each window whether it fires, and whether the rule holds in it: 1, 0, NaN
     latest_at       the newest window in which the rule holds, −1 without one; `latest` says what held
@@ -110,6 +111,11 @@ class Replay:
     @property
     def cleared(self) -> int:
         return sum(episode.end is not None for episode in self.firings)
+
+    @property
+    def judged_now(self) -> bool:
+        """Whether the newest window could be judged."""
+        return len(self.held) > 0 and bool(np.isfinite(self.held[-1]))
 
     @property
     def per_month(self) -> float | None:
@@ -157,7 +163,7 @@ def replay(monitor: Monitor, history: History) -> Replay:
         windows=tuple(history.windows),
         looked_at=judged,
         inconclusive=count - judged,
-        months=0.0 if span is None else span.total_seconds() / 86_400 / MONTH_DAYS,
+        months=0.0 if span is None else span.total_seconds() / 86_400 / MONTH_DAYS * judged / count,
         why_not=why,
         traces=tuple(traces),
         firing=firing,
