@@ -33,6 +33,8 @@ PAGES = (
     PageRow("model", "Model"),
     PageRow("drift", "Drift"),
     PageRow("performance", "Performance"),
+    PageRow("quality", "Data quality"),
+    PageRow("slices", "Slices"),
     PageRow("monitors", "Monitors"),
     PageRow("approvals", "Approvals"),
     PageRow("audit", "Audit", Permission.READ_AUDIT),

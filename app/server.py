@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from streamlit import config
 from streamlit.starlette import App
 
-from app import downloads, probes, series_downloads
+from app import analysis_downloads, downloads, probes, series_downloads
 from app.api_page import api_page
 from app.gate import Gate
 from app.packed import PackedStatic
@@ -53,6 +53,7 @@ def _routes() -> list[BaseRoute]:
         *probes.routes(),
         *downloads.routes(),
         *series_downloads.routes(),
+        *analysis_downloads.routes(),
         *sign_in,
         docs,
         Mount("/api/v1", api),

@@ -9,6 +9,7 @@ import streamlit as st
 from app import data
 from app.components import Field, action_form, empty_state, headline, key_values, viewer_zone
 from app.components.tables import anchor, badge, lines, small, table
+from app.components.what_changed import draw_what_changed, fallen_window
 from app.formats import format_age, format_when
 from app.session import page_link, perform, viewer
 from app.words import ALERT_LEVELS, CHANGE_LEVELS, count_of
@@ -83,6 +84,10 @@ with main:
         )  # fmt: skip
     else:
         empty_state("No alert belongs to it", "It was opened by hand or its alerts were taken away.")
+    fallen = fallen_window(alerts, data.model(scope, found["model"])["spec"])
+    if fallen is not None:
+        st.subheader(f"What changed in the window from {format_when(fallen[1], viewer_zone())}", anchor=False)
+        draw_what_changed(found["model"], found["environment"], *fallen)
     st.subheader("What changed around it", anchor=False)
     start = found["opened_at"]
     rows = [

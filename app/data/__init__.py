@@ -7,10 +7,12 @@ services filter by it.
 from __future__ import annotations
 
 from app.data.alerting import alerts_about, firing, incident, marks, open_incidents
+from app.data.analyses import analysed, analysis, analysis_runs
 from app.data.audit import audit_entries, audit_entry, audit_head, fault_switches
 from app.data.governance import change, changes, inbox, preview
 from app.data.identity import people, sessions, tokens
 from app.data.monitoring import (
+    column_facts,
     comparison,
     health_of,
     indicators,
@@ -32,12 +34,16 @@ from app.data.scope import Scope, environment, scope_of
 __all__ = [
     "Scope",
     "alerts_about",
+    "analysed",
+    "analysis",
+    "analysis_runs",
     "audit_entries",
     "audit_entry",
     "audit_head",
     "card",
     "change",
     "changes",
+    "column_facts",
     "comparison",
     "environment",
     "explanation",

@@ -1,0 +1,165 @@
+"""What changed in a window: one sentence, its parts with intervals, what is behind them, and what happened before.
+
+`draw_what_changed` is used by the pages of an incident, of performance and of slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import streamlit as st
+
+from app import data
+from app.charts.changes import LANES, PART_WORDS, happened_figure, parts_figure, signed
+from app.components.charts import draw
+from app.components.links import viewer_zone
+from app.components.progress import job_progress
+from app.components.status import empty_state
+from app.components.tables import badge, small, table
+from app.formats import format_age, format_count, format_share, format_when
+from app.session import live, perform, viewer
+from app.words import metric_word
+from backend import clock
+from backend.identity.roles import Permission
+from backend.monitoring.analysis_service import request_analysis
+
+DAYS_BEFORE = 7
+_WORDS = {"page": "page", "attention": "ticket", "injected": "injected"}
+
+
+def draw_what_changed(model: str, environment: str, size: str, start: datetime) -> None:
+    """Everything stored about why this window's metric changed; without an analysis, a button that asks for one."""
+    scope = data.scope_of(viewer())
+    found = data.analysis(scope, model, size, start, environment)
+    if found is None:
+        empty_state(
+            "This window has not been analysed",
+            "Windows whose realised performance fell beyond its limit are analysed by themselves within minutes; for "
+            "any other, ask here.",
+        )
+        ask_for_analysis(model, size, start, label="Analyse this window")
+        return
+    st.html(f'<p class="w-lead">{_escaped(found["says"])}</p>')
+    split = found["split"]
+    if split["parts"]:
+        metric = metric_word(found["metric"])
+        figure = parts_figure(split["parts"], metric=metric, scale=found["scale"], unit=found["unit"])
+        alt = f"parts of the change of {metric} in the window from {format_when(start, viewer_zone())}"
+        draw(figure, alt, key=f"parts:{model}:{size}:{start.isoformat()}")
+        show_contributors(found)
+    show_happened(found, start)
+    st.caption(foundation(found))
+    ask_for_analysis(
+        model, size, start, label="Analyse again" if not found["stale"] else "Analyse with the new rows"
+    )
+
+
+def fallen_window(
+    alerts: Sequence[Mapping[str, Any]], spec: Mapping[str, Any]
+) -> tuple[str, datetime] | None:
+    """The size and start of the newest window in which realised performance fell; None where none of these did."""
+    fell = [one for one in alerts if one["kind"] == "realised"]
+    if not fell:
+        return None
+    newest = max(fell, key=lambda one: (one["state"] == "firing", one["last_seen_at"]))
+    told = newest["details"].get("window")
+    start = clock.from_iso(told) if told else newest["since"]
+    return str(newest["details"].get("size") or spec["window"]), start
+
+
+def show_contributors(found: Mapping[str, Any]) -> None:
+    """Each part that counts, and what stands behind it. They explain a part and need not add up to it."""
+    rows = [
+        [PART_WORDS[part["kind"]] if first else "", one["name"], signed(one["points"], found["scale"])]
+        for part in found["split"]["parts"]
+        for first, one in zip([True] + [False] * 20, part["contributors"], strict=False)
+    ]
+    if rows:
+        heads = ("part", "most by", f"{found['unit'] or metric_word(found['metric'])}, each alone")
+        table(heads, rows, caption="What stands behind the parts of the change")
+
+
+def show_happened(found: Mapping[str, Any], start: datetime) -> None:
+    """Deployments, schema changes, data-quality alarms and incidents of the days before, on one time axis."""
+    happened = found["happened"]
+    span = _length(found["size"])
+    since = min([start - timedelta(days=DAYS_BEFORE), *(one["at"] for one in happened)])
+    figure = happened_figure(happened, window=(start, start + span), since=since, tz=viewer_zone())
+    draw(
+        figure,
+        "what happened before and during the window",
+        key=f"happened:{found['model']}:{start.isoformat()}",
+    )
+    if happened:
+        with st.expander("The same as a list"):
+            table(
+                ("when", "what", "level"),
+                [
+                    [format_when(one["at"], viewer_zone()), f"{LANES[one['kind']]}: {one['text']}",
+                     badge(_WORDS.get(one["level"], "change"), one["level"]) if one["level"] in _WORDS else small("")]
+                    for one in happened
+                ],
+            )  # fmt: skip
+
+
+def foundation(found: Mapping[str, Any]) -> str:
+    """What the analysis rests on, and how old it is."""
+    split, used = found["split"], found["rows_used"]
+    facts = [
+        f"{format_count(split['rows_window'])} labelled rows of the window against "
+        f"{format_count(split['rows_reference'])} of the reference of v{found['version']}",
+        f"{format_share(found['completeness'])} of labels",
+        f"at most {format_count(used['window'])} rows drawn evenly" if used != found["rows_read"] else "",
+        f"analysed {format_age(found['computed_at'])} ago",
+        "rows or labels have come since" if found["stale"] else "",
+        "a split is no proof of cause",
+    ]
+    return " · ".join(fact for fact in facts if fact)
+
+
+def ask_for_analysis(model: str, size: str, start: datetime, *, label: str) -> None:
+    """A button that queues an analysis of this window, or how far the one is that is under way."""
+    actor = viewer()
+    if data.analysis_runs(data.scope_of(actor), model):
+        _follow(model)
+        return
+    allowed = actor.may(Permission.COMPUTE_METRICS)
+    asked = st.button(
+        label, key=f"analyse:{model}:{size}:{start.isoformat()}", disabled=not allowed, icon=":material/troubleshoot:",
+        help=None if allowed else f"Your role lacks {Permission.COMPUTE_METRICS.value}.",
+    )  # fmt: skip
+    if asked and perform(
+        lambda session, me: request_analysis(session, me, model=model, start=start, size=size),
+        done="The analysis is queued.",
+    ):
+        st.rerun()
+
+
+@live(run_every=2)
+def _follow(model: str) -> None:
+    """The analyses under way; the page is drawn anew when they are done."""
+    runs = data.analysis_runs(data.scope_of(viewer()), model)
+    for run in runs:
+        job_progress(
+            run["title"], run["state"], share=run["progress"], step=run["step"], since=run["requested_at"]
+        )
+    if not runs:
+        st.rerun(scope="app")
+
+
+def _length(size: str) -> timedelta:
+    """How wide the window is drawn; one of N rows as a mark."""
+    return {
+        "1h": timedelta(hours=1),
+        "1d": timedelta(days=1),
+        "1w": timedelta(weeks=1),
+        "1mo": timedelta(days=30),
+    }.get(size, timedelta(hours=1))
+
+
+def _escaped(text: str) -> str:
+    from html import escape
+
+    return escape(text)
