@@ -19,6 +19,7 @@ from backend.monitoring.judgement import judge
 from backend.monitoring.rotas import rota_of, spec_of
 from backend.monitoring.service import DueWindow, due_windows, fill_gaps, store_results
 from backend.monitoring.track_service import load_track
+from backend.monitoring.traffic import store_volume
 from backend.queue import COMPUTE_METRICS
 from backend.registry.tables import Model, Version
 from backend.settings import settings
@@ -115,6 +116,8 @@ def compute_due(
     progress(0.97, "judging the newest windows")
     with writing() as session:
         guard(session)
+        while store_volume(session, model=model, environment=environment, spec=spec):
+            continue
         judge(session, ACTOR, model=session.get_one(Model, model), environment=environment, spec=spec)
     return len(due)
 
@@ -231,14 +234,17 @@ def _far(later: DueWindow, one: DueWindow) -> bool:
 
 def _rows(model: str, environment: str, spec: ModelSpec, batch: Sequence[DueWindow]) -> pa.Table:
     from backend.monitoring.computation import columns_needed
-    from backend.observations.reader import Filter, read
+    from backend.observations.reader import Filter, read, scan
 
     where = Filter(
         start=min(one.window.start for one in batch),
         end=max(one.window.end for one in batch),
         environments=[environment],
     )
-    return read(settings().observations, model, where, columns=columns_needed(spec))
+    # A column that the spec has and no row ever had is no reason to stop: it is missing everywhere.
+    there = set(scan(settings().observations, model, where).columns)
+    columns = [name for name in columns_needed(spec) if name in there]
+    return read(settings().observations, model, where, columns=columns)
 
 
 def _complete(

@@ -100,7 +100,7 @@ def columns_needed(spec: ModelSpec) -> list[str]:
         "injected",
         "score",
         "prediction",
-        *(c.name for c in spec.features),
+        *dict.fromkeys([*(c.name for c in spec.features), *(column for _, column in spec.classes)]),
         "label",
         "label_status",
     ]
@@ -120,7 +120,7 @@ def compute_windows(
     place  (rows,) index of each row's window, negative for none; None: by its time
     """
     circumstances = circumstances or Circumstances(clock.now())
-    spec = live_spec(spec)
+    spec = live_spec(spec, rows)
     rows = read_numbers_of(spec, rows)
     parts = _split(rows, _places(rows, windows) if place is None else place, len(windows))
     versions = [_majority(part) for part in parts]
@@ -152,10 +152,10 @@ def compute_windows(
     return results
 
 
-def live_spec(spec: ModelSpec) -> ModelSpec:
-    """The spec as stored rows can be read: a class's probability is stored where it is a declared feature alone."""
-    stored = {column.name for column in spec.features}
-    return spec if all(name in stored for _, name in spec.classes) else replace(spec, classes=())
+def live_spec(spec: ModelSpec, rows: pa.Table) -> ModelSpec:
+    """The spec as these rows can be read: without the probabilities of classes where they have never been sent."""
+    there = set(rows.column_names)
+    return spec if all(name in there for _, name in spec.classes) else replace(spec, classes=())
 
 
 def _places(rows: pa.Table, windows: Sequence[Window]) -> Places:

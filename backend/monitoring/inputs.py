@@ -44,6 +44,8 @@ def judge_inputs(
     sides: tuple[dict[str, Profile], dict[str, Profile]] = ({}, {})
     for segment in [ALL, *sorted(segment for segment in current if segment != ALL and segment in against)]:
         for column in spec.columns:
+            if segment.partition("=")[0] == column.name:  # it is what the segment is made by
+                continue
             grid = reference.grids.get(column.name)
             found = against.get(segment, {}).get(column.name), current.get(segment, {}).get(column.name)
             if grid is None or found[0] is None or found[1] is None:

@@ -134,7 +134,7 @@ def _findings(
             findings.append(_about(labelled, points, ("realised",), "performance"))
             findings.append(_about_segments(labelled, points, ("realised",)))
         if size == spec.sizes[-1] and spec.window_rows is None:
-            findings += _silence(recent)
+            findings += _traffic(session, recent)
     return findings
 
 
@@ -162,14 +162,18 @@ def _by_column(window: WindowState, points: Sequence[MetricPoint], kind: str) ->
     ]
 
 
-def _silence(recent: Sequence[WindowState]) -> list[Finding]:
-    """A finished window without rows where traffic was expected, or the all-clear from one that has some."""
+def _traffic(session: ReadSession, recent: Sequence[WindowState]) -> list[Finding]:
+    """What the newest finished window says of traffic: none where some was expected, far too little or too much."""
     finished = next(
         (window for window in recent if window.state not in ("open", "no_traffic_expected")), None
     )
     if finished is None:
         return []
     silent = finished.state == "no_traffic"
+    if not silent:
+        told = [point for point in _points(session, finished.id) if point.kind == "volume"]
+        if told and told[0].verdict == "alarm":
+            return [Finding("volume", "traffic", finished, (told[0],))]
     since = finished
     for window in recent:
         if window.start <= finished.start and window.state == "no_traffic":

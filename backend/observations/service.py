@@ -14,7 +14,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
-from backend.monitoring.columns import parse_spec
+from backend.monitoring.columns import Kind, parse_spec
 from backend.observations.columns import BadRow
 from backend.observations.schema import Stream
 from backend.observations.store import Accepted, accept
@@ -47,7 +47,8 @@ def accept_batch(
     spec = parse_spec(get_model(session, actor, model).spec)
     now = clock.now()
     if stream == "predictions":
-        features = {column.name: column.kind for column in spec.features}
+        features: dict[str, Kind] = {column: "numeric" for _, column in spec.classes}
+        features |= {column.name: column.kind for column in spec.features}
         table = prediction_batch(features, payload, now=now, task=spec.task)
     else:
         table = label_batch(payload, now=now)

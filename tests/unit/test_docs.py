@@ -83,6 +83,19 @@ def test_the_page_of_changes_lists_what_an_approval_is_bound_to() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", bound, re.MULTILINE)) == set(re.findall(r'"(\w+)": "', words[1]))
 
 
+def test_the_page_of_monitoring_lists_every_key_of_a_spec() -> None:
+    page = (ROOT / "docs" / "monitoring.md").read_text()
+    table = page[page.index("| key | meaning | default |") : page.index("## Windows")]
+    listed = {
+        key
+        for cell in re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)
+        for key in re.findall(r"\w+", cell)
+    }
+    source = (ROOT / "backend" / "monitoring" / "columns.py").read_text()
+    source = source[source.index("def parse_spec") :]
+    assert listed == set(re.findall(r'mapping(?:\.get\(|, )"(\w+)"', source))
+
+
 def test_images_are_small_enough_to_read_over_a_telephone() -> None:
     images = sorted((ROOT / "docs" / "images").glob("*"))
     assert images
