@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from backend.errors import BadInput
 from backend.monitoring.monitor_replay import History, Replay, Series, replay
-from backend.monitoring.monitors import Figure, Monitor, parse_monitor
+from backend.monitoring.monitors import THRESHOLDS, Figure, Monitor, parse_monitor
 from backend.monitoring.windows import Window
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -261,6 +264,14 @@ def test_a_wrong_definition_is_named(change: dict[str, Any], says: str) -> None:
     with pytest.raises(BadInput) as refused:
         parse_monitor({"name": "x", "level": "ticket", "when": condition(), **change}, sizes=SIZES)
     assert says in refused.value.message
+
+
+def test_the_example_of_the_documentation_is_accepted() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "monitors.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    watch = parse_monitor(yaml.safe_load(example), sizes=SIZES)
+    assert (watch.level, watch.fire, watch.of, len(watch.conditions)) == ("page", 2, 3, 3)
+    assert all(f"| `{kind}` |" in text for kind in THRESHOLDS)
 
 
 def test_drift_alone_never_pages_and_an_estimator_that_was_wrong_does_not_either() -> None:
