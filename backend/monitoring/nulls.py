@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from scipy.special import gammaincc, gammainccinv, kolmogi, kolmogorov, ndtr, ndtri
 
 from backend.monitoring.profiles import Profile
+from backend.monitoring.splits import Apart, Cells, possible_counts
 
 Numbers = npt.NDArray[np.float64]
 
@@ -193,6 +194,18 @@ class Exchange:
         return others, drawn
 
     @cached_property
+    def cells(self) -> Cells:
+        """What `coarse` draws, as the possible counts of each cell and their probabilities."""
+        grid, pooled = self.pool.grid, self.pool.compared
+        then, now = self.reference.compared, self.current.compared
+        rate = min(then[-1] / max(self.rows[0], 1) + grid.expected_new, 1.0)
+        if not grid.edges or now[-1] > OUTSIDE_LEAST + OUTSIDE_TIMES * rate * self.rows[1]:
+            return possible_counts(pooled, self.rows)
+        hits = max(rate * self.rows[0], 0.5)
+        apart = Apart(int(then[-1]), hits, max(self.rows[0] - hits, 0.5), self.rows[1])
+        return possible_counts(pooled[:-1], self.rows, apart)
+
+    @cached_property
     def fine(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Drawn fine counts (draws, cells) of both sides: slow with many cells."""
         pooled = self.pool.counts
@@ -218,12 +231,43 @@ class Exchange:
         """
         few, many = sorted(self.rows)
         share = np.cumsum(self.pool.counts)[places] / max(self.pool.known, 1)
-        size = DRAWS // 2
-        cell = np.searchsorted(share, self.random.random((size, few)), side="right")
-        cell += np.arange(size)[:, None] * (places.size + 1)
-        counts = np.bincount(cell.ravel(), minlength=size * (places.size + 1)).reshape(size, -1)[:, :-1]
-        # Drawn with replacement; without it the variance is smaller by many / (few + many).
-        return np.asarray((np.cumsum(counts, axis=1) / few - share) * math.sqrt((few + many) / many))
+        drawn, levels = few_rows(FEW_STEPS[int(np.searchsorted(FEW_STEPS, few, side="right")) - 1])
+        near = np.clip(np.searchsorted(levels, share), 1, levels.size - 1)
+        near -= share - levels[near - 1] < levels[near] - share
+        # To the exact share and number of rows by their standard deviations. Drawn with replacement; without it the
+        # variance is smaller by many / (few + many).
+        spread = np.clip(share * (1 - share), 0.0, None) / (levels[near] * (1 - levels[near]))
+        size = np.sqrt(spread * (few + many) / many / few).astype(np.float32)
+        return np.asarray(drawn[:, near] * size)
+
+
+FEW_STEPS = np.unique(np.concatenate([np.arange(1, 10), np.geomspace(10, 1000, 48)]).astype(np.int64))
+"""Numbers of rows for which draws are kept; a number between two has the lumps of the smaller."""
+
+
+@lru_cache(maxsize=24)
+def few_rows(rows: int) -> tuple[npt.NDArray[np.float32], Numbers]:
+    """√rows times (share of `rows` uniform values below a level, less the level), (draws, levels); and the levels.
+
+    Levels are denser towards both ends, where a single row is a lump. Any column's cells are some of them.
+    """
+    tail = np.geomspace(1e-7, 0.02, 140, endpoint=False)
+    levels = np.concatenate([tail, np.linspace(0.02, 0.98, 240), 1 - tail[::-1]])
+    random = np.random.default_rng(rows)
+    cell = np.searchsorted(levels, random.random((DRAWS, rows)))
+    cell += np.arange(DRAWS)[:, None] * (levels.size + 1)
+    counts = np.bincount(cell.ravel(), minlength=DRAWS * (levels.size + 1)).reshape(DRAWS, -1)[:, :-1]
+    gaps = (np.cumsum(counts, axis=1) / rows - levels) * math.sqrt(rows)
+    return gaps.astype(np.float32), levels
+
+
+def law_of_moments(mean: float, variance: float, third: float, *, power: float = 1.0) -> PearsonLaw:
+    """The law of a distance >= 0 whose `power` has these central moments."""
+    std = math.sqrt(max(variance, 0.0))
+    if std <= 1e-12 * max(mean, 1.0):
+        return PearsonLaw(mean, 0.0, 0.0, power)
+    # A gamma law with this mean and variance has skewness 2 std / mean; rare cells may bring more, never less.
+    return PearsonLaw(mean, std, max(third / std**3, 2 * std / mean), power)
 
 
 def fit_law(draws: Numbers, *, power: float = 1.0, moments: tuple[float, float] | None = None) -> PearsonLaw:
@@ -239,8 +283,7 @@ def fit_law(draws: Numbers, *, power: float = 1.0, moments: tuple[float, float] 
         return PearsonLaw(mean, 0.0, 0.0, power)
     drawn_std = float(x.std())
     skew = float(((x - x.mean()) ** 3).mean()) / drawn_std**3 if drawn_std > 0 else 0.0
-    # A gamma law with this mean and variance has skewness 2 std / mean; draws may show more, never less.
-    return PearsonLaw(mean, std, max(skew, 2 * std / mean), power)
+    return law_of_moments(mean, variance, skew * std**3, power=power)
 
 
 def upper_tail(z: float, skew: float) -> float:

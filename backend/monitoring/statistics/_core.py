@@ -15,8 +15,9 @@ import numpy.typing as npt
 from backend.errors import NotFound
 from backend.monitoring.columns import Kind
 from backend.monitoring.grids import Grid
-from backend.monitoring.nulls import Exchange, Law, fit_law
+from backend.monitoring.nulls import Exchange, Law, fit_law, law_of_moments
 from backend.monitoring.profiles import Profile
+from backend.monitoring.splits import Terms, moments_of_sum
 
 MOST_NEW = 0.2
 """Where more than this share of rows brings a new value anyway, the kept values are chance's choice, not a shape."""
@@ -145,6 +146,11 @@ def law_of_counts(measure: Measure, power: float, exchange: Exchange, result: Re
     """The law of a measure on coarse counts, from splits of the pooled counts (`nulls.fit_law`)."""
     drawn_reference, drawn_current = exchange.coarse
     return fit_law(measure(exchange.reference.grid, drawn_reference, drawn_current), power=power)
+
+
+def law_of_sum(terms: Terms, power: float, exchange: Exchange, result: Result) -> Law:
+    """The law of a measure whose `power` is a sum over coarse cells, from exact probabilities of their counts."""
+    return law_of_moments(*moments_of_sum(terms, exchange.cells), power=power)
 
 
 def shares(counts: npt.NDArray[Any]) -> Numbers:

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from scipy.special import chdtrc
 
 from backend.monitoring.grids import Grid
-from backend.monitoring.nulls import Exchange, PearsonLaw, chi_squared_moments, fit_law
+from backend.monitoring.nulls import Exchange, PearsonLaw, chi_squared_moments, law_of_moments
 from backend.monitoring.profiles import Profile
+from backend.monitoring.splits import moments_of_sum
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, compare_counts, register
 
 EFFECT = 0.1
@@ -50,9 +51,17 @@ def floor_at(rows_reference: int, rows_current: int) -> float:
 
 
 def law(exchange: Exchange, result: Result) -> PearsonLaw:
-    """Exact mean and variance over all splits of the pool, skewness from drawn ones: right for rare cells too."""
-    drawn = measure(exchange.reference.grid, *exchange.coarse)
-    return fit_law(drawn, moments=chi_squared_moments(exchange.pool.compared, *exchange.rows))
+    """Exact mean and variance over all splits of the pool, skewness cell by cell: right for rare cells too."""
+    n_r, n_c = exchange.rows
+
+    def terms(r: Numbers, c: Numbers) -> Numbers:
+        pooled = (r * n_r + c * n_c) / (n_r + n_c)
+        return np.asarray((c - r) ** 2 / np.maximum(pooled * (1 / n_r + 1 / n_c), 1e-300))
+
+    _, variance, third = moments_of_sum(terms, exchange.cells)
+    mean, exact = chi_squared_moments(exchange.pool.compared, n_r, n_c)
+    skew = third / variance**1.5 if variance > 0 else 0.0
+    return law_of_moments(mean, exact, skew * max(exact, 0.0) ** 1.5)
 
 
 CHI_SQUARED = register(

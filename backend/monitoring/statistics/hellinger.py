@@ -17,10 +17,15 @@ from backend.monitoring.statistics._core import (
     Numbers,
     Statistic,
     compare_counts,
-    law_of_counts,
+    law_of_sum,
     register,
     shares,
 )
+
+
+def terms(r: Numbers, c: Numbers) -> Numbers:
+    """Each cell's part of the squared distance, from shares (..., cells)."""
+    return np.asarray((np.sqrt(r) - np.sqrt(c)) ** 2 / 2)
 
 
 def measure(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
@@ -39,7 +44,7 @@ HELLINGER = register(
         formula=__doc__,
         compute=partial(compare_counts, measure, False),
         measure=measure,
-        law=partial(law_of_counts, measure, 2.0),
+        law=partial(law_of_sum, terms, 2.0),
         weight=0.05,
         default=False,
     )

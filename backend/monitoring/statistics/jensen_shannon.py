@@ -19,16 +19,20 @@ from backend.monitoring.statistics._core import (
     Numbers,
     Statistic,
     compare_counts,
-    law_of_counts,
+    law_of_sum,
     register,
     shares,
 )
 
 
-def measure(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
-    r, c = shares(reference), shares(current)
+def terms(r: Numbers, c: Numbers) -> Numbers:
+    """Each cell's part of the squared distance, from shares (..., cells)."""
     m = (r + c) / 2
-    divergence = (rel_entr(r, m).sum(axis=-1) + rel_entr(c, m).sum(axis=-1)) / 2 / np.log(2)
+    return np.asarray((rel_entr(r, m) + rel_entr(c, m)) / 2 / np.log(2))
+
+
+def measure(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
+    divergence = terms(shares(reference), shares(current)).sum(axis=-1)
     return np.asarray(np.sqrt(np.maximum(divergence, 0.0)))
 
 
@@ -43,7 +47,7 @@ JENSEN_SHANNON = register(
         formula=__doc__,
         compute=partial(compare_counts, measure, False),
         measure=measure,
-        law=partial(law_of_counts, measure, 2.0),
+        law=partial(law_of_sum, terms, 2.0),
         weight=0.05,
     )
 )

@@ -6,20 +6,20 @@ of them (details.exact is true), else as one.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
+from backend.monitoring.splits import LargestLaw, largest_change
 from backend.monitoring.statistics._core import (
     Numbers,
     Result,
     Statistic,
     compare_counts,
-    law_of_counts,
     register,
     shares,
 )
@@ -47,6 +47,10 @@ def compute(reference: Profile, current: Profile) -> Result:
     return Result(abs(float(change[at])), result.rows_reference, result.rows_current, None, details)
 
 
+def law(exchange: Exchange, result: Result) -> LargestLaw:
+    return largest_change(exchange.pool.compared, exchange.rows)
+
+
 L_INFINITY = register(
     Statistic(
         name="l_infinity",
@@ -58,7 +62,7 @@ L_INFINITY = register(
         formula=__doc__,
         compute=compute,
         measure=measure,
-        law=partial(law_of_counts, measure, 1.0),
+        law=law,
         weight=0.3,
     )
 )

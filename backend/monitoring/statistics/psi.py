@@ -18,7 +18,7 @@ from backend.monitoring.statistics._core import (
     Numbers,
     Statistic,
     compare_counts,
-    law_of_counts,
+    law_of_sum,
     register,
     shares,
 )
@@ -26,12 +26,16 @@ from backend.monitoring.statistics._core import (
 ZERO_SHARE = 0.0001
 
 
-def measure(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
-    r, c = shares(reference), shares(current)
+def terms(r: Numbers, c: Numbers) -> Numbers:
+    """Each cell's part, from shares (..., cells)."""
     used = (r > 0) | (c > 0)
     r = np.where(r > 0, r, ZERO_SHARE)
     c = np.where(c > 0, c, ZERO_SHARE)
-    return np.asarray(np.sum(np.where(used, (c - r) * np.log(c / r), 0.0), axis=-1))
+    return np.asarray(np.where(used, (c - r) * np.log(c / r), 0.0))
+
+
+def measure(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
+    return np.asarray(np.sum(terms(shares(reference), shares(current)), axis=-1))
 
 
 PSI = register(
@@ -45,7 +49,7 @@ PSI = register(
         formula=__doc__,
         compute=partial(compare_counts, measure, False),
         measure=measure,
-        law=partial(law_of_counts, measure, 1.0),
+        law=partial(law_of_sum, terms, 1.0),
         weight=0.1,
     )
 )

@@ -16,10 +16,15 @@ from backend.monitoring.statistics._core import (
     Numbers,
     Statistic,
     compare_counts,
-    law_of_counts,
+    law_of_sum,
     register,
     shares,
 )
+
+
+def terms(r: Numbers, c: Numbers) -> Numbers:
+    """Each cell's part, from shares (..., cells)."""
+    return np.asarray(np.abs(c - r) / 2)
 
 
 def measure(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
@@ -37,7 +42,7 @@ TOTAL_VARIATION = register(
         formula=__doc__,
         compute=partial(compare_counts, measure, False),
         measure=measure,
-        law=partial(law_of_counts, measure, 1.0),
+        law=partial(law_of_sum, terms, 1.0),
         weight=0.1,
         default=False,
     )
