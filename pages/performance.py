@@ -21,6 +21,7 @@ from app.components.performance_parts import (
 )
 from app.components.pickers import pick
 from app.components.watching import pick_watched, pick_window, say_alerts, say_notice, stop_without_windows
+from app.components.what_changed import draw_what_changed
 from app.components.window_table import show_windows
 from app.session import viewer
 from app.words import metric_word
@@ -81,13 +82,15 @@ parts = worst_segments(every[every["kind"] == "realised"], metric)
 if len(parts):
     st.subheader("By segment, from labels")
     draw(segments_figure(parts, metric=word, tz=viewer_zone()), f"{word} of each segment", key="segments")
-show_kpis(scope, name, size)
+show_kpis(scope, name, size, since)
 
 st.subheader("One window")
 window = pick_window(watched)
 say_alerts(watched, window)
 show_metrics(data.window_points(scope, name, size, KINDS, int(window["id"])))
 csv_link("Every metric of this window", "points", **query, kind="realised", window=int(window["id"]))
+st.subheader("What changed in this window")
+draw_what_changed(name, data.environment(), size, window["start"])
 with st.expander("Every window as a table"):
     show_windows(windows, realised, word)
     csv_link("These windows", "windows", **query)

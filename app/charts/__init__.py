@@ -11,6 +11,7 @@ from app.charts.distributions import distribution_figure
 from app.charts.drift import drift_heatmap, drift_series
 from app.charts.explanations import shap_summary
 from app.charts.frame import Mark, empty_figure
+from app.charts.kpis import kpi_figure
 from app.charts.performance import performance_figure, volume_figure
 from app.charts.segments import segment_distributions, segments_figure
 from app.charts.sparklines import sparkline, sparkline_uri
@@ -24,6 +25,7 @@ __all__ = [
     "drift_heatmap",
     "drift_series",
     "empty_figure",
+    "kpi_figure",
     "performance_figure",
     "segment_distributions",
     "segments_figure",

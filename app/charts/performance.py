@@ -21,6 +21,7 @@ from app.charts.frame import (
     name_time_axis,
     new_figure,
     runs_of_numbers,
+    span_windows,
     when_texts,
 )
 from app.formats import format_count, format_metric, format_share, format_when
@@ -89,6 +90,7 @@ def performance_figure(
     name_time_axis(figure, tz, everything.max())
     figure.update_layout(margin={"t": 12 + 16 * max(rows, 1), "b": 92}, showlegend=True)
     figure.update_yaxes(title={"text": f"{metric}{f', {unit}' if unit else ''}", "font": {"size": 11}})
+    span_windows(figure, everything, tz)
     return figure
 
 
@@ -360,4 +362,5 @@ def volume_figure(frame: pd.DataFrame, *, tz: str | None = None, marks: Sequence
     figure.update_layout(barmode="stack", showlegend=True, margin={"t": 10, "b": 74})
     figure.update_yaxes(title={"text": "rows", "font": {"size": 11}}, rangemode="tozero")
     name_time_axis(figure, tz, frame["window_start"].max())
+    span_windows(figure, frame["window_start"], tz)
     return figure

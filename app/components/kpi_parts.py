@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import streamlit as st
+
 from app import data
+from app.charts import kpi_figure
+from app.components.charts import draw
+from app.components.links import viewer_zone
 
 
-def show_kpis(scope: data.Scope, model: str, size: str) -> None:
-    """The model's own figures over the same windows."""
+def show_kpis(scope: data.Scope, model: str, size: str, since: datetime | None) -> None:
+    """The model's own figures over the same windows; by day where the model's windows are of N rows."""
+    series = data.kpis(scope, model, "1d" if size.isdigit() else size, since)
+    if series.empty:
+        return
+    st.subheader("Your own figures")
+    for name in series["name"].unique():
+        figure = kpi_figure(series[series["name"] == name], name=str(name), tz=viewer_zone())
+        draw(figure, f"{name} over time", key=f"kpi:{name}")

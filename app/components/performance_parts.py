@@ -120,7 +120,7 @@ def show_metrics(points: pd.DataFrame) -> None:
                 format_metric(told["reference_value"]) if told is not None else UNKNOWN,
                 format_metric(told["threshold"]) if told is not None else UNKNOWN,
                 _verdict(came, guess),
-                format_count(came["rows"] if came is not None else None),
+                format_count(came["rows"] if came is not None and pd.notna(came["value"]) else None),
             ]
         )
     columns = ("metric", "from labels", "by estimate", "reference", "limit", "verdict", "labelled rows")

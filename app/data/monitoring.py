@@ -14,7 +14,7 @@ from app.data.scope import LONG, SHORT, Scope, environment
 from app.words import readable
 from backend import clock
 from backend.database.session import reading
-from backend.monitoring import distributions, health
+from backend.monitoring import distributions, health, kpi_service
 from backend.monitoring import reading as monitoring
 from backend.monitoring.track_record import TrackRecord, track_record
 from backend.slo import service as slo
@@ -117,6 +117,13 @@ def track(scope: Scope, model: str, size: str, metric: str) -> TrackRecord | Non
     return track_record(found, metric, until=clock.now())
 
 
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
+def kpis(scope: Scope, model: str, size: str, since: datetime | None) -> pd.DataFrame:
+    """Figures of the user's own in the model's windows."""
+    with reading() as session:
+        return kpi_service.kpi_series(session, scope.actor(), model, environment(), size=size, since=since)
+
+
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
 def trust(scope: Scope, model: str) -> dict[str, Any] | None:
     """Whether the estimates of the version that served last are trusted by what they gave on its reference."""
@@ -133,6 +140,13 @@ def comparison(
         return distributions.compare_column(
             session, scope.actor(), window_id, column, against=against, segment=segment
         )
+
+
+@st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
+def column_facts(scope: Scope, window_id: int) -> dict[str, tuple[distributions.Side, distributions.Side]]:
+    """Every column of one window beside its version's reference, in figures."""
+    with reading() as session:
+        return distributions.describe_columns(session, scope.actor(), window_id)
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)

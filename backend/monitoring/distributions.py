@@ -52,6 +52,8 @@ class Side:
 
     quantiles  {0.05: x, ...}; what lies outside the grid counts as at its end
     unseen     share of values the version's reference never had; outside: share beyond the grid, or infinite
+    absent     share of rows whose data lack the column; invalid: share that cannot be read as its kind. Both are
+               missing too
     """
 
     rows: int
@@ -63,6 +65,8 @@ class Side:
     low: float | str | None
     high: float | str | None
     quantiles: Mapping[float, float] = field(default_factory=dict)
+    absent: float | None = None
+    invalid: float | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,34 @@ def compare_segments(
     return found
 
 
+def describe_columns(session: ReadSession, viewer: Actor, window_id: int) -> dict[str, tuple[Side, Side]]:
+    """{column: (the version's reference, the window) in figures}; a column that the reference lacks is left out."""
+    window = _window(session, viewer, window_id)
+    counted = session.scalars(
+        select(WindowProfile).where(WindowProfile.window_id == window_id, WindowProfile.segment == "")
+    ).all()
+    versions = {row.version for row in counted}
+    frozen = {
+        (row.version, row.column): row
+        for row in session.scalars(
+            select(ReferenceProfile).where(
+                ReferenceProfile.model == window.model, ReferenceProfile.version.in_(versions),
+                ReferenceProfile.segment == "",
+            )
+        )
+    }  # fmt: skip
+    found: dict[str, tuple[Side, Side]] = {}
+    for row in counted:
+        reference = frozen.get((row.version, row.column))
+        if reference is None:
+            continue
+        grid = Grid.from_json(reference.grid)
+        found[row.column] = (
+            describe(Profile.from_json(reference.profile, grid)), describe(Profile.from_json(row.profile, grid)),
+        )  # fmt: skip
+    return found
+
+
 def quantiles(profile: Profile, levels: Sequence[float] = LEVELS) -> dict[float, float]:
     """Quantiles of the finite numbers, linear within a bin and exact for few values; empty for categories."""
     grid = profile.grid
@@ -173,6 +205,8 @@ def describe(profile: Profile) -> Side:
         low=profile.low,
         high=profile.high,
         quantiles=quantiles(profile),
+        absent=share(profile.absent),
+        invalid=share(profile.invalid),
     )
 
 

@@ -1,0 +1,87 @@
+"""Figures of the user's own over the same windows as a model's performance."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.charts.frame import (
+    empty_figure,
+    local_times,
+    name_time_axis,
+    new_figure,
+    runs_of_numbers,
+    span_windows,
+    when_texts,
+)
+from app.formats import format_count, format_metric
+from app.theme import MARK, faded
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+
+def kpi_figure(series: pd.DataFrame, *, name: str, per: str = "mean", tz: str | None = None) -> go.Figure:
+    """One figure over time: of all rows with its 95 % interval, and of each segment as a thinner line.
+
+    `series` has window_start (UTC-aware), segment ("" for all rows), rows, total, mean, low, high; `per` is the column
+    drawn, "mean" or "total". A window without rows is a gap, never zero.
+    """
+    if series.empty or series[per].isna().all():
+        return empty_figure(
+            f"No row of {name} in this period", "Send figures to the API or by the command line."
+        )
+    figure = new_figure(230)
+    names = sorted(series["segment"].unique(), key=lambda one: (one != "", one))
+    for place, segment in enumerate(names):
+        mine = series[series["segment"] == segment].sort_values("window_start").reset_index(drop=True)
+        x = local_times(mine["window_start"], tz)
+        whole = segment == ""
+        if whole and per == "mean":
+            _add_band(figure, x, mine)
+        word = "all rows" if whole else segment
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=mine[per],
+                mode="lines+markers" if whole else "lines",
+                name=word,
+                connectgaps=False,
+                marker={"size": 4},
+                line={
+                    "color": MARK["realised"] if whole else MARK["estimated"],
+                    "width": 2 if whole else 1,
+                    "dash": "solid" if whole else DASHES[place % len(DASHES)],
+                },
+                customdata=[
+                    [when, format_metric(value), format_count(rows)]
+                    for when, value, rows in zip(
+                        when_texts(mine["window_start"], tz), mine[per], mine["rows"], strict=True
+                    )
+                ],
+                hovertemplate=(
+                    f"<b>{name} %{{customdata[1]}}</b>, {word}<br>%{{customdata[2]}} rows"
+                    "<br>window from %{customdata[0]}<extra></extra>"
+                ),
+            )
+        )
+    name_time_axis(figure, tz, series["window_start"].max())
+    span_windows(figure, series["window_start"], tz)
+    figure.update_yaxes(title={"text": f"{name}, {per}", "font": {"size": 11}})
+    figure.update_layout(showlegend=len(names) > 1, margin={"t": 10, "b": 70 if len(names) > 1 else 44})
+    return figure
+
+
+def _add_band(figure: go.Figure, x: pd.Series, frame: pd.DataFrame) -> None:
+    for run in runs_of_numbers(frame["low"], frame["high"]):
+        figure.add_trace(
+            go.Scatter(
+                x=[*x[run], *x[run][::-1]],
+                y=[*frame["high"][run], *frame["low"][run][::-1]],
+                fill="toself",
+                fillcolor=faded(MARK["realised"], 0.14),
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        )

@@ -1,0 +1,95 @@
+"""Whether the data that reach the model are whole: what is missing, strange, stuck or against a declared rule."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import data
+from app.charts import drift_heatmap, drift_series
+from app.components import viewer_zone
+from app.components.charts import draw
+from app.components.downloads import csv_link
+from app.components.drift_parts import as_ratio, heat_cells
+from app.components.history import marks_of, switches
+from app.components.pickers import pick
+from app.components.quality_parts import (
+    CHECKS,
+    RULE,
+    say_quality,
+    show_columns,
+    show_left_out,
+    show_rules,
+    show_whole,
+    worst_checks,
+)
+from app.components.watching import pick_watched, pick_window, say_alerts, say_notice, stop_without_windows
+from app.session import viewer
+from app.words import statistic_word
+
+WORST = "worst"
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    watched = pick_watched(data.scope_of(viewer()))
+    if watched is None:
+        st.stop()
+    scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
+    known = data.statistics(scope, name, size, ("quality",))
+    check = pick(
+        "Check", [WORST, *(one for one in CHECKS if one in known)], key="check", width=240,
+        words=lambda s: "furthest over its limit" if s == WORST else statistic_word(s), label_visibility="collapsed",
+    )  # fmt: skip
+say_notice(watched)
+stop_without_windows(watched, "Data quality is not known", known=bool(known))
+
+if check == WORST:
+    shown = data.worst_points(scope, name, size, ("quality",), since=since)
+else:
+    shown = data.points(scope, name, size, ("quality",), statistic=check, since=since)
+rules = data.points(scope, name, size, ("quality",), statistic=RULE, since=since)
+whole = data.points(scope, name, size, ("quality", "drift", "volume"), statistic=None, since=since, column="")
+columns = shown[(shown["column"] != "") & (shown["statistic"] != RULE)]
+top = st.container()
+window = pick_window(watched)
+mine = int(window["id"])
+points = data.window_points(scope, name, size, ("quality", "volume"), mine)
+order = list(dict.fromkeys([*worst_checks(points), *columns["column"]]))
+title = "Furthest over its limit" if check == WORST else statistic_word(str(check))
+with top:
+    say_quality(window, points, shown)
+    cells = heat_cells(columns, watched.windows, order)
+    draw(
+        drift_heatmap(cells, statistic=title, columns=order, tz=viewer_zone()),
+        f"{title} by column",
+        key="heat",
+    )
+say_alerts(watched, window)
+
+query = {"model": name, "size": watched.address, "window": window["start"].isoformat()}
+show_columns(order, points, columns, data.column_facts(scope, mine), **query)
+csv_link("Every check of this window", "points", model=name, size=size, kind="quality", window=mine)
+st.subheader("Declared rules")
+show_rules(points, rules, watched.spec)
+st.subheader("Rows as a whole")
+here = whole[whole["window_id"] == mine]
+show_whole(here, whole, window, watched.windows)
+if watched.spec.excluded or watched.spec.embeddings:
+    st.subheader("Columns left out")
+    show_left_out(watched.spec)
+
+st.subheader("One column over time")
+column = pick("Column", order, key="column", width=240)
+if column is not None:
+    over_time = columns[columns["column"] == column]
+    figure = drift_series(
+        heat_cells(as_ratio(over_time) if check == WORST else over_time, watched.windows, [column]),
+        column=column,
+        statistic="value / limit" if check == WORST else title,
+        deployments=switches(watched.model),
+        marks=marks_of(data.marks(scope, name), watched.windows),
+        tz=viewer_zone(),
+    )
+    draw(figure, f"{title} of {column} over time", key="series")
+    moment = since and pd.Timestamp(since).isoformat()
+    csv_link(
+        f"{column} over time", "points", model=name, size=size, kind="quality", column=column, since=moment
+    )  # fmt: skip
