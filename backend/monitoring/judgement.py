@@ -2,7 +2,8 @@
 
 Which window speaks, by kind of finding:
 
-    quality, estimated   the newest window of each size with enough rows, also while it fills
+    quality, estimated   the newest window of each size with enough rows, also while it fills; where its labels speak,
+                         they take the place of its estimate
     realised             the newest window of each size for which its labels speak (`backend.monitoring.label_lag`)
     drift, prediction    the newest finished window of the trend's size: neither an hour nor a morning is
                          distributed like a year
@@ -121,7 +122,7 @@ def _findings(
         if mine:
             points = _points(session, mine[0].id)
             findings += _by_column(mine[0], points, "quality")
-            findings.append(_about(mine[0], points, ("estimated",), "performance"))
+            findings.append(_about_estimates(mine[0], points))
             findings.append(_about_segments(mine[0], points, ("quality",)))
         finished = next((window for window in mine if window.state == "complete"), None)
         if finished is not None and size == spec.window:
@@ -147,6 +148,16 @@ def _about(
 ) -> Finding:
     mine = tuple(point for point in points if point.kind in kinds and not point.segment)
     return Finding(kinds[0], subject, window, mine)
+
+
+def _about_estimates(window: WindowState, points: Sequence[MetricPoint]) -> Finding:
+    """Where labels speak for the window, what came true takes over: it clears an estimate's alarm or fires itself."""
+    if window.labelled_at is None:
+        return _about(window, points, ("estimated",), "performance")
+    realised = _about(window, points, ("realised",), "performance")
+    return Finding(
+        "estimated", "performance", window, tuple(point for point in realised.points if point.verdict == "ok")
+    )
 
 
 def _about_segments(window: WindowState, points: Sequence[MetricPoint], kinds: tuple[str, ...]) -> Finding:

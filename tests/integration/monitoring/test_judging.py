@@ -223,6 +223,15 @@ def test_what_is_only_worth_knowing_raises_nothing_and_drift_never_pages(shopper
     assert alerts()[0].details["columns"] == ["shop"]
 
 
+def test_what_came_true_takes_the_place_of_an_estimate(shopper: str) -> None:
+    speaking = window(ago(1), labelled_at=None)
+    point(speaking, "alarm", "estimated")
+    assert run() == [("estimated", "page", "performance")]
+    point(speaking, "ok")
+    window(ago(1))
+    assert run() == []
+
+
 def test_segments_are_one_subject_of_each_kind(shopper: str) -> None:
     speaking = window(ago(1))
     point(speaking, "ok")
