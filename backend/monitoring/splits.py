@@ -141,7 +141,8 @@ def moments_of_sum(terms: Terms, cells: Cells) -> tuple[float, float, float]:
     squares = weighted * away
     variance = float(squares.sum())
     rest = 1 - cells.share
-    odds = np.sqrt(cells.share / np.maximum(rest, 1e-300))
+    # A cell that holds every row cannot move.
+    odds = np.where(rest > 0, np.sqrt(cells.share / np.where(rest > 0, rest, 1.0)), 0.0)
     for order, polynomial in enumerate(cells.polynomials, 1):
         scaled = odds**order * (weighted * polynomial).sum(axis=-1)
         variance += (-1) ** order * (float(scaled.sum()) ** 2 - float((scaled**2).sum()))
