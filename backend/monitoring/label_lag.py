@@ -136,7 +136,8 @@ def find_label_lag(
     timed = np.isfinite(delay)
     if not timed.any():
         return AT_ONCE
-    point, outcome, delay, place = (x[timed] for x in (outcomes.point, outcomes.outcome, delay, place))
+    point, outcome = outcomes.point[timed], outcomes.outcome[timed]
+    delay, place = delay[timed], place[timed]
     name = outcomes.metric
     groups = [np.arange(delay.size), *_groups(place)]
     final = [_metric(name, point[rows], outcome[rows]) for rows in groups]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -286,7 +286,7 @@ def _performance_by_window(
         name for _, name in spec.classes if name in frame
     ]
     for number, rows in frame[needed].groupby(place, sort=True):
-        if number < 0 or len(rows) < spec.min_labels:
+        if cast(int, number) < 0 or len(rows) < spec.min_labels:
             continue
         for name, metric in measure(spec, rows).metrics.items():
             if metric.value is not None:

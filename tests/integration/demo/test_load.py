@@ -162,7 +162,7 @@ def _windows_and_figures_are_there() -> None:
     with reading() as session:
         windows = session.scalars(select(WindowState).where(WindowState.model == "flight-delay")).all()
         kinds = set(session.scalars(select(MetricPoint.kind).where(MetricPoint.model == "flight-delay")))
-    assert kinds == {"drift", "quality", "prediction", "realised", "estimated"}
+    assert kinds == {"drift", "quality", "prediction", "realised", "estimated", "volume"}
     days = [one for one in windows if one.size == "1d"]
     computed = [one for one in days if one.computed_at is not None]
     newest = clock.now() - COMPUTED_AT_LOAD + timedelta(days=9)

@@ -51,13 +51,12 @@ def guesses(
     if task == "regression":
         label = 20 + 5 * x
         guess = label + random.normal(size=rows) * wrong * 10
-        columns |= {"prediction": [f"{value:.6f}" for value in guess], "label": [f"{v:.6f}" for v in label]}
+        columns |= {"prediction": [f"{one:.6f}" for one in guess], "label": [f"{one:.6f}" for one in label]}
     else:
         names = np.array(["red", "green", "blue"])
-        label = random.integers(0, 3, size=rows)
-        miss = random.random(rows) < wrong
-        guess = np.where(miss, (label + 1) % 3, label)
-        columns |= {"prediction": names[guess], "label": names[label], "score": random.uniform(0.5, 1, rows)}
+        true = random.integers(0, 3, size=rows)
+        said = np.where(random.random(rows) < wrong, (true + 1) % 3, true)
+        columns |= {"prediction": names[said], "label": names[true], "score": random.uniform(0.5, 1, rows)}
     return pa.table(columns)
 
 
