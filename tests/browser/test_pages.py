@@ -19,6 +19,7 @@ from backend.governance.service import get_change, preview_change, request_chang
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.sessions import revoke_all
+from backend.monitoring.monitors_service import list_monitors
 from tests.console import Console, running_console
 from tests.requirements import require
 from tests.watched import cookie_of, watch
@@ -111,6 +112,26 @@ def test_every_page_draws_at_both_widths_and_asks_nobody_else(
     imported = console.modules()
     assert "streamlit" in imported
     assert [name for name in imported if name.split(".")[0] in SLOW] == []
+
+
+def test_a_monitor_is_tried_out_and_stored(browser: Browser, console: Console, world: World) -> None:
+    page = page_of(browser, console, world.lead)
+    open_at(page, console, "/monitors?model=toy")
+    expect(page.get_by_text("Nobody has written a monitor for this model")).to_be_visible()
+    page.get_by_role("textbox", name="Name").fill("AUC falls")
+    page.get_by_role("textbox", name="Name").press("Enter")
+    expect(page.get_by_text("It would have fired 1 time")).to_be_visible()
+    expect(page.locator("[data-testid=stPlotlyChart]").first).to_be_visible()
+    page.get_by_role("textbox", name="Why").fill("so that we know")
+    page.get_by_text("I have seen how often it would have fired").click()
+    page.get_by_role("button", name="Store “AUC falls”").click()
+    expect(page.get_by_text("It is looked at with the next computation")).to_be_visible(timeout=15_000)
+    page.get_by_role("link", name="AUC falls").click()
+    expect(page.get_by_text("Pause or delete")).to_be_visible(timeout=15_000)
+    with reading() as session:
+        (made,) = list_monitors(session, world.lead, "toy", "production")
+        assert (made.name, made.why) == ("AUC falls", "so that we know")
+    page.context.close()
 
 
 def test_an_ended_session_stops_what_is_live_and_offers_the_way_back(
