@@ -19,7 +19,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     watched = pick_watched(data.scope_of(viewer()))
     if watched is None:
         st.stop()
-    kind = pick("Slices", list(SEARCHES), key="search", words=lambda key: f"where it {SEARCHES[key]}", width=380,
+    kind = pick("Slices", list(SEARCHES), key="search", words=lambda key: f"where it {SEARCHES[key]}", width=330,
                 label_visibility="collapsed")  # fmt: skip
 say_notice(watched)
 stop_without_windows(watched, "Slices are not known")
@@ -37,7 +37,7 @@ def words_of(start: str) -> str:
 
 
 first = starts.index(known[0]) if known else 0
-chosen = pick("Window", starts, key="window", words=words_of, width=400, index=first) or starts[first]
+chosen = pick("Window", starts, key="window", words=words_of, width=460, index=first) or starts[first]
 window = by_start[chosen]
 start = window["start"].to_pydatetime()
 detail = f"{watched.name}, window from {format_when(start, viewer_zone())}"
@@ -72,6 +72,6 @@ page_link("performance", "What changed in this window", icon=":material/monitori
           size=watched.address, window=chosen)  # fmt: skip
 if found["segments"]:
     st.subheader("Segments side by side", anchor=False)
-    column = pick("Column", list(found["segments"]), key="column", width=240)
+    column = pick("Column", [one["column"] for one in found["segments"]], key="column", width=240)
     show_segments(found, str(column))
     page_link("drift", f"Distribution of {column}", icon=":material/grid_on:", **address, column=column)

@@ -39,53 +39,53 @@ def parts_figure(parts: Sequence[Mapping[str, Any]], *, metric: str, scale: floa
     """
     if not parts:
         return empty_figure("No parts", "The metric is undefined on one side, so there is nothing to split.")
-    names = [PART_WORDS[part["kind"]] for part in parts]
     values = [part["value"] * scale for part in parts]
     total = sum(values)
-    reach = [abs(total)]
-    for part, value in zip(parts, values, strict=True):
-        ends = (part["low"], part["high"]) if part["low"] is not None else (part["value"],)
-        reach += [abs(end) * scale for end in ends] + [abs(value)]
-    figure = new_figure(84 + 30 * (len(parts) + 1))
-    texts = [_told(part, scale) for part in parts] + [f"<b>{signed(total / scale, scale)}</b>"]
+    texts = [_told(part, scale) for part in parts] + [signed(total / scale, scale)]
+    words = [*(PART_WORDS[part["kind"]] for part in parts), "<b>together</b>"]
+    rows = [f"{word}<br>{text}" for word, text in zip(words, texts, strict=True)]
+    figure = new_figure(70 + 42 * len(rows))
     figure.add_trace(
         go.Bar(
-            y=[*names, "together"],
+            y=rows,
             x=[*values, total],
             orientation="h",
             marker={
                 "color": [*(_colour(part["kind"]) for part in parts), faded(MARK["reference"], 0.45)],
                 "line": {"width": 0},
             },
+            customdata=texts,
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    )
+    known = [(row, part) for row, part in zip(rows, parts, strict=False) if part["low"] is not None]
+    figure.add_trace(
+        go.Scatter(
+            y=[row for row, _ in known],
+            x=[part["value"] * scale for _, part in known],
+            mode="markers",
+            marker={"size": 1, "color": MARK["reference"]},
+            hoverinfo="skip",
             error_x={
                 "type": "data",
                 "symmetric": False,
-                "array": [*(_beyond(part, "high", scale) for part in parts), None],
-                "arrayminus": [*(_beyond(part, "low", scale) for part in parts), None],
+                "array": [(part["high"] - part["value"]) * scale for _, part in known],
+                "arrayminus": [(part["value"] - part["low"]) * scale for _, part in known],
                 "color": MARK["reference"],
                 "thickness": 1.5,
                 "width": 4,
             },
-            customdata=[*texts, texts[-1]][: len(parts) + 1],
-            hovertemplate="<b>%{y}</b><br>%{customdata}<extra></extra>",
         )
     )
-    widest = max(reach) or 1.0
-    for name, text in zip([*names, "together"], texts, strict=True):
-        figure.add_annotation(
-            x=1, xref="paper", xanchor="right", y=name, text=text, showarrow=False, font={"size": 11}
-        )
-    low = min(0.0, *values, *(_ends(part, "low", scale) for part in parts))
     figure.add_vline(x=0, line={"color": MARK["reference"], "width": 1})
     what = f"{unit} of {metric}" if unit else metric
     figure.update_xaxes(
-        title={"text": f"{what} by which it got worse, 95 % interval", "font": {"size": 11}, "standoff": 4},
-        range=[low * 1.1 - 0.03 * widest, widest * 1.1 + (widest - low) * 0.55],
-        showgrid=False,
-        zeroline=False,
+        title={"text": f"{what} worse, 95 % interval", "font": {"size": 11}, "standoff": 4}, showgrid=True
     )
-    figure.update_yaxes(autorange="reversed", showgrid=False, type="category", ticklabelstandoff=4)
-    figure.update_layout(showlegend=False, margin_t=6, bargap=0.4)
+    figure.update_yaxes(
+        autorange="reversed", showgrid=False, type="category", ticklabelstandoff=4, tickfont={"size": 11}
+    )
+    figure.update_layout(showlegend=False, margin_t=6, bargap=0.5)
     return figure
 
 
@@ -111,7 +111,7 @@ def happened_figure(
     start, end = (local_time(moment, tz) for moment in window)
     figure.add_vrect(x0=start, x1=end, fillcolor=faded(MARK["current"], 0.14), line_width=0, layer="below")
     figure.add_annotation(
-        x=start, y=1, yref="paper", yanchor="bottom", xanchor="left", text="this window", showarrow=False,
+        x=end, y=1, yref="paper", yanchor="bottom", xanchor="right", text="this window", showarrow=False,
         font={"size": 11},
     )  # fmt: skip
     for kind in lanes:
@@ -148,14 +148,6 @@ def _told(part: Mapping[str, Any], scale: float) -> str:
     if part["low"] is None:
         return text
     return f"{text} ({signed(part['low'], scale)} to {signed(part['high'], scale)})"
-
-
-def _beyond(part: Mapping[str, Any], side: str, scale: float) -> float | None:
-    return None if part[side] is None else abs(part[side] - part["value"]) * scale
-
-
-def _ends(part: Mapping[str, Any], side: str, scale: float) -> float:
-    return 0.0 if part[side] is None else float(part[side]) * scale
 
 
 def _colour(kind: str) -> str:

@@ -15,8 +15,8 @@ from app.formats import UNKNOWN, format_count, format_metric, format_share
 from app.words import count_of, metric_word
 
 SEARCHES = {
-    "became_worse": "became worse than the reference on equal inputs",
-    "always_hard": "is worst, whether or not it always was",
+    "became_worse": "became worse than the reference",
+    "always_hard": "is worst, always hard or not",
 }
 CORRECTED = (
     "A slice is compared with equally many rows drawn from the same window; its p is multiplied by the number of "
@@ -80,7 +80,9 @@ def say_looked_at(search: Mapping[str, Any]) -> None:
 
 def show_segments(found: Mapping[str, Any], column: str) -> None:
     """The metric in each value of a column, in the window beside the reference."""
-    rows: Sequence[Mapping[str, Any]] = found["segments"].get(column, ())
+    rows: Sequence[Mapping[str, Any]] = next(
+        (one["cells"] for one in found["segments"] if one["column"] == column), ()
+    )
     if not rows:
         empty_state(
             "No value of this column has enough rows", "At least 20 labelled rows of a value are compared."

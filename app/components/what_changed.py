@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from html import escape
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from app import data
@@ -31,6 +33,8 @@ _WORDS = {"page": "page", "attention": "ticket", "injected": "injected"}
 
 def draw_what_changed(model: str, environment: str, size: str, start: datetime) -> None:
     """Everything stored about why this window's metric changed; without an analysis, a button that asks for one."""
+    if isinstance(start, pd.Timestamp):
+        start = start.to_pydatetime()
     scope = data.scope_of(viewer())
     found = data.analysis(scope, model, size, start, environment)
     if found is None:
@@ -41,7 +45,7 @@ def draw_what_changed(model: str, environment: str, size: str, start: datetime) 
         )
         ask_for_analysis(model, size, start, label="Analyse this window")
         return
-    st.html(f'<p class="w-lead">{_escaped(found["says"])}</p>')
+    st.html(f'<p class="w-lead">{escape(found["says"])}</p>')
     split = found["split"]
     if split["parts"]:
         metric = metric_word(found["metric"])
@@ -50,7 +54,7 @@ def draw_what_changed(model: str, environment: str, size: str, start: datetime) 
         draw(figure, alt, key=f"parts:{model}:{size}:{start.isoformat()}")
         show_contributors(found)
     show_happened(found, start)
-    st.caption(foundation(found))
+    st.caption(f"{foundation(found)} · a split is no proof of cause")
     ask_for_analysis(
         model, size, start, label="Analyse again" if not found["stale"] else "Analyse with the new rows"
     )
@@ -114,7 +118,6 @@ def foundation(found: Mapping[str, Any]) -> str:
         f"at most {format_count(used['window'])} rows drawn evenly" if used != found["rows_read"] else "",
         f"analysed {format_age(found['computed_at'])} ago",
         "rows or labels have come since" if found["stale"] else "",
-        "a split is no proof of cause",
     ]
     return " · ".join(fact for fact in facts if fact)
 
@@ -157,9 +160,3 @@ def _length(size: str) -> timedelta:
         "1w": timedelta(weeks=1),
         "1mo": timedelta(days=30),
     }.get(size, timedelta(hours=1))
-
-
-def _escaped(text: str) -> str:
-    from html import escape
-
-    return escape(text)

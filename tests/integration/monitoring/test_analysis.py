@@ -70,7 +70,7 @@ def test_a_planted_slice_is_found_from_ingest_to_analysis(fallen: Monitored) -> 
     assert found.document["became_worse"]["looked_at"] > 20
     assert found.document["says"].startswith("roc_auc fell by ")
     assert "from behaviour in shop = north" in found.document["says"]
-    compared = {one["value"]: one for one in found.document["segments"]["shop"]}
+    compared = {one["value"]: one for one in found.document["segments"][0]["cells"]}
     assert compared["north"]["metric"] < compared["south"]["metric"]
     assert compared["north"]["reference_metric"] > compared["north"]["metric"] + 0.1
     assert (found.reason, found.rows, found.completeness, found.version) == ("", 1500, 1.0, 1)
