@@ -130,11 +130,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         raise BadInput("features: no feature is numeric or categorical; there is nothing to monitor")
     positive = mapping.get("positive_label")
     rules = fields.names(mapping.get("rules", ()), "rules")
-    if rules:
-        from backend.monitoring.rules import parse_rules  # it reads `Column` from here
-
-        parse_rules(rules, watched)
-    return ModelSpec(
+    spec = ModelSpec(
         task=cast(Task, task),
         features=watched,
         window=window,
@@ -159,3 +155,8 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         reference=fields.reference(mapping.get("reference")),
         rules=rules,
     )
+    if rules:
+        from backend.monitoring.rules import parse_rules  # it reads `Column` from here
+
+        parse_rules(rules, spec.columns)
+    return spec
