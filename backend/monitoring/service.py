@@ -101,8 +101,8 @@ def store_results(
     A window stays due when something arrived for it after it was read. `first_value` keeps what a point said when
     it could first speak: of realised performance, when the labels first spoke; of anything else, when the window was
     over. Points that an examination of rows gave stay (`examination_service`): late labels do not change them. Points
-    of drift that stored profiles gave stay until the profiles change. When labels first speak for a window, its
-    stored estimates are put on record beside what came true (`track_service`).
+    of drift under a rule that looks back stay until they are judged again (`rejudging`). When labels first speak for a
+    window, its stored estimates are put on record beside what came true (`track_service`).
     """
     if not computed:
         return
@@ -120,11 +120,12 @@ def store_results(
     ]
     first = {_key(point): (point.first_value, point.first_computed_at) for point in before
              if _has_spoken(point, states[point.window_id])}  # fmt: skip
-    kept = {due.id for due, result in computed if _keeps_inputs(states[due.id], result)}
+    # Points that other steps derive from what is stored are replaced there, with what they said first.
+    later = {due.id for due, result in computed if result.judged_by is None}
     session.execute(
         delete(MetricPoint).where(
-            MetricPoint.window_id.in_(ids), MetricPoint.statistic.not_in(EXAMINED),
-            or_(MetricPoint.window_id.not_in(kept), MetricPoint.kind.in_(("realised", "estimated"))),
+            MetricPoint.window_id.in_(ids), MetricPoint.statistic.not_in(EXAMINED), MetricPoint.kind != "volume",
+            or_(MetricPoint.window_id.not_in(later), MetricPoint.kind.in_(("realised", "estimated"))),
         )
     )  # fmt: skip
     session.execute(delete(WindowProfile).where(WindowProfile.window_id.in_(ids)))
@@ -144,7 +145,14 @@ def store_results(
         moved = (state.rows, state.version) != (result.rows, result.version)
         if moved and spec.reference.kind != "fixed":
             mark_followers(session, state, due.window, spec)
-        _store_state(session, due, result, _state(result, spec, now, model, due), now, keeps=due.id in kept)
+        _store_state(
+            session,
+            due,
+            result,
+            _state(result, spec, now, model, due),
+            now,
+            keeps=_keeps_inputs(state, result),
+        )
         for point in result.points:
             row = point_row(
                 point, window_id=due.id, model=model.name, environment=environment, size=due.size,

@@ -117,7 +117,7 @@ class Monitored:
 
 def make_monitored(
     files: Path, *, versions: Sequence[int] = (1,), reference_rows: int = 400, watched_since: datetime | None = None,
-    reference: pa.Table | None = None, **spec: Any,
+    reference_data: pa.Table | None = None, **spec: Any,
 ) -> Monitored:  # fmt: skip
     """Register `shopper` with versions on reference rows of their own; the last one has served for 60 days."""
     files.mkdir(exist_ok=True)
@@ -136,7 +136,7 @@ def make_monitored(
         )
         session.get_one(Model, "shopper").created_at = watched_since or ago(60)
         for number in versions:
-            path, rows = files / f"reference-{number}.parquet", reference
+            path, rows = files / f"reference-{number}.parquet", reference_data
             if rows is None:
                 rows = sample(ago(90), reference_rows, seed=1000 + number, hours=24 * 30)
             pq.write_table(rows.drop_columns(["prediction_id"]), path)

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import func, select, update
 
-from backend.database.session import reading, writing
+from backend.database.session import WriteSession, reading, writing
+from backend.errors import NotFound
 from backend.monitoring.backtest import replay
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.history import check_history
@@ -29,6 +30,7 @@ from backend.monitoring.track_service import read_track_record
 from backend.registry.service import register_model
 from backend.registry.tables import Model
 from backend.settings import settings
+from jobs import compute_metrics
 from jobs.schedules import models_due
 from tests.integration.monitoring.conftest import SPEC, Monitored, ago, make_monitored, sample
 from tests.worlds import SYSTEM
@@ -73,7 +75,7 @@ def respec(**changes: Any) -> None:
 def test_other_tasks_run_through_the_live_path(database: str, tmp_path: Path, task: str) -> None:
     primary = {"regression": "mae", "multiclass": "accuracy"}[task]
     reference = guesses(ago(90), 1200, seed=1, task=task, hours=24 * 30)
-    shopper = make_monitored(tmp_path / "files", reference=reference, task=task)
+    shopper = make_monitored(tmp_path / "files", reference_data=reference, task=task)
     good, bad = guesses(ago(3), 300, seed=2, task=task), guesses(ago(2), 300, seed=3, task=task, wrong=0.6)
     for rows in (good, bad):
         shopper.predict(rows)
@@ -95,7 +97,7 @@ def test_probabilities_of_classes_are_stored_and_measured(database: str, tmp_pat
 
     reference = with_scores(guesses(ago(90), 1200, seed=1, task="multiclass", hours=24 * 30))
     shopper = make_monitored(
-        tmp_path / "files", reference=reference, task="multiclass", classes=["red", "green", "blue"]
+        tmp_path / "files", reference_data=reference, task="multiclass", classes=["red", "green", "blue"]
     )
     rows = with_scores(guesses(ago(2), 300, seed=2, task="multiclass"))
     shopper.predict(rows)
@@ -405,9 +407,57 @@ def test_windows_of_rows_are_cut_in_order_and_late_rows_move_those_after_them(
     assert [window.rows for window in shopper.windows("100")] == [100] * 5
 
 
+@pytest.mark.parametrize("window", ["100", "1d"])
+def test_a_job_that_dies_anywhere_ends_as_one_that_does_not(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: str
+) -> None:
+    monkeypatch.setattr(compute_metrics, "BATCH_WINDOWS", 2)
+    shopper = make_monitored(tmp_path / "files", window=window, segments=["shop"], reference="previous")
+    rows = sample(ago(4), 350, seed=1, hours=70)
+    shopper.predict(rows)
+    shopper.label(rows)
+    died = 0
+    for last in range(1, 100):
+        calls = 0
+
+        def dies(session: WriteSession, last: int = last) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == last:
+                raise NotFound("killed")
+
+        try:
+            shopper.compute(guard=dies)
+            break
+        except NotFound:
+            died += 1
+    assert died >= 4
+
+    def stored() -> list[dict[str, Any]]:
+        with reading() as session:
+            found = session.scalars(
+                select(MetricPoint).order_by(
+                    MetricPoint.window_start, MetricPoint.segment, MetricPoint.kind, MetricPoint.column,
+                    MetricPoint.statistic,
+                )
+            )  # fmt: skip
+            return [
+                {column.name: getattr(point, column.name) for column in MetricPoint.__table__.columns
+                 if column.name not in ("id", "computed_at")}
+                for point in found
+            ]  # fmt: skip
+
+    once = stored()
+    assert {point["kind"] for point in once} >= {"drift", "prediction", "quality", "realised"}
+    with writing() as session:
+        session.execute(update(WindowState).values(dirty_at=ago(0), judged_by=None))
+    shopper.compute()
+    assert stored() == once
+
+
 def test_the_live_path_says_what_the_backtest_says(database: str, tmp_path: Path) -> None:
     reference = sample(ago(90), 3000, seed=1001, hours=24 * 30)
-    shopper = make_monitored(tmp_path / "files", reference=reference)
+    shopper = make_monitored(tmp_path / "files", reference_data=reference)
     shifts = {5: 0.0, 4: 0.0, 3: 1.5, 2: 0.2}
     days = {day: sample(ago(day), 300, seed=day, shift=shift) for day, shift in shifts.items()}
     frames = []
