@@ -10,6 +10,7 @@ import yaml
 
 from app.words import metric_word, statistic_word
 from backend.errors import BadInput
+from backend.monitoring.monitor_history import VOLUME
 from backend.monitoring.monitors import LEVELS, OF_HISTORY, THRESHOLDS, Figure, bad_side
 
 MOST_ROWS = 6
@@ -130,7 +131,7 @@ def condition_inputs(key: str, given: Mapping[str, Any], figures: Sequence[Figur
 
 def threshold_inputs(key: str, given: Mapping[str, Any], figure: Figure) -> dict[str, Any]:
     """How a value is too much."""
-    judged = figure.kind not in ("kpi", "volume")
+    judged = figure.kind != "kpi" and figure != VOLUME
     kinds = [kind for kind in THRESHOLD_WORDS if judged or kind not in ("calibrated", "limit")]
     kind = _select(
         "is beyond", kinds, given.get("kind"), f"{key}:threshold", words=THRESHOLD_WORDS, width=230

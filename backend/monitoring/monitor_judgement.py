@@ -20,7 +20,7 @@ from backend.monitoring.monitor_replay import History, Replay, replay
 from backend.monitoring.monitor_tables import MonitorVersion
 from backend.monitoring.monitors import MOST_POINTS, Monitor
 from backend.monitoring.monitors_service import KIND, check_definition, list_monitors
-from backend.monitoring.tables import ReferenceSummary
+from backend.monitoring.track_service import read_track_record
 from backend.registry.tables import Model
 
 LOOKED_BACK = 2 * MOST_POINTS
@@ -48,7 +48,7 @@ def evaluate_monitors(session: WriteSession, actor: Actor, *, model: Model, envi
         found = replay(monitor, history)
         if _fires(found, history, model, serving):
             firing.append(
-                fire(session, actor, _firing(session, row, monitor, found, history, model, serving))
+                fire(session, actor, _firing(session, actor, row, monitor, found, history, model, serving))
             )
             continue
         mine = fingerprint(model.name, environment, KIND, row.key)
@@ -71,11 +71,12 @@ def _fires(found: Replay, history: History, model: Model, serving: Deployment) -
 
 
 def _firing(
-    session: ReadSession, row: MonitorVersion, monitor: Monitor, found: Replay, history: History, model: Model,
-    serving: Deployment,
+    session: ReadSession, viewer: Actor, row: MonitorVersion, monitor: Monitor, found: Replay, history: History,
+    model: Model, serving: Deployment,
 ) -> Firing:  # fmt: skip
     level, title = monitor.level, found.latest
-    if level == "page" and not monitor.may_page(trusted=_trusted(session, model.name, serving.version)):
+    trusted = _trusted(session, viewer, monitor, model.name, row.environment, serving.version)
+    if level == "page" and not monitor.may_page(trusted=trusted):
         level, title = "ticket", f"{title}; a ticket, because this estimator has been wrong"
     at = found.latest_at
     window = history.windows[at]
@@ -93,7 +94,16 @@ def _firing(
     )  # fmt: skip
 
 
-def _trusted(session: ReadSession, model: str, version: int) -> frozenset[str]:
-    """The metrics whose estimates were right on the version's reference; none where nobody has measured."""
-    summary = session.get(ReferenceSummary, (model, version))
-    return frozenset(summary.trust.get("trusted", ())) if summary is not None else frozenset()
+def _trusted(
+    session: ReadSession, viewer: Actor, monitor: Monitor, model: str, environment: str, version: int
+) -> frozenset[str]:
+    """Of the metrics whose estimates the monitor looks at, those whose estimates may page: right on the version's
+    reference, and not wrong since."""
+    metrics = {one.statistic for one in monitor.figures if one.kind == "estimated"}
+    return frozenset(
+        metric
+        for metric in metrics
+        if read_track_record(
+            session, viewer, model, environment, version=version, size=monitor.size, metric=metric
+        ).may_page
+    )

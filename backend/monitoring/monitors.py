@@ -294,13 +294,14 @@ def _threshold(value: Any, path: str, figure: Figure) -> Threshold:
 
 
 def bad_side(figure: Figure) -> Side:
-    """On which side a value is worse: below for performance metrics of which more is better, else above."""
+    """On which side a value is worse: below for metrics of which more is better, rows, and figures of the user's own,
+    else above."""
     from backend.monitoring.performance import DEFINITIONS
 
     known = DEFINITIONS.get(figure.statistic) if figure.kind in ("realised", "estimated") else None
     if known is not None:
         return "above" if known.lower_is_better else "below"
-    return "below" if figure.kind in ("volume", "kpi") else "above"
+    return "below" if figure.kind == "kpi" or figure[:3] == ("volume", "", "rows") else "above"
 
 
 def _conditions(rule: Rule) -> Iterator[Condition]:

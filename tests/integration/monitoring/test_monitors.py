@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from backend import clock
-from backend.alerting.service import firing_alerts
+from backend.alerting.service import firing_alerts, resolve
 from backend.alerting.tables import Alert, Incident
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
@@ -26,7 +26,7 @@ from backend.monitoring.kpi_service import store_kpis
 from backend.monitoring.monitor_history import VOLUME, known_figures
 from backend.monitoring.monitor_tables import MonitorVersion
 from backend.monitoring.monitors import Figure
-from backend.monitoring.tables import MetricPoint, ReferenceSummary, WindowState
+from backend.monitoring.tables import MetricPoint, ReferenceSummary, TrackedEstimate, WindowState
 from backend.registry.tables import Model
 from tests.integration.monitoring.conftest import ago, make_monitored
 from tests.worlds import SYSTEM, person
@@ -163,6 +163,21 @@ def test_an_estimator_that_was_wrong_opens_a_ticket_instead_of_a_page(lead: Acto
             )
         )  # fmt: skip
     assert [alert.level for alert in run()] == ["page"]
+    for age in range(9, 2, -1):
+        day(age)
+    with writing() as session:
+        for alert in session.scalars(select(Alert)):
+            resolve(session, SYSTEM, alert, why="again")
+        for window in session.scalars(select(WindowState).where(WindowState.start < ago(2))):
+            session.add(
+                TrackedEstimate(
+                    model="shopper", environment="production", version=2, size="1d", window_id=window.id,
+                    window_start=window.start, window_end=window.end, metric="roc_auc", estimated=0.8, low=0.78,
+                    high=0.82, realised=0.6, realised_se=0.01, estimated_at=window.end,
+                    realised_at=window.end + timedelta(hours=1),
+                )
+            )  # fmt: skip
+    assert [alert.level for alert in run()] == ["ticket"]
 
 
 def test_only_the_version_that_serves_raises_something(lead: Actor) -> None:
