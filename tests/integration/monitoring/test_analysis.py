@@ -17,7 +17,9 @@ from backend.identity.roles import Role
 from backend.monitoring import analysis_service
 from backend.monitoring.analysis_service import find_analysis, models_to_analyse, request_analysis
 from backend.monitoring.analysis_tables import WindowAnalysis
-from backend.monitoring.tables import MetricPoint
+from backend.monitoring.columns import parse_spec
+from backend.monitoring.tables import MetricPoint, WindowState
+from backend.registry.tables import Model
 from jobs.analyse_window import analyse_due, analyse_one
 from tests.integration.monitoring.conftest import Monitored, ago, make_monitored, sample
 from tests.worlds import SYSTEM, person
@@ -208,3 +210,29 @@ def test_at_most_three_windows_a_run_newest_first(fallen: Monitored) -> None:
     assert [row.window_start for row in analyses()] == [ago(1), ago(2), ago(3)]
     assert analyse_due("shopper") == 2
     assert due() == []
+
+
+def test_a_worker_that_loses_its_run_keeps_what_is_stored_and_the_next_goes_on(fallen: Monitored) -> None:
+    rows = worse_in(sample(ago(2), 900, seed=22), "south")
+    fallen.predict(rows)
+    fallen.label(rows)
+    fallen.compute()
+    asked = 0
+
+    def guard(_session: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise RuntimeError("the run was given to another worker")
+
+    with reading() as session:
+        spec = parse_spec(session.get_one(Model, "shopper").spec)
+        both = session.scalars(select(WindowState).order_by(WindowState.start.desc())).all()
+        due = analysis_service.inputs_of(session, both, spec)
+    from jobs.analyse_window import _analyse_all, _silent
+
+    with pytest.raises(RuntimeError, match="another worker"):
+        _analyse_all("shopper", "production", spec, due, _silent, guard)
+    assert [row.window_start for row in analyses()] == [ago(1)]
+    _analyse_all("shopper", "production", spec, due, _silent, lambda _session: None)
+    assert [row.window_start for row in analyses()] == [ago(1), ago(2)]
