@@ -33,7 +33,8 @@ WINDOW_WORDS = {
 }
 METRIC_WORDS = {
     "roc_auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy",
-    "precision": "precision", "recall": "recall", "f1": "F1", "ece": "calibration error",
+    "precision": "precision", "recall": "recall", "f1": "F1", "ece": "calibration error", "mae": "MAE", "rmse": "RMSE",
+    "mape": "MAPE", "r2": "R²",
 }  # fmt: skip
 STATISTIC_WORDS = {
     "psi": "PSI", "jensen_shannon": "Jensen-Shannon", "kolmogorov_smirnov": "Kolmogorov-Smirnov",
@@ -47,7 +48,10 @@ STATISTIC_WORDS = {
 
 
 def metric_word(name: str) -> str:
-    return METRIC_WORDS.get(name, name.replace("_", " "))
+    known = METRIC_WORDS.get(name)
+    if known is None and name in DEFINITIONS:
+        known = in_sentence(DEFINITIONS[name].title)
+    return known or name.replace("_", " ")
 
 
 def statistic_word(name: str) -> str:

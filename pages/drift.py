@@ -14,6 +14,7 @@ from app.components.drift_parts import (
     as_ratio,
     by_effect,
     heat_cells,
+    say_joint,
     say_window,
     show_drifted,
     show_results,
@@ -49,8 +50,7 @@ top = st.container()
 window = pick_window(watched)
 found = data.window_points(scope, name, size, KINDS, int(window["id"]))
 points = found[found["column"] != ""]
-order = [*by_effect(points), *(one for one in dict.fromkeys(shown["column"]) if one)]
-order = list(dict.fromkeys(order))
+order = list(dict.fromkeys([*by_effect(points), *(one for one in shown["column"] if one)]))
 with top:
     say_window(window, points, metric=watched.metric)
     st.caption(NEVER_PAGES)
@@ -59,6 +59,7 @@ with top:
     figure = drift_heatmap(cells, statistic=title, columns=order, tz=viewer_zone())
     draw(figure, f"{title}: each column in each window", key="heat")
 say_alerts(watched, window)
+say_joint(found)
 start = window["start"].isoformat()
 show_drifted(points, model=name, window=start, size=watched.address, metric=watched.metric)
 query = {"model": name, "size": size, "kind": "drift"}
@@ -77,14 +78,19 @@ if not window["rows"]:
 pair = data.comparison(scope, int(window["id"]), column, against)
 left, right = st.columns([3, 2])
 with left:
-    if pair.shares is None:
-        empty_state("Nothing to compare with", f"{pair.reason}. Choose another reference.".capitalize())
+    if pair is None:
+        empty_state(
+            "The counts of this column are not stored", "The window may wait to be computed; see its model."
+        )
+    elif pair.shares is None:
+        empty_state("Nothing to compare with", f"Here {pair.reason}. Choose another reference.")
     else:
         figure = distribution_figure(pair.shares, column=column, names=(pair.against, "this window"))
         draw(figure, f"distribution of {column}", key="distribution")
         csv_link("These shares", "distribution", window=int(window["id"]), column=column, against=against)
 with right:
-    show_sides(pair)
+    if pair is not None:
+        show_sides(pair)
 over_time = shown[shown["column"] == column]
 if statistic == WORST:
     title, over_time = "value / limit", as_ratio(over_time)
@@ -102,6 +108,7 @@ parts = data.segment_comparisons(scope, int(window["id"]), column)
 drawn = {segment: one.shares for segment, one in parts.items() if one.shares is not None}
 if drawn:
     st.subheader("By segment")
-    draw(segment_distributions(drawn), f"distribution of {column} by segment", key="segments")
+    with st.container(key="wide"):
+        draw(segment_distributions(drawn), f"distribution of {column} by segment", key="segments")
 with st.expander(f"Every result of {column} in this window"):
     show_results(points[points["column"] == column])

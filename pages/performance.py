@@ -81,7 +81,8 @@ csv_link(
 parts = worst_segments(every[every["kind"] == "realised"], metric)
 if len(parts):
     st.subheader("By segment, from labels")
-    draw(segments_figure(parts, metric=word, tz=viewer_zone()), f"{word} of each segment", key="segments")
+    with st.container(key="wide"):
+        draw(segments_figure(parts, metric=word, tz=viewer_zone()), f"{word} of each segment", key="segments")
 show_kpis(scope, name, size, since)
 
 st.subheader("One window")

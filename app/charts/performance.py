@@ -150,7 +150,7 @@ def _add_past(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz
             mode="lines",
             name="estimate before the labels",
             legendgroup="past",
-            line={"color": faded(MARK["estimated"], 0.6), "width": 1, "dash": "1px,3px"},
+            line={"color": faded(MARK["estimated"], 0.9), "width": 1.2, "dash": "1px,3px"},
             connectgaps=False,
             customdata=[
                 [when, format_metric(value, unit)]

@@ -109,10 +109,12 @@ def segment_distributions(parts: Mapping[str, Mapping[str, Any]], *, per_row: in
     names = list(parts)[:MOST]
     figure, places = _grid(names, names, per_row, height=170)
     numeric = next(iter(parts.values()))["kind"] == "numeric"
-    for first, (name, place) in enumerate(zip(names, places, strict=True)):
-        (_draw_numbers if numeric else _draw_categories)(
-            figure, parts[name], name, place, legend=first == 0
-        )  # fmt: skip
+    labels = [] if numeric else _most_frequent(list(parts.values()))
+    for index, (name, place) in enumerate(zip(names, places, strict=True)):
+        if numeric:
+            _draw_numbers(figure, parts[name], name, place, legend=index == 0)
+        else:
+            _draw_categories(figure, parts[name], labels, name, place, legend=index == 0)
     if numeric:
         figure.update_xaxes(matches="x", range=_middle(list(parts.values())))
         figure.update_yaxes(showticklabels=False, rangemode="tozero")
@@ -152,12 +154,29 @@ def _draw_numbers(
         )
 
 
+def _most_frequent(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The categories to draw, in one order for all segments."""
+    shares: dict[str, float] = {}
+    for part in parts:
+        for label, reference, current in zip(part["labels"], part["reference"], part["current"], strict=True):
+            shares[str(label)] = shares.get(str(label), 0.0) + max(reference, current)
+    return sorted(shares, key=lambda label: (-shares[label], label))[:CATEGORIES]
+
+
 def _draw_categories(
-    figure: go.Figure, part: Mapping[str, Any], name: str, place: dict[str, int], *, legend: bool
+    figure: go.Figure,
+    part: Mapping[str, Any],
+    labels: Sequence[str],
+    name: str,
+    place: dict[str, int],
+    *,
+    legend: bool,
 ) -> None:
-    ranked = sorted(
-        zip(part["labels"], part["reference"], part["current"], strict=True), key=lambda row: -max(row[1:])
-    )[:CATEGORIES]
+    known = {
+        str(label): (str(label), reference, current)
+        for label, reference, current in zip(part["labels"], part["reference"], part["current"], strict=True)
+    }
+    ranked = [known.get(label, (label, 0.0, 0.0)) for label in labels]
     for side, (key, word) in enumerate((("reference", "reference"), ("current", "this window")), start=1):
         shares = [float(row[side]) for row in ranked]
         figure.add_trace(

@@ -6,12 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import streamlit as st
 
 from app.components.links import viewer_zone
 from app.components.status import empty_state, headline
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.formats import UNKNOWN, format_age, format_count, format_metric, format_share, format_when
-from app.words import WINDOW_WORDS, count_of, effect_words, is_beyond_chance, metric_word, statistic_word
+from app.words import (
+    WINDOW_WORDS,
+    count_of,
+    effect_words,
+    is_beyond_chance,
+    metric_word,
+    result_words,
+    statistic_word,
+)
 from backend.monitoring.distributions import Compared, Side
 
 CELL = ["window_start", "column", "value", "threshold", "verdict"]
@@ -68,6 +77,9 @@ def say_window(window: Mapping[str, Any], points: pd.DataFrame, *, metric: str) 
         )
     elif not judged:
         headline("Drift could not be judged in this window", "unknown", detail=detail)
+    elif 2 * judged < len(points):
+        told = f"Only {judged} of {len(points)} results could be judged; they are within their limits"
+        headline(told, "unknown", detail=detail)
     else:
         headline(f"No column drifted beyond its limit ({judged} results)", "ok", detail=detail)
 
@@ -169,7 +181,8 @@ def show_drifted(points: pd.DataFrame, *, model: str, window: str, size: str | N
                 format_metric(worst["threshold"]),
                 format_count(worst["rows"]),
                 lines(
-                    anchor("quality", "quality", **query), anchor("performance", "performance", model=model)
+                    anchor("quality", "quality", **query),
+                    anchor("performance", "performance", model=model, size=size, window=window),
                 ),
             ]
         )
@@ -200,6 +213,13 @@ def show_results(points: pd.DataFrame) -> None:
     table(columns, rows, caption="results of this column")
 
 
+def say_joint(points: pd.DataFrame) -> None:
+    """What looking at all columns together gave in one window; nothing where it was not computed."""
+    for one in points[points["column"] == ""].to_dict("records"):
+        word = statistic_word(one["statistic"])
+        st.caption(f"All columns together, {word}: {result_words(one)}.")
+
+
 def _level(point: Mapping[str, Any]) -> str:
     if point["verdict"] == "alarm":
         return "page" if point["level"] == "page" else "attention"
@@ -218,12 +238,14 @@ def show_sides(found: Compared) -> None:
         for name, pick in _FACTS.items()
         if _told(found.current, pick) != UNKNOWN or _told(found.reference, pick) != UNKNOWN
     ]
-    table(("", found.against, "this window"), rows, caption="both sides in figures")
+    table(("", found.against, "this window"), rows, caption="both sides in figures", cards=False)
     values = ", ".join(
         f"{statistic_word(name)} {format_metric(value)}" for name, value in found.statistics.items()
     )
     if values:
-        table(("this pair", "limits belong to the model's own reference"), [["statistics", values]])
+        st.caption(
+            f"This pair gives {values}. Limits belong to the reference that the model is judged against."
+        )
 
 
 def _told(side: Side | None, pick: Any) -> str:
@@ -231,7 +253,7 @@ def _told(side: Side | None, pick: Any) -> str:
 
 
 def _extreme(value: float | str | None) -> str:
-    return value if isinstance(value, str) else format_metric(value)
+    return UNKNOWN if isinstance(value, str) else format_metric(value)
 
 
 _FACTS: Mapping[str, Any] = {

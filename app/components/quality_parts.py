@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from app.charts import sparkline_uri
 from app.components.drift_parts import window_facts
@@ -21,6 +22,8 @@ from backend.monitoring.rules import STATISTIC as RULE
 CHECKS = ("missing_rate", "unseen_rate", "out_of_range_rate", "constant_value")
 SHARES = (*CHECKS, RULE, "outlier_rows", "duplicates")
 """Statistics that are shares of rows."""
+NOTHING = Markup("")
+"""A cell that has nothing to say, such as a check that is not for this kind of column; not the same as unknown."""
 HEADS = {"constant_value": "on one value"}
 LEFT_OUT = {
     "id": "identifies a row: almost every value is new, so there is no distribution to compare",
@@ -41,7 +44,7 @@ def say_quality(window: Mapping[str, Any], points: pd.DataFrame, history: pd.Dat
     detail = window_facts(window, points)
     broken = history[(history["verdict"] == "alarm") & (history["window_start"] < window["start"])]
     if len(broken):
-        last = broken.sort_values("window_start").iloc[-1]
+        last = broken.assign(paged=broken["level"] == "page").sort_values(["window_start", "paged"]).iloc[-1]
         detail += (
             f" · last break before: {_subject(last)} {amount(last['statistic'], last['value'])}, "
             f"{format_when(last['window_start'].to_pydatetime(), viewer_zone())}"
@@ -51,6 +54,10 @@ def say_quality(window: Mapping[str, Any], points: pd.DataFrame, history: pd.Dat
     if points.empty or not judged:
         sentence = "Data quality could not be judged in this window"
         headline(sentence if len(points) else "This window has not been computed", "unknown", detail=detail)
+        return
+    if alarms.empty and 2 * judged < len(points):
+        headline(f"Only {judged} of {len(points)} checks could be judged; they are within their limits",
+                 "unknown", detail=detail)  # fmt: skip
         return
     if alarms.empty:
         fine = f"Nothing is broken: {judged} checks are within their limits"
@@ -113,13 +120,13 @@ def show_columns(
             ]
         )
     heads = [HEADS.get(check) or statistic_word(check) for check in CHECKS]
-    columns = ("column", *heads, "worst check in the windows before")
+    columns = ("column", *heads, "over the windows")
     table(columns, rows, caption="checks of each column")
 
 
 def _check(point: Mapping[str, Any] | None, statistic: str, reference: Side | None) -> Cell:
     if point is None:
-        return small("does not apply")
+        return NOTHING
     before = {
         "missing_rate": reference and reference.missing,
         "unseen_rate": reference and reference.unseen,
@@ -178,7 +185,9 @@ def show_rules(points: pd.DataFrame, history: pd.DataFrame, spec: ModelSpec) -> 
             [rule, _verdict(point), format_share(point["value"]), format_share(point["threshold"]), _line(mine, rule)]
         )  # fmt: skip
     table(
-        ("rule", "verdict", "rows that violate it", "limit", "windows before"), rows, caption="declared rules"
+        ("rule", "verdict", "rows that violate it", "limit", "over the windows"),
+        rows,
+        caption="declared rules",
     )
 
 
@@ -190,8 +199,14 @@ def show_whole(
     said = f"{format_count(usual.median())} in the usual window before" if len(usual) else "no window before"
     open_now = badge("not over yet", "unknown") if window["state"] == "open" else None
     rows: list[Sequence[Cell]] = [
-        ["rows", open_now, format_count(window["rows"]), small(said), None],
-        ["newest prediction", None, format_when(_moment(window["watermark"]), viewer_zone()), None, None],
+        ["rows", open_now or NOTHING, format_count(window["rows"]), small(said), NOTHING],
+        [
+            "newest prediction",
+            NOTHING,
+            format_when(_moment(window["watermark"]), viewer_zone()),
+            NOTHING,
+            NOTHING,
+        ],
     ]
     for point in points[points["column"] == ""].to_dict("records"):
         statistic = point["statistic"]
@@ -211,7 +226,7 @@ def show_whole(
                 _line(mine, statistic_word(statistic)),
             ]
         )
-    table(("", "verdict", "value", "held against", "windows before"), rows, caption="rows as a whole")
+    table(("", "verdict", "value", "held against", "over the windows"), rows, caption="rows as a whole")
 
 
 def _moment(value: Any) -> Any:

@@ -43,7 +43,9 @@ def lines(*parts: Cell) -> Markup:
     return Markup("<br>").join(part for part in parts if part)
 
 
-def table_html(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> Markup:
+def table_html(
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", cards: bool = True
+) -> Markup:
     """The first cell of a row is its header. A cell that is plain text is escaped; None is unknown."""
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in columns)
     body = []
@@ -56,11 +58,13 @@ def table_html(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, captio
         body.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(first, cells))
     told = Markup('<caption class="w-hidden">{}</caption>').format(caption) if caption else Markup("")
     return Markup(
-        '<div class="w-scroll" tabindex="0"><table class="w-table w-cards">{}<thead><tr>{}</tr></thead>'
+        '<div class="w-scroll" tabindex="0"><table class="w-table{}">{}<thead><tr>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>"
-    ).format(told, head, Markup("").join(body))
+    ).format(" w-cards" if cards else "", told, head, Markup("").join(body))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> None:
-    """Draw `table_html`. On a phone each row becomes a card with its labels."""
-    st.html(str(escape(table_html(columns, rows, caption=caption))))
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", cards: bool = True
+) -> None:
+    """Draw `table_html`. On a phone each row becomes a card with its labels, unless the table is narrow anyway."""
+    st.html(str(escape(table_html(columns, rows, caption=caption, cards=cards))))

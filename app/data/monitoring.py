@@ -14,6 +14,7 @@ from app.data.scope import LONG, SHORT, Scope, environment
 from app.words import readable
 from backend import clock
 from backend.database.session import reading
+from backend.errors import NotFound
 from backend.monitoring import distributions, health, kpi_service
 from backend.monitoring import reading as monitoring
 from backend.monitoring.track_record import TrackRecord, track_record
@@ -134,12 +135,15 @@ def trust(scope: Scope, model: str) -> dict[str, Any] | None:
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
 def comparison(
     scope: Scope, window_id: int, column: str, against: distributions.Against, segment: str = ""
-) -> distributions.Compared:
-    """One column of one window beside a reference."""
+) -> distributions.Compared | None:
+    """One column of one window beside a reference; None where its counts, or the reference's, are not stored."""
     with reading() as session:
-        return distributions.compare_column(
-            session, scope.actor(), window_id, column, against=against, segment=segment
-        )
+        try:
+            return distributions.compare_column(
+                session, scope.actor(), window_id, column, against=against, segment=segment
+            )
+        except NotFound:
+            return None
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)

@@ -98,7 +98,11 @@ def test_the_shares_of_a_column_are_of_all_its_rows(world: World) -> None:
 def test_categories_are_shares_of_all_rows_too(world: World) -> None:
     windows = data.windows(data.scope_of(world.viewer), "toy", "1d")
     last = int(windows["id"].iloc[-1])
-    found = data.comparison(data.scope_of(world.viewer), last, "carrier", "rule").shares
+    scope = data.scope_of(world.viewer)
+    compared = data.comparison(scope, last, "carrier", "rule")
+    assert data.comparison(scope, last, "weight", "rule") is None
+    assert compared is not None
+    found = compared.shares
     assert found is not None
     assert sorted(found["labels"]) == ["AA", "B6", "UA"]
     assert sum(found["current"]) + found["other"][1] + found["null"][1] == pytest.approx(1)

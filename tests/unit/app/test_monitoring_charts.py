@@ -1,0 +1,271 @@
+"""Figures of the monitoring pages: labels take over from estimates, unknown is never fine, gaps stay gaps."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from app import charts
+from app.charts.performance import take_over
+from app.components.drift_parts import as_ratio, by_effect, heat_cells
+from app.components.performance_parts import as_first_seen, worst_segments
+from app.components.quality_parts import worst_checks
+from app.words import effect_words, is_beyond_chance, statistic_word
+
+START = datetime(2026, 2, 2, tzinfo=UTC)
+DAYS = [START + timedelta(days=i) for i in range(10)]
+NAN = float("nan")
+
+
+def line(values: list[float], **more: Any) -> pd.DataFrame:
+    value = np.array(values, dtype=float)
+    frame = {"window_start": DAYS[: len(value)], "value": value, "low": value - 0.02, "high": value + 0.02}
+    return pd.DataFrame({**frame, "completeness": 1.0, "rows": 900, **more})
+
+
+def points(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    plain = {
+        "window_start": DAYS[0], "statistic": "psi", "value": 0.05, "threshold": 0.1, "verdict": "ok", "level": None,
+        "effect": NAN, "effect_se": NAN, "importance": NAN, "segment": "", "reference_value": NAN,
+    }  # fmt: skip
+    return pd.DataFrame([plain | row for row in rows])
+
+
+def traces(figure: go.Figure, name: str) -> list[Any]:
+    return [one for one in figure.data if name in (one.name or "")]
+
+
+def test_labels_take_over_from_the_estimate_on_the_same_line() -> None:
+    realised = line([0.7, 0.68, NAN, NAN], verdict=["ok", "alarm", "no_data", "no_data"])
+    estimated = line([0.71, 0.7, 0.66, 0.65])
+    ahead, past = take_over(realised, estimated)
+    assert ahead["value"].tolist()[1:] == [0.68, 0.66, 0.65], "joined to the last realised value"
+    assert np.isnan(ahead["value"].iloc[0])
+    assert past["value"].tolist()[:2] == [0.71, 0.7]
+    assert past["value"].isna().tolist() == [False, False, True, True]
+    assert (ahead["low"].iloc[1], ahead["high"].iloc[1]) == (0.68, 0.68)
+
+
+def test_a_realised_value_that_was_not_judged_leaves_the_estimate_in_force() -> None:
+    realised = line([0.7, 0.5], verdict=["ok", "inconclusive"])
+    ahead, past = take_over(realised, line([0.71, 0.7]))
+    assert ahead["value"].iloc[1] == 0.7
+    assert np.isnan(past["value"].iloc[1])
+
+
+def test_the_limit_is_drawn_window_by_window() -> None:
+    realised = line([0.7, 0.7, NAN], verdict=["ok", "ok", "no_data"], threshold=[0.66, 0.67, NAN])
+    estimated = line([0.7, 0.7, 0.7], threshold=[0.6, 0.6, 0.65])
+    figure = charts.performance_figure(realised, estimated, reference=0.7)
+    (limit,) = traces(figure, "limit")
+    assert list(limit.y) == [0.66, 0.67, 0.65]
+
+
+def test_a_hover_says_what_was_seen_first_where_that_was_something_else() -> None:
+    then = [pd.Timestamp(DAYS[1]), pd.Timestamp(DAYS[2])]
+    realised = line([0.7, 0.68], first_value=[0.7, 0.75], first_computed_at=then)
+    figure = charts.performance_figure(realised, line([]), reference=None)
+    shown = next(one for one in traces(figure, "realised") if one.customdata is not None)
+    assert shown.customdata[0][-1] == ""
+    assert shown.customdata[1][-1] == "<br>first seen as 0.750 on Wed 4 Feb 2026, 00:00 UTC"
+
+
+def test_what_was_seen_first_has_no_interval_of_today() -> None:
+    first = as_first_seen(line([0.7], first_value=[0.75]))
+    assert first["value"].tolist() == [0.75]
+    assert first[["low", "high"]].isna().all(axis=None)
+
+
+def test_figures_of_the_same_windows_have_the_same_span() -> None:
+    frame = line([0.7] * 5)
+    above = charts.performance_figure(frame, line([]), reference=None)
+    below = charts.volume_figure(frame)
+    assert above.layout.xaxis.range == below.layout.xaxis.range
+    assert above.layout.margin.l == below.layout.margin.l
+
+
+def test_a_window_that_is_not_over_is_drawn_as_unknown_even_when_it_alarms() -> None:
+    windows = pd.DataFrame({"start": DAYS[:2], "state": ["complete", "open"]})
+    cells = heat_cells(
+        points(
+            [
+                {"column": "a", "verdict": "ok"},
+                {"column": "a", "window_start": DAYS[1], "value": 0.9, "verdict": "alarm", "level": "ticket"},
+            ]
+        ),
+        windows,
+        ["a"],
+    )
+    figure = charts.drift_heatmap(cells, columns=["a"])
+    heat = next(one for one in figure.data if one.type == "heatmap")
+    assert np.isnan(np.array(heat.z, dtype=float)[0, 1])
+    assert list(traces(figure, "no data")[0].y) == ["a"]
+    assert "not over yet" in traces(figure, "no data")[0].customdata[0]
+    assert not traces(figure, "ticket")
+
+
+def test_a_gap_in_time_is_not_filled_by_the_cells_beside_it() -> None:
+    rows = [{"column": "a", "window_start": day} for day in (*DAYS[:3], DAYS[9])]
+    heat = next(one for one in charts.drift_heatmap(points(rows)).data if one.type == "heatmap")
+    known = ~np.isnan(np.array(heat.z, dtype=float)[0])
+    assert known.tolist() == [True, True, True, False, False, True]
+    assert pd.Timestamp(heat.x[3]) == pd.Timestamp("2026-02-05")
+
+
+def test_columns_stand_in_the_order_that_is_asked_for() -> None:
+    rows = [{"column": "loud", "value": 0.9}, {"column": "calm"}]
+    heat = next(one for one in charts.drift_heatmap(points(rows), columns=["calm", "loud"]).data)
+    assert list(heat.y) == ["calm", "loud"]
+
+
+def test_columns_are_ranked_by_effect_and_else_by_how_far_they_went() -> None:
+    found = points(
+        [
+            {"column": "calm", "effect": 0.5, "effect_se": 0.1},
+            {"column": "far", "value": 0.9, "verdict": "alarm"},
+            {"column": "chance", "value": 0.2, "verdict": "alarm", "effect": 0.01, "effect_se": 0.02},
+            {"column": "harmful", "value": 0.12, "verdict": "alarm", "effect": 0.02, "effect_se": 0.004},
+            {"column": "better", "value": 0.3, "verdict": "alarm", "effect": -0.05, "effect_se": 0.004},
+            {"column": "", "statistic": "domain_classifier", "value": 9.0, "verdict": "alarm"},
+        ]
+    )
+    assert by_effect(found) == ["harmful", "far", "better", "chance", "calm"]
+
+
+@pytest.mark.parametrize(
+    ("effect", "error", "metric", "words"),
+    [
+        (0.021, 0.004, "roc_auc", "−2.1 ± 0.8 points of AUC"),
+        (-0.021, 0.004, "roc_auc", "+2.1 ± 0.8 points of AUC"),
+        (0.0002, 0.001, "roc_auc", "0.0 ± 0.2 points of AUC"),
+        (1.25, 0.5, "mae", "+1.25 ± 0.980 MAE"),
+        (None, None, "roc_auc", "not known"),
+        (0.01, None, "accuracy", "−1.0 points of accuracy"),
+    ],
+)
+def test_an_effect_is_said_in_the_direction_of_its_metric(
+    effect: float | None, error: float | None, metric: str, words: str
+) -> None:
+    assert effect_words(effect, error, metric) == words
+
+
+def test_an_effect_without_its_error_is_not_beyond_chance() -> None:
+    assert is_beyond_chance(0.02, 0.004)
+    assert not is_beyond_chance(0.002, 0.004)
+    assert not is_beyond_chance(0.02, None)
+    assert not is_beyond_chance(NAN, NAN)
+
+
+def test_statistics_without_a_word_of_ours_have_their_title() -> None:
+    assert statistic_word("quantile_shift") == "shift of percentiles"
+    assert statistic_word("freshness") == "age of the newest row"
+    assert statistic_word("something_new") == "something new"
+
+
+def test_several_statistics_share_one_scale() -> None:
+    found = as_ratio(
+        points([{"column": "a", "value": 0.3, "threshold": 0.1}, {"column": "a", "threshold": 0.0}])
+    )
+    assert found["value"].tolist()[0] == pytest.approx(3)
+    assert found["value"].isna().tolist() == [False, True]
+
+
+def test_segments_stand_worst_first_and_one_without_values_is_last() -> None:
+    rows = [
+        {"segment": name, "window_start": day, "value": value, "reference_value": 0.7}
+        for name, values in {"a=1": [0.7, 0.69], "a=2": [0.7, 0.5], "a=3": [NAN, NAN]}.items()
+        for day, value in zip(DAYS, values, strict=False)
+    ]
+    placed = worst_segments(points(rows), "roc_auc")
+    assert list(dict.fromkeys(placed["segment"])) == ["a=2", "a=1", "a=3"]
+    assert list(dict.fromkeys(worst_segments(points(rows), "log_loss")["segment"])) == ["a=1", "a=2", "a=3"]
+    figure = charts.segments_figure(placed.assign(rows=10))
+    titles = [one.text for one in figure.layout.annotations]
+    assert titles == ["a=2: 0.500", "a=1: 0.690", "a=3: not known"]
+
+
+def test_a_segment_that_alarms_carries_its_shape() -> None:
+    rows = [{"segment": "a=1", "value": 0.5, "reference_value": 0.7, "verdict": "alarm", "rows": 9}]
+    figure = charts.segments_figure(points(rows))
+    assert [one.marker.symbol for one in figure.data if one.mode == "markers"] == [("triangle-up",)]
+
+
+def test_no_segment_says_what_to_do() -> None:
+    empty = charts.segments_figure(points([{"segment": "a=1"}]).iloc[:0])
+    assert "No segment" in empty.layout.annotations[0].text
+    assert "spec" in charts.segment_distributions({}).layout.annotations[0].text
+
+
+def test_segments_of_numbers_share_their_scale_and_of_categories_their_order() -> None:
+    numbers = {
+        "kind": "numeric",
+        "edges": [0, 1, 2, 3],
+        "reference": [0.2, 0.6, 0.2],
+        "current": [0.1, 0.3, 0.6],
+    }
+    figure = charts.segment_distributions({"a=1": numbers, "a=2": numbers})
+    assert figure.layout.xaxis.range == figure.layout.xaxis2.range
+    labels = {"kind": "categorical", "labels": ["x", "y"], "reference": [0.9, 0.1], "current": [0.2, 0.8]}
+    other = {"kind": "categorical", "labels": ["y"], "reference": [1.0], "current": [1.0]}
+    figure = charts.segment_distributions({"a=1": labels, "a=2": other})
+    assert {tuple(one.x) for one in figure.data} == {("y", "x")}
+
+
+def test_own_figures_keep_gaps_and_show_segments_thinner() -> None:
+    rows = [
+        {
+            "window_start": day,
+            "segment": segment,
+            "rows": 5,
+            "total": value,
+            "mean": value,
+            "low": value,
+            "high": value,
+        }
+        for segment in ("", "shop=b")
+        for day, value in zip(DAYS, [1.0, NAN, 3.0], strict=False)
+    ]
+    figure = charts.kpi_figure(pd.DataFrame(rows), name="revenue")
+    whole, part = traces(figure, "all rows")[0], traces(figure, "shop=b")[0]
+    assert np.isnan(whole.y[1])
+    assert not whole.connectgaps
+    assert whole.line.width > part.line.width
+    assert (
+        "No row of revenue"
+        in charts.kpi_figure(pd.DataFrame(rows).iloc[:0], name="revenue").layout.annotations[0].text
+    )
+
+
+def test_a_comparison_names_its_two_sides() -> None:
+    shares = {"kind": "categorical", "labels": ["x"], "reference": [1.0], "current": [1.0]}
+    figure = charts.distribution_figure(shares, column="a", names=("the window before", "this window"))
+    assert [one.name for one in figure.data] == ["the window before", "this window"]
+
+
+def test_broken_columns_stand_first() -> None:
+    found = points(
+        [
+            {"column": "near", "statistic": "missing_rate", "value": 0.09},
+            {
+                "column": "broken",
+                "statistic": "missing_rate",
+                "value": 0.5,
+                "verdict": "alarm",
+                "level": "page",
+            },
+            {
+                "column": "odd",
+                "statistic": "unseen_rate",
+                "value": 0.9,
+                "verdict": "alarm",
+                "level": "ticket",
+            },
+            {"column": "a > 0", "statistic": "rule_violations", "value": 0.9, "verdict": "alarm"},
+        ]
+    )
+    assert worst_checks(found) == ["broken", "odd", "near"]
