@@ -25,7 +25,7 @@ THRESHOLD_WORDS = {
     "p_value": "a p-value against its past",
 }  # fmt: skip
 NUMBER = {
-    "limit": ("times the limit", 1.5), "constant": ("value", 0.2), "sigma": ("standard deviations", 3.0),
+    "limit": ("times the limit", 1.5), "constant": ("value", 0.2), "sigma": ("deviations", 3.0),
     "quantile": ("quantile", 0.99), "p_value": ("p-value", 0.05),
 }  # fmt: skip
 MATCH_WORDS = {"all": "all of them hold", "any": "any of them holds"}

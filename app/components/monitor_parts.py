@@ -55,6 +55,8 @@ def _state(row: Mapping[str, Any]) -> Any:
     alert = row["alert"]
     if alert is not None and alert["state"] == "firing":
         return badge(f"fires ({alert['level']})", ALERT_LEVELS[alert["level"]])
+    if row["holds"]:
+        return badge("not looked at since it holds", "unknown")
     return badge("quiet", "ok") if row["judged"] else badge("not known now", "unknown")
 
 

@@ -23,7 +23,8 @@ from backend.monitoring.monitors import Figure, Monitor
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
 def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
     """The model's monitors as they are now: their row, `says`, the newest alert, `fired` times in stored history and
-    `per_month`, whether the newest window could be `judged`, and `broken`, why one cannot be looked at any more."""
+    `per_month`, whether the newest window could be `judged`,
+    whether the monitor `holds` in it, and `broken`, why one cannot be looked at any more."""
     viewer = scope.actor()
     with reading() as session:
         rows = service.list_monitors(session, viewer, model, environment())
@@ -34,7 +35,7 @@ def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
             alert = alerts.get(row.key)
             one = row_of(row) | {
                 "made_by_name": names.get(row.made_by or ""), "alert": alert_of(alert) if alert else None,
-                "says": "", "fired": None, "per_month": None, "broken": "", "judged": False,
+                "says": "", "fired": None, "per_month": None, "broken": "", "judged": False, "holds": False,
             }  # fmt: skip
             try:
                 monitor, found = service.replay_definition(
@@ -45,6 +46,7 @@ def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
                     "fired": len(found.firings),
                     "per_month": found.per_month,
                     "judged": found.judged_now,
+                    "holds": found.fires_now,
                 }
             except BadInput as error:
                 one["broken"] = error.message

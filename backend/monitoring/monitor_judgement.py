@@ -60,7 +60,7 @@ def evaluate_monitors(session: WriteSession, actor: Actor, *, model: Model, envi
 
 def _fires(found: Replay, history: History, model: Model, serving: Deployment) -> bool:
     """Whether it fires in the newest window, by the version that serves and since the model is watched."""
-    if not found.firings or found.firings[-1].end is not None:
+    if not found.fires_now:
         return False
     newest = history.windows[-1]
     return (

@@ -118,6 +118,11 @@ class Replay:
         return len(self.held) > 0 and bool(np.isfinite(self.held[-1]))
 
     @property
+    def fires_now(self) -> bool:
+        """Whether it fires in the newest window."""
+        return bool(self.firings) and self.firings[-1].end is None
+
+    @property
     def per_month(self) -> float | None:
         """How often it fired in a month; None where less than a day is stored."""
         return None if self.months < 1 / MONTH_DAYS else len(self.firings) / self.months

@@ -222,6 +222,14 @@ def test_a_monitor_is_paused_and_deleted(world: World, open_page: Open) -> None:
     assert stored() == []
 
 
+def test_what_holds_and_has_not_fired_yet_is_not_said_to_be_quiet(world: World, open_page: Open) -> None:
+    make(world.lead, definition())
+    make(world.lead, definition(0.01) | {"name": "Distance is there"})
+    said = text_of(open_page(world.viewer))
+    assert said.count("not looked at since it holds") == 1
+    assert said.count("quiet") == 1
+
+
 def test_the_budget_is_shown_and_changed(world: World, open_page: Open) -> None:
     test = open_page(world.lead)
     assert "1.00 false pages a quarter" in text_of(test)
