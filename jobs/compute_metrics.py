@@ -131,10 +131,11 @@ def _cut_windows(model: str, environment: str, spec: ModelSpec, now: datetime, g
         known = known_windows(session, model=model, environment=environment, spec=spec)
     if known.first_dirty is None:
         return
-    cut = find_cut(
-        known, rows=_count(model, environment, None), rows_before_end=_count(model, environment, known.end),
-        size=spec.window_rows or 1,
-    )  # fmt: skip
+    rows, before_end = (_count(model, environment, until) for until in (None, known.end))
+    with reading() as session:
+        cut = find_cut(
+            session, known, model=model, environment=environment, spec=spec, rows=rows, rows_before_end=before_end
+        )  # fmt: skip
     if cut is None:
         return
     where = Filter(start=cut.since, environments=[environment])

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 
 from backend.database.session import ReadSession, WriteSession
 from backend.monitoring.columns import ModelSpec
@@ -38,40 +38,34 @@ class Cut:
 
 @dataclass(frozen=True)
 class KnownWindows:
-    """What is stored of a model's numbered windows, in order."""
+    """What is stored of a model's numbered windows.
 
-    numbers: tuple[int, ...]
-    ends: tuple[datetime, ...]
+    rows         that they hold together
+    end          of the last one; None where there is none
+    first_dirty  the number of the first window that is due; None where none is
+    """
+
     rows: int
+    end: datetime | None
     first_dirty: int | None
-
-    @property
-    def end(self) -> datetime | None:
-        return self.ends[-1] if self.ends else None
-
-    def cut_at(self, number: int) -> Cut:
-        """Rows that share the moment of the last row before may belong to either side: they are read too."""
-        before = [end for one, end in zip(self.numbers, self.ends, strict=True) if one < number]
-        return Cut(number, before[-1] - TICK if before else None)
 
 
 def known_windows(session: ReadSession, *, model: str, environment: str, spec: ModelSpec) -> KnownWindows:
-    found = session.execute(
-        select(WindowState.number, WindowState.end, WindowState.rows, WindowState.dirty_at)
-        .where(
-            WindowState.model == model, WindowState.environment == environment, WindowState.size == spec.window
-        )
-        .order_by(WindowState.number)
-    ).all()  # fmt: skip
-    return KnownWindows(
-        tuple(row.number for row in found),
-        tuple(row.end for row in found),
-        sum(row.rows for row in found),
-        min((row.number for row in found if row.dirty_at is not None), default=None),
-    )
+    mine = _mine(model, environment, spec)
+    rows, dirty = session.execute(
+        select(
+            func.coalesce(func.sum(WindowState.rows), 0),
+            func.min(case((WindowState.dirty_at.is_not(None), WindowState.number))),
+        ).where(*mine)
+    ).one()
+    last = select(WindowState.end).where(*mine).order_by(WindowState.number.desc()).limit(1)
+    return KnownWindows(int(rows), session.scalar(last), dirty)
 
 
-def find_cut(known: KnownWindows, *, rows: int, rows_before_end: int, size: int) -> Cut | None:
+def find_cut(
+    session: ReadSession, known: KnownWindows, *, model: str, environment: str, spec: ModelSpec, rows: int,
+    rows_before_end: int,
+) -> Cut | None:  # fmt: skip
     """Where to cut again, given the rows that are stored now; None: every window still holds the same rows.
 
     rows             of the model in this environment
@@ -79,9 +73,24 @@ def find_cut(known: KnownWindows, *, rows: int, rows_before_end: int, size: int)
     """
     if known.first_dirty is None or rows == known.rows:
         return None
-    if rows_before_end == known.rows and known.rows:
-        return known.cut_at(known.rows // size + 1)
-    return known.cut_at(known.first_dirty)
+    appended = rows_before_end == known.rows and known.rows > 0
+    number = known.rows // (spec.window_rows or 1) + 1 if appended else known.first_dirty
+    before = session.scalar(
+        select(WindowState.end)
+        .where(*_mine(model, environment, spec), WindowState.number < number)
+        .order_by(WindowState.number.desc())
+        .limit(1)
+    )
+    # Rows that share the moment of the last row before may belong to either side: they are read too.
+    return Cut(number, None if before is None else before - TICK)
+
+
+def _mine(model: str, environment: str, spec: ModelSpec) -> tuple[ColumnElement[bool], ...]:
+    return (
+        WindowState.model == model,
+        WindowState.environment == environment,
+        WindowState.size == spec.window,
+    )
 
 
 def store_cut(
@@ -105,12 +114,9 @@ def store_cut(
     stored = {
         state.number: state
         for state in session.scalars(
-            select(WindowState).where(
-                WindowState.model == model, WindowState.environment == environment,
-                WindowState.size == spec.window, WindowState.number >= cut.number,
-            )
+            select(WindowState).where(*_mine(model, environment, spec), WindowState.number >= cut.number)
         )
-    }  # fmt: skip
+    }
     found = [int(number) for number in np.unique(numbers) if number >= cut.number]
     for number in found:
         mine = moments[np.searchsorted(numbers, number) : np.searchsorted(numbers, number, side="right")]
@@ -147,29 +153,29 @@ def mark_numbered(
     """Mark the windows that rows of these hours lie in, and the one that is filling. The first one is made here."""
     if not times:
         return
-    states = session.scalars(
-        select(WindowState)
-        .where(
-            WindowState.model == model, WindowState.environment == environment, WindowState.size == spec.window
-        )
-        .order_by(WindowState.number)
-    ).all()  # fmt: skip
-    if not states:
+    mine = _mine(model, environment, spec)
+    last = session.scalar(select(func.max(WindowState.number)).where(*mine))
+    if last is None:
         session.add(
             WindowState(model=model, environment=environment, size=spec.window, number=1, start=min(times),
                         end=max(times) + TICK, state="open", rows=0, injected_rows=0, labels_known=0,
                         labels_absent=0, dirty_at=now)
         )  # fmt: skip
+        session.flush()
+        return
     for hour in {time.replace(minute=0, second=0, microsecond=0) for time in times}:
         over = hour + timedelta(hours=1)
-        after = [state for state in states if state.end > hour]
-        touched = [state for state in after if state.start < over] or (after or list(states))[:1]
-        if not after and states:
-            touched = [states[-1]]
-        elif states and states[-1].end <= over:
-            touched = [*touched, states[-1]]
-        for state in touched:
-            state.dirty_at = now
+        # A row between two windows belongs to the later one; one after the last, to the one that is filling.
+        following = (
+            select(func.min(WindowState.number)).where(*mine, WindowState.end > hour).scalar_subquery()
+        )
+        filling = and_(WindowState.number == last, WindowState.end <= over)
+        touched = and_(WindowState.end > hour, WindowState.start < over)
+        session.execute(
+            update(WindowState)
+            .where(*mine, or_(touched, filling, WindowState.number == following))
+            .values(dirty_at=now)
+        )
     session.flush()
 
 
