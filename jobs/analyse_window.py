@@ -8,8 +8,8 @@ be analysed is stored with the reason, so that it is said and not tried for ever
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from backend.database.session import WriteSession, reading, writing
 from backend.errors import NotFound, WarrantError
 from backend.explain.tables import ShapSummary
 from backend.identity.actor import system_actor
-from backend.monitoring.analysis import Analysis, metric_of, nothing_told
+from backend.monitoring.analysis import MOST_ROWS, Analysis, metric_of, nothing_told
 from backend.monitoring.analysis_service import (
     WindowInputs,
     inputs_of,
@@ -35,6 +35,7 @@ from jobs.runtime import Run, workflow
 if TYPE_CHECKING:
     import pandas as pd
 
+    from backend.monitoring.grids import Grid
     from backend.monitoring.importance import Importances
 
 STEPS = ("analyse_windows",)
@@ -111,13 +112,14 @@ def _analyse_all(
     progress: Progress,
     guard: Guard,
 ) -> int:
+    references: dict[int, Reference] = {}
     for place, inputs in enumerate(due):
 
         def told(share: float, doing: str, done: int = place, named: WindowInputs = inputs) -> None:
             window = f"{named.window.start:%Y-%m-%d %H:%M} UTC"
             progress(0.03 + 0.95 * (done + share) / len(due), f"{doing} of the window from {window}")
 
-        found = _analyse(model, environment, spec, inputs, told)
+        found = _analyse(model, environment, spec, inputs, references, told)
         with writing() as session:
             guard(session)
             store_analysis(session, ACTOR, model=model, environment=environment, inputs=inputs, found=found)
@@ -125,26 +127,30 @@ def _analyse_all(
 
 
 def _analyse(
-    model: str, environment: str, spec: ModelSpec, inputs: WindowInputs, progress: Progress
+    model: str,
+    environment: str,
+    spec: ModelSpec,
+    inputs: WindowInputs,
+    references: dict[int, Reference],
+    progress: Progress,
 ) -> Analysis:
     """What the rows say, or why they say nothing."""
     from backend.monitoring.analysis import analyse_rows
-    from backend.monitoring.grids import freeze_grids
 
-    metric = metric_of(spec)
+    metric, number = metric_of(spec), inputs.version
     try:
-        with reading() as session:
-            version = session.get(Version, (model, inputs.version)) if inputs.version is not None else None
-        if version is None:
-            return nothing_told(metric, f"version {inputs.version} of {model} is not registered")
+        if number is None:
+            return nothing_told(metric, "no version answered in this window")
         progress(0.0, "reading the rows")
-        window = _rows(model, environment, spec, inputs)
-        reference = _reference(version.reference_path, version.reference_digest)
-        grids = freeze_grids(reference, spec.columns)
+        if number not in references:
+            references[number] = _reference(model, number, spec)
+        reference = references[number]
+        window, rows = _rows(model, environment, spec, inputs)
         progress(0.15, "splitting the change and searching slices")
         return analyse_rows(
-            spec, reference.to_pandas(), window, grids, importances=_importances(version, spec)
-        )
+            spec, reference.frame, window, reference.grids, importances=reference.importances,
+            rows=(reference.rows, rows),
+        )  # fmt: skip
     except WarrantError as error:
         return nothing_told(metric, error.message)
     except (ValueError, ArithmeticError) as error:
@@ -152,11 +158,33 @@ def _analyse(
         return nothing_told(metric, f"its rows could not be analysed ({error})")
 
 
-@lru_cache(maxsize=2)
-def _reference(path: str, digest: str) -> Any:
+@dataclass(frozen=True)
+class Reference:
+    """A version's reference data as an analysis needs them; `frame` has at most `MOST_ROWS` of the `rows`."""
+
+    frame: pd.DataFrame
+    rows: int
+    grids: Mapping[str, Grid]
+    importances: Importances | None
+
+
+def _reference(model: str, number: int, spec: ModelSpec) -> Reference:
+    """Raises `NotFound` for a version that is not registered and `Conflict` where its file is not the recorded one."""
+    import numpy as np
+
+    from backend.monitoring.grids import freeze_grids
     from backend.monitoring.references import read_reference
 
-    return read_reference(Path(path), digest)
+    with reading() as session:
+        version = session.get(Version, (model, number))
+    if version is None:
+        raise NotFound(f"version {number} of {model} is not registered")
+    table = read_reference(Path(version.reference_path), version.reference_digest)
+    grids = freeze_grids(table, spec.columns)
+    kept = table.select([name for name in _wanted(spec) if name in table.column_names])
+    if kept.num_rows > MOST_ROWS:
+        kept = kept.take(np.linspace(0, kept.num_rows - 1, MOST_ROWS).round().astype(np.int64))
+    return Reference(kept.to_pandas(), table.num_rows, grids, _importances(version, spec))
 
 
 def _importances(version: Version, spec: ModelSpec) -> Importances | None:
@@ -172,8 +200,11 @@ def _importances(version: Version, spec: ModelSpec) -> Importances | None:
     return known.importances if known is not None else None
 
 
-def _rows(model: str, environment: str, spec: ModelSpec, inputs: WindowInputs) -> pd.DataFrame:
-    """The rows of the version that answered most of the window; columns that were never stored are left out."""
+def _rows(model: str, environment: str, spec: ModelSpec, inputs: WindowInputs) -> tuple[pd.DataFrame, int]:
+    """Rows of the version that answered most of the window, and how many there are.
+
+    Columns that were never stored are left out. Of more than `MOST_ROWS` a share is drawn by the hash of their ids.
+    """
     from backend.observations.reader import Filter, scan
 
     where = Filter(
@@ -181,8 +212,18 @@ def _rows(model: str, environment: str, spec: ModelSpec, inputs: WindowInputs) -
         environments=[environment],
     )  # fmt: skip
     stored = scan(settings().observations, model, where)
-    wanted = ["ts", "score", "prediction", *(column.name for column in spec.features), "label"]
-    kept = [name for name in dict.fromkeys(wanted) if name in stored.columns]
-    quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in kept)
+    ids = stored.project("prediction_id")
+    count = int(ids.aggregate("count(*)").fetchall()[0][0])
+    if count > MOST_ROWS:
+        stored = stored.filter(f"hash(prediction_id) % {count} < {MOST_ROWS}")
+    quoted = ", ".join(
+        '"' + name.replace('"', '""') + '"' for name in _wanted(spec) if name in stored.columns
+    )
     frame: pd.DataFrame = stored.project(quoted).order("ts").df()
-    return frame
+    return frame, count
+
+
+def _wanted(spec: ModelSpec) -> list[str]:
+    return list(
+        dict.fromkeys(["ts", "score", "prediction", *(column.name for column in spec.features), "label"])
+    )

@@ -88,6 +88,9 @@ with main:
     if fallen is not None:
         st.subheader(f"What changed in the window from {format_when(fallen[1], viewer_zone())}", anchor=False)
         draw_what_changed(found["model"], found["environment"], *fallen)
+    elif any(one["kind"] == "estimated" for one in firing):
+        st.caption("Performance fell by estimate. What changed can be told once labels have come; until then the drift "
+                   "page ranks columns by their estimated effect.")  # fmt: skip
     st.subheader("What changed around it", anchor=False)
     start = found["opened_at"]
     rows = [

@@ -88,9 +88,8 @@ def show_contributors(found: Mapping[str, Any]) -> None:
 def show_happened(found: Mapping[str, Any], start: datetime) -> None:
     """Deployments, schema changes, data-quality alarms and incidents of the days before, on one time axis."""
     happened = found["happened"]
-    span = _length(found["size"])
     since = min([start - timedelta(days=DAYS_BEFORE), *(one["at"] for one in happened)])
-    figure = happened_figure(happened, window=(start, start + span), since=since, tz=viewer_zone())
+    figure = happened_figure(happened, window=(start, found["window_end"]), since=since, tz=viewer_zone())
     draw(
         figure,
         "what happened before and during the window",
@@ -150,13 +149,3 @@ def _follow(model: str) -> None:
         )
     if not runs:
         st.rerun(scope="app")
-
-
-def _length(size: str) -> timedelta:
-    """How wide the window is drawn; one of N rows as a mark."""
-    return {
-        "1h": timedelta(hours=1),
-        "1d": timedelta(days=1),
-        "1w": timedelta(weeks=1),
-        "1mo": timedelta(days=30),
-    }.get(size, timedelta(hours=1))

@@ -53,6 +53,7 @@ def analyse_rows(
     grids: Mapping[str, Grid],
     *,
     importances: Importances | None = None,
+    rows: tuple[int, int] | None = None,
 ) -> Analysis:
     """Split the change from the reference to the window, and search the worst slices of the window.
 
@@ -60,10 +61,12 @@ def analyse_rows(
     grids              frozen on the reference
     importances        of the columns; ignored where they are unknown or come from a surrogate that fits badly
 
+    rows               how many rows there are, where the frames hold fewer of them
+
     More than 200,000 rows of a side are thinned evenly, and the document says so.
     Raises `BadInput` on labels that the task cannot read.
     """
-    metric, rows = metric_of(spec), (len(reference), len(window))
+    metric, rows = metric_of(spec), rows or (len(reference), len(window))
     reference, window = _thinned(reference), _thinned(window)
     features = {column.name: grids[column.name] for column in spec.features if column.name in grids}
     segments = tuple(name for name in spec.segments if name in features)

@@ -36,7 +36,7 @@ from backend.settings import settings
 if TYPE_CHECKING:
     from backend.monitoring.analysis import Analysis
 
-ALARMED_WINDOWS = 40
+NEWEST = 60
 AT_ONCE = 3
 PAUSE = timedelta(
     minutes=30
@@ -61,6 +61,7 @@ class FoundAnalysis:
     """The newest analysis of a window. `stale`: rows, labels or the reference have changed since it was made."""
 
     row: WindowAnalysis
+    window: Window
     stale: bool
 
 
@@ -105,42 +106,59 @@ def windows_to_analyse(
     now: datetime,
     limit: int = AT_ONCE,
 ) -> list[WindowInputs]:
-    """The newest finished windows whose realised primary metric alarmed and that lack an analysis of their inputs.
+    """Finished windows whose realised primary metric alarmed and that lack an analysis of their inputs, newest first.
 
-    At most `limit` of the newest 40 such windows, newest first. A window that has an analysis of other inputs waits
-    half an hour after it.
+    At most `limit`, of the newest 60 windows of each size. A window that has an analysis of other inputs waits half an
+    hour after it.
     """
-    primary = {PRIMARY[spec.task], "roc_auc" if spec.task == "multiclass" else PRIMARY[spec.task]}
-    alarmed = session.scalars(
-        select(WindowState)
-        .where(
-            WindowState.model == model, WindowState.environment == environment,
-            WindowState.size.in_(spec.sizes), WindowState.state == "complete", WindowState.version.is_not(None),
-            WindowState.id.in_(
-                select(MetricPoint.window_id).where(
-                    MetricPoint.model == model, MetricPoint.environment == environment,
-                    MetricPoint.kind == "realised", MetricPoint.verdict == "alarm", MetricPoint.segment == "",
-                    MetricPoint.column == "", MetricPoint.statistic.in_(primary),
-                )
-            ),
+    alarmed = _alarmed(session, model, environment, spec)
+    if not alarmed:
+        return []
+    known: dict[int, list[tuple[str, datetime]]] = {}
+    for window_id, digest, computed_at in session.execute(
+        select(WindowAnalysis.window_id, WindowAnalysis.digest, WindowAnalysis.computed_at).where(
+            WindowAnalysis.window_id.in_([window.id for window in alarmed])
         )
-        .order_by(WindowState.start.desc(), WindowState.id.desc())
-        .limit(ALARMED_WINDOWS)
-    ).all()  # fmt: skip
-    known: dict[int, list[WindowAnalysis]] = {}
-    for row in session.scalars(
-        select(WindowAnalysis).where(WindowAnalysis.window_id.in_([window.id for window in alarmed]))
     ):
-        known.setdefault(row.window_id, []).append(row)
+        known.setdefault(window_id, []).append((digest, computed_at))
     due: list[WindowInputs] = []
-    for inputs in inputs_of(session, alarmed, spec) if alarmed else ():
+    for inputs in inputs_of(session, alarmed, spec):
         made = known.get(inputs.id, [])
-        if any(one.digest == inputs.digest or one.computed_at > now - PAUSE for one in made):
+        if any(digest == inputs.digest or computed_at > now - PAUSE for digest, computed_at in made):
             continue
         due.append(inputs)
         if len(due) == limit:
             break
     return due
+
+
+def _alarmed(session: ReadSession, model: str, environment: str, spec: ModelSpec) -> list[WindowState]:
+    """Asked every few seconds of every model, so it goes by the indices of windows and of their points."""
+    primary = {PRIMARY[spec.task], "roc_auc" if spec.task == "multiclass" else PRIMARY[spec.task]}
+    newest: list[WindowState] = []
+    for size in spec.sizes:
+        newest += session.scalars(
+            select(WindowState)
+            .where(
+                WindowState.model == model, WindowState.environment == environment, WindowState.size == size,
+                WindowState.state == "complete", WindowState.version.is_not(None),
+            )
+            .order_by(WindowState.start.desc())
+            .limit(NEWEST)
+        ).all()  # fmt: skip
+    if not newest:
+        return []
+    alarms = set(
+        session.scalars(
+            select(MetricPoint.window_id).where(
+                MetricPoint.window_id.in_([window.id for window in newest]), MetricPoint.segment == "",
+                MetricPoint.kind == "realised", MetricPoint.column == "", MetricPoint.statistic.in_(primary),
+                MetricPoint.verdict == "alarm",
+            )
+        )
+    )  # fmt: skip
+    found = [window for window in newest if window.id in alarms]
+    return sorted(found, key=lambda window: (window.end, window.end - window.start), reverse=True)
 
 
 def named_window(
@@ -159,7 +177,7 @@ def named_window(
     if found is None:
         raise NotFound(
             f"{model} has no window of {size} in {environment} that starts at {clock.to_iso(start)}; "
-            "GET /models/{model}/points lists the windows there are"
+            "the points of a model name the windows there are"
         )
     return found
 
@@ -248,7 +266,7 @@ def find_analysis(
     if row is None:
         return None
     stale = row.digest != inputs_of(session, [window], parse_spec(found.spec))[0].digest
-    return FoundAnalysis(row, stale)
+    return FoundAnalysis(row, Window(window.start, window.end), stale)
 
 
 def analysed_windows(
@@ -274,7 +292,8 @@ def analysis_view(found: FoundAnalysis) -> dict[str, Any]:
     row = found.row
     return {
         "model": row.model, "environment": row.environment, "size": row.size, "window_start": row.window_start,
-        "version": row.version, "metric": row.metric, "rows": row.rows, "completeness": row.completeness,
+        "window_end": found.window.end, "version": row.version,
+        "metric": row.metric, "rows": row.rows, "completeness": row.completeness,
         "computed_at": row.computed_at, "digest": row.digest, "stale": found.stale, "reason": row.reason or None,
         **row.document, "happened": row.happened,
     }  # fmt: skip

@@ -144,9 +144,6 @@ def test_asking_needs_the_right_a_window_and_rows(fallen: Monitored) -> None:
 
 def test_what_cannot_be_analysed_is_stored_with_the_reason(fallen: Monitored, tmp_path: Path) -> None:
     (tmp_path / "files" / "reference-1.parquet").write_bytes(b"another file")
-    from jobs import analyse_window
-
-    analyse_window._reference.cache_clear()
     assert analyse_due("shopper") == 1
     (found,) = analyses()
     assert "the reference data at" in found.reason
@@ -236,3 +233,16 @@ def test_a_worker_that_loses_its_run_keeps_what_is_stored_and_the_next_goes_on(f
     assert [row.window_start for row in analyses()] == [ago(1)]
     _analyse_all("shopper", "production", spec, due, _silent, lambda _session: None)
     assert [row.window_start for row in analyses()] == [ago(1), ago(2)]
+
+
+def test_of_very_many_rows_a_share_is_drawn_and_both_numbers_are_kept(
+    fallen: Monitored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs import analyse_window
+
+    monkeypatch.setattr(analyse_window, "MOST_ROWS", 1000)
+    assert analyse_due("shopper") == 1
+    document = analyses()[0].document
+    assert document["rows_read"] == {"reference": 3000, "window": 1500}
+    assert document["rows_used"]["reference"] == 1000
+    assert 850 < document["rows_used"]["window"] < 1150
