@@ -7,7 +7,7 @@ Which window speaks, by kind of finding:
     realised             the newest window of each size for which its labels speak (`backend.monitoring.label_lag`)
     drift, prediction    the newest finished window of the trend's size: neither an hour nor a morning is
                          distributed like a year
-    segments             as these kinds do; all segments together are one subject of each kind
+    segments             as these kinds do, about what all rows do not say already; one subject of each kind
     volume               the newest finished window of the shortest size, where windows follow the clock
 
 A page comes from realised performance, trusted estimates or broken data, as its point says. Drift never pages, and
@@ -161,7 +161,22 @@ def _about_estimates(window: WindowState, points: Sequence[MetricPoint]) -> Find
 
 
 def _about_segments(window: WindowState, points: Sequence[MetricPoint], kinds: tuple[str, ...]) -> Finding:
-    mine = tuple(point for point in points if point.kind in kinds and point.segment)
+    """What segments say beyond the whole: a column or metric that alarms for all rows is told there."""
+    told = {
+        (point.kind, point.column, "" if point.column else point.statistic)
+        for point in points
+        if not point.segment and point.verdict == "alarm"
+    }
+    mine = tuple(
+        point
+        for point in points
+        if point.kind in kinds
+        and point.segment
+        and not (
+            point.verdict == "alarm"
+            and (point.kind, point.column, "" if point.column else point.statistic) in told
+        )
+    )
     return Finding(kinds[0], "segments", window, mine)
 
 

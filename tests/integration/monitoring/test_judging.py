@@ -244,6 +244,20 @@ def test_segments_are_one_subject_of_each_kind(shopper: str) -> None:
     assert run() == []
 
 
+def test_segments_say_nothing_that_the_whole_says_already(shopper: str) -> None:
+    speaking = window(ago(1))
+    point(speaking, "alarm", "drift", "psi", "x", level="ticket")
+    point(speaking, "alarm", "drift", "chi_squared", "x", level="ticket", segment="shop=north")
+    point(speaking, "alarm")
+    point(speaking, "alarm", level="ticket", segment="shop=north")
+    assert run() == [PERFORMANCE, ("drift", "ticket", "inputs and predictions")]
+    point(speaking, "alarm", "drift", "psi", "age", level="ticket", segment="shop=north")
+    assert ("drift", "ticket", "segments") in run()
+    assert next(a for a in alerts() if a.fingerprint.endswith("segments")).details["columns"] == [
+        "age in shop=north"
+    ]
+
+
 def test_drift_waits_for_the_end_of_its_window_and_quality_does_not(shopper: str) -> None:
     present = window(ago(0), state="open")
     point(present, "alarm", "drift", "psi", "x", level="ticket")
