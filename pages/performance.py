@@ -20,6 +20,7 @@ from app.components.performance_parts import (
     worst_segments,
 )
 from app.components.pickers import pick
+from app.components.report_parts import offer_report
 from app.components.watching import pick_watched, pick_window, say_alerts, say_notice, stop_without_windows
 from app.components.what_changed import draw_what_changed
 from app.components.window_table import show_windows
@@ -90,6 +91,7 @@ window = pick_window(watched)
 say_alerts(watched, window)
 show_metrics(data.window_points(scope, name, size, KINDS, int(window["id"])))
 csv_link("Every metric of this window", "points", **query, kind="realised", window=int(window["id"]))
+offer_report(name, size, window)
 st.subheader("What changed in this window")
 draw_what_changed(name, data.environment(), size, window["start"])
 with st.expander("Every window as a table"):

@@ -86,7 +86,7 @@ def segments_figure(
                 **place,
             )
     name_time_axis(figure, tz, points["window_start"].max())
-    figure.update_xaxes(title=None)
+    figure.update_xaxes(title=None, nticks=4, tickangle=0)
     figure.update_layout(showlegend=False, margin={"t": 34, "b": 30})
     return figure
 

@@ -285,3 +285,40 @@ def test_a_wrong_address_of_a_download_is_explained(world: World, starts: list[d
 
 def test_downloads_are_for_those_who_signed_in(world: World, starts: list[datetime]) -> None:
     assert fetch(None, "/export/windows.csv?model=toy&size=1d").status_code == 401
+
+
+def test_a_regression_in_windows_of_rows_is_shown_in_its_own_words(
+    open_page: Open, starts: list[datetime]
+) -> None:
+    from backend.registry.tables import Model
+
+    with writing() as session:
+        model = session.get_one(Model, "toy")
+        model.spec = {**model.spec, "task": "regression", "window": "400"}
+        for window in session.scalars(select(WindowState)):
+            window.size, window.number = "400", window.id
+        for point in session.scalars(select(MetricPoint)):
+            point.size = "400"
+            point.statistic = {"roc_auc": "mae", "accuracy": "rmse"}.get(point.statistic, point.statistic)
+    said = text_of(open_page("performance"))
+    assert "MAE 0." in said
+    assert "RMSE" in said
+    test = open_page("drift")
+    assert "matters most, an estimated +0.021 ± 0.008 MAE" in text_of(test).replace("0.00784", "0.008")
+    assert "windows of 400 rows" in test.selectbox(key="pick:size").options
+    assert "checks are within their limits" in text_of(open_page("quality"))
+
+
+def test_a_report_of_the_window_looked_at_is_asked_for(
+    world: World, open_page: Open, starts: list[datetime]
+) -> None:
+    from backend.queue import JobRun
+
+    test = open_page("performance", who=world.on_call, window=starts[0].isoformat())
+    next(one for one in test.button if one.label == "Evidently report of this window").click().run()
+    assert not test.exception
+    with writing() as session:
+        (run,) = session.scalars(select(JobRun).where(JobRun.name == "write_report")).all()
+        assert str(starts[0].date()) in str(run.arguments)
+    button = next(one for one in open_page("performance").button if one.label.startswith("Evidently"))
+    assert button.disabled
