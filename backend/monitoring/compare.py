@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ import numpy as np
 from backend.errors import BadInput
 from backend.monitoring.columns import Column, Kind
 from backend.monitoring.grids import DISCRETE, HUGE, Grid, place_numbers
-from backend.monitoring.profiles import freeze_grids, profile_table
-from backend.monitoring.proposals import Proposal, group_of, propose_columns
+from backend.monitoring.profiles import freeze_grids, profile_reference, profile_table
+from backend.monitoring.proposals import Proposal, draw_sample, group_of, propose_columns
 from backend.monitoring.statistics import (
     REGISTRY,
     TABLE_REGISTRY,
@@ -31,8 +32,6 @@ from backend.monitoring.thresholds import Verdict
 from backend.monitoring.verdicts import Finding, judge_columns
 
 SCHEMA = "schema_change"
-SAMPLE = 40_000
-"""Reference rows that place a grid: far more than the eight pieces of 64 bins need."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,8 @@ def compare_tables(
     """
     _check_names(statistics, columns, kinds or {}, reference, current)
     asked = tuple(columns) or tuple(dict.fromkeys([*reference.columns, *current.columns]))
-    proposals = {p.name: p for p in propose_columns(reference)}
+    sample = draw_sample(reference)
+    proposals = {p.name: p for p in propose_columns(reference, sample)}
     rows: list[Comparison] = []
     chosen: dict[str, Kind] = {}
     sizes = (_count(reference), _count(current))
@@ -105,7 +105,7 @@ def compare_tables(
             chosen[name] = kind
     own = tuple(name for name in statistics if name in REGISTRY)
     if own or not statistics:
-        rows += _compare(reference, current, chosen, proposals, own)
+        rows += _compare(reference, current, sample, chosen, proposals, own)
     if not statistics or SCHEMA in statistics:
         rows += _schema(reference, current, asked, sizes, every=bool(statistics))
     peers = tuple(name for name in statistics if ":" in name)
@@ -119,12 +119,14 @@ def compare_tables(
 def _compare(
     reference: duckdb.DuckDBPyRelation,
     current: duckdb.DuckDBPyRelation,
+    sample: duckdb.DuckDBPyRelation | None,
     kinds: Mapping[str, Kind],
     proposals: Mapping[str, Proposal],
     names: tuple[str, ...],
 ) -> list[Comparison]:
-    grids = _freeze(reference, kinds, proposals)
-    before, after = profile_table(reference, grids), profile_table(current, grids)
+    words = [name for name, kind in kinds.items() if kind == "categorical"]
+    grids, before = profile_reference(reference, words, _place(reference, sample, kinds, proposals))
+    after = profile_table(current, grids)
     pairs: list[tuple[str, Statistic]] = [
         (column, statistic)
         for column, kind in kinds.items()
@@ -140,28 +142,39 @@ def _compare(
     ]
 
 
-def _freeze(
-    reference: duckdb.DuckDBPyRelation, kinds: Mapping[str, Kind], proposals: Mapping[str, Proposal]
+def _place(
+    reference: duckdb.DuckDBPyRelation,
+    sample: duckdb.DuckDBPyRelation | None,
+    kinds: Mapping[str, Kind],
+    proposals: Mapping[str, Proposal],
 ) -> dict[str, Grid]:
-    """Grids on the reference. Where it is large, numbers of many values are placed by a sample and both ends."""
-    large = [name for name, kind in kinds.items() if kind == "numeric" and proposals[name].distinct > 2 * DISCRETE
-             and proposals[name].rows > 2 * SAMPLE and proposals[name].kind == "numeric"
+    """Grids of numbers on the reference; where it is large and values are many, by a sample and both ends."""
+    large = [name for name, kind in kinds.items() if sample is not None and kind == "numeric"
+             and proposals[name].distinct > 2 * DISCRETE and proposals[name].kind == "numeric"
              and proposals[name].holds_numbers]  # fmt: skip
-    rest = [Column(name, kind) for name, kind in kinds.items() if name not in large]
+    rest = [Column(name, kind) for name, kind in kinds.items() if kind == "numeric" and name not in large]
     grids = freeze_grids(reference, rest)
-    if large:
+    if sample is not None and large:
         names = [_quoted(name) for name in large]
-        ends = [f"{end}({name}) as {name}" for end in ("min", "max") for name in names]
-        both = [", ".join(ends[: len(names)]), ", ".join(ends[len(names) :])]
-        sample = reference.query(
-            "source",
-            f"select {', '.join(names)} from source using sample reservoir({SAMPLE} rows) repeatable (1) "  # noqa: S608
-            f"union all select {both[0]} from source union all select {both[1]} from source",
-        ).to_arrow_table()
-        for name in large:
-            x = np.asarray(sample.column(name).cast("float64").drop_null(), dtype=np.float64)
+        ends = _ends(reference, names)
+        rows = sample.project(", ".join(names)).to_arrow_table()
+        for i, name in enumerate(large):
+            x = np.asarray(rows.column(name).cast("float64"), dtype=np.float64)
+            tips = np.array([end for end in ends[2 * i : 2 * i + 2] if end is not None], dtype=np.float64)
+            x = np.concatenate([x, tips])
             grids[name] = place_numbers(x[np.abs(x) <= float(HUGE)])
-    return {name: grids[name] for name in kinds}
+    return grids
+
+
+def _ends(table: duckdb.DuckDBPyRelation, names: Sequence[str]) -> tuple[Any, ...]:
+    """Smallest and largest finite number of each column; (least, most, least, most, ...)."""
+    both = ", ".join(f"min({name}), max({name})" for name in names)
+    found = table.query("source", f"select {both} from source").fetchall()[0]  # noqa: S608
+    if all(end is None or math.isfinite(end) for end in found):
+        return tuple(found)
+    usable = [f"case when isfinite(cast({name} as double)) then {name} end" for name in names]
+    both = ", ".join(f"min({value}), max({value})" for value in usable)
+    return tuple(table.query("source", f"select {both} from source").fetchall()[0])  # noqa: S608
 
 
 def _comparison(found: Finding, kinds: Mapping[str, Kind], proposals: Mapping[str, Proposal]) -> Comparison:

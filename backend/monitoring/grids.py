@@ -203,13 +203,15 @@ def freeze_grids(reference: pa.Table, columns: Iterable[Column]) -> dict[str, Gr
     """
     from backend.monitoring.scan import read_categories, read_numbers  # takes a second to import
 
-    grids: dict[str, Grid] = {}
-    for column in columns:
-        if column.kind == "numeric":
-            grids[column.name] = place_numbers(read_numbers(reference, column.name))
-        else:
-            grids[column.name] = place_categories(read_categories(reference, column.name))
-    return grids
+    chosen = {column.name: column.kind for column in columns}
+    numeric = [name for name, kind in chosen.items() if kind == "numeric"]
+    words = [name for name, kind in chosen.items() if kind != "numeric"]
+    grids = (
+        {name: place_numbers(x) for name, x in read_numbers(reference, numeric).items()} if numeric else {}
+    )
+    if words:
+        grids |= {name: place_categories(rows) for name, rows in read_categories(reference, words).items()}
+    return {name: grids[name] for name in chosen}
 
 
 def place_numbers(numbers: Floats) -> Grid:

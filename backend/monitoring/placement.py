@@ -26,6 +26,7 @@ Value = Any  # an ibis value expression; ibis ships no types for mypy here
 
 TINY = 1e-150  # below it squares underflow, which PostgreSQL refuses
 NAN, INFINITE, INVALID = -2, -3, -4
+TEMPLATE = 7_400_000_000.5
 WHOLE_SPAN = 2000
 NUMBER = r"^\s*[+-]?([0-9]{1,40}([.][0-9]{0,40})?|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?\s*$"
 SEGMENTS = 20
@@ -39,6 +40,11 @@ def _duckdb_micros(moment: dt.timestamp) -> dt.int64:
 @ibis.udf.scalar.builtin(name="unix_micros")  # type: ignore[untyped-decorator]
 def _spark_micros(moment: dt.timestamp) -> dt.int64:
     """Microseconds since 1970."""
+
+
+@ibis.udf.scalar.builtin(name="floor")  # type: ignore[untyped-decorator]
+def _floor(number: dt.float64) -> dt.float64:
+    """Ibis's own floor casts to a whole number, which the cell is cast to in the end anyway."""
 
 
 def micros_of(moment: Value, backend: str) -> Value:
@@ -135,33 +141,65 @@ def double(value: float) -> Value:
     return ibis.literal(repr(float(value))).cast("float64")
 
 
-def place_number(v: Value, grid: Grid) -> Value:
+@dataclass(frozen=True)
+class Marks:
+    """The numbers that place a value on a grid; grids of one `form` and as many `numbers` share one expression.
+
+    pieces  edges (n + 1), slopes (n), first cell of each piece (n), the cell above
+    whole   lowest value, twice it less one, highest value, the key above
+    points  the values
+    none    the cell of every value
+    """
+
+    form: str
+    numbers: tuple[float, ...]
+
+    @property
+    def template(self) -> Marks:
+        """Marks of the same shape whose numbers are unlike each other and all others in an expression."""
+        return Marks(self.form, tuple(TEMPLATE + i for i in range(len(self.numbers))))
+
+
+def marks_of(grid: Grid) -> Marks:
+    if not (grid.edges or grid.values):
+        return Marks("none", (float(grid.cells - 1),))
+    if grid.edges:
+        firsts = map(float, grid.firsts)
+        return Marks("pieces", (*grid.edges, *grid.slopes, *firsts, float(grid.cells - 1)))
+    if _whole(grid):
+        low, high = float(grid.values[0]), float(grid.values[-1])
+        return Marks("whole", (low, 2 * low - 1, high, 2 * (high - low) + 2))
+    return Marks("points", tuple(map(float, grid.values)))
+
+
+def place_number(v: Value, marks: Marks) -> Value:
     """The key (int64) of a double: null, NAN, INFINITE, or a cell (through `cells_of_keys`).
 
-    NaN is asked for first, by name: Parquet's statistics leave NaN out, and DuckDB trusts them so far that it drops
-    a comparison which they decide.
+    Cells are doubles until the end: a cast in every branch costs more than one. NaN is asked for first, by name:
+    Parquet's statistics leave NaN out, and DuckDB trusts them so far that it drops a comparison which they decide.
     """
-    return v.isnan().ifelse(ibis.literal(NAN, "int64"), _place_known(v, grid).cast("int64"))
+    return v.isnan().ifelse(double(NAN), _place_known(v, marks)).cast("int64")
 
 
-def _place_known(v: Value, grid: Grid) -> Value:
-    if not (grid.edges or grid.values):
-        return _odd(v, grid.cells - 1)
-    if grid.edges:
-        return _place_in_pieces(v, grid)
-    if _whole(grid):
+def _place_known(v: Value, marks: Marks) -> Value:
+    numbers = marks.numbers
+    if marks.form == "none":
+        return _odd(v, numbers[0])
+    if marks.form == "pieces":
+        return _place_in_pieces(v, numbers)
+    if marks.form == "whole":
         # For a whole number 2v, between two whole numbers their sum: no search is needed.
-        low, high = grid.values[0], grid.values[-1]
-        steps = v.floor().cast("float64") + v.ceil().cast("float64")
-        inner = (steps - double(2 * low - 1)).cast("int64")
-        over = int(2 * (high - low) + 2)
-        return ibis.cases((v < double(low), _below(v)), (v <= double(high), inner), else_=_odd(v, over))
-    points = grid.values
+        low, before, high, over = numbers
+        steps = _floor(v) - _floor(double(0) - v)
+        return ibis.cases(
+            (v < double(low), _below(v)), (v <= double(high), steps - double(before)), else_=_odd(v, over)
+        )
+    points = numbers
 
     def leaf(i: int) -> Value:
         if i == len(points) - 1:
-            return ibis.cases((v == double(points[i]), 2 * i + 1), else_=_odd(v, 2 * i + 2))
-        exact = (v == double(points[i])).ifelse(2 * i + 1, 2 * i + 2)
+            return ibis.cases((v == double(points[i]), double(2 * i + 1)), else_=_odd(v, 2 * i + 2))
+        exact = (v == double(points[i])).ifelse(double(2 * i + 1), double(2 * i + 2))
         return ibis.cases((v < double(points[0]), _below(v)), else_=exact) if i == 0 else exact
 
     return _bisect(v, points, leaf, 0, len(points))
@@ -254,32 +292,32 @@ def segment_ranges(grid: Grid) -> tuple[list[float], list[str]]:
     return [*starts, values[-1]], [f"{a:g} to {b:g}" for a, b in zip(starts, lasts, strict=True)]
 
 
-def _place_in_pieces(v: Value, grid: Grid) -> Value:
-    edges, ks = grid.edges, grid.slopes
-    last = len(ks) - 1
+def _place_in_pieces(v: Value, numbers: tuple[float, ...]) -> Value:
+    count = (len(numbers) - 2) // 3
+    edges, ks, firsts = numbers[: count + 1], numbers[count + 1 : 2 * count + 1], numbers[2 * count + 1 : -1]
 
     def leaf(piece: int) -> Value:
-        inner = ((v - double(edges[piece])) * double(ks[piece])).floor() + grid.firsts[piece]
-        if piece == last:
-            inner = ibis.cases((v <= double(edges[-1]), inner), else_=_odd(v, grid.cells - 1))
+        inner = _floor((v - double(edges[piece])) * double(ks[piece])) + double(firsts[piece])
+        if piece == count - 1:
+            inner = ibis.cases((v <= double(edges[-1]), inner), else_=_odd(v, numbers[-1]))
         if piece == 0:
             inner = ibis.cases((v < double(edges[0]), _below(v)), else_=inner)
         return inner
 
-    return _bisect(v, edges, leaf, 0, len(ks))
+    return _bisect(v, edges, leaf, 0, count)
 
 
 def _below(v: Value) -> Value:
-    return ibis.cases((v < double(-float(HUGE)), INFINITE), else_=0)
+    return ibis.cases((v < double(-float(HUGE)), double(INFINITE)), else_=double(0))
 
 
-def _odd(v: Value, over: int) -> Value:
+def _odd(v: Value, over: float) -> Value:
     """Above the grid: infinite, or over."""
     huge = double(float(HUGE))
     return ibis.cases(
-        (v.isnull(), ibis.null("int16")),
-        ((v > huge) | (v < double(-float(HUGE))), INFINITE),
-        else_=over,
+        (v.isnull(), ibis.null("float64")),
+        ((v > huge) | (v < double(-float(HUGE))), double(INFINITE)),
+        else_=double(over),
     )
 
 

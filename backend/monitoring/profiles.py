@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.monitoring.grids import Counts, Grid, freeze_grids
+from backend.monitoring.grids import Counts, Grid, freeze_grids, place_categories
 from backend.monitoring.windows import Window
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "freeze_grids",
     "merge_all",
     "profile_groups",
+    "profile_reference",
     "profile_segments",
     "profile_table",
     "profile_windows",
@@ -278,6 +279,23 @@ def profile_table(source: Any, grids: Mapping[str, Grid]) -> dict[str, Profile]:
     scan = count_rows(source, grids, Split())
     found = build_profiles(scan, grids, None)
     return {name: found.get((0, 0, name)) or empty_profile(grid) for name, grid in grids.items()}
+
+
+def profile_reference(
+    source: Any, categories: Sequence[str], placed: Mapping[str, Grid]
+) -> tuple[dict[str, Grid], dict[str, Profile]]:
+    """Freeze the grids of categories on the rows that are profiled, in one scan: the grids, and every profile.
+
+    placed   grids of the other columns
+    """
+    from backend.monitoring.assembly import build_profiles
+    from backend.monitoring.scan import Split, count_rows, words_of  # takes a second to import
+
+    scan = count_rows(source, {**placed, **{name: Grid("categorical") for name in categories}}, Split())
+    grids = {name: place_categories(words_of(scan.counted.get((name, None)))) for name in categories}
+    grids = {**placed, **grids}
+    found = build_profiles(scan, grids, None)
+    return grids, {name: found.get((0, 0, name)) or empty_profile(grid) for name, grid in grids.items()}
 
 
 def _merge_all_unseen(parts: Sequence[Mapping[str, int] | None]) -> Mapping[str, int] | None:

@@ -24,6 +24,8 @@ FEW_WHOLE = 10
 FEW_NAMED = 200
 MANY = 200
 ROWS_PER_CATEGORY = 5
+SAMPLE = 40_000
+"""Rows that tell how texts look and whether numbers have fractions; also far more than a grid's pieces need."""
 _CODE = re.compile(
     r"(^|_)(code|codes|zip|zipcode|postcode|postal|type|class|category|cat|flag|status|state|region|"
     r"country|group|segment|grade|weekday|dayofweek|month)$",
@@ -56,7 +58,10 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Facts:
-    """What one scan finds of a column. `distinct` is an estimate (HyperLogLog) above some thousands."""
+    """What one scan finds of a column. `distinct` is an estimate (HyperLogLog) above some thousands.
+
+    sampled   all but `rows` is of a sample
+    """
 
     name: str
     group: Group
@@ -66,13 +71,29 @@ class Facts:
     low: float | None = None
     high: float | None = None
     whole: bool = False
+    sampled: bool = False
     readable: float = 0.0
     length: float = 0.0
     spaced: float = 0.0
 
 
-def propose_columns(table: duckdb.DuckDBPyRelation) -> tuple[Proposal, ...]:
-    """A proposal for each column of the relation, in its order; one scan."""
+def draw_sample(table: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation | None:
+    """`SAMPLE` rows of a large table; None of a small one, which is looked at as a whole."""
+    rows = table.query("source", "select count(*) from source").fetchall()[0][0]
+    if rows <= 2 * SAMPLE:
+        return None
+    sample = f"select * from source using sample reservoir({SAMPLE} rows) repeatable (1)"
+    table.query("source", f"create or replace temp table warrant_sample as {sample}")
+    return table.query("source", "from warrant_sample")
+
+
+def propose_columns(
+    table: duckdb.DuckDBPyRelation, sample: duckdb.DuckDBPyRelation | None = None
+) -> tuple[Proposal, ...]:
+    """A proposal for each column of the relation, in its order; one scan.
+
+    sample   some of its rows (`draw_sample`): what they decide is not asked of all
+    """
     return tuple(
         replace(
             propose_kind(facts),
@@ -80,7 +101,7 @@ def propose_columns(table: duckdb.DuckDBPyRelation) -> tuple[Proposal, ...]:
             distinct=facts.distinct,
             holds_numbers=facts.group in ("whole", "fraction"),
         )
-        for facts in read_facts(table)
+        for facts in read_facts(table, sample)
     )
 
 
@@ -102,7 +123,8 @@ def propose_kind(facts: Facts) -> Proposal:
         return _propose_whole(facts)
     if distinct == 1:
         return Proposal(name, "numeric", "numeric", 0.7, "a number that never varies in the reference")
-    return Proposal(name, "numeric", "numeric", 0.95, f"numbers with fractions, {distinct:,} distinct values")
+    many = f"over {distinct:,}" if facts.sampled else f"{distinct:,}"
+    return Proposal(name, "numeric", "numeric", 0.95, f"numbers with fractions, {many} distinct values")
 
 
 def _propose_text(facts: Facts) -> Proposal:
@@ -157,15 +179,29 @@ def _propose_whole(facts: Facts) -> Proposal:
     )
 
 
-def read_facts(table: duckdb.DuckDBPyRelation) -> list[Facts]:
-    """What `propose_kind` needs to know of every column, in one scan."""
+def read_facts(table: duckdb.DuckDBPyRelation, sample: duckdb.DuckDBPyRelation | None = None) -> list[Facts]:
+    """What `propose_kind` needs to know of every column, in one scan.
+
+    With a sample, how texts look is asked of it alone, and so is everything of numbers in which it finds fractions.
+    """
     groups = [group_of(str(kind)) for kind in table.types]
+    if sample is not None:
+        seen = read_facts(sample)
+        fractions = [f.group == "fraction" and f.distinct > FEW_NAMED and not f.whole for f in seen]
+    else:
+        seen, fractions = [], [False] * len(groups)
     picks: list[str] = ["count(*)"]
-    for name, group in zip(table.columns, groups, strict=True):
-        picks += _aggregates(_quoted(name), group)
+    for name, group, settled in zip(table.columns, groups, fractions, strict=True):
+        if settled:
+            continue
+        wanted = _aggregates(_quoted(name), group)
+        picks += [*wanted[:2], "0", "0", "0"] if seen and group == "text" else wanted
     found: tuple[Any, ...] = table.query("source", f"select {', '.join(picks)} from source").fetchall()[0]
     rows, at, facts = int(found[0]), 1, []
-    for name, group in zip(table.columns, groups, strict=True):
+    for i, (name, group) in enumerate(zip(table.columns, groups, strict=True)):
+        if fractions[i]:
+            facts.append(replace(seen[i], rows=rows, sampled=True))
+            continue
         known, distinct, *rest = found[at : at + 5]
         at += 5
         # The estimate of few values is at times off by one; of ones that never repeat by some per cent.
@@ -174,6 +210,8 @@ def read_facts(table: duckdb.DuckDBPyRelation) -> list[Facts]:
             low, high, whole = rest
             facts.append(Facts(name, group, rows, known, distinct, low, high, bool(whole)))
         elif group == "text":
+            if seen:
+                rest = [seen[i].readable, seen[i].length, seen[i].spaced]
             readable, length, spaced = (float(value or 0.0) for value in rest)
             facts.append(
                 Facts(name, group, rows, known, distinct, readable=readable, length=length, spaced=spaced)

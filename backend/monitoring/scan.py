@@ -32,8 +32,11 @@ from backend.errors import BadInput
 from backend.monitoring.grids import HUGE, Grid
 from backend.monitoring.placement import (
     INVALID,
+    TEMPLATE,
     TINY,
+    Marks,
     double,
+    marks_of,
     place_number,
     place_segment,
     place_time,
@@ -44,12 +47,14 @@ from backend.monitoring.placement import (
 from backend.monitoring.sources import Source, compile_duckdb, open_scan
 from backend.monitoring.windows import Window
 
-__all__ = ["HUGE", "Counted", "Split", "count_rows", "read_categories", "read_numbers"]
+__all__ = ["HUGE", "Counted", "Split", "count_rows", "read_categories", "read_numbers", "words_of"]
 
 Expression = Any  # an ibis expression; ibis ships no types for mypy here
 
 COLUMNS = ("column", "window", "segment", "cell", "text", "rows", "total", "squares", "low", "high")
+AT_ONCE = 8
 _BRANCH = "warrant_branch"
+_TEMPLATE = re.compile(rf"\({str(int(TEMPLATE))[:4]}[0-9]{{6}}[.]5e0\)")
 _FAILURES: tuple[type[Exception], ...] = (Exception,)
 
 
@@ -106,36 +111,43 @@ class Scan:
     names: Mapping[str, list[str]]
 
 
-def read_numbers(table: Any, name: str) -> npt.NDArray[np.float64]:
-    """The finite numbers of a column, (n,); empty when it is absent or unreadable."""
-    source = open_scan(table, [name])
-    if name not in source.columns:
-        return np.empty(0)
-    value, _ = read_number(source.column(name), source.backend)
-    one = source.table.select(v=value)
-    try:
-        found = source.run(one.filter(one.v.abs() <= double(float(HUGE))))
-    except _FAILURES:
-        return np.empty(0)
-    return np.asarray(found["v"].to_numpy(), dtype=np.float64)
+def read_numbers(table: Any, names: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
+    """The finite numbers of each column, (n,) each; empty where it is absent or unreadable."""
+    source = open_scan(table, names)
+    found = {name: np.empty(0) for name in names}
+
+    def read(wanted: Sequence[str]) -> None:
+        values = {f"v{i}": read_number(source.column(n), source.backend)[0] for i, n in enumerate(wanted)}
+        try:
+            rows = source.run(source.table.select(**values))
+        except _FAILURES:
+            if len(wanted) > 1:
+                for name in wanted:
+                    read([name])
+            return
+        for i, name in enumerate(wanted):
+            x = np.asarray(rows[f"v{i}"].to_numpy(), dtype=np.float64)
+            found[name] = x[np.abs(x) <= float(HUGE)]
+
+    present = [name for name in found if name in source.columns]
+    for first in range(0, len(present), AT_ONCE):
+        read(present[first : first + AT_ONCE])
+    return found
 
 
-def read_categories(table: Any, name: str) -> dict[str, int]:
-    """Rows of each value of a column, as text; empty when it is absent or unreadable."""
-    source = open_scan(table, [name])
-    if name not in source.columns:
-        return {}
-    category = read_category(source.column(name), source.backend)
-    one = source.table.select(text=category.text, number=category.number)
-    try:
-        found = source.run(one.group_by(["text", "number"]).aggregate(n=one.count()))
-    except _FAILURES:
-        return {}
+def read_categories(table: Any, names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Rows of each value of each column, as text; empty where it is absent or unreadable."""
+    scan = count_rows(table, {name: Grid("categorical") for name in names}, Split())
+    return {name: words_of(scan.counted.get((name, None))) for name in names}
+
+
+def words_of(counted: Counted | None) -> dict[str, int]:
+    """Rows of each category that was counted, whatever the grid."""
     rows: dict[str, int] = {}
-    for text, number, n in zip(*(found[c].to_pylist() for c in ("text", "number", "n")), strict=True):
-        value = text_of(text, number)
-        if value is not None:
-            rows[value] = rows.get(value, 0) + n
+    if counted is not None:
+        for text, n in zip(counted.text, counted.rows.tolist(), strict=True):
+            if text is not None:
+                rows[text] = rows.get(text, 0) + n
     return rows
 
 
@@ -211,22 +223,38 @@ def _run_duckdb(source: Source, common: Expression, jobs: Sequence[_Job], keys: 
     branches = []
     for job in jobs:
         inside = None if job.name is None else source.columns[job.name]
-        sql = _branch_sql(job.grid, None if inside is None else types[inside], keys)
+        sql = _branch_of(job.grid, None if inside is None else types[inside], keys)
         reads = {"w": "w", "s": f"s{job.by} as s"}
         picks = [*(reads[key] for key in keys), *([] if inside is None else [f"{inside} as v"])]
         part = f"(select {', '.join(picks) or '0'} from placed)"  # noqa: S608 - names of our own
         branch = sql.replace(f'"{_BRANCH}"', part)
         branches.append(f'select {job.index} as "column", * from ({branch})')  # noqa: S608
     union = " union all ".join(branches)
-    return source.query(f"with placed as not materialized ({compile_duckdb(common)}) {union}")
+    placed = compile_duckdb(common) if keys else "select * from source"
+    return source.query(f"with placed as not materialized ({placed}) {union}")
+
+
+def _branch_of(grid: Grid | None, kind: dt.DataType | None, keys: tuple[str, ...]) -> str:
+    if grid is None or grid.kind != "numeric":
+        return _branch_sql("rows" if grid is None else "categorical", None, kind, keys)
+    marks = marks_of(grid)
+    template = marks.template
+    sql = _branch_sql("numeric", template, kind, keys)
+    actual = dict(zip(map(_literal, template.numbers), map(_literal, marks.numbers), strict=True))
+    return re.sub(_TEMPLATE, lambda m: actual[m[0]], sql)
 
 
 @lru_cache(maxsize=4000)
-def _branch_sql(grid: Grid | None, kind: dt.DataType | None, keys: tuple[str, ...]) -> str:
+def _branch_sql(what: str, marks: Marks | None, kind: dt.DataType | None, keys: tuple[str, ...]) -> str:
+    """One branch's SQL. What grids of one shape share is compiled once, and each one's numbers put in."""
     schema: dict[str, Any] = dict.fromkeys(keys, "int64")
     schema |= {} if kind is None else {"v": kind}
     table = ibis.table(schema or {"n": "int8"}, name=_BRANCH)
-    return _shorten(compile_duckdb(_branch(table, grid, "duckdb", keys)))
+    return _shorten(compile_duckdb(_branch(table, what, marks, "duckdb", keys)))
+
+
+def _literal(number: float) -> str:
+    return _shorten(f"CAST('{number!r}' AS DOUBLE)")
 
 
 def _shorten(sql: str) -> str:
@@ -241,7 +269,9 @@ def _run_backend(source: Source, common: Expression, jobs: Sequence[_Job], keys:
         reads = {"w": table.w, "s": table[f"s{job.by}"] if "s" in keys else None}
         picks = {key: reads[key] for key in keys}
         picks |= {} if job.name is None else {"v": table[source.columns[job.name]]}
-        branch = _branch(table.select(**picks) if picks else table, job.grid, source.backend, keys)
+        what = "rows" if job.grid is None else job.grid.kind
+        marks = marks_of(job.grid) if job.grid is not None and what == "numeric" else None
+        branch = _branch(table.select(**picks) if picks else table, what, marks, source.backend, keys)
         return branch.select(column=ibis.literal(job.index, "int32"), **{c: branch[c] for c in COLUMNS[1:]})
 
     def run(table: Expression) -> pa.Table:
@@ -257,15 +287,17 @@ def _run_backend(source: Source, common: Expression, jobs: Sequence[_Job], keys:
         cached.release()
 
 
-def _branch(table: Expression, grid: Grid | None, backend: str, keys: tuple[str, ...]) -> Expression:
+def _branch(
+    table: Expression, what: str, marks: Marks | None, backend: str, keys: tuple[str, ...]
+) -> Expression:
     """Groups of one column `v` of a table that also has the `keys` (w: window, s: segment); `COLUMNS[1:]`."""
     none = ibis.null("float64")
     kept = {key: table[key] for key in keys}
     columns = {"cell": ibis.literal(0, "int64"), "text": ibis.null("string"), "total": none, "squares": none,
                "low": none, "high": none}  # fmt: skip
-    if grid is None:
+    if what == "rows":
         found = (table.group_by([*keys]) if keys else table).aggregate(rows=table.count())
-    elif grid.kind == "categorical":
+    elif marks is None:
         parts = read_category(table.v, backend).parts
         read = table.select(**kept, **parts)
         found = read.group_by([*keys, *parts]).aggregate(rows=read.count())
@@ -273,7 +305,7 @@ def _branch(table: Expression, grid: Grid | None, backend: str, keys: tuple[str,
     else:
         value, bad = read_number(table.v, backend)
         read = table.select(**kept, v=value, **({} if bad is None else {"bad": bad}))
-        cell = place_number(read.v, grid)
+        cell = place_number(read.v, marks)
         if bad is not None:
             cell = read.bad.ifelse(INVALID, cell)
         read = read.select(**{key: read[key] for key in keys}, cell=cell, v=read.v)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
@@ -60,7 +61,10 @@ class Source:
             # A relation of the whole query would be planned twice, which takes longer than to keep its few rows.
             self.connection.execute(f"create or replace temp table counted as {sql}")
             return self.connection.table("counted").to_arrow_table()
-        return self.relation.query("source", sql).to_arrow_table()
+        self.relation.query("source", f"create or replace temp table warrant_counted as {sql}")
+        found = self.relation.query("source", "from warrant_counted").to_arrow_table()
+        self.relation.query("source", "drop table warrant_counted")
+        return found
 
 
 def compile_duckdb(expression: Expression) -> str:
@@ -246,6 +250,7 @@ def _open_relation(
     return Source(table, columns, "duckdb", connection=connection)
 
 
+@lru_cache(maxsize=1000)
 def _ibis_type(kind: str) -> tuple[dt.DataType, str | None]:
     """DuckDB's type for ibis, and what the column is cast to before it is read (None: nothing)."""
     from ibis.backends.sql.datatypes import DuckDBType

@@ -49,7 +49,7 @@ def test_the_variance_of_chi_squared_is_the_exact_one() -> None:
             return (c - r) ** 2 / (share * (1 / n_r + 1 / n_c))
 
         mean, variance, _ = moments_of_sum(terms, possible_counts(pooled, rows))
-        assert (mean, variance) == pytest.approx(chi_squared_moments(pooled, *rows), rel=1e-3)
+        assert (mean, variance) == pytest.approx(chi_squared_moments(pooled, *rows), rel=5e-3)
 
 
 @pytest.mark.parametrize("pool", POOLS)
