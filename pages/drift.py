@@ -34,25 +34,30 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     if watched is None:
         st.stop()
     scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
-    known = data.statistics(scope, name, size, KINDS)
+    known = data.statistics(scope, name, size, KINDS, of_columns=True)
     statistic = pick(
         "Statistic", [WORST, *known], key="statistic", width=240, label_visibility="collapsed",
         words=lambda s: "furthest over its limit" if s == WORST else statistic_word(s),
     )  # fmt: skip
+    among = ["", *data.segments(scope, name, size, KINDS)]
+    segment = pick(
+        "Segment", among, key="segment", width=200, words=lambda s: s or "all rows", label_visibility="collapsed",
+    ) if len(among) > 1 else ""  # fmt: skip
+    segment = segment or ""
 say_notice(watched)
 stop_without_windows(watched, "Drift is not known", known=bool(known))
 
 if statistic == WORST:
-    shown = data.worst_points(scope, name, size, KINDS, since=since)
+    shown = data.worst_points(scope, name, size, KINDS, since=since, segment=segment)
 else:
-    shown = data.points(scope, name, size, KINDS, statistic=statistic, since=since)
+    shown = data.points(scope, name, size, KINDS, statistic=statistic, since=since, segment=segment)
 top = st.container()
 window = pick_window(watched)
-found = data.window_points(scope, name, size, KINDS, int(window["id"]))
+found = data.window_points(scope, name, size, KINDS, int(window["id"]), segment)
 points = found[found["column"] != ""]
 order = list(dict.fromkeys([*by_effect(points), *(one for one in shown["column"] if one)]))
 with top:
-    say_window(window, points, metric=watched.metric)
+    say_window(window, points, metric=watched.metric, segment=segment)
     st.caption(NEVER_PAGES)
     title = "Furthest over its limit" if statistic == WORST else statistic_word(str(statistic))
     cells = heat_cells(shown[shown["column"] != ""], watched.windows, order)
@@ -62,7 +67,7 @@ say_alerts(watched, window)
 say_joint(found)
 start = window["start"].isoformat()
 show_drifted(points, model=name, window=start, size=watched.address, metric=watched.metric)
-query = {"model": name, "size": size, "kind": "drift"}
+query = {"model": name, "size": size, "kind": "drift", "segment": segment}
 csv_link("Every result of this window", "points", **query, window=int(window["id"]))
 
 st.subheader("One column")
@@ -75,7 +80,7 @@ if column is None or against is None:
 if not window["rows"]:
     empty_state(WINDOW_WORDS.get(window["state"], "no rows").capitalize(), "Choose a window with rows.")
     st.stop()
-pair = data.comparison(scope, int(window["id"]), column, against)
+pair = data.comparison(scope, int(window["id"]), column, against, segment)
 left, right = st.columns([3, 2])
 with left:
     if pair is None:
@@ -87,7 +92,8 @@ with left:
     else:
         figure = distribution_figure(pair.shares, column=column, names=(pair.against, "this window"))
         draw(figure, f"distribution of {column}", key="distribution")
-        csv_link("These shares", "distribution", window=int(window["id"]), column=column, against=against)
+        of = {"window": int(window["id"]), "column": column, "against": against, "segment": segment}
+        csv_link("These shares", "distribution", **of)
 with right:
     if pair is not None:
         show_sides(pair)
@@ -104,7 +110,7 @@ figure = drift_series(
 )
 draw(figure, f"{title} of {column} over time", key="series")
 csv_link(f"{column} over time", "points", **query, column=column, since=since and since.isoformat())
-parts = data.segment_comparisons(scope, int(window["id"]), column)
+parts = {} if segment else data.segment_comparisons(scope, int(window["id"]), column)
 drawn = {segment: one.shares for segment, one in parts.items() if one.shares is not None}
 if drawn:
     st.subheader("By segment")

@@ -54,14 +54,21 @@ def window_facts(window: Mapping[str, Any], points: pd.DataFrame) -> str:
     return " · ".join(fact for fact in facts if fact)
 
 
-def say_window(window: Mapping[str, Any], points: pd.DataFrame, *, metric: str) -> None:
+def say_window(window: Mapping[str, Any], points: pd.DataFrame, *, metric: str, segment: str = "") -> None:
     """The headline: which columns drifted in this window (`points`), and what the worst is estimated to do."""
     alarms, detail = points[points["verdict"] == "alarm"], window_facts(window, points)
+    if segment:
+        detail = f"segment {segment}, {format_count(points['rows'].max())} rows · {detail}"
     columns = [one for one in by_effect(points) if one in set(alarms["column"])]
     judged = int(points["verdict"].isin(["ok", "alarm"]).sum())
     watched = points["column"].nunique()
     if points.empty:
-        headline("This window has not been computed", "unknown", detail=detail)
+        of = (
+            f"No drift of {segment} is stored for this window"
+            if segment
+            else "This window has not been computed"
+        )
+        headline(of, "unknown", detail=detail)
     elif window["state"] == "open" and columns:
         verb = "differs" if len(columns) == 1 else "differ"
         differ = f"{count_of(len(columns), 'column')} {verb}"

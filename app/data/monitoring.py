@@ -40,10 +40,13 @@ def windows(scope: Scope, model: str, size: str) -> pd.DataFrame:
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
-def statistics(scope: Scope, model: str, size: str, kinds: tuple[str, ...]) -> list[str]:
+def statistics(
+    scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, of_columns: bool = False
+) -> list[str]:
+    """Which statistics have points; `of_columns`: without those of whole windows."""
     with reading() as session:
         return monitoring.known_statistics(
-            session, scope.actor(), model, environment(), size=size, kinds=kinds
+            session, scope.actor(), model, environment(), size=size, kinds=kinds, of_columns=of_columns
         )
 
 
@@ -77,12 +80,19 @@ def points(
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
 def window_points(
-    scope: Scope, model: str, size: str, kinds: tuple[str, ...], window_id: int
+    scope: Scope, model: str, size: str, kinds: tuple[str, ...], window_id: int, segment: str = ""
 ) -> pd.DataFrame:
-    """Every statistic of one window."""
+    """Every statistic of one window, of all rows or of one segment."""
     with reading() as session:
         return monitoring.list_points(
-            session, scope.actor(), model, environment(), size=size, kinds=kinds, window_id=window_id
+            session,
+            scope.actor(),
+            model,
+            environment(),
+            size=size,
+            kinds=kinds,
+            window_id=window_id,
+            segment=segment,
         )
 
 

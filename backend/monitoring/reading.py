@@ -168,14 +168,22 @@ def list_windows(
 
 
 def known_statistics(
-    session: ReadSession, viewer: Actor, model: str, environment: str, *, size: str, kinds: Sequence[str]
+    session: ReadSession,
+    viewer: Actor,
+    model: str,
+    environment: str,
+    *,
+    size: str,
+    kinds: Sequence[str],
+    of_columns: bool = False,
 ) -> list[str]:
-    """The names of the statistics that have points, in order of name."""
+    """The names of the statistics that have points, in order of name; `of_columns`: without those of whole windows."""
     get_model(session, viewer, model)
     names = select(MetricPoint.statistic).distinct().where(
-        MetricPoint.model == model, MetricPoint.environment == environment, MetricPoint.size == size,
-        MetricPoint.kind.in_(list(kinds)),
+        *_scope(model, environment, size, kinds, None, None)
     )  # fmt: skip
+    if of_columns:
+        names = names.where(MetricPoint.column != "")
     return sorted(session.scalars(names))
 
 

@@ -322,3 +322,23 @@ def test_a_report_of_the_window_looked_at_is_asked_for(
         assert str(starts[0].date()) in str(run.arguments)
     button = next(one for one in open_page("performance").button if one.label.startswith("Evidently"))
     assert button.disabled
+
+
+def test_drift_of_one_segment_fills_the_whole_page(open_page: Open, starts: list[datetime]) -> None:
+    test = open_page("drift", segment="carrier=B6", column="dep_delay")
+    said = text_of(test)
+    assert "segment carrier=B6" in said
+    assert "By segment" not in said
+    whole = text_of(open_page("drift", column="dep_delay"))
+    assert "<div>400</div>" in whole
+    assert "<div>400</div>" not in said
+    early = text_of(open_page("drift", segment="carrier=B6", window=starts[0].isoformat()))
+    assert "No drift of carrier=B6 is stored for this window" in early
+
+
+def test_statistics_of_whole_windows_are_not_offered_for_columns(
+    open_page: Open, starts: list[datetime]
+) -> None:
+    offered = open_page("drift").selectbox(key="pick:statistic").options
+    assert "PSI" in offered
+    assert "domain classifier" not in offered
