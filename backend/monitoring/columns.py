@@ -125,7 +125,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
     if window not in SIZES and not (window.isdigit() and int(window) > 0):
         raise BadInput(f"window: {window!r} is not one of {', '.join(SIZES)} or a positive number of rows")
     protected = fields.names(mapping.get("protected", ()), "protected")
-    watched = tuple(Column(name, cast(Kind, kind)) for name, kind in declared if kind in KINDS)
+    watched = tuple(Column(name, kind) for name, kind in declared if kind in KINDS)
     if not watched:
         raise BadInput("features: no feature is numeric or categorical; there is nothing to monitor")
     positive = mapping.get("positive_label")

@@ -101,7 +101,8 @@ def _times(values: pd.Series[Any], column: str, name: str, notes: list[str]) -> 
         raise BadInput(f"{name}: {column} holds something that is not a time: {error}") from error
     if pd.api.types.is_datetime64_any_dtype(values):
         notes.append(f"{column} has no zone; it was read as UTC")
-    return read.astype("datetime64[us, UTC]")
+    times: pd.Series[Any] = read.astype("datetime64[us, UTC]")
+    return times
 
 
 def _label_times(kept: pd.DataFrame, name: str, notes: list[str]) -> pd.Series[Any]:
@@ -120,7 +121,7 @@ def _label_times(kept: pd.DataFrame, name: str, notes: list[str]) -> pd.Series[A
         if early.any():
             notes.append(f"{int(early.sum()):,} labels are older than their prediction; its time was taken")
         known = known.where(known >= kept["ts"], kept["ts"])
-    return known.where(labelled, pd.NaT)  # type: ignore[call-overload]
+    return known.where(labelled, pd.NaT)
 
 
 def _numbers(values: pd.Series[Any], column: str, notes: list[str]) -> pd.Series[Any]:
