@@ -124,6 +124,7 @@ def compare_segments(
             WindowProfile.window_id == window_id, WindowProfile.column == column, WindowProfile.segment != ""
         )
     ).all()
+    rows = [row for row in rows if not row.segment.startswith(f"{column}=")]  # one value by itself
     largest = sorted(rows, key=lambda row: (-int(row.profile["rows"]), row.segment))[:most]
     found: dict[str, Compared] = {}
     for row in largest:
