@@ -92,7 +92,8 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
 
 def _times(values: pd.Series[Any], column: str, name: str, notes: list[str]) -> pd.Series[Any]:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return values.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+        moments: pd.Series[Any] = values.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
+        return moments
     if pd.api.types.is_numeric_dtype(values) and values.notna().any():
         raise BadInput(f"{name}: {column} holds numbers; write times as timestamps or ISO 8601 text")
     try:
