@@ -108,7 +108,7 @@ def test_a_reference_that_is_not_there_is_said(world: World) -> None:
         found = compare_column(session, world.viewer, first, "distance", against="previous")
     assert found.shares is None
     assert found.reference is None
-    assert "window before" in str(found.reason)
+    assert "windows before this one" in str(found.reason)
     assert found.current.rows == 400
 
 
