@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.monitoring.cells import Floats, Mask, PlacedColumn, build_matrix
+from backend.monitoring.cells import Codes, Floats, Mask, PlacedColumn, build_matrix
 from backend.monitoring.columns import Column
 from backend.monitoring.counterfactual import one_thread
 from backend.monitoring.outcomes import Outcomes, measure, worse_by
@@ -124,21 +124,39 @@ def fit_importance(
     growth = ((changed - y[held]) ** 2).sum(axis=(2, 3)).mean(axis=1) - error
     raw = dict(zip(names, np.sqrt(np.maximum(growth, 0.0) / cut), strict=True))
     lost: dict[str, float] = {}
-    if outcomes is not None and outcomes.metric in ("roc_auc", "log_loss", "brier"):
+    if outcomes is not None and outcomes.usable[index[held]].any():
         place = np.cumsum(outcomes.usable) - 1
         both = outcomes.usable[index[held]]
         at_rows = place[index[held][both]]
-        truth, point = outcomes.outcome[at_rows], outcomes.point[at_rows]
-        before = measure(outcomes.metric, point, truth, 1 - truth)
         for at, name in enumerate(names):
-            moved = point + (changed[at, 0] - base)[both, 0]
-            if outcomes.metric != "roc_auc":
-                moved = np.clip(moved, 0.001, 0.999)
-            after = measure(outcomes.metric, moved, truth, 1 - truth)
-            if before is not None and after is not None:
-                lost[name] = max(worse_by(outcomes.metric, before, after), 0.0)
+            loss = _loss(outcomes, at_rows, base[both], changed[at, 0][both])
+            if loss is not None:
+                lost[name] = max(loss, 0.0)
     fit = 1 - error / spread if spread > 0 else None
     return Importances(_ranked(raw, lost), "surrogate", int(index.size), fit)
+
+
+def _loss(outcomes: Outcomes, rows: Codes, before: Floats, after: Floats) -> float | None:
+    """How much worse the metric is on these rows when the surrogate's answer is `after` in place of `before`.
+
+    before, after  (n, outputs). The output moves by the surrogate's difference: scores as they are; errors of a
+    regression in both directions alike, as the sign of an error is chance; an answer of several classes that
+    changes counts as wrong. None where the metric is undefined or has no such reading (rmse and the like).
+    """
+    metric, truth = outcomes.metric, outcomes.outcome[rows]
+    if metric == "mae":
+        moved = np.maximum(truth, np.abs(after - before)[:, 0])
+        return float(moved.mean() - truth.mean())
+    if metric == "accuracy" and before.shape[1] > 1:
+        return float((truth * (after.argmax(axis=1) != before.argmax(axis=1))).mean())
+    if metric not in ("roc_auc", "log_loss", "brier"):
+        return None
+    point = outcomes.point[rows]
+    shifted = point + (after - before)[:, 0]
+    if metric != "roc_auc":
+        shifted = np.clip(shifted, 0.001, 0.999)
+    now, then = measure(metric, shifted, truth, 1 - truth), measure(metric, point, truth, 1 - truth)
+    return None if now is None or then is None else worse_by(metric, then, now)
 
 
 def _target(output: Any) -> tuple[Floats, Mask]:

@@ -17,6 +17,7 @@ from backend.monitoring.effects import Effect
 from backend.monitoring.evaluate import Level, Point, is_break, rank
 
 OUTPUTS = ("score", "prediction")
+UNKNOWN_WORTH = 0.5
 FELT = 0.25
 """The part of the practical margin from which the effect of drift, or the loss of a column, is felt."""
 
@@ -69,7 +70,11 @@ def _level(point: Point, stakes: Stakes | None, effect: Effect | None) -> Level:
     if stakes is None:
         return "page"
     cost = stakes.cost(point.column or "", broken)
-    return "page" if cost is not None and cost >= stakes.margin else "ticket"
+    if (
+        cost is None
+    ):  # no labels say what the column is worth: only what takes half of it away is worth waking for
+        return "page" if broken >= UNKNOWN_WORTH else "ticket"
+    return "page" if cost >= stakes.margin else "ticket"
 
 
 def _is_felt(point: Point, stakes: Stakes | None, effect: Effect | None) -> bool:

@@ -191,3 +191,22 @@ def test_empty_windows_and_foreign_grids_have_a_reason() -> None:
     assert all(effect.effect is None and effect.reason == "the window has no rows" for effect in empty)
     foreign = estimate_effects(losses, {"spread": np.array([1, 2, 3])})
     assert foreign[0].reason == "the window was counted on another grid"
+
+
+@pytest.mark.parametrize("task", ["regression", "multiclass"])
+def test_a_lost_column_costs_what_the_model_takes_from_it(task: str) -> None:
+    random = np.random.default_rng(3)
+    columns = [Column(name, "numeric") for name in ("strong", "weak", "none")]
+    frame = pd.DataFrame({column.name: random.normal(size=6000) for column in columns})
+    signal = 3 * frame["strong"] + 0.7 * frame["weak"]
+    if task == "regression":
+        output, metric = signal, "mae"
+        label = signal + random.normal(size=6000)
+    else:
+        output = pd.Series(np.select([signal < -1, signal > 1], ["low", "high"], "middle"))
+        metric, label = "accuracy", output.where(random.random(6000) < 0.8, "middle")
+    placed = place_rows(frame, freeze_grids(pa.Table.from_pandas(frame), columns))
+    outcomes = read_outcomes(task, metric, score=None, prediction=output, label=label)  # type: ignore[arg-type]
+    lost = fit_importance(placed, columns, output, outcomes=outcomes).if_lost
+    assert lost["strong"] > 3 * lost["weak"] > 0
+    assert lost["none"] < 0.02
