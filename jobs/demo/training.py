@@ -57,7 +57,7 @@ class Trained:
     """A fitted pipeline and the evidence about it, in one folder that nothing but this run writes."""
 
     folder: Path  # model.skops
-    reference_path: Path  # Parquet: prediction_id, ts, features, score, prediction, label
+    reference_path: Path  # Parquet: prediction_id, ts, features, score, prediction, label, label_ts
     reference_digest: str
     params: dict[str, Any]
     metrics: dict[str, dict[str, float]]  # held-out: name -> value, low, high (95 %), rows
@@ -129,7 +129,7 @@ def train(
     reference = rows.loc[held_out, ["prediction_id", "ts", *names]].copy()
     reference["score"] = predict_scores(pipeline, rows[held_out], spec)
     reference["prediction"] = predictions(reference["score"], spec.cutoff)
-    reference["label"] = rows.loc[held_out, "label"]
+    reference[["label", "label_ts"]] = rows.loc[held_out, ["label", "label_ts"]]
     reference_path = folder / "reference.parquet"
     reference.to_parquet(reference_path, index=False)
     return Trained(
