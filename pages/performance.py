@@ -66,7 +66,10 @@ figure = performance_figure(
     tz=viewer_zone(),
 )
 draw(figure, f"{word} over time, realised and estimated, {SEEN[str(seen)]}", key="performance")
-say_record(data.track(scope, name, size, metric), data.trust(scope, name), metric=metric)
+versions = windows["version"].dropna()
+if len(versions):
+    found = data.track(scope, name, int(versions.iloc[-1]), size, metric)
+    say_record(found, primary=metric == watched.metric)
 states = windows["state"].map({"no_traffic_expected": "expected none", "no_traffic": "missing"})
 volume = windows.rename(columns={"start": "window_start"})[["window_start", "rows", "completeness"]]
 draw(

@@ -97,7 +97,7 @@ def _worst_effect(alarms: pd.DataFrame, metric: str) -> str:
         return "; what that does to performance is not known"
     worst = known.loc[known["effect"].idxmax()]
     if worst["effect"] <= 0 or not is_beyond_chance(worst["effect"], worst["effect_se"]):
-        return f"; none is estimated to make {metric_word(metric)} worse"
+        return f"; none is estimated to make {metric_word(metric)} worse by more than chance"
     words = effect_words(worst["effect"], worst["effect_se"], metric)
     return f"; {worst['column']} matters most, an estimated {words}"
 

@@ -22,7 +22,7 @@ from app.formats import (
 )
 from app.words import metric_word
 from backend.monitoring.performance import LOWER_IS_BETTER
-from backend.monitoring.track_record import TrackRecord, allowed_to_page
+from backend.monitoring.track_service import TrackSummary
 
 JUDGED = ("ok", "alarm")
 
@@ -92,14 +92,13 @@ def _level(point: Mapping[str, Any]) -> str:
     return "ok" if point["verdict"] == "ok" else "unknown"
 
 
-def say_record(record: TrackRecord | None, trust: Mapping[str, Any] | None, *, metric: str) -> None:
-    """How far estimates can be believed: their record, and whether they may page alone."""
-    word = metric_word(metric)
+def say_record(found: TrackSummary, *, primary: bool) -> None:
+    """How far estimates can be believed: their record, and for the primary metric whether they may page alone."""
+    word, record = metric_word(found.metric), found.record
     if record is None:
         st.caption(f"No estimate of {word} has been checked by labels yet: its record begins when they come.")
         return
-    allowed, why = allowed_to_page(record, trust or {"trusted": [metric], "reason": None})
-    alone = "" if allowed else f" It may not page alone: {why}."
+    alone = f" It may not page alone: {found.sentence}." if primary and not found.may_page else ""
     st.caption(f"Estimates of {word} were {record.sentence} ({record.points} windows).{alone}")
 
 

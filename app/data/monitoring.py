@@ -12,12 +12,11 @@ import streamlit as st
 from app.data.rows import row_of
 from app.data.scope import LONG, SHORT, Scope, environment
 from app.words import readable
-from backend import clock
 from backend.database.session import reading
 from backend.errors import NotFound
 from backend.monitoring import distributions, health, kpi_service
 from backend.monitoring import reading as monitoring
-from backend.monitoring.track_record import TrackRecord, track_record
+from backend.monitoring.track_service import TrackSummary, read_track_record
 from backend.slo import service as slo
 
 
@@ -121,11 +120,12 @@ def segments(scope: Scope, model: str, size: str, kinds: tuple[str, ...]) -> lis
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
-def track(scope: Scope, model: str, size: str, metric: str) -> TrackRecord | None:
-    """How good the estimates of a metric turned out to be; None while none could be checked."""
+def track(scope: Scope, model: str, version: int, size: str, metric: str) -> TrackSummary:
+    """How good a version's estimates of a metric turned out to be, and whether they may page."""
     with reading() as session:
-        found = monitoring.list_track(session, scope.actor(), model, environment(), size=size, metric=metric)
-    return track_record(found, metric, until=clock.now())
+        return read_track_record(
+            session, scope.actor(), model, environment(), version=version, size=size, metric=metric
+        )
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
@@ -133,13 +133,6 @@ def kpis(scope: Scope, model: str, size: str, since: datetime | None) -> pd.Data
     """Figures of the user's own in the model's windows."""
     with reading() as session:
         return kpi_service.kpi_series(session, scope.actor(), model, environment(), size=size, since=since)
-
-
-@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
-def trust(scope: Scope, model: str) -> dict[str, Any] | None:
-    """Whether the estimates of the version that served last are trusted by what they gave on its reference."""
-    with reading() as session:
-        return monitoring.latest_trust(session, scope.actor(), model, environment())
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)

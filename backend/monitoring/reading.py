@@ -17,9 +17,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from backend.database.session import ReadSession
 from backend.identity.actor import Actor
 from backend.monitoring.performance._core import completeness
-from backend.monitoring.tables import MetricPoint, ReferenceSummary, TrackedEstimate, WindowState
-from backend.monitoring.track_record import TrackPoint
-from backend.monitoring.windows import Window
+from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.service import get_model
 from backend.registry.tables import Model
 
@@ -267,43 +265,6 @@ def known_segments(
         *_scope(model, environment, size, kinds, None, None), MetricPoint.segment != ""
     )  # fmt: skip
     return sorted(session.scalars(names))
-
-
-def list_track(
-    session: ReadSession, viewer: Actor, model: str, environment: str, *, size: str, metric: str
-) -> list[TrackPoint]:
-    """Estimates that were stored before the labels came, beside what came true, oldest first."""
-    get_model(session, viewer, model)
-    found = session.scalars(
-        select(TrackedEstimate).where(
-            TrackedEstimate.model == model, TrackedEstimate.environment == environment,
-            TrackedEstimate.size == size, TrackedEstimate.metric == metric,
-        ).order_by(TrackedEstimate.window_start)
-    )  # fmt: skip
-    return [
-        TrackPoint(
-            window=Window(row.window_start, row.window_end), metric=row.metric, estimated=row.estimated, low=row.low,
-            high=row.high, realised=row.realised, estimated_at=row.estimated_at, realised_at=row.realised_at,
-            realised_se=row.realised_se,
-        )
-        for row in found
-    ]  # fmt: skip
-
-
-def latest_trust(session: ReadSession, viewer: Actor, model: str, environment: str) -> dict[str, Any] | None:
-    """What the estimator showed on the reference of the version that answered the newest window with rows; None where
-    there is no such window, or its reference has not been measured."""
-    get_model(session, viewer, model)
-    newest = (
-        select(WindowState.version)
-        .where(WindowState.model == model, WindowState.environment == environment, WindowState.rows > 0)
-        .order_by(WindowState.start.desc()).limit(1).scalar_subquery()
-    )  # fmt: skip
-    return session.scalar(
-        select(ReferenceSummary.trust).where(
-            ReferenceSummary.model == model, ReferenceSummary.version == newest
-        )
-    )
 
 
 def _scope(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,9 @@ import pytest
 from backend.database.session import reading, writing
 from backend.errors import NotFound
 from backend.monitoring.distributions import compare_column, compare_segments
-from backend.monitoring.reading import known_segments, list_points, list_track, list_windows, worst_points
+from backend.monitoring.reading import known_segments, list_points, list_windows, worst_points
 from backend.monitoring.tables import MetricPoint, WindowProfile
-from tests.monitored import UNLABELLED, monitor
+from tests.monitored import monitor
 from tests.worlds import World, make_world
 
 DAYS = 16
@@ -137,12 +136,3 @@ def test_segments_stand_beside_their_own_reference(world: World) -> None:
         session.query(WindowProfile).filter(WindowProfile.segment != "").delete()
     with reading() as session:
         assert compare_segments(session, world.viewer, last, "dep_delay") == {}
-
-
-def test_the_track_record_reads_what_was_stored(world: World) -> None:
-    with reading() as session:
-        found = list_track(session, world.viewer, *OF, size="1d", metric="roc_auc")
-        none = list_track(session, world.viewer, *OF, size="1d", metric="f1")
-    assert none == []
-    assert len(found) == len({one.window for one in found}) > UNLABELLED
-    assert all(isinstance(one.estimated_at, datetime) and one.estimated_at < one.realised_at for one in found)
