@@ -31,7 +31,13 @@ app = typer.Typer(
     name="warrant", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Monitor and govern machine-learning models in production.",
 )  # fmt: skip
-for ungrouped in (process_commands, observation_commands, analysis_commands, compare_commands, backtest_commands):
+for ungrouped in (
+    process_commands,
+    observation_commands,
+    analysis_commands,
+    compare_commands,
+    backtest_commands,
+):
     app.add_typer(ungrouped.commands)
 for name, module in (
     ("db", database_commands),
