@@ -113,6 +113,15 @@ def _build_numeric(grid: Grid, counted: Counted, at: Indices, rows: Indices) -> 
     counts = np.zeros((n, grid.cells), dtype=np.int64)
     np.add.at(counts, (at[fine], cells), counted.rows[fine])
 
+    tails: list[Any] = [(None, None)] * n
+    if grid.tails:
+        outer = np.flatnonzero(counted.cell >= grid.cells)
+        place = at[outer], counted.cell[outer] - grid.cells
+        tail_rows, tail_sums = np.zeros((n, grid.tails), dtype=np.int64), np.zeros((n, grid.tails))
+        np.add.at(tail_rows, place, counted.rows[outer])
+        np.add.at(tail_sums, place, counted.total[outer])
+        tails = list(zip(tail_rows, tail_sums, strict=True))
+
     def rows_of(code: int) -> list[int]:
         found: list[int] = _sum(at, counted.rows, counted.cell == code, n).astype(np.int64).tolist()
         return found
@@ -136,6 +145,7 @@ def _build_numeric(grid: Grid, counted: Counted, at: Indices, rows: Indices) -> 
             grid=grid, rows=total_rows, counts=counts[i], null=null, nan=nan, infinite=infinite, invalid=invalid,
             total=total, squares=squares, under_sum=below, over_sum=above,
             low=least if some[i] else None, high=most if some[i] else None,
+            tail_rows=tails[i][0], tail_sums=tails[i][1],
         )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ KNOWN_LIMIT = 50_000
 STEPS = 64
 GAPS = 4
 FEW = 2000
+TAIL_BORDERS = (8, 24)
 TAILS = (0.001, 0.003, 0.006, 0.01, 0.99, 0.994, 0.997, 0.999)
 
 
@@ -53,6 +54,8 @@ class Grid:
     values  numeric with at most 64 distinct values: each value, ascending
     values  categorical: the most frequent values (up to 200), as text; `others` are the rest of the reference's
 
+    lows, highs    numeric with edges: borders of the cells that part what lies below and above them, ascending,
+                   where the reference has a long tail; a profile keeps rows and sums of these cells
     groups         numeric with edges: bin indices that start the 10 groups of about equal reference mass
                    on which PSI, JS, chi² and L-infinity are computed; 512 bins would drown them in noise
     expected_new   share of rows with values not met before that equal data would bring (Good-Turing: the
@@ -66,6 +69,8 @@ class Grid:
     values: tuple[Any, ...] = ()
     others: frozenset[str] = frozenset()
     groups: tuple[int, ...] = ()
+    lows: tuple[float, ...] = ()
+    highs: tuple[float, ...] = ()
     expected_new: float = 0.0
     complete: bool = True
 
@@ -87,6 +92,11 @@ class Grid:
         if self.edges:
             return sum(self.bins) + 2
         return 2 * max(len(self.values), 1) + 1
+
+    @property
+    def tails(self) -> int:
+        """Length of `Profile.tail_rows`: cells below, from far to near, then cells above, from near to far."""
+        return len(self.lows) + len(self.highs) + 2 if self.lows or self.highs else 0
 
     @cached_property
     def borders(self) -> Floats:
@@ -177,6 +187,7 @@ class Grid:
             "values": list(self.values),
             "others": sorted(self.others),
             "groups": list(self.groups),
+            **({"lows": list(self.lows), "highs": list(self.highs)} if self.tails else {}),
             "expected_new": self.expected_new,
             "complete": self.complete,
         }
@@ -190,6 +201,8 @@ class Grid:
             values=tuple(document["values"]),
             others=frozenset(document["others"]),
             groups=tuple(document["groups"]),
+            lows=tuple(document.get("lows", ())),
+            highs=tuple(document.get("highs", ())),
             expected_new=document["expected_new"],
             complete=document["complete"],
         )
@@ -224,7 +237,8 @@ def place_numbers(numbers: Floats) -> Grid:
         once = int((rows == 1).sum())
         return Grid(kind="numeric", values=tuple(values.tolist()), expected_new=once / x.size)
     edges, bins = _whole_numbers(x) or _with_atoms(*_pieces(x), values, rows)
-    grid = Grid(kind="numeric", edges=edges, bins=bins)
+    lows = tuple(-b for b in reversed(_tail(-x[x < edges[0]][::-1], -edges[0])))
+    grid = Grid("numeric", edges, bins, lows=lows, highs=tuple(_tail(x[x > edges[-1]], edges[-1])))
     filled = np.cumsum(np.bincount(grid.locate(x), minlength=grid.cells)[1:-1])
     targets = np.arange(1, GROUPS) / GROUPS * filled[-1]
     starts = np.unique(np.searchsorted(filled, targets, side="left") + 1)
@@ -328,6 +342,29 @@ def _with_atoms(
         edges[at + 1 : at + 2] = [edge for edge, _ in parts]
         bins[at : at + 1] = [n for _, n in parts]
     return tuple(edges), tuple(bins)
+
+
+def _tail(beyond: Floats, end: float) -> list[float]:
+    """Borders of a tail from the sorted values beyond `end`: 8 or 24, the far ones at single values.
+
+    Numbers of borders are few, since each is an expression of its own to compile.
+    """
+    values = np.unique(beyond)
+    if not values.size:
+        return []
+    wanted = next((n for n in TAIL_BORDERS if values.size <= n), TAIL_BORDERS[-1])
+    far = values[-min(wanted * 3 // 4, values.size) :] if values.size > wanted else values
+    rest = values[: values.size - far.size]
+    near = rest[np.linspace(0, rest.size - 1, wanted - far.size).astype(int)] if rest.size else rest
+    found = np.unique([*near, *far])
+    while found.size < wanted:  # halve the widest cell
+        steps = np.diff(found, prepend=end)
+        at = int(np.argmax(steps))
+        middle = found[at] - steps[at] / 2
+        if middle in found or not end < middle:
+            return []
+        found = np.sort(np.append(found, middle))
+    return [float(value) for value in found]
 
 
 def _gap(value: float) -> float:

@@ -218,9 +218,15 @@ class Exchange:
         return self.random.multivariate_hypergeometric(pooled, rows, size=size, method="marginals")
 
     def ends(self, size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Drawn rows (size, 3) below, inside and above a numeric grid, of both sides."""
-        counts = self.pool.counts
-        pooled = np.array([counts[0], counts[1:-1].sum(), counts[-1]], dtype=np.int64)
+        """Drawn rows below a numeric grid, inside and above it, of both sides.
+
+        (size, 3), or (size, tails + 1) where the grid has tails: its cells below, inside, its cells above.
+        """
+        counts, rows = self.pool.counts, self.pool.tail_rows
+        below, above = counts[:1], counts[-1:]
+        if rows is not None:
+            below, above = np.split(rows, [len(self.pool.grid.lows) + 1])
+        pooled = np.array([*below, counts[1:-1].sum(), *above], dtype=np.int64)
         drawn = self._split(pooled, self.rows[1], size)
         return pooled - drawn, drawn
 

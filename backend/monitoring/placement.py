@@ -145,7 +145,7 @@ def double(value: float) -> Value:
 class Marks:
     """The numbers that place a value on a grid; grids of one `form` and as many `numbers` share one expression.
 
-    pieces  edges (n + 1), slopes (n), first cell of each piece (n), the cell above
+    pieces  edges (n + 1), slopes (n), first cell of each piece (n), keys below and above, borders of both tails
     whole   lowest value, twice it less one, highest value, the key above
     points  the values
     none    the cell of every value
@@ -165,7 +165,11 @@ def marks_of(grid: Grid) -> Marks:
         return Marks("none", (float(grid.cells - 1),))
     if grid.edges:
         firsts = map(float, grid.firsts)
-        return Marks("pieces", (*grid.edges, *grid.slopes, *firsts, float(grid.cells - 1)))
+        ends = (0.0, float(grid.cells - 1))
+        if grid.tails:  # keys above the cells are those of the tails
+            ends = (float(grid.cells), float(grid.cells + len(grid.lows) + 1))
+        form = f"pieces {len(grid.bins)} {len(grid.lows)} {len(grid.highs)}"
+        return Marks(form, (*grid.edges, *grid.slopes, *firsts, *ends, *grid.lows, *grid.highs))
     if _whole(grid):
         low, high = float(grid.values[0]), float(grid.values[-1])
         return Marks("whole", (low, 2 * low - 1, high, 2 * (high - low) + 2))
@@ -185,8 +189,8 @@ def _place_known(v: Value, marks: Marks) -> Value:
     numbers = marks.numbers
     if marks.form == "none":
         return _odd(v, numbers[0])
-    if marks.form == "pieces":
-        return _place_in_pieces(v, numbers)
+    if marks.form.startswith("pieces"):
+        return _place_in_pieces(v, numbers, *map(int, marks.form.split()[1:]))
     if marks.form == "whole":
         # For a whole number 2v, between two whole numbers their sum: no search is needed.
         low, before, high, over = numbers
@@ -207,6 +211,10 @@ def _place_known(v: Value, marks: Marks) -> Value:
 
 def cells_of_keys(keys: npt.NDArray[np.int64], grid: Grid) -> npt.NDArray[np.int64]:
     """The cell (n,) in `Profile.counts` of each key (n,) that `place_number` gives and that is not negative."""
+    if grid.edges and grid.tails:
+        return np.where(
+            keys < grid.cells, keys, np.where(keys <= grid.cells + len(grid.lows), 0, grid.cells - 1)
+        )
     if grid.kind != "numeric" or grid.edges or not _whole(grid):
         return keys
     low = grid.values[0]
@@ -292,32 +300,41 @@ def segment_ranges(grid: Grid) -> tuple[list[float], list[str]]:
     return [*starts, values[-1]], [f"{a:g} to {b:g}" for a, b in zip(starts, lasts, strict=True)]
 
 
-def _place_in_pieces(v: Value, numbers: tuple[float, ...]) -> Value:
-    count = (len(numbers) - 2) // 3
-    edges, ks, firsts = numbers[: count + 1], numbers[count + 1 : 2 * count + 1], numbers[2 * count + 1 : -1]
+def _place_in_pieces(v: Value, numbers: tuple[float, ...], count: int, below: int, above: int) -> Value:
+    at = [0, count + 1, 2 * count + 1, 3 * count + 1, 3 * count + 3, 3 * count + 3 + below, len(numbers)]
+    edges, ks, firsts, (under, over), lows, highs = (numbers[a:b] for a, b in pairwise(at))
+    if below or above:
+        under, over = _tail(v, under, lows), _tail(v, over, highs)
 
     def leaf(piece: int) -> Value:
         inner = _floor((v - double(edges[piece])) * double(ks[piece])) + double(firsts[piece])
         if piece == count - 1:
-            inner = ibis.cases((v <= double(edges[-1]), inner), else_=_odd(v, numbers[-1]))
+            inner = ibis.cases((v <= double(edges[-1]), inner), else_=_odd(v, over))
         if piece == 0:
-            inner = ibis.cases((v < double(edges[0]), _below(v)), else_=inner)
+            inner = ibis.cases((v < double(edges[0]), _below(v, under)), else_=inner)
         return inner
 
     return _bisect(v, edges, leaf, 0, count)
 
 
-def _below(v: Value) -> Value:
-    return ibis.cases((v < double(-float(HUGE)), double(INFINITE)), else_=double(0))
+def _tail(v: Value, first: float, borders: tuple[float, ...]) -> Value:
+    """The key of a value beyond the edges, one more for each border at or below it."""
+    return double(first) + _bisect(v, (0.0, *borders), double, 0, len(borders) + 1)
 
 
-def _odd(v: Value, over: float) -> Value:
+def _below(v: Value, under: Any = 0.0) -> Value:
+    under = double(under) if isinstance(under, float) else under
+    return ibis.cases((v < double(-float(HUGE)), double(INFINITE)), else_=under)
+
+
+def _odd(v: Value, over: Any) -> Value:
     """Above the grid: infinite, or over."""
+    over = double(over) if isinstance(over, int | float) else over
     huge = double(float(HUGE))
     return ibis.cases(
         (v.isnull(), ibis.null("float64")),
         ((v > huge) | (v < double(-float(HUGE))), double(INFINITE)),
-        else_=double(over),
+        else_=over,
     )
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.monitoring.grids import Counts, Grid, freeze_grids, place_categories
+from backend.monitoring.grids import Counts, Floats, Grid, freeze_grids, place_categories
 from backend.monitoring.windows import Window
 
 __all__ = [
@@ -49,6 +49,7 @@ class Profile:
 
     counts            (grid.cells,) rows in each cell
     total, squares    Σx and Σx² of finite numbers; under_sum, over_sum: Σx outside the grid
+    tail_rows, tail_sums  (grid.tails,) rows and Σx of the cells outside the grid's edges; None where it has none
     low, high         smallest and largest finite number, or text of a category; None when there is none
     unseen            categorical: rows of each unseen value, kept while there are at most 100 of them;
                       None when there were more (the count in `counts` stays exact)
@@ -66,6 +67,8 @@ class Profile:
     squares: float = 0.0
     under_sum: float = 0.0
     over_sum: float = 0.0
+    tail_rows: Counts | None = None
+    tail_sums: Floats | None = None
     low: float | str | None = None
     high: float | str | None = None
     unseen: Mapping[str, int] | None = field(default_factory=dict)
@@ -132,6 +135,7 @@ class Profile:
             squares=self.squares + other.squares,
             under_sum=self.under_sum + other.under_sum,
             over_sum=self.over_sum + other.over_sum,
+            **_merge_tails([self, other]),
             low=_extreme(min, self.low, other.low),
             high=_extreme(max, self.high, other.high),
             unseen=_merge_unseen(self.unseen, other.unseen),
@@ -145,6 +149,11 @@ class Profile:
             "rows": self.rows,
             "counts": [[int(i), int(self.counts[i])] for i in filled],
             **{name: getattr(self, name) for name in _PLAIN},
+            **(
+                {}
+                if self.tail_rows is None or self.tail_sums is None
+                else {"tails": [self.tail_rows.tolist(), self.tail_sums.tolist()]}
+            ),
             "unseen": None if self.unseen is None else dict(sorted(self.unseen.items())),
         }
 
@@ -161,6 +170,7 @@ class Profile:
             rows=document["rows"],
             counts=counts,
             unseen=document["unseen"],
+            **_tails_of(document.get("tails")),
             **{name: document[name] for name in _PLAIN},
         )
 
@@ -170,6 +180,8 @@ class Profile:
         document = self.to_json()
         for name in ("total", "squares", "under_sum", "over_sum"):
             document[name] = float(f"{document[name]:.12g}")
+        if "tails" in document:
+            document["tails"] = [document["tails"][0], [float(f"{x:.12g}") for x in document["tails"][1]]]
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -183,7 +195,8 @@ _PLAIN = (
 
 def empty_profile(grid: Grid) -> Profile:
     """The profile of no rows."""
-    return Profile(grid=grid, rows=0, counts=np.zeros(grid.cells, dtype=np.int64))
+    tails = [[0] * grid.tails, [0.0] * grid.tails] if grid.tails else None
+    return Profile(grid=grid, rows=0, counts=np.zeros(grid.cells, dtype=np.int64), **_tails_of(tails))
 
 
 def merge_all(profiles: Sequence[Profile], grid: Grid) -> Profile:
@@ -205,6 +218,7 @@ def merge_all(profiles: Sequence[Profile], grid: Grid) -> Profile:
         low=min(lows, default=None),
         high=max(highs, default=None),
         unseen=_merge_all_unseen([p.unseen for p in profiles]),
+        **_merge_tails(profiles or [empty_profile(grid)]),
         **totals,
     )
 
@@ -296,6 +310,19 @@ def profile_reference(
     grids = {**placed, **grids}
     found = build_profiles(scan, grids, None)
     return grids, {name: found.get((0, 0, name)) or empty_profile(grid) for name, grid in grids.items()}
+
+
+def _tails_of(document: Any) -> dict[str, Any]:
+    if document is None:
+        return {}
+    rows, sums = document
+    return {"tail_rows": np.asarray(rows, dtype=np.int64), "tail_sums": np.asarray(sums, dtype=np.float64)}
+
+
+def _merge_tails(parts: Sequence[Profile]) -> dict[str, Any]:
+    rows = [part.tail_rows for part in parts if part.tail_rows is not None]
+    sums = [part.tail_sums for part in parts if part.tail_sums is not None]
+    return {"tail_rows": sum(rows), "tail_sums": sum(sums)} if len(rows) == len(parts) else {}
 
 
 def _merge_all_unseen(parts: Sequence[Mapping[str, int] | None]) -> Mapping[str, int] | None:

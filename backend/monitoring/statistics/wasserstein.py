@@ -2,12 +2,13 @@
 
 The normalisation is Evidently's; details.distance is the plain distance in the column's own unit, which NannyML
 reports. Inside the grid F is linear within a fine cell (a step for exact values); outside it the integral is
-exact from the sums of the values there, so one far outlier counts with its full distance.
+exact from the sums of the values there, cell by cell of the tails, so one far outlier counts with its full distance.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,49 @@ def _weights(grid: Grid) -> tuple[npt.NDArray[np.int64], Numbers]:
 
 
 def ends(grid: Grid) -> tuple[float, float]:
+    """Where the outermost cells begin: below the first, above the second, only rows and sums are known."""
     points = grid.edges or grid.values
-    return float(points[0]), float(points[-1])
+    low = grid.lows[0] if grid.lows else points[0]
+    return float(low), float(grid.highs[-1] if grid.highs else points[-1])
 
 
-def excess(profile: Profile) -> tuple[float, float]:
-    """Mean distance below and above the grid, over all known rows: ∫ F dx below it, ∫ (1 − F) dx above it."""
-    low, high = ends(profile.grid)
-    under, over = int(profile.counts[0]), int(profile.counts[-1])
-    return (low * under - profile.under_sum) / profile.known, (profile.over_sum - high * over) / profile.known
+def _sides(profile: Profile) -> tuple[tuple[Numbers, npt.NDArray[Any], Numbers], ...]:
+    """(borders, rows, sums) of the cells above the grid and, mirrored, below it; from near to far, (n,) each."""
+    grid, points = profile.grid, profile.grid.edges or profile.grid.values
+    lows: tuple[Any, ...] = (*grid.lows, points[0])
+    highs: tuple[Any, ...] = (points[-1], *grid.highs)
+    rows, sums = profile.tail_rows, profile.tail_sums
+    if rows is None or sums is None:
+        rows, sums = profile.counts[[0, -1]], np.array([profile.under_sum, profile.over_sum])
+        lows, highs = (points[0],), (points[-1],)
+    cut = len(lows)
+    mirrored = -np.asarray(lows[::-1], dtype=np.float64), rows[:cut][::-1], -sums[:cut][::-1]
+    return (np.asarray(highs, dtype=np.float64), rows[cut:], sums[cut:]), mirrored
+
+
+def outside(reference: Profile, current: Profile) -> float:
+    """∫ |F_c − F_r| beyond the grid's ends.
+
+    In each cell the integral of F_c − F_r follows from its sums; it is that of |F_c − F_r| unless they cross within.
+    """
+    if (reference.tail_rows is None) != (current.tail_rows is None):
+        reference, current = (replace(p, tail_rows=None, tail_sums=None) for p in (reference, current))
+    total = 0.0
+    for then, now in zip(_sides(reference), _sides(current), strict=True):
+        shares_at, areas = [], []
+        width = np.diff(then[0])
+        for (border, rows, sums), known in ((then, reference.known), (now, current.known)):
+            beyond = np.cumsum(rows[::-1])[::-1] / known
+            area = (sums - border * rows) / known
+            area[:-1] += width * beyond[1:]
+            shares_at.append(beyond)
+            areas.append(area)
+        gap, area = shares_at[1] - shares_at[0], np.abs(areas[1] - areas[0])
+        near, far = gap[:-1], gap[1:]
+        crossing = (near**2 + far**2) / np.maximum(np.abs(near) + np.abs(far), 1e-300) * width / 2
+        area[:-1] = np.where(near * far < 0, np.maximum(crossing, area[:-1]), area[:-1])
+        total += float(area.sum())
+    return total
 
 
 def resample_ends(
@@ -73,40 +108,62 @@ def resample_ends(
 ) -> Numbers:
     """The part outside the grid under "no change", (draws,): a heavy tail makes most of the distance's noise.
 
-    The excess of k values beyond an end is drawn from a gamma law with k times the mean and variance that the
-    reference's sums give for it, with at least an exponential's variance.
+    drawn_r, drawn_c   rows of both sides as `Exchange.ends` draws them
+
+    Between borders the gap of drawn rows, by the trapezoid rule. Beyond the last, the excess of k values is drawn from
+    a gamma law with k times the mean and variance that the reference's sums give, with at least an exponential's.
     """
     grid = reference.grid
-    low, high = ends(grid)
-    counts = reference.counts[[0, -1]].astype(np.float64)
-    sums = np.array([low * counts[0] - reference.under_sum, reference.over_sum - high * counts[1]])
+    totals = drawn_r.sum(axis=-1), drawn_c.sum(axis=-1)
+    upper, lower = _sides(reference)
+    middle = lower[1].size
     spacing = (
-        (grid.borders[-1] - grid.edges[-2]) / 4 if grid.edges else (high - low) / max(len(grid.values), 1)
+        (grid.borders[-1] - grid.edges[-2]) / 4
+        if grid.edges
+        else (ends(grid)[1] - ends(grid)[0]) / max(len(grid.values), 1)
     )
-    mean = np.where(counts > 0, sums / np.maximum(counts, 1), max(spacing, 1e-300))
-    mean = np.maximum(mean, 1e-300)
-    # A few rows say little about their own tail, and a sample without the rare huge value says it too low.
-    variance = np.maximum(_variance_outside(reference, counts), mean**2) * (1 + 10 / np.maximum(counts, 1))
+    # A row or two at the end say little about what may lie beyond it.
+    variances = _variance_outside(reference)
     total = np.zeros(drawn_r.shape[0])
-    for side, cell in enumerate((0, -1)):
-        shape, size = mean[side] ** 2 / variance[side], variance[side] / mean[side]
+    for (border, rows, sums), columns, spread in (
+        (upper, slice(middle + 1, None), variances[1]),
+        (lower, slice(middle - 1, None, -1), variances[0]),
+    ):
+        beyond = [
+            np.cumsum(side[:, columns][:, ::-1], axis=1)[:, ::-1] / n[:, None]
+            for side, n in zip((drawn_r, drawn_c), totals, strict=True)
+        ]
+        width = np.diff(border)
+        weight = (np.append(width, 0.0) + np.append(0.0, width)) / 2
+        total += np.abs(beyond[1] - beyond[0]) @ weight
+        count = float(rows[-1])
+        # The last border of a tail is the reference's last value: what may lie beyond it is as far as the one before.
+        least = float(width[-1]) if width.size else 0.0 if count else spacing
+        mean = max((float(sums[-1]) - float(border[-1]) * count) / max(count, 1), least, 1e-300)
+        # A few rows say little about their own tail, and a sample without the rare huge value says it too low.
+        variance = max(spread, mean**2, 1e-300) * (1 + 10 / max(count, 1))
+        shape, size = mean**2 / variance, variance / mean
         parts = [
-            random.gamma(np.maximum(drawn[:, cell] * shape, 1e-12)) * size / drawn.sum(axis=-1)
-            for drawn in (drawn_r, drawn_c)
+            random.gamma(np.maximum(side[:, columns][:, -1] * shape, 1e-12)) * size / n
+            for side, n in zip((drawn_r, drawn_c), totals, strict=True)
         ]
         total += np.abs(parts[1] - parts[0])
     return np.asarray(total)
 
 
-def _variance_outside(reference: Profile, counts: Numbers) -> Numbers:
-    """Variance of the values below and above the grid, (2,), from Σx² less the part inside the grid."""
+def _variance_outside(reference: Profile) -> Numbers:
+    """Variance of the values in the outermost cells below and above, (2,), from Σx² less the part inside them."""
     grid = reference.grid
     if grid.edges:
         middle, width = (grid.borders[1:] + grid.borders[:-1]) / 2, np.diff(grid.borders)
         inner = float(np.sum(reference.counts[1:-1] * (middle**2 + width**2 / 12)))
     else:
         inner = float(np.sum(reference.counts[1::2] * np.asarray(grid.values) ** 2))
-    means = np.array([reference.under_sum, reference.over_sum]) / np.maximum(counts, 1)
+    upper, lower = _sides(reference)
+    for _, rows, sums in (upper, lower):
+        inner += float(np.sum(sums[:-1] ** 2 / np.maximum(rows[:-1], 1)))
+    counts = np.array([lower[1][-1], upper[1][-1]])
+    means = np.array([lower[2][-1], upper[2][-1]]) / np.maximum(counts, 1)
     least = counts * means**2
     residual = max(reference.squares - inner - float(least.sum()), 0.0)
     part = least / least.sum() if least.sum() > 0 else np.zeros(2)
@@ -122,17 +179,19 @@ def law(exchange: Exchange, result: Result) -> PearsonLaw:
     """Inside the grid a Brownian bridge at the pooled shares (few rows: drawn), outside it the pool's own tail."""
     cells, weight = _weights(exchange.reference.grid)
     pool, divisor = exchange.pool, float(result.details["divisor"])
-    outside = bool(pool.counts[0] or pool.counts[-1])
+    beyond = bool(pool.counts[0] or pool.counts[-1])
     if min(exchange.rows) <= FEW_ROWS:
         drawn = np.abs(exchange.few_gaps(cells)) @ weight
-        if outside:
+        if beyond:
             drawn = drawn + resample_ends(pool, exchange.random, *exchange.ends(drawn.size))
         return fit_law(drawn / divisor)
     mean, variance = bridge_moments((np.cumsum(pool.counts) / pool.known)[cells], weight)
     mean, variance = mean * math.sqrt(exchange.spread), variance * exchange.spread
     third = BRIDGE_SKEW * variance**1.5
-    if outside:
-        tail = resample_ends(pool, exchange.random, *exchange.ends(DRAWS))
+    if beyond:
+        tail = resample_ends(
+            pool, exchange.random, *exchange.ends(DRAWS if pool.tail_rows is None else DRAWS // 2)
+        )
         mean, variance = mean + float(tail.mean()), variance + float(tail.var())
         third += max(float(((tail - tail.mean()) ** 3).mean()), 0.0)
     std = math.sqrt(variance)
@@ -145,10 +204,7 @@ def compute(reference: Profile, current: Profile) -> Result:
         return refused
     if not (reference.grid.edges or reference.grid.values):
         return Result(None, reference.known, current.known, "the frozen grid has no values in this column")
-    below_r, above_r = excess(reference)
-    below_c, above_c = excess(current)
-    body = float(inside(reference.grid, reference.counts, current.counts))
-    distance = body + abs(below_c - below_r) + abs(above_c - above_r)
+    distance = float(inside(reference.grid, reference.counts, current.counts)) + outside(reference, current)
     std = scale(reference)
     moved = (current.mean or 0.0) - (reference.mean or 0.0)
     details = {"distance": distance, "reference_std": std, "divisor": std, "mean_change": moved}

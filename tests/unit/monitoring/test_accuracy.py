@@ -34,12 +34,15 @@ SHAPES: dict[str, Shape] = {
     "whole": lambda r, n, s, k: r.poisson(300 * k + 30 * s, n).astype(float),
     "forty_percent_zeros": lambda r, n, s, k: np.where(r.random(n) < 0.4 + s / 5, 0.0, r.exponential(k, n)),
     "pareto": lambda r, n, s, k: r.pareto(1.5, n) * k + s,
+    "cauchy": lambda r, n, s, k: r.standard_cauchy(n) * k + s,
+    "lognormal_wide": lambda r, n, s, k: r.lognormal(s, 2 * k, n),
     "with_outliers": lambda r, n, s, k: np.append(r.normal(s, k, n), [1e6, -3e6]),
     "scales_apart": lambda r, n, s, k: np.where(
         r.random(n) < 0.5 + s / 4, r.normal(0, 1e-3, n), r.normal(1e3, k, n)
     ),
 }
-HEAVY = {"pareto", "scales_apart"}  # W is decided by the few largest values, of which only the sum is kept
+HEAVY = {"pareto": 0.03, "cauchy": 0.03, "lognormal_wide": 0.03, "scales_apart": 0.06}
+"""Wasserstein is decided by few large values; where bins are wide, what lies in one of them is only nearly known."""
 MOVES = [(0.1, 1.0), (0.5, 1.0), (0.0, 1.5), (-0.3, 0.8)]
 
 
@@ -56,12 +59,11 @@ def test_distances_from_profiles_are_near_the_exact_ones(shape: str, rows: int) 
     for name, values in columns.items():
         ks = REGISTRY["kolmogorov_smirnov"].compute(known, found[name]).value
         assert ks == pytest.approx(ks_2samp(reference, values).statistic, abs=0.005)
-        if shape not in HEAVY:
-            distance = REGISTRY["wasserstein"].compute(known, found[name]).details["distance"]
-            exact = wasserstein_distance(reference, values)
-            # Of two nearly equal samples the distance is all noise: a share of a twentieth of a deviation will do.
-            near = 0.01 if rows > 500 else 0.05 if shape == "rounded" else 0.02
-            assert distance == pytest.approx(exact, abs=near * max(exact, reference.std() / 20)), name
+        distance = REGISTRY["wasserstein"].compute(known, found[name]).details["distance"]
+        exact = wasserstein_distance(reference, values)
+        # Of two nearly equal samples the distance is all noise: a share of a twentieth of a deviation will do.
+        near = HEAVY.get(shape, 0.01 if rows > 500 else 0.05 if shape == "rounded" else 0.02)
+        assert distance == pytest.approx(exact, abs=near * max(exact, reference.std() / 20)), name
 
 
 @pytest.mark.parametrize("shape", sorted(set(SHAPES) - {"pareto"}))
