@@ -182,6 +182,8 @@ def _point(
     sign = 1.0 if definition.lower_is_better else -1.0
     chance = max(sigmas(alpha), LEAST_SIGMA) * math.hypot(error, standard_error(then) or 0.0)
     limit = then.value + sign * max(abs(acceptable - then.value), chance)
+    if definition.unit == "share" and not 0 <= limit <= 1:
+        return without("so few rows that no value could be told from chance")
     worse = sign * (now.value - limit) > 0
     if family == "estimated" and sign * (now.value - limit) <= LIKELY * error:
         level = "ticket"

@@ -13,7 +13,6 @@ exchanged rows exceed with the statistic's part of the error.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -93,9 +92,11 @@ def judge_columns(
         share = statistic.weight / weights[column]
         floor = _floor(statistic, result)
         known = usual.get((column, statistic.name), ())
-        quiet = noise_limit(known, error / columns)
-        if quiet is not None:
-            floor = _noisy(statistic, floor, quiet)
+        quiet = _quiet(statistic, known, error / columns)
+        if quiet is not None and statistic.family == "quality" and quiet >= 1:
+            findings[column, statistic.name] = _usual(column, statistic, result)
+            continue
+        floor = max(floor, quiet or 0.0)
         tested[column, statistic.name] = _Tested(
             column, statistic, result, law, law.p(result.value), floor, share, quiet
         )
@@ -136,11 +137,22 @@ def _floor(statistic: Statistic, result: Result) -> float:
     return statistic.practical_floor(result.rows_reference, result.rows_current)
 
 
-def _noisy(statistic: Statistic, floor: float, quiet: float) -> float:
-    """The floor where quiet windows show `quiet`. A column that whole quiet windows hold still may stand still."""
+def _quiet(statistic: Statistic, known: Sequence[float], alpha: float) -> float | None:
+    """What quiet windows allow. A rate stays below 1 unless they reach it: at most halfway there from theirs."""
+    if not known:
+        return None
+    highest = max(known)
     if statistic.name == "constant_value":
-        return math.inf if quiet >= floor else floor
-    return max(floor, quiet)
+        return 1.0 if highest >= statistic.floor else None
+    limit = noise_limit(known, alpha)
+    return limit if statistic.family != "quality" or limit is None else min(limit, (1 + highest) / 2)
+
+
+def _usual(column: str, statistic: Statistic, result: Result) -> Finding:
+    """A check that no window can fail, because quiet windows of the reference reach its end."""
+    reason = "whole windows of the reference show the same, so this cannot be judged"
+    text = f"{statistic.title} of {column}: {reason}"
+    return Finding(column, statistic, result, Decision("inconclusive", None, text, reason))
 
 
 def _why_not(result: Result, current: Profile, min_rows: int) -> str | None:

@@ -60,6 +60,12 @@ def test_a_large_fall_that_chance_explains_is_ok() -> None:
     assert realised(few)["roc_auc"].verdict == "ok"
 
 
+def test_a_limit_outside_the_metrics_range_is_no_limit() -> None:
+    few = Performance({"roc_auc": Metric(0.4, 0.0, 1.0, 30, None, 0.4)}, 30, 30, 0, 1.0)
+    point = realised(few)["roc_auc"]
+    assert (point.verdict, point.threshold) == ("inconclusive", None)
+
+
 def test_while_few_labels_have_come_a_fall_is_a_ticket() -> None:
     assert realised(performance(2000, 1, skill=0.2), may_page=False)["roc_auc"].level == "ticket"
 
