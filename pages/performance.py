@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app import data
@@ -12,16 +14,27 @@ from app.components.downloads import csv_link
 from app.components.history import marks_of, switches
 from app.components.kpi_parts import show_kpis
 from app.components.performance_parts import (
+    FIRST_SEEN,
     as_first_seen,
+    come_together,
+    judgeable,
     reference_of,
     say_performance,
     say_record,
     show_metrics,
+    with_labels,
     worst_segments,
 )
 from app.components.pickers import pick
 from app.components.report_parts import offer_report
-from app.components.watching import pick_watched, pick_window, say_alerts, say_notice, stop_without_windows
+from app.components.watching import (
+    pick_watched,
+    pick_window,
+    say_alerts,
+    say_headline,
+    say_notice,
+    stop_without_windows,
+)
 from app.components.what_changed import draw_what_changed
 from app.components.window_table import show_windows
 from app.session import viewer
@@ -30,7 +43,7 @@ from app.words import metric_word
 KINDS = ("realised", "estimated")
 SEEN = {"now": "as known now", "first": "as first seen"}
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    watched = pick_watched(data.scope_of(viewer()))
+    watched = pick_watched(data.scope_of(viewer()), KINDS)
     if watched is None:
         st.stop()
     scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
@@ -43,14 +56,11 @@ stop_without_windows(watched, "Performance is not known", known=metric is not No
 metric = str(metric)
 
 every = data.points(scope, name, size, KINDS, statistic=metric, since=since, segment=None)
-chosen = every[every["segment"] == ""]
 windows = watched.windows
-now = windows.set_index("start")["completeness"]
-# Completeness as it is now; the point keeps what it was when computed.
-chosen = chosen.assign(completeness=chosen["window_start"].map(now))
+chosen = with_labels(judgeable(every[every["segment"] == ""]), windows)
 realised, estimated = (chosen[chosen["kind"] == kind] for kind in KINDS)
 reference = reference_of(chosen, watched.model, metric)
-say_performance(realised, estimated, metric=metric, reference=reference)
+say_performance(realised, estimated, metric=metric, reference=reference, say=partial(say_headline, watched))
 
 word = metric_word(metric)
 drawn = [as_first_seen(one) if seen == "first" else one for one in (realised, estimated)]
@@ -64,12 +74,15 @@ figure = performance_figure(
     deployments=switches(watched.model),
     marks=marks,
     tz=viewer_zone(),
+    first_seen=seen == "first",
 )
 draw(figure, f"{word} over time, realised and estimated, {SEEN[str(seen)]}", key="performance")
+if seen == "first":
+    st.caption(FIRST_SEEN)
 versions = windows["version"].dropna()
 if len(versions):
     found = data.track(scope, name, int(versions.iloc[-1]), size, metric)
-    say_record(found, primary=metric == watched.metric)
+    say_record(found, primary=metric == watched.metric, together=come_together(realised, estimated))
 states = windows["state"].map({"no_traffic_expected": "expected none", "no_traffic": "missing"})
 volume = windows.rename(columns={"start": "window_start"})[["window_start", "rows", "completeness"]]
 draw(
@@ -92,7 +105,7 @@ show_kpis(scope, name, size, since)
 st.subheader("One window")
 window = pick_window(watched)
 say_alerts(watched, window)
-show_metrics(data.window_points(scope, name, size, KINDS, int(window["id"])))
+show_metrics(judgeable(data.window_points(scope, name, size, KINDS, int(window["id"]))))
 csv_link("Every metric of this window", "points", **query, kind="realised", window=int(window["id"]))
 offer_report(name, size, window)
 st.subheader("What changed in this window")

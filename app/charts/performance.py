@@ -40,6 +40,7 @@ def performance_figure(
     deployments: Sequence[tuple[datetime, str]] = (),
     marks: Sequence[Mark] = (),
     tz: str | None = None,
+    first_seen: bool = False,
 ) -> go.Figure:
     """Realised and estimated quality on one axis.
 
@@ -47,7 +48,9 @@ def performance_figure(
     window_start, value, low, high. Either may have first_value, first_computed_at, threshold and verdict. The line
     follows the estimate, with its band, until a window's labels speak; from there it follows what they say, and the
     earlier estimate stays as a faint line. A point's fill shows its completeness: full from 95 % of labels, hollow
-    below half. A window without a value is a gap, never a zero.
+    below half. A window that alarmed carries the alarm's shape and colour. A window without a value is a gap, never
+    a zero. `first_seen`: the values are those first computed, so there is neither a band nor a mark of an alarm, as
+    both are of now.
     """
     if realised["value"].isna().all() and estimated["value"].isna().all():
         return empty_figure(
@@ -61,11 +64,14 @@ def performance_figure(
     _add_limit(figure, realised, estimated, metric, tz)
     ahead, past = take_over(realised, estimated)
     if past["value"].notna().any():
-        _add_past(figure, past, metric, unit, tz)
+        _add_past(figure, past, metric, unit, tz, before=came_before(realised, past))
     if ahead["value"].notna().any():
-        _add_estimated(figure, ahead, metric, unit, tz)
+        _add_estimated(figure, ahead, metric, unit, tz, band=not first_seen)
     if not realised.empty:
         _add_realised(figure, realised, metric, unit, tz)
+    if not first_seen:
+        for frame, of in ((ahead, "estimated"), (realised, "realised")):
+            _add_alarms(figure, frame, metric, unit, tz, of)
     if reference is not None:
         figure.add_shape(
             type="line",
@@ -128,27 +134,101 @@ def _add_limit(
     ]
     if not known or not sum(len(frame) for frame in known):
         return
-    limits = pd.concat(known).drop_duplicates("window_start").sort_values("window_start")
+    limits = (
+        pd.concat(known).drop_duplicates("window_start").sort_values("window_start").reset_index(drop=True)
+    )
+    x = local_times(limits["window_start"], tz)
+    every = local_times(
+        sorted({*realised["window_start"].dropna(), *estimated["window_start"].dropna()}), tz
+    ).diff()
+    step = every.median() if every.notna().any() else pd.Timedelta(days=1)
+    times: list[Any] = []
+    heights: list[float | None] = []
+    for at, gap, value in zip(x, x.diff(), limits["threshold"], strict=True):
+        if times and gap > 1.5 * step:  # a window between them has no limit
+            times.append(None)
+            heights.append(None)
+        times += [at - step / 2, at, at + step / 2]
+        heights += [value] * 3
     figure.add_trace(
         go.Scatter(
-            x=local_times(limits["window_start"], tz),
-            y=limits["threshold"],
+            x=times,
+            y=heights,
             mode="lines",
             name="limit",
-            line={"color": MARK["attention"], "width": 1.5, "dash": "dot", "shape": "hvh"},
-            text=[format_metric(value) for value in limits["threshold"]],
+            connectgaps=False,
+            line={"color": MARK["attention"], "width": 1.5, "dash": "dot"},
+            text=[format_metric(value) for value in heights],
             hovertemplate=f"limit of {metric} %{{text}}<extra></extra>",
         )
     )
 
 
-def _add_past(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz: str | None) -> None:
+def _add_alarms(
+    figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz: str | None, of: str
+) -> None:
+    """The windows that alarmed, each with the shape and colour of its alarm's level."""
+    if "verdict" not in frame:
+        return
+    fell = frame[(frame["verdict"] == "alarm") & frame["value"].notna()]
+    if "joint" in fell:
+        fell = fell[~fell["joint"].astype(bool)]
+    paged = fell["level"].eq("page") if "level" in fell else pd.Series(data=False, index=fell.index)
+    for level, chosen in (("page", fell[paged]), ("attention", fell[~paged])):
+        if chosen.empty:
+            continue
+        state, name = STATES[level], f"alarm ({STATES[level].word})"
+        figure.add_trace(
+            go.Scatter(
+                x=local_times(chosen["window_start"], tz),
+                y=chosen["value"],
+                mode="markers",
+                name=name,
+                legendgroup=name,
+                showlegend=all(one.name != name for one in figure.data),
+                cliponaxis=False,
+                marker={
+                    "symbol": state.symbol,
+                    "size": 10,
+                    "color": MARK[level],
+                    "line": {"width": 1.5, "color": MARK[level]},
+                },
+                customdata=[
+                    [when, format_metric(value, unit)]
+                    for when, value in zip(
+                        when_texts(chosen["window_start"], tz), chosen["value"], strict=True
+                    )
+                ],
+                hovertemplate=(
+                    f"<b>{metric} %{{customdata[1]}}</b>, {of}: {name}"
+                    "<br>window from %{customdata[0]}<extra></extra>"
+                ),
+            )
+        )
+
+
+def came_before(realised: pd.DataFrame, past: pd.DataFrame) -> bool:
+    """Whether every estimate that labels have overtaken was there before them; False where that is not known."""
+    if "first_computed_at" not in realised or "first_computed_at" not in past:
+        return False
+    labels = realised.drop_duplicates("window_start").set_index("window_start")
+    known = past[past["value"].notna()]
+    since = known["window_start"].map(labels["first_computed_at"])
+    unseen = known["window_start"].map(labels["first_value"]).isna()
+    return bool(len(known) and ((known["first_computed_at"] < since) | unseen).all())
+
+
+def _add_past(
+    figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz: str | None, *, before: bool
+) -> None:
+    told = "was estimated; labels have come since" if before else "is the estimate beside what labels say"
     figure.add_trace(
         go.Scatter(
             x=local_times(frame["window_start"], tz),
             y=frame["value"],
-            mode="lines",
-            name="estimate before the labels",
+            mode="lines+markers",
+            marker={"size": _sizes(frame["value"], 3), "color": faded(MARK["estimated"], 0.9)},
+            name="estimate before the labels" if before else "estimate",
             legendgroup="past",
             line={"color": faded(MARK["estimated"], 0.9), "width": 1.2, "dash": "1px,3px"},
             connectgaps=False,
@@ -157,8 +237,7 @@ def _add_past(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz
                 for when, value in zip(when_texts(frame["window_start"], tz), frame["value"], strict=True)
             ],
             hovertemplate=(
-                f"<b>{metric} %{{customdata[1]}}</b> was estimated; labels have come since"
-                "<br>window from %{customdata[0]}<extra></extra>"
+                f"<b>{metric} %{{customdata[1]}}</b> {told}<br>window from %{{customdata[0]}}<extra></extra>"
             ),
         )
     )
@@ -178,10 +257,21 @@ def _seen_first(frame: pd.DataFrame, unit: str, tz: str | None) -> list[str]:
     return texts
 
 
-def _add_estimated(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz: str | None) -> None:
+def _sizes(values: pd.Series[float], size: int) -> list[int]:
+    """A marker only where a line would not be seen: at values without a neighbour."""
+    known = values.notna()
+    lone = known & ~known.shift(1, fill_value=False) & ~known.shift(-1, fill_value=False)
+    return [size if one else 0 for one in lone]
+
+
+def _add_estimated(
+    figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str, tz: str | None, *, band: bool
+) -> None:
     frame = frame.sort_values("window_start").reset_index(drop=True)
     x = local_times(frame["window_start"], tz)
-    for run in runs_of_numbers(frame["low"], frame["high"]):
+    own = ~frame["joint"].astype(bool)
+    lone = [size > 0 for size in _sizes(frame["value"], 1)]
+    for run in runs_of_numbers(frame["low"], frame["high"]) if band else []:
         figure.add_trace(
             go.Scatter(
                 x=[*x[run], *x[run][::-1]],
@@ -199,8 +289,25 @@ def _add_estimated(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: st
         go.Scatter(
             x=x,
             y=frame["value"],
-            mode="lines",
-            name="estimated (band)",
+            mode="lines+markers" if len(frame) <= 120 or any(lone) else "lines",
+            marker={
+                "size": [
+                    (6 if alone else 4 if len(frame) <= 120 else 0) if mine else 0
+                    for alone, mine in zip(lone, own, strict=True)
+                ],
+                "color": MARK["estimated"],
+            },
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": (frame["high"] - frame["value"]).where(lone),
+                "arrayminus": (frame["value"] - frame["low"]).where(lone),
+                "color": faded(MARK["estimated"], 0.5),
+                "thickness": 1,
+                "width": 0,
+                "visible": band,
+            },
+            name="estimated (band)" if band else "estimated, as first seen",
             legendgroup="estimated",
             line={"color": MARK["estimated"], "width": 1.5, "dash": "3px,2px"},
             connectgaps=False,
@@ -216,8 +323,9 @@ def _add_estimated(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: st
                 )
             ],
             hovertemplate=(
-                f"<b>{metric} %{{customdata[1]}}</b>, estimated<br>band %{{customdata[2]}}"
-                " to %{customdata[3]}<br>window from %{customdata[0]}%{customdata[4]}<extra></extra>"
+                f"<b>{metric} %{{customdata[1]}}</b>, estimated"
+                + ("<br>band %{customdata[2]} to %{customdata[3]}" if band else "")
+                + "<br>window from %{customdata[0]}%{customdata[4]}<extra></extra>"
             ),
         )
     )
@@ -269,33 +377,31 @@ def _add_realised(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str
                 "width": 0,
             },
             customdata=[
-                [
-                    w,
-                    format_metric(v, unit),
-                    format_metric(lo, unit),
-                    format_metric(hi, unit),
-                    format_share(c),
-                    format_count(n),
-                    first,
-                ]
+                [w, format_metric(v, unit), _between(lo, hi, unit), format_share(c), format_count(n), first]
                 for w, v, lo, hi, c, n, first in zip(
                     when_texts(frame["window_start"], tz),
                     frame["value"],
                     frame["low"],
                     frame["high"],
                     frame["completeness"],
-                    frame["rows"],
+                    frame["window_rows"] if "window_rows" in frame else frame["rows"],
                     _seen_first(frame, unit, tz),
                     strict=True,
                 )
             ],
             hovertemplate=(
-                f"<b>{metric} %{{customdata[1]}}</b>, from labels<br>95 % interval %{{customdata[2]}} to "
-                "%{customdata[3]}<br>labels %{customdata[4]} of %{customdata[5]} rows"
-                "<br>window from %{customdata[0]}%{customdata[6]}<extra></extra>"
+                f"<b>{metric} %{{customdata[1]}}</b>, from labels%{{customdata[2]}}<br>labels %{{customdata[3]}} of "
+                "%{customdata[4]} rows<br>window from %{customdata[0]}%{customdata[5]}<extra></extra>"
             ),
         )
     )
+
+
+def _between(low: float, high: float, unit: str) -> str:
+    """A line of a hover; empty without an interval."""
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    return f"<br>95 % interval {format_metric(low, unit)} to {format_metric(high, unit)}"
 
 
 def volume_figure(frame: pd.DataFrame, *, tz: str | None = None, marks: Sequence[Mark] = ()) -> go.Figure:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from markupsafe import Markup
 
 from app.components.links import viewer_zone
 from app.components.status import headline
@@ -21,10 +22,22 @@ from app.formats import (
     format_when,
 )
 from app.words import metric_word
-from backend.monitoring.performance import LOWER_IS_BETTER
+from backend.monitoring.performance import DEFINITIONS, LOWER_IS_BETTER
 from backend.monitoring.track_service import TrackSummary
 
 JUDGED = ("ok", "alarm")
+ALL_LABELS = 0.95
+"""From this share of labels on no more are awaited."""
+FIRST_SEEN = (
+    "Each point is the value that was computed for its window first, before later rows and labels changed it. The "
+    "limit is of now, and so are the verdicts and intervals in the tables below; those of then are not kept, so "
+    "neither bands nor alarms are drawn."
+)
+NO_LIMIT = "too few rows for a limit"
+TOGETHER = (
+    "labels and estimates of these windows came together, so nothing can be checked; the record starts with windows "
+    "that are estimated before their labels come"
+)
 
 
 def reference_of(points: pd.DataFrame, model: Mapping[str, Any], metric: str) -> float | None:
@@ -41,43 +54,82 @@ def reference_of(points: pd.DataFrame, model: Mapping[str, Any], metric: str) ->
     return held_out.get("value") if isinstance(held_out, dict) else held_out
 
 
+def with_labels(points: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
+    """Points with `completeness`, `labels` and `window_rows` of their windows as they are now; a point itself keeps
+    what was known when it was computed."""
+    now = windows.set_index("start")
+    taken = {"completeness": "completeness", "labels": "labels_known", "window_rows": "rows"}
+    return points.assign(**{name: points["window_start"].map(now[of]) for name, of in taken.items()})
+
+
 def as_first_seen(points: pd.DataFrame) -> pd.DataFrame:
     """The same points with what they said when they were first computed; their intervals of then are not kept."""
     return points.assign(value=points["first_value"], low=float("nan"), high=float("nan"))
 
 
+def judgeable(points: pd.DataFrame) -> pd.DataFrame:
+    """The same points, where a limit that no value can lie beyond judges nothing: it comes of too few rows."""
+    idle = [_is_idle(*one) for one in zip(points["statistic"], points["threshold"], strict=True)]
+    if not any(idle):
+        return points
+    kept = ~pd.Series(idle, index=points.index)
+    return points.assign(
+        verdict=points["verdict"].where(kept, "inconclusive"),
+        threshold=points["threshold"].where(kept),
+        reason=points["reason"].where(kept, NO_LIMIT),
+    )
+
+
+def _is_idle(metric: str, limit: float) -> bool:
+    definition = DEFINITIONS.get(metric)
+    if definition is None or definition.unit != "share" or pd.isna(limit):
+        return False
+    return bool(limit >= 1 if definition.lower_is_better else limit <= 0)
+
+
 def say_performance(
-    realised: pd.DataFrame, estimated: pd.DataFrame, *, metric: str, reference: float | None
-) -> None:
-    """The headline: the newest judged realised value, and what is estimated since; unknown is said to be unknown."""
+    realised: pd.DataFrame, estimated: pd.DataFrame, *, metric: str, reference: float | None,
+    say: Callable[..., None] = headline,
+) -> None:  # fmt: skip
+    """The headline: the newest judged realised value, what is estimated since, and what the first labels of the
+    windows since say; unknown is said to be unknown.
+
+    Both have the points' columns, and `labels` and `window_rows`: how many labels of how many rows are known.
+    """
     word = metric_word(metric)
     judged, guess = (
         realised[realised["verdict"].isin(JUDGED)],
         estimated[estimated["verdict"].isin(JUDGED)],
     )
     against = f" against {format_metric(reference)} in the reference" if reference is not None else ""
-    if judged.empty and guess.empty:
-        headline(f"{word} cannot be told yet", "unknown", detail="too few rows or labels in every window")
+    last = judged.iloc[-1] if len(judged) else None
+    fresh = realised[realised["value"].notna() & ~realised["verdict"].isin(JUDGED)]
+    if last is not None:
+        guess, fresh = (one[one["window_start"] > last["window_start"]] for one in (guess, fresh))
+    hint, doubted = _say_preliminary(fresh, estimated)
+    if last is None and guess.empty:
+        say(f"{word} cannot be told yet{hint}", "unknown", detail=_why_untold(realised, estimated))
         return
-    if judged.empty:
-        last = guess.iloc[-1]
-        headline(
-            f"{word} {format_metric(last['value'])} by estimate{against}; no label has come to confirm it",
-            "attention" if last["verdict"] == "alarm" else "unknown",
-            detail=f"window from {format_when(last['window_start'], viewer_zone())}, {format_count(last['rows'])} rows",
+    if last is None:
+        newest = guess.iloc[-1]
+        state = "attention" if newest["verdict"] == "alarm" else "unknown"
+        say(
+            f"{word} {format_metric(newest['value'])} by estimate{against}{hint or _say_labels(newest)}",
+            state,
+            detail=f"window from {format_when(newest['window_start'], viewer_zone())}, "
+            f"{format_count(newest['rows'])} rows",
         )
         return
-    last = judged.iloc[-1]
-    later = guess[guess["window_start"] > last["window_start"]]
     change = f" ({format_change(reference, last['value'])})" if reference is not None else ""
-    since, level = "", _level(last)
-    if len(later):
-        newest = later.iloc[-1]
+    since, level = "", level_of(last)
+    if len(guess):
+        newest = guess.iloc[-1]
         fell = newest["verdict"] == "alarm"
         since = f"; {format_metric(newest['value'])} by estimate since, {'beyond' if fell else 'within'} its limit"
         level = "attention" if fell and level == "ok" else level
-    headline(
-        f"{word} {format_metric(last['value'])}{against}{change}{since}",
+    level = "unknown" if doubted and level == "ok" else level
+    say(
+        f"{word} {format_metric(last['value'])}{against}{change}{since}{hint}",
         level,
         detail=f"latest judged window from {format_when(last['window_start'], viewer_zone())} · "
         f"limit {format_metric(last['threshold'])} · {format_count(last['rows'])} labelled rows, "
@@ -86,17 +138,89 @@ def say_performance(
     )
 
 
-def _level(point: Mapping[str, Any]) -> str:
+def _say_preliminary(fresh: pd.DataFrame, estimated: pd.DataFrame) -> tuple[str, bool]:
+    """What the labels that have come for windows not yet judged say, and whether that speaks against them."""
+    if fresh.empty:
+        return "", False
+    guesses = {row["window_start"]: row for row in _records(estimated)}
+    told = [(row, _speaks_against(row, guesses.get(row["window_start"]))) for row in _records(fresh)]
+    point, doubt = next((one for one in reversed(told) if one[1]), told[-1])
+    so_far = (
+        f"; {_count_labels(point)} say {format_metric(point['value'])}{_between(point)}, {_early_word(point)}"
+    )
+    begun = format_when(point["window_start"], viewer_zone())
+    return f"{so_far}{f' and {doubt}: not known yet' if doubt else ''} (window from {begun})", bool(doubt)
+
+
+def _speaks_against(came: Mapping[str, Any], guess: Mapping[str, Any] | None) -> str:
+    """How a preliminary realised value lies beyond the limit or outside what was estimated; empty: it does not."""
+    limits = [one["threshold"] for one in (came, guess) if one is not None and pd.notna(one["threshold"])]
+    if limits and (
+        came["value"] > limits[0] if came["statistic"] in LOWER_IS_BETTER else came["value"] < limits[0]
+    ):
+        return f"beyond the limit {format_metric(limits[0])}"
+    if guess is None or pd.isna(guess["value"]) or pd.isna(came["low"]):
+        return ""
+    inside = came["low"] <= guess["value"] <= came["high"]
+    return "" if inside else f"unlike the estimate {format_metric(guess['value'])}"
+
+
+def _say_labels(point: Mapping[str, Any]) -> str:
+    if not point["labels"] or pd.isna(point["labels"]):
+        return "; no label has come to confirm it"
+    return f"; {_count_labels(point)} have come, too few for a figure"
+
+
+def _count_labels(point: Mapping[str, Any]) -> str:
+    return f"{format_count(point['labels'])} of {format_count(point['window_rows'])} labels"
+
+
+def _early_word(point: Mapping[str, Any]) -> str:
+    """What a realised value is called that was not judged."""
+    whole = pd.notna(point["completeness"]) and point["completeness"] >= ALL_LABELS
+    return "too few to judge" if whole else "preliminary"
+
+
+def _between(point: Mapping[str, Any]) -> str:
+    if pd.isna(point["low"]) or pd.isna(point["high"]):
+        return ""
+    return f" ({format_metric(point['low'])} to {format_metric(point['high'])})"
+
+
+def _why_untold(realised: pd.DataFrame, estimated: pd.DataFrame) -> str:
+    limits = any((one["reason"] == NO_LIMIT).any() for one in (realised, estimated))
+    return f"cannot be judged: {NO_LIMIT}" if limits else "too few rows or labels in every window"
+
+
+def _records(points: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in points.to_dict("records")]
+
+
+def level_of(point: Mapping[str, Any]) -> str:
+    """The level at which a point's verdict is shown."""
     if point["verdict"] == "alarm":
         return "page" if point["level"] == "page" else "attention"
     return "ok" if point["verdict"] == "ok" else "unknown"
 
 
-def say_record(found: TrackSummary, *, primary: bool) -> None:
-    """How far estimates can be believed: their record, and for the primary metric whether they may page alone."""
+def come_together(realised: pd.DataFrame, estimated: pd.DataFrame) -> bool:
+    """Whether every window with both figures got its estimate no earlier than its labels; False without any."""
+    known = realised.loc[realised["value"].notna()].set_index("window_start")["first_computed_at"]
+    both = estimated[estimated["value"].notna() & estimated["window_start"].isin(known.index)]
+    seen = realised.set_index("window_start")["first_value"]
+    late = both["first_computed_at"] >= both["window_start"].map(known)
+    return bool(len(both) and (late & both["window_start"].map(seen).notna()).all())
+
+
+def say_record(found: TrackSummary, *, primary: bool, together: bool = False) -> None:
+    """How far estimates can be believed: their record, and for the primary metric whether they may page alone.
+
+    together  labels and estimates of the windows shown came at once, which is why there is no record
+    """
     word, record = metric_word(found.metric), found.record
     if record is None:
-        st.caption(f"No estimate of {word} has been checked by labels yet: its record begins when they come.")
+        why = TOGETHER if together else "its record begins when they come"
+        st.caption(f"No estimate of {word} has been checked by labels yet: {why}.")
         return
     alone = f" It may not page alone: {found.sentence}." if primary and not found.may_page else ""
     st.caption(f"Estimates of {word} were {record.sentence} ({record.points} windows).{alone}")
@@ -136,16 +260,38 @@ def _with_interval(point: Mapping[str, Any] | None) -> Cell:
         return None
     if pd.isna(point["value"]):
         return small(point["reason"] or "no value")
-    between = f"{format_metric(point['low'])} to {format_metric(point['high'])}"
-    return lines(format_metric(point["value"]), small(between) if pd.notna(point["low"]) else None)
+    between = f"{format_metric(point['low'])} to {format_metric(point['high'])}" if _between(point) else None
+    early = point["kind"] == "realised" and point["verdict"] not in JUDGED
+    return lines(
+        format_metric(point["value"]),
+        small(between) if between else None,
+        small(_early_word(point)) if early else None,
+    )
 
 
 def _verdict(came: Mapping[str, Any] | None, guess: Mapping[str, Any] | None) -> Cell:
-    for point, of in ((came, ""), (guess, " by estimate")):
-        if point is not None and point["verdict"] in JUDGED:
-            fell = point["verdict"] == "alarm"
-            return badge(("beyond its limit" if fell else "ok") + of, _level(point))
-    return badge("not judged", "unknown")
+    if came is not None and came["verdict"] in JUDGED:
+        return verdict_badge(came)
+    if guess is not None and guess["verdict"] == "alarm":
+        return verdict_badge(guess, " by estimate")
+    if came is not None and pd.notna(came["value"]):
+        doubt = _speaks_against(came, guess)
+        if doubt:
+            return lines(badge("not known yet", "unknown"), small(f"labels so far {doubt}"))
+    if guess is not None and guess["verdict"] == "ok":
+        return verdict_badge(guess, " by estimate")
+    told = next((one for one in (came, guess) if one is not None and one["reason"] == NO_LIMIT), None)
+    return badge("not judged", "unknown") if told is None else _cannot(told)
+
+
+def _cannot(point: Mapping[str, Any]) -> Cell:
+    return lines(badge("not judged", "unknown"), small(f"cannot be judged: {point['reason']}"))
+
+
+def verdict_badge(point: Mapping[str, Any], by: str = "") -> Markup:
+    """A verdict as every table of performance shows it; `by` says where it comes from."""
+    words = {"alarm": "alarm", "ok": "ok", "no_data": "no data"}
+    return badge(words.get(str(point["verdict"]), "not judged") + by, level_of(point))
 
 
 def worst_segments(points: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -17,6 +17,9 @@ from starlette.applications import Starlette
 from streamlit.testing.v1 import AppTest
 
 from app.series_downloads import routes
+from backend import clock
+from backend.alerting.service import Firing, fire
+from backend.alerting.tables import Alert
 from backend.database.engine import use_database
 from backend.database.session import writing
 from backend.database.upgrade import upgrade
@@ -31,7 +34,7 @@ from backend.monitoring.tables import (
 )
 from tests.monitored import monitor
 from tests.watched import cookie_of
-from tests.worlds import World, make_world
+from tests.worlds import SYSTEM, World, make_world
 
 MAIN = Path(__file__).resolve().parents[3] / "app" / "main.py"
 PAGES = ("drift", "performance", "quality")
@@ -114,8 +117,8 @@ def test_a_drifted_column_leads_to_its_quality_and_to_performance(
 ) -> None:
     said = text_of(open_page("drift"))
     window = starts[-2].isoformat().replace("+", "%2B").replace(":", "%3A")
-    assert f'href="/quality?model=toy&amp;window={window}&amp;column=dep_delay"' in said
-    assert f'href="/performance?model=toy&amp;window={window}"' in said
+    assert f'href="/quality?model=toy&amp;size=1d&amp;window={window}&amp;column=dep_delay"' in said
+    assert f'href="/performance?model=toy&amp;size=1d&amp;window={window}"' in said
 
 
 def test_a_window_leads_to_the_incident_that_held_in_it(open_page: Open, starts: list[datetime]) -> None:
@@ -171,7 +174,84 @@ def test_quality_says_what_is_broken_and_what_broke_last(open_page: Open, starts
     assert "in the usual window before" in broken
 
 
+def silence() -> None:
+    """Take away every alert, so that only the window itself speaks."""
+    with writing() as session:
+        session.execute(delete(Alert))
+
+
+def test_an_alert_of_shorter_windows_is_louder_than_a_fine_day(
+    open_page: Open, starts: list[datetime]
+) -> None:
+    silence()
+    hour = starts[-1] + timedelta(hours=3)
+    at = {"size": "1h", "window": hour.isoformat(), "column": "origin", "statistic": "missing_rate"}
+    with writing() as session:
+        for kind, column in (("quality", "origin"), ("realised", "")):
+            fire(
+                session,
+                SYSTEM,
+                Firing(
+                    "toy", "production", 2, kind, "page", f"{kind} broke", kind, hour, at | {"column": column}
+                ),
+            )
+    said = text_of(open_page("quality"))
+    assert "w-headline w-page" in said
+    assert "Firing now: quality broke" in said
+    assert "The window below: Nothing is broken" in said
+    assert "page, since" in said
+    assert "windows of 1h" in said
+    window = hour.isoformat().replace("+", "%2B").replace(":", "%3A")
+    assert f'href="/quality?model=toy&amp;size=1h&amp;window={window}&amp;column=origin"' in said
+    assert "realised broke" not in said
+    assert "Firing now: realised broke" in text_of(open_page("performance"))
+    assert "broke" not in text_of(open_page("drift"))
+
+
+def test_an_old_window_is_never_fine(
+    open_page: Open, starts: list[datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silence()
+    assert "w-headline w-ok" in text_of(open_page("quality"))
+    week_on = clock.now() + timedelta(days=7)
+    monkeypatch.setattr("app.components.watching.clock.now", lambda: week_on)
+    said = text_of(open_page("quality"))
+    assert "The newest finished window is 7" in said
+    assert "old; in it: nothing is broken" in said
+    assert "w-headline w-unknown" in said
+
+
+def test_an_address_holds_everything_that_is_shown(open_page: Open, starts: list[datetime]) -> None:
+    test = open_page("drift")
+    held = {name: test.query_params[name] for name in ("model", "size", "window", "column")}
+    assert held == {
+        "model": ["toy"],
+        "size": ["1d"],
+        "window": [starts[-2].isoformat()],
+        "column": ["dep_delay"],
+    }
+    test.selectbox(key="pick:column").set_value("carrier").run()
+    test.selectbox(key="pick:column").set_value("dep_delay").run()
+    assert test.query_params["column"] == ["dep_delay"]
+
+
+def test_what_an_address_asks_for_in_vain_is_said(open_page: Open, starts: list[datetime]) -> None:
+    for page, name, wanted, shown in (
+        ("quality", "model", "nope", "toy"),
+        ("drift", "size", "3m", "windows of 1d"),
+        ("drift", "window", "2020-01-01", "rows"),
+        ("quality", "column", "nothing", "origin"),
+        ("monitors", "monitor", "mon_x", "a new monitor"),
+    ):
+        test = open_page(page, **{name: wanted})
+        (warning,) = test.warning
+        assert f"`{wanted}`" in warning.value
+        assert shown in warning.value.split("Shown instead")[1]
+        assert not open_page(page).warning
+
+
 def test_a_window_that_is_not_over_is_never_fine(open_page: Open, starts: list[datetime]) -> None:
+    silence()
     for page in ("drift", "quality"):
         said = text_of(open_page(page, window=starts[-1].isoformat()))
         assert "So far, not over yet" in said
@@ -231,7 +311,32 @@ def test_without_any_label_the_estimate_is_not_called_fine(open_page: Open, star
     assert "No estimate of AUC has been checked by labels yet" in said
 
 
+def test_the_first_labels_of_a_window_are_told_and_keep_it_from_being_fine(
+    open_page: Open, starts: list[datetime]
+) -> None:
+    chosen = starts[-2]
+    with writing() as session:
+        session.execute(delete(MetricPoint).where(MetricPoint.kind == "realised", MetricPoint.segment != ""))
+        for point in session.scalars(select(MetricPoint).where(MetricPoint.kind == "estimated")):
+            point.verdict = "ok"
+        for point in session.scalars(
+            select(MetricPoint).where(MetricPoint.kind == "realised", MetricPoint.statistic == "roc_auc")
+        ):
+            point.verdict = "inconclusive"
+            if point.window_start == chosen:
+                point.value, point.low, point.high, point.threshold = 0.601, 0.511, 0.691, 0.65
+                point.completeness = 0.7
+        window = session.scalars(select(WindowState).where(WindowState.start == chosen)).one()
+        window.rows, window.labels_known = 742, 523
+    said = text_of(open_page("performance", window=chosen.isoformat()))
+    assert "no label has come to confirm it" not in said
+    assert "523 of 742 labels say 0.601 (0.511 to 0.691), preliminary and beyond the limit 0.650" in said
+    assert "not known yet" in said
+    assert "w-headline w-unknown" in said
+
+
 def test_where_everything_is_inconclusive_nothing_is_fine(open_page: Open, starts: list[datetime]) -> None:
+    silence()
     with writing() as session:
         for point in session.scalars(select(MetricPoint)):
             point.value, point.verdict, point.reason = None, "inconclusive", "too few rows"

@@ -80,8 +80,9 @@ def test_hover_gives_value_interval_completeness_rows_and_zone() -> None:
     figure = charts.performance_figure(
         realised([0.6431], [0.93]), estimated([]), reference=0.6, tz="Europe/Berlin"
     )
-    when, value, low, high, share, rows, _ = trace(figure, "realised").customdata[0]
-    assert (when, value, low, high) == ("Mon 2 Feb 2026, 01:00 CET", "0.643", "0.633", "0.653")
+    when, value, between, share, rows, _ = trace(figure, "realised").customdata[0]
+    assert (when, value) == ("Mon 2 Feb 2026, 01:00 CET", "0.643")
+    assert between == "<br>95 % interval 0.633 to 0.653"
     assert (share.replace("\u202f", " "), rows) == ("93.0 %", "900")
 
 

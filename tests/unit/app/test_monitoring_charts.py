@@ -13,7 +13,13 @@ import pytest
 from app import charts
 from app.charts.performance import take_over
 from app.components.drift_parts import as_ratio, by_effect, heat_cells
-from app.components.performance_parts import as_first_seen, worst_segments
+from app.components.performance_parts import (
+    _verdict,
+    as_first_seen,
+    come_together,
+    judgeable,
+    worst_segments,
+)
 from app.components.quality_parts import worst_checks
 from app.words import effect_words, is_beyond_chance, statistic_word
 
@@ -63,7 +69,90 @@ def test_the_limit_is_drawn_window_by_window() -> None:
     estimated = line([0.7, 0.7, 0.7], threshold=[0.6, 0.6, 0.65])
     figure = charts.performance_figure(realised, estimated, reference=0.7)
     (limit,) = traces(figure, "limit")
-    assert list(limit.y) == [0.66, 0.67, 0.65]
+    assert list(limit.y)[1::3] == [0.66, 0.67, 0.65]
+
+
+def test_the_limit_does_not_run_over_windows_without_one() -> None:
+    realised = line([0.7, 0.7, 0.7, 0.7], threshold=[0.66, NAN, NAN, 0.67])
+    (limit,) = traces(charts.performance_figure(realised, line([]), reference=None), "limit")
+    assert list(limit.y) == [0.66] * 3 + [None] + [0.67] * 3
+    assert limit.x[2] < pd.Timestamp("2026-02-03")
+    assert limit.x[4] > pd.Timestamp("2026-02-04")
+
+
+def test_windows_that_alarmed_carry_the_shape_and_colour_of_their_level() -> None:
+    verdicts, levels = ["ok", "alarm", "alarm", "no_data"], [None, "page", "ticket", None]
+    realised = line([0.7, 0.6, 0.61, NAN], verdict=verdicts, level=levels)
+    estimated = line(
+        [0.7, 0.7, 0.7, 0.5], verdict=["ok", "ok", "ok", "alarm"], level=[None, None, None, "page"]
+    )
+    figure = charts.performance_figure(realised, estimated, reference=None)
+    pages = traces(figure, "alarm (page)")
+    assert [list(one.y) for one in pages] == [[0.5], [0.6]]
+    assert [one.showlegend for one in pages] == [True, False]
+    (ticket,) = traces(figure, "alarm (ticket)")
+    assert (list(ticket.y), ticket.marker.symbol) == ([0.61], "triangle-up")
+    assert not traces(
+        charts.performance_figure(realised, estimated, reference=None, first_seen=True), "alarm"
+    )
+
+
+def test_an_estimate_without_neighbours_is_seen() -> None:
+    realised = line([NAN, NAN, 0.7])
+    estimated = line([NAN, 0.66, NAN])
+    (shown,) = traces(charts.performance_figure(realised, estimated, reference=None), "estimated")
+    assert "markers" in shown.mode
+    assert shown.marker.size[1] > 0
+    assert shown.error_y.array[1] == pytest.approx(0.02)
+
+
+def test_an_estimate_that_came_with_its_labels_is_not_said_to_be_before_them() -> None:
+    early, late = (pd.Timestamp(DAYS[day]) for day in (1, 5))
+    for first, name in ((early, "estimate before the labels"), (late, "estimate")):
+        realised = line([0.7, 0.7], first_computed_at=late, first_value=0.7)
+        estimated = line([0.71, 0.71], first_computed_at=first, first_value=0.71)
+        figure = charts.performance_figure(realised, estimated, reference=None)
+        assert [one.name for one in traces(figure, "estimate")] == [name]
+        assert come_together(realised, estimated) == (first == late)
+
+
+def test_what_was_seen_first_has_no_band() -> None:
+    estimated = line([0.7, 0.7])
+    figure = charts.performance_figure(line([NAN, NAN]), estimated, reference=None, first_seen=True)
+    assert not [one for one in figure.data if one.fill]
+    assert not traces(figure, "band")
+
+
+def test_a_limit_that_nothing_can_lie_beyond_judges_nothing() -> None:
+    found = judgeable(
+        points(
+            [
+                {"statistic": name, "threshold": limit, "reason": ""}
+                for name, limit in (("precision", -0.177), ("ece", 1.2), ("precision", 0.4), ("r2", -0.3))
+            ]
+        )
+    )
+    assert found["verdict"].tolist() == ["inconclusive", "inconclusive", "ok", "ok"]
+    assert found["reason"].tolist() == ["too few rows for a limit"] * 2 + ["", ""]
+    assert found["threshold"].isna().tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("value", "guess", "words"),
+    [
+        (0.601, 0.65, "not known yet"),  # beyond the limit
+        (0.75, 0.65, "not known yet"),  # its interval leaves the estimate out
+        (0.66, 0.65, "ok by estimate"),
+    ],
+)
+def test_early_labels_that_speak_against_the_estimate_are_never_green(
+    value: float, guess: float, words: str
+) -> None:
+    plain = {"statistic": "roc_auc", "level": None, "threshold": 0.63, "reason": ""}
+    came = {**plain, "value": value, "low": value - 0.06, "high": value + 0.06, "verdict": "inconclusive"}
+    shown = str(_verdict(came, {**plain, "value": guess, "verdict": "ok"}))
+    assert words in shown
+    assert ("w-ok" in shown) == (words == "ok by estimate")
 
 
 def test_a_hover_says_what_was_seen_first_where_that_was_something_else() -> None:
