@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app import data
@@ -22,7 +24,14 @@ from app.components.drift_parts import (
 )
 from app.components.history import marks_of, switches
 from app.components.pickers import pick
-from app.components.watching import pick_watched, pick_window, say_alerts, say_notice, stop_without_windows
+from app.components.watching import (
+    pick_watched,
+    pick_window,
+    say_alerts,
+    say_headline,
+    say_notice,
+    stop_without_windows,
+)
 from app.session import viewer
 from app.words import WINDOW_WORDS, statistic_word
 from backend.monitoring.distributions import AGAINST
@@ -30,7 +39,7 @@ from backend.monitoring.distributions import AGAINST
 KINDS = ("drift", "prediction")
 WORST = "worst"
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    watched = pick_watched(data.scope_of(viewer()))
+    watched = pick_watched(data.scope_of(viewer()), KINDS)
     if watched is None:
         st.stop()
     scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
@@ -57,7 +66,7 @@ found = data.window_points(scope, name, size, KINDS, int(window["id"]), segment)
 points = found[found["column"] != ""]
 order = list(dict.fromkeys([*by_effect(points), *(one for one in shown["column"] if one)]))
 with top:
-    say_window(window, points, metric=watched.metric, segment=segment)
+    say_window(window, points, metric=watched.metric, segment=segment, say=partial(say_headline, watched))
     st.caption(NEVER_PAGES)
     title = "Furthest over its limit" if statistic == WORST else statistic_word(str(statistic))
     cells = heat_cells(shown[shown["column"] != ""], watched.windows, order)

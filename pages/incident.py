@@ -8,11 +8,12 @@ import streamlit as st
 
 from app import data
 from app.components import Field, action_form, empty_state, headline, key_values, viewer_zone
-from app.components.tables import anchor, badge, lines, small, table
+from app.components.alert_parts import show_fired
+from app.components.tables import anchor, badge, table
 from app.components.what_changed import draw_what_changed, fallen_window
 from app.formats import format_age, format_when
 from app.session import page_link, perform, viewer
-from app.words import ALERT_LEVELS, CHANGE_LEVELS, count_of
+from app.words import CHANGE_LEVELS, count_of
 from backend.alerting.service import acknowledge, close_by_hand
 from backend.audit.actions import Action
 from backend.identity.roles import Permission
@@ -25,7 +26,7 @@ if not wanted.isdigit():
     empty_state("Which incident?", "Open one from the overview.", ("Overview", "/"))
     st.stop()
 found = data.incident(scope, int(wanted))
-alerts = found["alerts"]
+alerts, spec = found["alerts"], data.model(scope, found["model"])["spec"]
 firing = [one for one in alerts if one["state"] == "firing"]
 is_open = found["state"] == "open"
 level = ("page" if any(one["level"] == "page" for one in firing) else "attention") if is_open else "ok"
@@ -65,26 +66,15 @@ with side, st.container(border=True, key="act"):
         page_link("request_change", "Return to an earlier version…", icon=":material/undo:", kind="rollback",
                   model=found["model"], alert=first)  # fmt: skip
     page_link("performance", "Performance", icon=":material/monitoring:", model=found["model"])
+    page_link("quality", "Data quality", icon=":material/fact_check:", model=found["model"])
     page_link("drift", "Drift", icon=":material/grid_on:", model=found["model"])
     page_link("model", "The model", icon=":material/deployed_code:", model=found["model"])
 with main:
     if not is_open:
         key_values({"closed": found["closed_at"], "because": found["closed_because"]})
     st.subheader("What fired", anchor=False)
-    if alerts:
-        table(
-            ("alert", "state", "kind", "since", "last seen"),
-            [
-                [lines(one["title"], small("rows of an injected fault" if one["details"].get("injected") else "")),
-                 badge(one["level"] if one["state"] == "firing" else "resolved",
-                       ALERT_LEVELS.get(one["level"], "unknown") if one["state"] == "firing" else "ok"),
-                 one["kind"], format_when(one["since"], viewer_zone()), f"{format_age(one['last_seen_at'])} ago"]
-                for one in alerts
-            ],
-        )  # fmt: skip
-    else:
-        empty_state("No alert belongs to it", "It was opened by hand or its alerts were taken away.")
-    fallen = fallen_window(alerts, data.model(scope, found["model"])["spec"])
+    show_fired(alerts, str(spec["window"]))
+    fallen = fallen_window(alerts, spec)
     if fallen is not None:
         st.subheader(f"What changed in the window from {format_when(fallen[1], viewer_zone())}", anchor=False)
         draw_what_changed(found["model"], found["environment"], *fallen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -23,13 +25,20 @@ from app.components.quality_parts import (
     show_whole,
     worst_checks,
 )
-from app.components.watching import pick_watched, pick_window, say_alerts, say_notice, stop_without_windows
+from app.components.watching import (
+    pick_watched,
+    pick_window,
+    say_alerts,
+    say_headline,
+    say_notice,
+    stop_without_windows,
+)
 from app.session import viewer
 from app.words import statistic_word
 
 WORST = "worst"
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    watched = pick_watched(data.scope_of(viewer()))
+    watched = pick_watched(data.scope_of(viewer()), ("quality",))
     if watched is None:
         st.stop()
     scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
@@ -55,7 +64,7 @@ points = data.window_points(scope, name, size, ("quality", "volume"), mine)
 order = list(dict.fromkeys([*worst_checks(points), *columns["column"]]))
 title = "Furthest over its limit" if check == WORST else statistic_word(str(check))
 with top:
-    say_quality(window, points, shown)
+    say_quality(window, points, shown, say=partial(say_headline, watched))
     cells = heat_cells(columns, watched.windows, order)
     draw(
         drift_heatmap(cells, statistic=title, columns=order, tz=viewer_zone()),

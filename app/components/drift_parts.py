@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -54,7 +54,10 @@ def window_facts(window: Mapping[str, Any], points: pd.DataFrame) -> str:
     return " · ".join(fact for fact in facts if fact)
 
 
-def say_window(window: Mapping[str, Any], points: pd.DataFrame, *, metric: str, segment: str = "") -> None:
+def say_window(
+    window: Mapping[str, Any], points: pd.DataFrame, *, metric: str, segment: str = "",
+    say: Callable[..., None] = headline,
+) -> None:  # fmt: skip
     """The headline: which columns drifted in this window (`points`), and what the worst is estimated to do."""
     alarms, detail = points[points["verdict"] == "alarm"], window_facts(window, points)
     if segment:
@@ -68,27 +71,27 @@ def say_window(window: Mapping[str, Any], points: pd.DataFrame, *, metric: str, 
             if segment
             else "This window has not been computed"
         )
-        headline(of, "unknown", detail=detail)
+        say(of, "unknown", detail=detail)
     elif window["state"] == "open" and columns:
         verb = "differs" if len(columns) == 1 else "differ"
         differ = f"{count_of(len(columns), 'column')} {verb}"
-        headline(f"So far, not over yet: {differ} ({_named(columns)})", "unknown", detail=detail)
+        say(f"So far, not over yet: {differ} ({_named(columns)})", "unknown", detail=detail)
     elif window["state"] == "open":
-        headline("So far, not over yet: no column is beyond its limit", "unknown", detail=detail)
+        say("So far, not over yet: no column is beyond its limit", "unknown", detail=detail)
     elif columns:
-        headline(
+        say(
             f"{len(columns)} of {count_of(watched, 'column')} drifted: {_named(columns)}"
             f"{_worst_effect(alarms, metric)}",
             "attention",
             detail=detail,
         )
     elif not judged:
-        headline("Drift could not be judged in this window", "unknown", detail=detail)
+        say("Drift could not be judged in this window", "unknown", detail=detail)
     elif 2 * judged < len(points):
         told = f"Only {judged} of {len(points)} results could be judged; they are within their limits"
-        headline(told, "unknown", detail=detail)
+        say(told, "unknown", detail=detail)
     else:
-        headline(f"No column drifted beyond its limit ({judged} results)", "ok", detail=detail)
+        say(f"No column drifted beyond its limit ({judged} results)", "ok", detail=detail)
 
 
 def _worst_effect(alarms: pd.DataFrame, metric: str) -> str:

@@ -9,20 +9,24 @@ import streamlit as st
 
 from app.components.status import empty_state
 
+_KEPT = "model:kept"
+
 
 def pick_model(models: Mapping[str, str]) -> str | None:
     """The model the page is about (`?model=`), kept when one goes to another page. None: there is none yet."""
     if not models:
         empty_state(
             "No model is registered",
-            "Register one with `warrant model register`, or load the demo workload with `warrant demo load`.",
+            "Load the demo workload with `warrant demo load`. A model of your own is registered from Python, with "
+            "`register_model` and `register_version` of `backend.registry.service`, as jobs/demo/stages.py does.",
         )
         return None
-    chosen = st.selectbox(
-        "Model", sorted(models), key="model", bind="query-params", persist_state="session", width=260,
-        label_visibility="collapsed",
-    )  # fmt: skip
-    return str(chosen)
+    names = sorted(models)
+    kept = st.session_state.get(_KEPT)
+    index = names.index(kept) if kept in names else 0
+    chosen = pick("Model", names, key="model", index=index, width=260, label_visibility="collapsed")
+    st.session_state[_KEPT] = chosen
+    return chosen
 
 
 def pick(
@@ -34,23 +38,41 @@ def pick(
     index: int = 0,
     **more: Any,
 ) -> str | None:
-    """One of `options`, in the page's address as `?key=` unless it is the default, the one at `index`.
+    """One of `options`, first the one at `index`, and always in the page's address as `?key=`, so that the address
+    shows the same again later.
 
     None without options. `words` says how an option reads; the address holds the option itself, which stays the
     same when its words (a time in another zone, a count of rows) do not. Streamlit's own binding would write the
-    words.
+    words. An address that asks for something else is answered by a warning that says what is shown instead.
     """
     if not options:
         return None
-    slot, wanted = f"pick:{key}", st.query_params.get(key)
-    if wanted in options and wanted != st.session_state.get(f"{slot}:address"):
-        st.session_state[slot] = wanted
-    place = {} if slot in st.session_state else {"index": index}
+    state, slot, wanted = st.session_state, f"pick:{key}", st.query_params.get(key)
+    begins = slot not in state  # the page has just been opened
+    ours = not begins and wanted == state.get(f"{slot}:address")
+    if not begins and state[slot] not in options:
+        del state[slot]
+    if wanted in options and not ours:
+        state[slot] = wanted
+    place = {} if slot in state else {"index": index}
     chosen = str(st.selectbox(label, list(options), key=slot, format_func=words or str, **place, **more))
-    address = None if chosen == options[index] else chosen
-    if address is not None and wanted != address:
-        st.query_params[key] = address
-    elif address is None and wanted is not None:
-        del st.query_params[key]
-    st.session_state[f"{slot}:address"] = address
+    if wanted is not None and wanted not in options and not ours:
+        state[f"{slot}:refused"] = (wanted, chosen)
+    elif begins or not ours:
+        state.pop(f"{slot}:refused", None)
+    refused = state.get(f"{slot}:refused")
+    if refused is not None and refused[1] == chosen:
+        _say_refused(label, refused[0], words(chosen) if words else chosen)
+    if wanted != chosen:
+        st.query_params[key] = chosen
+    state[f"{slot}:address"] = chosen
     return chosen
+
+
+def _say_refused(label: str, wanted: str, shown: str) -> None:
+    shortened = wanted if len(wanted) <= 60 else f"{wanted[:60]}…"
+    st.warning(
+        f"The address asks for the {label.lower()} `{shortened.replace('`', '')}`, which is not here or which you may "
+        f"not see. Shown instead: {shown}.",
+        width=620,
+    )  # fmt: skip

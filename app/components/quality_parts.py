@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -38,7 +38,9 @@ def amount(statistic: str, value: float | None) -> str:
     return format_share(value) if statistic in SHARES else format_metric(value)
 
 
-def say_quality(window: Mapping[str, Any], points: pd.DataFrame, history: pd.DataFrame) -> None:
+def say_quality(
+    window: Mapping[str, Any], points: pd.DataFrame, history: pd.DataFrame, *, say: Callable[..., None] = headline
+) -> None:  # fmt: skip
     """The headline: what is broken in this window, by how much against which limit; `history` are the worst checks of
     each window, of which the last break before this one is named."""
     detail = window_facts(window, points)
@@ -53,16 +55,16 @@ def say_quality(window: Mapping[str, Any], points: pd.DataFrame, history: pd.Dat
     judged = int(points["verdict"].isin(["ok", "alarm"]).sum())
     if points.empty or not judged:
         sentence = "Data quality could not be judged in this window"
-        headline(sentence if len(points) else "This window has not been computed", "unknown", detail=detail)
+        say(sentence if len(points) else "This window has not been computed", "unknown", detail=detail)
         return
     if alarms.empty and 2 * judged < len(points):
-        headline(f"Only {judged} of {len(points)} checks could be judged; they are within their limits",
+        say(f"Only {judged} of {len(points)} checks could be judged; they are within their limits",
                  "unknown", detail=detail)  # fmt: skip
         return
     if alarms.empty:
         fine = f"Nothing is broken: {judged} checks are within their limits"
         unfinished = window["state"] == "open"
-        headline(f"So far, not over yet: {fine[0].lower()}{fine[1:]}" if unfinished else fine,
+        say(f"So far, not over yet: {fine[0].lower()}{fine[1:]}" if unfinished else fine,
                  "unknown" if unfinished else "ok", detail=detail)  # fmt: skip
         return
     ranked = alarms.assign(
@@ -79,7 +81,7 @@ def say_quality(window: Mapping[str, Any], points: pd.DataFrame, history: pd.Dat
     if worst["statistic"] == RULE or not worst["column"]:
         subject = subject[:1].upper() + subject[1:]
     value = amount(worst["statistic"], worst["value"])
-    headline(f"{subject} {value}, limit {limit}{rest}", level, detail=detail)
+    say(f"{subject} {value}, limit {limit}{rest}", level, detail=detail)
 
 
 def _subject(point: Mapping[str, Any]) -> str:

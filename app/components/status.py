@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from html import escape
 
@@ -29,10 +30,23 @@ def badge_html(word: str | None = None, level: str = "unknown") -> str:
     )
 
 
-def headline(sentence: str, level: str = "unknown", *, detail: str | None = None) -> None:
-    """The one answer on top of a page; `detail` says window, rows, and how old the figure is."""
+def headline(
+    sentence: str,
+    level: str = "unknown",
+    *,
+    detail: str | None = None,
+    links: Sequence[tuple[str, str, str]] = (),
+) -> None:
+    """The one answer on top of a page; `detail` says window, rows, and how old the figure is.
+
+    `links` are (level, label, address from `href`), a line each.
+    """
     state = STATES.get(level, STATES["unknown"])
     below = f'<div class="w-detail">{escape(detail)}</div>' if detail else ""
+    below += "".join(
+        f'<div>{badge_html(None, one)} <a href="{escape(address)}" target="_self">{escape(label)}</a></div>'
+        for one, label, address in links
+    )
     st.html(
         f'<div class="w-headline w-{state.level}" role="status">'
         f'<span class="w-shape" aria-hidden="true">{state.shape}</span><div><h1>{escape(sentence)}</h1>'

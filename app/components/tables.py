@@ -21,7 +21,12 @@ def badge(word: str | None, level: str) -> Markup:
 
 def anchor(label: str, page: str, **query: object) -> Markup:
     """A link to one of our pages as a cell."""
-    return Markup('<a href="{}" target="_self">{}</a>').format(href(page, **query), label)
+    return link(label, href(page, **query))
+
+
+def link(label: str, address: str) -> Markup:
+    """A link to an address from `href` as a cell."""
+    return Markup('<a href="{}" target="_self">{}</a>').format(address, label)
 
 
 def image(uri: str, alt: str) -> Markup:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from app import data
+from app.components.alert_parts import alert_address, alert_window, firing_about, size_words
 from app.components.drift_parts import first_shown, window_words
-from app.components.links import href
+from app.components.links import href, viewer_zone
 from app.components.pickers import pick, pick_model
 from app.components.status import banner, empty_state, headline
+from app.formats import format_age, format_when
+from app.words import ALERT_LEVELS, count_of
+from backend import clock
 from backend.monitoring.columns import MIN_ROWS, ModelSpec, parse_spec
 from backend.monitoring.performance import PRIMARY
 
 SHOWN = 60
+OLDEST = 2000
+"""So many windows back an address may lead."""
+NAMED_ALERTS = 3
+LOUDNESS = ("page", "attention", "unknown", "ok")
+"""Levels of a headline, loudest first."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,8 @@ class Watched:
     """One model and its latest windows of one size, oldest first.
 
     since    the start of the first of them; None without any
-    address  the size for links; None where it is the model's usual one
+    firing   alerts of the page's subject that fire now, in windows of any size, loudest first
+    stale    how long ago the newest finished window ended, where that is more than two windows; else None
     """
 
     scope: data.Scope
@@ -36,38 +46,110 @@ class Watched:
     size: str
     windows: pd.DataFrame
     since: datetime | None
+    firing: Sequence[Mapping[str, Any]] = ()
+    stale: timedelta | None = None
 
     @property
     def metric(self) -> str:
         return PRIMARY[self.spec.task]
 
     @property
-    def address(self) -> str | None:
-        return None if self.size == self.spec.window else self.size
+    def address(self) -> str:
+        """The size of windows as links say it."""
+        return self.size
 
     @property
     def min_rows(self) -> int:
-        return int(self.model["spec"].get("min_rows") or MIN_ROWS)
+        return _min_rows(self.model)
 
 
-def pick_watched(scope: data.Scope) -> Watched | None:
-    """Model and size of windows, side by side with what the page adds to the row. None: there is no model."""
+def pick_watched(scope: data.Scope, kinds: Sequence[str] = ()) -> Watched | None:
+    """Model and size of windows, side by side with what the page adds to the row. None: there is no model.
+
+    `kinds` are those of the alerts that concern the page.
+    """
     name = pick_model(data.models(scope))
     if name is None:
         return None
     model = data.model(scope, name)
     spec = parse_spec(model["spec"])
     size = pick(
-        "Windows", spec.sizes, key="size", words=_size_words, width=170, label_visibility="collapsed"
+        "Windows", spec.sizes, key="size", words=size_words, width=170, label_visibility="collapsed"
     )  # fmt: skip
     size = size or spec.window
-    windows = data.windows(scope, name, size).tail(SHOWN)
+    windows = _windows(scope, name, size)
     since = windows["start"].min().to_pydatetime() if len(windows) else None
-    return Watched(scope, name, model, spec, size, windows, since)
+    firing = firing_about(data.firing(scope, name), data.environment(), kinds)
+    stale = staleness(windows, _min_rows(model), clock.now())
+    return Watched(scope, name, model, spec, size, windows, since, firing, stale)
 
 
-def _size_words(size: str) -> str:
-    return f"windows of {int(size):,} rows" if size.isdigit() else f"windows of {size}"
+def _min_rows(model: Mapping[str, Any]) -> int:
+    return int(model["spec"].get("min_rows") or MIN_ROWS)
+
+
+def _windows(scope: data.Scope, name: str, size: str) -> pd.DataFrame:
+    """The latest windows; from the one that the address names on, where that is an older one."""
+    windows = data.windows(scope, name, size).tail(SHOWN)
+    wanted = pd.to_datetime(st.query_params.get("window", ""), utc=True, errors="coerce")
+    if pd.isna(wanted) or not len(windows) or wanted >= windows["start"].min():
+        return windows
+    every = data.windows(scope, name, size, limit=OLDEST)
+    return every[every["start"] >= wanted] if (every["start"] == wanted).any() else windows
+
+
+def staleness(windows: pd.DataFrame, min_rows: int, now: datetime) -> timedelta | None:
+    """How long ago the newest window that is over and has enough rows ended, where that is more than two windows;
+    else None. Windows after it in which no traffic was expected do not make it older."""
+    ended = windows[windows["state"] != "open"]
+    judged = ended[ended["rows"] >= min_rows]
+    if judged.empty:
+        return None
+    newest = judged.iloc[-1]
+    until = newest["end"]
+    for row in ended[ended["start"] > newest["start"]].itertuples():
+        if row.state != "no_traffic_expected":
+            break
+        until = row.end
+    if now - until <= 2 * (newest["end"] - newest["start"]):
+        return None
+    age: timedelta = now - newest["end"].to_pydatetime()
+    return age
+
+
+def say_headline(
+    watched: Watched, sentence: str, level: str = "unknown", *, detail: str | None = None
+) -> None:
+    """The headline of a window together with what holds now: alerts that fire in windows of any size come first where
+    they are louder than the window's own verdict, and an old window is never fine."""
+    links = [_alert_link(watched, one) for one in watched.firing[:NAMED_ALERTS]]
+    if len(watched.firing) > NAMED_ALERTS:
+        rest = count_of(len(watched.firing) - NAMED_ALERTS, "more alert")
+        links.append(("unknown", f"{rest}: see the model", href("model", model=watched.name)))
+    if watched.stale is not None:
+        old = f"The newest finished window is {format_age(watched.stale)} old"
+        if level == "ok":
+            sentence, level = f"{old}; in it: {sentence[:1].lower()}{sentence[1:]}", "unknown"
+        else:
+            detail = " · ".join(part for part in (old, detail) if part)
+    if watched.firing:
+        worst = watched.firing[0]
+        loudest = ALERT_LEVELS[worst["level"]]
+        if LOUDNESS.index(loudest) < LOUDNESS.index(level if level in LOUDNESS else "unknown"):
+            detail = " · ".join(part for part in (f"The window below: {sentence}", detail) if part)
+            also = f"; {count_of(len(watched.firing) - 1, 'more alert')}" if len(watched.firing) > 1 else ""
+            sentence, level = f"Firing now: {worst['title']}{also}", loudest
+    headline(sentence, level, detail=detail, links=links)
+
+
+def _alert_link(watched: Watched, alert: Mapping[str, Any]) -> tuple[str, str, str]:
+    usual = watched.spec.window
+    said = f"{alert['title']} · {alert['level']}, since {format_when(alert['since'], viewer_zone())}"
+    return (
+        ALERT_LEVELS[alert["level"]],
+        f"{said} · {alert_window(alert, usual)}",
+        alert_address(alert, usual),
+    )
 
 
 def say_notice(watched: Watched) -> None:
@@ -79,10 +161,12 @@ def stop_without_windows(watched: Watched, sentence: str, *, known: bool = True)
     """End the run where no window has rows, or nothing is `known` of them, and say what to do next."""
     if known and (watched.windows["rows"] > 0).any():
         return
-    headline(sentence, "unknown", detail=f"{watched.name}, {data.environment()}")
+    say_headline(watched, sentence, "unknown", detail=f"{watched.name}, {data.environment()}")
     if not watched.model["versions"]:
         empty_state(
-            "No version is registered", "Register one with its reference data: `warrant version register`."
+            "No version is registered",
+            "Register one with its reference data from Python, with `register_version` of "
+            "`backend.registry.service`, as jobs/demo/stages.py does.",
         )
     elif (watched.windows["rows"] > 0).any():
         empty_state(

@@ -33,9 +33,9 @@ def health_of(scope: Scope, model: str) -> health.ModelHealth:
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
-def windows(scope: Scope, model: str, size: str) -> pd.DataFrame:
+def windows(scope: Scope, model: str, size: str, *, limit: int = 120) -> pd.DataFrame:
     with reading() as session:
-        return monitoring.list_windows(session, scope.actor(), model, environment(), size=size)
+        return monitoring.list_windows(session, scope.actor(), model, environment(), size=size, limit=limit)
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)

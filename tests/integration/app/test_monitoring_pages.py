@@ -86,7 +86,7 @@ def test_drift_answers_which_columns_matter_most(open_page: Open, starts: list[d
     test = open_page("drift")
     said = text_of(test)
     assert "of 8 columns drifted: dep_delay" in said
-    assert "dep_delay matters most, an estimated −2.1 ± 0.8 points of AUC" in said
+    assert "dep_delay matters most, an estimated +2.1 ± 0.8 points of AUC worse" in said
     assert "Drift alone never pages" in said
     assert "All columns together, domain classifier" in said
     assert test.selectbox(key="pick:column").options[0] == "dep_delay"
@@ -224,15 +224,10 @@ def test_an_old_window_is_never_fine(
 def test_an_address_holds_everything_that_is_shown(open_page: Open, starts: list[datetime]) -> None:
     test = open_page("drift")
     held = {name: test.query_params[name] for name in ("model", "size", "window", "column")}
-    assert held == {
-        "model": ["toy"],
-        "size": ["1d"],
-        "window": [starts[-2].isoformat()],
-        "column": ["dep_delay"],
-    }
+    assert held == {"model": "toy", "size": "1d", "window": starts[-2].isoformat(), "column": "dep_delay"}
     test.selectbox(key="pick:column").set_value("carrier").run()
     test.selectbox(key="pick:column").set_value("dep_delay").run()
-    assert test.query_params["column"] == ["dep_delay"]
+    assert test.query_params["column"] == "dep_delay"
 
 
 def test_what_an_address_asks_for_in_vain_is_said(open_page: Open, starts: list[datetime]) -> None:
@@ -240,7 +235,7 @@ def test_what_an_address_asks_for_in_vain_is_said(open_page: Open, starts: list[
         ("quality", "model", "nope", "toy"),
         ("drift", "size", "3m", "windows of 1d"),
         ("drift", "window", "2020-01-01", "rows"),
-        ("quality", "column", "nothing", "origin"),
+        ("quality", "column", "nothing", "carrier"),
         ("monitors", "monitor", "mon_x", "a new monitor"),
     ):
         test = open_page(page, **{name: wanted})
@@ -409,7 +404,7 @@ def test_a_regression_in_windows_of_rows_is_shown_in_its_own_words(
     assert "MAE 0." in said
     assert "RMSE" in said
     test = open_page("drift")
-    assert "matters most, an estimated +0.021 ± 0.008 MAE" in text_of(test).replace("0.00784", "0.008")
+    assert "matters most, an estimated +0.021 ± 0.008 MAE worse" in text_of(test).replace("0.00784", "0.008")
     assert "windows of 400 rows" in test.selectbox(key="pick:size").options
     assert "checks are within their limits" in text_of(open_page("quality"))
 
@@ -447,3 +442,32 @@ def test_statistics_of_whole_windows_are_not_offered_for_columns(
     offered = open_page("drift").selectbox(key="pick:statistic").options
     assert "PSI" in offered
     assert "domain classifier" not in offered
+
+
+def test_an_incident_leads_from_each_alert_to_its_window(open_page: Open, starts: list[datetime]) -> None:
+    at = {"size": "1h", "window": starts[-2].isoformat(), "statistic": "rows"}
+    with writing() as session:
+        for kind, column in (("realised", ""), ("volume", "")):
+            fire(
+                session,
+                SYSTEM,
+                Firing(
+                    "toy",
+                    "production",
+                    2,
+                    kind,
+                    "page",
+                    f"{kind} broke",
+                    kind,
+                    starts[-2],
+                    at | {"column": column},
+                ),
+            )
+    said = text_of(open_page("incident", id="1"))
+    quality = starts[-3].isoformat().replace("+", "%2B").replace(":", "%3A")
+    hour = starts[-2].isoformat().replace("+", "%2B").replace(":", "%3A")
+    assert f'href="/quality?model=toy&amp;size=1d&amp;window={quality}&amp;column=origin"' in said
+    assert f'href="/performance?model=toy&amp;size=1h&amp;window={hour}"' in said
+    assert f'href="/model?model=toy&amp;size=1h&amp;window={hour}"' in said
+    assert "origin · window from" in said
+    assert "windows of 1h" in said

@@ -1,0 +1,93 @@
+"""Alerts as pages show them: which concern a page, what each is about, and the way to its window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.components.links import href, viewer_zone
+from app.components.status import empty_state
+from app.components.tables import badge, lines, link, small, table
+from app.formats import format_age, format_when
+from app.words import ALERT_LEVELS
+from backend import clock
+
+ALERT_PAGES = {
+    "quality": "quality", "drift": "drift", "prediction": "drift", "realised": "performance",
+    "estimated": "performance", "kpi": "performance",
+}  # fmt: skip
+"""Where the figures of an alert's kind are shown; any other kind is shown on the model's page."""
+
+
+def firing_about(
+    alerts: Sequence[Mapping[str, Any]], environment: str, kinds: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """Those of `alerts` that concern these kinds of figures, a monitor's by what it looks at, loudest first."""
+    levels = list(ALERT_LEVELS)
+    mine = [
+        one
+        for one in alerts
+        if one["environment"] == environment
+        and (one["details"].get("kind") if one["kind"] == "monitor" else one["kind"]) in kinds
+    ]
+    return sorted(mine, key=lambda one: levels.index(one["level"]))
+
+
+def alert_address(alert: Mapping[str, Any], usual_size: str) -> str:
+    """The page of an alert's kind, at its window, size and column."""
+    told = alert["details"]
+    kind = told.get("kind") if alert["kind"] == "monitor" else alert["kind"]
+    page = ALERT_PAGES.get(str(kind), "model")
+    if page == "model":
+        return href("model", model=alert["model"], size=told.get("size"), window=told.get("window"))
+    return href(
+        page,
+        model=alert["model"],
+        size=told.get("size") or usual_size,
+        window=told.get("window") or alert["since"].isoformat(),
+        column=told.get("column") or None,
+        segment=told.get("segment") or None,
+    )
+
+
+def alert_window(alert: Mapping[str, Any], usual_size: str) -> str:
+    """What an alert is about, beside its sentence: column, segment, the window and its size."""
+    told = alert["details"]
+    begun = clock.from_iso(told["window"]) if told.get("window") else alert["since"]
+    parts = (
+        told.get("column"),
+        f"segment {told['segment']}" if told.get("segment") else "",
+        f"window from {format_when(begun, viewer_zone())}",
+        size_words(str(told.get("size") or usual_size)),
+    )
+    return " · ".join(part for part in parts if part)
+
+
+def size_words(size: str) -> str:
+    return f"windows of {int(size):,} rows" if size.isdigit() else f"windows of {size}"
+
+
+def show_fired(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> None:
+    """The alerts of an incident, each leading to the page of its kind at its window and column."""
+    if not alerts:
+        empty_state("No alert belongs to it", "It was opened by hand or its alerts were taken away.")
+        return
+    rows = []
+    for one in alerts:
+        fires = one["state"] == "firing"
+        level = ALERT_LEVELS.get(one["level"], "unknown") if fires else "ok"
+        injected = "rows of an injected fault" if one["details"].get("injected_rows") else ""
+        rows.append(
+            [
+                lines(
+                    link(one["title"], alert_address(one, usual_size)),
+                    small(alert_window(one, usual_size)),
+                    small(injected) if injected else None,
+                ),
+                badge(one["level"] if fires else "resolved", level),
+                one["kind"],
+                format_when(one["since"], viewer_zone()),
+                f"{format_age(one['last_seen_at'])} ago",
+            ]
+        )
+    table(("alert", "state", "kind", "since", "last seen"), rows, caption="alerts of this incident")
