@@ -63,23 +63,23 @@ def statistic_word(name: str) -> str:
 
 
 def effect_words(effect: float | None, error: float | None, metric: str) -> str:
-    """What drift is estimated to do to the metric: `−1.2 ± 0.4 points of AUC`; a positive `effect` is worse."""
+    """What drift is estimated to do to the metric: `+1.2 ± 0.4 points of AUC worse`; for every metric + is worse."""
     if effect is None or math.isnan(effect):
         return "not known"
     definition = DEFINITIONS.get(metric)
     points = definition is not None and definition.unit == "share"
     scale, unit = (100.0, "points of " + metric_word(metric)) if points else (1.0, metric_word(metric))
-    worse_up = definition is not None and definition.lower_is_better
-    amount = effect * scale if worse_up else -effect * scale
     known = error is not None and not math.isnan(error)
 
     def written(number: float) -> str:
         return f"{number:.1f}" if points else format_metric(number)
 
     around = f" ± {written(Z * error * scale)}" if known and error is not None else ""
-    shown = written(abs(amount))
-    sign = "" if float(shown.replace(",", "")) == 0 else ("+" if amount > 0 else MINUS)
-    return f"{sign}{shown}{around} {unit}"
+    shown = written(abs(effect * scale))
+    if float(shown.replace(",", "")) == 0:
+        return f"{shown}{around} {unit}"
+    sign, word = ("+", "worse") if effect > 0 else (MINUS, "better")
+    return f"{sign}{shown}{around} {unit} {word}"
 
 
 def is_beyond_chance(effect: float | None, error: float | None) -> bool:

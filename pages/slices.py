@@ -11,7 +11,7 @@ from app.components.drift_parts import window_words
 from app.components.pickers import pick
 from app.components.slice_parts import SEARCHES, say_looked_at, say_slices, show_segments, show_slices
 from app.components.watching import pick_watched, say_notice, stop_without_windows
-from app.components.what_changed import ask_for_analysis, foundation
+from app.components.what_changed import ask_for_analysis, foundation, held_against, say_held_against
 from app.formats import format_when
 from app.session import page_link, viewer
 
@@ -55,9 +55,11 @@ if found is None:
     st.stop()
 
 search = found[str(kind)]
+judged = held_against(watched.name, data.environment(), watched.size, start, found["metric"])
 address = {"model": watched.name, "size": watched.address, "window": chosen}
 with top:
-    sentence, level = say_slices(found, search)
+    fell = judged is not None and judged["verdict"] == "alarm"
+    sentence, level = say_slices(found, search, fell=fell)
     headline(sentence, level, detail=f"{detail} · {foundation(found)}")
 if search["reason"]:
     empty_state(
@@ -65,6 +67,7 @@ if search["reason"]:
     )
 show_slices(found, search, address)
 say_looked_at(search)
+say_held_against(judged, found)
 if search["slices"]:
     csv_link("These slices", "slices", model=watched.name, size=watched.size, start=chosen, search=kind)
 ask_for_analysis(watched.name, watched.size, start, label="Analyse again")

@@ -28,7 +28,16 @@ def signed(value: float, scale: float) -> str:
     """`+4.0`, `−0.31`: a difference as it is told."""
     told = abs(value) * scale
     digits = f"{told:.1f}" if scale > 1 else f"{told:.3g}"
-    return f"{'+' if value >= 0 else MINUS}{digits}"
+    if float(digits) == 0:
+        return digits
+    return f"{'+' if value > 0 else MINUS}{digits}"
+
+
+def worsened(value: float, scale: float, unit: str = "") -> str:
+    """`+4.0 points worse`, `−0.31 better`: how much worse something is, with the word beside the sign."""
+    told = signed(value, scale)
+    word = "" if told[:1] not in ("+", MINUS) else "worse" if value > 0 else "better"
+    return " ".join(part for part in (told, unit, word) if part)
 
 
 def parts_figure(parts: Sequence[Mapping[str, Any]], *, metric: str, scale: float, unit: str) -> go.Figure:
@@ -41,7 +50,7 @@ def parts_figure(parts: Sequence[Mapping[str, Any]], *, metric: str, scale: floa
         return empty_figure("No parts", "The metric is undefined on one side, so there is nothing to split.")
     values = [part["value"] * scale for part in parts]
     total = sum(values)
-    texts = [_told(part, scale) for part in parts] + [signed(total / scale, scale)]
+    texts = [_told(part, scale) for part in parts] + [worsened(total / scale, scale)]
     words = [*(PART_WORDS[part["kind"]] for part in parts), "<b>together</b>"]
     rows = [f"{word}<br>{text}" for word, text in zip(words, texts, strict=True)]
     figure = new_figure(70 + 42 * len(rows))
@@ -80,7 +89,8 @@ def parts_figure(parts: Sequence[Mapping[str, Any]], *, metric: str, scale: floa
     figure.add_vline(x=0, line={"color": MARK["reference"], "width": 1})
     what = f"{unit} of {metric}" if unit else metric
     figure.update_xaxes(
-        title={"text": f"{what} worse, 95 % interval", "font": {"size": 11}, "standoff": 4}, showgrid=True
+        title={"text": f"{what}; to the right worse; 95 % interval", "font": {"size": 11}, "standoff": 4},
+        showgrid=True,
     )
     figure.update_yaxes(
         autorange="reversed", showgrid=False, type="category", ticklabelstandoff=4, tickfont={"size": 11}
@@ -144,7 +154,7 @@ def happened_figure(
 
 
 def _told(part: Mapping[str, Any], scale: float) -> str:
-    text = signed(part["value"], scale)
+    text = worsened(part["value"], scale)
     if part["low"] is None:
         return text
     return f"{text} ({signed(part['low'], scale)} to {signed(part['high'], scale)})"

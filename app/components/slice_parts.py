@@ -8,11 +8,12 @@ from typing import Any
 import streamlit as st
 from markupsafe import Markup
 
-from app.charts.changes import signed
+from app.charts.changes import worsened
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, lines, small, table
 from app.formats import UNKNOWN, format_count, format_metric, format_share
 from app.words import count_of, metric_word
+from backend.monitoring.performance import LOWER_IS_BETTER
 
 SEARCHES = {
     "became_worse": "became worse than the reference",
@@ -28,13 +29,21 @@ def chance_words(p: float) -> str:
     return "<0.001" if p < 0.001 else format_metric(p)
 
 
-def say_slices(found: Mapping[str, Any], search: Mapping[str, Any]) -> tuple[str, str]:
-    """The headline and its level: where the model is worst, or that nothing stands out of so many slices."""
+def say_slices(found: Mapping[str, Any], search: Mapping[str, Any], *, fell: bool = False) -> tuple[str, str]:
+    """The headline and its level: where the model is worst, or that nothing stands out of so many slices.
+
+    fell  the window itself is beyond its limit: that no slice stands out is then no good news
+    """
     metric = metric_word(found["metric"])
     if search["reason"]:
         return f"Slices cannot be searched: {search['reason']}", "unknown"
     if not search["slices"]:
         looked = f"{format_count(search['looked_at'])} slices on {count_of(search['rows'], 'labelled row')}"
+        if fell:
+            return (
+                f"The window is beyond its limit, and no slice stands out from chance: looked at {looked}",
+                "unknown",
+            )
         return f"No slice stands out from chance: looked at {looked}", "ok"
     worst = search["slices"][0]
     inside, outside = format_metric(worst["inside"]), format_metric(worst["outside"])
@@ -52,12 +61,12 @@ def show_slices(found: Mapping[str, Any], search: Mapping[str, Any], address: Ma
         return
     metric, unit = metric_word(found["metric"]), found["unit"] or metric_word(found["metric"])
     table(
-        ("slice", f"{metric} inside", "elsewhere", "inside, reference", "rows", "p, corrected", f"costs, {unit}"),
+        ("slice", f"{metric} inside", "elsewhere", "inside, reference", "rows", "p, corrected", f"effect, {unit}"),
         [
             [_conditions(one, address), format_metric(one["inside"]), format_metric(one["outside"]),
              lines(format_metric(one["reference_inside"]), small(f"{format_count(one['reference_rows'])} rows")),
              lines(format_count(one["rows"]), small(f"{format_share(one['share'])} of the window")),
-             chance_words(one["p_corrected"]), signed(one["effect"], found["scale"])]
+             chance_words(one["p_corrected"]), worsened(one["effect"], found["scale"])]
             for one in search["slices"]
         ],
         caption=f"Slices on which the model {search_words(search, found)}",
@@ -104,7 +113,8 @@ def show_segments(found: Mapping[str, Any], column: str) -> None:
 def _changed(one: Mapping[str, Any], found: Mapping[str, Any]) -> Cell:
     if one["metric"] is None or one["reference_metric"] is None:
         return UNKNOWN
-    return f"{signed(one['metric'] - one['reference_metric'], found['scale'])} {found['unit']}".strip()
+    rise = one["metric"] - one["reference_metric"]
+    return worsened(rise if found["metric"] in LOWER_IS_BETTER else -rise, found["scale"], found["unit"])
 
 
 def _conditions(one: Mapping[str, Any], address: Mapping[str, Any]) -> Markup:

@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from app import data
-from app.charts.changes import LANES, PART_WORDS, happened_figure, parts_figure, signed
+from app.charts.changes import LANES, PART_WORDS, happened_figure, parts_figure, worsened
 from app.components.charts import draw
 from app.components.links import viewer_zone
 from app.components.progress import job_progress
@@ -22,10 +22,11 @@ from app.components.status import empty_state
 from app.components.tables import badge, small, table
 from app.formats import format_age, format_count, format_share, format_when
 from app.session import live, perform, viewer
-from app.words import metric_word
+from app.words import metric_word, readable
 from backend import clock
 from backend.identity.roles import Permission
 from backend.monitoring.analysis_service import request_analysis
+from backend.monitoring.change_words import say_baselines
 
 DAYS_BEFORE = 7
 _WORDS = {"page": "page", "attention": "ticket", "injected": "injected"}
@@ -46,6 +47,7 @@ def draw_what_changed(model: str, environment: str, size: str, start: datetime) 
         ask_for_analysis(model, size, start, label="Analyse this window")
         return
     st.html(f'<p class="w-lead">{escape(found["says"])}</p>')
+    say_held_against(held_against(model, environment, size, start, found["metric"]), found)
     split = found["split"]
     if split["parts"]:
         metric = metric_word(found["metric"])
@@ -58,6 +60,29 @@ def draw_what_changed(model: str, environment: str, size: str, start: datetime) 
     ask_for_analysis(
         model, size, start, label="Analyse again" if not found["stale"] else "Analyse with the new rows"
     )
+
+
+def held_against(
+    model: str, environment: str, size: str, start: datetime, metric: str
+) -> Mapping[str, Any] | None:
+    """The window's realised figure of a metric as it was judged; None where none is stored."""
+    if environment != data.environment():
+        return None
+    every = data.points(
+        data.scope_of(viewer()), model, size, ("realised",), statistic=metric, since=start, segment=""
+    )  # fmt: skip
+    found = every[every["window_start"] == start].to_dict("records")
+    return {str(key): value for key, value in found[0].items()} if found else None
+
+
+def say_held_against(point: Mapping[str, Any] | None, found: Mapping[str, Any]) -> None:
+    """Where the change that is split and the change that is judged differ, both, so that either can be traced."""
+    if point is None:
+        return
+    held, value = (None if pd.isna(point[name]) else point[name] for name in ("reference_value", "value"))
+    words = say_baselines(found["metric"], found["split"]["reference"], held, value)
+    if words:
+        st.caption(readable(words))
 
 
 def fallen_window(
@@ -76,7 +101,7 @@ def fallen_window(
 def show_contributors(found: Mapping[str, Any]) -> None:
     """Each part that counts, and what stands behind it. They explain a part and need not add up to it."""
     rows = [
-        [PART_WORDS[part["kind"]] if first else "", one["name"], signed(one["points"], found["scale"])]
+        [PART_WORDS[part["kind"]] if first else "", one["name"], worsened(one["points"], found["scale"])]
         for part in found["split"]["parts"]
         for first, one in zip([True] + [False] * 20, part["contributors"], strict=False)
     ]

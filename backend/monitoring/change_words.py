@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backend.monitoring.causes import KINDS, Attribution, Kind, Part
+from backend.monitoring.performance import DEFINITIONS
 
 # Metrics that are shares: a point is a hundredth. The others are told in their own unit.
 IN_HUNDREDTHS = frozenset({"roc_auc", "accuracy", "precision", "recall", "f1", "mape"})
@@ -30,7 +31,7 @@ def amount(metric: str, value: float) -> str:
 
 
 def say_change(split: Attribution) -> str:
-    """`roc_auc fell by 6.1 points: 4.0 from behaviour in origin = JFK, 1.2 from input mix (dep_hour), ...`."""
+    """`roc_auc fell by 6.1 points against all reference rows: 4.0 from behaviour in origin = JFK, 1.2 from ...`."""
     if split.worse is None or split.reference is None or split.window is None:
         return f"What changed cannot be told: {split.reason}."
     _, unit = scale_of(split.metric)
@@ -39,13 +40,35 @@ def say_change(split: Attribution) -> str:
         return f"{split.metric} is what it was in the reference."
     verb = "fell" if moved < 0 else "rose"
     by = f"{amount(split.metric, moved)} {unit}".strip()
-    head = f"{split.metric} {verb} by {by}"
+    head = f"{split.metric} {verb} by {by} against all reference rows"
     if split.reason:
         return f"{head}; why cannot be told: {split.reason}."
     if not split.significant:
         return f"{head}, which is within what chance gives to so many rows."
     told = [_say_part(part, split) for part in _ordered(split)]
     return f"{head}: {', '.join(told)}."
+
+
+def say_baselines(metric: str, pooled: float | None, held: float | None, window: float | None) -> str:
+    """How the change that is split is to be read beside the one that is judged; empty where both are the same.
+
+    pooled  the metric of all reference rows, from which the change is split
+    held    what the limit was held against (`falls.take_baseline`), with the `window`'s value as it was judged
+    """
+    if pooled is None or held is None or f"{pooled:.3f}" == f"{held:.3f}":
+        return ""
+    definition = DEFINITIONS.get(metric)
+    acceptable = definition.worst_acceptable(pooled) if definition else None
+    # `take_baseline` goes half of a way that is longer than the margin.
+    halfway = acceptable is not None and abs(held - pooled) >= abs(acceptable - pooled) / 2 * 0.99
+    text = f"Against all reference rows {pooled:.3f}; the limit is held against {held:.3f}"
+    if halfway:
+        text += ", halfway to the mean of the reference's own windows of this size"
+    if window is None or window == held:
+        return f"{text}."
+    verb, unit = ("fell" if window < held else "rose"), scale_of(metric)[1]
+    by = f"{amount(metric, window - held)} {unit}".strip()
+    return f"{text}, from which {metric} {verb} by {by}."
 
 
 def _ordered(split: Attribution) -> list[Part]:

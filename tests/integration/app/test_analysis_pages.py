@@ -73,7 +73,7 @@ def test_the_worst_slice_is_the_headline_and_its_column_leads_to_drift(
     assert re.search(r"shop = north: AUC 0\.[45]\d+ against 0\.[78]\d+ elsewhere", said)
     assert "Looked at " in said
     assert "multiplied by the number of slices looked at" in said
-    link = f"/drift?{urlencode({'model': 'shopper', 'window': ago(1).isoformat(), 'column': 'shop'})}"
+    link = f"/drift?{urlencode({'model': 'shopper', 'size': '1d', 'window': ago(1).isoformat(), 'column': 'shop'})}"
     assert link in said.replace("&amp;", "&")
     assert "&lt;0.001" in said
     assert "Segments side by side" in said

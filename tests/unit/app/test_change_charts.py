@@ -23,7 +23,8 @@ def test_bars_are_in_points_and_the_last_is_their_sum() -> None:
     bars, intervals = parts_figure(PARTS, metric="AUC", scale=100, unit="points").data
     assert list(bars.x) == pytest.approx([1.2, 4.0, -0.9, 0.1, 4.4])
     assert [text.split("<br>")[1] for text in bars.y] == [
-        "+1.2 (+1.0 to +1.4)", "+4.0 (+3.0 to +5.0)", "−0.9 (−2.0 to +0.2)", "+0.1", "+4.4",
+        "+1.2 worse (+1.0 to +1.4)", "+4.0 worse (+3.0 to +5.0)", "−0.9 better (−2.0 to +0.2)", "+0.1 worse",
+        "+4.4 worse",
     ]  # fmt: skip
     assert len(intervals.x) == 3  # a part without an interval gets none
     assert list(intervals.error_x.arrayminus) == pytest.approx([0.2, 1.0, 1.1])
