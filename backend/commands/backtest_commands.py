@@ -116,6 +116,7 @@ def _window(window: ReplayedWindow, *, points: bool) -> dict[str, Any]:
         "start": _iso(window.start),
         "end": _iso(window.end),
         "rows": window.rows,
+        "complete": window.complete,
         "watermark": None if window.watermark is None else _iso(window.watermark),
         "label_completeness": window.label_completeness,
         "labelled_at": None if window.labelled_at is None else _iso(window.labelled_at),

@@ -42,6 +42,10 @@ from backend.monitoring.track_record import (
 from backend.monitoring.volume import UsualRows, count_usual, judge_volume
 from backend.monitoring.windows import Window, windows_between
 
+MOST_WINDOWS = 20_000
+NEARLY_OVER = 0.1
+"""A window whose data end this near to its end counts as over: the next row may simply not have come."""
+FEW_LABELS = 0.5
 PLACE = "__warrant_place"
 
 Progress = Callable[[float, str], None]
@@ -71,6 +75,7 @@ class Alarm:
 class ReplayedWindow:
     """One window. `label_completeness` and `metrics` are as known at the end of the data.
 
+    complete        False where the data end before the window does: it is shown and not judged
     first_metrics   the same as first seen, when enough labels had come at `labelled_at`
     """
 
@@ -80,6 +85,7 @@ class ReplayedWindow:
     rows: int
     watermark: datetime | None
     label_completeness: float | None
+    complete: bool
     labelled_at: datetime | None
     metrics: Mapping[str, Metric]
     first_metrics: Mapping[str, Metric]
@@ -103,6 +109,7 @@ class _Window:
     start: datetime
     end: datetime
     rows: pd.DataFrame
+    complete: bool = True
     labelled_at: datetime | None = None
     first: Mapping[str, Metric] = field(default_factory=dict)
     now: Mapping[str, Metric] = field(default_factory=dict)
@@ -118,15 +125,18 @@ def replay(
     reference = measure_reference(history.reference, spec)
     primary = PRIMARY[spec.task]
     stakes = Stakes(reference.importances.if_lost, margin_of(spec, reference.performance))
+    notes = list(history.notes)
     windows, place = _cut(spec, history.live)
+    _look_at_ends(history.live, windows, notes)
     progress(0.3, f"counting {len(windows)} windows")
     profiles = _profiles(reference, history.live, place)
     progress(0.6, "estimating without labels")
-    notes = list(history.notes)
     _estimate(spec, history, windows, notes)
     player = _Player(spec, reference, primary, stakes, profiles, _usual_rows(spec, history.reference))
-    moments = [(window.end, 0, number) for number, window in enumerate(windows)]
+    moments = [(window.end, 0, number) for number, window in enumerate(windows) if window.complete]
     for number, window in enumerate(windows):
+        if not window.complete:
+            continue
         moments += [(moment, 1, number) for moment in player.label_moments(window)]
     progress(0.8, "playing the past")
     for moment, labelled, number in sorted(moments):
@@ -222,6 +232,8 @@ class _Player:
             min_labels=self.spec.min_labels, may_page=performance.known >= SPEAKS * expected,
         )  # fmt: skip
         window.now = performance.metrics
+        if performance.known < FEW_LABELS * expected:
+            return  # who was labelled first says nothing about the window
         if window.labelled_at is None:
             window.labelled_at, window.first = moment, performance.metrics
             self._settle(window, performance, moment)
@@ -286,6 +298,11 @@ def _cut(spec: ModelSpec, live: pd.DataFrame) -> tuple[list[_Window], npt.NDArra
             name = f"rows {first + 1}-{first + many}"
             windows.append(_Window(name, start, last + timedelta(microseconds=1), rows))
         return windows, place
+    if _count(spec.window, moments[-1] - moments[0]) > MOST_WINDOWS:
+        raise BadInput(
+            f"{moments[0]:%Y-%m-%d} to {moments[-1]:%Y-%m-%d} is more than {MOST_WINDOWS:,} windows of {spec.window}; "
+            "choose longer ones or cut the data"
+        )
     clock = windows_between(
         _moment(moments[0]), _moment(moments[-1]) + timedelta(microseconds=1), spec.window, spec.timezone
     )
@@ -296,6 +313,23 @@ def _cut(spec: ModelSpec, live: pd.DataFrame) -> tuple[list[_Window], npt.NDArra
         _Window(_iso(window.start), window.start, window.end, live.iloc[edges[i] : edges[i + 1]])
         for i, window in enumerate(clock)
     ], place.astype(np.int64)
+
+
+def _count(size: str, span: Any) -> float:
+    return float(span / pd.Timedelta(hours={"1h": 1, "1d": 24, "1w": 168, "1mo": 730}[size]))
+
+
+def _look_at_ends(live: pd.DataFrame, windows: Sequence[_Window], notes: list[str]) -> None:
+    """Mark the last window as not over where the data end well before it does."""
+    if not windows:
+        notes.append(f"the {len(live):,} live rows do not fill one window: nothing was judged")
+        return
+    last = windows[-1]
+    known = _moment(live["label_ts"].max()) if live["label_ts"].notna().any() else last.start
+    newest = max(known, _moment(live["ts"].max()))
+    if newest < last.end - NEARLY_OVER * (last.end - last.start):
+        last.complete = False
+        notes.append(f"the window {last.name} is not over where the data end: it was not judged")
 
 
 def _usual_rows(spec: ModelSpec, reference: pd.DataFrame) -> UsualRows | None:
@@ -325,6 +359,7 @@ def _replayed(window: _Window) -> ReplayedWindow:
         rows=len(rows),
         watermark=_moment(rows["ts"].iloc[-1]) if len(rows) else None,
         label_completeness=float(rows["label"].notna().mean()) if len(rows) else None,
+        complete=window.complete,
         labelled_at=window.labelled_at,
         metrics=window.now,
         first_metrics=window.first,

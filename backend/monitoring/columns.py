@@ -119,6 +119,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
     """
     if not isinstance(mapping, Mapping):
         raise BadInput(f"the model spec must be a mapping of keys, not {type(mapping).__name__}")
+    fields.refuse_misspelt(mapping)
     task = fields.one_of(mapping, "task", TASKS)
     declared = fields.read_features(mapping.get("features"))
     window = str(mapping.get("window", "1d"))

@@ -27,6 +27,8 @@ from backend.monitoring.performance import DEFINITIONS, Metric, Performance
 
 FEWEST_WINDOWS = 5
 _HALF_WIDTH = 1.959963984540054
+OF_SIZE = frozenset({"ece"})
+"""Metrics that are larger in fewer rows by chance alone: only windows of the same size say what is usual."""
 LIKELY = 0.8416212335729143
 """An estimate pages where what comes is beyond the limit with 80 %: so many standard errors beyond it itself."""
 _ESTIMATE_BAND = 3.0
@@ -54,15 +56,20 @@ def take_baseline(pooled: Performance, own: Mapping[str, Sequence[float]]) -> Ba
     the reference, and a window that falls by that much is as bad as the reference's worst.
     """
     metrics, windows = dict(pooled.metrics), set()
+    for name in OF_SIZE & metrics.keys():
+        metrics[name] = Metric(None, None, None, metrics[name].rows, "it depends on the number of rows, and the "
+                               "reference has too few windows of this size")  # fmt: skip
     for name, metric in pooled.metrics.items():
         values = own.get(name, ())
         if len(values) < FEWEST_WINDOWS or metric.value is None or name not in DEFINITIONS:
             continue
         acceptable = DEFINITIONS[name].worst_acceptable(metric.value)
         mean, error = fmean(values), standard_error(metric) or 0.0
-        if acceptable is None or abs(mean - metric.value) <= abs(acceptable - metric.value):
+        if acceptable is None or (
+            name not in OF_SIZE and abs(mean - metric.value) <= abs(acceptable - metric.value)
+        ):
             continue
-        half, mean = _HALF_WIDTH * error, (mean + metric.value) / 2
+        half, mean = _HALF_WIDTH * error, mean if name in OF_SIZE else (mean + metric.value) / 2
         metrics[name] = Metric(mean, mean - half, mean + half, metric.rows, metric.reason, error)
         windows.add(name)
     return Baseline(metrics, frozenset(windows))
@@ -170,6 +177,8 @@ def _point(
         return without(
             f"{now.rows} {'labelled ' if family == 'realised' else ''}rows and {min_rows} are needed"
         )
+    if then.rows < min_rows:
+        return without(f"the reference has {then.rows} labelled rows and {min_rows} are needed")
     acceptable = definition.worst_acceptable(then.value)
     if acceptable is None or definition.lower_is_better is None:
         text = (

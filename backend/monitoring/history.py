@@ -17,11 +17,13 @@ import pyarrow as pa
 
 from backend.errors import BadInput
 from backend.monitoring.columns import ModelSpec
+from backend.monitoring.performance import class_name
 from backend.monitoring.tablefiles import open_table
 
 NEEDED = ("ts", "prediction", "label", "split")
 OPTIONAL = ("prediction_id", "score", "label_ts")
 SPLITS = ("reference", "live")
+STRAYS = 0.005
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,7 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
     kept = frame[frame["split"].astype("string").isin(SPLITS)].copy()
     if len(kept) < len(frame):
         notes.append(f"{len(frame) - len(kept):,} rows are in neither split and were ignored")
-    for split in SPLITS:
-        if not (kept["split"] == split).any():
-            raise BadInput(f"{name}: no row has split = {split!r}; both reference and live rows are needed")
+    _need_both(kept, name)
     kept["ts"] = _times(kept["ts"], "ts", name, notes)
     gone = int(kept["ts"].isna().sum())
     if gone:
@@ -77,6 +77,10 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
     if twice.any():
         notes.append(f"{int(twice.sum()):,} rows repeat a prediction_id; the earliest of each was kept")
         kept = kept[~twice]
+    _need_both(kept, name, " once rows without a time and repeated ids are left out")
+    kept = _without_strays(kept, notes)
+    if spec.task == "binary" and spec.positive is not None:
+        _check_positive(kept["label"], spec.positive)
     if "score" not in kept:
         kept["score"] = np.nan
     kept["score"] = _numbers(kept["score"], "score", notes)
@@ -90,6 +94,46 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
     return History(reference, live, tuple(notes))
 
 
+def _need_both(kept: pd.DataFrame, name: str, when: str = "") -> None:
+    for split in SPLITS:
+        if not (kept["split"] == split).any():
+            raise BadInput(
+                f"{name}: no row has split = {split!r}{when}; both reference and live rows are needed"
+            )
+
+
+def _without_strays(kept: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Live rows without the few whose time lies further from all others than these are from each other.
+
+    A wrong year in one row would otherwise make a century of empty windows.
+    """
+    live = kept["split"] == "live"
+    low, high = (kept.loc[live, "ts"].quantile(q) for q in (STRAYS, 1 - STRAYS))
+    reach = max(high - low, pd.Timedelta(days=30))
+    stray = live & ((kept["ts"] > high + reach) | (kept["ts"] < low - reach))
+    if stray.any():
+        years = sorted(set(kept.loc[stray, "ts"].dt.year))
+        told = str(years[0]) if len(years) == 1 else f"{years[0]} to {years[-1]}"
+        notes.append(
+            f"{int(stray.sum()):,} live rows lie far from all others in time ({told}) and were left out"
+        )
+    return kept[~stray]
+
+
+def _check_positive(labels: pd.Series[Any], positive: str) -> None:
+    found = sorted({class_name(value) for value in labels.dropna().unique()})
+    if positive in found:
+        return
+    hint = (
+        "; YAML reads an unquoted yes, no, on or off as true or false"
+        if positive in ("True", "False")
+        else ""
+    )
+    raise BadInput(
+        f"positive_label: {positive!r} never occurs in label, which holds {', '.join(found[:10])}{hint}"
+    )
+
+
 def _times(values: pd.Series[Any], column: str, name: str, notes: list[str]) -> pd.Series[Any]:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         moments: pd.Series[Any] = values.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
@@ -99,7 +143,8 @@ def _times(values: pd.Series[Any], column: str, name: str, notes: list[str]) -> 
     try:
         read = pd.to_datetime(values, utc=True, format=None if values.notna().sum() == 0 else "ISO8601")
     except (ValueError, TypeError) as error:
-        raise BadInput(f"{name}: {column} holds something that is not a time: {error}") from error
+        said = str(error).splitlines()[0].split(". You might")[0]
+        raise BadInput(f"{name}: {column} holds something that is not a time: {said}") from error
     if pd.api.types.is_datetime64_any_dtype(values):
         notes.append(f"{column} has no zone; it was read as UTC")
     times: pd.Series[Any] = read.astype("datetime64[us, UTC]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
 
@@ -71,6 +72,21 @@ class ReferenceRule:
         if self.kind == "previous":
             return f"{self.kind} {self.offset_s:g}"
         return f"{self.kind} {self.length_s:g} {self.offset_s:g}{f' {self.season}' if self.kind == 'seasonal' else ''}"
+
+
+KEYS = (
+    "task", "features", "window", "timezone", "protected", "cutoff", "min_rows", "min_labels", "quiet", "live_window",
+    "segments", "positive_label", "classes", "quantile", "costs", "costs_unit", "tier", "budget", "reference", "rules",
+    "label_delay",
+)  # fmt: skip
+
+
+def refuse_misspelt(mapping: Mapping[str, Any]) -> None:
+    """A key that nobody reads is somebody else's; one that is nearly ours is a mistake."""
+    for key in mapping:
+        near = get_close_matches(str(key), KEYS, n=1, cutoff=0.8)
+        if key not in KEYS and near:
+            raise BadInput(f"{key}: there is no such key; is {near[0]} meant?")
 
 
 def one_of(mapping: Mapping[str, Any], key: str, accepted: tuple[str, ...]) -> str:

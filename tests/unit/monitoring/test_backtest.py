@@ -217,3 +217,45 @@ def test_a_regression_pages_when_its_error_grows() -> None:
     names = [window.window for window in found.windows]
     assert [names.index(alarm.window) for alarm in pages(found)] == list(BAD)
     assert {alarm.statistic for alarm in pages(found)} == {"mae"}
+
+
+def test_a_wrong_year_in_a_few_rows_makes_no_century_of_windows() -> None:
+    frame = history()
+    frame.loc[frame.index[-5:], "ts"] = pd.Timestamp("2190-01-01", tz="UTC")
+    found = played(frame)
+    assert len(found.windows) == LIVE_DAYS
+    assert "5 live rows lie far from all others in time (2190)" in " ".join(found.notes)
+
+
+def test_a_window_that_the_data_leave_unfinished_is_shown_and_not_judged() -> None:
+    frame = history()
+    frame = frame[frame["ts"] < day(7) + timedelta(hours=2)].copy()
+    late = frame["label_ts"] > day(7) + timedelta(hours=2)
+    frame.loc[late, ["label", "label_ts"]] = [np.nan, pd.NaT]
+    found = played(frame)
+    last = found.windows[-1]
+    assert (last.complete, last.points) == (False, ())
+    assert last.window not in {alarm.window for alarm in found.alarms}
+    assert "is not over where the data end" in " ".join(found.notes)
+
+
+def test_one_id_for_every_row_is_refused() -> None:
+    with pytest.raises(BadInput, match="once rows without a time and repeated ids are left out"):
+        played(history(prediction_id="a"))
+
+
+def test_a_positive_label_that_never_occurs_is_refused_with_what_occurs() -> None:
+    frame = history()
+    frame["label"] = np.where(frame["label"] == 1, "yes", "no")
+    for positive, says in (("YES", "holds no, yes"), (True, "YAML reads an unquoted yes")):
+        with pytest.raises(BadInput, match=says):
+            played(frame, spec(positive_label=positive))
+
+
+def test_too_many_windows_are_refused_and_too_large_ones_are_said() -> None:
+    frame = history()
+    live = frame["split"] == "live"
+    frame.loc[live, "ts"] = day(0) + pd.to_timedelta(np.linspace(0, 3e4, live.sum()), unit="h")
+    with pytest.raises(BadInput, match="windows of 1h"):
+        played(frame, spec(window="1h"))
+    assert "do not fill one window" in " ".join(played(history(), spec(window=10_000_000)).notes)

@@ -44,6 +44,7 @@ def test_a_window_may_be_a_number_of_rows() -> None:
         ({"costs": {"tp": "much"}}, "costs: 'much'"),
         ({"reference": "last"}, "reference.kind: 'last'"),
         ({"reference": {"kind": "rolling", "length": "soon"}}, "reference.length: 'soon'"),
+        ({"windw": "1h"}, "windw: there is no such key; is window meant?"),
         ({"quiet": 5}, "quiet: write"),
         ({"quiet": "at night"}, "quiet: write"),
         ({"quiet": "22:00-24:00"}, "quiet: write"),

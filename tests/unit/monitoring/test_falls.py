@@ -113,3 +113,18 @@ def test_an_estimated_fall_pages_only_while_its_estimator_is_trusted() -> None:
     assert estimated(fallen, error={"roc_auc": 0.1}).verdict == "ok"
     absent = Estimate(window, "roc_auc", None, None, None, 3, "3 rows; 100 are needed")
     assert estimated(absent).verdict == "inconclusive"
+
+
+def test_a_tiny_reference_is_inconclusive() -> None:
+    found = realised(performance(2000, 1, skill=0.2), performance(10, 0))
+    assert {p.verdict for p in found.values()} == {"inconclusive"}
+
+
+def test_calibration_error_is_held_against_windows_of_the_same_size_alone() -> None:
+    current, reference = performance(200, 1), performance(10_000, 0)
+    assert realised(current)["ece"].verdict == "inconclusive"
+    own = {"ece": [0.06, 0.07, 0.08, 0.07, 0.06]}
+    points = judge_realised(take_baseline(reference, own), current, primary="roc_auc", alpha=ALPHA)
+    (ece,) = [point for point in points if point.statistic == "ece"]
+    assert ece.verdict == "ok"
+    assert ece.details["reference"] == pytest.approx(0.068)
