@@ -69,7 +69,7 @@ with top:
     say_window(window, points, metric=watched.metric, segment=segment, say=partial(say_headline, watched))
     st.caption(NEVER_PAGES)
     title = "Furthest over its limit" if statistic == WORST else statistic_word(str(statistic))
-    cells = heat_cells(shown[shown["column"] != ""], watched.windows, order)
+    cells = heat_cells(shown[shown["column"] != ""], watched.windows, order, min_rows=watched.min_rows)
     figure = drift_heatmap(cells, statistic=title, columns=order, tz=viewer_zone())
     draw(figure, f"{title}: each column in each window", key="heat")
 say_alerts(watched, window)
@@ -110,7 +110,7 @@ over_time = shown[shown["column"] == column]
 if statistic == WORST:
     title, over_time = "value / limit", as_ratio(over_time)
 figure = drift_series(
-    heat_cells(over_time, watched.windows, [column]),
+    heat_cells(over_time, watched.windows, [column], min_rows=watched.min_rows),
     column=column,
     statistic=title,
     deployments=switches(watched.model),

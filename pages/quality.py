@@ -65,7 +65,7 @@ order = list(dict.fromkeys([*worst_checks(points), *columns["column"]]))
 title = "Furthest over its limit" if check == WORST else statistic_word(str(check))
 with top:
     say_quality(window, points, shown, say=partial(say_headline, watched))
-    cells = heat_cells(columns, watched.windows, order)
+    cells = heat_cells(columns, watched.windows, order, min_rows=watched.min_rows)
     draw(
         drift_heatmap(cells, statistic=title, columns=order, tz=viewer_zone()),
         f"{title} by column",
@@ -90,7 +90,12 @@ column = pick("Column", order, key="column", width=240)
 if column is not None:
     over_time = columns[columns["column"] == column]
     figure = drift_series(
-        heat_cells(as_ratio(over_time) if check == WORST else over_time, watched.windows, [column]),
+        heat_cells(
+            as_ratio(over_time) if check == WORST else over_time,
+            watched.windows,
+            [column],
+            min_rows=watched.min_rows,
+        ),
         column=column,
         statistic="value / limit" if check == WORST else title,
         deployments=switches(watched.model),

@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import (
+    CLEAR,
     Mark,
     add_ground,
     add_marks,
@@ -24,17 +25,23 @@ from app.charts.frame import (
 from app.formats import format_metric
 from app.theme import MARK, STATES, faded
 
-# value / threshold: clear up to half of it, amber at it, red from twice
+# value / limit of what is ok stays below the middle, in grey; an alarm begins at it, amber, and is red from twice
 HEAT = [
     [0.0, faded(MARK["reference"], 0.04)],
-    [0.25, faded(MARK["reference"], 0.16)],
-    [0.499, faded(MARK["attention"], 0.22)],
+    [0.499, faded(MARK["reference"], 0.30)],
     [0.5, faded(MARK["attention"], 0.50)],
     [1.0, faded(MARK["page"], 0.62)],
 ]
 HATCH = "╱"
+CALM = 0.99
+"""Where a cell that is ok is drawn at most, though its value may lie beyond the limit by what chance allows."""
+WAITING = {"not_computed": "…", "filling": "◌"}
+"""Shapes of windows that will be known."""
 UNKNOWN_WORDS = {
-    "open": "not over yet, not judged",
+    "not_computed": "not computed yet",
+    "filling": "still filling",
+    "open": "not over yet, too few rows so far",
+    "complete": "no result is stored",
     "inconclusive": "inconclusive",
     "no_traffic": "no rows came",
     "no_traffic_expected": "no traffic expected",
@@ -67,8 +74,8 @@ def drift_heatmap(
     tz: str | None = None,
     limit: int = 40,
 ) -> go.Figure:
-    """Columns by windows; a cell is value / threshold, alarms carry their shape, cells without data are
-    hatched.
+    """Columns by windows; a cell is value / threshold, in a colour of alarm only where the verdict is one, alarms carry
+    their shape, cells without data are hatched.
 
     `points` has window_start (UTC-aware), column, value, threshold, verdict, and optionally the word of the cell's
     own statistic: one row a cell. `columns` gives the order from the top; without it the columns that went furthest
@@ -116,7 +123,8 @@ def drift_heatmap(
         for column in shown
     ]
     figure = new_figure(96 + 20 * len(shown))
-    drawn = ratio.mask(level == "unknown")
+    drawn = ratio.fillna(0.0).clip(upper=CALM).where(level == "ok", ratio.fillna(1.0).clip(lower=1.0))
+    drawn = drawn.mask(level == "unknown")
     places, apart = _with_gaps(x)
     figure.add_trace(
         go.Heatmap(
@@ -140,7 +148,7 @@ def drift_heatmap(
             },
         )
     )
-    _add_verdicts(figure, level, hover, x)
+    _add_verdicts(figure, level, cells["verdict"], hover, x)
     rest = len(columns) - len(shown)
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category", ticklabelstandoff=4)
     if rest > 0:
@@ -183,8 +191,8 @@ def _word(level: str, verdict: object) -> str:
 
 
 def _add_verdicts(
-    figure: go.Figure, level: pd.DataFrame, hover: list[list[str]], x: pd.Series[datetime]
-) -> None:
+    figure: go.Figure, level: pd.DataFrame, verdict: pd.DataFrame, hover: list[list[str]], x: pd.Series[datetime]
+) -> None:  # fmt: skip
     """Shapes as text, because text takes the theme's own colour and so stands out on any cell."""
     legend = []
     for name in ("attention", "page", "injected", "unknown"):
@@ -192,15 +200,18 @@ def _add_verdicts(
         if not len(cells):
             continue
         unknown = name == "unknown"
-        glyph = HATCH if unknown else STATES[name].shape
-        legend.append(f"{glyph} {STATES[name].word}" + (", not over, or too few rows" if unknown else ""))
+        usual = HATCH if unknown else STATES[name].shape
+        glyphs = [WAITING.get(str(verdict.iat[i, j]), usual) for i, j in cells]
+        if usual in glyphs:
+            legend.append(f"{usual} {STATES[name].word}" + (", not over, or too few rows" if unknown else ""))
+        legend += [f"{shape} {UNKNOWN_WORDS[one]}" for one, shape in WAITING.items() if shape in glyphs]
         figure.add_trace(
             go.Scatter(
                 x=[x.iloc[j] for _, j in cells],
                 y=[level.index[i] for i, _ in cells],
                 mode="text",
                 name=STATES[name].word,
-                text=[glyph] * len(cells),
+                text=glyphs,
                 textfont={"size": 10},
                 customdata=[hover[i][j] for i, j in cells],
                 hovertemplate="%{customdata}<extra></extra>",
@@ -229,8 +240,8 @@ def drift_series(
     marks: Sequence[Mark] = (),
     tz: str | None = None,
 ) -> go.Figure:
-    """One column's statistic over time, its threshold as a step line, and a shape wherever the verdict is not
-    ok.
+    """One column's statistic over time, its threshold as a step line, and a shape wherever the verdict is not ok. A
+    window without a value is a gap in the line and hatched over the whole height: it has no place on the value axis.
 
     `points` has window_start (UTC-aware), value, threshold, verdict of one column.
     """
@@ -245,8 +256,10 @@ def drift_series(
     figure = new_figure(300)
     rows = add_version_switches(figure, deployments, tz, (x.min(), x.max()))
     detail = [
-        [w, format_metric(v), format_metric(t), f"{STATES[lv].shape} {STATES[lv].word}"]
-        for w, v, t, lv in zip(texts, frame["value"], frame["threshold"], level, strict=True)
+        [w, format_metric(v), format_metric(t), f"{STATES[lv].shape} {_word(lv, verdict)}"]
+        for w, v, t, lv, verdict in zip(
+            texts, frame["value"], frame["threshold"], level, frame["verdict"], strict=True
+        )
     ]
     hover = (
         f"<b>{statistic} %{{customdata[1]}}</b> (threshold %{{customdata[2]}})<br>%{{customdata[3]}}"
@@ -283,10 +296,13 @@ def drift_series(
             continue
         word = "not judged" if name == "unknown" and has_value else STATES[name].word
         add_ground(figure)
+        if name == "unknown" and not has_value:
+            _add_gaps(figure, x, chosen, detail, hover, word)
+            continue
         figure.add_trace(
             go.Scatter(
                 x=x[chosen],
-                y=frame["value"][chosen] if has_value else [0.03] * int(chosen.sum()),
+                y=frame["value"][chosen] if has_value else [0.97] * int(chosen.sum()),
                 yaxis="y" if has_value else "y2",
                 mode="markers",
                 name=word,
@@ -309,3 +325,32 @@ def drift_series(
     figure.update_yaxes(title={"text": f"{statistic} of {column}", "font": {"size": 11}}, rangemode="tozero")
     name_time_axis(figure, tz, frame["window_start"].max())
     return figure
+
+
+def _add_gaps(
+    figure: go.Figure, x: pd.Series[datetime], chosen: pd.Series[bool], detail: list[list[str]], hover: str, word: str
+) -> None:  # fmt: skip
+    """Hatch the windows that have no value."""
+    step = x.diff().median() if len(x) > 1 else pd.Timedelta(days=1)
+    figure.add_trace(
+        go.Bar(
+            x=x[chosen],
+            y=[1.0] * int(chosen.sum()),
+            yaxis="y2",
+            width=step.total_seconds() * 1000,
+            name=word,
+            legendgroup=word,
+            customdata=[one for one, here in zip(detail, chosen, strict=True) if here],
+            hovertemplate=hover,
+            marker={
+                "color": CLEAR,
+                "line": {"width": 0},
+                "pattern": {
+                    "shape": "/",
+                    "fgcolor": faded(MARK["unknown"], 0.55),
+                    "size": 7,
+                    "solidity": 0.15,
+                },
+            },
+        )
+    )

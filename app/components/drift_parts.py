@@ -33,7 +33,14 @@ def window_words(window: Mapping[str, Any]) -> str:
     state = WINDOW_WORDS.get(window["state"], window["state"])
     rows = f"{format_count(window['rows'])} rows" if window["rows"] else state
     running = ", not over yet" if window["state"] == "open" and window["rows"] else ""
+    if window["state"] == "complete" and pd.isna(window["computed_at"]):
+        running = ", not computed yet"
     return f"{format_when(window['start'], viewer_zone())}: {rows}{running}"
+
+
+def not_computed(window: Mapping[str, Any]) -> str:
+    """The headline of a window that has no result."""
+    return "This window is still filling" if window["state"] == "open" else "This window is not computed yet"
 
 
 def window_facts(window: Mapping[str, Any], points: pd.DataFrame) -> str:
@@ -66,11 +73,7 @@ def say_window(
     judged = int(points["verdict"].isin(["ok", "alarm"]).sum())
     watched = points["column"].nunique()
     if points.empty:
-        of = (
-            f"No drift of {segment} is stored for this window"
-            if segment
-            else "This window has not been computed"
-        )
+        of = f"No drift of {segment} is stored for this window" if segment else not_computed(window)
         say(of, "unknown", detail=detail)
     elif window["state"] == "open" and columns:
         verb = "differs" if len(columns) == 1 else "differ"
@@ -141,16 +144,19 @@ def by_effect(points: pd.DataFrame) -> list[str]:
     return [str(one) for one in worst.sort_values(["harm", "rank", "over"], ascending=False).index]
 
 
-def heat_cells(points: pd.DataFrame, windows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def heat_cells(
+    points: pd.DataFrame, windows: pd.DataFrame, columns: Sequence[str], *, min_rows: int = 0
+) -> pd.DataFrame:  # fmt: skip
     """`CELL` rows, and the word of each cell's statistic. An alarm carries its level as verdict. A window that is not
-    over carries its state, so that it is drawn as not known; so does one without results, which is not left out.
+    over carries why it is not known, so that it is drawn so; so does one without results, which is not left out.
     """
-    still = set(windows.loc[windows["state"] == "open", "start"])
+    windows = windows.assign(state=why_unknown(windows, min_rows))
+    still = windows.loc[windows["state"].isin(["open", "filling"])].set_index("start")["state"]
     cells = points.assign(
         verdict=points["level"].where(points["verdict"] == "alarm", points["verdict"]).fillna("alarm"),
         statistic=points["statistic"].map(statistic_word),
     )[[*CELL, "statistic"]]
-    cells.loc[cells["window_start"].isin(still), "verdict"] = "open"
+    cells["verdict"] = cells["window_start"].map(still).fillna(cells["verdict"])
     empty = windows.loc[~windows["start"].isin(points["window_start"]), ["start", "state"]]
     blanks = [
         {"window_start": start, "column": column, "verdict": state}
@@ -161,6 +167,14 @@ def heat_cells(points: pd.DataFrame, windows: pd.DataFrame, columns: Sequence[st
         return cells
     frame = pd.DataFrame(blanks).assign(value=float("nan"), threshold=float("nan"), statistic=None)
     return pd.concat([cells, frame[[*CELL, "statistic"]]], ignore_index=True) if len(cells) else frame
+
+
+def why_unknown(windows: pd.DataFrame, min_rows: int) -> pd.Series[str]:
+    """The state of each window as the reason why it has no verdict: one that is not over is `filling` once it has
+    enough rows, one that is over and waits for the job is `not_computed`."""
+    waits = (windows["state"] == "complete") & windows["computed_at"].isna()
+    fills = (windows["state"] == "open") & (windows["rows"] >= min_rows)
+    return windows["state"].mask(waits, "not_computed").mask(fills, "filling")
 
 
 def as_ratio(points: pd.DataFrame) -> pd.DataFrame:
@@ -266,6 +280,12 @@ def _extreme(value: float | str | None) -> str:
     return UNKNOWN if isinstance(value, str) else format_metric(value)
 
 
+def quantile_words(side: Side, level: float) -> str:
+    """A quantile; where it lies outside the grid all that is known is on which side: `above 272`."""
+    value, beyond = format_metric(side.quantiles.get(level)), side.beyond.get(level)
+    return f"{beyond} {value}" if beyond else value
+
+
 _FACTS: Mapping[str, Any] = {
     "rows": lambda one: format_count(one.rows),
     "missing": lambda one: format_share(one.missing),
@@ -273,11 +293,11 @@ _FACTS: Mapping[str, Any] = {
     "out of range": lambda one: format_share(one.outside),
     "mean": lambda one: format_metric(one.mean),
     "standard deviation": lambda one: format_metric(one.std),
-    "5th percentile": lambda one: format_metric(one.quantiles.get(0.05)),
-    "25th": lambda one: format_metric(one.quantiles.get(0.25)),
-    "median": lambda one: format_metric(one.quantiles.get(0.5)),
-    "75th": lambda one: format_metric(one.quantiles.get(0.75)),
-    "95th": lambda one: format_metric(one.quantiles.get(0.95)),
+    "5th percentile": lambda one: quantile_words(one, 0.05),
+    "25th": lambda one: quantile_words(one, 0.25),
+    "median": lambda one: quantile_words(one, 0.5),
+    "75th": lambda one: quantile_words(one, 0.75),
+    "95th": lambda one: quantile_words(one, 0.95),
     "smallest": lambda one: _extreme(one.low),
     "largest": lambda one: _extreme(one.high),
 }

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from app.charts import sparkline_uri
-from app.components.drift_parts import window_facts
+from app.components.drift_parts import not_computed, window_facts
 from app.components.links import viewer_zone
 from app.components.status import empty_state, headline
 from app.components.tables import Cell, anchor, badge, image, lines, small, table
@@ -55,7 +55,7 @@ def say_quality(
     judged = int(points["verdict"].isin(["ok", "alarm"]).sum())
     if points.empty or not judged:
         sentence = "Data quality could not be judged in this window"
-        say(sentence if len(points) else "This window has not been computed", "unknown", detail=detail)
+        say(sentence if len(points) else not_computed(window), "unknown", detail=detail)
         return
     if alarms.empty and 2 * judged < len(points):
         say(f"Only {judged} of {len(points)} checks could be judged; they are within their limits",

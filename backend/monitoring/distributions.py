@@ -50,7 +50,8 @@ _WEEK_S = 604_800.0
 class Side:
     """One side in figures. Shares are of all rows, 0..1; None where there is nothing to say.
 
-    quantiles  {0.05: x, ...}; what lies outside the grid counts as at its end
+    quantiles  {0.05: x, ...}; one that lies outside the grid is given as the grid's end
+    beyond     which of them do, {0.95: "above"}: all that is known is that they lie above or below it
     unseen     share of values the version's reference never had; outside: share beyond the grid, or infinite
     absent     share of rows whose data lack the column; invalid: share that cannot be read as its kind. Both are
                missing too
@@ -67,6 +68,7 @@ class Side:
     quantiles: Mapping[float, float] = field(default_factory=dict)
     absent: float | None = None
     invalid: float | None = None
+    beyond: Mapping[float, Literal["above", "below"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,22 @@ def quantiles(profile: Profile, levels: Sequence[float] = LEVELS) -> dict[float,
     return dict(zip(levels, found.tolist(), strict=True))
 
 
+def beyond_grid(profile: Profile, levels: Sequence[float] = LEVELS) -> dict[float, Literal["above", "below"]]:
+    """Those of `levels` whose quantile lies among the rows outside the grid, and on which side of it."""
+    counts, grid = profile.counts, profile.grid
+    total = int(counts.sum())
+    if grid.kind != "numeric" or not total or not (grid.edges or grid.values):
+        return {}
+    under, over = int(counts[0]) / total, int(counts[-1]) / total
+    found: dict[float, Literal["above", "below"]] = {}
+    for level in levels:
+        if level < under - 1e-12:
+            found[level] = "below"
+        elif level > 1 - over + 1e-12:
+            found[level] = "above"
+    return found
+
+
 def describe(profile: Profile) -> Side:
     """A profile in figures."""
     rows, grid = profile.rows, profile.grid
@@ -208,6 +226,7 @@ def describe(profile: Profile) -> Side:
         quantiles=quantiles(profile),
         absent=share(profile.absent),
         invalid=share(profile.invalid),
+        beyond=beyond_grid(profile),
     )
 
 
