@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -17,8 +18,15 @@ from backend.errors import BadInput
 from backend.identity.actor import Actor
 from backend.monitoring import distributions
 from backend.monitoring import reading as monitoring
+from backend.monitoring.tables import WindowState
 from backend.settings import settings
 
+MOST_WINDOWS = 5000
+MEASURED = ("realised", "estimated")
+TAKEN = {
+    "value": "value", "low": "low", "high": "high", "threshold": "limit", "reference_value": "reference",
+    "verdict": "verdict", "level": "level", "reason": "reason",
+}  # fmt: skip
 KINDS = ("drift", "prediction", "quality", "realised", "estimated", "volume")
 
 
@@ -48,21 +56,36 @@ def export_points(request: Request, viewer: Actor) -> Response:
             column=query.get("column"),
             segment=query.get("segment"),
         )
-    return as_file("points", request.path_params["form"], _rows(found))
+    start = found["window_start"].min() if query.get("window") and len(found) else None
+    name = _named("points", query["model"], query["size"], query.get("statistic"), start)
+    return as_file(name, request.path_params["form"], _rows(found))
 
 
 def export_windows(request: Request, viewer: Actor) -> Response:
-    """Every window of `model` and `size`, oldest first."""
+    """Every window of `model` and `size`, oldest first; with `statistic` also that metric's values, intervals, limits
+    and verdicts, from labels (`realised_`) and by estimate (`estimated_`)."""
+    model, size = _needed(request, "model"), _needed(request, "size")
+    statistic, place = request.query_params.get("statistic"), settings().environment
     with reading() as session:
-        found = monitoring.list_windows(
-            session,
-            viewer,
-            _needed(request, "model"),
-            settings().environment,
-            size=_needed(request, "size"),
-            limit=5000,
-        )
-    return as_file("windows", request.path_params["form"], _rows(found))
+        found = monitoring.list_windows(session, viewer, model, place, size=size, limit=MOST_WINDOWS)
+        if statistic is not None:
+            points = monitoring.list_points(
+                session, viewer, model, place, size=size, kinds=MEASURED, statistic=statistic
+            )
+            found = _with_metric(found, points, statistic)
+    return as_file(
+        _named("windows", model, size, statistic), request.path_params["form"], _rows(found)
+    )  # fmt: skip
+
+
+def _with_metric(windows: pd.DataFrame, points: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    """Windows with one metric's columns behind them, a set for each kind of figure."""
+    joined = windows.assign(metric=statistic)
+    for kind in MEASURED:
+        mine = points.loc[points["kind"] == kind, ["window_id", *TAKEN]]
+        mine = mine.rename(columns={name: f"{kind}_{word}" for name, word in TAKEN.items()})
+        joined = joined.merge(mine, how="left", left_on="id", right_on="window_id").drop(columns="window_id")
+    return joined
 
 
 def export_distribution(request: Request, viewer: Actor) -> Response:
@@ -76,7 +99,15 @@ def export_distribution(request: Request, viewer: Actor) -> Response:
         found = distributions.compare_column(
             session, viewer, window or 0, column, against=against, segment=query.get("segment", "")
         )
-    return as_file("distribution", request.path_params["form"], _share_rows(found))
+        state = session.get_one(WindowState, window)
+        name = _named("distribution", state.model, state.size, column, state.start)
+    return as_file(name, request.path_params["form"], _share_rows(found))
+
+
+def _named(what: str, *parts: str | datetime | None) -> str:
+    """The name of a file that says what it is about: `points-flight-delay-1d-roc_auc-20260301T0000Z`."""
+    told = [f"{one.astimezone(UTC):%Y%m%dT%H%MZ}" if isinstance(one, datetime) else one for one in parts]
+    return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", one) for one in (what, *told) if one)
 
 
 def _share_rows(found: distributions.Compared) -> list[dict[str, Any]]:

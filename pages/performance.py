@@ -92,7 +92,7 @@ draw(
 )
 query = {"model": name, "size": size}
 csv_link(
-    f"{word} over time", "points", **query, statistic=metric, since=since and since.isoformat()
+    f"{word} over time", "points", **query, kind=KINDS, statistic=metric, since=since and since.isoformat()
 )  # fmt: skip
 
 parts = worst_segments(every[every["kind"] == "realised"], metric)
@@ -106,10 +106,10 @@ st.subheader("One window")
 window = pick_window(watched)
 say_alerts(watched, window)
 show_metrics(judgeable(data.window_points(scope, name, size, KINDS, int(window["id"]))))
-csv_link("Every metric of this window", "points", **query, kind="realised", window=int(window["id"]))
+csv_link("Every metric of this window", "points", **query, kind=KINDS, window=int(window["id"]))
 offer_report(name, size, window)
 st.subheader("What changed in this window")
 draw_what_changed(name, data.environment(), size, window["start"])
 with st.expander("Every window as a table"):
-    show_windows(windows, realised, word)
-    csv_link("These windows", "windows", **query)
+    show_windows(windows, realised, estimated, word)
+    csv_link(f"Every window with its {word}", "windows", **query, statistic=metric)

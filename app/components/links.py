@@ -19,9 +19,14 @@ def viewer_zone() -> str | None:
 
 
 def href(page: str, **query: Any) -> str:
-    """`/model?model=flight-delay&window=2026-03-01`; a parameter that is None is left out."""
-    kept = {name: str(value) for name, value in query.items() if value is not None}
-    return f"/{quote(page.strip('/'))}" + (f"?{urlencode(kept)}" if kept else "")
+    """`/model?model=flight-delay&window=2026-03-01`; a parameter that is None is left out, one
+    that is a tuple or list is repeated."""
+    kept = {
+        name: [str(one) for one in value] if isinstance(value, (tuple, list)) else str(value)
+        for name, value in query.items()
+        if value is not None
+    }
+    return f"/{quote(page.strip('/'))}" + (f"?{urlencode(kept, doseq=True)}" if kept else "")
 
 
 def when_html(moment: datetime | None, *, seconds: bool = False) -> str:

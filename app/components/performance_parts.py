@@ -238,11 +238,11 @@ def show_metrics(points: pd.DataFrame) -> None:
         rows.append(
             [
                 metric_word(name),
-                _with_interval(came),
-                _with_interval(guess),
+                with_interval(came),
+                with_interval(guess),
                 format_metric(told["reference_value"]) if told is not None else UNKNOWN,
                 format_metric(told["threshold"]) if told is not None else UNKNOWN,
-                _verdict(came, guess),
+                verdict_cell(came, guess),
                 format_count(came["rows"] if came is not None and pd.notna(came["value"]) else None),
             ]
         )
@@ -255,11 +255,12 @@ def _one(points: pd.DataFrame, kind: str) -> Mapping[str, Any] | None:
     return {str(key): value for key, value in found[0].items()} if found else None
 
 
-def _with_interval(point: Mapping[str, Any] | None) -> Cell:
+def with_interval(point: Mapping[str, Any] | None, *, why: bool = True) -> Cell:
+    """A value above its interval; `why`: where there is none, the reason."""
     if point is None:
         return None
     if pd.isna(point["value"]):
-        return small(point["reason"] or "no value")
+        return small(point["reason"] or "no value") if why else None
     between = f"{format_metric(point['low'])} to {format_metric(point['high'])}" if _between(point) else None
     early = point["kind"] == "realised" and point["verdict"] not in JUDGED
     return lines(
@@ -269,7 +270,8 @@ def _with_interval(point: Mapping[str, Any] | None) -> Cell:
     )
 
 
-def _verdict(came: Mapping[str, Any] | None, guess: Mapping[str, Any] | None) -> Cell:
+def verdict_cell(came: Mapping[str, Any] | None, guess: Mapping[str, Any] | None) -> Cell:
+    """What a realised and an estimated figure give together; labels that speak against an estimate leave it open."""
     if came is not None and came["verdict"] in JUDGED:
         return verdict_badge(came)
     if guess is not None and guess["verdict"] == "alarm":

@@ -369,6 +369,38 @@ def test_what_a_page_shows_is_taken_away_as_csv(world: World, starts: list[datet
     assert sum(row["share_window"] for row in shares) == pytest.approx(1)
 
 
+def test_windows_are_taken_away_with_their_figures_under_a_name_that_says_what_they_are(
+    world: World, starts: list[datetime]
+) -> None:
+    answer = fetch(world.viewer, "/export/windows.csv?model=toy&size=1d&statistic=roc_auc")
+    assert "warrant-windows-toy-1d-roc_auc-" in answer.headers["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len(rows) == DAYS + 1
+    assert {row["metric"] for row in rows} == {"roc_auc"}
+    first = rows[0]
+    assert float(first["realised_low"]) < float(first["realised_value"]) < float(first["realised_high"])
+    assert first["realised_verdict"] == "ok"
+    assert float(first["realised_limit"]) < float(first["realised_value"])
+    assert any(row["estimated_value"] and not row["realised_value"] for row in rows)
+    address = f"/export/points.csv?model=toy&size=1d&kind=realised&kind=estimated&window={rows[-2]['id']}"
+    answer = fetch(world.viewer, address)
+    assert f"points-toy-1d-{starts[-2]:%Y%m%dT%H%MZ}" in answer.headers["Content-Disposition"]
+    assert "estimated" in {row["kind"] for row in csv.DictReader(io.StringIO(answer.text))}
+
+
+def test_the_table_of_windows_says_how_many_it_leaves_out(
+    open_page: Open, starts: list[datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.components import window_table
+
+    monkeypatch.setattr(window_table, "SHOWN", 10)
+    said = text_of(open_page("performance"))
+    assert f"The latest 10 of {DAYS + 1} windows" in said
+    assert "statistic=roc_auc" in said
+    assert "kind=realised&amp;kind=estimated&amp;window=" in said
+    assert "– to –" not in said
+
+
 def test_a_wrong_address_of_a_download_is_explained(world: World, starts: list[datetime]) -> None:
     for address, status, because in (
         ("/export/points.csv?size=1d", 422, "model is needed"),

@@ -14,10 +14,10 @@ from app import charts
 from app.charts.performance import take_over
 from app.components.drift_parts import as_ratio, by_effect, heat_cells
 from app.components.performance_parts import (
-    _verdict,
     as_first_seen,
     come_together,
     judgeable,
+    verdict_cell,
     worst_segments,
 )
 from app.components.quality_parts import worst_checks
@@ -150,7 +150,7 @@ def test_early_labels_that_speak_against_the_estimate_are_never_green(
 ) -> None:
     plain = {"statistic": "roc_auc", "level": None, "threshold": 0.63, "reason": ""}
     came = {**plain, "value": value, "low": value - 0.06, "high": value + 0.06, "verdict": "inconclusive"}
-    shown = str(_verdict(came, {**plain, "value": guess, "verdict": "ok"}))
+    shown = str(verdict_cell(came, {**plain, "value": guess, "verdict": "ok"}))
     assert words in shown
     assert ("w-ok" in shown) == (words == "ok by estimate")
 
@@ -179,7 +179,9 @@ def test_figures_of_the_same_windows_have_the_same_span() -> None:
 
 
 def test_a_window_that_is_not_over_is_drawn_as_unknown_even_when_it_alarms() -> None:
-    windows = pd.DataFrame({"start": DAYS[:2], "state": ["complete", "open"]})
+    windows = pd.DataFrame(
+        {"start": DAYS[:2], "state": ["complete", "open"], "computed_at": DAYS[1], "rows": [900, 5]}
+    )
     cells = heat_cells(
         points(
             [
@@ -189,6 +191,7 @@ def test_a_window_that_is_not_over_is_drawn_as_unknown_even_when_it_alarms() -> 
         ),
         windows,
         ["a"],
+        min_rows=200,
     )
     figure = charts.drift_heatmap(cells, columns=["a"])
     heat = next(one for one in figure.data if one.type == "heatmap")
