@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from app.downloads import as_file, guarded
+from app.series_downloads import named
 from backend import clock
 from backend.database.session import reading
 from backend.errors import BadInput, NotFound
@@ -49,4 +50,5 @@ def export_slices(request: Request, viewer: Actor) -> Response:
         }
         for one in view[search]["slices"]
     ]
-    return as_file(f"slices-{search}", request.path_params["form"], rows)
+    name = named(f"slices-{search}", view["model"], view["size"], start)
+    return as_file(name, request.path_params["form"], rows)

@@ -57,7 +57,7 @@ def export_points(request: Request, viewer: Actor) -> Response:
             segment=query.get("segment"),
         )
     start = found["window_start"].min() if query.get("window") and len(found) else None
-    name = _named("points", query["model"], query["size"], query.get("statistic"), start)
+    name = named("points", query["model"], query["size"], query.get("statistic"), start)
     return as_file(name, request.path_params["form"], _rows(found))
 
 
@@ -74,7 +74,7 @@ def export_windows(request: Request, viewer: Actor) -> Response:
             )
             found = _with_metric(found, points, statistic)
     return as_file(
-        _named("windows", model, size, statistic), request.path_params["form"], _rows(found)
+        named("windows", model, size, statistic), request.path_params["form"], _rows(found)
     )  # fmt: skip
 
 
@@ -100,11 +100,11 @@ def export_distribution(request: Request, viewer: Actor) -> Response:
             session, viewer, window or 0, column, against=against, segment=query.get("segment", "")
         )
         state = session.get_one(WindowState, window)
-        name = _named("distribution", state.model, state.size, column, state.start)
+        name = named("distribution", state.model, state.size, column, state.start)
     return as_file(name, request.path_params["form"], _share_rows(found))
 
 
-def _named(what: str, *parts: str | datetime | None) -> str:
+def named(what: str, *parts: str | datetime | None) -> str:
     """The name of a file that says what it is about: `points-flight-delay-1d-roc_auc-20260301T0000Z`."""
     told = [f"{one.astimezone(UTC):%Y%m%dT%H%MZ}" if isinstance(one, datetime) else one for one in parts]
     return "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", one) for one in (what, *told) if one)

@@ -18,6 +18,7 @@ from backend.database.session import reading, writing
 from backend.database.upgrade import upgrade
 from backend.identity.actor import Actor
 from backend.identity.roles import Role
+from backend.monitoring.tables import MetricPoint
 from backend.queue import JobRun
 from jobs.analyse_window import analyse_due, analyse_one
 from tests.integration.app.test_pages import MAIN, text_of
@@ -137,6 +138,19 @@ def test_an_incident_says_what_changed_in_the_window_that_fell(
     assert "a split is no proof of cause" in said
 
 
+def test_both_baselines_are_named_where_the_limit_is_held_against_another(
+    fallen: Monitored, on_call: Actor, open_page: Open
+) -> None:
+    analyse_due("shopper")
+    with writing() as session:
+        for point in session.scalars(select(MetricPoint).where(MetricPoint.kind == "realised")):
+            point.reference_value = 0.9
+    for page in ("slices", "performance"):
+        said = text_of(open_page(on_call, page, model="shopper", window=ago(1).isoformat()))
+        assert "the limit is held against 0.900" in said
+        assert "from which AUC fell by " in said
+
+
 def test_slices_leave_as_csv(fallen: Monitored, on_call: Actor) -> None:
     from starlette.applications import Starlette
 
@@ -148,6 +162,7 @@ def test_slices_leave_as_csv(fallen: Monitored, on_call: Actor) -> None:
     start = ago(1).isoformat()
     answer = client.get("/export/slices.csv", params={"model": "shopper", "size": "1d", "start": start})
     assert answer.status_code == 200, answer.text
+    assert f"slices-became_worse-shopper-1d-{ago(1):%Y%m%dT%H%MZ}" in answer.headers["Content-Disposition"]
     lines = answer.text.splitlines()
     assert lines[0].startswith("slice,rows,share,inside,outside,reference_inside")
     assert lines[1].startswith("shop = north,")
