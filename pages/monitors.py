@@ -12,7 +12,7 @@ import streamlit as st
 from app import data
 from app.components import banner, headline, title
 from app.components.monitor_actions import show_actions, show_false_alarms, show_versions, store_monitor
-from app.components.monitor_form import monitor_inputs
+from app.components.monitor_form import by_label, monitor_inputs
 from app.components.monitor_parts import replay_sentence, show_monitors, show_replay
 from app.components.pickers import pick, pick_model
 from app.data import monitors as read
@@ -70,7 +70,7 @@ def edit() -> None:
         named = definition | {"name": definition.get("name") or "not named yet"}
         monitor, found = read.replayed(scope, model, json.dumps(named, sort_keys=True))
     except BadInput as error:
-        show_error(error)
+        show_error(error if st.session_state.get(f"{key}:yaml") else BadInput(by_label(error.message)))
         return
     st.subheader("When it would have fired", anchor=False)
     sentence, level = replay_sentence(monitor, found, allowed)

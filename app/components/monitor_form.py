@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from app.words import metric_word, statistic_word
 from backend.errors import BadInput
 from backend.monitoring.monitor_history import VOLUME
-from backend.monitoring.monitors import LEVELS, OF_HISTORY, THRESHOLDS, Figure, bad_side
+from backend.monitoring.monitors import LEVELS, MOST_WINDOWS, OF_HISTORY, THRESHOLDS, Figure, bad_side
 
 MOST_ROWS = 6
 KIND_WORDS = {
@@ -28,6 +29,18 @@ NUMBER = {
     "limit": ("times the limit", 1.5), "constant": ("value", 0.2), "sigma": ("deviations", 3.0),
     "quantile": ("quantile", 0.99), "p_value": ("p-value", 0.05),
 }  # fmt: skip
+LABELS = {
+    "name": "Name", "level": "Level", "size": "Windows of", "windows.fire": "In so many",
+    "windows.of": "of the last windows", "clear_after": "Ends after clean windows", "min_rows": "Fewest rows",
+    "min_completeness": "Fewest labels, %",
+}  # fmt: skip
+"""{a definition's key: its input}"""
+CONDITION_LABELS = {
+    "kind": "Look at", "column": "Column", "statistic": "Statistic", "segment": "Among",
+    "threshold.kind": "is beyond", "threshold.side": "side", "threshold.value": "value", "threshold.clear": "ends at",
+    "threshold.points": "of the last values",
+}  # fmt: skip
+_PLACE = re.compile(r"when(?:\.(?:all|any)(?:\[(?P<index>\d+)\])?)?(?:\.(?P<field>[a-z.]+))?")
 MATCH_WORDS = {"all": "all of them hold", "any": "any of them holds"}
 FIRST = ("realised", "estimated", "drift", "prediction", "quality", "roc_auc", "mae", "psi", "missing_rate")
 """What is offered first, in this order."""
@@ -37,6 +50,20 @@ def figure_words(figure: Figure) -> str:
     """A figure in the console's words: `realised AUC`, `PSI of distance where carrier=AA`."""
     spoken = metric_word if figure.kind in ("realised", "estimated") else statistic_word
     return figure._replace(statistic=spoken(figure.statistic)).words()
+
+
+def by_label(message: str) -> str:
+    """What is wrong with a definition, its place said by the label of the input: `Condition 2, value: ...`."""
+    path, colon, rest = message.partition(": ")
+    if path in LABELS:
+        return f"“{LABELS[path]}”: {rest}"
+    found = _PLACE.fullmatch(path)
+    if not colon or found is None:
+        return message
+    number, field = found["index"], found["field"] or ""
+    where = f"Condition {int(number) + 1}" if number is not None else "The condition"
+    label = CONDITION_LABELS.get(field)
+    return f"{where}, “{label}”: {rest}" if label else f"{where}: {rest}"
 
 
 def is_flat(definition: Mapping[str, Any]) -> bool:
@@ -82,8 +109,8 @@ def monitor_inputs(
     ]
     windows = given.get("windows") or {}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        fire = _whole("In so many", windows.get("fire", 1), f"{key}:fire", 1)
-        of = _whole("of the last windows", windows.get("of", 1), f"{key}:of", 1)
+        fire = _whole("In so many", windows.get("fire", 1), f"{key}:fire", 1, MOST_WINDOWS)
+        of = _whole("of the last windows", windows.get("of", 1), f"{key}:of", fire, MOST_WINDOWS)
         clear_after = _whole("Ends after clean windows", given.get("clear_after", 1), f"{key}:clear", 1)
         rows = _whole("Fewest rows", given.get("min_rows", min_rows), f"{key}:rows", 1)
         share = st.number_input(
@@ -188,8 +215,12 @@ def _first(name: str) -> tuple[int, str]:
     return (FIRST.index(name) if name in FIRST else len(FIRST)), name
 
 
-def _whole(label: str, given: Any, key: str, least: int) -> int:
-    return int(st.number_input(label, least, None, int(given), key=key, width=170))
+def _whole(label: str, given: Any, key: str, least: int, most: int | None = None) -> int:
+    """A whole number of at least `least`; one that another input has pushed below it follows it."""
+    if key in st.session_state and (st.session_state[key] or 0) < least:
+        st.session_state[key] = least
+    place = {} if key in st.session_state else {"value": max(int(given), least)}
+    return int(st.number_input(label, least, most, key=key, width=170, **place))
 
 
 _EXAMPLE = """name: drift while performance falls

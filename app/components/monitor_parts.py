@@ -57,12 +57,16 @@ def _state(row: Mapping[str, Any]) -> Any:
         return badge(f"fires ({alert['level']})", ALERT_LEVELS[alert["level"]])
     if row["holds"]:
         return badge("not looked at since it holds", "unknown")
+    if not row["looked_at"]:
+        return badge("not looked at yet", "unknown")
     return badge("quiet", "ok") if row["judged"] else badge("not known now", "unknown")
 
 
 def _last_fired(row: Mapping[str, Any]) -> str:
     alert = row["alert"]
-    return f"{format_age(alert['fired_at'])} ago" if alert is not None else "never"
+    if alert is None:
+        return "never" if row["looked_at"] else "not looked at yet"
+    return f"{format_age(alert['fired_at'])} ago"
 
 
 def _often(row: Mapping[str, Any]) -> str | None:

@@ -23,19 +23,21 @@ from backend.monitoring.monitors import Figure, Monitor
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
 def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
     """The model's monitors as they are now: their row, `says`, the newest alert, `fired` times in stored history and
-    `per_month`, whether the newest window could be `judged`,
+    `per_month`, whether it was `looked_at` since it was stored, whether the newest window could be `judged`,
     whether the monitor `holds` in it, and `broken`, why one cannot be looked at any more."""
     viewer = scope.actor()
     with reading() as session:
         rows = service.list_monitors(session, viewer, model, environment())
         names = names_of(session, {row.made_by for row in rows})
         alerts = service.newest_alerts(session, viewer, model, environment())
+        looked = service.looked_at(session, viewer, model, environment())
         listed = []
         for row in rows:
             alert = alerts.get(row.key)
             one = row_of(row) | {
                 "made_by_name": names.get(row.made_by or ""), "alert": alert_of(alert) if alert else None,
                 "says": "", "fired": None, "per_month": None, "broken": "", "judged": False, "holds": False,
+                "looked_at": alert is not None or (looked is not None and looked > row.made_at),
             }  # fmt: skip
             try:
                 monitor, found = service.replay_definition(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from backend import clock
@@ -23,6 +24,8 @@ from backend.monitoring.monitor_history import MOST_WINDOWS, read_history
 from backend.monitoring.monitor_replay import Replay, replay
 from backend.monitoring.monitor_tables import MonitorVersion
 from backend.monitoring.monitors import Monitor, parse_monitor
+from backend.monitoring.tables import WindowState
+from backend.queue import JobRun
 from backend.registry.service import get_model
 from backend.registry.tables import Model
 
@@ -145,6 +148,22 @@ def newest_alerts(session: ReadSession, viewer: Actor, model: str, environment: 
         .order_by(Alert.fired_at, Alert.id)
     )
     return {alert.fingerprint.removeprefix(mine): alert for alert in found}
+
+
+def looked_at(session: ReadSession, viewer: Actor, model: str, environment: str) -> datetime | None:
+    """When monitors of a model were last looked at: its newest computation that ended; None before the first."""
+    get_model(session, viewer, model)
+    ended = session.scalar(
+        select(func.max(JobRun.finished_at)).where(
+            JobRun.name == "compute_metrics", JobRun.subject == model, JobRun.state == "succeeded"
+        )
+    )
+    computed = session.scalar(
+        select(func.max(WindowState.computed_at)).where(
+            WindowState.model == model, WindowState.environment == environment
+        )
+    )
+    return max((one for one in (ended, computed) if one is not None), default=None)
 
 
 def replay_definition(

@@ -12,6 +12,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from app.components.monitor_form import by_label
 from backend import clock
 from backend.alerting.service import Firing, fire
 from backend.database.engine import use_database
@@ -222,12 +223,37 @@ def test_a_monitor_is_paused_and_deleted(world: World, open_page: Open) -> None:
     assert stored() == []
 
 
-def test_what_holds_and_has_not_fired_yet_is_not_said_to_be_quiet(world: World, open_page: Open) -> None:
+def test_a_monitor_just_stored_is_not_said_to_be_quiet(world: World, open_page: Open) -> None:
     make(world.lead, definition())
     make(world.lead, definition(0.01) | {"name": "Distance is there"})
     said = text_of(open_page(world.viewer))
     assert "not looked at since it holds" in said
+    assert "not looked at yet" in said
+    assert "</span> quiet<" not in said
+    with writing() as session:
+        for window in session.query(WindowState):
+            window.computed_at = clock.now()
+    st.cache_data.clear()
+    said = text_of(open_page(world.viewer))
     assert said.count("</span> quiet<") == said.count("not looked at since it holds")  # one each
+    assert "not looked at yet" not in said
+
+
+def test_no_count_of_windows_can_be_asked_for_that_breaks_the_replay(world: World, open_page: Open) -> None:
+    test = open_page(world.lead)
+    field(test, "In so many").set_value(3).run()
+    assert not test.error
+    assert field(test, "of the last windows").value == 3
+    assert "It would" in text_of(test)
+    field(test, "In so many").set_value(2).run()
+    assert field(test, "of the last windows").value == 3
+
+
+def test_an_error_names_the_input_by_its_label() -> None:
+    assert by_label("windows.fire: 3 is too many") == "“In so many”: 3 is too many"
+    assert by_label("when.all[1].threshold.clear: 9 is stricter") == "Condition 2, “ends at”: 9 is stricter"
+    assert by_label("when.threshold.value: no") == "The condition, “value”: no"
+    assert by_label("no place at all") == "no place at all"
 
 
 def test_the_budget_is_shown_and_changed(world: World, open_page: Open) -> None:
