@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaincc, gammainccinv, kolmogi, kolmogorov, ndtr, ndtri
 
-from backend.monitoring.profiles import Profile
+from backend.monitoring.profiles import UNSEEN_KEPT, Profile
 from backend.monitoring.splits import Apart, Cells, possible_counts
 
 Numbers = npt.NDArray[np.float64]
@@ -29,6 +29,7 @@ DRAWS = 1000
 FEW_CELLS = 64
 FEW_ROWS = 500
 OUTSIDE_LEAST = 3
+RARE = 8  # a value with so many rows is hardly ever on one side alone
 OUTSIDE_TIMES = 4
 STRAIGHT = 1e-3  # a skewness below this is none
 
@@ -165,13 +166,51 @@ class Exchange:
         return np.random.default_rng([*self.pool.fingerprint[:8], *self.rows])
 
     @cached_property
+    def values(self) -> npt.NDArray[np.int64] | None:
+        """Pooled rows of each value by itself, (values,), where the reference's own values make the cells.
+
+        There "new" is what the reference happens not to have, so it has no new rows by construction, and in another
+        split other values would be new. None for grids with edges or more values than are kept, and where the
+        reference has new values itself.
+        """
+        grid, pool = self.pool.grid, self.pool
+        if grid.edges or grid.others or not grid.complete or self.reference.compared[-1]:
+            return None
+        if grid.kind == "numeric":
+            return np.concatenate([pool.counts[1::2][: len(grid.values)], pool.counts[0::2]])
+        if pool.unseen is None:  # too many to be kept: as if they were equally frequent
+            new, many = int(pool.counts[-1]), UNSEEN_KEPT + 1
+            spread = np.full(many, new // many, dtype=np.int64)
+            spread[: new % many] += 1
+        else:
+            spread = np.array(list(pool.unseen.values()), dtype=np.int64)
+        return np.concatenate([pool.counts[:-1], spread])
+
+    @property
+    def exchanged(self) -> npt.NDArray[np.int64]:
+        """Pooled rows of the cells that are exchanged: single values where "new" is made of them."""
+        return self.pool.compared if self.values is None else self.values
+
+    @property
+    def brings_new(self) -> bool:
+        """Whether a split can give values that one side alone has."""
+        return self.values is not None and bool(
+            self.pool.grid.expected_new
+            or self.pool.compared[-1]
+            or ((self.values > 0) & (self.values < RARE)).any()
+        )
+
+    @cached_property
     def coarse(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Drawn coarse counts (draws, cells) of both sides; cells that are empty on both stay empty.
 
         A grid with edges ends where the reference ends, so "outside" is not exchanged: the reference keeps its
         rows there, and the current side draws as many as a grid placed on other data is expected to see. Once
-        many more lie outside than that, they are exchanged like all others.
+        many more lie outside than that, they are exchanged like all others. Where `values` are known each is
+        exchanged by itself, and those that the drawn reference does not have are the last cell.
         """
+        if self.values is not None:
+            return self._by_value(self.values)
         grid, pooled = self.pool.grid, self.pool.compared.copy()
         then, now = self.reference.compared, self.current.compared
         rows = self.rows[1]
@@ -195,7 +234,12 @@ class Exchange:
 
     @cached_property
     def cells(self) -> Cells:
-        """What `coarse` draws, as the possible counts of each cell and their probabilities."""
+        """What `coarse` draws, as the possible counts of each cell and their probabilities.
+
+        New values stay cells of their own: for a distance whose terms are linear in c where r = 0 that is the same.
+        """
+        if self.values is not None:
+            return possible_counts(self.values, self.rows)
         grid, pooled = self.pool.grid, self.pool.compared
         then, now = self.reference.compared, self.current.compared
         rate = min(then[-1] / max(self.rows[0], 1) + grid.expected_new, 1.0)
@@ -204,6 +248,15 @@ class Exchange:
         hits = max(rate * self.rows[0], 0.5)
         apart = Apart(int(then[-1]), hits, max(self.rows[0] - hits, 0.5), self.rows[1])
         return possible_counts(pooled[:-1], self.rows, apart)
+
+    def _by_value(self, pooled: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        pooled = pooled[pooled > 0]
+        size = DRAWS if pooled.size <= FEW_CELLS else DRAWS // 2
+        drawn = self._split(pooled, self.rows[1], size)
+        others = pooled - drawn
+        new = np.where(others == 0, drawn, 0)
+        none = np.zeros((size, 1), dtype=np.int64)
+        return np.hstack([others, none]), np.hstack([drawn - new, new.sum(axis=1, keepdims=True)])
 
     @cached_property
     def fine(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -59,7 +59,7 @@ def law(exchange: Exchange, result: Result) -> PearsonLaw:
         return np.asarray((c - r) ** 2 / np.maximum(pooled * (1 / n_r + 1 / n_c), 1e-300))
 
     _, variance, third = moments_of_sum(terms, exchange.cells)
-    mean, exact = chi_squared_moments(exchange.pool.compared, n_r, n_c)
+    mean, exact = chi_squared_moments(exchange.exchanged, n_r, n_c)
     skew = third / variance**1.5 if variance > 0 else 0.0
     return law_of_moments(mean, exact, skew * max(exact, 0.0) ** 1.5)
 

@@ -48,7 +48,7 @@ def compute(reference: Profile, current: Profile) -> Result:
 
 
 def law(exchange: Exchange, result: Result) -> LargestLaw:
-    return largest_change(exchange.pool.compared, exchange.rows)
+    return largest_change(exchange.exchanged, exchange.rows)
 
 
 L_INFINITY = register(

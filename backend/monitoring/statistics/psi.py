@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
+from backend.monitoring.nulls import Exchange, Law
 from backend.monitoring.statistics._core import (
     Numbers,
+    Result,
     Statistic,
     compare_counts,
+    law_of_counts,
     law_of_sum,
     register,
     shares,
@@ -38,6 +41,13 @@ def measure(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) 
     return np.asarray(np.sum(terms(shares(reference), shares(current)), axis=-1))
 
 
+def law(exchange: Exchange, result: Result) -> Law:
+    """Exact moments cell by cell; drawn where new values, which make one cell together, come and go."""
+    if exchange.brings_new:
+        return law_of_counts(measure, 1.0, exchange, result)
+    return law_of_sum(terms, 1.0, exchange, result)
+
+
 PSI = register(
     Statistic(
         name="psi",
@@ -49,7 +59,7 @@ PSI = register(
         formula=__doc__,
         compute=partial(compare_counts, measure, False),
         measure=measure,
-        law=partial(law_of_sum, terms, 1.0),
+        law=law,
         weight=0.1,
     )
 )

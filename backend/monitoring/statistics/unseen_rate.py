@@ -7,6 +7,9 @@ is details.expected. Names of new values are in details.values while there are a
 
 from __future__ import annotations
 
+import dataclasses
+
+from backend.monitoring.nulls import Exchange, Law, fit_law
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, register
 from backend.monitoring.statistics._rates import rate_law, rate_result
@@ -25,6 +28,21 @@ def compute(reference: Profile, current: Profile) -> Result:
     )
 
 
+def law(exchange: Exchange, result: Result) -> Law:
+    """Rows with values that a drawn reference lacks, over splits of both sides' rows, value by value.
+
+    So it knows how little a few reference rows tell of the values there are. Half a row is allowed for counts being
+    whole numbers.
+    """
+    if exchange.values is None:
+        return rate_law(exchange, result)
+    rows = max(result.rows_current, 1)
+    drawn = fit_law(exchange.coarse[1][:, -1] / rows)
+    if drawn.std <= 0:  # no split gives a new value: the reference's rows alone say how rare one is
+        return rate_law(exchange, result)
+    return dataclasses.replace(drawn, mean=drawn.mean + 0.5 / rows)
+
+
 UNSEEN_RATE = register(
     Statistic(
         name="unseen_rate",
@@ -35,7 +53,7 @@ UNSEEN_RATE = register(
         floor=0.02,
         formula=__doc__,
         compute=compute,
-        law=rate_law,
+        law=law,
         weight=0.2,
     )
 )

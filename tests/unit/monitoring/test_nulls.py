@@ -4,10 +4,11 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import gamma, norm
 
-from backend.monitoring.columns import Kind
+from backend.monitoring.columns import Column, Kind
 from backend.monitoring.grids import Grid, place_categories, place_numbers
 from backend.monitoring.nulls import (
     Exchange,
@@ -18,7 +19,7 @@ from backend.monitoring.nulls import (
     upper_quantile,
     upper_tail,
 )
-from backend.monitoring.profiles import Profile
+from backend.monitoring.profiles import Profile, freeze_grids, profile_table
 from backend.monitoring.statistics import REGISTRY, TABLE_REGISTRY, TableFacts, statistics_for
 from backend.monitoring.verdicts import judge_columns
 
@@ -169,3 +170,34 @@ def test_statistics_of_tables_know_what_is_usual() -> None:
     changed = TABLE_REGISTRY["schema_change"].compute(usual, bad)
     assert changed.details["vanished"] == ["c"]
     assert changed.details["changed"] == {"a": "whole to text"}
+
+
+def _zipf(random: np.random.Generator, levels: int, rows: int) -> list[str]:
+    rank = 1 / np.arange(1, levels + 1)
+    return [f"v{i}" for i in random.choice(levels, rows, p=rank / rank.sum())]
+
+
+@pytest.mark.parametrize(("then", "now"), [(100, 100), (100, 1000), (300, 5000)])
+def test_values_that_a_small_reference_happens_not_to_have_are_no_change(then: int, now: int) -> None:
+    column = [Column("c", "categorical")]
+    fired = []
+    for seed in range(25):
+        random = np.random.default_rng([seed, now])
+        tables = [pa.table({"c": _zipf(random, 50, rows)}) for rows in (then, now)]
+        grids = freeze_grids(tables[0], column)
+        sides = [profile_table(table, grids) for table in tables]
+        found = judge_columns([("c", s) for s in statistics_for("categorical")], *sides)
+        fired += [seed] * any(f.decision.verdict == "alarm" for f in found)
+    assert len(fired) <= 3, fired
+
+
+@pytest.mark.parametrize("new", [["brand new"], [f"n{i}" for i in range(40)], [f"n{i}" for i in range(400)]])
+def test_values_that_are_new_for_a_reason_alarm_against_a_small_reference(new: list[str]) -> None:
+    random = np.random.default_rng(4)
+    then, now = _zipf(random, 10, 100), _zipf(random, 10, 600) + (new * 400)[:400]
+    tables = [pa.table({"c": rows}) for rows in (then, now)]
+    sides = [profile_table(t, freeze_grids(tables[0], [Column("c", "categorical")])) for t in tables]
+    found = judge_columns([("c", s) for s in statistics_for("categorical")], *sides)
+    fired = {f.statistic.name for f in found if f.decision.verdict == "alarm"}
+    assert "unseen_rate" in fired
+    assert len(new) == 400 or "chi_squared" in fired
