@@ -189,7 +189,7 @@ def _add_alarms(
                 cliponaxis=False,
                 marker={
                     "symbol": state.symbol,
-                    "size": 10,
+                    "size": 13,
                     "color": MARK[level],
                     "line": {"width": 1.5, "color": MARK[level]},
                 },
@@ -292,7 +292,7 @@ def _add_estimated(
             mode="lines+markers" if len(frame) <= 120 or any(lone) else "lines",
             marker={
                 "size": [
-                    (6 if alone else 4 if len(frame) <= 120 else 0) if mine else 0
+                    (8 if alone else 5 if len(frame) <= 120 else 0) if mine else 0
                     for alone, mine in zip(lone, own, strict=True)
                 ],
                 "color": MARK["estimated"],
