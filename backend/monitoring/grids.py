@@ -33,6 +33,7 @@ ATOM = 0.02  # share of the reference from which a value gets a bin of its own
 ATOMS = 4
 NARROW = 1e-300
 LEAST_BINS = 16
+ENDLESS = 1e200  # bins: no grid has them, and sums of them are still numbers
 HUGE = "1e150"  # beyond it squares overflow; counted as infinite
 DISCRETE = 64
 TOP = 200
@@ -293,11 +294,15 @@ def _pieces(x: Floats) -> tuple[list[float], list[int]]:
     quantiles = np.quantile(inner, places, method="lower")
     points = np.unique([low, high, *quantiles, *inner[gaps], *inner[gaps + 1]])
     rows = np.searchsorted(inner, points[1:], "left") - np.searchsorted(inner, points[:-1], "right")
-    density = rows / inner.size / np.diff(points)
     n = points.size
     cost = np.full((n, n), np.inf)
-    for i in range(n - 1):
-        cost[i, i + 1 :] = (points[i + 1 :] - points[i]) * np.maximum.accumulate(density[i:])
+    with np.errstate(
+        over="ignore"
+    ):  # over hundreds of orders of magnitude a piece would need endlessly many bins
+        density = rows / inner.size / np.diff(points)
+        for i in range(n - 1):
+            needed = (points[i + 1 :] - points[i]) * np.maximum.accumulate(density[i:])
+            cost[i, i + 1 :] = np.minimum(needed, ENDLESS)
     best = cost[0].copy()
     cuts: list[npt.NDArray[np.int64]] = []
     while best[-1] > full * BINS and len(cuts) < min(PIECES, n - 1) - 1:

@@ -13,8 +13,11 @@ exchanged rows exceed with the statistic's part of the error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from backend.monitoring.nulls import Exchange, Law
 from backend.monitoring.profiles import Profile
@@ -74,7 +77,7 @@ def judge_columns(
     weights: dict[str, float] = {}
     waiting: list[tuple[str, Statistic, Result]] = []
     for column, statistic in pairs:
-        result = statistic.compute(reference[column], current[column])
+        result = _compute(statistic, reference[column], current[column])
         reason = _why_not(result, current[column], min_rows)
         if reason is None:
             weights[column] = weights.get(column, 0.0) + statistic.weight
@@ -88,7 +91,6 @@ def judge_columns(
         if statistic.law is None or result.value is None:
             raise ValueError(f"{statistic.name} has no law under no change")
         exchange = exchanges.setdefault(column, Exchange(reference[column], current[column]))
-        law = statistic.law(exchange, result)
         share = statistic.weight / weights[column]
         floor = _floor(statistic, result)
         known = usual.get((column, statistic.name), ())
@@ -97,9 +99,15 @@ def judge_columns(
             findings[column, statistic.name] = _usual(column, statistic, result)
             continue
         floor = max(floor, quiet or 0.0)
-        tested[column, statistic.name] = _Tested(
-            column, statistic, result, law, law.p(result.value), floor, share, quiet
-        )
+        try:
+            with np.errstate(over="raise", invalid="raise"):
+                law = statistic.law(exchange, result)
+                p = law.p(result.value)
+                law.quantile(error * share)
+        except ArithmeticError as failed:
+            findings[column, statistic.name] = _unspoken(column, statistic, result, failed)
+            continue
+        tested[column, statistic.name] = _Tested(column, statistic, result, law, p, floor, share, quiet)
     allowed = _column_error(list(tested.values()), error)
     for key, test in tested.items():
         alpha = allowed * test.share
@@ -114,6 +122,29 @@ def judge_columns(
         decision = Decision("alarm" if fired else "ok", limit, text)
         findings[key] = Finding(test.column, test.statistic, test.result, decision, test.p)
     return [findings[column, statistic.name] for column, statistic in pairs]
+
+
+def _compute(statistic: Statistic, reference: Profile, current: Profile) -> Result:
+    """The statistic's value; none, with the reason, where its arithmetic fails, so that the others are told."""
+    try:
+        with np.errstate(over="raise", invalid="raise"):
+            result = statistic.compute(reference, current)
+    except ArithmeticError as failed:
+        return Result(None, reference.known, current.known, _failure(failed))
+    if result.value is not None and not math.isfinite(result.value):
+        return replace(result, value=None, reason=_failure(OverflowError("the value is not finite")))
+    return result
+
+
+def _unspoken(column: str, statistic: Statistic, result: Result, failed: ArithmeticError) -> Finding:
+    reason = _failure(failed)
+    decision = Decision("inconclusive", None, f"{statistic.title} of {column}: {reason}", reason)
+    return Finding(column, statistic, result, decision)
+
+
+def _failure(failed: ArithmeticError) -> str:
+    said = failed.args[-1] if failed.args else type(failed).__name__
+    return f"the column's numbers are too large or too far apart to compute this ({said})"
 
 
 def _column_error(tested: Sequence[_Tested], error: float) -> float:

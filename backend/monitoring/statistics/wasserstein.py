@@ -179,23 +179,23 @@ def law(exchange: Exchange, result: Result) -> PearsonLaw:
     """Inside the grid a Brownian bridge at the pooled shares (few rows: drawn), outside it the pool's own tail."""
     cells, weight = _weights(exchange.reference.grid)
     pool, divisor = exchange.pool, float(result.details["divisor"])
+    weight = weight / divisor  # moments of the plain distance of huge numbers have no representation
     beyond = bool(pool.counts[0] or pool.counts[-1])
     if min(exchange.rows) <= FEW_ROWS:
         drawn = np.abs(exchange.few_gaps(cells)) @ weight
         if beyond:
-            drawn = drawn + resample_ends(pool, exchange.random, *exchange.ends(drawn.size))
-        return fit_law(drawn / divisor)
+            drawn = drawn + resample_ends(pool, exchange.random, *exchange.ends(drawn.size)) / divisor
+        return fit_law(drawn)
     mean, variance = bridge_moments((np.cumsum(pool.counts) / pool.known)[cells], weight)
     mean, variance = mean * math.sqrt(exchange.spread), variance * exchange.spread
     third = BRIDGE_SKEW * variance**1.5
     if beyond:
-        tail = resample_ends(
-            pool, exchange.random, *exchange.ends(DRAWS if pool.tail_rows is None else DRAWS // 2)
-        )
+        drawn_ends = exchange.ends(DRAWS if pool.tail_rows is None else DRAWS // 2)
+        tail = resample_ends(pool, exchange.random, *drawn_ends) / divisor
         mean, variance = mean + float(tail.mean()), variance + float(tail.var())
         third += max(float(((tail - tail.mean()) ** 3).mean()), 0.0)
     std = math.sqrt(variance)
-    return PearsonLaw(mean / divisor, std / divisor, third / std**3 if std > 0 else 0.0)
+    return PearsonLaw(mean, std, third / std**3 if std > 0 else 0.0)
 
 
 def compute(reference: Profile, current: Profile) -> Result:

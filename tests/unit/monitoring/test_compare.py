@@ -69,6 +69,17 @@ def test_a_shift_hidden_behind_one_wild_value_is_seen() -> None:
     assert {"psi", "kolmogorov_smirnov", "mean_shift"} <= {r.statistic for r in found if r.verdict == "alarm"}
 
 
+@pytest.mark.parametrize("rows", [500, 5000])
+def test_numbers_over_hundreds_of_orders_of_magnitude_have_a_defined_answer(rows: int) -> None:
+    random = np.random.default_rng(0)
+    then, now = (frame(rows, seed, wide=np.exp(random.normal(size=rows) * 200)) for seed in (0, 1))
+    found = compare(then, now)
+    assert {row.verdict for row in found} == {"ok"}
+    assert "kolmogorov_smirnov" in verdicts(found, "wide")
+    now["wide"] = np.exp(random.normal(1, 0.5, rows) * 200)
+    assert alarmed(compare(then, now)) == {"wide"}
+
+
 def test_a_tiny_change_in_a_large_file_is_no_alarm() -> None:
     random = np.random.default_rng(0)
     then = pd.DataFrame({"x": random.normal(size=200_000), "c": random.choice(list("ab"), 200_000)})

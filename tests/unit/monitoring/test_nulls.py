@@ -1,6 +1,8 @@
 """The laws under "no change", against simulation; verdicts over many columns."""
 
+import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -201,3 +203,17 @@ def test_values_that_are_new_for_a_reason_alarm_against_a_small_reference(new: l
     fired = {f.statistic.name for f in found if f.decision.verdict == "alarm"}
     assert "unseen_rate" in fired
     assert len(new) == 400 or "chi_squared" in fired
+
+
+def _overflow(*_: Any) -> Any:
+    return math.exp(1000.0)
+
+
+@pytest.mark.parametrize("part", ["compute", "law"])
+def test_a_statistic_whose_arithmetic_fails_is_inconclusive_and_the_others_are_told(part: str) -> None:
+    random = np.random.default_rng(0)
+    then, now = profiles(random.normal(size=500), random.normal(size=500))
+    broken = replace(REGISTRY["wasserstein"], **{part: _overflow})
+    found = judge_columns([("x", broken), ("x", REGISTRY["psi"])], {"x": then}, {"x": now})
+    assert [f.decision.verdict for f in found] == ["inconclusive", "ok"]
+    assert "too large or too far apart" in str(found[0].decision.reason)
