@@ -21,7 +21,6 @@ from backend.database.session import ReadSession, reading, writing
 from backend.deployment.tables import Deployment
 from backend.explain.tables import ShapSummary
 from backend.leases import SCHEDULER, give_back, take_lease
-from backend.monitoring.analysis_service import models_to_analyse
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.examination_service import windows_to_examine
 from backend.monitoring.tables import WindowState
@@ -119,6 +118,8 @@ def models_unexamined(session: ReadSession, _now: datetime) -> list[Due]:
 
 def models_unanalysed(session: ReadSession, now: datetime) -> list[Due]:
     """Models with a window whose realised performance fell and whose rows, as they are, have not been analysed."""
+    from backend.monitoring.analysis_service import models_to_analyse  # with it comes pandas
+
     return [Due(name) for name in models_to_analyse(session, now)]
 
 
