@@ -72,7 +72,8 @@ if not models:
     headline("No model is registered yet", "unknown")
     empty_state(
         "Nothing to watch",
-        "Run `warrant demo load` for the demo, or register a model over the API (/api/v1).",
+        "Run `warrant demo load` for the demo. A model of your own is registered from Python, with `register_model` "
+        "and `register_version` of `backend.registry.service`, as jobs/demo/stages.py does.",
     )
     st.stop()
 first_sentence()

@@ -40,7 +40,12 @@ def window_words(window: Mapping[str, Any]) -> str:
 
 def not_computed(window: Mapping[str, Any]) -> str:
     """The headline of a window that has no result."""
-    return "This window is still filling" if window["state"] == "open" else "This window is not computed yet"
+    words = {
+        "open": "This window is still filling",
+        "no_traffic": "No rows came in this window",
+        "no_traffic_expected": "No traffic was expected in this window",
+    }
+    return words.get(window["state"], "This window is not computed yet")
 
 
 def window_facts(window: Mapping[str, Any], points: pd.DataFrame) -> str:
