@@ -125,6 +125,19 @@ class RateLaw:
 
 
 @dataclass(frozen=True)
+class EitherLaw:
+    """A change that counts in both directions, from the law of the one that was seen."""
+
+    one: Law
+
+    def p(self, value: float) -> float:
+        return min(1.0, 2 * self.one.p(value))
+
+    def quantile(self, alpha: float) -> float:
+        return self.one.quantile(alpha / 2)
+
+
+@dataclass(frozen=True)
 class ChanceLaw:
     """A value that is all or nothing: at or above `at` with probability `chance`."""
 

@@ -34,21 +34,35 @@ MOST = 3.0
 
 @dataclass(frozen=True)
 class Limit:
-    """A threshold and where it came from; the largest part decides. `noise` is None without quiet windows."""
+    """A threshold and where it came from; the largest part decides. `noise` is None without quiet windows.
+
+    below   of a rate that falls: values below it alarm, and the smallest part decides
+    """
 
     floor: float
     null: float
     noise: float | None
     alpha: float
+    below: bool = False
 
     @property
     def value(self) -> float:
-        return max(self.floor, self.null, self.noise or 0.0)
+        return self._parts[self.basis]
 
     @cached_property
     def basis(self) -> str:
-        parts = {"floor": self.floor, "null": self.null, "noise": self.noise or 0.0}
-        return max(parts, key=lambda name: parts[name])
+        choose = min if self.below else max
+        return choose(self._parts, key=lambda name: self._parts[name])
+
+    @property
+    def _parts(self) -> dict[str, float]:
+        parts = {"floor": self.floor, "null": self.null}
+        return parts if self.noise is None else {**parts, "noise": self.noise}
+
+    def mirror(self) -> Limit:
+        """The limit of a falling rate, from that of the share of all other rows."""
+        noise = None if self.noise is None else 1 - self.noise
+        return Limit(1 - self.floor, 1 - self.null, noise, self.alpha, below=not self.below)
 
 
 @dataclass(frozen=True)
@@ -137,7 +151,8 @@ def describe(statistic: Statistic, column: str, result: Result, limit: Limit) ->
     value = result.value if result.value is not None else math.nan
     if statistic.family == "quality":
         rates = [_percent(x) for x in (float(result.details["reference_rate"]), value, limit.value)]
-        change = f"from {rates[0]} to {rates[1]} (limit {rates[2]})"
+        limited = "lower limit" if limit.below else "limit"
+        change = f"from {rates[0]} to {rates[1]} ({limited} {rates[2]})"
         return f"{statistic.title} of {column} {change}, {result.rows_current:,} rows"
     text = (
         f"{statistic.title} of {column} {value:.3g} (limit {limit.value:.3g}), {result.rows_current:,} rows"
@@ -159,4 +174,4 @@ def describe_constant(column: str, result: Result) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share * 100:.1f} %" if share < 0.1 else f"{share * 100:.0f} %"
+    return "0 %" if share == 0 else f"{share * 100:.1f} %" if share < 0.1 else f"{share * 100:.0f} %"

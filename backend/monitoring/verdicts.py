@@ -22,6 +22,7 @@ import numpy as np
 from backend.monitoring.nulls import Exchange, Law
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics import Result, Statistic
+from backend.monitoring.statistics._rates import mirror
 from backend.monitoring.thresholds import Decision, Limit, Noise, describe, describe_constant, noise_limit
 
 ERROR = 0.035
@@ -41,19 +42,27 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Tested:
+    """`told` is the result for people, `result` what is judged: of a rate that fell, the share of all other rows."""
+
     column: str
     statistic: Statistic
     result: Result
+    told: Result
     law: Law
     p: float
     floor: float
     share: float
     noise: float | None
+    fell: bool = False
 
     @property
     def counts(self) -> bool:
         """Whether the change is large enough to matter at all."""
         return self.result.value is not None and self.result.value > self.floor
+
+    def limit(self, alpha: float) -> Limit:
+        limit = Limit(_floor(self.statistic, self.result), self.law.quantile(alpha), self.noise, alpha)
+        return limit.mirror() if self.fell else limit
 
 
 def judge_columns(
@@ -92,8 +101,12 @@ def judge_columns(
             raise ValueError(f"{statistic.name} has no law under no change")
         exchange = exchanges.setdefault(column, Exchange(reference[column], current[column]))
         share = statistic.weight / weights[column]
-        floor = _floor(statistic, result)
         known = usual.get((column, statistic.name), ())
+        # Where quiet windows have had no such row at all, a fall is nothing new.
+        fell = statistic.both_ways and result.details["direction"] == "fell" and min(known, default=1) > 0
+        judged = mirror(result) if fell else result
+        known = tuple(1 - rate for rate in known) if fell else known
+        floor = _floor(statistic, judged)
         quiet = _quiet(statistic, known, error / columns)
         if quiet is not None and statistic.family == "quality" and quiet >= 1:
             findings[column, statistic.name] = _usual(column, statistic, result)
@@ -101,26 +114,27 @@ def judge_columns(
         floor = max(floor, quiet or 0.0)
         try:
             with np.errstate(over="raise", invalid="raise"):
-                law = statistic.law(exchange, result)
-                p = law.p(result.value)
+                law = statistic.law(exchange, judged)
+                p = law.p(judged.value or 0.0)
                 law.quantile(error * share)
         except ArithmeticError as failed:
             findings[column, statistic.name] = _unspoken(column, statistic, result, failed)
             continue
-        tested[column, statistic.name] = _Tested(column, statistic, result, law, p, floor, share, quiet)
+        tested[column, statistic.name] = _Tested(
+            column, statistic, judged, result, law, p, floor, share, quiet, fell
+        )
     allowed = _column_error(list(tested.values()), error)
     for key, test in tested.items():
         alpha = allowed * test.share
-        practical = _floor(test.statistic, test.result)
-        limit = Limit(practical, test.law.quantile(alpha), test.noise, alpha)
+        limit = test.limit(alpha)
         fired = test.counts and test.p <= alpha
         text = (
-            describe_constant(test.column, test.result)
+            describe_constant(test.column, test.told)
             if test.statistic.name == "constant_value"
-            else describe(test.statistic, test.column, test.result, limit)
+            else describe(test.statistic, test.column, test.told, limit)
         )
         decision = Decision("alarm" if fired else "ok", limit, text)
-        findings[key] = Finding(test.column, test.statistic, test.result, decision, test.p)
+        findings[key] = Finding(test.column, test.statistic, test.told, decision, test.p)
     return [findings[column, statistic.name] for column, statistic in pairs]
 
 

@@ -55,6 +55,7 @@ class Statistic:
     compute     (reference, current) -> Result
     measure     drift only: the same number from counts alone, vectorised, to resample it under "no change"
     fine        whether `measure` takes `Profile.counts` (True) or `Profile.compared` (False)
+    both_ways   quality only: a rate that falls is a change too, told at most as a ticket
     floor_at    drift only: the floor for (rows_reference, rows_current) where it depends on them
     null_quantile  drift only: (rows_reference, rows_current, alpha) -> the value exceeded with probability
                 alpha under "no change", where theory gives it; resampled otherwise
@@ -77,6 +78,7 @@ class Statistic:
     measure: Measure | None = None
     fine: bool = False
     higher_is_worse: bool = True
+    both_ways: bool = False
     floor_at: Callable[[int, int], float] | None = None
     null_quantile: Callable[[int, int, float], float] | None = None
     scale: Callable[[Profile], float] | None = None

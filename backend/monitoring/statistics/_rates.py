@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from backend.monitoring.nulls import Exchange, RateLaw
+from backend.monitoring.nulls import EitherLaw, Exchange, Law, RateLaw
 from backend.monitoring.statistics._core import Result
 
 
@@ -37,3 +38,22 @@ def rate_law(exchange: Exchange, result: Result) -> RateLaw:
     return RateLaw(
         int(facts["reference_hits"]), result.rows_reference, result.rows_current, float(facts["expected"])
     )
+
+
+def either_law(exchange: Exchange, result: Result) -> Law:
+    """The law of a rate that may rise or fall; where it is too low to fall by enough to matter, only rise."""
+    one = rate_law(exchange, result)
+    return EitherLaw(one) if result.details.get("two_sided") else one
+
+
+def mirror(result: Result) -> Result:
+    """The share of all other rows: a rate that falls is one that rises for them."""
+    if result.value is None:
+        return result
+    facts, rows = result.details, result.rows_reference
+    mirrored = {
+        "hits": result.rows_current - facts["hits"],
+        "reference_hits": rows - facts["reference_hits"],
+        "reference_rate": 1 - float(facts["reference_rate"]),
+    }
+    return replace(result, value=1 - result.value, details={**facts, **mirrored})

@@ -1,17 +1,32 @@
 """Share of rows without a readable value: null, NaN, unreadable as the declared kind, or the column absent.
 
 (null + nan + invalid) / rows. Infinite values are readable; they count as out of range.
+
+A rate that falls by more than the floor is a change too (a column that was mostly empty is filled: something else is
+done with it now). It has details.direction "fell", its threshold is the rate below which it alarms, and it never pages.
 """
 
 from __future__ import annotations
 
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, register
-from backend.monitoring.statistics._rates import rate_law, rate_result
+from backend.monitoring.statistics._rates import either_law, rate_result
+
+FLOOR = 0.02
+
+
+def _kinds(current: Profile) -> dict[str, int]:
+    return {"null": current.null, "nan": current.nan, "invalid": current.invalid, "absent": current.absent}
 
 
 def compute(reference: Profile, current: Profile) -> Result:
-    details = {"null": current.null, "nan": current.nan, "invalid": current.invalid, "absent": current.absent}
+    before = reference.missing / max(reference.rows, 1)
+    now = current.missing / max(current.rows, 1)
+    details = {
+        "direction": "fell" if now < before - FLOOR else "rose",
+        "two_sided": before > FLOOR,
+        **_kinds(current),
+    }
     return rate_result(
         hits=(reference.missing, current.missing), rows=(reference.rows, current.rows), details=details
     )
@@ -24,10 +39,11 @@ MISSING_RATE = register(
         family="quality",
         applies_to=("numeric", "categorical"),
         unit="share of rows",
-        floor=0.02,
+        floor=FLOOR,
         formula=__doc__,
         compute=compute,
-        law=rate_law,
+        law=either_law,
+        both_ways=True,
         weight=0.2,
     )
 )

@@ -1,6 +1,7 @@
 """`warrant compare` and the engine below it: verdicts, bad input, types, and the document of the outside contract."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,21 @@ def test_peers_answer_by_their_own_rules() -> None:
     assert "(ks)" in rows["age", "evidently:default"].text
     assert rows["age", "nannyml:chi2"].verdict == "inconclusive"
     assert rows["plan", "nannyml:chi2"].verdict in ("ok", "alarm")
+
+
+@pytest.mark.parametrize("kind", ["numeric", "categorical"])
+def test_missing_values_that_vanish_are_a_ticket(kind: str) -> None:
+    random = np.random.default_rng(0)
+    values: Any = random.normal(size=2000) if kind == "numeric" else random.choice(list("abc"), 2000)
+    then = pd.DataFrame({"x": pd.Series(values).where(random.random(2000) < 0.05)})
+    found = {row.statistic: row for row in compare(then, pd.DataFrame({"x": values[:500]}))}
+    row = found["missing_rate"]
+    assert (row.verdict, row.level, row.value) == ("alarm", "ticket", 0.0)
+    assert re.match(r"Missing values of x from 9[45] % to 0 % \(lower limit", row.text)
+    assert 0.5 < (row.threshold or 0) < 0.95, "a value below the threshold alarms"
+    same = pd.DataFrame({"x": pd.Series(values[:500]).where(random.random(500) < 0.06)})
+    assert alarmed(compare(then, same)) == set()
+    assert next(r for r in compare(same, then) if r.statistic == "missing_rate").verdict == "ok"
 
 
 def test_ids_texts_and_times_are_left_out_with_the_reason() -> None:

@@ -217,3 +217,38 @@ def test_a_statistic_whose_arithmetic_fails_is_inconclusive_and_the_others_are_t
     found = judge_columns([("x", broken), ("x", REGISTRY["psi"])], {"x": then}, {"x": now})
     assert [f.decision.verdict for f in found] == ["inconclusive", "ok"]
     assert "too large or too far apart" in str(found[0].decision.reason)
+
+
+@pytest.mark.parametrize(
+    ("usual", "now", "verdict"),
+    [
+        ((0.4, 0.5), 0.02, "alarm"),
+        ((0.0, 0.5), 0.0, "ok"),
+        ((0.2, 0.8), 0.3, "ok"),
+        ((0.4, 0.5), 0.9, "alarm"),
+    ],
+)
+def test_a_falling_rate_is_held_against_what_quiet_windows_show(
+    usual: tuple[float, ...], now: float, verdict: str
+) -> None:
+    then, window = (missing(rows, rate) for rows, rate in ((4000, 0.45), (400, now)))
+    known = {("x", "missing_rate"): usual * 5}
+    (found,) = judge_columns([("x", REGISTRY["missing_rate"])], {"x": then}, {"x": window}, noise=known)
+    assert found.decision.verdict == verdict
+    assert found.result.value == pytest.approx(now)
+    assert found.result.details["direction"] == ("fell" if now < 0.45 else "rose")
+
+
+def test_chance_moves_a_missing_rate_past_its_limits_as_seldom_as_promised() -> None:
+    random = np.random.default_rng(0)
+    fired = 0
+    for _ in range(1000):
+        then, now = (missing(rows, random.binomial(rows, 0.5) / rows) for rows in (300, 300))
+        (found,) = judge_columns([("x", REGISTRY["missing_rate"])], {"x": then}, {"x": now}, error=0.04)
+        fired += found.decision.verdict == "alarm"
+    assert 15 <= fired <= 62
+
+
+def missing(rows: int, rate: float) -> Profile:
+    grid, null = place_categories({"a": 10, "b": 10}), round(rows * rate)
+    return Profile(grid, rows, np.array([rows - null, 0, 0, 0]), null=null)

@@ -91,7 +91,7 @@ def test_a_burst_of_nulls_pages_and_says_from_what_to_what() -> None:
     summary = watched.summary(replaced(now, "n1", x))
     assert summary is not None
     assert summary.level == "page"
-    assert "Missing values of n1 from 0.0 % to 21 % (limit 2.0 %), 812 rows" in summary.headline
+    assert "Missing values of n1 from 0 % to 21 % (limit 2.0 %), 812 rows" in summary.headline
 
 
 def test_a_small_rise_of_nulls_is_a_ticket_and_a_tiny_one_nothing() -> None:
