@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+from scipy.special import gammaln
 
 from backend.errors import BadInput
 from backend.monitoring.columns import Column, Kind
@@ -29,7 +30,7 @@ from backend.monitoring.statistics import (
 )
 from backend.monitoring.tablefiles import open_table
 from backend.monitoring.thresholds import Verdict
-from backend.monitoring.verdicts import Finding, judge_columns
+from backend.monitoring.verdicts import ERROR, MIN_ROWS, Finding, judge_columns
 
 SCHEMA = "schema_change"
 
@@ -108,12 +109,14 @@ def compare_tables(
         rows += _compare(reference, current, sample, chosen, proposals, own)
     if not statistics or SCHEMA in statistics:
         rows += _schema(reference, current, asked, sizes, every=bool(statistics))
+    about_rows = [name for name in dict.fromkeys(statistics) if name in TABLE_REGISTRY and name != SCHEMA]
+    rows += [_of_whole_tables(name, reference, current) for name in about_rows]
     peers = tuple(name for name in statistics if ":" in name)
     if peers:
         shared = [name for name in asked if name in reference.columns and name in current.columns]
         rows += _compare_as_peers(reference, current, shared, kinds or {}, peers)
     order = {name: at for at, name in enumerate(asked)}
-    return sorted(rows, key=lambda row: order[row.column])
+    return sorted(rows, key=lambda row: order.get(row.column, len(order)))
 
 
 def _compare(
@@ -230,6 +233,60 @@ def _schema(
     return rows
 
 
+def _of_whole_tables(
+    name: str, reference: duckdb.DuckDBPyRelation, current: duckdb.DuckDBPyRelation
+) -> Comparison:
+    """A statistic of the rows, not of a column (whose name is empty); what two files cannot tell is inconclusive."""
+    statistic = TABLE_REGISTRY[name]
+    count = name == "duplicates"
+    most = _count(reference)
+    then, now = (_rows_of(table, count=count, most=most) for table in (reference, current))
+    found = statistic.compute(then, now)
+    sizes = (found.rows_reference, found.rows_current)
+    if found.value is None or min(sizes) < MIN_ROWS:
+        reason = found.reason or f"{min(sizes)} rows are too few; {MIN_ROWS} are needed"
+        if not count:
+            reason = f"two files do not tell what this needs: {reason}"
+        verdict: Verdict = "no_data" if not sizes[1] else "inconclusive"
+        return Comparison(
+            "", name, found.value, None, verdict, *sizes, reason, f"{statistic.title}: {reason}"
+        )
+    limit = statistic.limit(found, ERROR)
+    verdict = "alarm" if found.value > limit else "ok"
+    before = float(found.details["reference_rate"])
+    text = f"{statistic.title} from {before:.1%} to {found.value:.1%} (limit {limit:.1%}), {sizes[1]:,} rows"
+    level = "ticket" if verdict == "alarm" else None
+    return Comparison(
+        "", name, found.value, limit, verdict, *sizes, None, text, level, statistic.law(found).p(found.value)
+    )
+
+
+def _rows_of(table: duckdb.DuckDBPyRelation, *, count: bool, most: int) -> TableFacts:
+    """Rows and, where asked for, how many of them came before, of at most `most` rows.
+
+    More rows repeat each other more often by chance, so of a larger table it is what a draw of `most` rows is
+    expected to hold: a row that is there m times is among n of N rows but for (N-m choose n) / (N choose n).
+    """
+    rows = _count(table)
+    if not count or not rows:
+        return TableFacts(rows, duplicates=0 if count else None)
+    query = (
+        "select times, count(*) from (select count(*) as times from source group by all_columns) group by times"
+    ).replace("all_columns", ", ".join(_quoted(name) for name in table.columns))
+    times, kinds = np.array(table.query("source", query).fetchall(), dtype=np.float64).T
+    if rows <= most:
+        return TableFacts(rows, duplicates=rows - int(kinds.sum()))
+    left = rows - times  # rows that are another one
+    log = (
+        gammaln(left + 1)
+        - gammaln(np.maximum(left - most, 0) + 1)
+        - gammaln(rows + 1)
+        + gammaln(rows - most + 1)
+    )
+    absent = np.where(left >= most, np.exp(log), 0.0)
+    return TableFacts(most, duplicates=max(round(most - float(kinds @ (1 - absent))), 0))
+
+
 def _compare_as_peers(
     reference: duckdb.DuckDBPyRelation,
     current: duckdb.DuckDBPyRelation,
@@ -301,13 +358,13 @@ def _check_names(
     reference: duckdb.DuckDBPyRelation,
     current: duckdb.DuckDBPyRelation,
 ) -> None:
-    strange = [name for name in statistics if name not in REGISTRY and name != SCHEMA]
+    strange = [name for name in statistics if name not in REGISTRY and name not in TABLE_REGISTRY]
     if strange:
         from backend.monitoring.peers import PEERS
 
         for name in strange:
             if name not in PEERS:
-                known = ", ".join([*sorted(REGISTRY), SCHEMA, *sorted(PEERS)])
+                known = ", ".join([*sorted(REGISTRY), *sorted(TABLE_REGISTRY), *sorted(PEERS)])
                 raise BadInput(f"no statistic is named {name!r}; there are {known}")
     there = dict.fromkeys([*reference.columns, *current.columns])
     for name in (*columns, *kinds):

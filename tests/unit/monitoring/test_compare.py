@@ -121,6 +121,29 @@ def test_every_name_can_be_asked_for() -> None:
     assert "is for categorical columns" in str(chi.reason)
 
 
+def test_repeated_rows_are_counted_and_what_two_files_cannot_tell_is_said() -> None:
+    then, now = frame(3000, 0), frame(300, 1)
+    asked = ["duplicates", "volume", "freshness"]
+    rows = {row.statistic: row for row in compare(then, now, statistics=asked)}
+    assert set(rows) == set(asked)
+    assert {row.column for row in rows.values()} == {""}
+    assert (rows["duplicates"].verdict, rows["duplicates"].value) == ("ok", 0.0)
+    assert all("two files do not tell" in str(rows[name].reason) for name in asked[1:])
+    (twice,) = compare(then, pd.concat([now, now[:60]]), statistics=["duplicates"])
+    assert (twice.verdict, twice.value, twice.level) == ("alarm", pytest.approx(60 / 360), "ticket")
+
+
+def test_rows_that_repeat_by_chance_are_no_duplicates_in_a_larger_file() -> None:
+    random = np.random.default_rng(0)
+    then, now = (pd.DataFrame({"a": random.integers(0, 300, rows)}) for rows in (200, 5000))
+    (row,) = compare(then, now, statistics=["duplicates"])
+    assert row.verdict == "ok"
+    assert row.rows_current == 200
+    twice = pd.concat([now[:100]] * 50)
+    (row,) = compare(then, twice, statistics=["duplicates"])
+    assert row.verdict == "alarm"
+
+
 def test_peers_answer_by_their_own_rules() -> None:
     then, now = frame(900, 0), frame(900, 1)
     rows = {
