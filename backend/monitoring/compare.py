@@ -54,7 +54,8 @@ class Comparison:
     confidence: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The row of the outside contract, whose `reason` is never empty: a verdict's is its sentence."""
+        return {**asdict(self), "reason": self.reason or self.text}
 
 
 def compare_files(

@@ -273,6 +273,7 @@ def test_the_command_prints_the_document_of_the_contract(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["statistics"]
     assert all(set(row) >= KEYS for row in rows)
+    assert all(row["column"] in row["reason"] for row in rows), "every verdict says why"
     assert {row["column"] for row in rows if row["verdict"] == "alarm"} == {"age"}
     told = run(str(then), str(now), "--column", "age", "--statistic", "psi")
     assert told.returncode == 0
