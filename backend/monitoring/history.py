@@ -108,7 +108,9 @@ def _without_strays(kept: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     A wrong year in one row would otherwise make a century of empty windows.
     """
     live = kept["split"] == "live"
-    low, high = (kept.loc[live, "ts"].quantile(q) for q in (STRAYS, 1 - STRAYS))
+    moments = kept.loc[live, "ts"].sort_values()
+    edge = int(STRAYS * len(moments))
+    low, high = pd.Timestamp(moments.iloc[edge]), pd.Timestamp(moments.iloc[-1 - edge])
     reach = max(high - low, pd.Timedelta(days=30))
     stray = live & ((kept["ts"] > high + reach) | (kept["ts"] < low - reach))
     if stray.any():
@@ -117,7 +119,8 @@ def _without_strays(kept: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         notes.append(
             f"{int(stray.sum()):,} live rows lie far from all others in time ({told}) and were left out"
         )
-    return kept[~stray]
+    near: pd.DataFrame = kept[~stray]
+    return near
 
 
 def _check_positive(labels: pd.Series[Any], positive: str) -> None:

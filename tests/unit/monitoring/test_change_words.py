@@ -28,8 +28,8 @@ def test_parts_come_largest_first_in_points_with_what_is_behind_them() -> None:
         "mix": (0.012, "dep_hour"), "behaviour": (0.040, "origin = JFK"), "quality": (0.009, "dep_hour: 4.1% of rows"),
     }  # fmt: skip
     assert say_change(split("roc_auc", 0.760, 0.699, parts)) == (
-        "roc_auc fell by 6.1 points against all reference rows: 4.0 from behaviour in origin = JFK, 1.2 from input mix (dep_hour), "
-        "0.9 from data quality (dep_hour)."
+        "roc_auc fell by 6.1 points against all reference rows: 4.0 from behaviour in origin = JFK, "
+        "1.2 from input mix (dep_hour), 0.9 from data quality (dep_hour)."
     )
 
 
@@ -52,7 +52,8 @@ def test_what_is_unexplained_is_said_to_be_so() -> None:
         (split("roc_auc", 0.76, 0.755, {}, half=0.02),
          "roc_auc fell by 0.5 points against all reference rows, which is within what chance gives to so many rows."),
         (split("roc_auc", 0.76, 0.70, {}, reason="the window has 40 rows with output and label; 100 are needed"),
-         "roc_auc fell by 6.0 points against all reference rows; why cannot be told: the window has 40 rows with output and label; 100 are "
+         "roc_auc fell by 6.0 points against all reference rows; why cannot be told: "
+         "the window has 40 rows with output and label; 100 are "
          "needed."),
         (split("roc_auc", 0.76, 0.76, {}), "roc_auc is what it was in the reference."),
         (Attribution("roc_auc", 0.76, None, None, None, None, 9, 0, (), "", "no labels"),
