@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
-from scipy.special import gammaln
 
 from backend.errors import BadInput
 from backend.monitoring.columns import Column, Kind
 from backend.monitoring.grids import DISCRETE, HUGE, Grid, place_numbers
 from backend.monitoring.profiles import freeze_grids, profile_reference, profile_table
 from backend.monitoring.proposals import Proposal, draw_sample, group_of, propose_columns
+from backend.monitoring.row_facts import count_rows, find_facts, quoted
 from backend.monitoring.statistics import (
     REGISTRY,
     TABLE_REGISTRY,
@@ -28,7 +29,7 @@ from backend.monitoring.statistics import (
     TableFacts,
     statistics_for,
 )
-from backend.monitoring.tablefiles import open_table
+from backend.monitoring.tablefiles import find_repeated_names, open_table
 from backend.monitoring.thresholds import Verdict
 from backend.monitoring.verdicts import ERROR, MIN_ROWS, Finding, judge_columns
 
@@ -67,9 +68,17 @@ def compare_files(
     kinds: Mapping[str, Kind] | None = None,
 ) -> list[Comparison]:
     """Compare two Parquet or CSV files; see `compare_tables`."""
-    return compare_tables(
-        open_table(reference), open_table(current), statistics=statistics, columns=columns, kinds=kinds
-    )
+    paths = (reference, current)
+    opened = [open_table(path) for path in paths]
+    repeated = [find_repeated_names(path, table) for path, table in zip(paths, opened, strict=True)]
+    tables = [
+        table.project(", ".join(quoted(name) for name in table.columns if name not in found))
+        if found
+        else table
+        for table, found in zip(opened, repeated, strict=True)
+    ]
+    rows = compare_tables(*tables, statistics=statistics, columns=columns, kinds=kinds)
+    return rows + _repeated_names(repeated, opened)
 
 
 def compare_tables(
@@ -94,7 +103,7 @@ def compare_tables(
     proposals = {p.name: p for p in propose_columns(reference, sample)}
     rows: list[Comparison] = []
     chosen: dict[str, Kind] = {}
-    sizes = (_count(reference), _count(current))
+    sizes = (count_rows(reference), count_rows(current))
     for name in asked:
         proposal = proposals.get(name)
         if proposal is None:
@@ -159,7 +168,7 @@ def _place(
     rest = [Column(name, kind) for name, kind in kinds.items() if kind == "numeric" and name not in large]
     grids = freeze_grids(reference, rest)
     if sample is not None and large:
-        names = [_quoted(name) for name in large]
+        names = [quoted(name) for name in large]
         ends = _ends(reference, names)
         rows = sample.project(", ".join(names)).to_arrow_table()
         for i, name in enumerate(large):
@@ -240,8 +249,8 @@ def _of_whole_tables(
     """A statistic of the rows, not of a column (whose name is empty); what two files cannot tell is inconclusive."""
     statistic = TABLE_REGISTRY[name]
     count = name == "duplicates"
-    most = _count(reference)
-    then, now = (_rows_of(table, count=count, most=most) for table in (reference, current))
+    most = count_rows(reference)
+    then, now = (find_facts(table, count=count, most=most) for table in (reference, current))
     found = statistic.compute(then, now)
     sizes = (found.rows_reference, found.rows_current)
     if found.value is None or min(sizes) < MIN_ROWS:
@@ -262,32 +271,6 @@ def _of_whole_tables(
     )
 
 
-def _rows_of(table: duckdb.DuckDBPyRelation, *, count: bool, most: int) -> TableFacts:
-    """Rows and, where asked for, how many of them came before, of at most `most` rows.
-
-    More rows repeat each other more often by chance, so of a larger table it is what a draw of `most` rows is
-    expected to hold: a row that is there m times is among n of N rows but for (N-m choose n) / (N choose n).
-    """
-    rows = _count(table)
-    if not count or not rows:
-        return TableFacts(rows, duplicates=0 if count else None)
-    query = (
-        "select times, count(*) from (select count(*) as times from source group by all_columns) group by times"
-    ).replace("all_columns", ", ".join(_quoted(name) for name in table.columns))
-    times, kinds = np.array(table.query("source", query).fetchall(), dtype=np.float64).T
-    if rows <= most:
-        return TableFacts(rows, duplicates=rows - int(kinds.sum()))
-    left = rows - times  # rows that are another one
-    log = (
-        gammaln(left + 1)
-        - gammaln(np.maximum(left - most, 0) + 1)
-        - gammaln(rows + 1)
-        + gammaln(rows - most + 1)
-    )
-    absent = np.where(left >= most, np.exp(log), 0.0)
-    return TableFacts(most, duplicates=max(round(most - float(kinds @ (1 - absent))), 0))
-
-
 def _compare_as_peers(
     reference: duckdb.DuckDBPyRelation,
     current: duckdb.DuckDBPyRelation,
@@ -300,7 +283,7 @@ def _compare_as_peers(
 
     rows = []
     for column in columns:
-        then, now = (table.project(_quoted(column)).df().iloc[:, 0] for table in (reference, current))
+        then, now = (table.project(quoted(column)).df().iloc[:, 0] for table in (reference, current))
         for name in names:
             found = PEERS[name].compute(then, now, kinds.get(column))
             verdict: Verdict = "inconclusive"
@@ -343,13 +326,27 @@ def _left_out(proposal: Proposal, sizes: tuple[int, int]) -> Comparison:
     )  # fmt: skip
 
 
+def _repeated_names(
+    repeated: Sequence[Mapping[str, str]], tables: Sequence[duckdb.DuckDBPyRelation]
+) -> list[Comparison]:
+    """A row for each name that several columns of a file have."""
+    if not any(repeated):
+        return []
+    rows, sizes = [], (count_rows(tables[0]), count_rows(tables[1]))
+    for side, found in zip(("reference", "current"), repeated, strict=True):
+        for folded, others in groupby(sorted(found.values(), key=str.casefold), key=str.casefold):
+            names = list(others)
+            reason = (
+                f"{len(names) + 1} columns of the {side} file are named {names[0]}, upper and lower case being one; "
+                f"the first was compared"
+            )
+            rows.append(Comparison(folded, "proposal", None, None, "inconclusive", *sizes, reason, reason))
+    return rows
+
+
 def _only_current(name: str, sizes: tuple[int, int]) -> Comparison:
     reason = "only the current file has this column: there is nothing to compare it with"
     return Comparison(name, SCHEMA, 1.0, None, "inconclusive", *sizes, reason, f"{name} is new: {reason}")
-
-
-def _count(table: duckdb.DuckDBPyRelation) -> int:
-    return int(table.query("source", "select count(*) from source").fetchall()[0][0])
 
 
 def _check_names(
@@ -371,7 +368,3 @@ def _check_names(
     for name in (*columns, *kinds):
         if name not in there:
             raise BadInput(f"neither file has a column {name!r}; there are {', '.join(there)}")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -10,7 +10,10 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow.csv import write_csv
+from pyarrow.parquet import write_table
 
 from backend.errors import BadInput
 from backend.monitoring.compare import Comparison, compare_files, compare_tables
@@ -244,6 +247,25 @@ def test_files_of_both_kinds_say_the_same(tmp_path: Path, ending: str) -> None:
         "plan": "categorical", "region": "categorical", "active": "categorical",
     }  # fmt: skip
     assert next(r for r in rows if r.column == "age" and r.statistic == "psi").rows_current == 179
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_columns_of_one_name_are_told_and_the_first_is_compared(tmp_path: Path, ending: str) -> None:
+    paths = []
+    for seed, extra in enumerate((["X", "a_1"], ["a_1"])):
+        random = np.random.default_rng(seed)
+        names = ["x", "a", *extra]
+        table = pa.table([pa.array(random.normal(size=300)) for _ in names], names=names)
+        path = tmp_path / f"{seed}.{ending}"
+        write_csv(table, path) if ending == "csv" else write_table(table, path)
+        paths.append(path)
+    rows = compare_files(*paths)
+    assert {row.column for row in rows} == {"x", "a", "a_1"}
+    (told,) = (row for row in rows if row.statistic == "proposal")
+    assert (told.column, told.verdict) == ("x", "inconclusive")
+    assert "2 columns of the reference file are named X" in str(told.reason)
+    assert "the first was compared" in str(told.reason)
+    assert alarmed(rows) == set()
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
