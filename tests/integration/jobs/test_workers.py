@@ -69,8 +69,9 @@ def test_a_worker_started_again_goes_on_where_it_was_killed(
     killed = start_worker("a", WARRANT_CHAOS="1", WARRANT_KILL_AT=f"probe:two:{moment}")
     assert killed.wait(timeout=30) == -signal.SIGKILL
     assert run_of(run_id).state == "running"
-    start_worker("a", WARRANT_CHAOS="1", WARRANT_KILL_AT=f"probe:two:{moment}")
-    wait_for(lambda: run_of(run_id).state == "succeeded", within_s=9)
+    patient = {"WARRANT_WORKER_DEAD_AFTER_S": "600"}  # nobody reaps: the start itself goes on with the run
+    start_worker("a", WARRANT_CHAOS="1", WARRANT_KILL_AT=f"probe:two:{moment}", **patient)
+    wait_for(lambda: run_of(run_id).state == "succeeded")
     assert run_of(run_id).attempts == 2
     twos = {"before": 1, "after": 2, "commit": 1}[moment]
     assert [mark[0] for mark in marks(tmp_path)] == ["one", *["two"] * twos, "three"]
@@ -86,8 +87,10 @@ def test_a_kill_around_the_body_loses_nothing(
     run_id = request_probe()
     killed = start_worker("a", WARRANT_CHAOS="1", WARRANT_KILL_AT=f"probe:{point}")
     assert killed.wait(timeout=30) == -signal.SIGKILL
-    start_worker("a")
-    wait_for(lambda: run_of(run_id).state == "succeeded", within_s=9)
+    start_worker(
+        "a", WARRANT_WORKER_DEAD_AFTER_S="600"
+    )  # nobody reaps: the start itself goes on with the run
+    wait_for(lambda: run_of(run_id).state == "succeeded")
     assert [mark[0] for mark in marks(tmp_path)] == ["one", "two", "three"]
     wait_for(lambda: engine_state(run_id) == "SUCCESS")
     assert run_of(run_id).state == "succeeded"
