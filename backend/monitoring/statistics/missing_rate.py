@@ -20,6 +20,9 @@ def _kinds(current: Profile) -> dict[str, int]:
 
 
 def compute(reference: Profile, current: Profile) -> Result:
+    if reference.rows and reference.absent == reference.rows and current.absent < current.rows:
+        reason = "the reference's data do not have this column"
+        return Result(None, reference.rows, current.rows, reason)
     before = reference.missing / max(reference.rows, 1)
     now = current.missing / max(current.rows, 1)
     details = {
