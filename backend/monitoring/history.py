@@ -6,7 +6,6 @@ Columns: prediction_id, ts, prediction, score, label, label_ts (when the label b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,8 +181,3 @@ def _numbers(values: pd.Series[Any], column: str, notes: list[str]) -> pd.Series
     if infinite:
         notes.append(f"{infinite:,} values of {column} are infinite and were taken as missing")
     return read.where(np.isfinite(read))
-
-
-def cut_rows(rows: int, size: int) -> Sequence[tuple[int, int]]:
-    """(first, after last) of each run of `size` rows; fewer at the end make no window."""
-    return [(first, first + size) for first in range(0, rows - size + 1, size)]

@@ -10,7 +10,6 @@ as categories, which is right for codes and merely less sharp for counts (nannym
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -259,11 +258,6 @@ def _aggregates(column: str, group: Group) -> list[str]:
         "0",
         "0",
     ]
-
-
-def kinds_of(proposals: Sequence[Proposal]) -> dict[str, Kind]:
-    """{column: kind} of the columns that are not left out."""
-    return {proposal.name: proposal.kind for proposal in proposals if proposal.kind is not None}
 
 
 def _quoted(name: str) -> str:

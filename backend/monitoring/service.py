@@ -283,13 +283,3 @@ def _state(result: WindowResult, spec: ModelSpec, now: datetime, model: Model, d
     if before_watch or expects_no_traffic(result.window, spec.quiet, spec.timezone):
         return "no_traffic_expected"
     return "no_traffic"
-
-
-def newest_start(session: ReadSession, *, model: str, environment: str, size: str) -> datetime | None:
-    """The start of the newest window that has rows."""
-    return session.scalar(
-        select(func.max(WindowState.start)).where(
-            WindowState.model == model, WindowState.environment == environment,
-            WindowState.size == size, WindowState.rows > 0,
-        )
-    )  # fmt: skip

@@ -27,9 +27,6 @@ Numbers = npt.NDArray[np.float64]
 Measure = Callable[[Grid, npt.NDArray[Any], npt.NDArray[Any]], Numbers]
 """(grid, reference counts (..., cells), current counts (..., cells)) -> values (...)."""
 
-Rest = Callable[[Profile, np.random.Generator, npt.NDArray[Any], npt.NDArray[Any]], Numbers]
-"""(reference, generator, drawn reference counts (draws, cells), drawn current counts) -> values (draws,)."""
-
 
 @dataclass(frozen=True)
 class Result:
@@ -57,12 +54,8 @@ class Statistic:
     fine        whether `measure` takes `Profile.counts` (True) or `Profile.compared` (False)
     both_ways   quality only: a rate that falls is a change too, told at most as a ticket
     floor_at    drift only: the floor for (rows_reference, rows_current) where it depends on them
-    null_quantile  drift only: (rows_reference, rows_current, alpha) -> the value exceeded with probability
-                alpha under "no change", where theory gives it; resampled otherwise
-    resample_rest  drift only: what to add to `measure` of resampled counts for what counts do not hold
-    scale       drift only: what a value of `measure` is divided by to be in the unit, from the reference
     law         (exchange, result) -> the law of the value when nothing changed, of two samples that could be
-                exchanged; None when only `null_quantile` or resampling is there
+                exchanged
     weight      its part of the error that a column may make, beside the other statistics of the column
     default     computed unless others are asked for by name; False for near copies of a statistic that is
     """
@@ -77,12 +70,8 @@ class Statistic:
     compute: Callable[[Profile, Profile], Result]
     measure: Measure | None = None
     fine: bool = False
-    higher_is_worse: bool = True
     both_ways: bool = False
     floor_at: Callable[[int, int], float] | None = None
-    null_quantile: Callable[[int, int, float], float] | None = None
-    scale: Callable[[Profile], float] | None = None
-    resample_rest: Rest | None = None
     law: Callable[[Exchange, Result], Law] | None = None
     weight: float = 1.0
     default: bool = True

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import kolmogi, kolmogorov
+from scipy.special import kolmogorov
 
 from backend.monitoring.grids import Grid
 from backend.monitoring.nulls import Exchange, KolmogorovLaw
@@ -32,12 +32,6 @@ def compute(reference: Profile, current: Profile) -> Result:
     return Result(result.value, result.rows_reference, result.rows_current, None, {"p": p})
 
 
-def null_quantile(rows_reference: int, rows_current: int, alpha: float) -> float:
-    """Kolmogorov's limit law; on tied values the true quantile is lower, so this errs towards silence."""
-    rows = rows_reference * rows_current / (rows_reference + rows_current)
-    return float(min(kolmogi(alpha) / np.sqrt(rows), 1.0))
-
-
 def law(exchange: Exchange, result: Result) -> KolmogorovLaw:
     return KolmogorovLaw(1 / exchange.spread)
 
@@ -56,6 +50,5 @@ KOLMOGOROV_SMIRNOV = register(
         law=law,
         weight=0.6,
         fine=True,
-        null_quantile=null_quantile,
     )
 )

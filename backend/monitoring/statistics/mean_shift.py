@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtri
-
 from backend.monitoring.nulls import Exchange, ShiftLaw
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, refuse, register
@@ -42,11 +40,6 @@ def law(exchange: Exchange, result: Result) -> ShiftLaw:
     return ShiftLaw(std / float(result.details["divisor"]) * math.sqrt(exchange.spread), sign * third)
 
 
-def null_quantile(rows_reference: int, rows_current: int, alpha: float) -> float:
-    """The normal limit, for windows too many to look at the pool of each."""
-    return float(-ndtri(alpha / 2) * math.sqrt(1 / max(rows_reference, 1) + 1 / max(rows_current, 1)))
-
-
 MEAN_SHIFT = register(
     Statistic(
         name="mean_shift",
@@ -58,7 +51,6 @@ MEAN_SHIFT = register(
         formula=__doc__,
         compute=compute,
         law=law,
-        null_quantile=null_quantile,
         weight=1.0,
     )
 )

@@ -65,10 +65,6 @@ def law(exchange: Exchange, result: Result) -> PearsonLaw:
     return fit_law(drawn / float(result.details["divisor"]))
 
 
-def scale(reference: Profile) -> float:
-    return max(central_moments(reference.grid, reference.counts)[1], 1e-300)
-
-
 QUANTILE_SHIFT = register(
     Statistic(
         name="quantile_shift",
@@ -82,7 +78,6 @@ QUANTILE_SHIFT = register(
         measure=measure,
         fine=True,
         law=law,
-        scale=scale,
         weight=0.1,
         default=False,
     )

@@ -224,8 +224,6 @@ WASSERSTEIN = register(
         measure=inside,
         law=law,
         weight=0.15,
-        scale=scale,
-        resample_rest=resample_ends,
         fine=True,
     )
 )
