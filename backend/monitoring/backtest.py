@@ -40,7 +40,7 @@ from backend.monitoring.track_record import (
     track_record,
 )
 from backend.monitoring.volume import UsualRows, count_usual, judge_volume
-from backend.monitoring.windows import Window, windows_between
+from backend.monitoring.windows import Window, place_moments, windows_between
 
 MOST_WINDOWS = 20_000
 NEARLY_OVER = 0.1
@@ -306,13 +306,12 @@ def _cut(spec: ModelSpec, live: pd.DataFrame) -> tuple[list[_Window], npt.NDArra
     clock = windows_between(
         _moment(moments[0]), _moment(moments[-1]) + timedelta(microseconds=1), spec.window, spec.timezone
     )
-    ends = pd.DatetimeIndex([window.end for window in clock]).as_unit("us")
-    place = np.searchsorted(ends.asi8, moments.as_unit("us").asi8, side="right")
+    place = place_moments(moments, clock)
     edges = np.searchsorted(place, np.arange(len(clock) + 1))
     return [
         _Window(_iso(window.start), window.start, window.end, live.iloc[edges[i] : edges[i + 1]])
         for i, window in enumerate(clock)
-    ], place.astype(np.int64)
+    ], place
 
 
 def _count(size: str, span: Any) -> float:

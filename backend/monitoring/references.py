@@ -35,7 +35,7 @@ from backend.monitoring.profiles import Profile, merge_all, profile_groups, prof
 from backend.monitoring.reference_rules import Counted
 from backend.monitoring.segments import ALL, Parts, measure_parts, name_in, profile_parts, segment_grids
 from backend.monitoring.thresholds import Noise, reference_noise
-from backend.monitoring.windows import Window, window_of, windows_between
+from backend.monitoring.windows import Window, place_moments, window_of, windows_between
 from backend.registry.artefacts import file_digest
 from backend.registry.tables import Version
 
@@ -272,9 +272,7 @@ def _own_windows(frame: pd.DataFrame, size: str, spec: ModelSpec) -> npt.NDArray
         frame["ts"].min().to_pydatetime(), (frame["ts"].max() + pd.Timedelta(microseconds=1)).to_pydatetime(),
         size, spec.timezone,
     )  # fmt: skip
-    ends = pd.DatetimeIndex([window.end for window in windows]).as_unit("us")
-    moments = pd.DatetimeIndex(frame["ts"]).as_unit("us")
-    return np.searchsorted(ends.asi8, moments.asi8, side="right").astype(np.int64)
+    return place_moments(frame["ts"], windows)
 
 
 def _performance_by_window(

@@ -15,7 +15,7 @@ from typing import Any
 
 from backend.monitoring.evaluate import Point
 from backend.monitoring.statistics import TABLE_REGISTRY, TableFacts
-from backend.monitoring.windows import Window, season_of
+from backend.monitoring.windows import Window, place_moments, season_of
 
 FEWEST = 5
 WINDOW_ALPHA = 0.001
@@ -78,12 +78,8 @@ def judge_volume(window: Window, rows: int, usual: UsualRows) -> Point:
 def count_usual(moments: Any, windows: Sequence[Window], size: str, timezone: str) -> UsualRows:
     """The rows of whole windows, from the times of rows (n,). The first and the last may be cut off."""
     import numpy as np
-    import pandas as pd
 
-    def micros(times: Any) -> Any:
-        return pd.DatetimeIndex(times).as_unit("us").asi8
-
-    place = np.searchsorted(micros([window.end for window in windows]), micros(moments), side="right")
+    place = place_moments(moments, windows)
     rows = np.bincount(place, minlength=len(windows))[: len(windows)]
     whole = slice(1, -1) if len(windows) > 2 else slice(0, 0)
     return UsualRows(

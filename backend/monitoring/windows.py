@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
 from backend.errors import BadInput
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Moments = npt.NDArray[np.datetime64]
 
@@ -158,3 +163,17 @@ def season_of(moment: datetime, season: str, timezone: str) -> tuple[int, ...]:
     if season == "weekday":
         return (local.weekday(),)
     return (local.weekday(), local.hour)
+
+
+def place_moments(
+    moments: list[datetime] | pd.Series[Any] | pd.DatetimeIndex, windows: Sequence[Window]
+) -> npt.NDArray[np.int64]:
+    """(n,) the number of the window of each moment, int64, for windows without gaps. Moments need a zone.
+
+    What lies before the first window is in it, what lies after the last gets their count.
+    """
+    import pandas as pd
+
+    ends = pd.DatetimeIndex([window.end for window in windows]).as_unit("us").asi8
+    at = pd.DatetimeIndex(moments).as_unit("us").asi8
+    return np.asarray(np.searchsorted(ends, at, side="right"), dtype=np.int64)
