@@ -20,6 +20,7 @@ from backend.errors import BadInput
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.estimation._core import METRICS_OF, MIN_REFERENCE
 from backend.monitoring.estimation.library import chunker, in_chunks, quiet, run
+from backend.monitoring.estimation.loading import load
 from backend.monitoring.performance import read_classes
 from backend.monitoring.performance._core import read_categories, read_numbers
 from backend.monitoring.performance.measurement import probability_columns
@@ -193,15 +194,14 @@ def enough(rows: int) -> None:
 
 def _fit(frame: pd.DataFrame, problem: str, outputs: Any, names: Mapping[str, str]) -> Any:
     with quiet():
-        from nannyml import CBPE
-
-        estimator = CBPE(
+        library = load("confidence_based", "CBPE")
+        estimator = library.estimator(
             y_pred_proba=outputs,
             y_pred="prediction",
             y_true="label",
             problem_type=problem,
             metrics=list(names.values()),
-            chunker=chunker(),
+            chunker=chunker(library),
         )
         estimator.fit(in_chunks(frame))
     return estimator

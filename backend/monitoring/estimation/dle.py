@@ -17,6 +17,7 @@ from backend.monitoring.columns import Column, ModelSpec
 from backend.monitoring.estimation._core import METRICS_OF
 from backend.monitoring.estimation.cbpe import enough
 from backend.monitoring.estimation.library import chunker, in_chunks, quiet, run
+from backend.monitoring.estimation.loading import load
 from backend.monitoring.performance._core import column_of, read_categories, read_numbers
 
 if TYPE_CHECKING:
@@ -73,15 +74,14 @@ def fit_dle(spec: ModelSpec, reference: pd.DataFrame) -> tuple[Dle, int]:
     if rows > FIT_ROWS:
         frame = frame.iloc[np.arange(FIT_ROWS) * rows // FIT_ROWS].reset_index(drop=True)
     with quiet():
-        from nannyml import DLE
-
-        estimator = DLE(
+        library = load("direct_loss_estimation", "DLE")
+        estimator = library.estimator(
             feature_column_names=[f"f{place}" for place in range(len(spec.features))],
             y_pred="prediction",
             y_true="label",
             metrics=list(METRICS_OF["regression"]),
             hyperparameters=dict(PARAMETERS),
-            chunker=chunker(),
+            chunker=chunker(library),
         )
         estimator.fit(in_chunks(frame))
     return Dle(spec, estimator, {name: name for name in METRICS_OF["regression"]}), rows

@@ -1,6 +1,6 @@
 """NannyML's own machinery: its chunks are our windows, its tables our figures, its noise nobody's.
 
-NannyML takes about ten seconds to import, so it is imported inside functions: only jobs and commands call these.
+It imports slowly (`loading`), so it is imported inside functions: only jobs and commands call these.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backend.monitoring.estimation.loading import Library
 from backend.settings import disable_telemetry
 
 if TYPE_CHECKING:
@@ -22,14 +23,13 @@ CHUNK = "__chunk"
 REFERENCE_CHUNKS = 10
 
 
-def chunker() -> Any:
+def chunker(library: Library) -> Any:
     """A NannyML chunker that cuts where our chunk column changes."""
-    from nannyml.chunk import Chunk, Chunker
 
-    class WindowChunker(Chunker):  # type: ignore[misc]
+    class WindowChunker(library.Chunker):  # type: ignore[misc, name-defined]
         def _split(self, data: pd.DataFrame) -> list[Any]:
             groups: Iterator[tuple[Any, pd.DataFrame]] = iter(data.groupby(CHUNK, sort=True))
-            return [Chunk(key=str(key), data=part.drop(columns=CHUNK)) for key, part in groups]
+            return [library.Chunk(key=str(key), data=part.drop(columns=CHUNK)) for key, part in groups]
 
     return WindowChunker()
 
