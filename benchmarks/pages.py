@@ -91,6 +91,7 @@ def _times() -> dict[str, list[float]]:
 
 def _timed(test: Any, st: Any) -> float:
     st.cache_data.clear()
+    st.cache_resource.clear()
     began = time.perf_counter()
     test.run()
     return (time.perf_counter() - began) * 1000

@@ -7,7 +7,6 @@ from functools import partial
 import streamlit as st
 
 from app import data
-from app.charts import distribution_figure, drift_heatmap, drift_series, segment_distributions
 from app.components import empty_state, viewer_zone
 from app.components.charts import draw
 from app.components.downloads import csv_link
@@ -32,6 +31,7 @@ from app.components.watching import (
     say_notice,
     stop_without_windows,
 )
+from app.data.figures import distribution_figure, drift_heatmap, drift_series, segment_distributions
 from app.session import viewer
 from app.words import WINDOW_WORDS, statistic_word
 from backend.monitoring.distributions import AGAINST
@@ -89,7 +89,7 @@ if column is None or against is None:
 if not window["rows"]:
     empty_state(WINDOW_WORDS.get(window["state"], "no rows").capitalize(), "Choose a window with rows.")
     st.stop()
-pair = data.comparison(scope, int(window["id"]), column, against, segment)
+pair = data.comparison(scope, name, int(window["id"]), column, against, segment)
 left, right = st.columns([3, 2])
 with left:
     if pair is None:
@@ -119,7 +119,7 @@ figure = drift_series(
 )
 draw(figure, f"{title} of {column} over time", key="series")
 csv_link(f"{column} over time", "points", **query, column=column, since=since and since.isoformat())
-parts = {} if segment else data.segment_comparisons(scope, int(window["id"]), column)
+parts = {} if segment else data.segment_comparisons(scope, name, int(window["id"]), column)
 drawn = {segment: one.shares for segment, one in parts.items() if one.shares is not None}
 if drawn:
     st.subheader("By segment")

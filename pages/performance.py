@@ -7,7 +7,6 @@ from functools import partial
 import streamlit as st
 
 from app import data
-from app.charts import performance_figure, segments_figure, volume_figure
 from app.components import viewer_zone
 from app.components.charts import draw
 from app.components.downloads import csv_link
@@ -37,6 +36,7 @@ from app.components.watching import (
 )
 from app.components.what_changed import draw_what_changed
 from app.components.window_table import show_windows
+from app.data.figures import performance_figure, segments_figure, volume_figure
 from app.session import viewer
 from app.words import metric_word
 

@@ -8,7 +8,6 @@ import pandas as pd
 import streamlit as st
 
 from app import data
-from app.charts import drift_heatmap, drift_series
 from app.components import viewer_zone
 from app.components.charts import draw
 from app.components.downloads import csv_link
@@ -33,6 +32,7 @@ from app.components.watching import (
     say_notice,
     stop_without_windows,
 )
+from app.data.figures import drift_heatmap, drift_series
 from app.session import viewer
 from app.words import statistic_word
 
@@ -74,7 +74,7 @@ with top:
 say_alerts(watched, window)
 
 query = {"model": name, "size": watched.address, "window": window["start"].isoformat()}
-show_columns(order, points, columns, data.column_facts(scope, mine), **query)
+show_columns(order, points, columns, data.column_facts(scope, name, mine), **query)
 csv_link("Every check of this window", "points", model=name, size=size, kind="quality", window=mine)
 st.subheader("Declared rules")
 show_rules(points, rules, watched.spec)

@@ -12,10 +12,11 @@ from app.charts.drift import drift_heatmap, drift_series
 from app.charts.explanations import shap_summary
 from app.charts.frame import Mark, empty_figure
 from app.charts.kpis import kpi_figure
-from app.charts.performance import performance_figure, volume_figure
+from app.charts.performance import performance_figure
 from app.charts.segments import segment_distributions, segments_figure
 from app.charts.sparklines import sparkline, sparkline_uri
 from app.charts.timeline import Period, deployments_timeline
+from app.charts.volume import volume_figure
 
 __all__ = [
     "Mark",

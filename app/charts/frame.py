@@ -31,31 +31,32 @@ class Mark:
 
 def new_figure(height: int = 320) -> go.Figure:
     """A transparent, dense figure; its fonts take the page's colour."""
-    figure = go.Figure(layout={"template": go.layout.Template()})
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 28, "b": 8},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        font={"family": FONT, "size": 12},
-        hovermode="closest",
-        hoverlabel={"font": {"family": FONT, "size": 12}, "align": "left"},
-        legend={
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 0,
-            "yref": "container",
-            "yanchor": "bottom",
-            "traceorder": "normal",
-            "font": {"size": 11},
-        },
-        bargap=0.15,
-    )
     axis = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True, "ticks": ""}
-    figure.update_xaxes(**axis, showgrid=False, showline=True)
-    figure.update_yaxes(**axis, showgrid=True)
-    return figure
+    return go.Figure(
+        layout={
+            "template": {},
+            "height": height,
+            "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
+            "paper_bgcolor": CLEAR,
+            "plot_bgcolor": CLEAR,
+            "font": {"family": FONT, "size": 12},
+            "hovermode": "closest",
+            "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left"},
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yref": "container",
+                "yanchor": "bottom",
+                "traceorder": "normal",
+                "font": {"size": 11},
+            },
+            "bargap": 0.15,
+            "xaxis": axis | {"showgrid": False, "showline": True},
+            "yaxis": axis | {"showgrid": True},
+        }
+    )
 
 
 def empty_figure(title: str, what_to_do: str, height: int = 200) -> go.Figure:
@@ -241,3 +242,23 @@ def runs_of_numbers(*columns: Any) -> list[slice]:
             runs.append(slice(begin, index))
             begin = None
     return runs
+
+
+def add_band(
+    figure: go.Figure, x: pd.Series[Any], frame: pd.DataFrame, colour: str, *, legendgroup: str | None = None
+) -> None:
+    """An interval around a line, from `low` to `high` of `frame` at the places `x`, broken where either is missing."""
+    for run in runs_of_numbers(frame["low"], frame["high"]):
+        figure.add_trace(
+            go.Scatter(
+                x=[*x[run], *x[run][::-1]],
+                y=[*frame["high"][run], *frame["low"][run][::-1]],
+                fill="toself",
+                fillcolor=faded(colour, 0.15),
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=legendgroup,
+            )
+        )

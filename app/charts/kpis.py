@@ -6,16 +6,16 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import (
+    add_band,
     empty_figure,
     local_times,
     name_time_axis,
     new_figure,
-    runs_of_numbers,
     span_windows,
     when_texts,
 )
 from app.formats import format_count, format_metric
-from app.theme import MARK, faded
+from app.theme import MARK
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
@@ -37,7 +37,7 @@ def kpi_figure(series: pd.DataFrame, *, name: str, per: str = "mean", tz: str | 
         x = local_times(mine["window_start"], tz)
         whole = segment == ""
         if whole and per == "mean":
-            _add_band(figure, x, mine)
+            add_band(figure, x, mine, MARK["realised"])
         word = "all rows" if whole else segment
         figure.add_trace(
             go.Scatter(
@@ -69,19 +69,3 @@ def kpi_figure(series: pd.DataFrame, *, name: str, per: str = "mean", tz: str | 
     figure.update_yaxes(title={"text": f"{name}, {per}", "font": {"size": 11}})
     figure.update_layout(showlegend=len(names) > 1, margin={"t": 10, "b": 70 if len(names) > 1 else 44})
     return figure
-
-
-def _add_band(figure: go.Figure, x: pd.Series, frame: pd.DataFrame) -> None:
-    for run in runs_of_numbers(frame["low"], frame["high"]):
-        figure.add_trace(
-            go.Scatter(
-                x=[*x[run], *x[run][::-1]],
-                y=[*frame["high"][run], *frame["low"][run][::-1]],
-                fill="toself",
-                fillcolor=faded(MARK["realised"], 0.14),
-                line={"width": 0},
-                mode="lines",
-                hoverinfo="skip",
-                showlegend=False,
-            )
-        )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.charts.frame import empty_figure, local_time, local_times, name_time_axis, new_figure, when_texts
-from app.formats import format_metric
+from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure
 from app.theme import MARK, STATES, faded
 
-MOST_SHADED = 300
 WIDE = 30
 
 
@@ -33,14 +34,13 @@ def monitor_figure(
         return empty_figure(
             f"No {name} is stored", "Choose another figure, or compute metrics on the model's page."
         )
-    x = local_times(frame["window_start"], tz)
+    local = local_times(frame["window_start"], tz)
+    x = _as_text(local)
     figure = new_figure(240)
     first = frame["window_start"].min()
-    for start, end in [one for one in episodes if one[1] > first][-MOST_SHADED:]:
-        figure.add_vrect(
-            x0=local_time(start, tz), x1=local_time(end, tz), layer="below", fillcolor=faded(MARK[level], 0.16),
-            line={"width": 1, "color": faded(MARK[level], 0.6)},
-        )  # fmt: skip
+    shaded = [one for one in episodes if one[1] > first]
+    if shaded:
+        _shade(figure, shaded, level, tz)
     for side in ("upper", "lower"):
         limit = frame[side].where(frame[side].abs() < float("inf"))
         if limit.notna().any():
@@ -51,13 +51,11 @@ def monitor_figure(
                     line={"color": MARK["reference"], "width": 1.5, "dash": "dash", "shape": "hvh"},
                 )
             )  # fmt: skip
-    texts = when_texts(frame["window_start"], tz)
-    detail = [[when, format_metric(value)] for when, value in zip(texts, frame["value"], strict=True)]
-    hover = f"<b>{name} %{{customdata[1]}}</b><br>window from %{{customdata[0]}}<extra></extra>"
+    hover = f"<b>{name} %{{y:.3~g}}</b><br>window from %{{x|%a %-d %b %Y, %H:%M}}<extra></extra>"
     figure.add_trace(
         go.Scatter(
             x=x, y=frame["value"], mode="lines+markers" if len(frame) <= 200 else "lines", name=name,
-            connectgaps=False, customdata=detail, hovertemplate=hover, marker={"size": 4},
+            connectgaps=False, hovertemplate=hover, marker={"size": 4},
             line={"color": MARK["current"], "width": 1.5},
         )
     )  # fmt: skip
@@ -65,8 +63,7 @@ def monitor_figure(
     if beyond.any():
         figure.add_trace(
             go.Scatter(
-                x=x[beyond], y=frame["value"][beyond], mode="markers", name="beyond it", cliponaxis=False,
-                customdata=[row for row, chosen in zip(detail, beyond, strict=True) if chosen],
+                x=x[beyond.to_numpy()], y=frame["value"][beyond], mode="markers", name="beyond it", cliponaxis=False,
                 hovertemplate=hover,
                 marker={"symbol": STATES[level].symbol, "size": 9, "color": MARK[level],
                         "line": {"width": 1.5, "color": MARK[level]}},
@@ -78,10 +75,32 @@ def monitor_figure(
         title={"text": f"{name} (log scale)" if spread else name, "font": {"size": 11}},
         type="log" if spread else "linear",
     )  # fmt: skip
-    step = x.diff().median() if len(x) > 1 else pd.Timedelta(hours=1)
-    figure.update_xaxes(range=[x.min() - step / 2, x.max() + 2 * step])
+    step = local.diff().median() if len(local) > 1 else pd.Timedelta(hours=1)
+    figure.update_xaxes(type="date", range=[local.min() - step / 2, local.max() + 2 * step])
     name_time_axis(figure, tz, frame["window_start"].max())
     return figure
+
+
+def _shade(
+    figure: go.Figure, episodes: Sequence[tuple[datetime, datetime]], level: str, tz: str | None
+) -> None:
+    """Bars over the whole height, as one trace: a year of hours has hundreds, and as many shapes take minutes."""
+    begins, ends = (local_times([one[side] for one in episodes], tz) for side in (0, 1))
+    figure.add_trace(
+        go.Bar(
+            x=_as_text(begins), y=[1] * len(episodes), width=(ends - begins).dt.total_seconds() * 1000, offset=0, yaxis="y2",
+            name="it fires", hoverinfo="skip",
+            marker={"color": faded(MARK[level], 0.16), "line": {"width": 1, "color": faded(MARK[level], 0.6)}},
+        )
+    )  # fmt: skip
+    figure.update_layout(
+        yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}, barmode="overlay"
+    )
+
+
+def _as_text(times: pd.Series[Any]) -> npt.NDArray[np.str_]:
+    """Wall times as plotly reads them: it copies moments one by one, which for a year of hours takes a second."""
+    return np.datetime_as_string(times.to_numpy("datetime64[s]"))
 
 
 def _spreads_wide(values: pd.Series[float]) -> bool:

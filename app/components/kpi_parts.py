@@ -7,9 +7,9 @@ from datetime import datetime
 import streamlit as st
 
 from app import data
-from app.charts import kpi_figure
 from app.components.charts import draw
 from app.components.links import viewer_zone
+from app.data.figures import kpi_figure
 
 
 def show_kpis(scope: data.Scope, model: str, size: str, since: datetime | None) -> None:

@@ -229,10 +229,10 @@ def say_record(found: TrackSummary, *, primary: bool, together: bool = False) ->
 def show_metrics(points: pd.DataFrame) -> None:
     """Every metric of one window: what labels say and what was estimated, each with its interval."""
     rows: list[Sequence[Cell]] = []
+    found = {(one["statistic"], one["kind"]): one for one in reversed(_records(points))}
     names = [*dict.fromkeys(points["statistic"])]
     for name in sorted(names, key=lambda one: (one != "roc_auc", one)):
-        mine = points[points["statistic"] == name]
-        came, guess = (_one(mine, kind) for kind in ("realised", "estimated"))
+        came, guess = (found.get((name, kind)) for kind in ("realised", "estimated"))
         told = came if came is not None and pd.notna(came["value"]) else guess
         told = told if told is not None else came
         rows.append(
@@ -248,11 +248,6 @@ def show_metrics(points: pd.DataFrame) -> None:
         )
     columns = ("metric", "from labels", "by estimate", "reference", "limit", "verdict", "labelled rows")
     table(columns, rows, caption="metrics of this window")
-
-
-def _one(points: pd.DataFrame, kind: str) -> Mapping[str, Any] | None:
-    found = points[points["kind"] == kind].to_dict("records")
-    return {str(key): value for key, value in found[0].items()} if found else None
 
 
 def with_interval(point: Mapping[str, Any] | None, *, why: bool = True) -> Cell:

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app.data.kept import until_stored
 from app.data.rows import row_of
-from app.data.scope import LONG, SHORT, Scope, environment
+from app.data.scope import SHORT, Scope, environment
 from app.words import readable
 from backend.database.session import reading
 from backend.errors import NotFound
@@ -38,7 +39,7 @@ def windows(scope: Scope, model: str, size: str, *, limit: int = 120) -> pd.Data
         return monitoring.list_windows(session, scope.actor(), model, environment(), size=size, limit=limit)
 
 
-@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+@until_stored
 def statistics(
     scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, of_columns: bool = False
 ) -> list[str]:
@@ -49,7 +50,7 @@ def statistics(
         )
 
 
-@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
+@until_stored
 def points(
     scope: Scope,
     model: str,
@@ -77,7 +78,7 @@ def points(
         )
 
 
-@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
+@until_stored
 def window_points(
     scope: Scope, model: str, size: str, kinds: tuple[str, ...], window_id: int, segment: str = ""
 ) -> pd.DataFrame:
@@ -95,7 +96,7 @@ def window_points(
         )
 
 
-@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
+@until_stored
 def worst_points(
     scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, since: datetime | None, segment: str = ""
 ) -> pd.DataFrame:
@@ -113,13 +114,13 @@ def worst_points(
         )
 
 
-@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+@until_stored
 def segments(scope: Scope, model: str, size: str, kinds: tuple[str, ...]) -> list[str]:
     with reading() as session:
         return monitoring.known_segments(session, scope.actor(), model, environment(), size=size, kinds=kinds)
 
 
-@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
+@until_stored
 def track(scope: Scope, model: str, version: int, size: str, metric: str) -> TrackSummary:
     """How good a version's estimates of a metric turned out to be, and whether they may page."""
     with reading() as session:
@@ -135,9 +136,9 @@ def kpis(scope: Scope, model: str, size: str, since: datetime | None) -> pd.Data
         return kpi_service.kpi_series(session, scope.actor(), model, environment(), size=size, since=since)
 
 
-@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
+@until_stored
 def comparison(
-    scope: Scope, window_id: int, column: str, against: distributions.Against, segment: str = ""
+    scope: Scope, model: str, window_id: int, column: str, against: distributions.Against, segment: str = ""
 ) -> distributions.Compared | None:
     """One column of one window beside a reference; None where its counts, or the reference's, are not stored."""
     with reading() as session:
@@ -149,15 +150,19 @@ def comparison(
             return None
 
 
-@st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
-def column_facts(scope: Scope, window_id: int) -> dict[str, tuple[distributions.Side, distributions.Side]]:
+@until_stored
+def column_facts(
+    scope: Scope, model: str, window_id: int
+) -> dict[str, tuple[distributions.Side, distributions.Side]]:
     """Every column of one window beside its version's reference, in figures."""
     with reading() as session:
         return distributions.describe_columns(session, scope.actor(), window_id)
 
 
-@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
-def segment_comparisons(scope: Scope, window_id: int, column: str) -> dict[str, distributions.Compared]:
+@until_stored
+def segment_comparisons(
+    scope: Scope, model: str, window_id: int, column: str
+) -> dict[str, distributions.Compared]:
     """One column of one window in each of its largest segments, beside the same segment of the reference."""
     with reading() as session:
         return distributions.compare_segments(session, scope.actor(), window_id, column)

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
+from backend.audit.tables import AuditEntry
 from backend.database.session import ReadSession
 from backend.identity.actor import Actor
 from backend.monitoring.performance._core import completeness
@@ -165,6 +166,16 @@ def list_windows(
     return frame.assign(completeness=pd.Series(shares, dtype="float64"))
 
 
+def last_stored(session: ReadSession, viewer: Actor, model: str) -> tuple[int, int]:
+    """The newest audit entry about a model and the newest point of any. Whoever stores points or profiles of a model
+    records it in the same transaction, so what was read at these two numbers holds until one of them moves."""
+    get_model(session, viewer, model)
+    entry = select(func.max(AuditEntry.seq)).where(
+        AuditEntry.object_kind == "model", AuditEntry.object_id == model
+    )
+    return session.scalar(entry) or 0, session.scalar(select(func.max(MetricPoint.id))) or 0
+
+
 def known_statistics(
     session: ReadSession,
     viewer: Actor,
@@ -214,8 +225,10 @@ def list_points(
         query = query.where(MetricPoint.window_id == window_id)
     if column is not None:
         query = query.where(MetricPoint.column == column)
+    # Of one window all starts are the same; leaving them out of the order lets its own index be used.
+    order = [MetricPoint.column, MetricPoint.statistic]
     rows = session.execute(
-        query.order_by(MetricPoint.window_start, MetricPoint.column, MetricPoint.statistic)
+        query.order_by(*order if window_id is not None else [MetricPoint.window_start, *order])
     )
     return _frame(rows.all())
 

@@ -6,12 +6,16 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import plotly.graph_objects as go
 import pytest
 import streamlit as st
 
 from app import data
+from app.data import kept
 from backend import clock
 from backend.alerting.service import recent_alerts, resolve
+from backend.audit.actions import Action
+from backend.audit.log import record
 from backend.database.session import reading, writing
 from backend.errors import NotAllowed, NotFound
 from backend.identity.actor import Actor
@@ -99,13 +103,48 @@ def test_categories_are_shares_of_all_rows_too(world: World) -> None:
     windows = data.windows(data.scope_of(world.viewer), "toy", "1d")
     last = int(windows["id"].iloc[-1])
     scope = data.scope_of(world.viewer)
-    compared = data.comparison(scope, last, "carrier", "rule")
-    assert data.comparison(scope, last, "weight", "rule") is None
+    compared = data.comparison(scope, "toy", last, "carrier", "rule")
+    assert data.comparison(scope, "toy", last, "weight", "rule") is None
     assert compared is not None
     found = compared.shares
     assert found is not None
     assert sorted(found["labels"]) == ["AA", "B6", "UA"]
     assert sum(found["current"]) + found["other"][1] + found["null"][1] == pytest.approx(1)
+
+
+def test_points_are_kept_until_some_are_stored(world: World) -> None:
+    scope = data.scope_of(world.viewer)
+
+    def read() -> float:
+        points = data.points(scope, "toy", "1d", ("realised",), statistic="roc_auc", since=None)
+        return float(points["value"].iloc[-1])
+
+    def change(value: float) -> None:
+        with writing() as session:
+            newest = session.query(MetricPoint).filter_by(statistic="roc_auc", kind="realised")
+            newest.order_by(MetricPoint.window_start.desc()).first().value = value
+
+    before = read()
+    change(0.9)
+    assert read() == before
+    with writing() as session:
+        record(session, SYSTEM, Action.WINDOW_COMPUTED, object_kind="model", object_id="toy", payload={})
+    kept._stamp.clear()  # its seconds are over
+    assert read() == pytest.approx(0.9)
+
+
+def test_a_figure_is_drawn_anew_only_where_its_data_differ() -> None:
+    drawn = []
+
+    def draw(values: list[float]) -> go.Figure:
+        drawn.append(values)
+        return go.Figure()
+
+    ask = kept.until_changed(draw)
+    first = ask([1.0])
+    assert ask([1.0]) is first
+    assert ask([2.0]) is not first
+    assert drawn == [[1.0], [2.0]]
 
 
 def test_what_one_may_not_read_is_not_taken_from_anothers_cache(world: World) -> None:

@@ -14,7 +14,7 @@ import pytest
 from app import charts
 from app.charts import Mark, Period
 from app.charts.distributions import coarsen
-from app.charts.performance import volume_figure
+from app.charts.volume import volume_figure
 
 START = datetime(2026, 2, 2, tzinfo=UTC)
 DAYS = [START + timedelta(days=i) for i in range(10)]

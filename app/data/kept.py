@@ -1,0 +1,58 @@
+"""Keeping what the engine stored until it stores anew, and figures until their data change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
+
+import streamlit as st
+
+from app.data.scope import SHORT, Scope
+from backend.database.session import reading
+from backend.monitoring.reading import last_stored
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+KEPT: Final = 60
+"""Seconds after which even an answer that still holds is read again."""
+
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def _stamp(scope: Scope, model: str) -> tuple[int, int]:
+    with reading() as session:
+        return last_stored(session, scope.actor(), model)
+
+
+def until_stored(
+    read: Callable[Concatenate[Scope, str, Asked], Answer],
+) -> Callable[Concatenate[Scope, str, Asked], Answer]:
+    """Keep what `read(scope, model, ...)` gives until something is stored about that model: looking at the stamp costs
+    one short query, reading thousands of points does not."""
+
+    def held(
+        stamp: tuple[int, int], scope: Scope, model: str, *args: Asked.args, **kwargs: Asked.kwargs
+    ) -> Answer:
+        return read(scope, model, *args, **kwargs)  # fmt: skip
+
+    held.__qualname__ = f"until_stored.{read.__qualname__}"  # streamlit tells functions apart by it
+    kept = st.cache_data(held, ttl=KEPT, show_spinner=False, max_entries=200)
+
+    def answer(scope: Scope, model: str, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        return kept(_stamp(scope, model), scope, model, *args, **kwargs)
+
+    answer.__doc__ = read.__doc__
+    return answer
+
+
+def until_changed(draw: Callable[Asked, Figure]) -> Callable[Asked, Figure]:
+    """Keep a figure for as long as its arguments are the same. It is shared between people and never changed."""
+
+    def held(*args: Asked.args, **kwargs: Asked.kwargs) -> Figure:
+        return draw(*args, **kwargs)
+
+    held.__qualname__ = f"until_changed.{draw.__qualname__}"
+    return st.cache_resource(held, ttl=10 * KEPT, show_spinner=False, max_entries=200)
