@@ -42,7 +42,8 @@ KNOWN_LIMIT = 50_000
 STEPS = 64
 GAPS = 4
 FEW = 2000
-TAIL_BORDERS = (8, 24)
+TAIL_BORDERS = (12, 48)
+LARGEST = 4
 TAILS = (0.001, 0.003, 0.006, 0.01, 0.99, 0.994, 0.997, 0.999)
 
 
@@ -238,8 +239,9 @@ def place_numbers(numbers: Floats) -> Grid:
         once = int((rows == 1).sum())
         return Grid(kind="numeric", values=tuple(values.tolist()), expected_new=once / x.size)
     edges, bins = _whole_numbers(x) or _with_atoms(*_pieces(x), values, rows)
-    lows = tuple(-b for b in reversed(_tail(-x[x < edges[0]][::-1], -edges[0])))
-    grid = Grid("numeric", edges, bins, lows=lows, highs=tuple(_tail(x[x > edges[-1]], edges[-1])))
+    first, last = (edges[1] - edges[0]) / bins[0], (edges[-1] - edges[-2]) / bins[-1]
+    lows = tuple(-b for b in reversed(_tail(-x[x < edges[0]][::-1], -edges[0], first)))
+    grid = Grid("numeric", edges, bins, lows=lows, highs=tuple(_tail(x[x > edges[-1]], edges[-1], last)))
     filled = np.cumsum(np.bincount(grid.locate(x), minlength=grid.cells)[1:-1])
     targets = np.arange(1, GROUPS) / GROUPS * filled[-1]
     starts = np.unique(np.searchsorted(filled, targets, side="left") + 1)
@@ -349,19 +351,22 @@ def _with_atoms(
     return tuple(edges), tuple(bins)
 
 
-def _tail(beyond: Floats, end: float) -> list[float]:
-    """Borders of a tail from the sorted values beyond `end`: 8 or 24, the far ones at single values.
+def _tail(beyond: Floats, end: float, width: float) -> list[float]:
+    """Borders of a tail from the sorted values beyond `end`: 12 or 48, ever wider apart, and the largest values.
 
-    Numbers of borders are few, since each is an expression of its own to compile.
+    A few rows far out decide a distance, so cells grow with the distance from the grid, whose last bin has this
+    `width`. Numbers of borders are few, since each is an expression of its own to compile.
     """
     values = np.unique(beyond)
     if not values.size:
         return []
-    wanted = next((n for n in TAIL_BORDERS if values.size <= n), TAIL_BORDERS[-1])
-    far = values[-min(wanted * 3 // 4, values.size) :] if values.size > wanted else values
-    rest = values[: values.size - far.size]
-    near = rest[np.linspace(0, rest.size - 1, wanted - far.size).astype(int)] if rest.size else rest
-    found = np.unique([*near, *far])
+    wanted = TAIL_BORDERS[values.size > LARGEST]
+    far = float(values[-1]) - end
+    near = min(width, far / 2)
+    if not 0 < near < far < ENDLESS:
+        return []
+    largest = values[-LARGEST:]
+    found = np.unique([*(end + np.geomspace(near, far, wanted - largest.size + 1)[:-1]), *largest])
     while found.size < wanted:  # halve the widest cell
         steps = np.diff(found, prepend=end)
         at = int(np.argmax(steps))
@@ -369,7 +374,7 @@ def _tail(beyond: Floats, end: float) -> list[float]:
         if middle in found or not end < middle:
             return []
         found = np.sort(np.append(found, middle))
-    return [float(value) for value in found]
+    return [float(value) for value in found] if found[0] > end else []
 
 
 def _gap(value: float) -> float:

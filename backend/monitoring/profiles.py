@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 UNSEEN_KEPT = 100
+STEPS = 64
 Segment = tuple[str, str]
 """(segment column, its value)."""
 
@@ -50,6 +51,8 @@ class Profile:
     counts            (grid.cells,) rows in each cell
     total, squares    Σx and Σx² of finite numbers; under_sum, over_sum: Σx outside the grid
     tail_rows, tail_sums  (grid.tails,) rows and Σx of the cells outside the grid's edges; None where it has none
+    offsets           (grid.cells,) where a cell's rows lie in it: the sum of their distances from its lower border, in
+                      `STEPS` of its width, 0 outside the grid; None where the grid has no bins, or it is not known
     low, high         smallest and largest finite number, or text of a category; None when there is none
     unseen            categorical: rows of each unseen value, kept while there are at most 100 of them;
                       None when there were more (the count in `counts` stays exact)
@@ -69,6 +72,7 @@ class Profile:
     over_sum: float = 0.0
     tail_rows: Counts | None = None
     tail_sums: Floats | None = None
+    offsets: Counts | None = None
     low: float | str | None = None
     high: float | str | None = None
     unseen: Mapping[str, int] | None = field(default_factory=dict)
@@ -136,18 +140,20 @@ class Profile:
             under_sum=self.under_sum + other.under_sum,
             over_sum=self.over_sum + other.over_sum,
             **_merge_tails([self, other]),
+            offsets=_merge_offsets([self, other]),
             low=_extreme(min, self.low, other.low),
             high=_extreme(max, self.high, other.high),
             unseen=_merge_unseen(self.unseen, other.unseen),
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON document without the grid; cells are sparse pairs [cell, rows]."""
+        """A JSON document without the grid; cells are sparse: [cell, rows], or [cell, rows, offset]."""
         filled = np.flatnonzero(self.counts)
+        parts = [filled, self.counts[filled], *([] if self.offsets is None else [self.offsets[filled]])]
         return {
             "grid": self.grid.digest,
             "rows": self.rows,
-            "counts": [[int(i), int(self.counts[i])] for i in filled],
+            "counts": np.stack(parts, axis=1).tolist(),
             **{name: getattr(self, name) for name in _PLAIN},
             **(
                 {}
@@ -162,13 +168,17 @@ class Profile:
         """Raises `ValueError` when the document was counted on another grid."""
         if document["grid"] != grid.digest:
             raise ValueError("the stored profile was counted on another grid")
-        counts = np.zeros(grid.cells, dtype=np.int64)
-        for cell, rows in document["counts"]:
-            counts[cell] = rows
+        filled = np.asarray(document["counts"] or np.empty((0, 3)), dtype=np.int64)
+        counts, offsets = np.zeros((2, grid.cells), dtype=np.int64)
+        counts[filled[:, 0]] = filled[:, 1]
+        known = bool(grid.edges) and filled.shape[1] > 2
+        if known:
+            offsets[filled[:, 0]] = filled[:, 2]
         return cls(
             grid=grid,
             rows=document["rows"],
             counts=counts,
+            offsets=offsets if known else None,
             unseen=document["unseen"],
             **_tails_of(document.get("tails")),
             **{name: document[name] for name in _PLAIN},
@@ -177,7 +187,7 @@ class Profile:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the canonical JSON; sums to 12 digits, since their last bits depend on the order read."""
-        document = self.to_json()
+        document = replace(self, offsets=None).to_json()  # whose last unit depends on it, too
         for name in ("total", "squares", "under_sum", "over_sum"):
             document[name] = float(f"{document[name]:.12g}")
         if "tails" in document:
@@ -196,7 +206,8 @@ _PLAIN = (
 def empty_profile(grid: Grid) -> Profile:
     """The profile of no rows."""
     tails = [[0] * grid.tails, [0.0] * grid.tails] if grid.tails else None
-    return Profile(grid=grid, rows=0, counts=np.zeros(grid.cells, dtype=np.int64), **_tails_of(tails))
+    none = np.zeros(grid.cells, dtype=np.int64)
+    return Profile(grid, 0, none, offsets=none if grid.edges else None, **_tails_of(tails))
 
 
 def merge_all(profiles: Sequence[Profile], grid: Grid) -> Profile:
@@ -219,6 +230,7 @@ def merge_all(profiles: Sequence[Profile], grid: Grid) -> Profile:
         high=max(highs, default=None),
         unseen=_merge_all_unseen([p.unseen for p in profiles]),
         **_merge_tails(profiles or [empty_profile(grid)]),
+        offsets=_merge_offsets(profiles or [empty_profile(grid)]),
         **totals,
     )
 
@@ -323,6 +335,11 @@ def _merge_tails(parts: Sequence[Profile]) -> dict[str, Any]:
     rows = [part.tail_rows for part in parts if part.tail_rows is not None]
     sums = [part.tail_sums for part in parts if part.tail_sums is not None]
     return {"tail_rows": sum(rows), "tail_sums": sum(sums)} if len(rows) == len(parts) else {}
+
+
+def _merge_offsets(parts: Sequence[Profile]) -> Counts | None:
+    known = [part.offsets for part in parts if part.offsets is not None]
+    return np.sum(known, axis=0, dtype=np.int64) if len(known) == len(parts) else None
 
 
 def _merge_all_unseen(parts: Sequence[Mapping[str, int] | None]) -> Mapping[str, int] | None:

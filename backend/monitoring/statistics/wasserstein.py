@@ -1,8 +1,9 @@
 """Wasserstein-1 distance ∫ |F_c − F_r| dx, divided by the reference's standard deviation (ddof 0, at least 0.001).
 
 The normalisation is Evidently's; details.distance is the plain distance in the column's own unit, which NannyML
-reports. Inside the grid F is linear within a fine cell (a step for exact values); outside it the integral is
-exact from the sums of the values there, cell by cell of the tails, so one far outlier counts with its full distance.
+reports. In each fine cell the integral of F_c − F_r follows exactly from the rows and their sums (`Profile.offsets`,
+and Σx in the tails), so one far outlier counts with its full distance; where F_c and F_r cross within a cell, it is at
+least what straight lines would give. Few exact values are steps.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
 from backend.monitoring.nulls import DRAWS, FEW_ROWS, Exchange, PearsonLaw, bridge_moments, fit_law
-from backend.monitoring.profiles import Profile
+from backend.monitoring.profiles import STEPS, Profile
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, refuse, register, shares
 
 SMALLEST_STD = 0.001
@@ -25,17 +26,32 @@ BRIDGE_SKEW = 1.25
 """Skewness of ∫ |bridge|: 1.30 for a uniform law, 1.19 for a normal one (40,000 draws), 1.15 for a lognormal one."""
 
 
-def inside(grid: Grid, reference: npt.NDArray[Any], current: npt.NDArray[Any]) -> Numbers:
-    """∫ |F_c − F_r| from the grid's first to its last point; counts (..., cells), the column's unit."""
-    gap = np.cumsum(shares(current) - shares(reference), axis=-1)
+def inside(
+    grid: Grid,
+    reference: npt.NDArray[Any],
+    current: npt.NDArray[Any],
+    offsets: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
+) -> Numbers:
+    """∫ |F_c − F_r| from the grid's first to its last point; counts (..., cells), the column's unit.
+
+    offsets   of both sides, as `Profile.offsets`; without them rows lie evenly within their cell
+    """
+    then, now = shares(reference), shares(current)
+    gap = np.cumsum(now - then, axis=-1)
     if grid.edges:
-        width = np.diff(grid.borders)
         left, right = gap[..., :-2], gap[..., 1:-1]
         # |linear| over a cell: a trapezoid, or two triangles where it crosses zero.
         height = np.abs(left) + np.abs(right)
-        crossing = (left**2 + right**2) / np.maximum(height, 1e-300)
-        mean = np.where(left * right < 0, crossing, height) / 2
-        return np.asarray(np.sum(mean * width, axis=-1))
+        crossing = (left**2 + right**2) / np.maximum(height, 1e-300) / 2
+        area = height / 2
+        if offsets is not None:
+            sides = [
+                side - where / (STEPS * np.maximum(counts.sum(axis=-1, keepdims=True), 1))
+                for side, counts, where in zip((then, now), (reference, current), offsets, strict=True)
+            ]
+            area = np.abs(left + (sides[1] - sides[0])[..., 1:-1])
+        mean = np.where(left * right < 0, np.maximum(crossing, area) if offsets else crossing, area)
+        return np.asarray(np.sum(mean * np.diff(grid.borders), axis=-1))
     return np.asarray(np.abs(gap[..., 1:-2]) @ np.diff(_points(grid)))
 
 
@@ -204,7 +220,10 @@ def compute(reference: Profile, current: Profile) -> Result:
         return refused
     if not (reference.grid.edges or reference.grid.values):
         return Result(None, reference.known, current.known, "the frozen grid has no values in this column")
-    distance = float(inside(reference.grid, reference.counts, current.counts)) + outside(reference, current)
+    known = reference.offsets is not None and current.offsets is not None
+    offsets: Any = (reference.offsets, current.offsets) if known else None
+    distance = float(inside(reference.grid, reference.counts, current.counts, offsets))
+    distance += outside(reference, current)
     std = scale(reference)
     moved = (current.mean or 0.0) - (reference.mean or 0.0)
     details = {"distance": distance, "reference_std": std, "divisor": std, "mean_change": moved}
