@@ -26,6 +26,7 @@ BENCHMARKS: Final = (
     "streams",
     "quality_table",
     "rota",
+    "replay",
 )
 RESULTS: Final = Path(__file__).with_name("results.json")
 

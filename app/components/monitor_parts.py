@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from app.charts.monitors import monitor_figure
@@ -112,25 +113,11 @@ def replay_sentence(monitor: Monitor, found: Replay, allowed: FalseAlarms) -> tu
 
 def show_replay(monitor: Monitor, found: Replay, *, key: str) -> None:
     """Charts of what it looked at, and the list of when it fired."""
-    tz, level = viewer_zone(), ALERT_LEVELS[monitor.level]
+    tz = viewer_zone()
     if found.inconclusive:
         reasons = "; ".join(f"{readable(why)} in {count_of(n, 'window')}" for why, n in found.why_not.items())
         st.caption(f"{count_of(found.inconclusive, 'window')} could not be judged. Missing: {reasons}.")
-    latest = found.windows[-1].end if found.windows else None
-    spans = [(one.start.start, one.end.start if one.end else latest) for one in found.firings]
-    known = np.vstack([np.isfinite(trace.value) for trace in found.traces]).any(axis=0)
-    first = int(known.argmax()) if known.any() else 0
-    for index, trace in enumerate(found.traces):
-        name = figure_words(trace.condition.figure)
-        frame = pd.DataFrame(
-            {
-                "window_start": [one.start for one in found.windows[first:]],
-                "value": trace.value[first:],
-                "lower": trace.lower[first:],
-                "upper": trace.upper[first:],
-            }
-        )
-        figure = monitor_figure(frame, spans, name=name, level=level, tz=tz)  # type: ignore[arg-type]
+    for index, (name, figure) in enumerate(replay_figures(monitor, found, tz)):
         draw(figure, f"{name} over time with its threshold, and when the monitor fires", key=f"{key}:{index}")
     if found.firings:
         with st.expander(f"When it would have fired ({len(found.firings)})"):
@@ -153,6 +140,31 @@ def show_replay(monitor: Monitor, found: Replay, *, key: str) -> None:
                 "text/csv",
                 key=f"{key}:csv",
             )
+
+
+def replay_figures(monitor: Monitor, found: Replay, tz: str | None) -> list[tuple[str, go.Figure]]:
+    """The name and chart of each figure the monitor looks at, from the first window that has one of them."""
+    if not found.windows:
+        return []
+    known = np.vstack([np.isfinite(trace.value) for trace in found.traces]).any(axis=0)
+    first = int(known.argmax()) if known.any() else 0
+    starts = pd.to_datetime([one.start for one in found.windows[first:]], utc=True)
+    latest = found.windows[-1].end
+    spans = [(one.start.start, one.end.start if one.end else latest) for one in found.firings]
+    figures = []
+    for trace in found.traces:
+        name = figure_words(trace.condition.figure)
+        frame = pd.DataFrame(
+            {
+                "window_start": starts,
+                "value": trace.value[first:],
+                "lower": trace.lower[first:],
+                "upper": trace.upper[first:],
+            }
+        )
+        figure = monitor_figure(frame, spans, name=name, level=ALERT_LEVELS[monitor.level], tz=tz)
+        figures.append((name, figure))
+    return figures
 
 
 def show_budget(allowed: FalseAlarms) -> None:

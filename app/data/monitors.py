@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
 
+from app.data.kept import until_stored
 from app.data.rows import alert_of, row_of
-from app.data.scope import LONG, SHORT, Scope, environment
+from app.data.scope import LONG, Scope, environment
 from backend.database.session import reading
 from backend.errors import BadInput
 from backend.identity.people import names_of
 from backend.monitoring import monitors_service as service
 from backend.monitoring.budget_service import FalseAlarms
 from backend.monitoring.budget_service import false_alarms as read_false_alarms
-from backend.monitoring.monitor_history import known_figures
-from backend.monitoring.monitor_replay import Replay
+from backend.monitoring.monitor_history import known_figures, read_history
+from backend.monitoring.monitor_replay import History, Replay, replay
 from backend.monitoring.monitors import Figure, Monitor
+from backend.registry.service import get_model
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
@@ -28,21 +31,31 @@ def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
     viewer = scope.actor()
     with reading() as session:
         rows = service.list_monitors(session, viewer, model, environment())
+        registered = get_model(session, viewer, model)
         names = names_of(session, {row.made_by for row in rows})
         alerts = service.newest_alerts(session, viewer, model, environment())
         looked = service.looked_at(session, viewer, model, environment())
+        valid: dict[str, Monitor] = {}
+        broken: dict[str, str] = {}
+        for row in rows:
+            try:
+                valid[row.key] = service.check_definition(registered, row.definition)
+            except BadInput as error:
+                broken[row.key] = error.message
+        # One reading for all monitors of a size: the windows of a year are most of it.
+        sizes = {monitor.size for monitor in valid.values()}
+        histories = {size: _history(scope, model, size, _figures(valid.values(), size)) for size in sizes}
         listed = []
         for row in rows:
             alert = alerts.get(row.key)
             one = row_of(row) | {
                 "made_by_name": names.get(row.made_by or ""), "alert": alert_of(alert) if alert else None,
-                "says": "", "fired": None, "per_month": None, "broken": "", "judged": False, "holds": False,
-                "looked_at": alert is not None or (looked is not None and looked > row.made_at),
+                "says": "", "fired": None, "per_month": None, "broken": broken.get(row.key, ""), "judged": False,
+                "holds": False, "looked_at": alert is not None or (looked is not None and looked > row.made_at),
             }  # fmt: skip
-            try:
-                monitor, found = service.replay_definition(
-                    session, viewer, model=model, environment=environment(), definition=row.definition
-                )
+            if row.key in valid:
+                monitor = valid[row.key]
+                found = replay(monitor, histories[monitor.size])
                 one |= {
                     "says": monitor.words(),
                     "fired": len(found.firings),
@@ -50,8 +63,6 @@ def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
                     "judged": found.judged_now,
                     "holds": found.fires_now,
                 }
-            except BadInput as error:
-                one["broken"] = error.message
             listed.append(one)
         return listed
 
@@ -75,13 +86,23 @@ def figures(scope: Scope, model: str, size: str) -> list[Figure]:
         return known_figures(session, model, environment(), size=size)
 
 
-@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
 def replayed(scope: Scope, model: str, definition: str) -> tuple[Monitor, Replay]:
     """A proposed monitor (JSON), and when it would have fired. Raises `BadInput` for a definition that is wrong."""
     with reading() as session:
-        return service.replay_definition(
-            session, scope.actor(), model=model, environment=environment(), definition=json.loads(definition)
-        )
+        monitor = service.check_definition(get_model(session, scope.actor(), model), json.loads(definition))
+    return monitor, replay(monitor, _history(scope, model, monitor.size, _figures([monitor], monitor.size)))
+
+
+def _figures(monitors: Iterable[Monitor], size: str) -> tuple[Figure, ...]:
+    return tuple(sorted({figure for one in monitors if one.size == size for figure in one.figures}))
+
+
+@until_stored
+def _history(scope: Scope, model: str, size: str, figures: tuple[Figure, ...]) -> History:
+    """What is stored of these figures, read once: a rule is tried with many numbers."""
+    with reading() as session:
+        get_model(session, scope.actor(), model)
+        return read_history(session, model, environment(), size=size, figures=figures)
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)

@@ -13,8 +13,13 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app.components.monitor_form import by_label
+from app.data import kept
+from app.data.monitors import replayed
+from app.data.scope import scope_of
 from backend import clock
 from backend.alerting.service import Firing, fire
+from backend.audit.actions import Action
+from backend.audit.log import record
 from backend.database.engine import use_database
 from backend.database.session import reading, writing
 from backend.database.upgrade import upgrade
@@ -267,3 +272,20 @@ def test_the_budget_is_shown_and_changed(world: World, open_page: Open) -> None:
     assert next(
         one for one in open_page(world.on_call).button if one.label == "Change the budget of toy"
     ).disabled
+
+
+def test_a_replay_looks_at_what_was_stored_since_the_last_one(world: World) -> None:
+    def fired() -> int:
+        return len(replayed(scope_of(world.lead), "toy", json.dumps(definition()))[1].firings)
+
+    before = fired()
+    with writing() as session:
+        newest = (
+            session.query(MetricPoint).filter_by(column="distance").order_by(MetricPoint.window_start.desc())
+        )
+        newest[0].value = 0.5
+    assert fired() == before
+    with writing() as session:
+        record(session, SYSTEM, Action.WINDOW_COMPUTED, object_kind="model", object_id="toy", payload={})
+    kept._stamp.clear()  # its seconds are over
+    assert fired() == before + 1

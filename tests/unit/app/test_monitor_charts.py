@@ -46,7 +46,9 @@ def watched(values: list[float], level: str = "page") -> tuple[Monitor, Replay]:
 def test_where_it_fires_is_shaded_and_marked_with_the_shape_of_its_level() -> None:
     fires = (START + timedelta(days=1), START + timedelta(days=2))
     figure = monitor_figure(frame([0.1, 0.5, 0.1]), [fires], name="PSI", level="page", tz="Europe/Berlin")
-    assert [shape.x0 for shape in figure.layout.shapes] == [datetime(2026, 2, 3, 1)]  # noqa: DTZ001 - wall time
+    shaded = drawn(figure, "it fires")
+    assert pd.to_datetime(shaded.x, unit="ms") == [pd.Timestamp(2026, 2, 3, 1)]
+    assert list(shaded.width) == [86_400_000]
     assert list(drawn(figure, "beyond it").y) == [0.5]
     assert drawn(figure, "beyond it").marker.symbol == "square"
     assert list(drawn(figure, "threshold").y) == [0.2] * 3
