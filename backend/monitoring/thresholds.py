@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
-from scipy.special import gammaincinv, stdtrit
+from scipy.special import stdtrit
 
+from backend.monitoring.nulls import RateLaw
 from backend.monitoring.profiles import Profile, empty_profile
 from backend.monitoring.statistics import Result, Statistic, statistics_for
 
@@ -82,21 +83,11 @@ class Decision:
 def rate_limit(
     hits: int, rows_reference: int, rows_current: int, *, alpha: float, expected: float = 0.0
 ) -> float:
-    """The rate that `rows_current` rows exceed with probability `alpha` when the reference had `hits`.
-
-    Beta-binomial predictive law under Jeffreys' prior, by its mean and variance through a gamma law: the
-    reference's rate is itself uncertain. `expected` adds the rate of new values that unchanged data bring.
-    """
-    a, b = hits + 0.5, rows_reference - hits + 0.5
-    p = min(a / (a + b) + expected, 1.0)
-    mean = rows_current * p
-    variance = mean * (1 - p) * (a + b + rows_current) / (a + b + 1)
-    if variance <= 0:
-        return p
-    return float(gammaincinv(mean * mean / variance, 1 - alpha) * variance / mean / rows_current)
+    """The rate that `rows_current` rows exceed with probability `alpha` when the reference had `hits` (`RateLaw`)."""
+    return RateLaw(hits, rows_reference, rows_current, expected).quantile(alpha)
 
 
-def noise_limit(values: Sequence[float], alpha: float = 0.01) -> float | None:
+def noise_limit(values: tuple[float, ...], alpha: float = 0.01) -> float | None:
     """What the next quiet window exceeds with probability `alpha`, from the values of quiet windows in order of time.
 
     Statistics of quiet windows are skewed, so their logarithms are taken; neighbouring windows resemble each other,
