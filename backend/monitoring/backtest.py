@@ -7,10 +7,10 @@ come later correct what is known now; what was said then stays as it was said.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,10 @@ from backend.monitoring.estimation import Estimate, estimate, fit_estimator
 from backend.monitoring.evaluate import LEVELS, Level, Point, evaluate_window
 from backend.monitoring.falls import judge_estimates, judge_realised, standard_error
 from backend.monitoring.history import History
-from backend.monitoring.label_lag import ENOUGH, SPEAKS
+from backend.monitoring.label_lag import hear_labels, plan_looks
 from backend.monitoring.paging import Stakes, alarms_of, settle_levels
-from backend.monitoring.performance import PRIMARY, Metric, Performance, measure
+from backend.monitoring.performance import PRIMARY, Metric, Performance
+from backend.monitoring.performance.measurement import performance_of, read_rows
 from backend.monitoring.profiles import Profile, profile_groups
 from backend.monitoring.references import Measured, margin_of, measure_reference
 from backend.monitoring.track_record import (
@@ -45,7 +46,6 @@ from backend.monitoring.windows import Window, place_moments, windows_between
 MOST_WINDOWS = 20_000
 NEARLY_OVER = 0.1
 """A window whose data end this near to its end counts as over: the next row may simply not have come."""
-FEW_LABELS = 0.5
 PLACE = "__warrant_place"
 
 Progress = Callable[[float, str], None]
@@ -115,6 +115,20 @@ class _Window:
     now: Mapping[str, Metric] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     estimates: list[Estimate] = field(default_factory=list)
+    heard: int = 0
+
+    @cached_property
+    def label_times(self) -> npt.NDArray[np.datetime64]:
+        """(rows,) when each label became known, UTC; NaT where there is none."""
+        return np.asarray(self.rows["label_ts"].to_numpy(dtype="datetime64[us]"))
+
+    def measure(self, spec: ModelSpec, known: npt.NDArray[np.int64]) -> Performance:
+        """Performance by the labels of these rows."""
+        if self._read is None:
+            self._read = read_rows(spec, self.rows)
+        return performance_of(self._read, known, will_not_come=0, rows=len(self.rows))
+
+    _read: Any = None
 
 
 def replay(
@@ -176,31 +190,12 @@ class _Player:
         self._numbers = 0
 
     def label_moments(self, window: _Window) -> list[datetime]:
-        """When realised performance of this window is looked at.
-
-        As soon as its labels speak, at the later looks of the reference, and when every row has its label. Labels
-        that take longer than any in the reference are looked at after ever longer waits. No moment depends on what
-        comes after it.
-        """
-        known = np.sort(window.rows["label_ts"].dropna().to_numpy())
-        if not known.size:
-            return []
-        last = _moment(known[-1])
-        complete = last if known.size == len(window.rows) else datetime.max.replace(tzinfo=UTC)
-        lag = self.reference.label_lag
-        moments = set()
-        for wait, share in lag.looks:
-            needed = math.ceil(ENOUGH * share * self.reference.labelled * len(window.rows))
-            if needed <= known.size:
-                moments.add(max(window.end + wait, _moment(known[max(needed - 1, 0)])))
-        waited = window.end + lag.looks[-1][0]
-        wait = max(waited - window.end, window.end - window.start)
-        moments.add(waited)
-        while waited < last:
-            waited, wait = waited + wait, 2 * wait
-            moments.add(waited)
-        first = _moment(known[0])
-        return sorted({max(min(moment, complete), window.end) for moment in moments if moment >= first})
+        """When realised performance of this window is looked at."""
+        came = np.sort(window.label_times[~np.isnat(window.label_times)])
+        return plan_looks(
+            self.reference.label_lag, start=window.start, end=window.end, rows=len(window.rows),
+            labelled=self.reference.labelled, came=came,
+        )  # fmt: skip
 
     def window_ended(self, window: _Window, number: int) -> None:
         spec, reference = self.spec, self.reference
@@ -215,7 +210,7 @@ class _Player:
         points += judge_estimates(
             self.baseline, window.estimates, primary=self.primary, alpha=self._alpha(window, "estimated"),
             error=reference.trust["excess"], trusted=reference.trusted, min_rows=spec.min_rows,
-            distrust=None if allowed else why,
+            distrust=None if allowed else why, label_unit=spec.label_unit,
         )  # fmt: skip
         if self.usual is not None:
             points.append(judge_volume(Window(window.start, window.end), len(window.rows), self.usual))
@@ -224,16 +219,22 @@ class _Player:
 
     def labels_came(self, window: _Window, number: int, moment: datetime) -> None:
         rows = window.rows
-        known = rows.assign(label=rows["label"].where(rows["label_ts"] <= pd.Timestamp(moment)))
-        performance = measure(self.spec, known)
-        expected = self.reference.label_lag.share * self.reference.labelled * len(rows)
+        known = np.flatnonzero(window.label_times <= np.datetime64(moment.replace(tzinfo=None), "us"))
+        if known.size == window.heard:
+            return  # no label has come since the last look
+        window.heard = known.size
+        performance = window.measure(self.spec, known)
+        hearing = hear_labels(
+            self.reference.label_lag, end=window.end, rows=len(rows), known=performance.known, absent=0,
+            labelled=self.reference.labelled, now=moment,
+        )  # fmt: skip
         points = judge_realised(
             self.baseline, performance, primary=self.primary, alpha=self._alpha(window, "realised"),
-            min_labels=self.spec.min_labels, may_page=performance.known >= SPEAKS * expected,
+            min_labels=self.spec.min_labels, may_page=hearing.may_page, label_unit=self.spec.label_unit,
         )  # fmt: skip
         window.now = performance.metrics
-        if performance.known < FEW_LABELS * expected:
-            return  # who was labelled first says nothing about the window
+        if not hearing.speaks:
+            return
         if window.labelled_at is None:
             window.labelled_at, window.first = moment, performance.metrics
             self._settle(window, performance, moment)

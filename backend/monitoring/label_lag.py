@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ MOST_WINDOWS = 0.9
 FEWEST_ROWS = 20
 ENOUGH = 0.95
 """Of the labels that the reference had after its lag: where labels are slower than usual, they are waited for."""
+FEW_LABELS = 0.5
+"""Below this share of them nothing is said: who was labelled first says nothing about the window."""
+FIRST = "who was labelled first says nothing about the window"
 SPEAKS = 0.8
 """Below this share of the labels to be expected a fall is a ticket: who was labelled first may not be typical."""
 
@@ -57,7 +60,7 @@ AT_ONCE = LabelLag(((timedelta(0), 1.0),))
 class Hearing:
     """What the labels of a window can say at a moment.
 
-    speaks    enough have come to judge it, or all the time that labels take is over
+    speaks    enough have come to judge it, or all the time that labels take is over and half of them are there
     may_page  so many that a fall may wake someone; else who was labelled first may not be typical
     look_at   when time alone could make them speak, though no further label may come; None: never
     reason    why they do not speak
@@ -90,11 +93,14 @@ def hear_labels(
     expected = min(labelled * rows, rows - absent)
     looks, enough = (AT_ONCE.looks, SPEAKS) if lag is None else (lag.looks, ENOUGH)
     may_page = known > 0 and known >= SPEAKS * looks[0][1] * expected
+    needed = _needed(looks, enough * expected)
     if not known:
         return Hearing(False, False, None, "no label has come" if expected > 0 else "no label is expected")
     if end <= now and known >= rows - absent:
         return Hearing(True, may_page)
-    ready = [end + after for after, share in looks if known >= math.ceil(enough * share * expected)]
+    if known < FEW_LABELS * looks[0][1] * expected:
+        return Hearing(False, may_page, None, f"{known} of about {round(expected)} labels have come; {FIRST}")
+    ready = [end + after for (after, _), least in zip(looks, needed, strict=True) if known >= least]
     if lag is not None:
         ready.append(end + looks[-1][0])
     if any(moment <= now for moment in ready):
@@ -107,6 +113,52 @@ def hear_labels(
         if after:
             reason += f", {_duration(after)} after its end at the earliest"
     return Hearing(False, may_page, min(ready, default=None), reason)
+
+
+def plan_looks(
+    lag: LabelLag,
+    *,
+    start: datetime,
+    end: datetime,
+    rows: int,
+    labelled: float,
+    came: npt.NDArray[np.datetime64],
+) -> list[datetime]:
+    """When the labels of a window are looked at, in order; at the first of these moments `hear_labels` hears them.
+
+    came      when each label of the window's rows came, in order, UTC; (n,) of at most `rows`
+    labelled  as for `hear_labels`
+
+    As soon as labels speak, at the later looks of the reference, and when every row has its label. Labels that take
+    longer than any in the reference are looked at after ever longer waits. No moment depends on what comes after it.
+    """
+    if not came.size:
+        return []
+    times = [_utc(moment) for moment in came[[0, -1]]]
+    complete = times[-1] if came.size == rows else datetime.max.replace(tzinfo=UTC)
+    needed = _needed(lag.looks, ENOUGH * (labelled * rows))
+    moments = {
+        max(end + after, _utc(came[max(least - 1, 0)]))
+        for (after, _), least in zip(lag.looks, needed, strict=True)
+        if least <= came.size
+    }
+    waited = end + lag.looks[-1][0]
+    wait = max(waited - end, end - start)
+    moments.add(waited)
+    while waited < times[-1]:
+        waited, wait = waited + wait, 2 * wait
+        moments.add(waited)
+    return sorted({max(min(moment, complete), end) for moment in moments if moment >= times[0]})
+
+
+def _needed(looks: Sequence[tuple[timedelta, float]], enough: float) -> list[int]:
+    """How many labels must have come at each look for them to speak."""
+    return [math.ceil(enough * share) for _, share in looks]
+
+
+def _utc(moment: np.datetime64) -> datetime:
+    found: datetime = moment.astype("datetime64[us]").item()
+    return found.replace(tzinfo=UTC)
 
 
 def _duration(span: timedelta) -> str:

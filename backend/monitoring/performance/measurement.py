@@ -57,9 +57,14 @@ def measure(spec: ModelSpec, rows: pa.Table | pd.DataFrame, *, will_not_come: in
     return performance_of(read, None, will_not_come=will_not_come)
 
 
-def performance_of(read: Measured, index: Codes | None, *, will_not_come: int) -> Performance:
-    """The performance of some of the rows (None: all)."""
-    count = read.rows if index is None else int(index.size)
+def performance_of(
+    read: Measured, index: Codes | None, *, will_not_come: int, rows: int | None = None
+) -> Performance:
+    """The performance of some of the rows (None: all).
+
+    rows    of the window, where the index leaves out those that play no part in a metric; None: as many as it has
+    """
+    count = rows if rows is not None else read.rows if index is None else int(index.size)
     known = read.known(index)
     return Performance(
         metrics=read.metrics(index),
