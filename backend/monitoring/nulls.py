@@ -93,10 +93,11 @@ class ShiftLaw:
 
 @dataclass(frozen=True)
 class RateLaw:
-    """A rate in `rows` rows, after `hits` in the reference's: beta-binomial under Jeffreys' prior.
+    """A rate in `rows` rows, after `hits` in the reference's: beta-binomial, by mean and variance through a gamma law.
 
-    By its mean and variance through a gamma law, since the reference's own rate is uncertain; `expected` adds the
-    rate of new values that unchanged data bring.
+    The reference's own rate is uncertain, upwards by the beta law of Clopper & Pearson's upper limit (1934), with one
+    hit more: without any hit it is as Fisher's exact test, which a prior that favours small rates is not. `expected`
+    adds the rate of new values that unchanged data bring.
     """
 
     hits: int
@@ -106,7 +107,7 @@ class RateLaw:
 
     @cached_property
     def _moments(self) -> tuple[float, float]:
-        a, b = self.hits + 0.5, self.rows_reference - self.hits + 0.5
+        a, b = self.hits + 1.0, max(self.rows_reference - self.hits, 0.5)
         p = min(a / (a + b) + self.expected, 1.0)
         mean = self.rows * p
         return mean, mean * (1 - p) * (a + b + self.rows) / (a + b + 1)
@@ -152,6 +153,13 @@ class ChanceLaw:
         return math.nextafter(self.at, -math.inf) if self.chance <= alpha else self.at
 
 
+def _spread(rows: int, values: int) -> npt.NDArray[np.int64]:
+    """Rows of each of so many values that are about equally frequent, (values,)."""
+    spread = np.full(values, rows // values, dtype=np.int64)
+    spread[: rows % values] += 1
+    return spread
+
+
 class Exchange:
     """Two profiles on one grid as one pool of rows, and splits of it drawn again and again.
 
@@ -190,11 +198,13 @@ class Exchange:
         if grid.edges or grid.others or not grid.complete or self.reference.compared[-1]:
             return None
         if grid.kind == "numeric":
-            return np.concatenate([pool.counts[1::2][: len(grid.values)], pool.counts[0::2]])
+            gaps, new = pool.counts[0::2], int(pool.counts[0::2].sum())
+            usual = OUTSIDE_LEAST + OUTSIDE_TIMES * grid.expected_new * self.rows[1]
+            # No more than the reference's single values let expect: as rare as those.
+            rare = _spread(new, min(new, UNSEEN_KEPT + 1)) if 0 < new <= usual else gaps
+            return np.concatenate([pool.counts[1::2][: len(grid.values)], rare])
         if pool.unseen is None:  # too many to be kept: as if they were equally frequent
-            new, many = int(pool.counts[-1]), UNSEEN_KEPT + 1
-            spread = np.full(many, new // many, dtype=np.int64)
-            spread[: new % many] += 1
+            spread = _spread(int(pool.counts[-1]), UNSEEN_KEPT + 1)
         else:
             spread = np.array(list(pool.unseen.values()), dtype=np.int64)
         return np.concatenate([pool.counts[:-1], spread])

@@ -1,7 +1,8 @@
 """Share of values outside the frozen grid: below its start, above its end, or infinite.
 
 (under + over + infinite) / (known + infinite). The grid spans the reference's values but for the thin end of a
-long tail, whose rate in the reference itself is details.reference_rate.
+long tail, whose rate in the reference itself is details.reference_rate. The next of n + 1 rows lies beyond all others
+with a chance of 2 / (n + 1): that rate is expected of unchanged data too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, register
 from backend.monitoring.statistics._rates import rate_law, rate_result
+
+ENDS = 2
 
 
 def outside(profile: Profile) -> int:
@@ -43,7 +46,7 @@ def compute(reference: Profile, current: Profile) -> Result:
         hits=(outside(reference), outside(current)),
         rows=(reference.known + reference.infinite, current.known + current.infinite),
         details=details,
-        expected=reference.grid.expected_new if reference.grid.edges else 0.0,
+        expected=min(ENDS / max(reference.known, 1), 1.0),
     )
 
 

@@ -249,6 +249,37 @@ def test_chance_moves_a_missing_rate_past_its_limits_as_seldom_as_promised() -> 
     assert 15 <= fired <= 62
 
 
+@pytest.mark.parametrize(("then", "now"), [(60, 1000), (100, 400), (500, 1000)])
+@pytest.mark.parametrize("rate", [0.002, 0.02, 0.05])
+def test_a_small_reference_tells_a_rare_rate_roughly(then: int, now: int, rate: float) -> None:
+    random = np.random.default_rng([then, int(1000 * rate)])
+    pairs = zip(random.binomial(then, rate, 600) / then, random.binomial(now, rate, 600) / now, strict=True)
+    fired = 0
+    for a, b in pairs:
+        sides = {"x": missing(then, a)}, {"x": missing(now, b)}
+        (found,) = judge_columns([("x", REGISTRY["missing_rate"])], *sides, error=0.035)
+        fired += found.decision.verdict == "alarm"
+    assert fired <= 34, "3.5 % of 600 is 21; more than 34 has a chance of 0.3 %"
+
+
+@pytest.mark.parametrize(("then", "now"), [(100, 400), (200, 1000), (500, 1000)])
+@pytest.mark.parametrize(("levels", "steepness"), [(50, 1.0), (30, 1.5), (60, 2.0)])
+def test_few_numbers_that_a_small_reference_happens_not_to_have_are_no_change(
+    then: int, now: int, levels: int, steepness: float
+) -> None:
+    share = 1 / np.arange(1, levels + 1) ** steepness
+    together, alone = 0, 0
+    for seed in range(60):
+        random = np.random.default_rng([seed, then])
+        sides = profiles(*(random.choice(levels, n, p=share / share.sum()) * 1.0 for n in (then, now)))
+        reference, current = ({"x": side} for side in sides)
+        found = judge_columns([("x", s) for s in statistics_for("numeric")], reference, current)
+        together += any(f.decision.verdict == "alarm" for f in found)
+        (one,) = judge_columns([("x", REGISTRY["out_of_range_rate"])], reference, current)
+        alone += one.decision.verdict == "alarm"
+    assert together <= 7 and alone <= 6, "3.5 % of 60 is 2.1; more than 7 has a chance of 0.1 %"
+
+
 def missing(rows: int, rate: float) -> Profile:
     grid, null = place_categories({"a": 10, "b": 10}), round(rows * rate)
     return Profile(grid, rows, np.array([rows - null, 0, 0, 0]), null=null)
