@@ -21,7 +21,7 @@ from app.components.model_parts import (
 from app.components.pickers import pick, pick_model
 from app.formats import format_metric, format_when
 from app.session import live, page_link, perform, viewer
-from app.words import in_sentence
+from app.words import in_sentence, metric_word
 from backend.explain.service import request_explanation
 from backend.identity.roles import Permission
 from backend.monitoring.requests import request_metrics, request_report
@@ -42,7 +42,8 @@ def say_headline() -> None:
     if serving:
         facts.append(f"v{serving['version']} serves since {format_when(health.serving_since, viewer_zone())}")
     if health.value is not None:
-        facts.append(f"AUC {format_metric(health.value)} ({'estimated' if health.estimated else 'realised'})")
+        told = "estimated" if health.estimated else "realised"
+        facts.append(f"{metric_word(health.metric)} {format_metric(health.value, health.unit)} ({told})")
     headline(f"{model['title']}: {in_sentence(health.because)}", health.level, detail=" · ".join(facts))
     if model["notice"]:
         banner(model["notice"], "injected", word="about these data")

@@ -121,11 +121,11 @@ def show_live(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
                 format_metric(last["value"]) if last else None,
                 format_when(clock.from_iso(last["window"]), viewer_zone()) if last else None,
                 f"{last['rows']:,} rows, labels {format_share(last['completeness'])}" if last else None,
-                image(sparkline_uri([p["value"] for p in points], [p["verdict"] for p in points]), "realised AUC")
+                image(sparkline_uri([p["value"] for p in points], [p["verdict"] for p in points]), "last windows")
                 if points else None,
             ]
         )  # fmt: skip
-    table(("version", "in service", "last AUC", "window from", "from", "windows"), rows)
+    table(("version", "in service", "last value", "window from", "from", "windows"), rows)
 
 
 def show_differences(evidence: Mapping[str, Any], *, pending: bool = True) -> None:

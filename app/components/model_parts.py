@@ -20,6 +20,8 @@ from app.formats import format_age, format_count, format_metric, format_share, f
 from app.words import ALERT_LEVELS, metric_word
 from backend import clock
 from backend.cards.reading import Card
+from backend.monitoring.columns import parse_spec
+from backend.monitoring.performance.registry import PRIMARY, unit_of
 
 CLEAR_DIRECTION = 0.3  # below this a higher value neither raises nor lowers the prediction as a rule
 
@@ -44,16 +46,19 @@ def show_versions(model: Mapping[str, Any], serving: Mapping[str, Any] | None) -
         empty_state("No version is registered", "Train one, or register one over the API.")
         return
     named = {metric for one in model["versions"] for metric in one["metrics"]}
-    names = sorted(named, key=lambda metric: (metric != "roc_auc", metric))[:4]
+    spec = parse_spec(model["spec"])
+    names = sorted(named, key=lambda metric: (metric != PRIMARY[spec.task], metric))[:4]
 
-    def value(metric: Any) -> str:
-        return format_metric(metric.get("value") if isinstance(metric, dict) else metric)
+    def value(name: str, metric: Any) -> str:
+        return format_metric(
+            metric.get("value") if isinstance(metric, dict) else metric, unit_of(name, spec) if metric else ""
+        )
 
     rows = [
         [
             f"v{one['version']}",
             badge("serves", "ok") if serving and one["version"] == serving["version"] else "",
-            *(value(one["metrics"].get(metric)) for metric in names),
+            *(value(metric, one["metrics"].get(metric)) for metric in names),
             lines(format_when(one["trained_at"], viewer_zone()), small(one["trained_by_name"] or "")),
             format_count(one["training"].get("rows")),
             format_metric(one["cutoff"]),

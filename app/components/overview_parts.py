@@ -6,19 +6,21 @@ from app.charts import sparkline_uri
 from app.components.links import viewer_zone
 from app.components.tables import Cell, anchor, badge, image, lines, small
 from app.formats import format_age, format_change, format_metric, format_share, format_when
+from app.words import metric_word
 from backend.monitoring.health import ModelHealth
 
-COLUMNS = ("model", "state", "AUC (to reference)", "28 windows", "labels", "serves", "tier", "owner")
+COLUMNS = ("model", "state", "performance (to reference)", "28 windows", "labels", "serves", "tier", "owner")
 
 
 def model_row(one: ModelHealth) -> list[Cell]:
     """The cells of one model, as `COLUMNS` names them."""
     values, verdicts = [value for value, _ in one.history], [verdict for _, verdict in one.history]
     metric: Cell = None
+    word = metric_word(one.metric)
     if one.value is not None:
         told = "estimated" if one.estimated else "realised"
         metric = lines(
-            f"{format_metric(one.value)} ({format_change(one.reference, one.value)})",
+            f"{word} {format_metric(one.value, one.unit)} ({format_change(one.reference, one.value)})",
             small(f"{told}, {format_when(one.window_start, viewer_zone()).split(',')[0]}"),
         )
     return [
@@ -33,7 +35,7 @@ def model_row(one: ModelHealth) -> list[Cell]:
             ),
         ),
         metric,
-        image(sparkline_uri(values, verdicts), f"AUC of {len(values)} windows") if values else None,
+        image(sparkline_uri(values, verdicts), f"{word} of {len(values)} windows") if values else None,
         format_share(one.completeness),
         lines(f"v{one.version}", small(f"for {format_age(one.serving_since)}")) if one.version else "nothing",
         one.tier,

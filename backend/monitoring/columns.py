@@ -55,6 +55,7 @@ class ModelSpec:
     classes      multiclass: column of each class's probability; empty where only the predicted class's is known
     quantile     regression: the quantile that `quantile_loss` is of
     costs        what a prediction is worth by (predicted class, true class), in the unit of `costs_unit`
+    label_unit   regression: in what the label is measured ("min", "EUR"); empty when unknown
     min_rows     fewer rows in a window give *inconclusive*
     min_labels   fewer labelled rows give *inconclusive* performance
     quiet        hours of `timezone` in which no traffic is expected ("22:00-05:00"); None when unknown
@@ -84,6 +85,7 @@ class ModelSpec:
     quantile: float = 0.5
     costs: tuple[tuple[str, str, float], ...] = ()
     costs_unit: str = ""
+    label_unit: str = ""
     tier: Tier = "medium"
     budget: Budget = field(default_factory=Budget)
     reference: ReferenceRule = field(default_factory=ReferenceRule)
@@ -151,6 +153,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         quantile=fields.share(mapping, "quantile", 0.5),
         costs=fields.costs(mapping.get("costs")),
         costs_unit=str(mapping.get("costs_unit", "")),
+        label_unit=str(mapping.get("label_unit") or ""),
         tier=cast(Tier, fields.one_of({"tier": mapping.get("tier", "medium")}, "tier", fields.TIERS)),
         budget=fields.budget(mapping.get("budget")),
         reference=fields.reference(mapping.get("reference")),

@@ -261,7 +261,7 @@ def _realised(
     alpha = window_alpha(spec, window.hours * 3600, circumstances.rota, "realised")
     points = judge_realised(
         reference.baseline(size), performance, primary=primary, alpha=alpha, min_labels=spec.min_labels,
-        may_page=hearing.may_page,
+        may_page=hearing.may_page, label_unit=spec.label_unit,
     )  # fmt: skip
     if size == spec.window and reference.segment_performance:
         by = segment_grids(spec, reference.grids)
@@ -281,6 +281,7 @@ def _realised(
                     alpha=alpha / len(found),
                     min_labels=spec.min_labels,
                     may_page=False,
+                    label_unit=spec.label_unit,
                 )
             ]
     return performance, hearing, points if hearing.speaks else [_hush(point, hearing) for point in points]
@@ -310,7 +311,7 @@ def _estimated(
         reference.baseline(size), estimates, primary=primary,
         alpha=window_alpha(spec, window.hours * 3600, circumstances.rota, "estimated"),
         error=reference.trust.get("excess", {}), trusted=reference.trusted, min_rows=spec.min_rows,
-        distrust=None if allowed else why,
+        distrust=None if allowed else why, label_unit=spec.label_unit,
     )  # fmt: skip
 
 

@@ -92,11 +92,13 @@ def judge_realised(
     alpha: float,
     min_labels: int = MIN_LABELS,
     may_page: bool = True,
+    label_unit: str = "",
 ) -> list[Point]:
     """A point for every metric that both sides have.
 
     alpha      chance that an unchanged window pages by this kind of evidence (`budget.window_alpha`)
     may_page   False while too few of the labels have come to speak for the window: a fall is then a ticket
+    label_unit  in what the label is measured, for the sentence
     """
     share = current.label_completeness
     about = "no label is expected" if share is None else f"{share:.0%} labelled so far"
@@ -109,7 +111,9 @@ def judge_realised(
         level: Level = "page" if name == primary and may_page else "ticket"
         part = alpha if name == primary else alpha / others
         points.append(
-            _point("realised", name, then, now, standard_error(now), part, min_labels, about, level)
+            _point(
+                "realised", name, then, now, standard_error(now), part, min_labels, about, level, label_unit
+            )
         )
     return points
 
@@ -124,6 +128,7 @@ def judge_estimates(
     trusted: frozenset[str],
     min_rows: int,
     distrust: str | None = None,
+    label_unit: str = "",
 ) -> list[Point]:
     """A point for every estimate.
 
@@ -146,7 +151,9 @@ def judge_estimates(
             sampling = estimate.se or (estimate.high - estimate.low) / (2 * _ESTIMATE_BAND)
             band = math.hypot(sampling, error.get(estimate.metric, 0.0))
         level: Level = "page" if known and estimate.metric == primary else "ticket"
-        points.append(_point("estimated", estimate.metric, then, now, band, alpha, min_rows, about, level))
+        points.append(
+            _point("estimated", estimate.metric, then, now, band, alpha, min_rows, about, level, label_unit)
+        )
     return points
 
 
@@ -160,8 +167,10 @@ def _point(
     min_rows: int,
     about: str,
     level: Level,
+    label_unit: str,
 ) -> Point:
     definition = DEFINITIONS[name]
+    unit = f" {label_unit}" if label_unit and definition.unit == "label" else ""
     details = {"reference": then.value, "reference_low": then.low, "reference_high": then.high}
 
     def without(reason: str) -> Point:
@@ -181,9 +190,8 @@ def _point(
         return without(f"the reference has {then.rows} labelled rows and {min_rows} are needed")
     acceptable = definition.worst_acceptable(then.value)
     if acceptable is None or definition.lower_is_better is None:
-        text = (
-            f"{family} {name} {now.value:.3f}, in the reference {then.value:.3f}, {now.rows:,} rows, {about}"
-        )
+        values = f"{now.value:.3f}{unit}, in the reference {then.value:.3f}{unit}"
+        text = f"{family} {name} {values}, {now.rows:,} rows, {about}"
         return Point(None, name, family, now.value, None, "ok", then.rows, now.rows, text, None,
                      now.low, now.high, None, details)  # fmt: skip
     if error is None:
@@ -196,7 +204,8 @@ def _point(
     worse = sign * (now.value - limit) > 0
     if family == "estimated" and sign * (now.value - limit) <= LIKELY * error:
         level = "ticket"
-    text = f"{family} {name} from {then.value:.3f} to {now.value:.3f} (limit {limit:.3f}), {now.rows:,} rows, {about}"
+    moved = f"from {then.value:.3f} to {now.value:.3f}{unit} (limit {limit:.3f}{unit})"
+    text = f"{family} {name} {moved}, {now.rows:,} rows, {about}"
     return Point(
         None, name, family, now.value, limit, "alarm" if worse else "ok", then.rows, now.rows, text, None,
         now.low, now.high, level if worse else None, details,

@@ -16,6 +16,8 @@ from backend.database.session import ReadSession
 from backend.deployment.tables import Deployment
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
+from backend.monitoring.columns import parse_spec
+from backend.monitoring.performance.registry import unit_of
 from backend.monitoring.reading import RecentPoint, RecentWindows, recent_windows
 from backend.registry.service import get_model, list_models
 from backend.registry.tables import Model, Version
@@ -33,7 +35,8 @@ class ModelHealth:
 
     level      page | attention | unknown | ok
     word       the state in a word or two; `because` one sentence; `since` when it began, where known
-    value      latest judged realised metric (`metric`), `reference` the champion's held-out one
+    value      latest judged realised value of the model's primary `metric` (by its name in the registry of metrics), in
+               `unit`; `reference` what it is held against, else the champion's held-out one
     estimated  whether `value` is an estimate because no label has come
     history    (value, verdict) of up to 28 windows, oldest first, for a sparkline
     """
@@ -48,6 +51,7 @@ class ModelHealth:
     because: str
     since: datetime | None
     metric: str
+    unit: str
     value: float | None
     reference: float | None
     estimated: bool
@@ -110,7 +114,7 @@ def _one(
     recent: RecentWindows, alerts: list[Alert], owner: str | None,
 ) -> ModelHealth:  # fmt: skip
     serving = versions.get((model.name, champion.version)) if champion else None
-    held_out = (serving.metrics.get("roc_auc") or {}) if serving else {}
+    held_out = (serving.metrics.get(recent.metric) or {}) if serving else {}
     judged = _last_judged(recent.realised)
     estimate = _last_judged(recent.estimated)
     # A newer estimate says more about now than the last labels, but a realised figure is shown where there is one.
@@ -119,7 +123,8 @@ def _one(
     history = recent.realised if judged else recent.estimated
     return ModelHealth(
         model=model.name, title=model.title, tier=model.tier, owner=owner, notice=model.notice, level=level,
-        word=word, because=because, since=since, metric="AUC", value=shown.value if shown else None,
+        word=word, because=because, since=since, metric=recent.metric,
+        unit=unit_of(recent.metric, parse_spec(model.spec)), value=shown.value if shown else None,
         reference=_reference(shown, held_out), estimated=judged is None and estimate is not None,
         history=tuple((point.value, point.verdict) for point in history), window=recent.size,
         window_start=shown.window_start if shown else recent.last_start,
@@ -149,7 +154,7 @@ def _state(
     if clock.now() - recent.last_end > _length(recent) * STALE_WINDOWS:
         return "unknown", "no data", "no newer window with predictions has been computed", recent.last_end
     if judged is not None and judged.verdict == "alarm" and judged.version == champion.version:
-        return "attention", "worse", "the last judged window was below its limit", judged.window_start
+        return "attention", "worse", "the last judged window was worse than its limit", judged.window_start
     if judged is not None and recent.last_end - judged.window_end > _length(recent) * STALE_WINDOWS:
         ago = f"the last labels are of {judged.window_start:%B %Y}"
         if estimate is not None and estimate.verdict == "alarm":
@@ -162,7 +167,12 @@ def _state(
     if judged is not None:
         return "ok", "holds", "the last judged window was within its limit", None
     if estimate is not None and estimate.verdict == "alarm":
-        return "attention", "estimated worse", "the last estimate was below its limit", estimate.window_start
+        return (
+            "attention",
+            "estimated worse",
+            "the last estimate was worse than its limit",
+            estimate.window_start,
+        )
     if estimate is not None:
         return "unknown", "waiting for labels", "estimated to hold, and no label has come to confirm it", None
     return "unknown", "not judged", "too few rows or labels to judge any recent window", None

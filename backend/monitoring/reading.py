@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from backend.audit.tables import AuditEntry
 from backend.database.session import ReadSession
 from backend.identity.actor import Actor
+from backend.monitoring.performance import PRIMARY
 from backend.monitoring.performance._core import completeness
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.service import get_model
@@ -58,13 +59,14 @@ class RecentPoint:
 
 @dataclass(frozen=True)
 class RecentWindows:
-    """The latest windows of one model and size, oldest first, with one metric's points.
+    """The latest windows of one model and size, oldest first, with the points of the metric it is judged by.
 
     last_rows    the latest window with rows that has been computed, or None
     open_rows    rows of windows that are waiting to be computed
     """
 
     size: str
+    metric: str
     realised: tuple[RecentPoint, ...]
     estimated: tuple[RecentPoint, ...]
     last_start: datetime | None
@@ -85,10 +87,10 @@ def recent_windows(
     models: Sequence[Model],
     environment: str,
     *,
-    statistic: str = "roc_auc",
     count: int = 28,
 ) -> dict[str, RecentWindows]:
-    """Per model, its last `count` windows of the trend's size with one metric. Two queries for any number of models.
+    """Per model, its last `count` windows of the trend's size with its primary metric. Two queries for any number of
+    models.
 
     Raises `NotFound` for a model the viewer may not see.
     """  # fmt: skip
@@ -97,6 +99,7 @@ def recent_windows(
     for model in models:
         get_model(session, viewer, model.name)
     sizes = {model.name: str(model.spec["window"]) for model in models}
+    metrics = {model.name: str(PRIMARY[model.spec["task"]]) for model in models}
     mine = or_(*(and_(WindowState.model == name, WindowState.size == size) for name, size in sizes.items()))
     newest = func.row_number().over(partition_by=WindowState.model, order_by=WindowState.start.desc())
     ranked = (
@@ -111,20 +114,22 @@ def recent_windows(
     points = session.scalars(
         select(MetricPoint).join(ranked, ranked.c.id == MetricPoint.window_id)
         .where(
-            ranked.c.place <= count, MetricPoint.statistic == statistic, MetricPoint.column == "",
+            ranked.c.place <= count, MetricPoint.statistic.in_(set(metrics.values())), MetricPoint.column == "",
             MetricPoint.segment == "",
             MetricPoint.kind.in_(("realised", "estimated")),
         )
     ).all()  # fmt: skip
-    by_window = {(point.window_id, point.kind): point for point in points}
+    by_window = {
+        (point.window_id, point.kind): point for point in points if point.statistic == metrics[point.model]
+    }
     return {
-        name: _recent([window for window in windows if window.model == name], by_window, size)
+        name: _recent([window for window in windows if window.model == name], by_window, size, metrics[name])
         for name, size in sizes.items()
     }
 
 
 def _recent(
-    windows: Sequence[WindowState], points: dict[tuple[int, str], MetricPoint], size: str
+    windows: Sequence[WindowState], points: dict[tuple[int, str], MetricPoint], size: str, metric: str
 ) -> RecentWindows:
     def line(kind: str) -> tuple[RecentPoint, ...]:
         return tuple(
@@ -140,6 +145,7 @@ def _recent(
     last = windows[-1] if windows else None
     return RecentWindows(
         size=size,
+        metric=metric,
         realised=line("realised"),
         estimated=line("estimated"),
         last_start=last.start if last else None,

@@ -77,7 +77,7 @@ class ReferenceRule:
 KEYS = (
     "task", "features", "window", "timezone", "protected", "cutoff", "min_rows", "min_labels", "quiet", "live_window",
     "segments", "positive_label", "classes", "quantile", "costs", "costs_unit", "tier", "budget", "reference", "rules",
-    "label_delay",
+    "label_delay", "label_unit",
 )  # fmt: skip
 
 

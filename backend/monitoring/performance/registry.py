@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from backend.monitoring.columns import Task
+from backend.monitoring.columns import ModelSpec, Task
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,12 @@ PRIMARY: Mapping[Task, Primary] = {"binary": "roc_auc", "multiclass": "accuracy"
 """The metric a task is judged by. Multiclass: `primary_metric` gives roc_auc where there are probabilities."""
 
 BUSINESS = ("value_per_prediction", "value_total")
+
+
+def unit_of(metric: str, spec: ModelSpec) -> str:
+    """The unit a value of the metric is written with; "" where it has none or the spec does not say."""
+    definition = DEFINITIONS.get(metric)
+    return {"label": spec.label_unit, "value": spec.costs_unit}.get(definition.unit if definition else "", "")
 
 
 def metrics_of(task: Task) -> tuple[str, ...]:

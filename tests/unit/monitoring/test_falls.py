@@ -128,3 +128,13 @@ def test_calibration_error_is_held_against_windows_of_the_same_size_alone() -> N
     (ece,) = [point for point in points if point.statistic == "ece"]
     assert ece.verdict == "ok"
     assert ece.details["reference"] == pytest.approx(0.068)
+
+
+def test_an_error_is_told_in_the_unit_of_the_label() -> None:
+    then = Metric(4.0, 3.9, 4.1, 5000, None, 0.05)
+    now = replace(performance(500, 1), metrics={"mae": Metric(5.25, 5.0, 5.5, 500, None, 0.1)})
+    (point,) = judge_realised(
+        Baseline({"mae": then}, frozenset()), now, primary="mae", alpha=0.01, label_unit="min"
+    )
+    assert "realised mae from 4.000 to 5.250 min (limit " in point.text
+    assert " min), 500 rows" in point.text
