@@ -91,7 +91,7 @@ say_headline()
 main, side = st.columns([7, 3], gap="large")
 with main:
     if firing:
-        show_alerts(firing)
+        show_alerts(firing, str(model["spec"]["window"]))
     st.subheader("Versions", anchor=False)
     show_versions(model, serving)
     show_timeline(model, data.marks(scope, name))

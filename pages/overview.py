@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import data
 from app.components import banner, empty_state, headline
+from app.components.alert_parts import alert_place
 from app.components.overview_parts import COLUMNS, model_row
 from app.components.tables import table
 from app.formats import format_age
@@ -47,6 +48,7 @@ def needs_you() -> None:
     loose = [one for one in alerts if one["incident_id"] is None and one["level"] in ("page", "ticket")]
     if not (inbox or incidents or loose):
         return
+    sizes = {one.model: one.window for one in models}
     with st.container(key="needs-you"):
         for one in incidents[:5]:
             mine = count_of(sum(alert["incident_id"] == one["id"] for alert in alerts), "alert")
@@ -59,10 +61,9 @@ def needs_you() -> None:
             label = f"{text} · asked by {one['requested_by']} · expires in {format_age(one['expires_at'])}"
             page_link("change", label, icon=":material/approval:", id=one["id"])
         for one in loose[:5]:
-            page = "drift" if one["kind"] in ("drift", "quality", "prediction") else "performance"
-            page = "monitors" if one["kind"] == "monitor" else page
+            page, query = alert_place(one, sizes.get(one["model"], "1d"))
             label = f"**{one['level']}** {one['model']}: {one['title']} · for {format_age(one['since'])}"
-            page_link(page, label, icon=":material/notifications:", model=one["model"])
+            page_link(page, label, icon=":material/notifications:", **query)
         rest = max(len(inbox) - 5, 0) + max(len(incidents) - 5, 0) + max(len(loose) - 5, 0)
         if rest:
             st.caption(f"and {rest} more, on their models and in Approvals")

@@ -13,8 +13,8 @@ from app.words import ALERT_LEVELS
 from backend import clock
 
 ALERT_PAGES = {
-    "quality": "quality", "drift": "drift", "prediction": "drift", "realised": "performance",
-    "estimated": "performance", "kpi": "performance",
+    "quality": "quality", "volume": "quality", "drift": "drift", "prediction": "drift",
+    "realised": "performance", "estimated": "performance", "kpi": "performance",
 }  # fmt: skip
 """Where the figures of an alert's kind are shown; any other kind is shown on the model's page."""
 
@@ -35,19 +35,23 @@ def firing_about(
 
 def alert_address(alert: Mapping[str, Any], usual_size: str) -> str:
     """The page of an alert's kind, at its window, size and column."""
+    page, query = alert_place(alert, usual_size)
+    return href(page, **query)
+
+
+def alert_place(alert: Mapping[str, Any], usual_size: str) -> tuple[str, dict[str, str]]:
+    """The page of an alert's kind, and what to ask it for."""
     told = alert["details"]
     kind = told.get("kind") if alert["kind"] == "monitor" else alert["kind"]
     page = ALERT_PAGES.get(str(kind), "model")
     if page == "model":
-        return href("model", model=alert["model"], size=told.get("size"), window=told.get("window"))
-    return href(
-        page,
-        model=alert["model"],
-        size=told.get("size") or usual_size,
-        window=told.get("window") or alert["since"].isoformat(),
-        column=told.get("column") or None,
-        segment=told.get("segment") or None,
-    )
+        return page, {"model": alert["model"]}
+    query = {
+        "model": alert["model"],
+        "size": told.get("size") or usual_size,
+        "window": told.get("window") or alert["since"].isoformat(),
+    }
+    return page, query | {name: told[name] for name in ("column", "segment") if told.get(name)}
 
 
 def alert_window(alert: Mapping[str, Any], usual_size: str) -> str:

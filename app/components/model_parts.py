@@ -10,12 +10,13 @@ import streamlit as st
 from markupsafe import Markup
 
 from app.charts import Mark, deployments_timeline, shap_summary
+from app.components.alert_parts import alert_address, alert_window
 from app.components.charts import draw
 from app.components.facts import key_values
 from app.components.history import periods
 from app.components.links import viewer_zone
 from app.components.status import banner, empty_state
-from app.components.tables import badge, lines, small, table
+from app.components.tables import badge, lines, link, small, table
 from app.formats import format_age, format_count, format_metric, format_share, format_when
 from app.words import ALERT_LEVELS, metric_word
 from backend import clock
@@ -26,11 +27,14 @@ from backend.monitoring.performance.registry import PRIMARY, unit_of
 CLEAR_DIRECTION = 0.3  # below this a higher value neither raises nor lowers the prediction as a rule
 
 
-def show_alerts(firing: Sequence[Mapping[str, Any]]) -> None:
-    """What fires now, with its level and how long."""
+def show_alerts(firing: Sequence[Mapping[str, Any]], usual_size: str) -> None:
+    """What fires now, with its level and how long; each leads to the window it is about."""
     rows = [
         [
-            lines(one["title"], small(one["kind"])),
+            lines(
+                link(one["title"], alert_address(one, usual_size)),
+                small(f"{one['kind']} · {alert_window(one, usual_size)}"),
+            ),
             badge(one["level"], ALERT_LEVELS.get(one["level"], "unknown")),
             lines(format_when(one["since"], viewer_zone()), small(f"for {format_age(one['since'])}")),
             f"{format_age(one['last_seen_at'])} ago",
