@@ -13,8 +13,6 @@ from app.components.downloads import csv_link
 from app.components.history import marks_of, switches
 from app.components.kpi_parts import show_kpis
 from app.components.performance_parts import (
-    FIRST_SEEN,
-    as_first_seen,
     come_together,
     judgeable,
     reference_of,
@@ -26,6 +24,7 @@ from app.components.performance_parts import (
 )
 from app.components.pickers import pick
 from app.components.report_parts import offer_report
+from app.components.seen import FIRST_SEEN, SEEN, as_first_seen, pick_seen
 from app.components.watching import (
     pick_watched,
     pick_window,
@@ -41,7 +40,6 @@ from app.session import viewer
 from app.words import metric_word
 
 KINDS = ("realised", "estimated")
-SEEN = {"now": "as known now", "first": "as first seen"}
 with st.container(horizontal=True, vertical_alignment="bottom"):
     watched = pick_watched(data.scope_of(viewer()), KINDS)
     if watched is None:
@@ -50,7 +48,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     known = sorted(data.statistics(scope, name, size, KINDS), key=lambda s: (s != watched.metric, s))
     hidden = {"label_visibility": "collapsed"}
     metric = pick("Metric", known, key="metric", words=metric_word, width=190, **hidden)
-    seen = pick("Seen", list(SEEN), key="seen", words=SEEN.__getitem__, width=170, **hidden)
+    first_seen = pick_seen()
 say_notice(watched)
 stop_without_windows(watched, "Performance is not known", known=metric is not None)
 metric = str(metric)
@@ -63,7 +61,7 @@ reference = reference_of(chosen, watched.model, metric)
 say_performance(realised, estimated, metric=metric, reference=reference, say=partial(say_headline, watched))
 
 word = metric_word(metric)
-drawn = [as_first_seen(one) if seen == "first" else one for one in (realised, estimated)]
+drawn = [as_first_seen(one) if first_seen else one for one in (realised, estimated)]
 # A window without a figure is a gap in the line, not left out of it.
 starts = windows[["start"]].rename(columns={"start": "window_start"})
 marks = marks_of(data.marks(scope, name), windows)
@@ -74,10 +72,14 @@ figure = performance_figure(
     deployments=switches(watched.model),
     marks=marks,
     tz=viewer_zone(),
-    first_seen=seen == "first",
+    first_seen=first_seen,
 )
-draw(figure, f"{word} over time, realised and estimated, {SEEN[str(seen)]}", key="performance")
-if seen == "first":
+draw(
+    figure,
+    f"{word} over time, realised and estimated, {SEEN['first' if first_seen else 'now']}",
+    key="performance",
+)
+if first_seen:
     st.caption(FIRST_SEEN)
 versions = windows["version"].dropna()
 if len(versions):

@@ -11,7 +11,8 @@ from app import data
 from app.components import viewer_zone
 from app.components.charts import draw
 from app.components.downloads import csv_link
-from app.components.drift_parts import as_ratio, heat_cells
+from app.components.drift_parts import WORST, as_ratio, heat_cells, shown_word
+from app.components.heat import draw_heat
 from app.components.history import marks_of, switches
 from app.components.pickers import pick
 from app.components.quality_parts import (
@@ -24,6 +25,7 @@ from app.components.quality_parts import (
     show_whole,
     worst_checks,
 )
+from app.components.seen import as_first_seen, pick_seen_if_revised
 from app.components.watching import (
     pick_watched,
     pick_window,
@@ -32,20 +34,19 @@ from app.components.watching import (
     say_notice,
     stop_without_windows,
 )
-from app.data.figures import drift_heatmap, drift_series
+from app.data.figures import drift_series
 from app.session import viewer
-from app.words import statistic_word
 
-WORST = "worst"
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    watched = pick_watched(data.scope_of(viewer()), ("quality",))
+above = st.container(horizontal=True, vertical_alignment="bottom")
+with above:
+    watched = pick_watched(data.scope_of(viewer()), ("quality", "volume"))
     if watched is None:
         st.stop()
     scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
     known = data.statistics(scope, name, size, ("quality",))
     check = pick(
         "Check", [WORST, *(one for one in CHECKS if one in known)], key="check", width=240,
-        words=lambda s: "furthest over its limit" if s == WORST else statistic_word(s), label_visibility="collapsed",
+        words=shown_word, label_visibility="collapsed",
     )  # fmt: skip
 say_notice(watched)
 stop_without_windows(watched, "Data quality is not known", known=bool(known))
@@ -57,22 +58,37 @@ else:
 rules = data.points(scope, name, size, ("quality",), statistic=RULE, since=since)
 whole = data.points(scope, name, size, ("quality", "drift", "volume"), statistic=None, since=since, column="")
 columns = shown[(shown["column"] != "") & (shown["statistic"] != RULE)]
+with above:
+    first_seen = pick_seen_if_revised(columns)
+drawn = as_first_seen(columns) if first_seen else columns
 top = st.container()
-window = pick_window(watched)
-mine = int(window["id"])
-points = data.window_points(scope, name, size, ("quality", "volume"), mine)
-order = list(dict.fromkeys([*worst_checks(points), *columns["column"]]))
-title = "Furthest over its limit" if check == WORST else statistic_word(str(check))
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    window = pick_window(watched)
+    mine = int(window["id"])
+    points = data.window_points(scope, name, size, ("quality", "volume"), mine)
+    order = list(dict.fromkeys([*worst_checks(points), *columns["column"]]))
+    column = pick("Column", order, key="column", width=240)
+title = shown_word(str(check))
 with top:
     say_quality(window, points, shown, say=partial(say_headline, watched))
-    cells = heat_cells(columns, watched.windows, order, min_rows=watched.min_rows)
-    draw(
-        drift_heatmap(cells, statistic=title, columns=order, tz=viewer_zone()),
-        f"{title} by column",
-        key="heat",
-    )
+    cells = heat_cells(drawn, watched.windows, order, min_rows=watched.min_rows)
+    draw_heat(cells, title, order, column=column, start=window["start"], first_seen=first_seen, share=True)
 say_alerts(watched, window)
+if column is not None:
+    over_time = drawn[drawn["column"] == column]
+    over_time = as_ratio(over_time) if check == WORST else over_time
+    word = "value / limit" if check == WORST else title
+    figure = drift_series(
+        heat_cells(over_time, watched.windows, [column], min_rows=watched.min_rows), column=column, statistic=word,
+        deployments=switches(watched.model), marks=marks_of(data.marks(scope, name), watched.windows),
+        tz=viewer_zone(), share=check != WORST,
+    )  # fmt: skip
+    draw(figure, f"{word} of {column} over time", key="series")
+    moment = since and pd.Timestamp(since).isoformat()
+    of = {"model": name, "size": size, "kind": "quality", "column": column}
+    csv_link(f"{column} over time", "points", **of, since=moment)
 
+st.subheader("All columns of this window")
 query = {"model": name, "size": watched.address, "window": window["start"].isoformat()}
 show_columns(order, points, columns, data.column_facts(scope, name, mine), **query)
 csv_link("Every check of this window", "points", model=name, size=size, kind="quality", window=mine)
@@ -84,26 +100,3 @@ show_whole(here, whole, window, watched.windows)
 if watched.spec.excluded or watched.spec.embeddings:
     st.subheader("Columns left out")
     show_left_out(watched.spec)
-
-st.subheader("One column over time")
-column = pick("Column", order, key="column", width=240)
-if column is not None:
-    over_time = columns[columns["column"] == column]
-    figure = drift_series(
-        heat_cells(
-            as_ratio(over_time) if check == WORST else over_time,
-            watched.windows,
-            [column],
-            min_rows=watched.min_rows,
-        ),
-        column=column,
-        statistic="value / limit" if check == WORST else title,
-        deployments=switches(watched.model),
-        marks=marks_of(data.marks(scope, name), watched.windows),
-        tz=viewer_zone(),
-    )
-    draw(figure, f"{title} of {column} over time", key="series")
-    moment = since and pd.Timestamp(since).isoformat()
-    csv_link(
-        f"{column} over time", "points", model=name, size=size, kind="quality", column=column, since=moment
-    )  # fmt: skip

@@ -49,14 +49,15 @@ EFFECTS: Mapping[str, tuple[float, float, float]] = {
 """{column: (effect, its standard error, importance)}; the others are not known."""
 
 
-def monitor(*, days: int = 28, rows: int = ROWS, segments: bool = True) -> list[datetime]:
-    """Daily windows up to today, which is not over; gives their starts. The last third has moved: dep_delay by half,
+def monitor(*, days: int = 28, rows: int = ROWS, segments: bool = True, ago: int = 0) -> list[datetime]:
+    """Daily windows up to today, which is not over, or up to `ago` days before it, since when nothing has come; gives
+    their starts. The last third has moved: dep_delay by half,
     carrier by mix; two days before today origin is half missing, and its rows meet strange values.
     """
     mapping = _mapping(segments=segments)
     drawn = _drawn(days, rows, segments)
     today = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    starts = [today - timedelta(days=age) for age in range(days, -1, -1)]
+    starts = [today - timedelta(days=ago + age) for age in range(days, -1, -1)]
     with writing() as session:
         session.get_one(Model, "toy").spec = mapping
         session.execute(delete(MetricPoint))  # of the months before, which are of no interest here

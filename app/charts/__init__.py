@@ -8,9 +8,10 @@ there is nothing to draw.
 from __future__ import annotations
 
 from app.charts.distributions import distribution_figure
-from app.charts.drift import drift_heatmap, drift_series
+from app.charts.drift import drift_series
 from app.charts.explanations import shap_summary
 from app.charts.frame import Mark, empty_figure
+from app.charts.heatmap import drift_heatmap
 from app.charts.kpis import kpi_figure
 from app.charts.performance import performance_figure
 from app.charts.segments import segment_distributions, segments_figure

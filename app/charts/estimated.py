@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.charts.frame import add_band, local_times, when_texts
-from app.charts.realised import tell_first
+from app.charts.frame import add_band, first_seen_texts, local_times, when_texts
 from app.formats import format_metric
 from app.theme import MARK, faded
 
@@ -96,7 +97,7 @@ def add_estimated(
                     frame["value"],
                     frame["low"],
                     frame["high"],
-                    tell_first(frame, unit, tz),
+                    first_seen_texts(frame, tz, partial(format_metric, unit=unit)),
                     strict=True,
                 )
             ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.formats import format_when, zone, zone_label
+from app.formats import format_metric, format_when, zone, zone_label
 from app.theme import FONT, MARK, STATES, faded
 
 GRID = faded(MARK["reference"], 0.22)
@@ -81,7 +81,8 @@ def local_times(times: Any, tz: str | None) -> pd.Series[Any]:
     """UTC-aware times as wall times of the viewer's zone without a zone: plotly drops offsets and would show
     UTC.
     """
-    series = pd.Series(pd.to_datetime(pd.Series(list(times)), utc=True))
+    given = times.reset_index(drop=True) if isinstance(times, pd.Series) else pd.Series(list(times))
+    series = pd.Series(pd.to_datetime(given, utc=True))
     return series.dt.tz_convert(zone(tz)).dt.tz_localize(None)
 
 
@@ -127,6 +128,22 @@ _TIME_TICKS = [
 def when_texts(times: Any, tz: str | None) -> list[str]:
     """Each time as a hover says it."""
     return [format_when(t.to_pydatetime(), tz) for t in pd.to_datetime(pd.Series(list(times)), utc=True)]
+
+
+def first_seen_texts(
+    frame: pd.DataFrame, tz: str | None, tell: Callable[[float | None], str] = format_metric
+) -> list[str]:
+    """A line of a hover for each window whose first value was another one; empty where it still holds."""
+    if "first_value" not in frame:
+        return [""] * len(frame)
+    texts = []
+    for first, at, now in zip(frame["first_value"], frame["first_computed_at"], frame["value"], strict=True):
+        if pd.isna(at) or (first == now) or (pd.isna(first) and pd.isna(now)):
+            texts.append("")
+            continue
+        seen = "no value" if pd.isna(first) else tell(first)
+        texts.append(f"<br>first seen as {seen} on {format_when(pd.Timestamp(at).to_pydatetime(), tz)}")
+    return texts
 
 
 def add_version_switches(

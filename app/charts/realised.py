@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.charts.frame import CLEAR, local_times, when_texts
-from app.formats import format_count, format_metric, format_share, format_when
+from app.charts.frame import CLEAR, first_seen_texts, local_times, when_texts
+from app.formats import format_count, format_metric, format_share
 from app.theme import MARK, faded
 
 COMPLETE = 0.95  # at this share of labels a point is drawn full
@@ -59,7 +61,7 @@ def add_realised(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str,
                     frame["high"],
                     frame["completeness"],
                     frame["window_rows"] if "window_rows" in frame else frame["rows"],
-                    tell_first(frame, unit, tz),
+                    first_seen_texts(frame, tz, partial(format_metric, unit=unit)),
                     strict=True,
                 )
             ],
@@ -83,17 +85,3 @@ def _between(low: float, high: float, unit: str) -> str:
     if pd.isna(low) or pd.isna(high):
         return ""
     return f"<br>95 % interval {format_metric(low, unit)} to {format_metric(high, unit)}"
-
-
-def tell_first(frame: pd.DataFrame, unit: str, tz: str | None) -> list[str]:
-    """A line of a hover for each window whose first value was another one; empty where it still holds."""
-    if "first_value" not in frame:
-        return [""] * len(frame)
-    texts = []
-    for first, at, now in zip(frame["first_value"], frame["first_computed_at"], frame["value"], strict=True):
-        if pd.isna(at) or (first == now) or (pd.isna(first) and pd.isna(now)):
-            texts.append("")
-            continue
-        seen = "no value" if pd.isna(first) else format_metric(first, unit)
-        texts.append(f"<br>first seen as {seen} on {format_when(pd.Timestamp(at).to_pydatetime(), tz)}")
-    return texts

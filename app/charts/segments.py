@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.charts.distributions import coarsen
-from app.charts.drift import verdict_level
 from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure, when_texts
+from app.charts.verdicts import verdict_level
 from app.formats import format_count, format_metric, format_share
 from app.theme import MARK, STATES, faded
 

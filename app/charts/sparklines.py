@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from app.charts.drift import verdict_level
 from app.charts.frame import new_figure
+from app.charts.verdicts import verdict_level
 from app.formats import format_metric
 from app.theme import MARK, STATES
 

@@ -23,9 +23,16 @@ from app.words import (
 )
 from backend.monitoring.distributions import Compared, Side
 
-CELL = ["window_start", "column", "value", "threshold", "verdict"]
+CELL = ["window_start", "column", "value", "threshold", "verdict", "first_value", "first_computed_at"]
 DRAWN_COLUMNS = 40
+WORST = "worst"
+"""In the place of a statistic: of each column the one that went furthest over its limit."""
 NEVER_PAGES = "Drift alone never pages: it says that rows look different, not that predictions are worse."
+
+
+def shown_word(statistic: str) -> str:
+    """What the cells show."""
+    return "furthest over its limit" if statistic == WORST else statistic_word(statistic)
 
 
 def window_words(window: Mapping[str, Any]) -> str:
@@ -161,6 +168,8 @@ def heat_cells(
         verdict=points["level"].where(points["verdict"] == "alarm", points["verdict"]).fillna("alarm"),
         statistic=points["statistic"].map(statistic_word),
     )[[*CELL, "statistic"]]
+    if "revised" in points:
+        cells["verdict"] = cells["verdict"].mask(points["revised"], "revised")
     cells["verdict"] = cells["window_start"].map(still).fillna(cells["verdict"])
     empty = windows.loc[~windows["start"].isin(points["window_start"]), ["start", "state"]]
     blanks = [
@@ -170,7 +179,8 @@ def heat_cells(
     ]
     if not blanks:
         return cells
-    frame = pd.DataFrame(blanks).assign(value=float("nan"), threshold=float("nan"), statistic=None)
+    nothing = dict.fromkeys(("value", "threshold", "first_value"), float("nan"))
+    frame = pd.DataFrame(blanks).assign(**nothing, first_computed_at=pd.NaT, statistic=None)
     return pd.concat([cells, frame[[*CELL, "statistic"]]], ignore_index=True) if len(cells) else frame
 
 
@@ -185,8 +195,10 @@ def why_unknown(windows: pd.DataFrame, min_rows: int) -> pd.Series[str]:
 def as_ratio(points: pd.DataFrame) -> pd.DataFrame:
     """Points of several statistics on one scale: how many times their limit they reach."""
     known = points["threshold"] > 0
-    ratio = (points["value"] / points["threshold"]).where(known)
-    return points.assign(value=ratio, threshold=known.map({True: 1.0, False: float("nan")}))
+    limit = points["threshold"].where(known)
+    return points.assign(
+        value=points["value"] / limit, first_value=points["first_value"] / limit, threshold=limit / limit
+    )
 
 
 def show_drifted(points: pd.DataFrame, *, model: str, window: str, size: str | None, metric: str) -> None:

@@ -28,11 +28,6 @@ from backend.monitoring.track_service import TrackSummary
 JUDGED = ("ok", "alarm")
 ALL_LABELS = 0.95
 """From this share of labels on no more are awaited."""
-FIRST_SEEN = (
-    "Each point is the value that was computed for its window first, before later rows and labels changed it. The "
-    "limit is of now, and so are the verdicts and intervals in the tables below; those of then are not kept, so "
-    "neither bands nor alarms are drawn."
-)
 NO_LIMIT = "too few rows for a limit"
 TOGETHER = (
     "labels and estimates of these windows came together, so nothing can be checked; the record starts with windows "
@@ -60,11 +55,6 @@ def with_labels(points: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
     now = windows.set_index("start")
     taken = {"completeness": "completeness", "labels": "labels_known", "window_rows": "rows"}
     return points.assign(**{name: points["window_start"].map(now[of]) for name, of in taken.items()})
-
-
-def as_first_seen(points: pd.DataFrame) -> pd.DataFrame:
-    """The same points with what they said when they were first computed; their intervals of then are not kept."""
-    return points.assign(value=points["first_value"], low=float("nan"), high=float("nan"))
 
 
 def judgeable(points: pd.DataFrame) -> pd.DataFrame:

@@ -76,3 +76,8 @@ def _say_refused(label: str, wanted: str, shown: str) -> None:
         f"not see. Shown instead: {shown}.",
         width=620,
     )  # fmt: skip
+
+
+def choose(key: str, option: str) -> None:
+    """Have `pick` of this key show an option from now on. For callbacks, which run before the page does."""
+    st.session_state[f"pick:{key}"] = option

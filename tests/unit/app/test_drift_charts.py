@@ -28,7 +28,15 @@ NAN = float("nan")
 def cells(*rows: tuple[float, float, str]) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"window_start": day, "column": "a", "value": value, "threshold": limit, "verdict": verdict}
+            {
+                "window_start": day,
+                "column": "a",
+                "value": value,
+                "threshold": limit,
+                "verdict": verdict,
+                "first_value": value,
+                "first_computed_at": day,
+            }
             for day, (value, limit, verdict) in zip(DAYS, rows, strict=False)
         ]
     )

@@ -14,13 +14,13 @@ from app import charts
 from app.charts.performance import take_over
 from app.components.drift_parts import as_ratio, by_effect, heat_cells
 from app.components.performance_parts import (
-    as_first_seen,
     come_together,
     judgeable,
     verdict_cell,
     worst_segments,
 )
 from app.components.quality_parts import worst_checks
+from app.components.seen import as_first_seen
 from app.words import effect_words, is_beyond_chance, statistic_word
 
 START = datetime(2026, 2, 2, tzinfo=UTC)
@@ -38,6 +38,7 @@ def points(rows: list[dict[str, Any]]) -> pd.DataFrame:
     plain = {
         "window_start": DAYS[0], "statistic": "psi", "value": 0.05, "threshold": 0.1, "verdict": "ok", "level": None,
         "effect": NAN, "effect_se": NAN, "importance": NAN, "segment": "", "reference_value": NAN,
+        "first_value": 0.05, "first_computed_at": DAYS[0],
     }  # fmt: skip
     return pd.DataFrame([plain | row for row in rows])
 
@@ -197,7 +198,8 @@ def test_a_window_that_is_not_over_is_drawn_as_unknown_even_when_it_alarms() -> 
     heat = next(one for one in figure.data if one.type == "heatmap")
     assert np.isnan(np.array(heat.z, dtype=float)[0, 1])
     assert list(traces(figure, "no data")[0].y) == ["a"]
-    assert "not over yet" in traces(figure, "no data")[0].customdata[0]
+    (under,) = [text for text, start in traces(figure, "cells")[0].customdata if start == DAYS[1].isoformat()]
+    assert "not over yet" in under
     assert not traces(figure, "ticket")
 
 

@@ -1,0 +1,246 @@
+"""Every column in every window at a glance, each cell a way in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure, when_texts
+from app.charts.verdicts import UNKNOWN_WORDS, verdict_level, verdict_word
+from app.formats import format_metric, format_share
+from app.theme import MARK, STATES, faded
+
+# value / limit of what is ok stays below the middle, in grey; an alarm begins at it, amber, and is red from twice
+HEAT = [
+    [0.0, faded(MARK["reference"], 0.04)],
+    [0.499, faded(MARK["reference"], 0.30)],
+    [0.5, faded(MARK["attention"], 0.50)],
+    [1.0, faded(MARK["page"], 0.62)],
+]
+HATCH = "╱"
+CALM = 0.99
+"""Where a cell that is ok is drawn at most, though its value may lie beyond the limit by what chance allows."""
+SHAPES = {"not_computed": "…", "filling": "◌", "revised": "↺"}
+"""Shapes of cells without a verdict that are not simply unknown."""
+CELLS = "cells"
+"""The name of the trace that can be clicked."""
+
+
+def drift_heatmap(
+    points: pd.DataFrame,
+    *,
+    statistic: str = "PSI",
+    columns: Sequence[str] | None = None,
+    tz: str | None = None,
+    limit: int = 40,
+    chosen: tuple[str, datetime] | None = None,
+    share: bool = False,
+) -> go.Figure:
+    """Columns by windows; a cell is value / threshold, in a colour of alarm only where the verdict is one, alarms carry
+    their shape, cells without data are hatched.
+
+    `points` has window_start (UTC-aware), column, value, threshold, verdict, and optionally the word of the cell's
+    own statistic: one row a cell. `columns` gives the order from the top; without it the columns that went furthest
+    over their threshold come first. At most `limit` of them are drawn and the axis title says so. `chosen` is the cell
+    (column, start of the window) that is framed. The trace named `CELLS` has a point in every cell, which can be
+    clicked: its customdata are the words of the hover and the window's start as an ISO time. `share`: the values are
+    shares of rows.
+    """
+    if points.empty:
+        return empty_figure(
+            "No drift computed in this period", "Choose another period, or run the metrics job from Jobs."
+        )
+    frame = points.assign(
+        ratio=points["value"] / points["threshold"].where(points["threshold"] > 0),
+        level=points["verdict"].map(verdict_level),
+    )
+    if columns is None:
+        worst = frame.groupby("column")["ratio"].max().fillna(-1.0).sort_values(ascending=False)
+        columns = list(worst.index)
+    if "statistic" not in frame:
+        frame["statistic"] = statistic
+    shown = list(columns[:limit])
+    windows = sorted(frame["window_start"].unique())
+    x, texts = local_times(windows, tz), when_texts(windows, tz)
+    frame = frame.drop_duplicates(["column", "window_start"], keep="last")
+    table = frame.pivot(index="column", columns="window_start").reindex(index=shown)
+    ratio, level = (
+        table["ratio"].reindex(columns=windows),
+        table["level"].reindex(columns=windows).fillna("unknown"),
+    )
+    cells = {
+        name: table[name].reindex(columns=windows) for name in ("value", "threshold", "statistic", "verdict")
+    }
+    tell = format_share if share else format_metric
+    hover = [
+        [
+            f"<b>{column}</b><br>{_said(name, statistic)} {tell(value)} (limit {tell(threshold)})"
+            f"<br>{STATES[lvl].shape} {verdict_word(lvl, verdict)}<br>window from {text}"
+            for name, value, threshold, lvl, verdict, text in zip(
+                cells["statistic"].loc[column],
+                cells["value"].loc[column],
+                cells["threshold"].loc[column],
+                level.loc[column],
+                cells["verdict"].loc[column],
+                texts,
+                strict=True,
+            )
+        ]
+        for column in shown
+    ]
+    figure = new_figure(116 + 20 * len(shown))
+    drawn = ratio.fillna(0.0).clip(upper=CALM).where(level == "ok", ratio.fillna(1.0).clip(lower=1.0))
+    revised = cells["verdict"] == "revised"
+    drawn = drawn.mask(level == "unknown").where(~revised, ratio.clip(upper=CALM))
+    places, apart = _with_gaps(x)
+    figure.add_trace(
+        go.Heatmap(
+            z=_spread(drawn.to_numpy(), apart, float("nan")),
+            x=places,
+            y=shown,
+            hoverinfo="skip",
+            colorscale=HEAT,
+            zmin=0,
+            zmax=2,
+            xgap=1,
+            ygap=1,
+            colorbar={
+                "orientation": "h",
+                "x": 1,
+                "xanchor": "right",
+                "y": 1,
+                "yanchor": "bottom",
+                "ypad": 4,
+                "lenmode": "pixels",
+                "len": 170,
+                "thickness": 8,
+                "outlinewidth": 0,
+                "tickfont": {"size": 11},
+                "tickvals": [0, 1, 2],
+                "ticktext": ["0", "limit", "twice"],
+            },
+        )
+    )
+    _add_verdicts(figure, level, cells["verdict"], x)
+    _add_cells(figure, shown, windows, hover, x)
+    if chosen is not None and chosen[0] in shown and pd.Timestamp(chosen[1]) in windows:
+        _frame_cell(figure, shown.index(chosen[0]), x, windows.index(pd.Timestamp(chosen[1])))
+    rest = len(columns) - len(shown)
+    figure.update_yaxes(
+        range=[len(shown) - 0.5, -0.5], showgrid=False, type="category", ticklabelstandoff=4, side="right"
+    )
+    half = _half_step(x)
+    figure.update_xaxes(range=[x.iloc[0] - half, x.iloc[-1] + half])
+    if rest > 0:
+        figure.update_yaxes(title={"text": f"{rest} calmer columns not drawn", "font": {"size": 11}})
+    name_time_axis(figure, tz, windows[-1])
+    figure.update_layout(margin={"t": 44, "b": 48}, showlegend=False)
+    return figure
+
+
+def _with_gaps(x: pd.Series[datetime]) -> tuple[list[pd.Timestamp], list[int]]:
+    """The places of the cells, and where each of `x` lies among them: empty places stand beside a gap in time, since
+    plotly would stretch the cells on either side across it."""
+    steps = x.diff().dropna()
+    usual = steps.median() if len(steps) else pd.Timedelta(0)
+    places, apart = [], []
+    for index, moment in enumerate(x):
+        if index and usual and moment - x.iloc[index - 1] > 2.5 * usual:
+            places += [x.iloc[index - 1] + usual, moment - usual]
+        apart.append(len(places))
+        places.append(moment)
+    return places, apart
+
+
+def _spread(table: np.ndarray, apart: list[int], empty: object) -> np.ndarray:
+    """`table` (rows, windows) with empty columns where `apart` leaves room."""
+    found = np.full((table.shape[0], apart[-1] + 1), empty, dtype=table.dtype)
+    found[:, apart] = table
+    return found
+
+
+def _said(name: object, statistic: str) -> str:
+    return name if isinstance(name, str) else statistic
+
+
+def _add_verdicts(
+    figure: go.Figure, level: pd.DataFrame, verdict: pd.DataFrame, x: pd.Series[datetime]
+) -> None:  # fmt: skip
+    """Shapes as text, because text takes the theme's own colour and so stands out on any cell."""
+    legend = []
+    for name in ("attention", "page", "injected", "unknown"):
+        cells = np.argwhere((level == name).to_numpy())
+        if not len(cells):
+            continue
+        unknown = name == "unknown"
+        usual = HATCH if unknown else STATES[name].shape
+        glyphs = [SHAPES.get(str(verdict.iat[i, j]), usual) for i, j in cells]
+        if usual in glyphs:
+            legend.append(f"{usual} {STATES[name].word}" + (", not over, or too few rows" if unknown else ""))
+        legend += [f"{shape} {UNKNOWN_WORDS[one]}" for one, shape in SHAPES.items() if shape in glyphs]
+        figure.add_trace(
+            go.Scatter(
+                x=[x.iloc[j] for _, j in cells],
+                y=[level.index[i] for i, _ in cells],
+                mode="text",
+                name=STATES[name].word,
+                text=glyphs,
+                textfont={"size": 10},
+                hoverinfo="skip",
+            )
+        )
+    if legend:
+        figure.add_annotation(
+            text="   ".join(legend),
+            x=0,
+            y=1,
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
+            font={"size": 11},
+        )
+
+
+def _add_cells(
+    figure: go.Figure, columns: list[str], windows: list[pd.Timestamp], hover: list[list[str]], x: pd.Series[datetime]
+) -> None:  # fmt: skip
+    """A point in every cell that is not seen: a heat map itself can be hovered over but not be clicked."""
+    places, starts = list(x), [pd.Timestamp(start).isoformat() for start in windows]
+    unseen = {"marker": {"opacity": 0}}
+    figure.add_trace(
+        go.Scatter(
+            x=places * len(columns),
+            y=[column for column in columns for _ in places],
+            mode="markers",
+            name=CELLS,
+            marker={"symbol": "square", "size": 16, "opacity": 0},
+            selected=unseen,
+            unselected=unseen,
+            customdata=[[text, start] for texts in hover for text, start in zip(texts, starts, strict=True)],
+            hovertemplate="%{customdata[0]}<extra></extra>",
+        )
+    )
+
+
+def _half_step(x: pd.Series[datetime]) -> pd.Timedelta:
+    steps = x.diff().dropna()
+    return (steps.median() if len(steps) else pd.Timedelta(days=1)) / 2
+
+
+def _frame_cell(figure: go.Figure, row: int, x: pd.Series[datetime], place: int) -> None:
+    """Frame one cell; `row` counts from the top."""
+    half = _half_step(x)
+    figure.add_shape(
+        type="rect",
+        x0=x.iloc[place] - half,
+        x1=x.iloc[place] + half,
+        y0=row - 0.5,
+        y1=row + 0.5,
+        line={"color": MARK["current"], "width": 2.5},
+    )
