@@ -50,7 +50,10 @@ def read_history(path: Path | str, spec: ModelSpec) -> History:
     chosen = [name for name in dict.fromkeys([*NEEDED, *OPTIONAL, *features]) if name in there]
     picked = ", ".join('"' + name.replace('"', '""') + '"' for name in chosen)
     table: pa.Table = relation.query("data", f"select {picked} from data").to_arrow_table()  # noqa: S608 - quoted
-    return check_history(table.to_pandas(), spec, name=str(path))
+    # Column by column, each given back once it is read: the table and its frame are never there together.
+    frame = table.to_pandas(split_blocks=True, self_destruct=True)
+    del table
+    return check_history(frame, spec, name=str(path))
 
 
 def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data") -> History:
@@ -59,7 +62,9 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
     absent = [c.name for c in spec.features if c.name not in frame.columns]
     if absent:
         notes.append(f"not in {name}, so without figures: {', '.join(absent)}")
-    kept = frame[frame["split"].astype("string").isin(SPLITS)].copy()
+    # Only the columns that are checked move about; features are picked once, when it is known which rows stay.
+    kept = frame[[name for name in (*NEEDED, *OPTIONAL) if name in frame.columns]].reset_index(drop=True)
+    kept = kept[kept["split"].astype("string").isin(SPLITS)]
     if len(kept) < len(frame):
         notes.append(f"{len(frame) - len(kept):,} rows are in neither split and were ignored")
     _need_both(kept, name)
@@ -71,7 +76,7 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
     if "prediction_id" not in kept:
         kept["prediction_id"] = np.arange(len(kept)).astype(str)
     kept["prediction_id"] = kept["prediction_id"].astype("string")
-    kept = kept.sort_values(["ts", "prediction_id"], kind="stable")
+    kept = kept.sort_values(["ts"] if kept["ts"].is_unique else ["ts", "prediction_id"], kind="stable")
     twice = kept["prediction_id"].duplicated() & kept["prediction_id"].notna()
     if twice.any():
         notes.append(f"{int(twice.sum()):,} rows repeat a prediction_id; the earliest of each was kept")
@@ -87,10 +92,21 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
         for column in ("prediction", "label"):
             kept[column] = _numbers(kept[column], column, notes)
     kept["label_ts"] = _label_times(kept, name, notes)
-    reference, live = (kept[kept["split"] == split].reset_index(drop=True) for split in SPLITS)
+    reference, live = (_pick(frame, kept[kept["split"] == split]) for split in SPLITS)
     if live["ts"].min() < reference["ts"].max():
         notes.append("live rows begin before the reference ends; both were taken as marked")
     return History(reference, live, tuple(notes))
+
+
+def _pick(frame: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Checked rows, whose index is their place in the frame, with the frame's other columns."""
+    others = {
+        name: values.take(rows.index.to_numpy()).array
+        for name, values in frame.items()
+        if name not in rows.columns
+    }
+    # Every column for itself: a table of one block would be a second copy of them all.
+    return pd.DataFrame({**{name: values.array for name, values in rows.items()}, **others}, copy=False)
 
 
 def _need_both(kept: pd.DataFrame, name: str, when: str = "") -> None:

@@ -73,6 +73,10 @@ class Model(Protocol):
     def names(self) -> Mapping[str, str]:
         """What is estimated: our metric -> the library's."""
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The columns that `prepare` looks for; it may be given others, which cost what it takes to copy them."""
+
     def prepare(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, Any, str | None]:
         """The usable rows in the estimator's form, the mask (n,) of these, and what is to be said of the rest."""
 

@@ -40,6 +40,10 @@ class BinaryCbpe:
     estimator: Any
     names: Mapping[str, str]
 
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset(_OUTPUTS)
+
     def prepare(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, Any, str | None]:
         prepared, usable = prepare_binary(self.spec, rows, labelled=False)
         return prepared, usable, None
@@ -54,6 +58,10 @@ class RightCbpe:
 
     estimator: Any
     names: Mapping[str, str]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset(_OUTPUTS)
 
     def prepare(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, Any, str | None]:
         prepared, usable = prepare_right(rows, labelled=False)
@@ -70,6 +78,10 @@ class MulticlassCbpe:
     estimator: Any
     names: Mapping[str, str]
     columns: Mapping[str, str]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset(("prediction", *self.columns.values()))
 
     def prepare(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, Any, str | None]:
         prepared, usable = prepare_multiclass(self.columns, rows, labelled=False)

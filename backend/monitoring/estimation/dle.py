@@ -45,6 +45,10 @@ class Dle:
     estimator: Any
     names: Mapping[str, str]
 
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset(("prediction", *(column.name for column in self.spec.features)))
+
     def prepare(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, Any, str | None]:
         gone = [column.name for column in self.spec.features if column.name not in rows.columns]
         prepared, usable = prepare_regression(self.spec, rows, labelled=False)

@@ -69,7 +69,7 @@ def estimate(
     import pandas as pd
 
     windows = list(frames_by_window)
-    frames = [_pandas(frame).drop(columns="label", errors="ignore") for frame in frames_by_window.values()]
+    frames = [_only(_pandas(frame), fitted.model.reads) for frame in frames_by_window.values()]
     found: dict[int, Any] = {}
     counts = np.zeros(len(windows), dtype=np.int64)
     note: str | None = None
@@ -181,6 +181,10 @@ def _labelled(frame: pd.DataFrame) -> pd.DataFrame:
 def _values(metrics: Mapping[str, Metric], names: tuple[str, ...]) -> dict[str, float]:
     found = {name: metrics[name].value for name in names if name in metrics}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _only(frame: pd.DataFrame, names: frozenset[str]) -> pd.DataFrame:
+    return frame[[name for name in frame.columns if name in names]]
 
 
 def _pandas(rows: pd.DataFrame | pa.Table) -> pd.DataFrame:
