@@ -155,8 +155,11 @@ def find_outliers(
 
 @dataclass(frozen=True)
 class _Encoder:
-    """How rows become numbers: gaps are filled with the reference's median or mode, numbers kept within reach of its
-    range (a forest reads 32-bit numbers), categories are the logarithm of their share; unseen ones have half a row's.
+    """How rows become numbers: gaps are filled with the reference's median or mode, numbers measured in ranges of the
+    reference from its least one and kept within reach (a forest reads 32-bit numbers), categories are the logarithm
+    of their share; unseen ones have half a row's.
+
+    ends  the reference's least and largest number of each numeric column
     """
 
     fill: Mapping[str, Any]
@@ -173,7 +176,10 @@ class _Encoder:
 
     def _number(self, name: str, sample: Sample) -> Floats:
         numbers = sample.numeric.get(name, np.full(sample.rows, np.nan))
-        return np.clip(np.where(np.isfinite(numbers), numbers, self.fill[name]), *self.ends[name])
+        low, high = self.ends[name]
+        filled = np.where(np.isfinite(numbers), numbers, self.fill[name])
+        with np.errstate(over="ignore"):  # by a tiny range; what is beyond reach is kept there anyway
+            return np.asarray(np.clip((filled - low) / ((high - low) or 1.0), -REACH, 1 + REACH))
 
     def _share(self, name: str, sample: Sample) -> Floats:
         texts = sample.categorical.get(name, np.full(sample.rows, None, dtype=object))
@@ -190,9 +196,7 @@ def _learn_encoder(reference: Sample) -> _Encoder:
     for name, numbers in reference.numeric.items():
         known = numbers[np.isfinite(numbers)]
         known = known if len(known) else np.zeros(1)
-        low, high = float(known.min()), float(known.max())
-        reach = REACH * (high - low or 1.0)
-        fill[name], ends[name] = float(np.median(known)), (low - reach, high + reach)
+        fill[name], ends[name] = float(np.median(known)), (float(known.min()), float(known.max()))
     for name, texts in reference.categorical.items():
         shares[name] = category_shares(texts)
         fill[name] = max(shares[name], key=lambda value: shares[name][value]) if shares[name] else ""

@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 
 from backend.monitoring.nulls import RateLaw
 from backend.monitoring.profiles import Profile, empty_profile
-from backend.monitoring.statistics import Result, Statistic, statistics_for
+from backend.monitoring.statistics import Result, Statistic, compute, statistics_for
 
 Verdict = Literal["ok", "alarm", "inconclusive", "no_data"]
 Noise = Mapping[tuple[str, str], tuple[float, ...]]
@@ -30,6 +30,7 @@ Noise = Mapping[tuple[str, str], tuple[float, ...]]
 WINDOW_ALPHA = 0.05
 FEWEST = 5
 SMALL = 1e-3
+NOTHING = 1e-300  # parts of it have no representation
 MOST = 3.0
 
 
@@ -87,6 +88,7 @@ def rate_limit(
     return RateLaw(hits, rows_reference, rows_current, expected).quantile(alpha)
 
 
+@lru_cache(maxsize=8192)
 def noise_limit(values: tuple[float, ...], alpha: float = 0.01) -> float | None:
     """What the next quiet window exceeds with probability `alpha`, from the values of quiet windows in order of time.
 
@@ -99,7 +101,7 @@ def noise_limit(values: tuple[float, ...], alpha: float = 0.01) -> float | None:
         return None
     x = np.asarray(values, dtype=np.float64)
     top = float(np.quantile(x, 0.99, method="higher"))
-    if x.size < FEWEST or x.max() <= 0 or np.ptp(x) == 0:
+    if x.size < FEWEST or x.max() <= NOTHING or np.ptp(x) == 0:
         return top
     y = np.log(x + SMALL * float(x.max()))
     r = max(float(np.corrcoef(y[:-1], y[1:])[0, 1]), 0.0) if np.ptp(y[:-1]) and np.ptp(y[1:]) else 0.0
@@ -130,7 +132,7 @@ def reference_noise(windows: Sequence[Mapping[str, Profile]], *, min_rows: int =
             after.append(after[-1].merge(block))
         rests = [before[i].merge(after[len(blocks) - 1 - i]) for i in range(len(blocks))]
         for statistic in statistics_for(grid.kind):
-            results = [statistic.compute(rest, block) for rest, block in zip(rests, blocks, strict=True)]
+            results = [compute(statistic, rest, block) for rest, block in zip(rests, blocks, strict=True)]
             values[column, statistic.name] = tuple(
                 r.value for r in results if r.value is not None and r.rows_current >= min_rows
             )

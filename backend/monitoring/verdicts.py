@@ -13,15 +13,14 @@ exchanged rows exceed with the statistic's part of the error.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from backend.monitoring.nulls import Exchange, Law
 from backend.monitoring.profiles import Profile
-from backend.monitoring.statistics import Result, Statistic
+from backend.monitoring.statistics import Result, Statistic, compute, tell_failure
 from backend.monitoring.statistics._rates import mirror
 from backend.monitoring.thresholds import Decision, Limit, Noise, describe, describe_constant, noise_limit
 
@@ -86,7 +85,7 @@ def judge_columns(
     weights: dict[str, float] = {}
     waiting: list[tuple[str, Statistic, Result]] = []
     for column, statistic in pairs:
-        result = _compute(statistic, reference[column], current[column])
+        result = compute(statistic, reference[column], current[column])
         reason = _why_not(result, current[column], min_rows)
         if reason is None:
             weights[column] = weights.get(column, 0.0) + statistic.weight
@@ -138,27 +137,10 @@ def judge_columns(
     return [findings[column, statistic.name] for column, statistic in pairs]
 
 
-def _compute(statistic: Statistic, reference: Profile, current: Profile) -> Result:
-    """The statistic's value; none, with the reason, where its arithmetic fails, so that the others are told."""
-    try:
-        with np.errstate(over="raise", invalid="raise"):
-            result = statistic.compute(reference, current)
-    except ArithmeticError as failed:
-        return Result(None, reference.known, current.known, _failure(failed))
-    if result.value is not None and not math.isfinite(result.value):
-        return replace(result, value=None, reason=_failure(OverflowError("the value is not finite")))
-    return result
-
-
 def _unspoken(column: str, statistic: Statistic, result: Result, failed: ArithmeticError) -> Finding:
-    reason = _failure(failed)
+    reason = tell_failure(failed)
     decision = Decision("inconclusive", None, f"{statistic.title} of {column}: {reason}", reason)
     return Finding(column, statistic, result, decision)
-
-
-def _failure(failed: ArithmeticError) -> str:
-    said = failed.args[-1] if failed.args else type(failed).__name__
-    return f"the column's numbers are too large or too far apart to compute this ({said})"
 
 
 def _column_error(tested: Sequence[_Tested], error: float) -> float:
@@ -189,7 +171,7 @@ def _quiet(statistic: Statistic, known: Sequence[float], alpha: float) -> float 
     highest = max(known)
     if statistic.name == "constant_value":
         return 1.0 if highest >= statistic.floor else None
-    limit = noise_limit(known, alpha)
+    limit = noise_limit(tuple(known), alpha)
     return limit if statistic.family != "quality" or limit is None else min(limit, (1 + highest) / 2)
 
 

@@ -15,6 +15,7 @@ from backend.monitoring.joint.sample import Floats, Index, Sample, missing_texts
 KEPT_VARIANCE = 0.65
 FLOOR = 0.05
 TAIL = 0.001
+NOTHING = 1e-300
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,11 @@ def fit_projection(reference: Sample, *, clip: bool) -> Projection:
         lowest, highest = min(shares[name].values(), default=0.0), max(shares[name].values(), default=0.0)
         ends[name] = (lowest, highest) if clip else (-np.inf, np.inf)
     x = _encode(reference, fill, shares, ends)
-    mean, scale = x.mean(axis=0), x.std(axis=0)
-    scale[scale <= 1e-12 * np.maximum(np.abs(mean), 1.0)] = 1.0  # constant columns
+    size = np.maximum(
+        np.abs(x).max(axis=0), NOTHING
+    )  # squares of huge and tiny numbers have no representation
+    mean, scale = size * (x / size).mean(axis=0), size * (x / size).std(axis=0)
+    scale[scale <= 1e-12 * np.abs(mean) + NOTHING] = 1.0  # constant columns
     z = (x - mean) / scale
     variances, vectors = np.linalg.eigh(z.T @ z / max(len(z) - 1, 1))
     variances, vectors = np.maximum(variances[::-1], 0.0), vectors[:, ::-1]

@@ -26,7 +26,15 @@ from backend.monitoring.statistics import (
     volume,
     wasserstein,
 )
-from backend.monitoring.statistics._core import REGISTRY, Result, Statistic, find_statistic, statistics_for
+from backend.monitoring.statistics._core import (
+    REGISTRY,
+    Result,
+    Statistic,
+    compute,
+    find_statistic,
+    statistics_for,
+    tell_failure,
+)
 from backend.monitoring.statistics._table import TABLE_REGISTRY, TableFacts, TableStatistic
 
 __all__ = [
@@ -37,6 +45,7 @@ __all__ = [
     "TableFacts",
     "TableStatistic",
     "chi_squared",
+    "compute",
     "constant_value",
     "duplicates",
     "find_statistic",
@@ -53,6 +62,7 @@ __all__ = [
     "quantile_shift",
     "schema_change",
     "statistics_for",
+    "tell_failure",
     "total_variation",
     "two_proportion_z",
     "unseen_rate",

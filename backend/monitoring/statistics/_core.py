@@ -5,8 +5,9 @@ A statistic is one file beside this one that calls `register`. Importing the pac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -121,6 +122,23 @@ def refuse(reference: Profile, current: Profile) -> Result | None:
     elif current.known == 0:
         reason = f"none of the window's {current.rows} values is usable"
     return None if reason is None else Result(None, reference.known, current.known, reason)
+
+
+def compute(statistic: Statistic, reference: Profile, current: Profile) -> Result:
+    """The statistic's value; none, with the reason, where its arithmetic fails, so that the others are told."""
+    try:
+        with np.errstate(over="raise", invalid="raise"):
+            result = statistic.compute(reference, current)
+    except ArithmeticError as failed:
+        return Result(None, reference.known, current.known, tell_failure(failed))
+    if result.value is not None and not math.isfinite(result.value):
+        return replace(result, value=None, reason=tell_failure(OverflowError("the value is not finite")))
+    return result
+
+
+def tell_failure(failed: ArithmeticError) -> str:
+    said = failed.args[-1] if failed.args else type(failed).__name__
+    return f"the column's numbers are too large or too far apart to compute this ({said})"
 
 
 def compare_counts(measure: Measure, fine: bool, reference: Profile, current: Profile) -> Result:

@@ -99,6 +99,21 @@ def test_one_wild_value_does_not_hide_a_joint_change(detector: type[JointDetecto
     assert fitted(detector).score(sample(window)).verdict == "alarm"
 
 
+@pytest.mark.parametrize("size", [1e-310, 1e-200, 1e-13, 1e140, 1e149])
+@every_detector
+def test_tiny_and_huge_numbers_and_a_constant_column_have_an_answer(
+    detector: type[JointDetector], size: float
+) -> None:
+    def scaled(seed: int, correlation: float = 0.8) -> Sample:
+        frame = rows(1000, seed, correlation)
+        return sample(frame.assign(a=frame["a"] * size, b=frame["b"] * size, d=7.5))
+
+    fit = detector().fit(scaled(0))
+    assert fit.score(scaled(1)).verdict in ("ok", "inconclusive")
+    changed = fit.score(scaled(2, -0.8))
+    assert changed.verdict == "alarm" or size < 1e-100
+
+
 @every_detector
 def test_the_registry_describes_itself(detector: type[JointDetector]) -> None:
     assert DETECTORS[detector.name] is detector

@@ -109,3 +109,13 @@ def test_days_of_the_reference_that_differ_widen_the_limit() -> None:
     plain = find_outliers(fit_outliers(sample(frame)), sample(window)).point
     known = find_outliers(fit_outliers(sample(frame), blocks), sample(window)).point
     assert (plain.verdict, known.verdict) == ("alarm", "ok")
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e-200, 1e140, 1e149])
+def test_tiny_and_huge_numbers_and_a_constant_column_have_an_answer(size: float) -> None:
+    def scaled(seed: int) -> Sample:
+        return sample(rows(1000, seed).assign(a=rows(1000, seed)["a"] * size, b=7.5))
+
+    found = find_outliers(fit_outliers(scaled(0)), scaled(1))
+    assert found.point.verdict == "ok"
+    assert found.point.value == pytest.approx(0.01, abs=0.015)

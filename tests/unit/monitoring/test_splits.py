@@ -6,7 +6,8 @@ import pytest
 
 from backend.monitoring.nulls import Exchange, chi_squared_moments, few_rows
 from backend.monitoring.splits import Numbers, largest_change, moments_of_sum, possible_counts
-from backend.monitoring.statistics import hellinger, jensen_shannon, psi, total_variation
+from backend.monitoring.statistics import hellinger, jensen_shannon, psi, statistics_for, total_variation
+from backend.monitoring.verdicts import judge_columns
 from tests.unit.monitoring.test_nulls import profiles
 
 POOLS = {
@@ -79,3 +80,20 @@ def test_kept_draws_of_few_rows_have_a_bridges_deviation() -> None:
     middle = slice(150, 370)
     assert drawn[:, middle].std(axis=0) == pytest.approx(np.sqrt(levels * (1 - levels))[middle], rel=0.1)
     assert drawn[:, 0].max() > 3 or drawn[:, 0].std() < 0.01, "a row below a tiny level is a lump"
+
+
+@pytest.mark.parametrize("module", [psi, jensen_shannon, hellinger, total_variation])
+@pytest.mark.parametrize("rows", [(80, 20), (1, 1), (99, 1)])
+def test_a_constant_column_has_no_split_but_one(module: object, rows: tuple[int, int]) -> None:
+    terms = module.terms  # type: ignore[attr-defined]
+    cells = possible_counts(np.array([sum(rows), 0]), rows)
+    assert moments_of_sum(terms, cells) == pytest.approx((0.0, 0.0, 0.0), abs=1e-9)
+    law = largest_change(np.array([sum(rows), 0]), rows)
+    assert (law.quantile(0.01), law.p(0.1), law.p(0.0)) == (0.0, 0.0, 1.0)
+
+
+def test_verdicts_on_a_constant_column_are_ok_or_say_why() -> None:
+    then, now = profiles(np.full(500, 7.5), np.full(60, 7.5))
+    found = judge_columns([("x", s) for s in statistics_for("numeric", every=True)], {"x": then}, {"x": now})
+    assert {f.decision.verdict for f in found} <= {"ok", "inconclusive"}
+    assert all(f.decision.reason for f in found if f.decision.verdict == "inconclusive")

@@ -1,8 +1,10 @@
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from backend.monitoring.columns import Column, ModelSpec
 from backend.monitoring.evaluate import AlarmSummary, Point, evaluate_window, summarise
@@ -208,3 +210,18 @@ def test_windows_that_resemble_their_neighbours_tell_less() -> None:
     alone = np.exp(draw.normal(0, 0.5, 60))
     alike = np.exp(np.sort(np.log(alone)))
     assert float(noise_limit(tuple(alike), 0.001) or 0) > float(noise_limit(tuple(alone), 0.001) or 0)
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e-200, 1e-13, 1e140, 1e149])
+def test_the_noise_of_tiny_and_huge_numbers_is_a_number_or_none(size: float) -> None:
+    random = np.random.default_rng(6)
+    x = size * random.normal(size=2000)
+    x[:3] = math.nan, math.inf, -math.inf
+    tables = [pa.table({"x": part, "k": np.full(part.size, 7.5)}) for part in np.array_split(x, 8)]
+    grids = freeze_grids(pa.concat_tables(tables), [Column("x", "numeric"), Column("k", "numeric")])
+    noise = reference_noise([profile_table(table, grids) for table in tables])
+    assert {column for column, _ in noise} == {"x", "k"}
+    for values in noise.values():
+        assert all(math.isfinite(value) for value in values)
+        limit = noise_limit(values)
+        assert limit is None or math.isfinite(limit)
