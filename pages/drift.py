@@ -96,7 +96,8 @@ figure = drift_series(
     heat_cells(over_time, watched.windows, [column], min_rows=watched.min_rows), column=column, statistic=word,
     deployments=switches(watched.model), marks=marks_of(data.marks(scope, name), watched.windows), tz=viewer_zone(),
 )  # fmt: skip
-draw(figure, f"{word} of {column} over time", key="series")
+with st.container(key="wide-latest-series"):
+    draw(figure, f"{word} of {column} over time", key="series")
 query = {"model": name, "size": size, "kind": "drift", "segment": segment}
 csv_link(f"{column} over time", "points", **query, column=column, since=since and since.isoformat())
 with st.expander(f"Every result of {column} in this window"):

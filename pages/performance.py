@@ -74,24 +74,19 @@ figure = performance_figure(
     tz=viewer_zone(),
     first_seen=first_seen,
 )
-draw(
-    figure,
-    f"{word} over time, realised and estimated, {SEEN['first' if first_seen else 'now']}",
-    key="performance",
-)
+states = windows["state"].map({"no_traffic_expected": "expected none", "no_traffic": "missing"})
+volume = windows.rename(columns={"start": "window_start"})[["window_start", "rows", "completeness"]]
+below = volume_figure(volume.assign(state=states), tz=viewer_zone())
+with st.container(key="wide-latest"):
+    told = SEEN["first" if first_seen else "now"]
+    draw(figure, f"{word} over time, realised and estimated, {told}", key="performance")
+    draw(below, "rows and labels of each window", key="volume")
 if first_seen:
     st.caption(FIRST_SEEN)
 versions = windows["version"].dropna()
 if len(versions):
     found = data.track(scope, name, int(versions.iloc[-1]), size, metric)
     say_record(found, primary=metric == watched.metric, together=come_together(realised, estimated))
-states = windows["state"].map({"no_traffic_expected": "expected none", "no_traffic": "missing"})
-volume = windows.rename(columns={"start": "window_start"})[["window_start", "rows", "completeness"]]
-draw(
-    volume_figure(volume.assign(state=states), tz=viewer_zone()),
-    "rows and labels of each window",
-    key="volume",
-)
 query = {"model": name, "size": size}
 csv_link(
     f"{word} over time", "points", **query, kind=KINDS, statistic=metric, since=since and since.isoformat()

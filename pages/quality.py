@@ -83,7 +83,8 @@ if column is not None:
         deployments=switches(watched.model), marks=marks_of(data.marks(scope, name), watched.windows),
         tz=viewer_zone(), share=check != WORST,
     )  # fmt: skip
-    draw(figure, f"{word} of {column} over time", key="series")
+    with st.container(key="wide-latest-series"):
+        draw(figure, f"{word} of {column} over time", key="series")
     moment = since and pd.Timestamp(since).isoformat()
     of = {"model": name, "size": size, "kind": "quality", "column": column}
     csv_link(f"{column} over time", "points", **of, since=moment)

@@ -100,6 +100,8 @@ def drift_series(
         if not chosen.any():
             continue
         word = "not judged" if name == "unknown" and has_value else STATES[name].word
+        if name == "attention":
+            word = "beyond its limit"
         add_ground(figure)
         if name == "unknown" and not has_value:
             _add_gaps(figure, x, chosen, detail, hover, word)
@@ -128,6 +130,7 @@ def drift_series(
     add_marks(figure, marks, tz)
     figure.update_layout(margin={"t": 12 + 16 * max(rows, 1), "b": 76}, showlegend=True)
     figure.update_yaxes(title={"text": f"{statistic} of {column}", "font": {"size": 11}}, rangemode="tozero")
+    figure.update_yaxes(side="right", selector={"overlaying": None})
     if share:
         figure.update_yaxes(tickformat=".0%", selector={"overlaying": None})
     name_time_axis(figure, tz, frame["window_start"].max())

@@ -106,14 +106,14 @@ def name_time_axis(figure: go.Figure, tz: str | None, latest: Any, **where: Any)
 
 
 def span_windows(figure: go.Figure, starts: Any, tz: str | None) -> None:
-    """Give a figure the same span of time and the same left edge as every other one of these windows, so that figures
-    above one another can be read together. `starts` are the windows' starts, UTC-aware."""
+    """Give a figure the same span of time and the same edges as every other one of these windows, so that figures above
+    one another can be read together; the scale is on the right, beside the newest. `starts` are UTC-aware."""
     local = local_times(sorted(set(starts)), tz)
     steps = local.diff().dropna()
     step = steps.median() if len(steps) else pd.Timedelta(days=1)
     figure.update_xaxes(range=[local.iloc[0] - 0.7 * step, local.iloc[-1] + 1.3 * step])
-    figure.update_yaxes(automargin=False, selector={"overlaying": None})
-    figure.update_layout(margin={"l": 58})
+    figure.update_yaxes(automargin=False, side="right", selector={"overlaying": None})
+    figure.update_layout(margin={"l": 8, "r": 58})
 
 
 _DAY = 86_400_000

@@ -26,6 +26,11 @@ CALM = 0.99
 """Where a cell that is ok is drawn at most, though its value may lie beyond the limit by what chance allows."""
 SHAPES = {"not_computed": "…", "filling": "◌", "revised": "↺"}
 """Shapes of cells without a verdict that are not simply unknown."""
+LEGEND = {
+    "attention": "beyond its limit",
+    "page": "beyond its limit, pages",
+    "unknown": "no data, not over, or too few rows",
+}
 CELLS = "cells"
 """The name of the trace that can be clicked."""
 
@@ -180,7 +185,7 @@ def _add_verdicts(
         usual = HATCH if unknown else STATES[name].shape
         glyphs = [SHAPES.get(str(verdict.iat[i, j]), usual) for i, j in cells]
         if usual in glyphs:
-            legend.append(f"{usual} {STATES[name].word}" + (", not over, or too few rows" if unknown else ""))
+            legend.append(f"{usual} {LEGEND.get(name, STATES[name].word)}")
         legend += [f"{shape} {UNKNOWN_WORDS[one]}" for one, shape in SHAPES.items() if shape in glyphs]
         figure.add_trace(
             go.Scatter(

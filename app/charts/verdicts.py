@@ -23,6 +23,7 @@ VERDICT_LEVELS = {
     "ticket": "attention",
     "fail": "attention",
     "alarm": "attention",
+    "info": "attention",
     "drift": "attention",
     "page": "page",
     "injected": "injected",
@@ -35,7 +36,9 @@ def verdict_level(verdict: object) -> str:
 
 
 def verdict_word(level: str, verdict: object) -> str:
-    """A level's word; a cell that is not known says why in its own."""
+    """A level's word; a cell that is not known says why in its own, and so does one beyond its limit that calls nobody."""
+    if verdict == "info":
+        return "beyond its limit; calls nobody"
     if level != "unknown" or not isinstance(verdict, str):
         return STATES[level].word
     return UNKNOWN_WORDS.get(verdict, STATES[level].word)

@@ -229,7 +229,7 @@ def show_drifted(points: pd.DataFrame, *, model: str, window: str, size: str | N
         )
     if not rows:
         empty_state(
-            "No column is beyond its limit in this window", "Nothing to do; any column can be opened below."
+            "No column is beyond its limit in this window", "Nothing to do; any cell above opens its column."
         )
         return
     columns = ("column", "estimated effect", "importance", "statistic", "value", "limit", "rows", "see also")
@@ -256,9 +256,18 @@ def show_results(points: pd.DataFrame) -> None:
 
 def say_joint(points: pd.DataFrame) -> None:
     """What looking at all columns together gave in one window; nothing where it was not computed."""
-    for one in points[points["column"] == ""].to_dict("records"):
-        word = statistic_word(one["statistic"])
-        st.caption(f"All columns together, {word}: {result_words(one)}.")
+    joint = points[points["column"] == ""].to_dict("records")
+    if not joint:
+        return
+    beyond = sum(one["verdict"] == "alarm" for one in joint)
+    told = (
+        f"{beyond} of {count_of(len(joint), 'result')} beyond the limit"
+        if beyond
+        else "nothing beyond a limit"
+    )
+    with st.expander(f"All columns taken together: {told}"):
+        for one in joint:
+            st.caption(f"All columns together, {statistic_word(one['statistic'])}: {result_words(one)}.")
 
 
 def _level(point: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ def show_kpis(scope: data.Scope, model: str, size: str, since: datetime | None) 
     if series.empty:
         return
     st.subheader("Your own figures")
-    for name in series["name"].unique():
+    for place, name in enumerate(series["name"].unique()):
         figure = kpi_figure(series[series["name"] == name], name=str(name), tz=viewer_zone())
-        draw(figure, f"{name} over time", key=f"kpi:{name}")
+        with st.container(key=f"wide-latest-{place}"):
+            draw(figure, f"{name} over time", key=f"kpi:{name}")

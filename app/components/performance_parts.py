@@ -96,18 +96,20 @@ def say_performance(
     fresh = realised[realised["value"].notna() & ~realised["verdict"].isin(JUDGED)]
     if last is not None:
         guess, fresh = (one[one["window_start"] > last["window_start"]] for one in (guess, fresh))
-    hint, doubted = _say_preliminary(fresh, estimated)
+    hint, doubt = _say_preliminary(fresh, estimated)
     if last is None and guess.empty:
-        say(f"{word} cannot be told yet{hint}", "unknown", detail=_why_untold(realised, estimated))
+        why = _why_untold(realised, estimated)
+        say(f"{word} cannot be told yet", "unknown", detail=" · ".join(part for part in (hint, why) if part))
         return
     if last is None:
         newest = guess.iloc[-1]
         state = "attention" if newest["verdict"] == "alarm" else "unknown"
+        so_far = f"; not known yet: labels so far {doubt}" if doubt else "" if hint else _say_labels(newest)
+        of = f"window from {format_when(newest['window_start'], viewer_zone())}, {format_count(newest['rows'])} rows"
         say(
-            f"{word} {format_metric(newest['value'])} by estimate{against}{hint or _say_labels(newest)}",
+            f"{word} {format_metric(newest['value'])} by estimate{against}{so_far}",
             state,
-            detail=f"window from {format_when(newest['window_start'], viewer_zone())}, "
-            f"{format_count(newest['rows'])} rows",
+            detail=" · ".join(part for part in (hint, of) if part),
         )
         return
     change = f" ({format_change(reference, last['value'])})" if reference is not None else ""
@@ -117,29 +119,34 @@ def say_performance(
         fell = newest["verdict"] == "alarm"
         since = f"; {format_metric(newest['value'])} by estimate since, {'beyond' if fell else 'within'} its limit"
         level = "attention" if fell and level == "ok" else level
-    level = "unknown" if doubted and level == "ok" else level
-    say(
-        f"{word} {format_metric(last['value'])}{against}{change}{since}{hint}",
-        level,
-        detail=f"latest judged window from {format_when(last['window_start'], viewer_zone())} · "
-        f"limit {format_metric(last['threshold'])} · {format_count(last['rows'])} labelled rows, "
-        f"{format_share(last['completeness'])} of labels · "
+    if doubt and level == "ok":
+        since, level = f"; not known since: labels so far {doubt}", "unknown"
+    facts = (
+        hint,
+        f"latest judged window from {format_when(last['window_start'], viewer_zone())}",
+        f"limit {format_metric(last['threshold'])}",
+        f"{format_count(last['rows'])} labelled rows, {format_share(last['completeness'])} of labels",
         f"computed {format_age(last['computed_at'].to_pydatetime())} ago",
+    )
+    say(
+        f"{word} {format_metric(last['value'])}{against}{change}{since}",
+        level,
+        detail=" · ".join(fact for fact in facts if fact),
     )
 
 
-def _say_preliminary(fresh: pd.DataFrame, estimated: pd.DataFrame) -> tuple[str, bool]:
-    """What the labels that have come for windows not yet judged say, and whether that speaks against them."""
+def _say_preliminary(fresh: pd.DataFrame, estimated: pd.DataFrame) -> tuple[str, str]:
+    """What the labels that have come for windows not yet judged say, and how that speaks against them."""
     if fresh.empty:
-        return "", False
+        return "", ""
     guesses = {row["window_start"]: row for row in _records(estimated)}
     told = [(row, _speaks_against(row, guesses.get(row["window_start"]))) for row in _records(fresh)]
     point, doubt = next((one for one in reversed(told) if one[1]), told[-1])
     so_far = (
-        f"; {_count_labels(point)} say {format_metric(point['value'])}{_between(point)}, {_early_word(point)}"
+        f"{_count_labels(point)} say {format_metric(point['value'])}{_between(point)}, {_early_word(point)}"
     )
     begun = format_when(point["window_start"], viewer_zone())
-    return f"{so_far}{f' and {doubt}: not known yet' if doubt else ''} (window from {begun})", bool(doubt)
+    return f"{so_far}{f' and {doubt}: not known yet' if doubt else ''} (window from {begun})", doubt
 
 
 def _speaks_against(came: Mapping[str, Any], guess: Mapping[str, Any] | None) -> str:

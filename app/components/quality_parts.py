@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import streamlit as st
 from markupsafe import Markup
 
 from app.charts import sparkline_uri
@@ -22,6 +23,7 @@ from backend.monitoring.rules import STATISTIC as RULE
 CHECKS = ("missing_rate", "unseen_rate", "out_of_range_rate", "constant_value")
 SHARES = (*CHECKS, RULE, "outlier_rows", "duplicates")
 """Statistics that are shares of rows."""
+AT_ONCE = 8
 NOTHING = Markup("")
 """A cell that has nothing to say, such as a check that is not for this kind of column; not the same as unknown."""
 HEADS = {"constant_value": "on one value"}
@@ -92,14 +94,17 @@ def _subject(point: Mapping[str, Any]) -> str:
 
 
 def worst_checks(points: pd.DataFrame) -> list[str]:
-    """Columns of one window's points: pages, alarms, then how near their limit; rules and whole rows are left out."""
+    """Columns of one window's points: pages, alarms, then how near a limit that a share can reach; rules and whole rows
+    are left out."""
     mine = points[(points["column"] != "") & (points["statistic"] != RULE)]
     if mine.empty:
         return []
     alarm = mine["verdict"] == "alarm"
     placed = mine.assign(
         rank=alarm.astype(int) + (alarm & (mine["level"] == "page")),
-        over=(mine["value"] / mine["threshold"].where(mine["threshold"] > 0)).fillna(0),
+        over=(
+            mine["value"] / mine["threshold"].where(mine["threshold"].between(0, 1, inclusive="neither"))
+        ).fillna(0),
     )
     worst = placed.groupby("column")[["rank", "over"]].max()
     return [str(one) for one in worst.sort_values(["rank", "over"], ascending=False).index]
@@ -109,7 +114,8 @@ def show_columns(
     order: Sequence[str], points: pd.DataFrame, history: pd.DataFrame, facts: Mapping[str, tuple[Side, Side]],
     **query: Any,
 ) -> None:  # fmt: skip
-    """Every column with each check: its value, the reference's, the limit, and the windows before as a line."""
+    """Every column with each check: its value, the reference's, the limit, and the windows before as a line. The first
+    `AT_ONCE` stand open."""
     found = {(one["column"], one["statistic"]): one for one in points.to_dict("records")}
     rows: list[Sequence[Cell]] = []
     for column in order:
@@ -123,7 +129,10 @@ def show_columns(
         )
     heads = [HEADS.get(check) or statistic_word(check) for check in CHECKS]
     columns = ("column", *heads, "over the windows")
-    table(columns, rows, caption="checks of each column")
+    table(columns, rows[:AT_ONCE], caption="checks of each column")
+    if len(rows) > AT_ONCE:
+        with st.expander(f"{len(rows) - AT_ONCE} calmer columns"):
+            table(columns, rows[AT_ONCE:], caption="checks of each calmer column")
 
 
 def _check(point: Mapping[str, Any] | None, statistic: str, reference: Side | None) -> Cell:
@@ -135,7 +144,7 @@ def _check(point: Mapping[str, Any] | None, statistic: str, reference: Side | No
         "out_of_range_rate": reference and reference.outside,
     }.get(statistic)
     held = [f"reference {format_share(before)}"] if before is not None else []
-    if pd.notna(point["threshold"]):
+    if pd.notna(point["threshold"]) and not (statistic in SHARES and point["threshold"] >= 1):
         held.append(f"limit {amount(statistic, point['threshold'])}")
     if pd.isna(point["value"]):
         return lines(badge("inconclusive", "unknown"), small(point["reason"] or "no value"))

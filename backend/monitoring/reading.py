@@ -257,7 +257,11 @@ def worst_points(
     get_model(session, viewer, model)
     told = case((MetricPoint.verdict == "alarm", 2), (MetricPoint.verdict == "ok", 1), else_=0)
     paged = case((MetricPoint.level == "page", 1), else_=0)
-    over = func.coalesce(MetricPoint.value / func.nullif(MetricPoint.threshold, 0), -1)
+    # No share goes beyond a limit of all rows, so such a check tells least.
+    idle = and_(MetricPoint.kind == "quality", MetricPoint.threshold >= 1)
+    over = case(
+        (idle, -0.5), else_=func.coalesce(MetricPoint.value / func.nullif(MetricPoint.threshold, 0), -1)
+    )
     place = func.row_number().over(
         partition_by=(MetricPoint.window_id, MetricPoint.column),
         order_by=(told.desc(), paged.desc(), over.desc(), MetricPoint.statistic),

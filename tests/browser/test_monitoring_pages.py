@@ -84,9 +84,7 @@ def test_a_click_on_a_cell_opens_its_distribution_and_the_select_boxes_go_on_fro
     for column, start in (("temperature", starts[-4]), ("carrier", starts[2]), ("temperature", starts[-4])):
         click_cell(page, column, start)
         expect(page).to_have_url(address_of(column, start), timeout=15_000)
-        expect(
-            page.locator(".st-key-distribution .js-plotly-plot").first
-        ).to_be_visible()
+        expect(page.locator(".st-key-distribution .js-plotly-plot").first).to_be_visible()
         expect(page.get_by_role("combobox", name="Column")).to_have_value(column)
         settle(page)
     box = page.get_by_role("combobox", name="Column")

@@ -176,7 +176,7 @@ def test_figures_of_the_same_windows_have_the_same_span() -> None:
     above = charts.performance_figure(frame, line([]), reference=None)
     below = charts.volume_figure(frame)
     assert above.layout.xaxis.range == below.layout.xaxis.range
-    assert above.layout.margin.l == below.layout.margin.l
+    assert (above.layout.margin.l, above.layout.margin.r) == (below.layout.margin.l, below.layout.margin.r)
 
 
 def test_a_window_that_is_not_over_is_drawn_as_unknown_even_when_it_alarms() -> None:

@@ -23,7 +23,7 @@ def test_what_an_address_asks_for_in_vain_is_said(open_page: Open, starts: list[
         ("quality", "model", "nope", "toy"),
         ("drift", "size", "3m", "windows of 1d"),
         ("drift", "window", "2020-01-01", "rows"),
-        ("quality", "column", "nothing", "carrier"),
+        ("quality", "column", "nothing", "score"),
         ("monitors", "monitor", "mon_x", "a new monitor"),
     ):
         test = open_page(page, **{name: wanted})
