@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import streamlit as st
 
 from app import data
 from app.components import Field, action_form, empty_state, headline, key_values, viewer_zone
 from app.components.alert_parts import show_fired
-from app.components.tables import anchor, badge, table
+from app.components.incident_parts import (
+    advice,
+    around,
+    show_around,
+    show_changes,
+    situation,
+    standing,
+    what_changed,
+)
 from app.components.what_changed import draw_what_changed, fallen_window
-from app.formats import format_age, format_when
+from app.formats import format_when
 from app.session import page_link, perform, viewer
-from app.words import CHANGE_LEVELS, count_of
+from app.words import count_of
 from backend.alerting.service import acknowledge, close_by_hand
-from backend.audit.actions import Action
 from backend.identity.roles import Permission
 
-AROUND = timedelta(hours=48)
 actor = viewer()
 scope = data.scope_of(actor)
 wanted = st.query_params.get("id", "")
@@ -26,17 +30,16 @@ if not wanted.isdigit():
     empty_state("Which incident?", "Open one from the overview.", ("Overview", "/"))
     st.stop()
 found = data.incident(scope, int(wanted))
-alerts, spec = found["alerts"], data.model(scope, found["model"])["spec"]
+alerts = found["alerts"]
 firing = [one for one in alerts if one["state"] == "firing"]
 is_open = found["state"] == "open"
 level = ("page" if any(one["level"] == "page" for one in firing) else "attention") if is_open else "ok"
-facts = [
-    found["environment"],
-    found["state"],
-    f"since {format_when(found['opened_at'], viewer_zone())} ({format_age(found['opened_at'])})",
-    f"{count_of(len(firing), 'alert')} firing",
-]
-headline(f"INC-{found['id']} {found['model']}: {found['title']}", level, detail=" · ".join(facts))
+model, health = data.model(scope, found["model"]), data.health_of(scope, found["model"])
+usual = str(model["spec"]["window"])
+headline(f"INC-{found['id']} {found['model']}: {found['title']}", level, detail=standing(found))
+fallen = fallen_window(alerts, model["spec"])
+answers = situation(found, model, health, usual) | {"what changed": what_changed(found, fallen, usual)}
+key_values(answers | ({"what to do": advice(found, health)} if is_open else {}))
 main, side = st.columns([7, 3], gap="large")
 with side, st.container(border=True, key="act"):
     if found["acknowledged_at"]:
@@ -73,35 +76,15 @@ with main:
     if not is_open:
         key_values({"closed": found["closed_at"], "because": found["closed_because"]})
     st.subheader("What fired", anchor=False)
-    show_fired(alerts, str(spec["window"]))
-    fallen = fallen_window(alerts, spec)
+    show_fired(alerts, usual)
     if fallen is not None:
         st.subheader(f"What changed in the window from {format_when(fallen[1], viewer_zone())}", anchor=False)
         draw_what_changed(found["model"], found["environment"], *fallen)
-    elif any(one["kind"] == "estimated" for one in firing):
-        st.caption("Performance fell by estimate. What changed can be told once labels have come; until then the drift "
-                   "page ranks columns by their estimated effect.")  # fmt: skip
-    st.subheader("What changed around it", anchor=False)
-    start = found["opened_at"]
-    rows = [
-        (one["requested_at"], anchor(one["ref"], "change", id=one["id"]), f"{one['kind']} to v{one['to_version']}",
-         badge(one["state"], CHANGE_LEVELS.get(one["state"], "unknown")))
-        for one in found["changes"] if one["requested_at"] >= start - AROUND
-    ] + [
-        (one["started_at"], "deployment", f"v{one['version']} as {one['role']}", one["state"])
-        for one in found["deployments"] if abs(one["started_at"] - start) <= AROUND
-    ] + [
-        (one.at, anchor(f"entry {one.seq:,}", "audit_entry", seq=one.seq),
-         f"demo fault of {one.object_id} {(one.payload or {}).get('fault', '')!s}".strip(),
-         badge("fault injected", "injected") if one.action == Action.FAULT_INJECTED.value else "fault taken away")
-        for one in data.fault_switches(scope, found["model"], start - AROUND, found["closed_at"] or start + AROUND)
-    ]  # fmt: skip
-    if rows:
-        table(
-            ("when", "what", "to", "state"),
-            [[format_when(at, viewer_zone()), *rest] for at, *rest in sorted(rows, key=lambda r: r[0])],
-        )
     else:
-        empty_state(
-            "Nothing changed within two days before it", "So look upstream: the inputs on the drift page."
-        )
+        st.subheader("What happened before it", anchor=False)
+        if any(one["kind"] == "estimated" for one in firing):
+            st.caption("Performance fell by estimate. What changed can be told in points once labels have come; until "
+                       "then the drift page ranks columns by their estimated effect.")  # fmt: skip
+        show_around(found, usual)
+    st.subheader("Changes and faults around it", anchor=False)
+    show_changes(found, data.fault_switches(scope, found["model"], *around(found)))

@@ -8,9 +8,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from app.charts.frame import empty_figure, local_time, name_time_axis, new_figure
+from app.charts.frame import GRID, empty_figure, local_time, name_time_axis, new_figure
 from app.formats import MINUS, format_when
 from app.theme import MARK, STATES, faded
+from app.words import metric_word
 
 PART_WORDS = {
     "mix": "input mix",
@@ -18,6 +19,16 @@ PART_WORDS = {
     "quality": "data quality",
     "unexplained": "unexplained",
 }
+PART_MARKS: dict[str, dict[str, Any]] = {
+    "mix": {"color": MARK["current"]},
+    "behaviour": {
+        "color": faded(MARK["current"], 0.4),
+        "pattern": {"shape": "/", "fillmode": "overlay", "fgcolor": MARK["current"]},
+    },
+    "quality": {"color": MARK["estimated"]},
+    "unexplained": {"color": MARK["unknown"]},
+}
+"""Colours of states are left to states."""
 LANES = {
     "deployment": "deployment", "schema": "schema change", "quality": "data quality", "incident": "incident",
     "fault": "injected fault",
@@ -60,7 +71,15 @@ def parts_figure(parts: Sequence[Mapping[str, Any]], *, metric: str, scale: floa
             x=[*values, total],
             orientation="h",
             marker={
-                "color": [*(_colour(part["kind"]) for part in parts), faded(MARK["reference"], 0.45)],
+                "color": [
+                    *(PART_MARKS[part["kind"]]["color"] for part in parts),
+                    faded(MARK["reference"], 0.45),
+                ],
+                "pattern": {
+                    "shape": ["/" if "pattern" in PART_MARKS[part["kind"]] else "" for part in parts],
+                    "fillmode": "overlay",
+                    "fgcolor": MARK["current"],
+                },
                 "line": {"width": 0},
             },
             customdata=texts,
@@ -89,7 +108,7 @@ def parts_figure(parts: Sequence[Mapping[str, Any]], *, metric: str, scale: floa
     figure.add_vline(x=0, line={"color": MARK["reference"], "width": 1})
     what = f"{unit} of {metric}" if unit else metric
     figure.update_xaxes(
-        title={"text": f"{what}; to the right worse; 95 % interval", "font": {"size": 11}, "standoff": 4},
+        title={"text": f"{what}; right is worse<br>95 % interval", "font": {"size": 11}, "standoff": 4},
         showgrid=True,
     )
     figure.update_yaxes(
@@ -105,21 +124,28 @@ def happened_figure(
     window: tuple[datetime, datetime],
     since: datetime,
     tz: str | None = None,
+    analysed: Sequence[Mapping[str, Any]] = (),
 ) -> go.Figure:
     """One lane a kind of happening, its moments as marks; the window is shaded.
 
-    `happened` have at (UTC-aware), kind, text and level, in order of time.
+    `happened` have at (UTC-aware), kind, text and level, in order of time. Of windows that were `analysed` (start, end,
+    parts, scale, unit, metric) the parts of the change stand above the lanes, on the same axis of time: upwards is
+    worse, what made it better hangs below.
     """
-    if not happened:
+    if not happened and not analysed:
         return empty_figure(
             "Nothing is recorded before this window",
             "No deployment, schema change, data-quality alarm, incident or injected fault.",
             height=110,
         )
     lanes = [kind for kind in LANES if any(one["kind"] == kind for one in happened)]
-    figure = new_figure(96 + 26 * len(lanes))
+    lanes_height, parts_height = 96 + 26 * len(lanes), 190 if analysed else 0
+    figure = new_figure(lanes_height + parts_height)
     start, end = (local_time(moment, tz) for moment in window)
     figure.add_vrect(x0=start, x1=end, fillcolor=faded(MARK["current"], 0.14), line_width=0, layer="below")
+    if analysed:
+        share = parts_height / (lanes_height + parts_height) if lanes else 1.0
+        _stack_parts(figure, analysed, share=share, tz=tz)
     figure.add_annotation(
         x=end, y=1, yref="paper", yanchor="bottom", xanchor="right", text="this window", showarrow=False,
         font={"size": 11},
@@ -143,14 +169,55 @@ def happened_figure(
                 hovertemplate="%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
             )
         )
-    figure.update_yaxes(
+    figure.layout.yaxis.update(
         type="category", categoryorder="array", categoryarray=[LANES[kind] for kind in lanes][::-1], showgrid=True,
-        ticklabelstandoff=4, range=[-0.6, len(lanes) - 0.4],
+        ticklabelstandoff=4, range=[-0.6, max(len(lanes), 1) - 0.4],
     )  # fmt: skip
     figure.update_xaxes(type="date", range=[local_time(since, tz), end + (end - start) * 0.05])
     name_time_axis(figure, tz, window[1])
-    figure.update_layout(showlegend=False, margin_t=24)
+    figure.update_layout(showlegend=bool(analysed), margin_t=24)
+    if analysed:
+        figure.update_layout(margin_b=72)
     return figure
+
+
+def _stack_parts(
+    figure: go.Figure, analysed: Sequence[Mapping[str, Any]], *, share: float, tz: str | None
+) -> None:
+    """The parts of each analysed window as stacked bars in the upper `share` of the figure."""
+    one = analysed[-1]
+    mids = [local_time(each["start"] + (each["end"] - each["start"]) / 2, tz) for each in analysed]
+    widths = [(each["end"] - each["start"]).total_seconds() * 700 for each in analysed]
+    texts = [format_when(each["start"], tz) for each in analysed]
+    for kind, word in PART_WORDS.items():
+        values = [
+            next((part["value"] * each["scale"] for part in each["parts"] if part["kind"] == kind), None)
+            for each in analysed
+        ]
+        figure.add_trace(
+            go.Bar(
+                x=mids, y=values, width=widths, name=word, yaxis="y2", marker=PART_MARKS[kind],
+                customdata=[
+                    [text, "" if value is None else worsened(value / one["scale"], one["scale"], one["unit"])]
+                    for text, value in zip(texts, values, strict=True)
+                ],
+                hovertemplate=f"<b>{word}</b> %{{customdata[1]}}<br>window from %{{customdata[0]}}<extra></extra>",
+            )
+        )  # fmt: skip
+    metric = metric_word(one["metric"])
+    title = f"{one['unit']} of {metric},<br>up is worse" if one["unit"] else f"{metric},<br>up is worse"
+    if share < 1:
+        figure.layout.yaxis.domain = [0, 1 - share]
+    else:
+        figure.update_layout(yaxis_visible=False, xaxis_anchor="y2")
+    figure.update_layout(
+        barmode="relative",
+        yaxis2={
+            "domain": [1 - share + 0.04 if share < 1 else 0, 1], "anchor": "x", "gridcolor": GRID, "zeroline": True,
+            "zerolinewidth": 1, "zerolinecolor": MARK["reference"], "automargin": True,
+            "title": {"text": title, "font": {"size": 11}},
+        },
+    )  # fmt: skip
 
 
 def _told(part: Mapping[str, Any], scale: float) -> str:
@@ -158,7 +225,3 @@ def _told(part: Mapping[str, Any], scale: float) -> str:
     if part["low"] is None:
         return text
     return f"{text} ({signed(part['low'], scale)} to {signed(part['high'], scale)})"
-
-
-def _colour(kind: str) -> str:
-    return MARK["unknown"] if kind == "unexplained" else MARK["current"]

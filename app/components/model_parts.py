@@ -18,7 +18,7 @@ from app.components.links import viewer_zone
 from app.components.status import banner, empty_state
 from app.components.tables import badge, lines, link, small, table
 from app.formats import format_age, format_count, format_metric, format_share, format_when
-from app.words import ALERT_LEVELS, metric_word
+from app.words import ALERT_LEVELS, count_of, metric_word
 from backend import clock
 from backend.cards.reading import Card
 from backend.monitoring.columns import parse_spec
@@ -155,7 +155,7 @@ def show_card(card: Card, version: str) -> None:
     if card.problem:
         banner(card.problem, "attention", word="card")
     if card.gaps:
-        st.html(badge(f"{card.gaps} left blank", "attention"))
+        st.html(badge(f"{count_of(card.gaps, 'field')} left blank", "attention"))
     if card.facts:
         key_values(card.facts)
     if card.body:

@@ -29,6 +29,9 @@ from backend.monitoring.analysis_service import request_analysis
 from backend.monitoring.change_words import say_baselines
 
 DAYS_BEFORE = 7
+NOTHING_HAPPENED = (
+    "No deployment, schema change, data-quality alarm or injected fault is recorded in the days before."
+)
 _WORDS = {"page": "page", "attention": "ticket", "injected": "injected"}
 
 
@@ -55,7 +58,15 @@ def draw_what_changed(model: str, environment: str, size: str, start: datetime) 
         alt = f"parts of the change of {metric} in the window from {format_when(start, viewer_zone())}"
         draw(figure, alt, key=f"parts:{model}:{size}:{start.isoformat()}")
         show_contributors(found)
-    show_happened(found, start)
+    show_happened(
+        model,
+        environment,
+        size,
+        start,
+        found["window_end"],
+        found["happened"],
+        key=f"happened:{model}:{size}",
+    )
     st.caption(f"{foundation(found)} · a split is no proof of cause")
     ask_for_analysis(
         model, size, start, label="Analyse again" if not found["stale"] else "Analyse with the new rows"
@@ -110,16 +121,20 @@ def show_contributors(found: Mapping[str, Any]) -> None:
         table(heads, rows, caption="What stands behind the parts of the change")
 
 
-def show_happened(found: Mapping[str, Any], start: datetime) -> None:
-    """Deployments, schema changes, data-quality alarms and incidents of the days before, on one time axis."""
-    happened = found["happened"]
+def show_happened(
+    model: str, environment: str, size: str, start: datetime, end: datetime, happened: Sequence[Mapping[str, Any]],
+    *, key: str,
+) -> None:  # fmt: skip
+    """Deployments, schema changes, data-quality alarms and incidents of the days before, and the parts by which the
+    metric changed in windows that were analysed, on one time axis."""
     since = min([start - timedelta(days=DAYS_BEFORE), *(one["at"] for one in happened)])
-    figure = happened_figure(happened, window=(start, found["window_end"]), since=since, tz=viewer_zone())
-    draw(
-        figure,
-        "what happened before and during the window",
-        key=f"happened:{found['model']}:{start.isoformat()}",
-    )
+    analysed = data.parts_between(data.scope_of(viewer()), model, size, since, end, environment)
+    analysed = [one for one in analysed if one["parts"]]
+    figure = happened_figure(happened, window=(start, end), since=since, tz=viewer_zone(), analysed=analysed)
+    alt = "what happened before and during the window, and the parts of the change of each analysed window"
+    draw(figure, alt, key=f"{key}:{start.isoformat()}")
+    if analysed and not happened:
+        st.caption(NOTHING_HAPPENED)
     if happened:
         with st.expander("The same as a list"):
             table(

@@ -7,7 +7,7 @@ services filter by it.
 from __future__ import annotations
 
 from app.data.alerting import alerts_about, firing, incident, marks, open_incidents
-from app.data.analyses import analysed, analysis, analysis_runs
+from app.data.analyses import analysed, analysis, analysis_runs, happened, parts_between
 from app.data.audit import audit_entries, audit_entry, audit_head, fault_switches
 from app.data.governance import change, changes, inbox, preview
 from app.data.identity import people, sessions, tokens
@@ -49,6 +49,7 @@ __all__ = [
     "explanation",
     "fault_switches",
     "firing",
+    "happened",
     "health_of",
     "inbox",
     "incident",
@@ -62,6 +63,7 @@ __all__ = [
     "noticed_models",
     "open_incidents",
     "overview",
+    "parts_between",
     "people",
     "points",
     "preview",

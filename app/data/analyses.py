@@ -32,11 +32,43 @@ def analysis(
         view = service.analysis_view(found)
     return view | {
         "says": readable(view["says"]),
-        "happened": [
-            {**one, "at": clock.from_iso(one["at"]), "text": readable(one["text"])}
-            for one in view["happened"]
-        ],
+        "happened": _told(view["happened"]),
     }
+
+
+def happened(
+    scope: Scope, model: str, size: str, start: datetime, environment: str
+) -> tuple[datetime, list[dict[str, Any]]] | None:
+    """The end of a window, and what happened before and during it; None where there is no such window."""
+    with reading() as session:
+        try:
+            window, found = service.happened_before(
+                session, scope.actor(), model=model, environment=environment, size=size, start=start
+            )
+        except NotFound:
+            return None
+        return window.end, _told([one.document() for one in found])
+
+
+def parts_between(
+    scope: Scope, model: str, size: str, since: datetime, until: datetime, environment: str
+) -> list[dict[str, Any]]:
+    """The parts of the change of each analysed window: start, end, parts, scale, unit and metric."""
+    with reading() as session:
+        found = service.analyses_between(
+            session, scope.actor(), model=model, environment=environment, size=size, since=since, until=until
+        )
+        return [
+            {
+                "start": one.window.start, "end": one.window.end, "parts": one.row.document["split"]["parts"],
+                "scale": one.row.document["scale"], "unit": one.row.document["unit"], "metric": one.row.metric,
+            }
+            for one in found
+        ]  # fmt: skip
+
+
+def _told(happened: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "at": clock.from_iso(one["at"]), "text": readable(one["text"])} for one in happened]
 
 
 def analysed(scope: Scope, model: str, size: str) -> dict[datetime, str]:

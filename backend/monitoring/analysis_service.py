@@ -23,7 +23,7 @@ from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.monitoring.analysis_tables import METHOD, WindowAnalysis
 from backend.monitoring.columns import ModelSpec, parse_spec
-from backend.monitoring.happenings import happenings
+from backend.monitoring.happenings import Happening, happenings
 from backend.monitoring.performance import PRIMARY
 from backend.monitoring.reading import completeness_of
 from backend.monitoring.tables import MetricPoint, WindowState
@@ -285,6 +285,37 @@ def analysed_windows(
     for row in rows:
         found.setdefault(row.window_start, str(row.document["says"]))
     return found
+
+
+def analyses_between(
+    session: ReadSession, viewer: Actor, *, model: str, environment: str, size: str, since: datetime, until: datetime
+) -> list[FoundAnalysis]:  # fmt: skip
+    """The newest analysis of each window that starts in [since, until), in order of time."""
+    get_model(session, viewer, model)
+    rows = session.execute(
+        select(WindowAnalysis, WindowState)
+        .join(WindowState, WindowState.id == WindowAnalysis.window_id)
+        .where(
+            WindowAnalysis.model == model, WindowAnalysis.environment == environment, WindowAnalysis.size == size,
+            WindowAnalysis.window_start >= since, WindowAnalysis.window_start < until,
+        )
+        .order_by(WindowAnalysis.window_start, WindowAnalysis.computed_at, WindowAnalysis.id)
+    ).all()  # fmt: skip
+    newest = {window.id: FoundAnalysis(row, Window(window.start, window.end), False) for row, window in rows}
+    return list(newest.values())
+
+
+def happened_before(
+    session: ReadSession, viewer: Actor, *, model: str, environment: str, size: str, start: datetime
+) -> tuple[Window, list[Happening]]:
+    """The window that starts then, and what happened to the model before and during it.
+
+    Raises `NotFound` for a model or window that is not there.
+    """
+    get_model(session, viewer, model)
+    found = named_window(session, model=model, environment=environment, size=size, start=start)
+    window = Window(found.start, found.end)
+    return window, happenings(session, model=model, environment=environment, size=size, window=window)
 
 
 def analysis_view(found: FoundAnalysis) -> dict[str, Any]:

@@ -46,3 +46,30 @@ def test_every_kind_of_happening_has_a_lane_in_the_viewers_zone() -> None:
     assert figure.data[0].customdata[0][0] == "version 3 as champion"
     nothing = happened_figure([], window=(START, START + DAY), since=START - 7 * DAY)
     assert "Nothing is recorded before this window" in nothing.layout.annotations[0].text
+
+
+def test_parts_of_analysed_windows_stand_on_the_time_axis_of_what_happened() -> None:
+    happened = [{"at": START - 3 * DAY, "kind": "deployment", "text": "version 3", "level": "change"}]
+    analysed = [
+        {"start": START + age * DAY, "end": START + (age + 1) * DAY, "parts": PARTS, "scale": 100, "unit": "points",
+         "metric": "roc_auc"}
+        for age in (-2, 0)
+    ]  # fmt: skip
+    window = (START, START + DAY)
+    figure = happened_figure(
+        happened, window=window, since=START - 7 * DAY, tz="Europe/Paris", analysed=analysed
+    )
+    bars = {trace.name: trace for trace in figure.data if trace.type == "bar"}
+    assert list(bars["behaviour within segments"].y) == pytest.approx([4.0, 4.0])
+    assert [str(at) for at in bars["input mix"].x] == ["2026-02-28 13:00:00", "2026-03-02 13:00:00"]
+    assert bars["data quality"].customdata[0][1] == "−0.9 points better"
+    assert {trace.xaxis for trace in figure.data} == {None}  # one axis for all
+    assert figure.layout.yaxis.domain[1] < figure.layout.yaxis2.domain[0]
+    assert figure.layout.yaxis2.title.text.startswith("points of AUC")
+
+
+def test_parts_have_the_figure_to_themselves_where_nothing_happened() -> None:
+    one = {"start": START, "end": START + DAY, "parts": PARTS, "scale": 1, "unit": "", "metric": "mae"}
+    figure = happened_figure([], window=(START, START + DAY), since=START - 7 * DAY, analysed=[one])
+    assert tuple(figure.layout.yaxis2.domain) == (0, 1)
+    assert figure.layout.yaxis2.title.text.startswith("MAE")

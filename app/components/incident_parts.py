@@ -1,0 +1,191 @@
+"""What somebody who was woken needs of an incident: what is wrong, for whom, since when, and what they can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from app import data
+from app.charts.changes import LANES
+from app.components.alert_parts import size_words
+from app.components.links import viewer_zone
+from app.components.status import empty_state
+from app.components.tables import Cell, anchor, badge, table
+from app.components.what_changed import NOTHING_HAPPENED, show_happened
+from app.formats import format_age, format_change, format_count, format_metric, format_when
+from app.session import viewer
+from app.words import CHANGE_LEVELS, count_of, metric_word
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.reading import EntryView
+from backend.monitoring.health import ModelHealth
+
+INPUTS = ("quality", "drift", "volume")
+"""Kinds of alerts about what comes in, which every version reads."""
+AROUND = timedelta(hours=48)
+RECENT_DAYS = 14
+"""A version that began to serve so lately is the first suspect."""
+
+
+def place_of(alert: Mapping[str, Any], usual_size: str) -> tuple[str, datetime]:
+    """The size and start of the window an alert is about."""
+    told = alert["details"]
+    start = clock.from_iso(told["window"]) if told.get("window") else alert["since"]
+    return str(told.get("size") or usual_size), start
+
+
+def first_place(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> tuple[str, datetime] | None:
+    """The window of the loudest alert, of one that fires if any does; None without an alert."""
+    if not alerts:
+        return None
+    order = ("page", "ticket", "info")
+    loudest = min(alerts, key=lambda one: (one["state"] != "firing", order.index(one["level"])))
+    return place_of(loudest, usual_size)
+
+
+def situation(
+    found: Mapping[str, Any], model: Mapping[str, Any], health: ModelHealth, usual_size: str
+) -> dict[str, str]:
+    """The answers to: for whom, since when, and how the model does."""
+    alerts = found["alerts"]
+    facts: dict[str, str] = {}
+    if alerts:
+        segments = sorted({str(one["details"]["segment"]) for one in alerts if one["details"].get("segment")})
+        everyone = any(not one["details"].get("segment") for one in alerts)
+        size, start = first_place(alerts, usual_size) or (usual_size, found["opened_at"])
+        rows = max((int(one["details"].get("rows") or 0) for one in alerts), default=0)
+        who = "every prediction" if everyone else f"predictions of {' and '.join(segments)}"
+        many = (
+            f": {format_count(rows)} in the window from {format_when(start, viewer_zone())}" if rows else ""
+        )
+        facts["for whom"] = f"{who}{many} ({size_words(size)})"
+        first = min(place_of(one, usual_size)[1] for one in alerts)
+        noticed = f"; noticed {format_when(found['opened_at'], viewer_zone())}"
+        facts["since"] = f"window from {format_when(first, viewer_zone())}{noticed}"
+    serves = f"v{health.version} for {format_age(health.serving_since)}" if health.version else "nothing"
+    facts["serves"] = f"{serves} · tier {model['tier']} · owner {model['owner'] or 'nobody'}"
+    if health.value is not None:
+        told = "estimated" if health.estimated else "from labels"
+        day = format_when(health.window_start, viewer_zone()).split(",")[0]
+        change = format_change(health.reference, health.value)
+        facts["performance"] = (
+            f"{metric_word(health.metric)} {format_metric(health.value, health.unit)} ({change} to the reference), "
+            f"{told} of {day}"
+        )
+    else:
+        facts["performance"] = "not known: neither labels nor an estimate for any recent window"
+    return facts
+
+
+def what_changed(found: Mapping[str, Any], fallen: tuple[str, datetime] | None, usual_size: str) -> str:
+    """The split of the fall in a sentence, else the latest thing that happened to the model before it."""
+    scope, place = data.scope_of(viewer()), fallen or first_place(found["alerts"], usual_size)
+    if fallen is not None:
+        analysis = data.analysis(scope, found["model"], *fallen, found["environment"])
+        if analysis is not None:
+            return str(analysis["says"])
+    known = data.happened(scope, found["model"], *place, found["environment"]) if place else None
+    if known is None:
+        return "not known"
+    earlier = [one for one in known[1] if one["kind"] != "incident" and one["at"] <= found["opened_at"]]
+    if not earlier:
+        return NOTHING_HAPPENED
+    last = max(earlier, key=lambda one: (one["kind"] in ("deployment", "schema", "fault"), one["at"]))
+    return f"{LANES[last['kind']]}: {last['text']}, {format_when(last['at'], viewer_zone())}"
+
+
+def advice(found: Mapping[str, Any], health: ModelHealth) -> str:
+    """What one can do, in a sentence or two: whether another version can help, and how the incident ends."""
+    firing = [one for one in found["alerts"] if one["state"] == "firing"]
+    if not firing:
+        return "Nothing fires any more: close it and say what it was."
+    if any(one["details"].get("injected_rows") for one in firing):
+        return "The demo's injected fault is in these rows: switch it off; the next window within limits ends this."
+    earlier = sorted(
+        {int(one["version"]) for one in found["deployments"] if one["version"] != health.version},
+        reverse=True,
+    )
+    back = f"return to v{earlier[0]}" if earlier else ""
+    if all(one["kind"] in INPUTS for one in firing):
+        columns = sorted({str(name) for one in firing for name in one["details"].get("columns") or ()})
+        what = ", ".join(columns[:4]) if columns else "these inputs"
+        also = f"; {back} only if v{health.version} depends on it more" if back else ""
+        return f"The inputs changed, and every version reads {what}: ask who delivers them{also}."
+    lately = health.serving_since is not None and (clock.now() - health.serving_since).days < RECENT_DAYS
+    if not back:
+        return "No earlier version has served, so there is nothing to return to: look at what changed below."
+    if lately:
+        return f"v{health.version} has served only {format_age(health.serving_since)}: {back} first, then look why."
+    return (
+        f"v{health.version} has served {format_age(health.serving_since)}, so look at what changed below before you "
+        f"{back}."
+    )
+
+
+def show_around(found: Mapping[str, Any], usual_size: str) -> None:
+    """What happened before the window of the loudest alert, on one time axis."""
+    place = first_place(found["alerts"], usual_size)
+    known = None
+    if place is not None:
+        size, start = place
+        scope = data.scope_of(viewer())
+        known = data.happened(scope, found["model"], size, start, found["environment"])
+    if place is None or known is None:
+        empty_state("No window is known", "The alerts of this incident name no window that is stored.")
+        return
+    end, happened = known
+    show_happened(
+        found["model"], found["environment"], place[0], place[1], end, happened, key=f"around:{found['id']}"
+    )
+
+
+def show_changes(found: Mapping[str, Any], switches: Sequence[EntryView]) -> None:
+    """Requests to change the model, its deployments and switched faults within two days, each with its link."""
+    start = found["opened_at"]
+    rows: list[tuple[datetime, Cell, Cell, Cell]] = [
+        (one["requested_at"], anchor(one["ref"], "change", id=one["id"]), f"{one['kind']} to v{one['to_version']}",
+         badge(one["state"], CHANGE_LEVELS.get(one["state"], "unknown")))
+        for one in found["changes"] if one["requested_at"] >= start - AROUND
+    ]  # fmt: skip
+    rows += [
+        (one["started_at"], "deployment", f"v{one['version']} as {one['role']}", str(one["state"]))
+        for one in found["deployments"] if abs(one["started_at"] - start) <= AROUND
+    ]  # fmt: skip
+    rows += [
+        (one.at, anchor(f"entry {one.seq:,}", "audit_entry", seq=one.seq),
+         f"demo fault of {one.object_id} {(one.payload or {}).get('fault', '')!s}".strip(),
+         badge("fault injected", "injected") if one.action == Action.FAULT_INJECTED.value else "fault taken away")
+        for one in switches if one.at is not None
+    ]  # fmt: skip
+    if rows:
+        listed = [
+            [format_when(at, viewer_zone()), *rest] for at, *rest in sorted(rows, key=lambda row: row[0])
+        ]
+        table(("when", "what", "to", "state"), listed, caption="changes around the incident")
+        return
+    empty_state("Nobody changed the model within two days", "So look upstream: the inputs on the drift page.")
+
+
+def around(found: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    """From two days before the incident to its end, or two days after its begin while it is open."""
+    return found["opened_at"] - AROUND, found["closed_at"] or found["opened_at"] + AROUND
+
+
+def standing(found: Mapping[str, Any]) -> str:
+    """Whether it is open and for how long, what fires, and who is on it."""
+    is_open = found["state"] == "open"
+    on_it = f"{found['acknowledged_by_name']} is on it" if found["acknowledged_at"] else "nobody is on it"
+    for_long = f"open for {format_age(found['opened_at'])}"
+    facts = [found["environment"], for_long if is_open else found["state"], firing_words(found["alerts"])]
+    return " · ".join([*facts, on_it] if is_open or found["acknowledged_at"] else facts)
+
+
+def firing_words(alerts: Sequence[Mapping[str, Any]]) -> str:
+    """`2 alerts firing: 1 page, 1 ticket`."""
+    firing = [one for one in alerts if one["state"] == "firing"]
+    if not firing:
+        return "nothing fires"
+    levels = [one["level"] for one in firing]
+    parts = [count_of(levels.count(level), level) for level in ("page", "ticket") if level in levels]
+    return f"{count_of(len(firing), 'alert')} firing: {', '.join(parts)}" if parts else "1 notice"

@@ -1,0 +1,82 @@
+"""What somebody who was woken reads first: what is wrong, for whom, since when, what changed, what they can do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app import data
+from app.components.incident_parts import advice, situation, standing
+from backend import clock
+from backend.alerting.service import Firing, fire
+from backend.database.session import writing
+from tests.integration.app.test_pages import Open, open_page, text_of, world
+from tests.watched import watch
+from tests.worlds import SYSTEM, World
+
+__all__ = ["open_page", "world"]
+
+
+def opened(world: World, kind: str, **details: Any) -> dict[str, Any]:
+    """An incident of `toy` by one page of this kind, as the page reads it."""
+    watched = watch(world)
+    told = {"window": watched.last_window.isoformat(), "size": "1d", "rows": 300, **details}
+    with writing() as session:
+        alert = fire(
+            session, SYSTEM,
+            Firing("toy", "production", 2, kind, "page", "something moved", "x", watched.last_window, told),
+        )  # fmt: skip
+        assert alert.incident_id is not None
+        number = alert.incident_id
+    return data.incident(data.scope_of(world.on_call), number)
+
+
+def only(found: dict[str, Any], kind: str) -> dict[str, Any]:
+    return found | {"alerts": [one for one in found["alerts"] if one["kind"] == kind]}
+
+
+def test_the_page_answers_before_it_shows(world: World, open_page: Open) -> None:
+    found = opened(world, "quality", column="distance", columns=["distance"])
+    said = text_of(open_page(world.on_call, "incident", id=str(found["id"])))
+    for question in ("for whom", "since", "serves", "performance", "what changed", "what to do"):
+        assert f"<dt>{question}</dt>" in said
+    assert "nobody is on it" in said
+    assert said.index("<dt>what to do</dt>") < said.index("What fired")
+
+
+def test_it_says_whom_it_concerns_since_when_and_how_the_model_does(world: World) -> None:
+    found = only(opened(world, "quality", segment="carrier=AA"), "quality")
+    scope = data.scope_of(world.on_call)
+    facts = situation(found, data.model(scope, "toy"), data.health_of(scope, "toy"), "1d")
+    assert facts["for whom"].startswith("predictions of carrier=AA: 300 in the window from ")
+    assert facts["for whom"].endswith("(windows of 1d)")
+    assert "noticed" in facts["since"]
+    assert facts["performance"].startswith("AUC 0.520 (−0.200 to the reference), from labels of ")
+    assert standing(found).startswith("production · open for ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "served_days", "says"),
+    [
+        ("quality", {"columns": ["distance"]}, 90, "every version reads distance: ask who delivers them"),
+        ("quality", {"columns": ["distance"], "injected_rows": 20}, 90, "switch it off"),
+        ("realised", {}, 2, "return to v1 first"),
+        ("realised", {}, 90, "look at what changed below before you return to v1"),
+    ],
+)
+def test_what_to_do_follows_from_what_fired_and_how_long_the_version_has_served(
+    world: World, kind: str, details: dict[str, Any], served_days: int, says: str
+) -> None:
+    found = only(opened(world, kind, **details), kind)
+    health = data.health_of(data.scope_of(world.on_call), "toy")
+    since = clock.now() - timedelta(days=served_days)
+    assert says in advice(found, replace(health, serving_since=since))
+
+
+def test_without_an_alert_that_fires_it_is_to_be_closed(world: World) -> None:
+    found = opened(world, "quality")
+    over = found | {"alerts": [one | {"state": "resolved"} for one in found["alerts"]]}
+    assert "close it" in advice(over, data.health_of(data.scope_of(world.on_call), "toy"))
