@@ -43,10 +43,33 @@ class Cells:
     rows: tuple[int, int]
 
     @cached_property
+    def shares(self) -> tuple[Numbers, Numbers]:
+        """The counts as shares of each side's rows."""
+        return self.reference / self.rows[0], self.current / self.rows[1]
+
+    @cached_property
+    def _away(self) -> Numbers:
+        """Each count less its cell's mean."""
+        return np.asarray(self.current - (self.chance * self.current).sum(axis=-1, keepdims=True))
+
+    @cached_property
+    def exchanged(self) -> tuple[Numbers, float]:
+        """Counts of exchanged cells less their means, zero for others; and the sum of their variances."""
+        centred = self._away * (self.share > 0)[:, None]
+        return centred, float((self.chance * centred * centred).sum())
+
+    @cached_property
+    def owed(self) -> list[Numbers]:
+        """By order, what a cell's polynomials correlate by with those of others, parted into one factor for each."""
+        rest = 1 - self.share
+        # A cell that holds every row cannot move.
+        odds = np.where(rest > 0, np.sqrt(self.share / np.where(rest > 0, rest, 1.0)), 0.0)
+        return [odds**order for order in range(1, ORDERS + 1)]
+
+    @cached_property
     def polynomials(self) -> list[Numbers]:
         """Orthonormal polynomials of order 1, 2, ... in each cell's count, (cells, points) each."""
-        w, x = self.chance, self.current
-        centred = x - (w * x).sum(axis=-1, keepdims=True)
+        w, centred = self.chance, self._away
         std = np.sqrt((w * centred**2).sum(axis=-1, keepdims=True))
         z = np.divide(centred, std, out=np.zeros_like(centred), where=std > 0)
         before, now = np.zeros_like(z), np.ones_like(z)
@@ -128,26 +151,22 @@ def _normal(log: Numbers, x: Numbers) -> Numbers:
 
 def moments_of_sum(terms: Terms, cells: Cells) -> tuple[float, float, float]:
     """Mean, variance and third central moment of Σ terms over the cells."""
-    f = terms(cells.reference / cells.rows[0], cells.current / cells.rows[1])
-    w, x = cells.chance, cells.current
+    f = terms(*cells.shares)
+    w = cells.chance
     means = (w * f).sum(axis=-1, keepdims=True)
     away = f - means
     # Counts of exchanged cells have a fixed sum, so a multiple of them takes nothing from the terms' sum; this one
     # takes most of what cells owe to each other (Morris 1975).
-    centred = (x - (w * x).sum(axis=-1, keepdims=True)) * (cells.share > 0)[:, None]
-    held = float((w * centred * centred).sum())
+    centred, held = cells.exchanged
     away = away - (float((w * centred * away).sum()) / held if held > 0 else 0.0) * centred
     weighted = w * away
     squares = weighted * away
     variance = float(squares.sum())
-    rest = 1 - cells.share
-    # A cell that holds every row cannot move.
-    odds = np.where(rest > 0, np.sqrt(cells.share / np.where(rest > 0, rest, 1.0)), 0.0)
-    for order, polynomial in enumerate(cells.polynomials, 1):
-        scaled = odds**order * (weighted * polynomial).sum(axis=-1)
+    for order, (owed, polynomial) in enumerate(zip(cells.owed, cells.polynomials, strict=True), 1):
+        scaled = owed * (weighted * polynomial).sum(axis=-1)
         variance += (-1) ** order * (float(scaled.sum()) ** 2 - float((scaled**2).sum()))
     # One of few cells shows less of the skewness than it adds to the sum's, as its count is held by the others'.
-    third = float(((squares * away).sum(axis=-1) / np.maximum(rest, 0.1)).sum())
+    third = float(((squares * away).sum(axis=-1) / np.maximum(1 - cells.share, 0.1)).sum())
     return float(means.sum()), max(variance, 0.0), third
 
 
