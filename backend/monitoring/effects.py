@@ -239,29 +239,49 @@ def _parts(losses: CellLosses, w: Floats) -> Floats:
 def _standard_error(losses: CellLosses, w: Floats, total: int) -> float:
     random = np.random.default_rng(total)
     w = np.clip(w / w.sum(), 0.0, 1.0)  # a single cell may exceed 1 in its last bit
-    window = random.multinomial(total, w, size=DRAWS) / total
+    window: Floats = np.asarray(random.multinomial(total, w, size=DRAWS) / total, dtype=np.float64)
+    if losses.positives is not None and losses.negatives is not None:
+        found = _areas_drawn(losses.positives, losses.negatives, window, random)
+        return float(np.std(found)) if found.size else float("nan")
     n = int(losses.rows.sum())
     values: list[float] = []
     for draw in window:
-        if losses.positives is None or losses.negatives is None:
-            rows = random.multinomial(n, losses.rows / n)
-            filled = np.clip(losses.rows, 1, None)
-            means = losses.loss / filled
-            variance: Floats = np.asarray(losses.square / filled - means**2, dtype=np.float64)
-            spread = np.sqrt(np.clip(variance, 0.0, None) / filled)
-            drawn = means + spread * random.normal(size=means.size)
-            one = replace(losses, rows=rows, loss=drawn * rows)
-            value = _change(one, np.where(rows > 0, draw, 0.0) / max(draw[rows > 0].sum(), 1e-12))
-        else:
-            positives, negatives = random.poisson(losses.positives), random.poisson(losses.negatives)
-            rows = positives.sum(axis=1) + negatives.sum(axis=1)
-            if not rows.sum() or not draw[rows > 0].sum():
-                continue
-            one = replace(losses, rows=rows, positives=positives, negatives=negatives)
-            value = _change(one, np.where(rows > 0, draw, 0.0) / draw[rows > 0].sum())
+        rows = random.multinomial(n, losses.rows / n)
+        filled = np.clip(losses.rows, 1, None)
+        means = losses.loss / filled
+        variance: Floats = np.asarray(losses.square / filled - means**2, dtype=np.float64)
+        spread = np.sqrt(np.clip(variance, 0.0, None) / filled)
+        drawn = means + spread * random.normal(size=means.size)
+        one = replace(losses, rows=rows, loss=drawn * rows)
+        value = _change(one, np.where(rows > 0, draw, 0.0) / max(draw[rows > 0].sum(), 1e-12))
         if value is not None:
             values.append(value)
     return float(np.std(values)) if values else float("nan")
+
+
+def _areas_drawn(positives: Codes, negatives: Codes, window: Floats, random: np.random.Generator) -> Floats:
+    """The loss of roc_auc, (<= draws,), by drawn cell shares of a window (draws, cells) and drawn reference rows.
+
+    positives, negatives   (cells, bins) rows of the reference, each drawn from a Poisson law
+    """
+    reference = np.stack([positives, negatives])
+    drawn = random.poisson(reference, size=(len(window), *reference.shape)).astype(np.float64)
+    rows = drawn.sum(axis=(1, 3))
+    share = np.where(rows > 0, window, 0.0)
+    usable = share.sum(axis=1) > 0
+    drawn, rows, share = drawn[usable], rows[usable], share[usable]
+    of_window, of_reference = (part / part.sum(axis=1, keepdims=True) for part in (share, rows))
+    ratio = np.divide(of_window, of_reference, out=np.zeros_like(share), where=rows > 0)
+    loss = _areas(drawn.sum(axis=2)) - _areas(np.einsum("dc,dscb->dsb", ratio, drawn))
+    return np.asarray(loss[np.isfinite(loss)], dtype=np.float64)
+
+
+def _areas(masses: Floats) -> Floats:
+    """`_area` of masses (draws, 2, bins) of positives and negatives; NaN where it is undefined."""
+    at, of = masses[:, 0], masses[:, 1]
+    scale = at.sum(axis=1) * of.sum(axis=1)
+    areas = (at * (np.cumsum(of, axis=1) - of / 2)).sum(axis=1)
+    return np.asarray(np.divide(areas, scale, out=np.full(scale.size, np.nan), where=scale > 0))
 
 
 def _area(at: Floats, of: Floats) -> float | None:
