@@ -36,7 +36,7 @@ def verdict_level(verdict: object) -> str:
 
 
 def verdict_word(level: str, verdict: object) -> str:
-    """A level's word; a cell that is not known says why in its own, and so does one beyond its limit that calls nobody."""
+    """A level's word; what is not known says why in words of its own, and so does an alarm that calls nobody."""
     if verdict == "info":
         return "beyond its limit; calls nobody"
     if level != "unknown" or not isinstance(verdict, str):

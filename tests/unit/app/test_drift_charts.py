@@ -63,6 +63,31 @@ def test_the_colour_of_alarm_begins_at_the_verdict_and_not_at_the_limit() -> Non
     assert drawn[1:] == [1.0, 5.0, 1.0]
 
 
+def test_an_alarm_that_calls_nobody_is_drawn_as_beyond_its_limit_and_not_as_unknown() -> None:
+    found = cells((0.3, 0.1, "info"), (0.05, 0.1, "ok"))
+    figure = charts.drift_heatmap(found)
+    assert heat(figure)[0] > 1
+    (hover, _), _ = next(one for one in figure.data if one.name == "cells").customdata
+    assert "▲ beyond its limit; calls nobody" in hover
+    assert "no data" not in [one.name for one in charts.drift_series(found, column="a").data]
+
+
+def test_the_chosen_cell_is_framed() -> None:
+    found = cells((0.3, 0.1, "ok"), (0.05, 0.1, "ok"))
+    (frame,) = charts.drift_heatmap(found, chosen=("a", DAYS[1])).layout.shapes
+    middle = pd.Timestamp(frame.x0) + (pd.Timestamp(frame.x1) - pd.Timestamp(frame.x0)) / 2
+    assert middle == pd.Timestamp(DAYS[1]).tz_localize(None)
+    assert (frame.y0, frame.y1) == (-0.5, 0.5)
+    assert not charts.drift_heatmap(found, chosen=("b", DAYS[1])).layout.shapes
+
+
+def test_a_cell_that_was_changed_shows_its_first_value_without_a_verdict() -> None:
+    found = cells((0.3, 0.1, "revised"), (0.05, 0.1, "ok"))
+    figure = charts.drift_heatmap(found)
+    assert 0 < heat(figure)[0] < 1
+    assert "↺" in " ".join(str(one.text) for one in figure.layout.annotations)
+
+
 def test_a_window_without_a_value_is_hatched_and_not_a_point_at_zero() -> None:
     figure = charts.drift_series(
         cells((0.05, 0.1, "ok"), (NAN, NAN, "no_data"), (0.07, 0.1, "inconclusive")), column="a"
