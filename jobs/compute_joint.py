@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from backend.database.session import WriteSession, reading, writing
 from backend.errors import NotFound
 from backend.identity.actor import system_actor
+from backend.monitoring.budget import Rota
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.monitoring.examination_service import UnexaminedWindow, store_examination, windows_to_examine
 from backend.monitoring.judgement import judge
+from backend.monitoring.rotas import rota_of
 from backend.queue import COMPUTE_JOINT
 from backend.registry.tables import Model, Version
 from backend.settings import settings
@@ -64,6 +66,7 @@ def examine_due(
         if found is None:
             raise NotFound(f"there is no model named {model!r}")
         spec = parse_spec(found.spec)
+        rota = rota_of(session, spec, environment)
         due = windows_to_examine(session, model=model, environment=environment, spec=spec)
         versions = {
             number: session.get(Version, (model, number)) for number in {window.version for window in due}
@@ -76,7 +79,7 @@ def examine_due(
         )
         points = []
         if version is not None:
-            examiner = _examiner(version.reference_path, version.reference_digest, spec, window.size)
+            examiner = _examiner(version.reference_path, version.reference_digest, spec, window.size, rota)
             points = examine(examiner, _rows(model, environment, spec, window))
             done += 1
         with writing() as session:
@@ -93,12 +96,12 @@ def examine_due(
 
 
 @lru_cache(maxsize=4)
-def _examiner(path: str, digest: str, spec: ModelSpec, size: str) -> Examiner:
+def _examiner(path: str, digest: str, spec: ModelSpec, size: str, rota: Rota) -> Examiner:
     """Fitted on a reference file; a fit is deterministic in it, so it is made again where it is needed."""
     from backend.monitoring.examination import prepare
     from backend.monitoring.references import read_reference
 
-    return prepare(spec, read_reference(Path(path), digest), size)
+    return prepare(spec, read_reference(Path(path), digest), size, rota)
 
 
 def _rows(model: str, environment: str, spec: ModelSpec, window: UnexaminedWindow) -> pa.Table:

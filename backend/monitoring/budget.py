@@ -7,6 +7,9 @@ by tier; the stricter binds. Each window that ends is one occasion for each kind
 
 is the chance that an unchanged window may page by that kind (Bonferroni; it holds under dependence). Realised
 performance, which settles the matter, gets most of it.
+
+Looks at rows (joint drift, outlier rows) never page. For each false page allowed two of their tickets may be false, and
+each look at a window has its part of that.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ Evidence = Literal["realised", "estimated", "quality"]
 SHIFTS_PER_QUARTER = QUARTER_DAYS * 2
 TIER_WEIGHT = {"high": 3.0, "medium": 2.0, "low": 1.0}
 PARTS: Mapping[Evidence, float] = {"realised": 0.8, "estimated": 0.1, "quality": 0.1}
+TICKETS_PER_PAGE = 2.0
+LOOKS = 4
+"""At each window: three detectors of joint drift, and outlier rows."""
 LEAST_SIGMA = 2.95
 """Three standard errors, less what two ways to estimate one differ by in small windows."""
 MOST_ALPHA = 0.01
@@ -59,6 +65,13 @@ def window_alpha(
     """
     windows = max(QUARTER_DAYS * 86_400 / max(window_s, 1.0), 1.0)
     return min(pages_per_quarter(spec.budget, spec.tier, rota) * PARTS[kind] / windows, MOST_ALPHA)
+
+
+def look_alpha(spec: ModelSpec, window_s: float, rota: Rota | None = None) -> float:
+    """The chance that one look at the rows of an unchanged window may alarm; at most 1 %."""
+    windows = max(QUARTER_DAYS * 86_400 / max(window_s, 1.0), 1.0)
+    tickets = pages_per_quarter(spec.budget, spec.tier, rota) * TICKETS_PER_PAGE
+    return min(tickets / LOOKS / windows, MOST_ALPHA)
 
 
 def sigmas(alpha: float) -> float:

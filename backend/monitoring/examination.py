@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backend.monitoring.budget import Rota, look_alpha
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.evaluate import Point
 from backend.monitoring.joint import DETECTORS, JointDetector
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 STATISTICS = (*DETECTORS, OUTLIERS, RULES)
 """Names of every statistic that an examination gives."""
 
+SIZE_S = {"1h": 3600.0, "1d": 86_400.0, "1w": 604_800.0, "1mo": 2_629_800.0}
 REFERENCE_ROWS = 100_000
 WINDOW_ROWS = 50_000
 
@@ -45,6 +47,7 @@ class Examiner:
     rules: tuple[Rule, ...]
     rule_counts: Mapping[str, RuleCount]
     rule_noise: Mapping[str, tuple[float, ...]]
+    alpha: float  # the chance that one look at an unchanged window may alarm
 
 
 def columns_examined(spec: ModelSpec) -> list[str]:
@@ -52,11 +55,12 @@ def columns_examined(spec: ModelSpec) -> list[str]:
     return list(dict.fromkeys(["prediction_id", *(column.name for column in spec.columns)]))
 
 
-def prepare(spec: ModelSpec, reference: pa.Table, size: str) -> Examiner:
+def prepare(spec: ModelSpec, reference: pa.Table, size: str, rota: Rota | None = None) -> Examiner:
     """Fit everything on a version's reference rows. Takes up to a minute on many rows.
 
     size  of the windows to come ("1d", or a number of rows): the reference's own windows of that size give the noise
     More than 100,000 reference rows are thinned evenly, and a window's to 50,000; rules are counted on all rows.
+    rota  whose pages are shared with the model's; how sure a look must be follows from the budget of false alarms
     Raises `BadInput` when a rule of the spec cannot be read.
     """
     ordered = reference.sort_by("ts") if "ts" in reference.column_names else reference
@@ -66,9 +70,12 @@ def prepare(spec: ModelSpec, reference: pa.Table, size: str) -> Examiner:
     kept = _thinned(ordered, REFERENCE_ROWS)
     sample = read_sample(kept, spec.features)
     blocks = _blocks(kept, windows, size)
-    detectors = tuple(detector(min_rows=spec.min_rows).fit(sample, blocks) for detector in DETECTORS.values())
+    alpha = look_alpha(spec, _seconds(ordered, size), rota)
+    detectors = tuple(
+        detector(alpha=alpha, min_rows=spec.min_rows).fit(sample, blocks) for detector in DETECTORS.values()
+    )
     outliers = fit_outliers(sample, blocks, min_rows=spec.min_rows)
-    return Examiner(spec, detectors, outliers, rules, counts, noise)
+    return Examiner(spec, detectors, outliers, rules, counts, noise, alpha)
 
 
 def examine(examiner: Examiner, rows: pa.Table) -> list[Point]:
@@ -78,7 +85,8 @@ def examine(examiner: Examiner, rows: pa.Table) -> list[Point]:
     sample: Sample = read_sample(kept, spec.features)
     ids = kept.column("prediction_id").to_pylist() if "prediction_id" in kept.column_names else None
     points = [detector.score(sample).point() for detector in examiner.detectors]
-    points.append(find_outliers(examiner.outliers, sample, ids, min_rows=spec.min_rows).point)
+    found = find_outliers(examiner.outliers, sample, ids, min_rows=spec.min_rows, alpha=examiner.alpha)
+    points.append(found.point)
     if examiner.rules:
         from backend.monitoring.rule_counts import count_rules, judge_rules
 
@@ -113,6 +121,18 @@ def _windows(ordered: pa.Table, size: str, spec: ModelSpec) -> list[Window]:
     if times["min"] is None or times["min"].tzinfo is None:
         return []
     return windows_between(times["min"], times["max"], size, spec.timezone)
+
+
+def _seconds(ordered: pa.Table, size: str) -> float:
+    """How long a window lasts; one counted in rows as long as so many rows of the reference took, else a day."""
+    if not size.isdigit():
+        return SIZE_S[size]
+    if "ts" not in ordered.column_names or ordered.num_rows < 2:
+        return SIZE_S["1d"]
+    times = pc.min_max(ordered.column("ts")).as_py()
+    if times["min"] is None:
+        return SIZE_S["1d"]
+    return float((times["max"] - times["min"]).total_seconds() * int(size) / ordered.num_rows)
 
 
 def _blocks(kept: pa.Table, windows: Sequence[Window], size: str) -> list[Index]:

@@ -1,7 +1,19 @@
+from dataclasses import replace
+
 import pytest
 
-from backend.monitoring.budget import LEAST_SIGMA, PARTS, Rota, pages_per_quarter, sigmas, window_alpha
+from backend.monitoring.budget import (
+    LEAST_SIGMA,
+    LOOKS,
+    PARTS,
+    Rota,
+    look_alpha,
+    pages_per_quarter,
+    sigmas,
+    window_alpha,
+)
 from backend.monitoring.columns import Budget, Column, ModelSpec
+from backend.monitoring.spec_fields import QUARTER_DAYS
 
 SPEC = ModelSpec("binary", (Column("a", "numeric"),), "1d")
 
@@ -33,3 +45,12 @@ def test_the_stricter_of_model_and_rota_binds() -> None:
 def test_a_rotas_pages_are_split_by_tier() -> None:
     rota = Rota(("high", "low", "low"))
     assert (rota.share("high"), rota.share("low")) == (0.6, 0.2)
+
+
+def test_looks_at_rows_share_two_false_tickets_for_every_false_page() -> None:
+    for window_s in (3600.0, 86_400.0):
+        windows = QUARTER_DAYS * 86_400 / window_s
+        for pages in (0.5, 1.0):
+            asked = replace(SPEC, budget=Budget(pages_per_quarter=pages))
+            assert look_alpha(asked, window_s) * LOOKS * windows == pytest.approx(2 * pages)
+    assert look_alpha(SPEC, 30 * 86_400.0) == 0.01

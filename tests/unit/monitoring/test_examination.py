@@ -70,3 +70,19 @@ def test_a_rule_that_cannot_be_read_is_bad_input_that_says_where() -> None:
 
 def test_the_columns_examined_are_those_of_the_spec() -> None:
     assert columns_examined(spec()) == ["prediction_id", "a", "b", "kind", "score", "prediction"]
+
+
+def test_looks_are_as_sure_as_the_budget_of_false_alarms_asks() -> None:
+    daily, hourly = (prepare(spec(), rows(960), size).alpha for size in ("1d", "1h"))
+    assert hourly == pytest.approx(daily / 24)
+    assert prepare(spec(), rows(960), "96").alpha == pytest.approx(daily, rel=0.01)
+    strict = prepare(spec(budget=0.1), rows(960), "1d")
+    assert strict.alpha == pytest.approx(daily / 10)
+    assert {detector.alpha for detector in strict.detectors} == {strict.alpha}
+
+
+def test_unchanged_windows_alarm_no_more_often_than_the_budget_says() -> None:
+    examiner = prepare(spec(), rows(2880), "1d")
+    looks = [point for seed in range(1, 26) for point in examine(examiner, rows(96, seed))]
+    fired = [point.statistic for point in looks if point.verdict == "alarm"]
+    assert len(looks) == 100 and len(fired) <= 4, fired  # 0.55 expected
