@@ -23,6 +23,7 @@ NEEDED = ("ts", "prediction", "label", "split")
 OPTIONAL = ("prediction_id", "score", "label_ts")
 SPLITS = ("reference", "live")
 STRAYS = 0.005
+UNREADABLE = 0.5  # of the times: beyond it the column holds something else
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
     if len(kept) < len(frame):
         notes.append(f"{len(frame) - len(kept):,} rows are in neither split and were ignored")
     _need_both(kept, name)
+    none = int(kept["ts"].isna().sum())
     kept["ts"] = _times(kept["ts"], "ts", name, notes)
-    gone = int(kept["ts"].isna().sum())
-    if gone:
-        notes.append(f"{gone:,} rows without a time were left out")
-        kept = kept[kept["ts"].notna()]
+    if none:
+        notes.append(f"{none:,} rows without a time were left out")
+    kept = kept[kept["ts"].notna()]
     if "prediction_id" not in kept:
         kept["prediction_id"] = np.arange(len(kept)).astype(str)
     kept["prediction_id"] = kept["prediction_id"].astype("string")
@@ -158,11 +159,18 @@ def _times(values: pd.Series[Any], column: str, name: str, notes: list[str]) -> 
         return moments
     if pd.api.types.is_numeric_dtype(values) and values.notna().any():
         raise BadInput(f"{name}: {column} holds numbers; write times as timestamps or ISO 8601 text")
-    try:
-        read = pd.to_datetime(values, utc=True, format=None if values.notna().sum() == 0 else "ISO8601")
-    except (ValueError, TypeError) as error:
-        said = str(error).splitlines()[0].split(". You might")[0]
-        raise BadInput(f"{name}: {column} holds something that is not a time: {said}") from error
+    known = values.notna()
+    read = pd.to_datetime(values, utc=True, format="ISO8601" if known.any() else None, errors="coerce")
+    bad = known & read.isna()
+    if bad.any():
+        example = f"such as {values[bad].iloc[0]!r}"
+        if bad.sum() > UNREADABLE * known.sum():
+            raise BadInput(
+                f"{name}: {int(bad.sum()):,} of {int(known.sum()):,} values of {column} are not times, {example}; "
+                "write timestamps or ISO 8601 text"
+            )
+        what = "rows were left out" if column == "ts" else "were taken as no time"
+        notes.append(f"{int(bad.sum()):,} values of {column} are not times, {example}: these {what}")
     if pd.api.types.is_datetime64_any_dtype(values):
         notes.append(f"{column} has no zone; it was read as UTC")
     times: pd.Series[Any] = read.astype("datetime64[us, UTC]")

@@ -27,6 +27,21 @@ _PER_QUARTER = {
     "pages_per_day": QUARTER_DAYS, "pages_per_week": QUARTER_DAYS / 7, "pages_per_month": 3.0,
     "pages_per_quarter": 1.0, "pages_per_year": 0.25,
 }  # fmt: skip
+_TYPES: Mapping[frozenset[str], str] = {
+    frozenset({"float", "double", "real", "decimal", "number", "num", "continuous", "quantitative"}):
+        "is numeric meant?",
+    frozenset({"int", "integer", "long", "bigint", "smallint", "uint", "count"}):
+        "is numeric meant, or categorical where the numbers are codes?",
+    frozenset({"bool", "boolean", "binary", "category", "cat", "enum", "nominal", "ordinal", "factor", "flag"}):
+        "is categorical meant?",
+    frozenset({"string", "str", "object", "varchar", "char"}):
+        "is categorical meant, text for free text, or id for names of single rows?",
+    frozenset({"datetime", "date", "timestamp", "timestamptz", "datetimens", "datetimensutc", "datetimeus"}):
+        "is time meant?",
+    frozenset({"uuid", "key", "identifier", "index", "pk"}): "is id meant?",
+    frozenset({"vector", "array", "list", "ndarray", "tensor", "embeddings"}): "is embedding meant?",
+}  # fmt: skip
+"""Other tools' names of types, without digits and signs, and what they are called here."""
 _DELAY = re.compile(r"^(\d+(?:\.\d+)?)(min|h|d|w)$")
 _HOURS = re.compile(r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
 _DELAY_S = {"min": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -114,9 +129,20 @@ def read_features(value: Any) -> tuple[tuple[str, str], ...]:
         if isinstance(kind, Mapping):
             kind = kind.get("kind", kind.get("type"))  # noqa: PLW2901 - the long form of the same value
         if kind not in (*KINDS, *LEFT_ALONE):
-            raise BadInput(f"features.{name}: {kind!r} is not one of {', '.join((*KINDS, *LEFT_ALONE))}")
+            known = ", ".join((*KINDS, *LEFT_ALONE))
+            raise BadInput(f"features.{name}: {kind!r} is not one of {known}{_meant(kind)}")
         found.append((name, str(kind)))
     return tuple(found)
+
+
+def _meant(kind: Any) -> str:
+    """`; is numeric meant?`: what a kind that is no kind of ours is probably called here."""
+    word = re.sub(r"[^a-z]", "", str(kind).casefold())
+    for names, meant in _TYPES.items():
+        if word in names:
+            return f"; {meant}"
+    near = get_close_matches(word, (*KINDS, *LEFT_ALONE), n=1, cutoff=0.7)
+    return f"; is {near[0]} meant?" if near else ""
 
 
 def names(value: Any, key: str) -> tuple[str, ...]:

@@ -168,13 +168,27 @@ def test_a_window_without_labels_or_without_rows_is_no_alarm() -> None:
         (lambda f: f[f["split"] == "live"], "no row has split = 'reference'"),
         (lambda f: f.assign(split="test"), "no row has split = 'reference'"),
         (lambda f: f.assign(ts=np.arange(len(f))), "ts holds numbers"),
-        (lambda f: f.assign(ts="yesterday"), "ts holds something that is not a time"),
+        (lambda f: f.assign(ts="yesterday"), "values of ts are not times, such as 'yesterday'"),
         (lambda f: f.assign(label="maybe"), "label, row 0: 'maybe'"),
     ],
 )
 def test_a_file_that_cannot_be_replayed_is_refused_with_what_and_where(change: Any, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         played(change(history()))
+
+
+def test_a_few_rows_without_a_readable_time_are_set_aside_and_counted() -> None:
+    frame = history()
+    texts = frame["ts"].map(lambda moment: moment.isoformat())
+    texts.iloc[[3, 40]], texts.iloc[7] = "2026-13-45", None
+    labelled = frame["label_ts"].astype("string")
+    labelled.iloc[11] = "soon"
+    found = played(frame.assign(ts=texts, label_ts=labelled))
+    told = " ".join(found.notes)
+    assert "2 values of ts are not times, such as '2026-13-45': these rows were left out" in told
+    assert "1 rows without a time were left out" in told
+    assert "1 values of label_ts are not times, such as 'soon': these were taken as no time" in told
+    assert sum(window.rows for window in found.windows) >= len(frame[frame["split"] == "live"]) - 3
 
 
 def test_what_is_odd_in_a_file_is_set_aside_and_said() -> None:

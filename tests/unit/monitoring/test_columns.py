@@ -81,3 +81,24 @@ def test_everything_else_a_spec_can_say() -> None:
         "weekday",
         2_419_200,
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "meant"),
+    [
+        ("float", "is numeric meant?"), ("float64", "is numeric meant?"), ("int", "is numeric meant, or categorical"),
+        ("Int64", "is numeric meant, or categorical"), ("bool", "is categorical meant?"),
+        ("string", "is categorical meant, text"), ("object", "is categorical meant, text"),
+        ("datetime64[ns, UTC]", "is time meant?"), ("uuid", "is id meant?"), ("numerical", "is numeric meant?"),
+        ("Categorical", "is categorical meant?"),
+    ],
+)  # fmt: skip
+def test_a_kind_by_another_tools_name_is_refused_with_the_one_that_is_meant(kind: str, meant: str) -> None:
+    with pytest.raises(BadInput, match="is not one of numeric, categorical") as refused:
+        parse_spec({"task": "binary", "features": {"a": kind}})
+    assert meant in str(refused.value)
+
+
+def test_a_kind_that_is_like_none_is_refused_without_a_guess() -> None:
+    with pytest.raises(BadInput, match=r"time$"):
+        parse_spec({"task": "binary", "features": {"a": "purple"}})
