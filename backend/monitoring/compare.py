@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import numpy as np
@@ -38,7 +39,10 @@ SCHEMA = "schema_change"
 
 @dataclass(frozen=True)
 class Comparison:
-    """One statistic of one column of the two tables. `reason` says why there is no verdict; `text` is for people."""
+    """One statistic of one column of the two tables. `reason` says why there is no verdict; `text` is for people.
+
+    side   where of its threshold a value alarms: "below" for a rate that fell
+    """
 
     column: str
     statistic: str
@@ -53,6 +57,7 @@ class Comparison:
     p: float | None = None
     kind: str | None = None
     confidence: float | None = None
+    side: Literal["above", "below"] = "above"
 
     def to_json(self) -> dict[str, Any]:
         """The row of the outside contract, whose `reason` is never empty: a verdict's is its sentence."""
@@ -107,7 +112,7 @@ def compare_tables(
     for name in asked:
         proposal = proposals.get(name)
         if proposal is None:
-            rows.append(_only_current(name, sizes))
+            rows.append(_only_current(name, sizes, _twin(name, current.columns, reference.columns)))
             continue
         kind = (kinds or {}).get(name) or (proposal.fallback if columns else proposal.kind)
         if kind is None:
@@ -206,6 +211,7 @@ def _comparison(found: Finding, kinds: Mapping[str, Kind], proposals: Mapping[st
         p=found.p,
         kind=kinds[found.column],
         confidence=proposals[found.column].confidence,
+        side="below" if decision.limit is not None and decision.limit.below else "above",
     )
 
 
@@ -236,6 +242,11 @@ def _schema(
         what = (
             f"changed from {changed}" if changed else "is gone" if vanished else "is there, of the same type"
         )
+        twin = _twin(name, reference.columns, current.columns) if vanished else None
+        if twin is not None:
+            what += (
+                f"; the current file has {twin!r}, which is probably the same column: rename one of the two"
+            )
         verdict: Verdict = "alarm" if value else "ok"
         text = f"{name} {what}"
         level = "ticket" if value else None
@@ -344,8 +355,20 @@ def _repeated_names(
     return rows
 
 
-def _only_current(name: str, sizes: tuple[int, int]) -> Comparison:
+def _twin(name: str, here: Sequence[str], there: Sequence[str]) -> str | None:
+    """The column of the other file that is probably the same: alike but for case, spaces, dashes and underscores."""
+    alike = [other for other in there if _letters(other) == _letters(name) and other not in here]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\s_\-.]", "", name).casefold()
+
+
+def _only_current(name: str, sizes: tuple[int, int], twin: str | None) -> Comparison:
     reason = "only the current file has this column: there is nothing to compare it with"
+    if twin is not None:
+        reason += f"; it is probably the reference's {twin!r}: rename one of the two"
     return Comparison(name, SCHEMA, 1.0, None, "inconclusive", *sizes, reason, f"{name} is new: {reason}")
 
 

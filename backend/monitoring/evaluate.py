@@ -127,6 +127,7 @@ def _point(finding: Finding, *, with_noise: bool) -> Point:
             "null": limit.null,
             "noise": limit.noise,
             "basis": limit.basis,
+            **({"below": True} if limit.below else {}),
         }
     return Point(
         column=column,
@@ -161,8 +162,23 @@ def _breaks(statistic: Statistic, result: Result, *, with_noise: bool) -> bool:
     return result.value - float(result.details["reference_rate"]) >= PAGE_RATE
 
 
+def alarms_below(point: Point) -> bool:
+    """Whether values below the threshold alarm: a rate that fell."""
+    limit = point.details.get("limit")
+    return bool(limit and limit.get("below"))
+
+
+def excess_of(point: Point) -> float:
+    """The value in units of its limit; of a rate that fell, the share of all other rows in units of its own."""
+    value, limit = point.value or 0.0, point.threshold
+    if limit is None:
+        return math.inf
+    if alarms_below(point):
+        value, limit = 1 - value, 1 - limit
+    return value / limit if limit else math.inf
+
+
 def rank(point: Point) -> tuple[int, int, float]:
     level = LEVELS.index(point.level or "info")
     family = ("realised", "estimated", "quality", "volume", "drift").index(point.family)
-    excess = (point.value or 0.0) / point.threshold if point.threshold else math.inf
-    return level, family, -excess
+    return level, family, -excess_of(point)

@@ -34,6 +34,9 @@ _ID = re.compile(r"(^|_|\b)(id|ids|uuid|guid|key|pk|rowid|index|hash)$", re.IGNO
 _CAMEL_ID = re.compile(r"[a-z]I[dD]$")
 
 
+_TIMES = "holds times, which move on by themselves: only whether it is there and its type are compared"
+
+
 @dataclass(frozen=True)
 class Proposal:
     """What one column seems to be.
@@ -108,7 +111,7 @@ def propose_kind(facts: Facts) -> Proposal:
     """The proposal for one column."""
     name, known, distinct = facts.name, facts.known, facts.distinct
     if facts.group == "time":
-        return Proposal(name, None, "numeric", 0.95, "holds times, which move on by themselves")
+        return Proposal(name, None, "numeric", 0.95, _TIMES)
     if facts.group == "nested":
         return Proposal(name, None, None, 1.0, "holds lists or records, not single values")
     if known == 0:

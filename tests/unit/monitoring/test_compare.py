@@ -174,6 +174,25 @@ def test_missing_values_that_vanish_are_a_ticket(kind: str) -> None:
     assert next(r for r in compare(same, then) if r.statistic == "missing_rate").verdict == "ok"
 
 
+@pytest.mark.parametrize(("then", "now"), [("amount", "Amount"), ("unit_price", "unit price")])
+def test_a_column_by_nearly_the_same_name_is_told(then: str, now: str) -> None:
+    rows = compare(
+        frame(300, 0).rename(columns={"amount": then}), frame(300, 1).rename(columns={"amount": now})
+    )
+    (gone,) = [row for row in rows if row.column == then and row.statistic == "schema_change"]
+    (new,) = [row for row in rows if row.column == now]
+    assert gone.verdict == "alarm" and repr(now) in gone.text and "probably the same" in gone.text
+    assert new.verdict == "inconclusive" and repr(then) in str(new.reason)
+
+
+def test_a_rate_that_fell_says_on_which_side_of_its_threshold_it_alarms() -> None:
+    then = frame(1000, 0)
+    then.loc[:499, "amount"] = np.nan
+    rows = compare(then, frame(1000, 1), statistics=["missing_rate"])
+    sides = {row.column: (row.verdict, row.side) for row in rows}
+    assert sides["amount"] == ("alarm", "below") and sides["age"] == ("ok", "above")
+
+
 def test_ids_texts_and_times_are_left_out_with_the_reason() -> None:
     def extended(rows: int, seed: int) -> pd.DataFrame:
         return frame(rows, seed, customer_id=np.arange(rows) + seed * 10**6,
