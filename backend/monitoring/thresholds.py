@@ -54,9 +54,9 @@ class Limit:
     @cached_property
     def basis(self) -> str:
         choose = min if self.below else max
-        return choose(self._parts, key=lambda name: self._parts[name])
+        return choose(self._parts, key=self._parts.__getitem__)
 
-    @property
+    @cached_property
     def _parts(self) -> dict[str, float]:
         parts = {"floor": self.floor, "null": self.null}
         return parts if self.noise is None else {**parts, "noise": self.noise}
