@@ -48,7 +48,7 @@ if firing:
     )
 else:
     title(
-        f"{model}: {count_of(len(monitors), 'monitor')} of your own",
+        f"{model}: {count_of(len(monitors), 'monitor') if monitors else 'no monitor'} of your own",
         detail="beside the limits that Warrant calibrates itself",
     )
 show_monitors(model, monitors)
@@ -70,7 +70,8 @@ def edit() -> None:
         named = definition | {"name": definition.get("name") or "not named yet"}
         monitor, found = read.replayed(scope, model, json.dumps(named, sort_keys=True))
     except BadInput as error:
-        show_error(error if st.session_state.get(f"{key}:yaml") else BadInput(by_label(error.message)))
+        written = bool(st.session_state.get(f"{key}:yaml"))
+        show_error(BadInput(f"in the definition, {error.message}" if written else by_label(error.message)))
         return
     st.subheader("When it would have fired", anchor=False)
     sentence, level = replay_sentence(monitor, found, allowed)

@@ -15,6 +15,8 @@ from app.charts.frame import empty_figure, local_times, name_time_axis, new_figu
 from app.theme import MARK, STATES, faded
 
 WIDE = 30
+MOST_LARGE = 30
+"""So many marks may be large; more would hide the line."""
 
 
 def monitor_figure(
@@ -65,8 +67,8 @@ def monitor_figure(
             go.Scatter(
                 x=x[beyond.to_numpy()], y=frame["value"][beyond], mode="markers", name="beyond it", cliponaxis=False,
                 hovertemplate=hover,
-                marker={"symbol": STATES[level].symbol, "size": 9, "color": MARK[level],
-                        "line": {"width": 1.5, "color": MARK[level]}},
+                marker={"symbol": STATES[level].symbol, "size": 9 if beyond.sum() <= MOST_LARGE else 5,
+                        "color": MARK[level], "line": {"width": 1.5, "color": MARK[level]}},
             )
         )  # fmt: skip
     figure.update_layout(margin={"t": 10, "b": 74}, showlegend=True)

@@ -167,14 +167,19 @@ def replay_figures(monitor: Monitor, found: Replay, tz: str | None) -> list[tupl
     return figures
 
 
+def count_of_pages(number: float) -> str:
+    """`1 false page`, `2.5 false pages`: a number that people have set, as they set it."""
+    return f"{number:g} false page{'' if number == 1 else 's'}"
+
+
 def show_budget(allowed: FalseAlarms) -> None:
     """The false alarms the model may cause, and which of the two limits binds."""
-    rota = f"{format_metric(allowed.rota_share_per_month)} a month, of {format_metric(allowed.rota_per_shift)} in a "
+    rota = f"{format_metric(allowed.rota_share_per_month)} a month, of {allowed.rota_per_shift:g} in a "
     rota += f"12-hour shift over {count_of(allowed.rota_models, 'model')} of the rota “{allowed.rota}”"
     binds = "its part of the rota's" if allowed.binds == "rota" else "its own"
     key_values(
         {
-            "this model": f"{format_metric(allowed.own_per_quarter)} false pages a quarter",
+            "this model": f"{count_of_pages(allowed.own_per_quarter)} a quarter",
             "its part of the rota's": rota,
             "what holds": f"{format_metric(allowed.per_month)} a month ({binds}, the stricter)",
         }

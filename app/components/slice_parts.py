@@ -99,11 +99,12 @@ def show_segments(found: Mapping[str, Any], column: str) -> None:
         return
     metric = metric_word(found["metric"])
     table(
-        (column, f"{metric} now", "in the reference", "changed", "rows", "rows of the reference"),
+        (column, f"{metric} now", "in the reference", "changed", "rows"),
         [
-            [one["value"], format_metric(one["metric"]), format_metric(one["reference_metric"]), _changed(one, found),
-             lines(format_count(one["rows"]), small(f"{format_share(one['share'])}")),
-             format_count(one["reference_rows"])]
+            [one["value"], format_metric(one["metric"]),
+             lines(format_metric(one["reference_metric"]), small(f"{format_count(one['reference_rows'])} rows")),
+             _changed(one, found),
+             lines(format_count(one["rows"]), small(f"{format_share(one['share'])} of the window"))]
             for one in rows
         ],
         caption=f"{metric} by {column}",

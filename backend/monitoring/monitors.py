@@ -220,7 +220,7 @@ def parse_monitor(document: Any, *, sizes: tuple[str, ...], min_rows: int = 50) 
     if monitor.level == "page" and not monitor.may_page():
         raise BadInput(
             "level: drift of inputs or predictions alone never pages. Choose ticket, or put it together with a "
-            "realised or estimated figure under `all`, so that it pages only when performance falls too"
+            "realised or estimated figure under “all”, so that it pages only when performance falls too"
         )
     return monitor
 

@@ -263,7 +263,7 @@ def test_an_error_names_the_input_by_its_label() -> None:
 
 def test_the_budget_is_shown_and_changed(world: World, open_page: Open) -> None:
     test = open_page(world.lead)
-    assert "1.00 false pages a quarter" in text_of(test)
+    assert "1 false page a quarter" in text_of(test)
     field(test, "False pages of this model in a quarter").set_value(6.0)
     done = press(test, "Change the budget of toy")
     assert not done.exception
