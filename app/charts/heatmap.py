@@ -97,7 +97,7 @@ def drift_heatmap(
         ]
         for column in shown
     ]
-    figure = new_figure(116 + 20 * len(shown))
+    figure = new_figure(126 + 20 * len(shown))
     drawn = ratio.fillna(0.0).clip(upper=CALM).where(level == "ok", ratio.fillna(1.0).clip(lower=1.0))
     revised = cells["verdict"] == "revised"
     drawn = drawn.mask(level == "unknown").where(~revised, ratio.clip(upper=CALM))
@@ -143,7 +143,7 @@ def drift_heatmap(
     if rest > 0:
         figure.update_yaxes(title={"text": f"{rest} calmer columns not drawn", "font": {"size": 11}})
     name_time_axis(figure, tz, windows[-1])
-    figure.update_layout(margin={"t": 44, "b": 48}, showlegend=False)
+    figure.update_layout(margin={"t": 54, "b": 48}, showlegend=False)
     return figure
 
 
@@ -201,11 +201,12 @@ def _add_verdicts(
     if legend:
         figure.add_annotation(
             text="   ".join(legend),
-            x=0,
+            x=1,
             y=1,
+            yshift=30,
             xref="paper",
             yref="paper",
-            xanchor="left",
+            xanchor="right",
             yanchor="bottom",
             showarrow=False,
             font={"size": 11},

@@ -139,12 +139,17 @@ def say_headline(
             detail = " · ".join(part for part in (f"The window below: {sentence}", detail) if part)
             also = f"; {count_of(len(watched.firing) - 1, 'more alert')}" if len(watched.firing) > 1 else ""
             sentence, level = f"Firing now: {worst['title']}{also}", loudest
+            links[0] = _alert_link(watched, worst, named=False)
     headline(sentence, level, detail=detail, links=links)
 
 
-def _alert_link(watched: Watched, alert: Mapping[str, Any]) -> tuple[str, str, str]:
+def _alert_link(
+    watched: Watched, alert: Mapping[str, Any], *, named: bool = True
+) -> tuple[str, str, str]:  # fmt: skip
+    """A firing alert as a link to its window; without its title where the headline has it."""
     usual = watched.spec.window
-    said = f"{alert['title']} · {alert['level']}, since {format_when(alert['since'], viewer_zone())}"
+    said = f"since {format_when(alert['since'], viewer_zone())}"
+    said = f"{alert['title']} · {alert['level']}, {said}" if named else f"Open it: {said}"
     return (
         ALERT_LEVELS[alert["level"]],
         f"{said} · {alert_window(alert, usual)}",
