@@ -118,6 +118,6 @@ def test_an_incident_leads_from_each_alert_to_its_window(open_page: Open, starts
     hour = starts[-2].isoformat().replace("+", "%2B").replace(":", "%3A")
     assert f'href="/quality?model=toy&amp;size=1d&amp;window={quality}&amp;column=origin"' in said
     assert f'href="/performance?model=toy&amp;size=1h&amp;window={hour}"' in said
-    assert 'href="/model?model=toy"' in said
+    assert f'href="/quality?model=toy&amp;size=1h&amp;window={hour}"' in said
     assert "origin · window from" in said
     assert "windows of 1h" in said
