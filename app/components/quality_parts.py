@@ -70,20 +70,26 @@ def say_quality(
                  "unknown" if unfinished else "ok", detail=detail)  # fmt: skip
         return
     ranked = alarms.assign(
-        paged=alarms["level"] == "page", over=(alarms["value"] - alarms["threshold"]).fillna(0)
+        paged=alarms["level"] == "page", over=(alarms["value"] - alarms["threshold"]).abs().fillna(0)
     ).sort_values(["paged", "over"], ascending=False)
     worst = ranked.iloc[0]
     subjects = ranked.assign(of=ranked["column"].where(ranked["column"] != "", ranked["statistic"]))[
         "of"
     ].nunique()
     rest = f"; {count_of(subjects - 1, 'more finding')}" if subjects > 1 else ""
-    limit = amount(worst["statistic"], worst["threshold"])
+    limit = _limit(worst)
     level = "page" if worst["paged"] else "attention"
     subject = _subject(worst)
     if worst["statistic"] == RULE or not worst["column"]:
         subject = subject[:1].upper() + subject[1:]
     value = amount(worst["statistic"], worst["value"])
-    say(f"{subject} {value}, limit {limit}{rest}", level, detail=detail)
+    say(f"{subject} {value}, {limit}{rest}", level, detail=detail)
+
+
+def _limit(point: Mapping[str, Any]) -> str:
+    """`limit 2.9 %`; a value that alarms below its limit (a rate that fell, a band's lower end) has a lower limit."""
+    below = point["verdict"] == "alarm" and point["value"] < point["threshold"]
+    return f"{'lower limit' if below else 'limit'} {amount(point['statistic'], point['threshold'])}"
 
 
 def _subject(point: Mapping[str, Any]) -> str:
@@ -145,7 +151,7 @@ def _check(point: Mapping[str, Any] | None, statistic: str, reference: Side | No
     }.get(statistic)
     held = [f"reference {format_share(before)}"] if before is not None else []
     if pd.notna(point["threshold"]) and not (statistic in SHARES and point["threshold"] >= 1):
-        held.append(f"limit {amount(statistic, point['threshold'])}")
+        held.append(_limit(point))
     if pd.isna(point["value"]):
         return lines(badge("inconclusive", "unknown"), small(point["reason"] or "no value"))
     told = amount(statistic, point["value"])
@@ -228,9 +234,7 @@ def show_whole(
                 _verdict(point),
                 amount(statistic, point["value"]),
                 lines(
-                    f"limit {amount(statistic, point['threshold'])}"
-                    if pd.notna(point["threshold"])
-                    else None,
+                    _limit(point) if pd.notna(point["threshold"]) else None,
                     small("context: drift alone never pages") if point["kind"] == "drift" else None,
                     small(point["reason"]) if point["reason"] else None,
                 ),
