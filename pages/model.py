@@ -24,6 +24,7 @@ from app.session import live, page_link, perform, viewer
 from app.words import in_sentence, metric_word
 from backend.explain.service import request_explanation
 from backend.identity.roles import Permission
+from backend.monitoring.columns import parse_spec
 from backend.monitoring.requests import request_metrics, request_report
 
 actor = viewer()
@@ -109,4 +110,4 @@ if chosen:
     with left:
         show_card(data.card(scope, name, int(chosen)), chosen)
     with right:
-        show_explanation(data.explanation(scope, name, int(chosen)), chosen)
+        show_explanation(data.explanation(scope, name, int(chosen)), chosen, parse_spec(model["spec"]))

@@ -57,7 +57,7 @@ def shap_summary(
     if len(ranked) > len(shown):
         title += f"; {len(ranked) - len(shown)} weaker columns not drawn"
     figure.update_xaxes(
-        title={"text": title, "font": {"size": 11}, "standoff": 4},
+        title={"text": title, "font": {"size": 11}, "standoff": 14},
         showticklabels=False,
         range=[0, (shown[0][1] or 1.0) * (1.5 if direction is not None else 1.15)],
     )

@@ -21,7 +21,7 @@ from app.formats import format_age, format_count, format_metric, format_share, f
 from app.words import ALERT_LEVELS, count_of, metric_word
 from backend import clock
 from backend.cards.reading import Card
-from backend.monitoring.columns import parse_spec
+from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.monitoring.performance.registry import PRIMARY, unit_of
 
 CLEAR_DIRECTION = 0.3  # below this a higher value neither raises nor lowers the prediction as a rule
@@ -122,8 +122,8 @@ def show_reports(reports: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def show_explanation(found: Mapping[str, Any] | None, version: str) -> None:
-    """The stored SHAP summary of a version."""
+def show_explanation(found: Mapping[str, Any] | None, version: str, spec: ModelSpec) -> None:
+    """The stored SHAP summary of a version, in the unit of what the model gives."""
     st.subheader(f"What drives v{version}", anchor=False)
     if found is None:
         empty_state(
@@ -136,6 +136,7 @@ def show_explanation(found: Mapping[str, Any] | None, version: str) -> None:
         [one["mean_abs"] for one in features],
         direction=[_direction(one.get("direction")) for one in features],
         rows=found["rows"],
+        unit=(spec.label_unit or "the label's unit") if spec.task == "regression" else "log-odds",
     )
     draw(figure, "mean absolute SHAP value of each column", key="shap")
     st.caption(f"{found['method']}, computed {format_age(found['computed_at'])} ago")
