@@ -81,12 +81,12 @@ def _times() -> tuple[list[float], list[float]]:
     import streamlit as st
     from streamlit.logger import set_log_level
 
+    set_log_level("ERROR")  # outside a console every cache warns
     from app.components.monitor_parts import replay_figures
     from app.data.monitors import replayed
     from app.data.scope import scope_of
     from backend.identity.actor import system_actor
 
-    set_log_level("ERROR")  # outside a console every cache warns
     scope = scope_of(system_actor("worker"))
 
     def seconds(definition: dict[str, Any]) -> float:
