@@ -30,6 +30,16 @@ CELL = """({column, start}) => {
 }"""
 """Where the middle of a cell is on the screen."""
 
+FRAMED = """({column, start}) => {
+    const plot = document.querySelector('.st-key-heat .js-plotly-plot');
+    const cells = plot?.data?.find(one => one.name === 'cells'), frame = plot?.layout?.shapes?.[0];
+    if (!cells || !frame) return false;
+    const at = cells.customdata.findIndex((told, i) => told[1] === start && cells.y[i] === column);
+    const {xaxis, yaxis} = plot._fullLayout, x = xaxis.d2p(cells.x[at]);
+    return yaxis._categories[frame.y0 + 0.5] === column && xaxis.d2p(frame.x0) < x && x < xaxis.d2p(frame.x1);
+}"""
+"""Whether the chart has been drawn anew, with its frame around a cell."""
+
 
 @pytest.fixture
 def world(home: Path, tmp_path: Path) -> Iterator[World]:
@@ -86,6 +96,7 @@ def test_a_click_on_a_cell_opens_its_distribution_and_the_select_boxes_go_on_fro
         expect(page).to_have_url(address_of(column, start), timeout=15_000)
         expect(page.locator(".st-key-distribution .js-plotly-plot").first).to_be_visible()
         expect(page.get_by_role("combobox", name="Column")).to_have_value(column)
+        page.wait_for_function(FRAMED, arg={"column": column, "start": start.isoformat()}, timeout=15_000)
         settle(page)
     box = page.get_by_role("combobox", name="Column")
     box.focus()
