@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,14 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
-import numpy as np
 
 from backend.errors import BadInput
-from backend.monitoring.columns import Column, Kind
-from backend.monitoring.grids import DISCRETE, HUGE, Grid, place_numbers
-from backend.monitoring.profiles import freeze_grids, profile_reference, profile_table
+from backend.monitoring.columns import Kind
+from backend.monitoring.profiles import profile_reference, profile_table
 from backend.monitoring.proposals import Proposal, draw_sample, group_of, propose_columns
 from backend.monitoring.row_facts import count_rows, find_facts, quoted
+from backend.monitoring.sampled_grids import place_grids
+from backend.monitoring.sources import OwnTable, connect
 from backend.monitoring.statistics import (
     REGISTRY,
     TABLE_REGISTRY,
@@ -73,16 +72,14 @@ def compare_files(
     kinds: Mapping[str, Kind] | None = None,
 ) -> list[Comparison]:
     """Compare two Parquet or CSV files; see `compare_tables`."""
-    paths = (reference, current)
-    opened = [open_table(path) for path in paths]
+    paths, connections = (reference, current), (connect(), connect())
+    opened = [open_table(path, connection) for path, connection in zip(paths, connections, strict=True)]
     repeated = [find_repeated_names(path, table) for path, table in zip(paths, opened, strict=True)]
-    tables = [
-        table.project(", ".join(quoted(name) for name in table.columns if name not in found))
-        if found
-        else table
-        for table, found in zip(opened, repeated, strict=True)
-    ]
-    rows = compare_tables(*tables, statistics=statistics, columns=columns, kinds=kinds)
+    for table, found in zip(opened, repeated, strict=True):
+        kept = [quoted(name) for name in table.columns if name not in found]
+        table.project(", ".join(kept)).create_view("compared")
+    tables = [_Table(c.table("compared"), OwnTable(c, "compared")) for c in connections]
+    rows = _compare_tables(*tables, statistics=statistics, columns=columns, kinds=kinds or {})
     return rows + _repeated_names(repeated, opened)
 
 
@@ -102,7 +99,23 @@ def compare_tables(
 
     Raises `BadInput` for names that are unknown, with those there are.
     """
-    _check_names(statistics, columns, kinds or {}, reference, current)
+    tables = [_Table(table, table) for table in (reference, current)]
+    return _compare_tables(*tables, statistics=statistics, columns=columns, kinds=kinds or {})
+
+
+@dataclass(frozen=True)
+class _Table:
+    """`rows` for queries, and what `open_scan` is given to count them: the same rows in the fastest form."""
+
+    rows: duckdb.DuckDBPyRelation
+    scanned: duckdb.DuckDBPyRelation | OwnTable
+
+
+def _compare_tables(
+    then: _Table, now: _Table, *, statistics: Sequence[str], columns: Sequence[str], kinds: Mapping[str, Kind]
+) -> list[Comparison]:
+    reference, current = then.rows, now.rows
+    _check_names(statistics, columns, kinds, reference, current)
     asked = tuple(columns) or tuple(dict.fromkeys([*reference.columns, *current.columns]))
     sample = draw_sample(reference)
     proposals = {p.name: p for p in propose_columns(reference, sample)}
@@ -114,14 +127,14 @@ def compare_tables(
         if proposal is None:
             rows.append(_only_current(name, sizes, _twin(name, current.columns, reference.columns)))
             continue
-        kind = (kinds or {}).get(name) or (proposal.fallback if columns else proposal.kind)
+        kind = kinds.get(name) or (proposal.fallback if columns else proposal.kind)
         if kind is None:
             rows.append(_left_out(proposal, sizes))
         else:
             chosen[name] = kind
     own = tuple(name for name in statistics if name in REGISTRY)
     if own or not statistics:
-        rows += _compare(reference, current, sample, chosen, proposals, own)
+        rows += _compare(then, now, sample, chosen, proposals, own)
     if not statistics or SCHEMA in statistics:
         rows += _schema(reference, current, asked, sizes, every=bool(statistics))
     about_rows = [name for name in dict.fromkeys(statistics) if name in TABLE_REGISTRY and name != SCHEMA]
@@ -129,22 +142,23 @@ def compare_tables(
     peers = tuple(name for name in statistics if ":" in name)
     if peers:
         shared = [name for name in asked if name in reference.columns and name in current.columns]
-        rows += _compare_as_peers(reference, current, shared, kinds or {}, peers)
+        rows += _compare_as_peers(reference, current, shared, kinds, peers)
     order = {name: at for at, name in enumerate(asked)}
     return sorted(rows, key=lambda row: order.get(row.column, len(order)))
 
 
 def _compare(
-    reference: duckdb.DuckDBPyRelation,
-    current: duckdb.DuckDBPyRelation,
+    reference: _Table,
+    current: _Table,
     sample: duckdb.DuckDBPyRelation | None,
     kinds: Mapping[str, Kind],
     proposals: Mapping[str, Proposal],
     names: tuple[str, ...],
 ) -> list[Comparison]:
     words = [name for name, kind in kinds.items() if kind == "categorical"]
-    grids, before = profile_reference(reference, words, _place(reference, sample, kinds, proposals))
-    after = profile_table(current, grids)
+    placed = place_grids(reference.rows, reference.scanned, sample, kinds, proposals)
+    grids, before = profile_reference(reference.scanned, words, placed)
+    after = profile_table(current.scanned, grids)
     pairs: list[tuple[str, Statistic]] = [
         (column, statistic)
         for column, kind in kinds.items()
@@ -158,41 +172,6 @@ def _compare(
         for name in names
         if kind not in REGISTRY[name].applies_to
     ]
-
-
-def _place(
-    reference: duckdb.DuckDBPyRelation,
-    sample: duckdb.DuckDBPyRelation | None,
-    kinds: Mapping[str, Kind],
-    proposals: Mapping[str, Proposal],
-) -> dict[str, Grid]:
-    """Grids of numbers on the reference; where it is large and values are many, by a sample and both ends."""
-    large = [name for name, kind in kinds.items() if sample is not None and kind == "numeric"
-             and proposals[name].distinct > 2 * DISCRETE and proposals[name].kind == "numeric"
-             and proposals[name].holds_numbers]  # fmt: skip
-    rest = [Column(name, kind) for name, kind in kinds.items() if kind == "numeric" and name not in large]
-    grids = freeze_grids(reference, rest)
-    if sample is not None and large:
-        names = [quoted(name) for name in large]
-        ends = _ends(reference, names)
-        rows = sample.project(", ".join(names)).to_arrow_table()
-        for i, name in enumerate(large):
-            x = np.asarray(rows.column(name).cast("float64"), dtype=np.float64)
-            tips = np.array([end for end in ends[2 * i : 2 * i + 2] if end is not None], dtype=np.float64)
-            x = np.concatenate([x, tips])
-            grids[name] = place_numbers(x[np.abs(x) <= float(HUGE)])
-    return grids
-
-
-def _ends(table: duckdb.DuckDBPyRelation, names: Sequence[str]) -> tuple[Any, ...]:
-    """Smallest and largest finite number of each column; (least, most, least, most, ...)."""
-    both = ", ".join(f"min({name}), max({name})" for name in names)
-    found = table.query("source", f"select {both} from source").fetchall()[0]  # noqa: S608
-    if all(end is None or math.isfinite(end) for end in found):
-        return tuple(found)
-    usable = [f"case when isfinite(cast({name} as double)) then {name} end" for name in names]
-    both = ", ".join(f"min({value}), max({value})" for value in usable)
-    return tuple(table.query("source", f"select {both} from source").fetchall()[0])  # noqa: S608
 
 
 def _comparison(found: Finding, kinds: Mapping[str, Kind], proposals: Mapping[str, Proposal]) -> Comparison:

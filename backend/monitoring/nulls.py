@@ -206,7 +206,9 @@ class Exchange:
         if pool.unseen is None:  # too many to be kept: as if they were equally frequent
             spread = _spread(int(pool.counts[-1]), UNSEEN_KEPT + 1)
         else:
-            spread = np.array(list(pool.unseen.values()), dtype=np.int64)
+            spread = np.array(
+                sorted(pool.unseen.values()), dtype=np.int64
+            )  # in whatever order they were read
         return np.concatenate([pool.counts[:-1], spread])
 
     @property

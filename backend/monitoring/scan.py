@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backend.errors import BadInput
+from backend.monitoring.buffers import doubles_of, wholes_of
 from backend.monitoring.grids import HUGE, Grid
 from backend.monitoring.placement import (
     INVALID,
@@ -126,7 +127,7 @@ def read_numbers(table: Any, names: Sequence[str]) -> dict[str, npt.NDArray[np.f
                     read([name])
             return
         for i, name in enumerate(wanted):
-            x = np.asarray(rows[f"v{i}"].to_numpy(), dtype=np.float64)
+            x = doubles_of(rows[f"v{i}"])
             found[name] = x[np.abs(x) <= float(HUGE)]
 
     present = [name for name in found if name in source.columns]
@@ -334,18 +335,15 @@ def _square(v: Expression, backend: str) -> Expression:
 def _parted(table: pa.Table, jobs: Sequence[_Job]) -> dict[int, Counted]:
     """The union's rows by job. Rows outside all windows (a null window) are left out."""
     table = table.filter(pc.is_valid(table["window"])).combine_chunks()
-    order = np.argsort(table["column"].to_numpy(), kind="stable")
-    table = table.take(pa.array(order))
-    column = table["column"].to_numpy()
+    table = table.take(pc.sort_indices(table["column"]))
+    column = wholes_of(table["column"])
     found: dict[int, Counted] = {}
     for job in jobs:
         first, last = (int(np.searchsorted(column, job.index, side)) for side in ("left", "right"))
         part = table.slice(first, last - first)
         categorical = job.grid is not None and job.grid.kind == "categorical"
-        cell = pc.fill_null(part["cell"], -1).to_numpy().astype(np.int64)
-        numbers = {
-            name: part[name].cast(pa.float64()).to_numpy() for name in ("total", "squares", "low", "high")
-        }
+        cell = wholes_of(part["cell"])
+        numbers = {name: doubles_of(part[name]) for name in ("total", "squares", "low", "high")}
         texts: list[str | None] = []
         if categorical:
             pairs = zip(part["text"].to_pylist(), part["low"].to_pylist(), strict=True)
@@ -353,11 +351,11 @@ def _parted(table: pa.Table, jobs: Sequence[_Job]) -> dict[int, Counted]:
             empty = np.fromiter((text is None for text in texts), bool, len(texts))
             cell = np.where(empty & (cell == 0), -1, cell)
         found[job.index] = Counted(
-            window=part["window"].to_numpy().astype(np.int64),
-            segment=part["segment"].to_numpy().astype(np.int64),
+            window=wholes_of(part["window"]),
+            segment=wholes_of(part["segment"]),
             cell=cell,
             text=texts,
-            rows=part["rows"].to_numpy().astype(np.int64),
+            rows=wholes_of(part["rows"]),
             **numbers,
         )
     return found

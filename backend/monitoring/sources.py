@@ -67,17 +67,28 @@ class Source:
         return found
 
 
+@dataclass(frozen=True)
+class OwnTable:
+    """A table or view of a connection that `connect` made, which may be used as is best."""
+
+    connection: Any
+    name: str
+
+
 def compile_duckdb(expression: Expression) -> str:
     return str(ibis.to_sql(expression, dialect="duckdb", pretty=False))
 
 
 def open_scan(source: Any, needed: Sequence[str]) -> Source:
-    """A pyarrow Table or Dataset, a DuckDB relation, an ibis table, or path(s) of Parquet or CSV files."""
+    """A pyarrow Table or Dataset, a DuckDB relation, an `OwnTable`, an ibis table, or paths of Parquet or CSV files."""
     wanted = list(dict.fromkeys(needed))
     if isinstance(source, ibis.Table):
         return _open_ibis(source, wanted)
     if isinstance(source, duckdb.DuckDBPyRelation):
         return _open_relation(source, list(source.columns), wanted)
+    if isinstance(source, OwnTable):
+        relation = source.connection.table(source.name)
+        return _open_relation(relation, relation.columns, wanted, source)
     if isinstance(source, str | Path):
         source = [source]
     connection = connect()
@@ -94,7 +105,7 @@ def open_scan(source: Any, needed: Sequence[str]) -> Source:
                 or {"\x00none": pa.nulls(source.num_rows, pa.int8())}
             )
         connection.register("rows_read", source)
-    return _open_relation(connection.table("rows_read"), names, wanted, connection)
+    return _open_relation(connection.table("rows_read"), names, wanted, OwnTable(connection, "rows_read"))
 
 
 def open_source(place: str | Path) -> Any:
@@ -225,7 +236,7 @@ def _without_password(url: str) -> str:
 
 
 def _open_relation(
-    relation: Any, names: Sequence[str], wanted: Sequence[str], connection: Any = None
+    relation: Any, names: Sequence[str], wanted: Sequence[str], own: OwnTable | None = None
 ) -> Source:
     # DuckDB ignores case and renames a second "Fare"; positions, not names, tell columns apart.
     picks: list[str] = []
@@ -238,16 +249,16 @@ def _open_relation(
         quoted = '"' + inside.replace('"', '""') + '"'
         types[safe], cast = _ibis_type(kind)
         value = f"cast({quoted} as {cast})" if cast else quoted
-        if connection is None and types[safe].is_floating():
+        if own is None and types[safe].is_floating():
             value = f"nullif({value}, {LARGEST})"  # the optimizer knows nothing about what comes out: see `connect`
         picks.append(f"{value} as {safe}")
         columns[name] = safe
     table = ibis.table(types or {"n": "int8"}, name="source")
     listed = ", ".join(picks) or "cast(0 as tinyint) as n"
-    if connection is None:
+    if own is None:
         return Source(table, columns, "duckdb", relation=relation.project(listed))
-    connection.execute(f"create view source as select {listed} from rows_read")  # noqa: S608 - quoted above
-    return Source(table, columns, "duckdb", connection=connection)
+    own.connection.execute(f"create or replace temp view source as select {listed} from {own.name}")  # noqa: S608
+    return Source(table, columns, "duckdb", connection=own.connection)
 
 
 @lru_cache(maxsize=1000)

@@ -328,3 +328,15 @@ def test_the_command_prints_the_document_of_the_contract(tmp_path: Path) -> None
         assert refused.returncode == 2
         assert len(refused.stderr.strip().splitlines()) == 1
         assert any(word in refused.stderr for word in words.split("|"))
+
+
+def test_comparing_files_prints_nothing_and_does_not_wait_for_pandas(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write_table(pa.table({"x": list(range(100)), "w": list("abcde") * 20}), path)
+    code = (
+        "import sys; from backend.monitoring.compare import compare_files; "
+        f"found = compare_files({str(path)!r}, {str(path)!r}); assert found and 'pandas' not in sys.modules"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

@@ -283,3 +283,16 @@ def test_few_numbers_that_a_small_reference_happens_not_to_have_are_no_change(
 def missing(rows: int, rate: float) -> Profile:
     grid, null = place_categories({"a": 10, "b": 10}), round(rows * rate)
     return Profile(grid, rows, np.array([rows - null, 0, 0, 0]), null=null)
+
+
+def test_limits_do_not_depend_on_the_order_in_which_new_values_were_read() -> None:
+    r = np.random.default_rng(3)
+    then, now = profiles(
+        r.choice(list("abcd"), 300), r.choice(list("abcdefgh"), 200, p=[0.24] * 4 + [0.01] * 4), "categorical"
+    )
+    turned = replace(now, unseen=dict(reversed(list((now.unseen or {}).items()))))
+
+    first, second = (Exchange(then, side).coarse for side in (now, turned))
+
+    assert len(set((now.unseen or {}).values())) > 1
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
