@@ -25,7 +25,6 @@ from backend.monitoring.grids import Grid
 from backend.monitoring.profiles import Profile
 from backend.monitoring.reference_rules import Chosen, Counted, choose_reference
 from backend.monitoring.statistics import statistics_for
-from backend.monitoring.statistics._moments import places
 from backend.monitoring.tables import ReferenceProfile, WindowProfile, WindowState
 from backend.monitoring.windows import Window
 from backend.registry.service import get_model
@@ -185,7 +184,7 @@ def quantiles(profile: Profile, levels: Sequence[float] = LEVELS) -> dict[float,
         found = np.interp(levels, filled[:-1], grid.borders)
     else:
         at = np.searchsorted(filled, np.asarray(levels) - 1e-12)
-        found = places(grid)[np.minimum(at, grid.cells - 1)]
+        found = grid.places[np.minimum(at, grid.cells - 1)]
     return dict(zip(levels, found.tolist(), strict=True))
 
 

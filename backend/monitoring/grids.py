@@ -108,6 +108,24 @@ class Grid:
         return np.concatenate([*parts, np.array([self.edges[-1]])])
 
     @cached_property
+    def places(self) -> Floats:
+        """Numeric: a point for each cell, (cells,): its middle. What lies outside the grid counts as at its end."""
+        if self.edges:
+            middles = (self.borders[1:] + self.borders[:-1]) / 2
+            return np.concatenate([[self.edges[0]], middles, [self.edges[-1]]])
+        values = np.asarray(self.values, dtype=np.float64)
+        found = np.empty(self.cells)
+        found[1::2] = values
+        found[2:-1:2] = (values[:-1] + values[1:]) / 2
+        found[0], found[-1] = values[0], values[-1]
+        return found
+
+    @cached_property
+    def widths(self) -> Floats:
+        """Numeric: the width of each cell, (cells,); 0 for exact values and outside the grid."""
+        return np.concatenate([[0.0], np.diff(self.borders), [0.0]]) if self.edges else np.zeros(self.cells)
+
+    @cached_property
     def drawn_borders(self) -> Floats:
         """`borders` without those that only part a single value from the bin after it, for charts."""
         return self.borders[self._drawn]

@@ -115,7 +115,6 @@ def judge_columns(
             with np.errstate(over="raise", invalid="raise"):
                 law = statistic.law(exchange, judged)
                 p = law.p(judged.value or 0.0)
-                law.quantile(error * share)
         except ArithmeticError as failed:
             findings[column, statistic.name] = _unspoken(column, statistic, result, failed)
             continue
@@ -125,7 +124,12 @@ def judge_columns(
     allowed = _column_error(list(tested.values()), error)
     for key, test in tested.items():
         alpha = allowed * test.share
-        limit = test.limit(alpha)
+        try:
+            with np.errstate(over="raise", invalid="raise"):
+                limit = test.limit(alpha)
+        except ArithmeticError as failed:
+            findings[key] = _unspoken(test.column, test.statistic, test.told, failed)
+            continue
         fired = test.counts and test.p <= alpha
         text = (
             describe_constant(test.column, test.told)

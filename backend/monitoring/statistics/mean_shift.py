@@ -12,7 +12,6 @@ import math
 from backend.monitoring.nulls import Exchange, ShiftLaw
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, refuse, register
-from backend.monitoring.statistics._moments import central_moments
 
 
 def compute(reference: Profile, current: Profile) -> Result:
@@ -22,8 +21,8 @@ def compute(reference: Profile, current: Profile) -> Result:
     grid = reference.grid
     if not (grid.edges or grid.values):
         return Result(None, reference.known, current.known, "the frozen grid has no values in this column")
-    then, std, _ = central_moments(grid, reference.counts)
-    now, _, _ = central_moments(grid, current.counts)
+    then, std, _ = reference.moments
+    now = current.moments[0]
     if std <= 0:
         return Result(None, reference.known, current.known, "the reference does not vary in this column")
     details = {"change": now - then, "reference_mean": then, "mean": now, "divisor": std}
@@ -32,7 +31,7 @@ def compute(reference: Profile, current: Profile) -> Result:
 
 def law(exchange: Exchange, result: Result) -> ShiftLaw:
     """Variance and skewness of the difference of two means of the pool (sampling without replacement)."""
-    _, std, skew = central_moments(exchange.reference.grid, exchange.pool.counts)
+    _, std, skew = exchange.pool.moments
     n_r, n_c = exchange.rows
     # Third moment of (mean_c − mean_r): the part that is smaller shows its skewness, the other the opposite.
     third = skew * (1 / n_c**2 - 1 / n_r**2) / exchange.spread**1.5

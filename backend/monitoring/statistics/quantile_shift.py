@@ -14,7 +14,6 @@ from backend.monitoring.grids import Grid
 from backend.monitoring.nulls import Exchange, PearsonLaw, fit_law
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, refuse, register
-from backend.monitoring.statistics._moments import central_moments, places
 
 LEVELS = np.array([0.1, 0.5, 0.9])
 
@@ -22,9 +21,7 @@ LEVELS = np.array([0.1, 0.5, 0.9])
 def percentiles(grid: Grid, counts: npt.NDArray[Any]) -> Numbers:
     """The three percentiles of counts (..., cells), shape (..., 3)."""
     at = (
-        np.concatenate([grid.borders[:1], grid.borders[1:], grid.borders[-1:]])
-        if grid.edges
-        else places(grid)
+        np.concatenate([grid.borders[:1], grid.borders[1:], grid.borders[-1:]]) if grid.edges else grid.places
     )
     share = np.cumsum(counts, axis=-1) / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
     rows = share.reshape(-1, share.shape[-1])
@@ -47,7 +44,7 @@ def compute(reference: Profile, current: Profile) -> Result:
     grid = reference.grid
     if not (grid.edges or grid.values):
         return Result(None, reference.known, current.known, "the frozen grid has no values in this column")
-    std = central_moments(grid, reference.counts)[1]
+    std = reference.moments[1]
     if std <= 0:
         return Result(None, reference.known, current.known, "the reference does not vary in this column")
     moved = percentiles(grid, current.counts) - percentiles(grid, reference.counts)
