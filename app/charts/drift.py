@@ -25,6 +25,7 @@ from app.charts.frame import (
 from app.charts.verdicts import verdict_level, verdict_word
 from app.formats import format_metric, format_share
 from app.theme import MARK, STATES, faded
+from backend.monitoring.excess import has_lower_limit
 
 
 def drift_series(
@@ -54,12 +55,20 @@ def drift_series(
     figure = new_figure(300)
     rows = add_version_switches(figure, deployments, tz, (x.min(), x.max()))
     tell = format_share if share else format_metric
+    below = has_lower_limit(frame)
     detail = [
-        [w, tell(v), tell(t), f"{STATES[lv].shape} {verdict_word(lv, verdict)}", first]
-        for w, v, t, lv, verdict, first in zip(
+        [
+            w,
+            tell(v),
+            f"{'lower limit' if under else 'limit'} {tell(t)}",
+            f"{STATES[lv].shape} {verdict_word(lv, verdict)}",
+            first,
+        ]
+        for w, v, t, under, lv, verdict, first in zip(
             texts,
             frame["value"],
             frame["threshold"],
+            below,
             level,
             frame["verdict"],
             first_seen_texts(frame, tz, tell),
@@ -67,7 +76,7 @@ def drift_series(
         )
     ]
     hover = (
-        f"<b>{statistic} %{{customdata[1]}}</b> (limit %{{customdata[2]}})<br>%{{customdata[3]}}"
+        f"<b>{statistic} %{{customdata[1]}}</b> (%{{customdata[2]}})<br>%{{customdata[3]}}"
         "<br>window from %{customdata[0]}%{customdata[4]}<extra></extra>"
     )
     figure.add_trace(
@@ -75,7 +84,7 @@ def drift_series(
             x=x,
             y=frame["threshold"],
             mode="lines",
-            name="limit",
+            name="lower limit" if below.any() and bool((below | frame["value"].isna()).all()) else "limit",
             hoverinfo="skip",
             line={"color": MARK["reference"], "width": 1.5, "dash": "dash", "shape": "hvh"},
         )

@@ -13,6 +13,7 @@ from app.charts.frame import empty_figure, local_times, name_time_axis, new_figu
 from app.charts.verdicts import UNKNOWN_WORDS, verdict_level, verdict_word
 from app.formats import format_metric, format_share
 from app.theme import MARK, STATES, faded
+from backend.monitoring.excess import has_lower_limit, measure_excess
 
 # value / limit of what is ok stays below the middle, in grey; an alarm begins at it, amber, and is red from twice
 HEAT = [
@@ -60,7 +61,8 @@ def drift_heatmap(
             "No drift computed in this period", "Choose another period, or run the metrics job from Jobs."
         )
     frame = points.assign(
-        ratio=points["value"] / points["threshold"].where(points["threshold"] > 0),
+        ratio=measure_excess(points),
+        side=has_lower_limit(points).map({True: "lower limit", False: "limit"}),
         level=points["verdict"].map(verdict_level),
     )
     if columns is None:
@@ -78,17 +80,19 @@ def drift_heatmap(
         table["level"].reindex(columns=windows).fillna("unknown"),
     )
     cells = {
-        name: table[name].reindex(columns=windows) for name in ("value", "threshold", "statistic", "verdict")
+        name: table[name].reindex(columns=windows)
+        for name in ("value", "threshold", "statistic", "verdict", "side")
     }
     tell = format_share if share else format_metric
     hover = [
         [
-            f"<b>{column}</b><br>{_said(name, statistic)} {tell(value)} (limit {tell(threshold)})"
+            f"<b>{column}</b><br>{_said(name, statistic)} {tell(value)} ({side} {tell(threshold)})"
             f"<br>{STATES[lvl].shape} {verdict_word(lvl, verdict)}<br>window from {text}"
-            for name, value, threshold, lvl, verdict, text in zip(
+            for name, value, threshold, side, lvl, verdict, text in zip(
                 cells["statistic"].loc[column],
                 cells["value"].loc[column],
                 cells["threshold"].loc[column],
+                cells["side"].loc[column],
                 level.loc[column],
                 cells["verdict"].loc[column],
                 texts,

@@ -22,6 +22,7 @@ from app.words import (
     statistic_word,
 )
 from backend.monitoring.distributions import Compared, Side
+from backend.monitoring.excess import measure_excess
 
 CELL = ["window_start", "column", "value", "threshold", "verdict", "first_value", "first_computed_at"]
 DRAWN_COLUMNS = 40
@@ -150,7 +151,7 @@ def by_effect(points: pd.DataFrame) -> list[str]:
     placed = mine.assign(
         harm=mine["effect"].where(pd.Series(beyond, index=mine.index) & alarm, 0.0).clip(lower=0.0),
         rank=alarm.astype(int) + (alarm & (mine["level"] == "page")),
-        over=(mine["value"] / mine["threshold"].where(mine["threshold"] > 0)).where(judged),
+        over=measure_excess(mine).where(judged),
     )
     worst = placed.groupby("column")[["harm", "rank", "over"]].max()
     return [str(one) for one in worst.sort_values(["harm", "rank", "over"], ascending=False).index]
@@ -194,11 +195,9 @@ def why_unknown(windows: pd.DataFrame, min_rows: int) -> pd.Series[str]:
 
 def as_ratio(points: pd.DataFrame) -> pd.DataFrame:
     """Points of several statistics on one scale: how many times their limit they reach."""
-    known = points["threshold"] > 0
-    limit = points["threshold"].where(known)
-    return points.assign(
-        value=points["value"] / limit, first_value=points["first_value"] / limit, threshold=limit / limit
-    )
+    limit = points["threshold"].where(points["threshold"] > 0)
+    first = measure_excess(points, "first_value")
+    return points.assign(value=measure_excess(points), first_value=first, threshold=limit / limit)
 
 
 def show_drifted(points: pd.DataFrame, *, model: str, window: str, size: str | None, metric: str) -> None:
@@ -207,7 +206,7 @@ def show_drifted(points: pd.DataFrame, *, model: str, window: str, size: str | N
     rows: list[Sequence[Cell]] = []
     for column in [one for one in by_effect(points) if one in set(alarms["column"])]:
         mine = alarms[alarms["column"] == column]
-        worst = mine.loc[(mine["value"] / mine["threshold"]).fillna(0).idxmax()]
+        worst = mine.loc[measure_excess(mine).fillna(0).idxmax()]
         rest = len(mine) - 1
         query = {"model": model, "size": size, "window": window, "column": column}
         effect = effect_words(worst["effect"], worst["effect_se"], metric)

@@ -82,6 +82,7 @@ def to_document(found: Backtest, *, points: bool = True) -> dict[str, Any]:
                 "statistic": alarm.statistic,
                 "value": alarm.value,
                 "threshold": alarm.threshold,
+                "side": alarm.side,
                 "text": alarm.text,
                 "episode": alarm.episode,
                 "notifies": alarm.notifies,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,12 @@ class Alarm:
     text: str
     episode: int = 0
     notifies: bool = True
+
+    @property
+    def side(self) -> Literal["above", "below"]:
+        """Where of its threshold the value lies: "below" for a rate that fell, or for performance."""
+        under = self.value is not None and self.threshold is not None and self.value < self.threshold
+        return "below" if under else "above"
 
 
 @dataclass(frozen=True)

@@ -296,6 +296,13 @@ def bounds(threshold: Threshold, figure: Figure, series: Series, usable: Bools) 
         start = np.nan_to_num(series.reference, nan=0.0)
         low = high = start + factor * (series.limit - start)
         side = bad_side(figure)
+        if figure.kind == "quality":
+            # A rate that fell has a lower limit (`excess.has_lower_limit`); moved as the share of all other rows.
+            inside = (series.limit > 0) & (series.limit < 1)
+            fell = inside & np.where(series.alarm, series.value < series.limit, series.value > series.limit)
+            fell &= series.judged
+            lower = np.where(fell, 1 - factor * (1 - series.limit), lower)
+            return lower, np.where(fell, np.inf, high)
     else:
         low, high = _of_history(threshold, series.value, usable)
     if side in ("below", "either"):

@@ -259,8 +259,21 @@ def worst_points(
     paged = case((MetricPoint.level == "page", 1), else_=0)
     # No share goes beyond a limit of all rows, so such a check tells least.
     idle = and_(MetricPoint.kind == "quality", MetricPoint.threshold >= 1)
+    # `excess.has_lower_limit` and `excess.measure_excess`, where the rows are.
+    below = and_(
+        MetricPoint.threshold > 0,
+        MetricPoint.threshold < 1,
+        or_(
+            and_(MetricPoint.verdict == "alarm", MetricPoint.value < MetricPoint.threshold),
+            and_(
+                MetricPoint.verdict == "ok", MetricPoint.value > MetricPoint.threshold, MetricPoint.value <= 1
+            ),
+        ),
+    )
     over = case(
-        (idle, -0.5), else_=func.coalesce(MetricPoint.value / func.nullif(MetricPoint.threshold, 0), -1)
+        (idle, -0.5),
+        (below, (1 - MetricPoint.value) / (1 - MetricPoint.threshold)),
+        else_=func.coalesce(MetricPoint.value / func.nullif(MetricPoint.threshold, 0), -1),
     )
     place = func.row_number().over(
         partition_by=(MetricPoint.window_id, MetricPoint.column),

@@ -13,7 +13,7 @@ import pytest
 
 from app import charts
 from app.components.alert_parts import alert_address, firing_about
-from app.components.drift_parts import heat_cells, quantile_words
+from app.components.drift_parts import as_ratio, heat_cells, quantile_words
 from app.components.watching import staleness
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.distributions import describe
@@ -60,7 +60,7 @@ def test_the_colour_of_alarm_begins_at_the_verdict_and_not_at_the_limit() -> Non
         )
     )
     assert drawn[0] < 1
-    assert drawn[1:] == [1.0, 5.0, 1.0]
+    assert drawn[1:] == pytest.approx([1.0, 5.0, 1.0], abs=0.02)
 
 
 def test_an_alarm_that_calls_nobody_is_drawn_as_beyond_its_limit_and_not_as_unknown() -> None:
@@ -156,3 +156,13 @@ def test_a_monitor_concerns_the_page_of_what_it_looks_at() -> None:
     assert firing_about([other], "e", ("quality",)) == []
     assert alert_address(monitor, "1d").startswith("/drift?model=m&size=1d&window=2026-02-02")
     assert alert_address(alert("registry", "page"), "1d") == "/model?model=m"
+
+
+def test_a_rate_that_fell_is_drawn_by_how_far_it_is_below_its_lower_limit() -> None:
+    points = cells((0.2, 0.6, "ticket"), (0.7, 0.6, "ok"), (0.59, 0.6, "ticket"))
+
+    assert heat(charts.drift_heatmap(points)) == pytest.approx([2.0, 0.75, 1.025])
+    assert as_ratio(points)["value"].tolist() == pytest.approx([2.0, 0.75, 1.025])
+    figure = charts.drift_series(points, column="a", statistic="missing", share=True)
+    assert "lower limit" in [trace.name for trace in figure.data]
+    assert [detail[2] for detail in figure.data[1].customdata] == ["lower limit 60.0\u202f%"] * 3

@@ -146,6 +146,16 @@ def test_a_limit_times_a_factor_and_the_calibrated_verdict() -> None:
     assert fired(replay(monitor(condition(AUC, kind="limit", value=1)), history(auc))) == [(1, None)]
 
 
+def test_a_limit_times_a_factor_of_a_rate_that_fell_leaves_more_room_below_it() -> None:
+    missing = Figure("quality", "distance", "missing_rate")
+    values, alarm = [0.9, 0.75, 0.65, 0.85], [False, True, True, False]
+    fell = {missing: series(values, limit=0.8, alarm=alarm)}
+
+    assert fired(replay(monitor(condition(missing, kind="calibrated")), history(fell))) == [(1, 3)]
+    assert fired(replay(monitor(condition(missing, kind="limit", value=1)), history(fell))) == [(1, 3)]
+    assert fired(replay(monitor(condition(missing, kind="limit", value=1.5)), history(fell))) == [(2, 3)]
+
+
 def test_and_or_know_what_they_do_not_know() -> None:
     fell = condition(AUC, kind="constant", side="below", value=0.7)
     figures = {

@@ -1,0 +1,31 @@
+"""How far stored values are from their limits: `evaluate.excess_of` for many points at once.
+
+A point does not store on which side of its limit it alarms; its verdict tells: an alarm below the limit, and a value
+above it that is none, are of a rate that fell.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+ALARMS = ("alarm", "page", "ticket", "info")
+"""The verdict, or the level that charts put in its place."""
+
+
+def has_lower_limit(points: pd.DataFrame) -> pd.Series[bool]:
+    """Whether values below the limit alarm, (n,), of shares with `value`, `threshold` and `verdict` (or its level)."""
+    value, limit, verdict = points["value"], points["threshold"], points["verdict"]
+    alarm = verdict.isin(ALARMS)
+    return limit.between(0, 1, inclusive="neither") & (
+        (alarm & (value < limit)) | ((verdict == "ok") & (value > limit) & (value <= 1))
+    )
+
+
+def measure_excess(points: pd.DataFrame, value: str = "value") -> pd.Series[float]:
+    """The column `value` in units of its limit, (n,); of a rate that fell, all other rows in units of their own.
+
+    NaN where there is no limit above 0.
+    """
+    limit = points["threshold"].where(points["threshold"] > 0)
+    plain = points[value] / limit
+    return plain.mask(has_lower_limit(points), (1 - points[value]) / (1 - limit))
