@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtrit
 
-from backend.monitoring.nulls import RateLaw
+from backend.monitoring.laws import RateLaw
 from backend.monitoring.profiles import Profile, empty_profile
 from backend.monitoring.statistics import Result, Statistic, compute, statistics_for
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.monitoring.nulls import Exchange, Law
+from backend.monitoring.laws import Law
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics import Result, Statistic, compute, tell_failure
 from backend.monitoring.statistics._rates import mirror

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from backend.errors import NotFound
 from backend.monitoring.columns import Kind
 from backend.monitoring.grids import Grid
-from backend.monitoring.nulls import Exchange, Law, fit_law, law_of_moments
+from backend.monitoring.laws import Law, fit_law, law_of_moments
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.splits import Terms, moments_of_sum
 
@@ -152,7 +153,7 @@ def compare_counts(measure: Measure, fine: bool, reference: Profile, current: Pr
 
 
 def law_of_counts(measure: Measure, power: float, exchange: Exchange, result: Result) -> Law:
-    """The law of a measure on coarse counts, from splits of the pooled counts (`nulls.fit_law`)."""
+    """The law of a measure on coarse counts, from splits of the pooled counts (`laws.fit_law`)."""
     drawn_reference, drawn_current = exchange.coarse
     return fit_law(measure(exchange.reference.grid, drawn_reference, drawn_current), power=power)
 

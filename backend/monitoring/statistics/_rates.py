@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from backend.monitoring.nulls import EitherLaw, Exchange, Law, RateLaw
+from backend.monitoring.laws import EitherLaw, Law, RateLaw
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.statistics._core import Result
 
 

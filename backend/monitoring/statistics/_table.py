@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from backend.monitoring.nulls import ChanceLaw, Law, RateLaw
+from backend.monitoring.laws import ChanceLaw, Law, RateLaw
 from backend.monitoring.statistics._core import Result
 
 

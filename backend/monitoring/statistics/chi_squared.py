@@ -15,7 +15,8 @@ import numpy.typing as npt
 from scipy.special import chdtrc
 
 from backend.monitoring.grids import Grid
-from backend.monitoring.nulls import Exchange, PearsonLaw, chi_squared_moments, law_of_moments
+from backend.monitoring.laws import PearsonLaw, chi_squared_moments, law_of_moments
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.splits import moments_of_sum
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, compare_counts, register

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.monitoring.nulls import ChanceLaw, Exchange
+from backend.monitoring.laws import ChanceLaw
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, refuse, register
 

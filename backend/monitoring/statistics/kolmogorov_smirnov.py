@@ -13,7 +13,8 @@ import numpy.typing as npt
 from scipy.special import kolmogorov
 
 from backend.monitoring.grids import Grid
-from backend.monitoring.nulls import Exchange, KolmogorovLaw
+from backend.monitoring.laws import KolmogorovLaw
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, compare_counts, register, shares
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 
-from backend.monitoring.nulls import Exchange, ShiftLaw
+from backend.monitoring.laws import ShiftLaw
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, refuse, register
 

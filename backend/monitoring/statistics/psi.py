@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
-from backend.monitoring.nulls import Exchange, Law
+from backend.monitoring.laws import Law
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.statistics._core import (
     Numbers,
     Result,

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
-from backend.monitoring.nulls import Exchange, PearsonLaw, fit_law
+from backend.monitoring.laws import PearsonLaw, fit_law
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, refuse, register
 

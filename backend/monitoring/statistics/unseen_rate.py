@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from backend.monitoring.nulls import Exchange, Law, fit_law
+from backend.monitoring.laws import Law, fit_law
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, register
 from backend.monitoring.statistics._rates import rate_law, rate_result

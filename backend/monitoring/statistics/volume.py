@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from backend.monitoring.nulls import ShiftLaw
+from backend.monitoring.laws import ShiftLaw
 from backend.monitoring.statistics._core import Result
 from backend.monitoring.statistics._table import TableFacts, TableStatistic, register_table
 

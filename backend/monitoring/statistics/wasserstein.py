@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
-from backend.monitoring.nulls import DRAWS, FEW_ROWS, Exchange, PearsonLaw, bridge_moments, fit_law
+from backend.monitoring.laws import PearsonLaw, bridge_moments, fit_law
+from backend.monitoring.nulls import DRAWS, FEW_ROWS, Exchange
 from backend.monitoring.profiles import STEPS, Profile
 from backend.monitoring.statistics._core import Numbers, Result, Statistic, refuse, register, shares
 

@@ -12,8 +12,7 @@ from scipy.stats import gamma, norm
 
 from backend.monitoring.columns import Column, Kind
 from backend.monitoring.grids import Grid, place_categories, place_numbers
-from backend.monitoring.nulls import (
-    Exchange,
+from backend.monitoring.laws import (
     PearsonLaw,
     RateLaw,
     bridge_moments,
@@ -21,6 +20,7 @@ from backend.monitoring.nulls import (
     upper_quantile,
     upper_tail,
 )
+from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile, freeze_grids, profile_table
 from backend.monitoring.statistics import REGISTRY, TABLE_REGISTRY, TableFacts, statistics_for
 from backend.monitoring.verdicts import judge_columns

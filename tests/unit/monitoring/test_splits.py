@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from backend.monitoring.nulls import Exchange, chi_squared_moments, few_rows
+from backend.monitoring.laws import chi_squared_moments
+from backend.monitoring.nulls import Exchange, few_rows
 from backend.monitoring.splits import Numbers, largest_change, moments_of_sum, possible_counts
 from backend.monitoring.statistics import hellinger, jensen_shannon, psi, statistics_for, total_variation
 from backend.monitoring.verdicts import judge_columns
