@@ -160,15 +160,17 @@ def by_effect(points: pd.DataFrame) -> list[str]:
 def heat_cells(
     points: pd.DataFrame, windows: pd.DataFrame, columns: Sequence[str], *, min_rows: int = 0
 ) -> pd.DataFrame:  # fmt: skip
-    """`CELL` rows, and the word of each cell's statistic. An alarm carries its level as verdict. A window that is not
-    over carries why it is not known, so that it is drawn so; so does one without results, which is not left out.
+    """`CELL` rows, the word of each cell's statistic, and the `kind` of points that say it. An alarm carries its level
+    as verdict. A window that is not over carries why it is not known, so that it is drawn so; so does one without
+    results, which is not left out.
     """
     windows = windows.assign(state=why_unknown(windows, min_rows))
     still = windows.loc[windows["state"].isin(["open", "filling"])].set_index("start")["state"]
+    kept = [*CELL, "statistic", *(["kind"] if "kind" in points else [])]
     cells = points.assign(
         verdict=points["level"].where(points["verdict"] == "alarm", points["verdict"]).fillna("alarm"),
         statistic=points["statistic"].map(statistic_word),
-    )[[*CELL, "statistic"]]
+    )[kept]
     if "revised" in points:
         cells["verdict"] = cells["verdict"].mask(points["revised"], "revised")
     cells["verdict"] = cells["window_start"].map(still).fillna(cells["verdict"])
@@ -181,8 +183,8 @@ def heat_cells(
     if not blanks:
         return cells
     nothing = dict.fromkeys(("value", "threshold", "first_value"), float("nan"))
-    frame = pd.DataFrame(blanks).assign(**nothing, first_computed_at=pd.NaT, statistic=None)
-    return pd.concat([cells, frame[[*CELL, "statistic"]]], ignore_index=True) if len(cells) else frame
+    frame = pd.DataFrame(blanks).assign(**nothing, first_computed_at=pd.NaT, statistic=None, kind=None)
+    return pd.concat([cells, frame[kept]], ignore_index=True) if len(cells) else frame
 
 
 def why_unknown(windows: pd.DataFrame, min_rows: int) -> pd.Series[str]:

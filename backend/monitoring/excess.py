@@ -13,11 +13,18 @@ ALARMS = ("alarm", "page", "ticket", "info")
 
 
 def has_lower_limit(points: pd.DataFrame) -> pd.Series[bool]:
-    """Whether values below the limit alarm, (n,), of shares with `value`, `threshold` and `verdict` (or its level)."""
+    """Whether values below the limit alarm, (n,), of points with `value`, `threshold` and `verdict` (or its level).
+
+    Only those of data quality can, which `kind` says.
+    """
+    if "kind" not in points:
+        return pd.Series(False, index=points.index)
     value, limit, verdict = points["value"], points["threshold"], points["verdict"]
     alarm = verdict.isin(ALARMS)
-    return limit.between(0, 1, inclusive="neither") & (
-        (alarm & (value < limit)) | ((verdict == "ok") & (value > limit) & (value <= 1))
+    return (
+        (points["kind"] == "quality")
+        & limit.between(0, 1, inclusive="neither")
+        & ((alarm & (value < limit)) | ((verdict == "ok") & (value > limit) & (value <= 1)))
     )
 
 

@@ -261,6 +261,7 @@ def worst_points(
     idle = and_(MetricPoint.kind == "quality", MetricPoint.threshold >= 1)
     # `excess.has_lower_limit` and `excess.measure_excess`, where the rows are.
     below = and_(
+        MetricPoint.kind == "quality",
         MetricPoint.threshold > 0,
         MetricPoint.threshold < 1,
         or_(

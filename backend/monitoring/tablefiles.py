@@ -49,6 +49,7 @@ def open_table(
     connection = connection or duckdb.connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     )
+    connection.execute("set enable_progress_bar = false")  # it would stand in the midst of a document
     try:
         if ending in PARQUET:
             return connection.read_parquet(str(path))
