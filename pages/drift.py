@@ -40,9 +40,11 @@ from app.session import viewer
 from backend.monitoring.distributions import AGAINST
 
 KINDS = ("drift", "prediction")
+ALERTS = (*KINDS, "quality")
+"""Kinds of alerts about the columns that are shown: one whose values broke is never calm here."""
 above = st.container(horizontal=True, vertical_alignment="bottom")
 with above:
-    watched = pick_watched(data.scope_of(viewer()), KINDS)
+    watched = pick_watched(data.scope_of(viewer()), ALERTS)
     if watched is None:
         st.stop()
     scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
@@ -82,8 +84,9 @@ title = shown_word(statistic)
 with top:
     say_window(window, points, metric=watched.metric, segment=segment, say=partial(say_headline, watched))
     st.caption(NEVER_PAGES)
-    cells = heat_cells(shown, watched.windows, order, min_rows=watched.min_rows)
-    draw_heat(cells, title, order, column=column, start=start, first_seen=first_seen)
+    drawn = [one for one in order if statistic == WORST or one in set(shown["column"])]
+    cells = heat_cells(shown, watched.windows, drawn, min_rows=watched.min_rows)
+    draw_heat(cells, title, drawn, column=column, start=start, first_seen=first_seen)
 say_alerts(watched, window)
 if column is None or against is None:
     st.stop()

@@ -71,8 +71,9 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 title = shown_word(str(check))
 with top:
     say_quality(window, points, shown, say=partial(say_headline, watched))
-    cells = heat_cells(drawn, watched.windows, order, min_rows=watched.min_rows)
-    draw_heat(cells, title, order, column=column, start=window["start"], first_seen=first_seen, share=True)
+    rows = [one for one in order if check == WORST or one in set(drawn["column"])]
+    cells = heat_cells(drawn, watched.windows, rows, min_rows=watched.min_rows)
+    draw_heat(cells, title, rows, column=column, start=window["start"], first_seen=first_seen, share=True)
 say_alerts(watched, window)
 if column is not None:
     over_time = drawn[drawn["column"] == column]

@@ -22,7 +22,7 @@ from app.charts.frame import (
     new_figure,
     when_texts,
 )
-from app.charts.verdicts import verdict_level, verdict_word
+from app.charts.verdicts import because, so_far, verdict_level, verdict_word
 from app.formats import format_metric, format_share
 from app.theme import MARK, STATES, faded
 from backend.monitoring.excess import has_lower_limit
@@ -61,16 +61,18 @@ def drift_series(
             w,
             tell(v),
             f"{'lower limit' if under else 'limit'} {tell(t)}",
-            f"{STATES[lv].shape} {verdict_word(lv, verdict)}",
+            f"{STATES[lv].shape} {verdict_word(lv, verdict)}{so_far(lv, still)}{because(lv, why)}",
             first,
         ]
-        for w, v, t, under, lv, verdict, first in zip(
+        for w, v, t, under, lv, verdict, still, why, first in zip(
             texts,
             frame["value"],
             frame["threshold"],
             below,
             level,
             frame["verdict"],
+            frame["still"] if "still" in frame else [False] * len(frame),
+            frame["reason"] if "reason" in frame else [None] * len(frame),
             first_seen_texts(frame, tz, tell),
             strict=True,
         )

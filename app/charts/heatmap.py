@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure, when_texts
-from app.charts.verdicts import UNKNOWN_WORDS, verdict_level, verdict_word
+from app.charts.verdicts import because, so_far, unknown_word, verdict_level, verdict_word
 from app.formats import format_metric, format_share
 from app.theme import MARK, STATES, faded
 from backend.monitoring.excess import has_lower_limit, measure_excess
@@ -25,13 +26,11 @@ HEAT = [
 HATCH = "╱"
 CALM = 0.99
 """Where a cell that is ok is drawn at most, though its value may lie beyond the limit by what chance allows."""
-SHAPES = {"not_computed": "…", "filling": "◌", "revised": "↺"}
-"""Shapes of cells without a verdict that are not simply unknown."""
-LEGEND = {
-    "attention": "beyond its limit",
-    "page": "beyond its limit, pages",
-    "unknown": "no data, not over, or too few rows",
-}
+SHAPES = {"not_computed": "…", "filling": "◌", "open": "◌", "revised": "↺", "inconclusive": "?"}
+"""Shapes of cells without a verdict that are not simply empty."""
+LEGEND = {"attention": "beyond its limit", "page": "beyond its limit, pages"}
+LEGEND_WIDTH = 52
+"""Characters in a line of the legend: as many as a phone shows of the figure."""
 CELLS = "cells"
 """The name of the trace that can be clicked."""
 
@@ -70,6 +69,9 @@ def drift_heatmap(
         columns = list(worst.index)
     if "statistic" not in frame:
         frame["statistic"] = statistic
+    for name, nothing in (("still", False), ("reason", None)):
+        if name not in frame:
+            frame[name] = nothing
     shown = list(columns[:limit])
     windows = sorted(frame["window_start"].unique())
     x, texts = local_times(windows, tz), when_texts(windows, tz)
@@ -81,20 +83,23 @@ def drift_heatmap(
     )
     cells = {
         name: table[name].reindex(columns=windows)
-        for name in ("value", "threshold", "statistic", "verdict", "side")
+        for name in ("value", "threshold", "statistic", "verdict", "side", "still", "reason")
     }
     tell = format_share if share else format_metric
     hover = [
         [
             f"<b>{column}</b><br>{_said(name, statistic)} {tell(value)} ({side} {tell(threshold)})"
-            f"<br>{STATES[lvl].shape} {verdict_word(lvl, verdict)}<br>window from {text}"
-            for name, value, threshold, side, lvl, verdict, text in zip(
+            f"<br>{STATES[lvl].shape} {verdict_word(lvl, verdict)}{so_far(lvl, still)}{because(lvl, reason)}"
+            f"<br>window from {text}"
+            for name, value, threshold, side, lvl, verdict, still, reason, text in zip(
                 cells["statistic"].loc[column],
                 cells["value"].loc[column],
                 cells["threshold"].loc[column],
                 cells["side"].loc[column],
                 level.loc[column],
                 cells["verdict"].loc[column],
+                cells["still"].loc[column],
+                cells["reason"].loc[column],
                 texts,
                 strict=True,
             )
@@ -134,7 +139,7 @@ def drift_heatmap(
             },
         )
     )
-    _add_verdicts(figure, level, cells["verdict"], x)
+    legend = _add_verdicts(figure, level, cells["verdict"], x)
     _add_cells(figure, shown, windows, hover, x)
     if chosen is not None and chosen[0] in shown and pd.Timestamp(chosen[1]) in windows:
         _frame_cell(figure, shown.index(chosen[0]), x, windows.index(pd.Timestamp(chosen[1])))
@@ -147,7 +152,7 @@ def drift_heatmap(
     if rest > 0:
         figure.update_yaxes(title={"text": f"{rest} calmer columns not drawn", "font": {"size": 11}})
     name_time_axis(figure, tz, windows[-1])
-    figure.update_layout(margin={"t": 54, "b": 48}, showlegend=False)
+    figure.update_layout(margin={"t": 40 + 14 * max(legend, 1), "b": 48}, showlegend=False)
     return figure
 
 
@@ -178,19 +183,24 @@ def _said(name: object, statistic: str) -> str:
 
 def _add_verdicts(
     figure: go.Figure, level: pd.DataFrame, verdict: pd.DataFrame, x: pd.Series[datetime]
-) -> None:  # fmt: skip
-    """Shapes as text, because text takes the theme's own colour and so stands out on any cell."""
-    legend = []
+) -> int:  # fmt: skip
+    """Shapes as text, because text takes the theme's own colour and so stands out on any cell; gives the number of
+    lines of the legend, which names each shape that is there and every reason it stands for."""
+    legend: dict[str, list[str]] = {}
     for name in ("attention", "page", "injected", "unknown"):
         cells = np.argwhere((level == name).to_numpy())
         if not len(cells):
             continue
         unknown = name == "unknown"
         usual = HATCH if unknown else STATES[name].shape
-        glyphs = [SHAPES.get(str(verdict.iat[i, j]), usual) for i, j in cells]
-        if usual in glyphs:
-            legend.append(f"{usual} {LEGEND.get(name, STATES[name].word)}")
-        legend += [f"{shape} {UNKNOWN_WORDS[one]}" for one, shape in SHAPES.items() if shape in glyphs]
+        glyphs = []
+        for i, j in cells:
+            why = str(verdict.iat[i, j])
+            glyphs.append(SHAPES.get(why, usual))
+            word = unknown_word(verdict.iat[i, j]) if unknown else LEGEND.get(name, STATES[name].word)
+            known = legend.setdefault(glyphs[-1], [])
+            if word not in known:
+                known.append(word)
         figure.add_trace(
             go.Scatter(
                 x=[x.iloc[j] for _, j in cells],
@@ -202,9 +212,11 @@ def _add_verdicts(
                 hoverinfo="skip",
             )
         )
-    if legend:
+    said = [f"{shape}\u00a0{' or '.join(words)}" for shape, words in legend.items()]
+    lines = wrap("   ".join(said), LEGEND_WIDTH, break_long_words=False)
+    if lines:
         figure.add_annotation(
-            text="   ".join(legend),
+            text="<br>".join(lines),
             x=1,
             y=1,
             yshift=30,
@@ -212,9 +224,11 @@ def _add_verdicts(
             yref="paper",
             xanchor="right",
             yanchor="bottom",
+            align="right",
             showarrow=False,
             font={"size": 11},
         )
+    return len(lines)
 
 
 def _add_cells(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from app.theme import STATES
 
+NOTHING_STORED = "no result is stored"
 UNKNOWN_WORDS = {
     "not_computed": "not computed yet",
     "filling": "still filling",
     "open": "not over yet, too few rows so far",
-    "complete": "no result is stored",
+    "complete": NOTHING_STORED,
     "inconclusive": "inconclusive",
     "revised": "changed since; the verdict of then is not kept",
     "no_traffic": "no rows came",
@@ -42,3 +43,20 @@ def verdict_word(level: str, verdict: object) -> str:
     if level != "unknown" or not isinstance(verdict, str):
         return STATES[level].word
     return UNKNOWN_WORDS.get(verdict, STATES[level].word)
+
+
+def so_far(level: str, still: object) -> str:
+    """Behind the word of an alarm: that its window is `still` not over."""
+    return ", so far: the window is not over yet" if level in ("attention", "page") and still else ""
+
+
+def unknown_word(verdict: object) -> str:
+    """Why a cell has no verdict, for a legend; one without any point has nothing stored."""
+    if not isinstance(verdict, str):
+        return NOTHING_STORED
+    return UNKNOWN_WORDS.get(verdict, STATES["unknown"].word)
+
+
+def because(level: str, reason: object) -> str:
+    """Behind the word of what was not judged: the stored reason, where there is one."""
+    return f": {reason}" if level == "unknown" and isinstance(reason, str) and reason else ""

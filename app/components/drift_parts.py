@@ -161,19 +161,22 @@ def heat_cells(
     points: pd.DataFrame, windows: pd.DataFrame, columns: Sequence[str], *, min_rows: int = 0
 ) -> pd.DataFrame:  # fmt: skip
     """`CELL` rows, the word of each cell's statistic, and the `kind` of points that say it. An alarm carries its level
-    as verdict. A window that is not over carries why it is not known, so that it is drawn so; so does one without
-    results, which is not left out.
+    as verdict, also so far in a window that fills and has enough rows to alert by; anything else in a window that is
+    not over carries why it is not known (`still` where a window is not over), and so does a window without results.
     """
     windows = windows.assign(state=why_unknown(windows, min_rows))
     still = windows.loc[windows["state"].isin(["open", "filling"])].set_index("start")["state"]
-    kept = [*CELL, "statistic", *(["kind"] if "kind" in points else [])]
+    kept = [*CELL, "statistic", *(name for name in ("kind", "reason") if name in points)]
     cells = points.assign(
         verdict=points["level"].where(points["verdict"] == "alarm", points["verdict"]).fillna("alarm"),
         statistic=points["statistic"].map(statistic_word),
     )[kept]
     if "revised" in points:
         cells["verdict"] = cells["verdict"].mask(points["revised"], "revised")
-    cells["verdict"] = cells["window_start"].map(still).fillna(cells["verdict"])
+    why = cells["window_start"].map(still)
+    alarms = (points["verdict"] == "alarm") & (why == "filling") & (cells["verdict"] != "revised")
+    cells["verdict"] = why.mask(alarms).fillna(cells["verdict"])
+    cells["still"] = why.notna()
     empty = windows.loc[~windows["start"].isin(points["window_start"]), ["start", "state"]]
     blanks = [
         {"window_start": start, "column": column, "verdict": state}
@@ -183,8 +186,10 @@ def heat_cells(
     if not blanks:
         return cells
     nothing = dict.fromkeys(("value", "threshold", "first_value"), float("nan"))
-    frame = pd.DataFrame(blanks).assign(**nothing, first_computed_at=pd.NaT, statistic=None, kind=None)
-    return pd.concat([cells, frame[kept]], ignore_index=True) if len(cells) else frame
+    frame = pd.DataFrame(blanks).assign(
+        **nothing, first_computed_at=pd.NaT, statistic=None, kind=None, reason=None, still=False
+    )
+    return pd.concat([cells, frame[[*kept, "still"]]], ignore_index=True) if len(cells) else frame
 
 
 def why_unknown(windows: pd.DataFrame, min_rows: int) -> pd.Series[str]:

@@ -363,3 +363,48 @@ def test_broken_columns_stand_first() -> None:
         ]
     )
     assert worst_checks(found) == ["broken", "odd", "near"]
+
+
+def test_an_alarm_in_a_window_that_fills_is_as_loud_as_the_page_that_fires_by_it() -> None:
+    windows = pd.DataFrame(
+        {"start": DAYS[:2], "state": ["complete", "open"], "computed_at": DAYS[1], "rows": [900, 800]}
+    )
+    found = [
+        {"column": "a", "verdict": "ok"},
+        {"column": "a", "window_start": DAYS[1], "value": 3.0, "verdict": "alarm", "level": "page"},
+        {"column": "b", "verdict": "ok"},
+        {"column": "b", "window_start": DAYS[1], "verdict": "ok"},
+    ]
+    cells = heat_cells(points(found), windows, ["a", "b"], min_rows=200)
+    figure = charts.drift_heatmap(cells, columns=["a", "b"])
+    heat = next(one for one in figure.data if one.type == "heatmap")
+    z = np.array(heat.z, dtype=float)
+    assert z[0, 1] == 2.0 or z[0, 1] > 1
+    assert np.isnan(z[1, 1]), "what is fine so far is not known to be"
+    assert list(traces(figure, "page")[0].y) == ["a"]
+    (under,) = [
+        text
+        for text, start in traces(figure, "cells")[0].customdata
+        if start == DAYS[1].isoformat() and text.startswith("<b>a<")
+    ]
+    assert "not over yet" in under
+    series = charts.drift_series(cells[cells["column"] == "a"], column="a")
+    assert [one.y[0] for one in traces(series, "page")] == [3.0]
+
+
+def test_the_legend_tells_the_reasons_apart_and_names_only_those_that_are_there() -> None:
+    windows = pd.DataFrame(
+        {
+            "start": DAYS[:3], "state": ["complete", "complete", "no_traffic"], "computed_at": DAYS[1],
+            "rows": [900, 90, 0],
+        }
+    )  # fmt: skip
+    found = [
+        {"column": "a"},
+        {"column": "a", "window_start": DAYS[1], "value": NAN, "verdict": "inconclusive"},
+    ]
+    figure = charts.drift_heatmap(heat_cells(points(found), windows, ["a"]), columns=["a"])
+    said = " ".join(str(one.text) for one in figure.layout.annotations)
+    assert "?\u00a0inconclusive" in said
+    assert "╱\u00a0no rows came" in said
+    assert "not over" not in said

@@ -112,3 +112,18 @@ def test_a_clicked_cell_opens_its_column_in_its_window(open_page: Open, starts: 
         for start in starts
         for column in test.selectbox(key="pick:column").options
     }
+
+
+def test_a_page_that_fires_on_a_column_is_said_on_drift_too(open_page: Open, starts: list[datetime]) -> None:
+    said = text_of(open_page("drift", window=starts[0].isoformat()))
+    assert "Firing now: origin: missing 0.5" in said
+
+
+def test_a_statistic_is_drawn_for_the_columns_that_have_it(open_page: Open, starts: list[datetime]) -> None:
+    (heat,) = [
+        one
+        for one in json.loads(chart(open_page("drift", statistic="kolmogorov_smirnov"), "heat"))["data"]
+        if one["type"] == "heatmap"
+    ]
+    assert "dep_delay" in heat["y"]
+    assert "carrier" not in heat["y"]
