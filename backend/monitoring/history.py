@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from backend.errors import BadInput
 from backend.monitoring.columns import ModelSpec
+from backend.monitoring.label_lag import describe_span
 from backend.monitoring.performance import class_name
 from backend.monitoring.tablefiles import open_table
 
@@ -92,7 +93,7 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
     if spec.task == "regression":
         for column in ("prediction", "label"):
             kept[column] = _numbers(kept[column], column, notes)
-    kept["label_ts"] = _label_times(kept, name, notes)
+    kept["label_ts"] = _label_times(kept, name, spec.label_delay_s, notes)
     reference, live = (_pick(frame, kept[kept["split"] == split]) for split in SPLITS)
     if live["ts"].min() < reference["ts"].max():
         notes.append("live rows begin before the reference ends; both were taken as marked")
@@ -177,18 +178,27 @@ def _times(values: pd.Series[Any], column: str, name: str, notes: list[str]) -> 
     return times
 
 
-def _label_times(kept: pd.DataFrame, name: str, notes: list[str]) -> pd.Series[Any]:
-    """When each label became known; never before its prediction. Labels without a time were known at once."""
+def _label_times(kept: pd.DataFrame, name: str, delay_s: float | None, notes: list[str]) -> pd.Series[Any]:
+    """When each label became known; never before its prediction.
+
+    delay_s  how long a label without a time of its own took (`label_delay`); None: it was known at once
+    """
     labelled = kept["label"].notna()
+    assumed = kept["ts"] if delay_s is None else kept["ts"] + pd.Timedelta(seconds=delay_s)
+    taken = (
+        "with its prediction"
+        if delay_s is None
+        else f"{describe_span(delay_s)} after its prediction (label_delay)"
+    )
     if "label_ts" not in kept:
-        notes.append("there is no label_ts: every label was taken as known with its prediction")
-        known = kept["ts"].copy()
+        notes.append(f"there is no label_ts: every label was taken as known {taken}")
+        known = assumed.copy()
     else:
         known = _times(kept["label_ts"], "label_ts", name, notes)
         without = labelled & known.isna()
         if without.any():
-            notes.append(f"{int(without.sum()):,} labels have no label_ts and were taken as known at once")
-        known = known.fillna(kept["ts"])
+            notes.append(f"{int(without.sum()):,} labels have no label_ts: each was taken as known {taken}")
+        known = known.fillna(assumed)
         early = labelled & (known < kept["ts"])
         if early.any():
             notes.append(f"{int(early.sum()):,} labels are older than their prediction; its time was taken")

@@ -111,7 +111,7 @@ def hear_labels(
         share, after = looks[0][1], looks[0][0]
         reason = f"{known} of about {round(expected)} labels have come; it is judged with {enough * share:.0%} of them"
         if after:
-            reason += f", {_duration(after)} after its end at the earliest"
+            reason += f", {describe_span(after.total_seconds())} after its end at the earliest"
     return Hearing(False, may_page, min(ready, default=None), reason)
 
 
@@ -161,15 +161,12 @@ def _utc(moment: np.datetime64) -> datetime:
     return found.replace(tzinfo=UTC)
 
 
-def _duration(span: timedelta) -> str:
-    hours = span.total_seconds() / 3600
-    return (
-        f"{hours / 24:.0f} days"
-        if hours >= 72
-        else f"{hours:.0f} h"
-        if hours >= 2
-        else f"{hours * 60:.0f} min"
-    )
+def describe_span(seconds: float) -> str:
+    """A span of time in words: "3 days", "6 h", "30 min"."""
+    hours = seconds / 3600
+    if hours >= 72:
+        return f"{hours / 24:.0f} days"
+    return f"{hours:.0f} h" if hours >= 2 else f"{hours * 60:.0f} min"
 
 
 def find_label_lag(

@@ -273,3 +273,17 @@ def test_too_many_windows_are_refused_and_too_large_ones_are_said() -> None:
     with pytest.raises(BadInput, match="windows of 1h"):
         played(frame, spec(window="1h"))
     assert "do not fill one window" in " ".join(played(history(), spec(window=10_000_000)).notes)
+
+
+@pytest.mark.parametrize("there", ["no column", "an empty column"])
+def test_labels_without_a_time_come_after_the_declared_delay(there: str) -> None:
+    frame = history()
+    frame = frame.drop(columns="label_ts") if there == "no column" else frame.assign(label_ts=pd.NaT)
+    found = played(frame, spec(label_delay="2d"))
+    names = [window.window for window in found.windows]
+    assert [names.index(alarm.window) for alarm in pages(found)] == list(BAD)
+    for alarm, number in zip(pages(found), BAD, strict=True):
+        assert day(number + 2) < alarm.fired_at <= day(number + 3)
+    assert "48 h after its prediction (label_delay)" in " ".join(found.notes)
+    at_once = pages(played(frame))
+    assert [alarm.fired_at for alarm in at_once] == [day(number + 1) for number in BAD]
