@@ -13,9 +13,12 @@ from app.charts.verdicts import verdict_level
 from app.formats import format_metric
 from app.theme import MARK, STATES
 
+SMALL = 0.65
+"""The size of an alarm's shape beside that of the last point."""
+
 
 def sparkline(values: Sequence[float | None], verdicts: Sequence[str] | None = None) -> go.Figure:
-    """A line without axes; an alarm's shape stands where it begins, and at the last point."""
+    """A line without axes; each alarm has its shape, and so has the last point."""
     figure = new_figure(36)
     figure.update_layout(margin={"l": 2, "r": 4, "t": 3, "b": 3}, showlegend=False)
     figure.update_xaxes(visible=False)
@@ -53,13 +56,10 @@ def _shapes(
 ) -> dict[str, list[tuple[int, float]]]:
     known = [(i, float(v)) for i, v in enumerate(values) if v is not None and math.isfinite(v)]
     shapes: dict[str, list[tuple[int, float]]] = {}
-    before = "ok"
     for index, value in known:
         level = verdict_level(verdicts[index]) if verdicts is not None else "ok"
-        begins = level in ("attention", "page", "injected") and level != before
-        if begins or (index, value) == known[-1]:
+        if level in ("attention", "page", "injected") or (index, value) == known[-1]:
             shapes.setdefault(level, []).append((index, value))
-        before = level
     return shapes
 
 
@@ -90,11 +90,12 @@ def sparkline_uri(
         path.append(f"{pen}{x:.1f} {y:.1f}")
         pen = "L"
     marks = []
+    last = max((i for i, v in enumerate(values) if v is not None and math.isfinite(v)), default=None)
     for level, points in _shapes(values, verdicts).items():
         colour = MARK[level] if level != "ok" else MARK["current"]
         for index, value in points:
             x, y = place(index, value)
-            marks.append(_svg_shape(level, x, y, colour))
+            marks.append(_svg_shape(level, x, y, colour, 1.0 if index == last else SMALL))
     line = (
         f'<path d="{" ".join(path)}" fill="none" stroke="{MARK["current"]}" stroke-width="1.5"/>'
         if path
@@ -105,7 +106,7 @@ def sparkline_uri(
     return "data:image/svg+xml;base64," + b64encode(svg.encode()).decode()
 
 
-def _svg_shape(level: str, x: float, y: float, colour: str) -> str:
+def _svg_shape(level: str, x: float, y: float, colour: str, scale: float) -> str:
     points = {
         "attention": ((0, -3.5), (3.5, 3), (-3.5, 3)),
         "page": ((-3, -3), (3, -3), (3, 3), (-3, 3)),
@@ -113,5 +114,5 @@ def _svg_shape(level: str, x: float, y: float, colour: str) -> str:
     }.get(level)
     if points is None:
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2" fill="{colour}"/>'
-    corners = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in points)
+    corners = " ".join(f"{x + scale * dx:.1f},{y + scale * dy:.1f}" for dx, dy in points)
     return f'<polygon points="{corners}" fill="{colour}"/>'

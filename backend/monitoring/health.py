@@ -38,7 +38,7 @@ class ModelHealth:
     value      latest judged realised value of the model's primary `metric` (by its name in the registry of metrics), in
                `unit`; `reference` what it is held against, else the champion's held-out one
     estimated  whether `value` is an estimate because no label has come
-    history    (value, verdict) of up to 28 windows, oldest first, for a sparkline
+    history    (value, verdict) of up to 28 windows, oldest first, for a sparkline; an alarm's verdict is its level
     """
 
     model: str
@@ -126,7 +126,7 @@ def _one(
         word=word, because=because, since=since, metric=recent.metric,
         unit=unit_of(recent.metric, parse_spec(model.spec)), value=shown.value if shown else None,
         reference=_reference(shown, held_out), estimated=judged is None and estimate is not None,
-        history=tuple((point.value, point.verdict) for point in history), window=recent.size,
+        history=tuple((point.value, _verdict(point)) for point in history), window=recent.size,
         window_start=shown.window_start if shown else recent.last_start,
         rows=shown.rows if shown else recent.last_rows,
         completeness=shown.completeness if shown else recent.last_completeness, computed_at=recent.computed_at,
@@ -189,3 +189,7 @@ def _length(recent: RecentWindows) -> timedelta:
 
 def _last_judged(points: Sequence[RecentPoint]) -> RecentPoint | None:
     return next((point for point in reversed(points) if point.verdict in ("ok", "alarm")), None)
+
+
+def _verdict(point: RecentPoint) -> str:
+    return point.level or point.verdict if point.verdict == "alarm" else point.verdict

@@ -55,6 +55,7 @@ class RecentPoint:
     computed_at: datetime
     version: int | None
     reference: float | None  # what the value was held against
+    level: str | None = None  # of an alarm
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _recent(
             RecentPoint(
                 window.start, window.end, point.value, point.low, point.high, point.verdict, point.rows,
                 completeness_of(window.rows, window.labels_known, window.labels_absent), point.computed_at,
-                window.version, point.reference_value,
+                window.version, point.reference_value, point.level,
             )
             for window in windows
             if (point := points.get((window.id, kind))) is not None

@@ -275,9 +275,12 @@ def test_volume_tells_expected_silence_from_missing_data() -> None:
     assert len(trace(figure, "no traffic expected").x) == len(trace(figure, "no data").x) == 1
 
 
-def test_sparkline_marks_where_an_alarm_begins() -> None:
-    figure = charts.sparkline([1, 2, None, 3, 4], ["ok", "ok", "no data", "page", "page"])
-    assert [list(t.x) for t in figure.data if t.mode == "markers"] == [[3, 4]]
+def test_sparkline_marks_every_alarm_by_its_level() -> None:
+    figure = charts.sparkline(
+        [1, 2, None, 3, 4, 5, 6], ["ok", "ok", "no data", "page", "page", "alarm", "ok"]
+    )
+    marks = {t.marker.symbol: list(t.x) for t in figure.data if t.mode == "markers"}
+    assert marks == {"square": [3, 4], "triangle-up": [5], "circle": [6]}
     assert charts.sparkline_uri([1, None, 3], ["ok", "ok", "page"]).startswith("data:image/svg+xml;base64,")
     assert charts.sparkline_uri([]) and charts.sparkline_uri([None, 2.0])
 
