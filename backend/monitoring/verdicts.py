@@ -8,12 +8,13 @@ Statistics of a column. They look at the same rows, so they share their column's
 Bonferroni): mean shift, KS and χ² carry power and get most of it, near copies get little.
 
 A statistic alarms when its value is above its threshold: the larger of the practical floor and the value that
-exchanged rows exceed with the statistic's part of the error.
+exchanged rows exceed with the statistic's part of the error. A threshold that no window can exceed is no threshold:
+the verdict is inconclusive (`backend.monitoring.reach`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from backend.monitoring.laws import Law
 from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
+from backend.monitoring.reach import UNUSUAL_ALREADY, why_never
 from backend.monitoring.statistics import Result, Statistic, compute, tell_failure
 from backend.monitoring.statistics._rates import mirror
 from backend.monitoring.thresholds import Decision, Limit, Noise, describe, describe_constant, noise_limit
@@ -132,6 +134,10 @@ def judge_columns(
             findings[key] = _unspoken(test.column, test.statistic, test.told, failed)
             continue
         fired = test.counts and test.p <= alpha
+        why = None if fired else why_never(test.statistic, limit, reference[test.column])
+        if why is not None:
+            findings[key] = _never(test.column, test.statistic, test.told, why)
+            continue
         text = (
             describe_constant(test.column, test.told)
             if test.statistic.name == "constant_value"
@@ -139,13 +145,34 @@ def judge_columns(
         )
         decision = Decision("alarm" if fired else "ok", limit, text)
         findings[key] = Finding(test.column, test.statistic, test.told, decision, test.p)
+    for found in _only_without_end(findings.values()):
+        why = f"{UNUSUAL_ALREADY}; {found.statistic.title}, which has no largest value, is within its limit"
+        findings[found.column, found.statistic.name] = _never(
+            found.column, found.statistic, found.result, why
+        )
     return [findings[column, statistic.name] for column, statistic in pairs]
 
 
+def _only_without_end(findings: Iterable[Finding]) -> list[Finding]:
+    """The quiet drift statistics without a largest value, of columns in which no other one could ever alarm."""
+    drift = [found for found in findings if found.statistic.family == "drift"]
+    ended = [found for found in drift if found.statistic.largest is not None]
+    never = {found.column for found in ended if found.decision.reason == UNUSUAL_ALREADY}
+    never -= {found.column for found in ended if found.decision.reason != UNUSUAL_ALREADY}
+    return [
+        found
+        for found in drift
+        if found.column in never and found.statistic.largest is None and found.decision.verdict == "ok"
+    ]
+
+
+def _never(column: str, statistic: Statistic, result: Result, reason: str) -> Finding:
+    text = f"{statistic.title} of {column}: {reason}"
+    return Finding(column, statistic, result, Decision("inconclusive", None, text, reason))
+
+
 def _unspoken(column: str, statistic: Statistic, result: Result, failed: ArithmeticError) -> Finding:
-    reason = tell_failure(failed)
-    decision = Decision("inconclusive", None, f"{statistic.title} of {column}: {reason}", reason)
-    return Finding(column, statistic, result, decision)
+    return _never(column, statistic, result, tell_failure(failed))
 
 
 def _column_error(tested: Sequence[_Tested], error: float) -> float:
@@ -182,9 +209,9 @@ def _quiet(statistic: Statistic, known: Sequence[float], alpha: float) -> float 
 
 def _usual(column: str, statistic: Statistic, result: Result) -> Finding:
     """A check that no window can fail, because quiet windows of the reference reach its end."""
-    reason = "whole windows of the reference show the same, so this cannot be judged"
-    text = f"{statistic.title} of {column}: {reason}"
-    return Finding(column, statistic, result, Decision("inconclusive", None, text, reason))
+    return _never(
+        column, statistic, result, "whole windows of the reference show the same, so this cannot be judged"
+    )
 
 
 def _why_not(result: Result, current: Profile, min_rows: int) -> str | None:

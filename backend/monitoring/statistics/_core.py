@@ -51,6 +51,7 @@ class Statistic:
     unit        of the value, for axes and texts
     floor       a value below it does not matter in practice, however certain; in the value's unit
     formula     the definition, with its source
+    largest     the largest value that it can reach; None where there is none
     compute     (reference, current) -> Result
     measure     drift only: the same number from counts alone, vectorised, to resample it under "no change"
     fine        whether `measure` takes `Profile.counts` (True) or `Profile.compared` (False)
@@ -77,6 +78,7 @@ class Statistic:
     law: Callable[[Exchange, Result], Law] | None = None
     weight: float = 1.0
     default: bool = True
+    largest: float | None = None
 
     def practical_floor(self, rows_reference: int, rows_current: int) -> float:
         return self.floor if self.floor_at is None else self.floor_at(rows_reference, rows_current)
@@ -159,7 +161,13 @@ def law_of_counts(measure: Measure, power: float, exchange: Exchange, result: Re
 
 
 def law_of_sum(terms: Terms, power: float, exchange: Exchange, result: Result) -> Law:
-    """The law of a measure whose `power` is a sum over coarse cells, from exact probabilities of their counts."""
+    """The law of a measure whose `power` is a sum over coarse cells, from exact probabilities of their counts.
+
+    Drawn where other values would be kept in another split.
+    """
+    if exchange.ranked is not None:
+        drawn = terms(*(shares(side) for side in exchange.coarse)).sum(axis=-1)
+        return fit_law(np.maximum(drawn, 0.0) ** (1 / power), power=power)
     return law_of_moments(*moments_of_sum(terms, exchange.cells), power=power)
 
 

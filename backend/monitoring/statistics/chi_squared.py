@@ -15,11 +15,18 @@ import numpy.typing as npt
 from scipy.special import chdtrc
 
 from backend.monitoring.grids import Grid
-from backend.monitoring.laws import PearsonLaw, chi_squared_moments, law_of_moments
+from backend.monitoring.laws import Law, chi_squared_moments, law_of_moments
 from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.splits import moments_of_sum
-from backend.monitoring.statistics._core import Numbers, Result, Statistic, compare_counts, register
+from backend.monitoring.statistics._core import (
+    Numbers,
+    Result,
+    Statistic,
+    compare_counts,
+    law_of_counts,
+    register,
+)
 
 EFFECT = 0.1
 
@@ -51,8 +58,10 @@ def floor_at(rows_reference: int, rows_current: int) -> float:
     return EFFECT**2 / (1 / max(rows_reference, 1) + 1 / max(rows_current, 1))
 
 
-def law(exchange: Exchange, result: Result) -> PearsonLaw:
+def law(exchange: Exchange, result: Result) -> Law:
     """Exact mean and variance over all splits of the pool, skewness cell by cell: right for rare cells too."""
+    if exchange.ranked is not None:
+        return law_of_counts(measure, 1.0, exchange, result)
     n_r, n_c = exchange.rows
 
     def terms(r: Numbers, c: Numbers) -> Numbers:

@@ -43,6 +43,7 @@ JENSEN_SHANNON = register(
         family="drift",
         applies_to=("numeric", "categorical"),
         unit="distance, 0 to 1",
+        largest=1.0,
         floor=0.1,
         formula=__doc__,
         compute=partial(compare_counts, measure, False),

@@ -44,6 +44,7 @@ KOLMOGOROV_SMIRNOV = register(
         family="drift",
         applies_to=("numeric",),
         unit="share, 0 to 1",
+        largest=1.0,
         floor=0.05,
         formula=__doc__,
         compute=compute,

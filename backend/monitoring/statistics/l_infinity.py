@@ -12,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from backend.monitoring.grids import Grid
+from backend.monitoring.laws import Law
 from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
-from backend.monitoring.splits import LargestLaw, largest_change
+from backend.monitoring.splits import largest_change
 from backend.monitoring.statistics._core import (
     Numbers,
     Result,
     Statistic,
     compare_counts,
+    law_of_counts,
     register,
     shares,
 )
@@ -47,7 +49,11 @@ def compute(reference: Profile, current: Profile) -> Result:
     return Result(abs(float(change[at])), result.rows_reference, result.rows_current, None, details)
 
 
-def law(exchange: Exchange, result: Result) -> LargestLaw:
+def law(exchange: Exchange, result: Result) -> Law:
+    """As if cells were independent; drawn where new values count as one, or other values might have been kept."""
+    lumped = exchange.values is not None and not result.details["exact"]
+    if lumped or exchange.ranked is not None:
+        return law_of_counts(measure, 1.0, exchange, result)
     return largest_change(exchange.exchanged, exchange.rows)
 
 
@@ -58,6 +64,7 @@ L_INFINITY = register(
         family="drift",
         applies_to=("categorical",),
         unit="share, 0 to 1",
+        largest=1.0,
         floor=0.1,
         formula=__doc__,
         compute=compute,

@@ -42,6 +42,7 @@ MISSING_RATE = register(
         family="quality",
         applies_to=("numeric", "categorical"),
         unit="share of rows",
+        largest=1.0,
         floor=FLOOR,
         formula=__doc__,
         compute=compute,

@@ -57,6 +57,7 @@ OUT_OF_RANGE_RATE = register(
         family="quality",
         applies_to=("numeric",),
         unit="share of values",
+        largest=1.0,
         floor=0.02,
         formula=__doc__,
         compute=compute,

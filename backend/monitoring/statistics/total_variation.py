@@ -38,6 +38,7 @@ TOTAL_VARIATION = register(
         family="drift",
         applies_to=("numeric", "categorical"),
         unit="share, 0 to 1",
+        largest=1.0,
         floor=0.1,
         formula=__doc__,
         compute=partial(compare_counts, measure, False),

@@ -51,6 +51,7 @@ UNSEEN_RATE = register(
         family="quality",
         applies_to=("categorical",),
         unit="share of known values",
+        largest=1.0,
         floor=0.02,
         formula=__doc__,
         compute=compute,
