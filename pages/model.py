@@ -18,6 +18,7 @@ from app.components.model_parts import (
     show_timeline,
     show_versions,
 )
+from app.components.performance_parts import labels_words
 from app.components.pickers import pick, pick_model
 from app.formats import format_metric, format_when
 from app.session import live, page_link, perform, viewer
@@ -45,6 +46,7 @@ def say_headline() -> None:
     if health.value is not None:
         told = "estimated" if health.estimated else "realised"
         facts.append(f"{metric_word(health.metric)} {format_metric(health.value, health.unit)} ({told})")
+    facts += labels_words(health)
     headline(f"{model['title']}: {in_sentence(health.because)}", health.level, detail=" · ".join(facts))
     if model["notice"]:
         banner(model["notice"], "injected", word="about these data")

@@ -13,7 +13,9 @@ from app.components.downloads import csv_link
 from app.components.history import marks_of, switches
 from app.components.kpi_parts import show_kpis
 from app.components.performance_parts import (
+    JUDGED,
     come_together,
+    has_old_labels,
     judgeable,
     reference_of,
     say_performance,
@@ -58,7 +60,20 @@ windows = watched.windows
 chosen = with_labels(judgeable(every[every["segment"] == ""]), windows)
 realised, estimated = (chosen[chosen["kind"] == kind] for kind in KINDS)
 reference = reference_of(chosen, watched.model, metric)
-say_performance(realised, estimated, metric=metric, reference=reference, say=partial(say_headline, watched))
+versions = windows["version"].dropna()
+record = data.track(scope, name, int(versions.iloc[-1]), size, metric) if len(versions) else None
+spoken = realised.loc[realised["value"].notna() & realised["verdict"].isin(JUDGED), "window_start"]
+latest = spoken.max().to_pydatetime() if len(spoken) else since
+others = data.points(scope, name, size, ("realised",), statistic=None, since=latest, segment="")
+say_performance(
+    realised,
+    estimated,
+    metric=metric,
+    reference=reference,
+    every=others,
+    unchecked=has_old_labels(realised, windows) and (record is None or record.record is None),
+    say=partial(say_headline, watched),
+)
 
 word = metric_word(metric)
 drawn = [as_first_seen(one) if first_seen else one for one in (realised, estimated)]
@@ -83,10 +98,8 @@ with st.container(key="wide-latest"):
     draw(below, "rows and labels of each window", key="volume")
 if first_seen:
     st.caption(FIRST_SEEN)
-versions = windows["version"].dropna()
-if len(versions):
-    found = data.track(scope, name, int(versions.iloc[-1]), size, metric)
-    say_record(found, primary=metric == watched.metric, together=come_together(realised, estimated))
+if record is not None:
+    say_record(record, primary=metric == watched.metric, together=come_together(realised, estimated))
 query = {"model": name, "size": size}
 csv_link(
     f"{word} over time", "points", **query, kind=KINDS, statistic=metric, since=since and since.isoformat()

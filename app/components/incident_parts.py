@@ -10,6 +10,7 @@ from app import data
 from app.charts.changes import LANES
 from app.components.alert_parts import size_words
 from app.components.links import viewer_zone
+from app.components.performance_parts import labels_words
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, table
 from app.components.what_changed import NOTHING_HAPPENED, show_happened
@@ -75,6 +76,8 @@ def situation(
         )
     else:
         facts["performance"] = "not known: neither labels nor an estimate for any recent window"
+    if said := labels_words(health):
+        facts["performance"] += f"; {'; '.join(said)}"
     return facts
 
 

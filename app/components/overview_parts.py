@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.charts import sparkline_uri
 from app.components.links import viewer_zone
+from app.components.performance_parts import labels_words
 from app.components.tables import Cell, anchor, badge, image, lines, small
 from app.formats import format_age, format_change, format_metric, format_share, format_when
 from app.words import metric_word
@@ -22,7 +23,10 @@ def model_row(one: ModelHealth) -> list[Cell]:
         metric = lines(
             f"{word} {format_metric(one.value, one.unit)} ({format_change(one.reference, one.value)})",
             small(f"{told}, {format_when(one.window_start, viewer_zone()).split(',')[0]}"),
+            *(small(said) for said in labels_words(one)),
         )
+    elif said := labels_words(one):
+        metric = lines(*(small(part) for part in said))
     return [
         lines(anchor(one.model, "model", model=one.model), small(one.title)),
         lines(

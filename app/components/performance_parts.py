@@ -22,10 +22,14 @@ from app.formats import (
     format_when,
 )
 from app.words import metric_word
+from backend.monitoring.health import STALE_WINDOWS, ModelHealth
+from backend.monitoring.labels_now import Beyond
 from backend.monitoring.performance import DEFINITIONS, LOWER_IS_BETTER
 from backend.monitoring.track_service import TrackSummary
 
 JUDGED = ("ok", "alarm")
+NAMED = 3
+"""So many metrics are named beside the one that is looked at."""
 ALL_LABELS = 0.95
 """From this share of labels on no more are awaited."""
 NO_LIMIT = "too few rows for a limit"
@@ -47,6 +51,55 @@ def reference_of(points: pd.DataFrame, model: Mapping[str, Any], metric: str) ->
     version = next((v for v in model["versions"] if serving and v["version"] == serving["version"]), None)
     held_out = (version["metrics"].get(metric) or {}) if version else {}
     return held_out.get("value") if isinstance(held_out, dict) else held_out
+
+
+def beyond_words(metrics: Sequence[Beyond]) -> str:
+    """`recall 0.018 (limit 0.355), F1 0.034 (limit 0.336) and 1 more beyond their limits`; empty without any."""
+    if not metrics:
+        return ""
+    told = [
+        f"{metric_word(one.metric)} {format_metric(one.value)} (limit {format_metric(one.threshold)})"
+        for one in metrics
+    ]
+    rest = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    return f"{', '.join(told[:NAMED])}{rest} beyond {'its limit' if len(told) == 1 else 'their limits'}"
+
+
+def labels_words(health: ModelHealth) -> list[str]:
+    """What labels say besides the primary metric's last judged value: its window's other metrics beyond their limits,
+    then a newer window that is not judged yet."""
+    words = []
+    if health.heard.settled:
+        words.append(f"also {beyond_words(health.heard.settled)}")
+    so_far = health.heard.so_far
+    if so_far is not None:
+        day = format_when(so_far.window_start, viewer_zone()).split(",")[0]
+        came = f"{format_count(so_far.labels)} of {format_count(so_far.rows)} labels"
+        rest = tuple(one for one in so_far.beyond if one.metric != health.metric)
+        mine = len(rest) < len(so_far.beyond)
+        value = (
+            f"{metric_word(health.metric)} {format_metric(so_far.value, health.unit)}"
+            f"{', beyond its limit' if mine else ''}"
+        )
+        also = beyond_words(rest)
+        words.append(
+            f"{day} so far, {came}, not judged yet: {value if so_far.value is not None else 'no value'}"
+            f"{f'; {also}' if also else ''}"
+        )
+    return words
+
+
+def beyond_of(points: pd.DataFrame, metric: str) -> tuple[Beyond, ...]:
+    """Those of one window's realised points, other than of `metric`, that alarm or, not judged yet, lie beyond their
+    limits so far."""
+    mine = judgeable(points[(points["statistic"] != metric) & (points["kind"] == "realised")])
+    found = []
+    for one in _records(mine[mine["value"].notna() & mine["threshold"].notna()]):
+        over = one["value"] - one["threshold"]
+        worse = over > 0 if one["statistic"] in LOWER_IS_BETTER else over < 0
+        if one["verdict"] == "alarm" or (worse and one["verdict"] not in JUDGED):
+            found.append(Beyond(one["statistic"], one["value"], one["threshold"]))
+    return tuple(found)
 
 
 def with_labels(points: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
@@ -79,12 +132,15 @@ def _is_idle(metric: str, limit: float) -> bool:
 
 def say_performance(
     realised: pd.DataFrame, estimated: pd.DataFrame, *, metric: str, reference: float | None,
-    say: Callable[..., None] = headline,
+    say: Callable[..., None] = headline, every: pd.DataFrame | None = None,
+    unchecked: bool = False,
 ) -> None:  # fmt: skip
     """The headline: the newest judged realised value, what is estimated since, and what the first labels of the
     windows since say; unknown is said to be unknown.
 
-    Both have the points' columns, and `labels` and `window_rows`: how many labels of how many rows are known.
+    Both have the points' columns, and `labels` and `window_rows`: how many labels of how many rows are known. `every`
+    are the points of all metrics; those beyond their limits beside `metric` are named, and not passed over as fine.
+    `unchecked`: the labels are old and no estimate has been held against any, so that none is good news.
     """
     word = metric_word(metric)
     judged, guess = (
@@ -96,7 +152,8 @@ def say_performance(
     fresh = realised[realised["value"].notna() & ~realised["verdict"].isin(JUDGED)]
     if last is not None:
         guess, fresh = (one[one["window_start"] > last["window_start"]] for one in (guess, fresh))
-    hint, doubt = _say_preliminary(fresh, estimated)
+    others = every if every is not None else realised.head(0)
+    hint, doubt = _say_preliminary(fresh, estimated, others)
     if last is None and guess.empty:
         why = _why_untold(realised, estimated)
         say(f"{word} cannot be told yet", "unknown", detail=" · ".join(part for part in (hint, why) if part))
@@ -119,6 +176,12 @@ def say_performance(
         fell = newest["verdict"] == "alarm"
         since = f"; {format_metric(newest['value'])} by estimate since, {'beyond' if fell else 'within'} its limit"
         level = "attention" if fell and level == "ok" else level
+        if unchecked and not fell and level == "ok":
+            since, level = f"{since}, which no label has checked", "unknown"
+    also = beyond_of(others[others["window_start"] == last["window_start"]], metric)
+    if also:
+        since = f"; {beyond_words(also)}{since}"
+        level = "attention" if level == "ok" else level
     if doubt and level == "ok":
         since, level = f"; not known since: labels so far {doubt}", "unknown"
     facts = (
@@ -135,12 +198,16 @@ def say_performance(
     )
 
 
-def _say_preliminary(fresh: pd.DataFrame, estimated: pd.DataFrame) -> tuple[str, str]:
+def _say_preliminary(fresh: pd.DataFrame, estimated: pd.DataFrame, others: pd.DataFrame) -> tuple[str, str]:
     """What the labels that have come for windows not yet judged say, and how that speaks against them."""
     if fresh.empty:
         return "", ""
     guesses = {row["window_start"]: row for row in _records(estimated)}
-    told = [(row, _speaks_against(row, guesses.get(row["window_start"]))) for row in _records(fresh)]
+    told = []
+    for row in _records(fresh):
+        also = beyond_of(others[others["window_start"] == row["window_start"]], row["statistic"])
+        against = (_speaks_against(row, guesses.get(row["window_start"])), beyond_words(also))
+        told.append((row, "; ".join(part for part in against if part)))
     point, doubt = next((one for one in reversed(told) if one[1]), told[-1])
     so_far = (
         f"{_count_labels(point)} say {format_metric(point['value'])}{_between(point)}, {_early_word(point)}"
@@ -207,6 +274,20 @@ def come_together(realised: pd.DataFrame, estimated: pd.DataFrame) -> bool:
     seen = realised.set_index("window_start")["first_value"]
     late = both["first_computed_at"] >= both["window_start"].map(known)
     return bool(len(both) and (late & both["window_start"].map(seen).notna()).all())
+
+
+def has_old_labels(realised: pd.DataFrame, windows: pd.DataFrame) -> bool:
+    """Whether the newest window with rows ended more than `STALE_WINDOWS` windows after the last one that labels
+    judged; the overview asks the same."""
+    judged = realised.loc[realised["verdict"].isin(JUDGED), "window_start"]
+    filled = windows[windows["rows"] > 0]
+    if judged.empty or filled.empty:
+        return False
+    last = windows[windows["start"] == judged.max()]
+    if last.empty:
+        return True
+    length = last["end"].iloc[0] - last["start"].iloc[0]
+    return bool(filled["end"].iloc[-1] - last["end"].iloc[0] > STALE_WINDOWS * length)
 
 
 def say_record(found: TrackSummary, *, primary: bool, together: bool = False) -> None:

@@ -162,11 +162,15 @@ def foundation(found: Mapping[str, Any]) -> str:
 
 
 def ask_for_analysis(model: str, size: str, start: datetime, *, label: str) -> None:
-    """A button that queues an analysis of this window, or how far the one is that is under way."""
+    """A button that queues an analysis of this window, or how far its own is that is under way. Analyses of other
+    windows hold nobody up."""
     actor = viewer()
-    if data.analysis_runs(data.scope_of(actor), model):
-        _follow(model)
+    runs = data.analysis_runs(data.scope_of(actor), model)
+    if any(_is_about(run, size, start) for run in runs):
+        _follow(model, size, start.isoformat())
         return
+    if runs:
+        st.caption("Other windows of this model are being analysed now; this one takes its turn after them.")
     allowed = actor.may(Permission.COMPUTE_METRICS)
     asked = st.button(
         label, key=f"analyse:{model}:{size}:{start.isoformat()}", disabled=not allowed, icon=":material/troubleshoot:",
@@ -179,13 +183,19 @@ def ask_for_analysis(model: str, size: str, start: datetime, *, label: str) -> N
         st.rerun()
 
 
+def _is_about(run: Mapping[str, Any], size: str, start: datetime) -> bool:
+    """Whether a queued or running analysis was asked for this window."""
+    told = run["arguments"]
+    return told.get("size") == size and bool(told.get("start")) and clock.from_iso(told["start"]) == start
+
+
 @live(run_every=2)
-def _follow(model: str) -> None:
-    """The analyses under way; the page is drawn anew when they are done."""
-    runs = data.analysis_runs(data.scope_of(viewer()), model)
+def _follow(model: str, size: str, start: str) -> None:
+    """The analysis of one window that is under way; the page is drawn anew when it is done."""
+    moment = clock.from_iso(start)
+    runs = [run for run in data.analysis_runs(data.scope_of(viewer()), model) if _is_about(run, size, moment)]
     for run in runs:
-        job_progress(
-            run["title"], run["state"], share=run["progress"], step=run["step"], since=run["requested_at"]
-        )
+        title = f"Analyse the window from {format_when(moment, viewer_zone())}"
+        job_progress(title, run["state"], share=run["progress"], since=run["requested_at"])
     if not runs:
         st.rerun(scope="app")

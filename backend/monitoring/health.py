@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from backend.deployment.tables import Deployment
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
 from backend.monitoring.columns import parse_spec
+from backend.monitoring.labels_now import Beyond, Heard, hear_labels
 from backend.monitoring.performance.registry import unit_of
 from backend.monitoring.reading import RecentPoint, RecentWindows, recent_windows
 from backend.registry.service import get_model, list_models
@@ -38,6 +39,7 @@ class ModelHealth:
     value      latest judged realised value of the model's primary `metric` (by its name in the registry of metrics), in
                `unit`; `reference` what it is held against, else the champion's held-out one
     estimated  whether `value` is an estimate because no label has come
+    heard      what labels say of its other metrics, and of a newer window that is not judged yet
     history    (value, verdict) of up to 28 windows, oldest first, for a sparkline; an alarm's verdict is its level
     """
 
@@ -64,6 +66,7 @@ class ModelHealth:
     version: int | None
     serving_since: datetime | None
     alerts: int
+    heard: Heard = field(default_factory=Heard)
 
 
 def overview(session: ReadSession, viewer: Actor, environment: str) -> list[ModelHealth]:
@@ -99,11 +102,12 @@ def _health(
     for alert in firing_alerts(session, viewer, models=names):
         if alert.environment == environment:
             alerts[alert.model].append(alert)
+    heard = hear_labels(session, recent, environment)
     owners = names_of(session, {model.owner_id for model in models})
     return [
         _one(
             model, champions.get(model.name), versions, recent[model.name], alerts[model.name],
-            owners.get(model.owner_id or ""),
+            owners.get(model.owner_id or ""), heard.get(model.name, Heard()),
         )
         for model in models
     ]  # fmt: skip
@@ -111,7 +115,7 @@ def _health(
 
 def _one(
     model: Model, champion: Deployment | None, versions: dict[tuple[str, int], Version],
-    recent: RecentWindows, alerts: list[Alert], owner: str | None,
+    recent: RecentWindows, alerts: list[Alert], owner: str | None, heard: Heard,
 ) -> ModelHealth:  # fmt: skip
     serving = versions.get((model.name, champion.version)) if champion else None
     held_out = (serving.metrics.get(recent.metric) or {}) if serving else {}
@@ -119,7 +123,7 @@ def _one(
     estimate = _last_judged(recent.estimated)
     # A newer estimate says more about now than the last labels, but a realised figure is shown where there is one.
     shown = judged or estimate
-    level, word, because, since = _state(champion, recent, alerts, judged, estimate)
+    level, word, because, since = _state(champion, recent, alerts, judged, estimate, heard)
     history = recent.realised if judged else recent.estimated
     return ModelHealth(
         model=model.name, title=model.title, tier=model.tier, owner=owner, notice=model.notice, level=level,
@@ -132,12 +136,13 @@ def _one(
         completeness=shown.completeness if shown else recent.last_completeness, computed_at=recent.computed_at,
         version=champion.version if champion else None,
         serving_since=(champion.serving_at or champion.started_at) if champion else None, alerts=len(alerts),
+        heard=heard,
     )  # fmt: skip
 
 
 def _state(
     champion: Deployment | None, recent: RecentWindows, alerts: list[Alert],
-    judged: RecentPoint | None, estimate: RecentPoint | None,
+    judged: RecentPoint | None, estimate: RecentPoint | None, heard: Heard,
 ) -> tuple[str, str, str, datetime | None]:  # fmt: skip
     """(level, word, because, since): the first of these that applies is the worst that is known."""
     worst = alerts[0] if alerts else None
@@ -164,6 +169,20 @@ def _state(
     if judged is not None and judged.version != champion.version:
         because = f"v{champion.version} has no judged window yet; the last one was of v{judged.version}"
         return "unknown", "not judged", because, champion.serving_at or champion.started_at
+    if judged is not None and heard.settled:
+        names = _named(heard.settled)
+        return (
+            "attention",
+            "worse",
+            f"{names} of the last judged window beyond the limit",
+            judged.window_start,
+        )
+    if heard.so_far is not None and heard.so_far.beyond:
+        names, so_far = _named(heard.so_far.beyond), heard.so_far
+        because = (
+            f"{so_far.labels} of {so_far.rows} labels of a newer window say {names} beyond the limit so far"
+        )
+        return "unknown", "not judged", because, so_far.window_start
     if judged is not None:
         return "ok", "holds", "the last judged window was within its limit", None
     if estimate is not None and estimate.verdict == "alarm":
@@ -193,3 +212,9 @@ def _last_judged(points: Sequence[RecentPoint]) -> RecentPoint | None:
 
 def _verdict(point: RecentPoint) -> str:
     return point.level or point.verdict if point.verdict == "alarm" else point.verdict
+
+
+def _named(metrics: Sequence[Beyond]) -> str:
+    """`recall, f1 and 2 more`."""
+    rest = f" and {len(metrics) - 3} more" if len(metrics) > 3 else ""
+    return ", ".join(one.metric for one in metrics[:3]) + rest

@@ -59,6 +59,15 @@ class RecentPoint:
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """The newest window with labels: how many of its rows have one."""
+
+    start: datetime
+    labels: int
+    rows: int
+
+
+@dataclass(frozen=True)
 class RecentWindows:
     """The latest windows of one model and size, oldest first, with the points of the metric it is judged by.
 
@@ -75,6 +84,7 @@ class RecentWindows:
     last_rows: int | None
     last_completeness: float | None
     computed_at: datetime | None
+    labelled: Labelled | None = None
 
 
 def completeness_of(rows: int, known: int, absent: int) -> float | None:
@@ -154,6 +164,14 @@ def _recent(
         last_rows=last.rows if last else None,
         last_completeness=completeness_of(last.rows, last.labels_known, last.labels_absent) if last else None,
         computed_at=last.computed_at if last else None,
+        labelled=next(
+            (
+                Labelled(one.start, one.labels_known, one.rows)
+                for one in reversed(windows)
+                if one.labels_known
+            ),
+            None,
+        ),
     )
 
 

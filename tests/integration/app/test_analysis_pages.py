@@ -18,6 +18,7 @@ from backend.database.session import reading, writing
 from backend.database.upgrade import upgrade
 from backend.identity.actor import Actor
 from backend.identity.roles import Role
+from backend.monitoring.analysis_service import request_analysis
 from backend.monitoring.tables import MetricPoint
 from backend.queue import JobRun
 from jobs.analyse_window import analyse_due, analyse_one
@@ -169,3 +170,22 @@ def test_slices_leave_as_csv(fallen: Monitored, on_call: Actor) -> None:
     assert (
         client.get("/export/slices.csv", params={"model": "shopper", "start": "yesterday"}).status_code == 422
     )
+
+
+@pytest.mark.parametrize("page", ["performance", "slices"])
+def test_the_analysis_of_another_window_does_not_take_the_place_of_this_ones_button(
+    fallen: Monitored, on_call: Actor, open_page: Open, page: str
+) -> None:
+    with writing() as session:
+        request_analysis(session, on_call, model="shopper", start=ago(2), size="1d")
+    wanted = {"model": "shopper", "window": ago(1).isoformat()}
+    test = open_page(on_call, page, **wanted)
+    assert not test.exception
+    buttons = [one.label for one in test.button]
+    assert "Analyse this window" in buttons
+    said = text_of(test)
+    assert "Analyse the window from" not in said
+    assert any("takes its turn" in one.value for one in test.caption)
+    next(one for one in test.button if one.label == "Analyse this window").click().run()
+    assert "Analyse the window from" in text_of(test)
+    assert "Analyse this window" not in [one.label for one in test.button]
