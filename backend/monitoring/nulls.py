@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from backend.monitoring.laws import RateLaw
 from backend.monitoring.profiles import UNSEEN_KEPT, Profile
 from backend.monitoring.splits import Apart, Cells, possible_counts
 
@@ -23,6 +24,9 @@ DRAWS = 1000
 FEW_CELLS = 64
 FEW_ROWS = 500
 OUTSIDE_LEAST = 3
+USUAL_ALPHA = 0.001
+RARELY = 0.05  # rows of a rare value in a reference
+MOST_RARE = 4000
 RARE = 8  # a value with so many rows is hardly ever on one side alone
 OUTSIDE_TIMES = 4
 
@@ -72,18 +76,50 @@ class Exchange:
         if grid.edges or grid.others or not grid.complete or self.reference.compared[-1]:
             return None
         if grid.kind == "numeric":
-            gaps, new = pool.counts[0::2], int(pool.counts[0::2].sum())
-            usual = OUTSIDE_LEAST + OUTSIDE_TIMES * grid.expected_new * self.rows[1]
-            # No more than the reference's single values let expect: as rare as those.
-            rare = _spread(new, min(new, UNSEEN_KEPT + 1)) if 0 < new <= usual else gaps
-            return np.concatenate([pool.counts[1::2][: len(grid.values)], rare])
-        if pool.unseen is None:  # too many to be kept: as if they were equally frequent
-            spread = _spread(int(pool.counts[-1]), UNSEEN_KEPT + 1)
+            gaps = pool.counts[0::2]
+            return np.concatenate(
+                [pool.counts[1::2][: len(grid.values)], self._unnamed(int(gaps.sum()), gaps)]
+            )
+        if pool.unseen is None:  # too many to be kept
+            new = int(pool.counts[-1])
+            unseen = self._unnamed(new, _spread(new, UNSEEN_KEPT + 1))
         else:
-            spread = np.array(
+            unseen = np.array(
                 sorted(pool.unseen.values()), dtype=np.int64
             )  # in whatever order they were read
-        return np.concatenate([pool.counts[:-1], spread])
+        return np.concatenate([pool.counts[:-1], unseen])
+
+    def _unnamed(self, new: int, lumps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Pooled rows of each of the values that make `new` rows, where only their sum is known.
+
+        As many rows as the reference's single values let expect are as rare as those; the rest is as `lumps` (n,).
+        """
+        hits = round(self.pool.grid.expected_new * self.rows[0])
+        usual = math.ceil(RateLaw(hits, *self.rows).quantile(USUAL_ALPHA) * self.rows[1])
+        rare = np.ones(min(new, usual), dtype=np.int64)
+        over = np.floor(lumps * (max(new - usual, 0) / max(new, 1))).astype(np.int64)
+        return np.concatenate([rare, over, [new - rare.sum() - over.sum()]]).astype(np.int64)
+
+    @cached_property
+    def ranked(self) -> npt.NDArray[np.int64] | None:
+        """Pooled rows of each value, (values,), where some of those kept one by one were so by the reference's chance.
+
+        A rare value that the reference has a little more often than another is kept and the other is not, so the
+        kept ones are rarer in any other rows. None where all kept values are frequent.
+        """
+        grid, counts = self.pool.grid, self.pool.counts
+        if grid.kind != "categorical" or not (grid.others and grid.complete):
+            return None
+        if self.reference.counts[:-2].min() >= RARE:
+            return None
+        mine, rest = int(self.reference.compared[-2]), int(self.pool.compared[-2])
+        rate = RateLaw(mine, *self.rows, grid.expected_new)
+        usual = math.ceil(rate.quantile(USUAL_ALPHA) * self.rows[1]) + mine
+        # λ / (1 − exp(−λ)) rows are seen of a value that is seen at all; about 1 + λ / 2.
+        met = max(2 * (mine / len(grid.others) - 1), RARELY)
+        rare = min(rest, usual)
+        size = max(met * sum(self.rows) / max(self.rows[0], 1), rare / MOST_RARE, 1.0)
+        return np.concatenate([counts[:-2], _spread(rare, math.ceil(rare / size)), [max(rest - usual, 0)]])
 
     @property
     def exchanged(self) -> npt.NDArray[np.int64]:
@@ -106,10 +142,13 @@ class Exchange:
         A grid with edges ends where the reference ends, so "outside" is not exchanged: the reference keeps its
         rows there, and the current side draws as many as a grid placed on other data is expected to see. Once
         many more lie outside than that, they are exchanged like all others. Where `values` are known each is
-        exchanged by itself, and those that the drawn reference does not have are the last cell.
+        exchanged by itself, and those that the drawn reference does not have are the last cell; where they are
+        `ranked`, those that are not among the drawn reference's most frequent ones are the rest.
         """
         if self.values is not None:
             return self._by_value(self.values)
+        if self.ranked is not None:
+            return self._by_rank(self.ranked)
         grid, pooled = self.pool.grid, self.pool.compared.copy()
         then, now = self.reference.compared, self.current.compared
         rows = self.rows[1]
@@ -149,13 +188,30 @@ class Exchange:
         return possible_counts(pooled[:-1], self.rows, apart)
 
     def _by_value(self, pooled: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        pooled = pooled[pooled > 0]
-        size = DRAWS if pooled.size <= FEW_CELLS else DRAWS // 2
-        drawn = self._split(pooled, self.rows[1], size)
-        others = pooled - drawn
+        once, often = int((pooled == 1).sum()), pooled[pooled > 1]
+        size = DRAWS if often.size <= FEW_CELLS else DRAWS // 2
+        drawn = self._split(np.append(often, once), self.rows[1], size)
+        others = np.append(often, once) - drawn
+        # Values of a single row are on one side alone: of many that only the current side has no cells are needed.
+        alone, drawn, others = others[:, -1:], drawn[:, :-1], others[:, :-1]
+        singles = (np.arange(alone.max()) < alone).astype(np.int64)
         new = np.where(others == 0, drawn, 0)
         none = np.zeros((size, 1), dtype=np.int64)
-        return np.hstack([others, none]), np.hstack([drawn - new, new.sum(axis=1, keepdims=True)])
+        kept = drawn - new, new.sum(axis=1, keepdims=True) + once - alone
+        return np.hstack([others, singles, none]), np.hstack([kept[0], np.zeros_like(singles), kept[1]])
+
+    def _by_rank(self, pooled: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        pooled = pooled[pooled > 0]
+        drawn = self._split(pooled, self.rows[1], DRAWS // 4)
+        others = pooled - drawn
+        kept = len(self.pool.grid.values)
+        frequent = np.argsort(others + self.random.random(others.shape), axis=1)[:, ::-1][:, :kept]
+        sides = []
+        for side in (others, drawn):
+            named = np.take_along_axis(side, frequent, axis=1)
+            rest = side.sum(axis=1, keepdims=True) - named.sum(axis=1, keepdims=True)
+            sides.append(np.hstack([named, rest, np.zeros_like(rest)]))
+        return sides[0], sides[1]
 
     @cached_property
     def fine(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

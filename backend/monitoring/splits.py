@@ -33,6 +33,7 @@ class Cells:
     """The counts that each cell may have on both sides, and their probabilities; (cells, points) each.
 
     share      of the pooled rows, (cells,); 0 for a cell that is not exchanged with the others
+    times      how many cells are alike, (cells,)
     rows       of both sides, which counts are divided by for shares
     """
 
@@ -40,6 +41,7 @@ class Cells:
     current: Numbers
     chance: Numbers
     share: Numbers
+    times: Numbers
     rows: tuple[int, int]
 
     @cached_property
@@ -56,7 +58,7 @@ class Cells:
     def exchanged(self) -> tuple[Numbers, float]:
         """Counts of exchanged cells less their means, zero for others; and the sum of their variances."""
         centred = self._away * (self.share > 0)[:, None]
-        return centred, float((self.chance * centred * centred).sum())
+        return centred, float(self.times @ (self.chance * centred * centred).sum(axis=-1))
 
     @cached_property
     def owed(self) -> list[Numbers]:
@@ -103,8 +105,9 @@ def possible_counts(
     pooled: npt.NDArray[np.int64], rows: tuple[int, int], apart: Apart | None = None
 ) -> Cells:
     """What a split of `pooled` rows (cells,) can give; `rows` of both sides also count those of the cell apart."""
-    m = pooled[pooled > 0].astype(np.float64)[:, None]
-    total = float(m.sum())
+    sizes, alike = np.unique(pooled[pooled > 0], return_counts=True)
+    m, times = sizes.astype(np.float64)[:, None], alike.astype(np.float64)
+    total = float(times @ m[:, 0])
     n = min(float(rows[1]), total)
     if apart is not None:
         outside = apart.rows * apart.hits / (apart.hits + apart.misses)
@@ -124,11 +127,11 @@ def possible_counts(
         log = betaln(y + a, apart.rows - y + b) - betaln(y + 1, apart.rows - y + 1)
         x, chance = np.vstack([x, y]), np.vstack([chance, _normal(log, y)])
         others = np.vstack([others, np.full_like(y, apart.reference)])
-        share = np.append(share, 0.0)
+        share, times = np.append(share, 0.0), np.append(times, 1.0)
         n += outside
     sides = (max(int(total + (apart.reference if apart else 0) - (n if apart is None else n - outside)), 1),
              max(round(n), 1))  # fmt: skip
-    return Cells(others, x, chance, share, sides)
+    return Cells(others, x, chance, share, times, sides)
 
 
 def _points(mean: Numbers, std: Numbers, least: Numbers, most: Numbers) -> Numbers:
@@ -158,16 +161,18 @@ def moments_of_sum(terms: Terms, cells: Cells) -> tuple[float, float, float]:
     # Counts of exchanged cells have a fixed sum, so a multiple of them takes nothing from the terms' sum; this one
     # takes most of what cells owe to each other (Morris 1975).
     centred, held = cells.exchanged
-    away = away - (float((w * centred * away).sum()) / held if held > 0 else 0.0) * centred
+    times = cells.times
+    owes = float(times @ (w * centred * away).sum(axis=-1))
+    away = away - (owes / held if held > 0 else 0.0) * centred
     weighted = w * away
     squares = weighted * away
-    variance = float(squares.sum())
+    variance = float(times @ squares.sum(axis=-1))
     for order, (owed, polynomial) in enumerate(zip(cells.owed, cells.polynomials, strict=True), 1):
         scaled = owed * (weighted * polynomial).sum(axis=-1)
-        variance += (-1) ** order * (float(scaled.sum()) ** 2 - float((scaled**2).sum()))
+        variance += (-1) ** order * (float(times @ scaled) ** 2 - float(times @ scaled**2))
     # One of few cells shows less of the skewness than it adds to the sum's, as its count is held by the others'.
-    third = float(((squares * away).sum(axis=-1) / np.maximum(1 - cells.share, 0.1)).sum())
-    return float(means.sum()), max(variance, 0.0), third
+    third = float(times @ ((squares * away).sum(axis=-1) / np.maximum(1 - cells.share, 0.1)))
+    return float(times @ means[:, 0]), max(variance, 0.0), third
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from backend.monitoring.laws import Law, fit_law
+from backend.monitoring.laws import Law, RateLaw, fit_law
 from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
 from backend.monitoring.statistics._core import Result, Statistic, register
@@ -38,6 +38,9 @@ def law(exchange: Exchange, result: Result) -> Law:
     if exchange.values is None:
         return rate_law(exchange, result)
     rows = max(result.rows_current, 1)
+    if exchange.pool.unseen is None:  # too many to be kept: as often new as the reference's single values say
+        once = round(float(result.details["expected"]) * result.rows_reference)
+        return RateLaw(once, result.rows_reference, rows)
     drawn = fit_law(exchange.coarse[1][:, -1] / rows)
     if drawn.std <= 0:  # no split gives a new value: the reference's rows alone say how rare one is
         return rate_law(exchange, result)
