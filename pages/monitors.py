@@ -88,4 +88,6 @@ edit()
 if row is not None:
     show_actions(row, cannot_write or None)
     show_versions(row, read.monitor_versions(scope, chosen), cannot_write or None)
-show_false_alarms(model, allowed, cannot_register or None)
+show_false_alarms(
+    model, allowed, lambda **wanted: read.budget_change(scope, model, **wanted), cannot_register or None
+)

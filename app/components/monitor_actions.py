@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from app.components import Field, action_form, viewer_zone
-from app.components.monitor_parts import show_budget
+from app.components.monitor_parts import show_budget, show_budget_change
 from app.components.tables import lines, small, table
 from app.formats import format_when
-from app.session import perform
+from app.session import perform, show_error
 from app.words import readable
 from backend.errors import BadInput
 from backend.monitoring import monitors_service as service
-from backend.monitoring.budget_service import FalseAlarms, change_budget
+from backend.monitoring.budget_service import BudgetChange, FalseAlarms, change_budget
 from backend.monitoring.monitors import parse_monitor
 
 
@@ -25,6 +26,8 @@ def store_monitor(
 ) -> None:  # fmt: skip
     """Store what was replayed, and only that: `digest` is of the definition the person sees."""
     named = f"“{definition['name']}”" if definition.get("name") else "the monitor"
+    if not definition.get("name"):
+        disabled_because = disabled_because or "Write a name for it above."
     subject = f"{row['key']}/{row['number']}" if row else f"new/{model}"
     sent = action_form(
         "store-monitor", label=f"Store {named}", object_id=subject, digest=digest,
@@ -124,30 +127,58 @@ def show_versions(
             st.rerun()
 
 
-def show_false_alarms(model: str, allowed: FalseAlarms, disabled_because: str | None) -> None:
-    """The budget of false pages, and a form that changes it in the model's spec."""
+def show_false_alarms(
+    model: str, allowed: FalseAlarms, preview: Callable[..., BudgetChange], disabled_because: str | None
+) -> None:
+    """The budget of false pages, and a form that changes it in the model's spec, once one has seen what it changes.
+
+    preview   (pages_per_quarter, rota, rota_pages_per_shift) -> what these would change
+    """
     st.subheader("False-alarm budget", anchor=False)
     show_budget(allowed)
     st.caption(
         "Calibrated limits follow from it. A monitor of your own does not: its replay says whether it fits."
     )
     with st.expander("Change it"):
+        key = f"budget:{model}:{allowed.digest[:8]}"
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            pages = st.number_input(
+                "False pages of this model in a quarter", value=allowed.own_per_quarter, key=f"{key}:pages"
+            )
+            rota = st.text_input("Rota: who is woken", allowed.rota, key=f"{key}:rota", max_chars=100)
+            shift = st.number_input(
+                "False pages in a 12-hour shift over all models of the rota", value=allowed.rota_per_shift,
+                key=f"{key}:shift",
+            )  # fmt: skip
+        wanted = {"pages_per_quarter": float(pages), "rota": rota, "rota_pages_per_shift": float(shift)}
+        if (pages, rota.strip() or "default", shift) == (
+            allowed.own_per_quarter,
+            allowed.rota,
+            allowed.rota_per_shift,
+        ):
+            st.caption("Write other numbers, and what they change is shown before anything is stored.")
+            return
+        try:
+            found = preview(**wanted)
+        except BadInput as error:
+            show_error(error)
+            return
+        show_budget_change(found)
         sent = action_form(
-            "change-budget", label=f"Change the budget of {model}", object_id=model, digest=allowed.digest,
-            fields=[Field("pages", "False pages of this model in a quarter", "number", required=True,
-                          value=allowed.own_per_quarter),
-                    Field("rota", "Rota: who is woken", required=True, value=allowed.rota, max_chars=100),
-                    Field("shift", "False pages in a 12-hour shift over all models of the rota", "number",
-                          required=True, value=allowed.rota_per_shift)],
+            "change-budget", label=f"Change the budget of {model}", object_id=model,
+            digest=json.dumps([allowed.digest, wanted], sort_keys=True),
+            fields=[Field("why", "Why", required=True, help="it is kept in the audit log, with both budgets")],
             disabled_because=disabled_because,
         )  # fmt: skip
-        if sent is not None and perform(
+        if sent is None:
+            return
+        seen, shown = json.loads(sent.digest)
+        if perform(
             lambda session, me: change_budget(
-                session, me, model=model, pages_per_quarter=float(sent.values["pages"]), rota=sent.values["rota"],
-                rota_pages_per_shift=float(sent.values["shift"]), seen_digest=sent.digest,
+                session, me, model=model, **shown, seen_digest=seen, why=str(sent.values["why"])
             ),
             done="The budget is changed in the model's spec.",
-        ):  # fmt: skip
+        ):
             st.rerun()
 
 

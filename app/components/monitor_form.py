@@ -95,6 +95,7 @@ def monitor_inputs(
     when = given.get("when") or {}
     match = "any" if "any" in when else "all"
     parts = list(when.get(match, [when] if when else [])) if is_flat(given) else []
+    parts, lost = _carried(key, size, parts, offered)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         count = int(
             st.number_input("Conditions", 1, MOST_ROWS, max(len(parts), 1), key=f"{key}:count", width=130)
@@ -107,6 +108,12 @@ def monitor_inputs(
         condition_inputs(f"{key}:{size}:{index}", parts[index] if index < len(parts) else {}, offered)
         for index in range(count)
     ]
+    for index, words in lost.items():
+        if index < count:
+            st.caption(
+                f"Condition {index + 1}: {words} is not computed of windows of {size}; choose another figure."
+            )
+    st.session_state[f"{key}:said"] = read
     windows = given.get("windows") or {}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         fire = _whole("In so many", windows.get("fire", 1), f"{key}:fire", 1, MOST_WINDOWS)
@@ -121,6 +128,26 @@ def monitor_inputs(
         "windows": {"fire": fire, "of": of}, "clear_after": clear_after, "min_rows": rows,
         "min_completeness": share / 100,
     }  # fmt: skip
+
+
+def _carried(
+    key: str, size: str, parts: list[Any], offered: Sequence[Figure]
+) -> tuple[list[Any], dict[int, str]]:
+    """The conditions to begin with in windows of this size: those written of the other size where they exist here too;
+    and, by index, the figures that do not."""
+    begun = f"{key}:begun"
+    kept = st.session_state.get(begun)
+    if kept is None or kept[0] != size:
+        said = parts if kept is None else st.session_state.get(f"{key}:said", parts)
+        lost = {}
+        if kept is not None:
+            for index, part in enumerate(said):
+                figure = Figure(*(str(part.get(name, "")) for name in Figure._fields))
+                if figure not in offered:
+                    lost[index] = figure_words(figure)
+            said = [{} if index in lost else part for index, part in enumerate(said)]
+        st.session_state[begun] = kept = (size, said, lost)
+    return list(kept[1]), dict(kept[2])
 
 
 def condition_inputs(key: str, given: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, Any]:

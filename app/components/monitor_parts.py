@@ -15,14 +15,16 @@ from app.components import empty_state, key_values, viewer_zone
 from app.components.charts import draw
 from app.components.monitor_form import figure_words
 from app.components.tables import anchor, badge, lines, small, table
-from app.formats import format_age, format_metric, format_when
+from app.formats import format_age, format_metric, format_share, format_when
 from app.words import ALERT_LEVELS, count_of, readable
-from backend.monitoring.budget_service import FalseAlarms
+from backend.monitoring.budget_service import BudgetChange, FalseAlarms
 from backend.monitoring.monitor_replay import Replay
 from backend.monitoring.monitors import Monitor
 
 OFTEN_A_MONTH = 4.35
 """Tickets a month, one a week, from which a replay is marked: who reads more of them?"""
+LONG = 0.25
+"""The share of the time from which an alarm that goes on is marked."""
 
 
 def show_monitors(model: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -60,6 +62,8 @@ def _state(row: Mapping[str, Any]) -> Any:
         return badge("not looked at since it holds", "unknown")
     if not row["looked_at"]:
         return badge("not looked at yet", "unknown")
+    if not row["mostly_tested"]:
+        return badge("mostly not testable", "unknown")
     return badge("quiet", "ok") if row["judged"] else badge("not known now", "unknown")
 
 
@@ -73,8 +77,12 @@ def _last_fired(row: Mapping[str, Any]) -> str:
 def _often(row: Mapping[str, Any]) -> str | None:
     if row["fired"] is None:
         return None
+    if not row["tested"]:
+        return "could not be tested"
     rate = f", {rate_words(row['per_month'])}" if row["per_month"] and row["fired"] > 1 else ""
-    return f"{count_of(row['fired'], 'time')}{rate}"
+    tested = "" if row["mostly_tested"] else f", tested in {count_of(row['tested'], 'window')} only"
+    share = f", {format_share(row['firing_share'])} of the time" if row["fired"] else ""
+    return f"{count_of(row['fired'], 'time')}{rate}{share}{tested}"
 
 
 def rate_words(per_month: float, noun: str = "") -> str:
@@ -85,28 +93,35 @@ def rate_words(per_month: float, noun: str = "") -> str:
 
 
 def replay_sentence(monitor: Monitor, found: Replay, allowed: FalseAlarms) -> tuple[str, str]:
-    """How often it would have fired, as a sentence, and its level: never `ok` where nothing could be judged."""
+    """How often it would have fired and for how long, as a sentence, and its level: never `ok` where fewer than half of
+    the windows could be tested."""
     if not found.windows:
         return "No finished window is stored: whether it would have fired is not known.", "unknown"
     span = format_age(found.windows[-1].end - found.windows[0].start)
     period = f"{count_of(len(found.windows), 'window')} ({span})"
     if not found.looked_at:
-        return f"None of {period} could be judged: whether it would have fired is not known.", "unknown"
+        return f"None of {period} could be tested: whether it would have fired is not known.", "unknown"
     if found.inconclusive:
-        period = f"the {found.looked_at:,} of {period} that could be judged"
+        period = f"the {found.looked_at:,} of {period} that could be tested"
     noun = {"page": "page", "ticket": "ticket", "info": "notice"}[monitor.level]
     if not found.firings:
-        half = found.looked_at >= len(found.windows) / 2
-        return f"It would not have fired in {period}.", "ok" if half else "unknown"
+        return f"It would not have fired in {period}.", "ok" if found.mostly_tested else "unknown"
+    share = found.firing_share or 0.0
     said = f"It would have fired {count_of(len(found.firings), 'time')} in {period}"
+    said += f", for {format_share(share)} of the time"
+    if not found.mostly_tested:
+        return f"{said}; too few could be tested to say how many {noun}s a month.", "unknown"
     if found.per_month is None or found.months < 1 / 4:
         return f"{said}; that is too short to say how many {noun}s a month.", "unknown"
     said += f": {rate_words(found.per_month, noun)}."
+    long = share > LONG
+    if long:
+        said += " What fires as long as that tells nothing new."
     if monitor.level != "page":
-        return said, "attention" if found.per_month > OFTEN_A_MONTH else "ok"
+        return said, "attention" if long or found.per_month > OFTEN_A_MONTH else "ok"
     budget = f"The budget allows {rate_words(allowed.per_month, 'false page')}"
     if found.per_month <= allowed.per_month:
-        return f"{said} {budget}, so it fits even if none of them is true.", "ok"
+        return f"{said} {budget}, so it fits even if none of them is true.", "attention" if long else "ok"
     spare = 1 - allowed.per_month / found.per_month
     return f"{said} {budget}: it fits only if {spare:.0%} or more of them are worth waking for.", "attention"
 
@@ -114,9 +129,10 @@ def replay_sentence(monitor: Monitor, found: Replay, allowed: FalseAlarms) -> tu
 def show_replay(monitor: Monitor, found: Replay, *, key: str) -> None:
     """Charts of what it looked at, and the list of when it fired."""
     tz = viewer_zone()
-    if found.inconclusive:
+    if found.why_not:
         reasons = "; ".join(f"{readable(why)} in {count_of(n, 'window')}" for why, n in found.why_not.items())
-        st.caption(f"{count_of(found.inconclusive, 'window')} could not be judged. Missing: {reasons}.")
+        tested = f"{found.looked_at:,} of {count_of(len(found.windows), 'window')} could be tested."
+        st.caption(f"{tested} Missing: {reasons}.")
     for index, (name, figure) in enumerate(replay_figures(monitor, found, tz)):
         draw(figure, f"{name} over time with its threshold, and when the monitor fires", key=f"{key}:{index}")
     if found.firings:
@@ -183,4 +199,29 @@ def show_budget(allowed: FalseAlarms) -> None:
             "its part of the rota's": rota,
             "what holds": f"{format_metric(allowed.per_month)} a month ({binds}, the stricter)",
         }
+    )
+
+
+def show_budget_change(found: BudgetChange) -> None:
+    """What another budget changes, and from when on."""
+    before, after = (rate_words(one, "false page") for one in (found.before, found.after))
+    st.caption(
+        f"What holds: {before} now, {after} then." if before != after else f"What holds stays {before}."
+    )
+    if not found.moved:
+        st.caption(
+            "No limit moves: each is at its strictest or mildest already, or the other limit still holds."
+        )
+        return
+    table(
+        ("a page by", "windows of", "now", "then"),
+        [
+            [f"{one.kind} performance", one.size, *(f"{n:.2f} standard errors worse" for n in (one.before, one.after))]
+            for one in found.moved
+        ],
+        caption="how much worse performance must be to page",
+    )  # fmt: skip
+    st.caption(
+        "It holds for windows that are computed from then on, those that fill now and those that get late labels too. "
+        "What was said of other windows stays as it is. Tickets of joint drift and outlier rows follow as well."
     )

@@ -15,7 +15,7 @@ from backend.database.session import reading
 from backend.errors import BadInput
 from backend.identity.people import names_of
 from backend.monitoring import monitors_service as service
-from backend.monitoring.budget_service import FalseAlarms
+from backend.monitoring.budget_service import BudgetChange, FalseAlarms, preview_budget
 from backend.monitoring.budget_service import false_alarms as read_false_alarms
 from backend.monitoring.monitor_history import known_figures, read_history
 from backend.monitoring.monitor_replay import History, Replay, replay
@@ -25,9 +25,10 @@ from backend.registry.service import get_model
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
 def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
-    """The model's monitors as they are now: their row, `says`, the newest alert, `fired` times in stored history and
-    `per_month`, whether it was `looked_at` since it was stored, whether the newest window could be `judged`,
-    whether the monitor `holds` in it, and `broken`, why one cannot be looked at any more."""
+    """The model's monitors as they are now: their row, `says`, the newest alert, and `broken`, why one cannot be looked
+    at any more. Of stored history: `fired` times, `per_month`, the `firing_share` of the time, the windows in which it
+    could be tested (`tested`) and whether they are half of all (`mostly_tested`). Of now: whether it was `looked_at`
+    since it was stored, whether the newest window could be `judged`, and whether the monitor `holds` in it."""
     viewer = scope.actor()
     with reading() as session:
         rows = service.list_monitors(session, viewer, model, environment())
@@ -51,7 +52,8 @@ def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
             one = row_of(row) | {
                 "made_by_name": names.get(row.made_by or ""), "alert": alert_of(alert) if alert else None,
                 "says": "", "fired": None, "per_month": None, "broken": broken.get(row.key, ""), "judged": False,
-                "holds": False, "looked_at": alert is not None or (looked is not None and looked > row.made_at),
+                "mostly_tested": False, "tested": 0, "firing_share": None, "holds": False,
+                "looked_at": alert is not None or (looked is not None and looked > row.made_at),
             }  # fmt: skip
             if row.key in valid:
                 monitor = valid[row.key]
@@ -61,6 +63,9 @@ def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
                     "fired": len(found.firings),
                     "per_month": found.per_month,
                     "judged": found.judged_now,
+                    "mostly_tested": found.mostly_tested,
+                    "tested": found.looked_at,
+                    "firing_share": found.firing_share,
                     "holds": found.fires_now,
                 }
             listed.append(one)
@@ -109,3 +114,14 @@ def _history(scope: Scope, model: str, size: str, figures: tuple[Figure, ...]) -
 def false_alarms(scope: Scope, model: str) -> FalseAlarms:
     with reading() as session:
         return read_false_alarms(session, scope.actor(), model, environment())
+
+
+def budget_change(
+    scope: Scope, model: str, *, pages_per_quarter: float, rota: str, rota_pages_per_shift: float
+) -> BudgetChange:
+    """What another budget would change. Raises `BadInput` for a bad figure."""
+    with reading() as session:
+        return preview_budget(
+            session, scope.actor(), model=model, environment=environment(), pages_per_quarter=pages_per_quarter,
+            rota=rota, rota_pages_per_shift=rota_pages_per_shift,
+        )  # fmt: skip

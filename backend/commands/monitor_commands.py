@@ -52,7 +52,8 @@ def monitor_replay(model: str, file: Definition, token: Token = "", as_json: Jso
         else f"{found['per_month']:.1f} a month"
     )
     say(
-        f"{found['fired']} times in {found['windows']} windows ({found['inconclusive']} could not be judged): {often}; "
+        f"{found['fired']} times in {found['windows']} windows ({found['inconclusive']} could not be tested), "
+        f"{found['firing_share'] or 0:.0%} of the time: {often}; "
         f"the model may cause {found['false_pages_per_month']:.2f} false pages a month"
     )
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from backend.database.session import ReadSession, WriteSession
-from backend.errors import ChangedSinceSeen
+from backend.errors import BadInput, ChangedSinceSeen
 from backend.identity.actor import Actor
-from backend.monitoring.budget import SHIFTS_PER_QUARTER, pages_per_quarter
+from backend.monitoring.budget import SHIFTS_PER_QUARTER, Evidence, Rota, sigmas, window_alpha
+from backend.monitoring.budget import pages_per_quarter as _pages_per_quarter
+from backend.monitoring.columns import parse_spec
 from backend.monitoring.rotas import rota_of, spec_of
+from backend.monitoring.spec_fields import Budget
 from backend.registry.service import get_model, register_model
 from backend.registry.tables import Model
+
+LENGTHS_S = {"1h": 3600.0, "1d": 86_400.0, "1w": 604_800.0, "1mo": 365.25 / 12 * 86_400}
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,29 @@ class FalseAlarms:
         return "rota" if self.rota_share_per_month < self.own_per_quarter / 3 else "model"
 
 
+@dataclass(frozen=True)
+class PageLimit:
+    """By how many standard errors one kind of evidence must be worse in windows of one size to page."""
+
+    kind: Evidence
+    size: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class BudgetChange:
+    """What another budget changes. `before`, `after`: false pages a month, by the stricter of model and rota."""
+
+    before: float
+    after: float
+    limits: tuple[PageLimit, ...]
+
+    @property
+    def moved(self) -> tuple[PageLimit, ...]:
+        return tuple(one for one in self.limits if abs(one.after - one.before) > 0.005)
+
+
 def false_alarms(session: ReadSession, viewer: Actor, model: str, environment: str) -> FalseAlarms:
     """The false pages that the model's spec and its rota allow."""
     found = get_model(session, viewer, model)
@@ -47,10 +76,39 @@ def false_alarms(session: ReadSession, viewer: Actor, model: str, environment: s
     rota = rota_of(session, spec, environment)
     share = spec.budget.rota_pages_per_shift * SHIFTS_PER_QUARTER * rota.share(spec.tier)
     return FalseAlarms(
-        per_month=pages_per_quarter(spec.budget, spec.tier, rota) / 3,
+        per_month=_pages_per_quarter(spec.budget, spec.tier, rota) / 3,
         own_per_quarter=spec.budget.pages_per_quarter, rota=spec.budget.rota, rota_models=len(rota.tiers),
         rota_per_shift=spec.budget.rota_pages_per_shift, rota_share_per_month=share / 3, digest=_digest(found),
     )  # fmt: skip
+
+
+def preview_budget(
+    session: ReadSession, viewer: Actor, *, model: str, environment: str, pages_per_quarter: float, rota: str,
+    rota_pages_per_shift: float,
+) -> BudgetChange:  # fmt: skip
+    """Which limits another budget would move. Stores nothing. Raises `BadInput` for a bad figure."""
+    spec = spec_of(get_model(session, viewer, model))
+    budget = _checked(pages_per_quarter, rota, rota_pages_per_shift)
+    other = replace(spec, budget=budget)
+    now, then = rota_of(session, spec, environment), rota_of(session, other, environment)
+    if budget.rota != spec.budget.rota:
+        # The model is still stored under its old rota.
+        then = Rota((*then.tiers, spec.tier))
+    kinds: tuple[Evidence, ...] = ("realised", "estimated")
+    limits = tuple(
+        PageLimit(
+            kind, size, sigmas(window_alpha(spec, LENGTHS_S[size], now, kind)),
+            sigmas(window_alpha(other, LENGTHS_S[size], then, kind)),
+        )
+        for kind in kinds
+        for size in spec.sizes
+        if size in LENGTHS_S
+    )  # fmt: skip
+    return BudgetChange(
+        _pages_per_quarter(spec.budget, spec.tier, now) / 3,
+        _pages_per_quarter(budget, spec.tier, then) / 3,
+        limits,
+    )
 
 
 def change_budget(
@@ -62,22 +120,36 @@ def change_budget(
     rota: str,
     rota_pages_per_shift: float,
     seen_digest: str,
+    why: str,
 ) -> Model:
-    """Register the model with another budget in its spec; calibrated limits follow with the next computation.
+    """Register the model with another budget in its spec; calibrated limits follow with the next computation. The audit
+    entry holds both budgets and the reason.
 
-    Raises `ChangedSinceSeen` where the spec is no longer the one that was looked at, `BadInput` for a bad figure.
+    Raises `ChangedSinceSeen` where the spec is no longer the one that was looked at, `BadInput` for a bad figure or
+    without a reason.
     """
+    if not why.strip():
+        raise BadInput("Why: write the reason; the audit log keeps it", field="why")
+    checked = _checked(pages_per_quarter, rota, rota_pages_per_shift)
     found = get_model(session, actor, model)
     if _digest(found) != seen_digest:
         raise ChangedSinceSeen("the model's spec has changed since you looked at it")
-    budget: dict[str, Any] = {
-        "pages_per_quarter": pages_per_quarter, "rota": rota.strip() or "default",
-        "rota_pages_per_shift": rota_pages_per_shift,
-    }  # fmt: skip
+    budget: dict[str, Any] = asdict(checked)
     return register_model(
         session, actor, name=found.name, title=found.title, description=found.description, tier=found.tier,
         spec={**found.spec, "budget": budget}, notice=found.notice, owner_id=found.owner_id,
+        why=why.strip(), told={"budget": budget, "budget_before": asdict(parse_spec(found.spec).budget)},
     )  # fmt: skip
+
+
+def _checked(pages: float, rota: str, per_shift: float) -> Budget:
+    for label, value in (
+        ("False pages of this model in a quarter", pages),
+        ("False pages in a 12-hour shift over all models of the rota", per_shift),
+    ):
+        if not (math.isfinite(value) and value > 0):
+            raise BadInput(f"{label}: write a number above 0, not {value:g}")
+    return Budget(pages, rota.strip() or Budget.rota, per_shift)
 
 
 def _digest(model: Model) -> str:

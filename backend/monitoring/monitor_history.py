@@ -10,12 +10,14 @@ import numpy as np
 from sqlalchemy import func, select
 
 from backend.database.session import ReadSession
+from backend.monitoring.columns import parse_spec
 from backend.monitoring.kpi_service import kpi_figures, kpi_names
 from backend.monitoring.monitor_replay import Floats, History, Series
 from backend.monitoring.monitors import Figure
 from backend.monitoring.reading import completeness_of
-from backend.monitoring.tables import MetricPoint, WindowState
+from backend.monitoring.tables import MetricPoint, ReferenceSummary, WindowState
 from backend.monitoring.windows import Window
+from backend.registry.tables import Model
 
 MOST_WINDOWS = 10_000
 OFFERED_WINDOWS = 60
@@ -67,7 +69,7 @@ def read_history(
         wanted = [figure for figure in figures if figure.kind == "kpi"]
         for figure, values in kpi_figures(session, model, environment, windows, wanted).items():
             series[figure] = _plain(values)
-    return History(windows, versions, series)
+    return History(windows, versions, series, _wait(session, model))
 
 
 def known_figures(session: ReadSession, model: str, environment: str, *, size: str) -> list[Figure]:
@@ -91,6 +93,21 @@ def known_figures(session: ReadSession, model: str, environment: str, *, size: s
     for name, segment in kpi_names(session, model, environment):
         figures |= {Figure("kpi", name, statistic, segment) for statistic in ("mean", "total", "rows")}
     return sorted(figures)
+
+
+def _wait(session: ReadSession, model: str) -> timedelta:
+    """How long labels may take, by the newest version's reference, else as the spec declares; 0 where nothing tells."""
+    summary = session.scalars(
+        select(ReferenceSummary)
+        .where(ReferenceSummary.model == model)
+        .order_by(ReferenceSummary.version.desc())
+        .limit(1)
+    ).first()
+    looks = summary.trust.get("label_looks") if summary is not None else None
+    measured = timedelta(seconds=float(looks[-1][0])) if looks else timedelta(0)
+    registered = session.get(Model, model)
+    declared = parse_spec(registered.spec).label_delay_s if registered is not None else None
+    return measured or timedelta(seconds=declared or 0.0)
 
 
 def _stored(

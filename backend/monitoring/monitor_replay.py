@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,9 @@ from backend.monitoring.windows import Window
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 MONTH_DAYS = 365.25 / 12
+LONGEST_UNJUDGED = 7
+"""An alarm ends after so many windows in a row that could not be judged, or after N of them where M of the last N must
+hold and N is more."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ class History:
     """n finished windows of one size in time order, with the figures a monitor asks for.
 
     versions   the version each window belongs to; −1: none. Where it changes, counting begins anew
+    wait       how long after the end of a window its labels may still come
     """
 
     windows: Sequence[Window]
     versions: npt.NDArray[np.int64]
     series: Mapping[Figure, Series]
+    wait: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True)
@@ -88,10 +94,12 @@ class Trace:
 class Replay:
     """What a monitor would have said.
 
-    looked_at       windows with a verdict; inconclusive: windows without one
+    looked_at       windows that could be tested: any part of an `any`, every part of an `all` has a verdict there;
+                    inconclusive: the others
     months          how long was looked at, in months of 30.4 days: from the first window to the last, less the
                     share of windows that could not be judged
-    why_not         {reason: windows} of the inconclusive ones
+    why_not         {reason: windows} in which a condition had no verdict
+    firing_s        how long it fired, in seconds of the windows' own time; whole_s: of how long
     firing, held    for each window whether it fires, and whether the rule holds in it: 1, 0, NaN
     latest_at       the newest window in which the rule holds, −1 without one; `latest` says what held
     """
@@ -107,6 +115,18 @@ class Replay:
     held: Floats = field(default_factory=lambda: np.zeros(0))
     latest_at: int = -1
     latest: str = ""
+    firing_s: float = 0.0
+    whole_s: float = 0.0
+
+    @property
+    def mostly_tested(self) -> bool:
+        """Whether half of the windows or more could be tested: of less, nothing follows about how often it fires."""
+        return self.looked_at > 0 and 2 * self.looked_at >= len(self.windows)
+
+    @property
+    def firing_share(self) -> float | None:
+        """The share of the time in which it fired; None without windows."""
+        return self.firing_s / self.whole_s if self.whole_s else None
 
     @property
     def cleared(self) -> int:
@@ -139,7 +159,7 @@ class Replay:
             ],
             "fired": len(self.firings), "cleared": self.cleared, "per_month": self.per_month, "months": self.months,
             "windows": len(self.windows), "looked_at": self.looked_at, "inconclusive": self.inconclusive,
-            "why_inconclusive": dict(self.why_not),
+            "why_inconclusive": dict(self.why_not), "firing_s": self.firing_s, "firing_share": self.firing_share,
         }  # fmt: skip
 
 
@@ -148,19 +168,20 @@ def replay(monitor: Monitor, history: History) -> Replay:
     count = len(history.windows)
     traces: list[Trace] = []
     why: dict[str, int] = {}
-    held, stays = _judge(monitor.rule, monitor, history, traces, why)
-    firing, began, ended = _run(monitor, held, stays, history.versions)
+    held, stays, tested = _judge(monitor.rule, monitor, history, traces, why)
+    firing, began, ended = _run(monitor, held, stays, history.versions, _waits(monitor, history))
     episodes = [
         Episode(
             start=history.windows[first],
             end=None if last is None else history.windows[last],
             version=None if history.versions[first] < 0 else int(history.versions[first]),
             text=_text(monitor, traces, first),
-            ended=_ending(history, first, last),
+            ended=_ending(history, stays, first, last),
         )
         for first, last in zip(began, ended, strict=True)
     ]
-    judged = int(np.isfinite(held).sum())
+    judged = int(tested.sum())
+    lengths = np.array([(one.end - one.start).total_seconds() for one in history.windows])
     latest = int(np.flatnonzero(held == 1)[-1]) if (held == 1).any() else -1
     span = history.windows[-1].end - history.windows[0].start if count else None
     return Replay(
@@ -175,13 +196,19 @@ def replay(monitor: Monitor, history: History) -> Replay:
         held=held,
         latest_at=latest,
         latest=_text(monitor, traces, latest) if latest >= 0 else "",
+        firing_s=float(lengths[firing].sum()),
+        whole_s=float(lengths.sum()),
     )
 
 
 def _run(
-    monitor: Monitor, held: Floats, stays: Floats, versions: npt.NDArray[np.int64]
+    monitor: Monitor, held: Floats, stays: Floats, versions: npt.NDArray[np.int64], waits: Bools
 ) -> tuple[Bools, list[int], list[int | None]]:
-    """The state in each window, the windows in which it began, and those in which it ended."""
+    """The state in each window, the windows in which it began, and those in which it ended.
+
+    waits   (n,) windows whose labels may still come: that they are not judged yet says nothing
+    """
+    longest, silent = max(LONGEST_UNJUDGED, monitor.of), 0
     state = np.zeros(len(held), dtype=bool)
     began: list[int] = []
     ended: list[int | None] = []
@@ -195,25 +222,39 @@ def _run(
             version, base = int(versions[i]), base if version < 0 else i
         if on:
             clean = clean + 1 if stays[i] == 0 else 0 if stays[i] == 1 else clean
-            if clean >= monitor.clear_after:
+            silent = 0 if np.isfinite(stays[i]) else silent + int(not waits[i])
+            if clean >= monitor.clear_after or silent >= longest:
                 on, ended[-1] = False, i
                 # The windows before it cleared do not count towards firing again.
                 base = max(base, i)
         elif held[i] == 1 and breached[i + 1] - breached[max(base, i + 1 - monitor.of)] >= monitor.fire:
-            on, clean = True, 0
+            on, clean, silent = True, 0, 0
             began.append(i)
             ended.append(None)
         state[i] = on
     return state, began, ended
 
 
+def _waits(monitor: Monitor, history: History) -> Bools:
+    """(n,) the newest windows for which a figure of the monitor may still come, because labels do."""
+    if not any(figure.kind == "realised" for figure in monitor.figures) or not history.windows:
+        return np.zeros(len(history.windows), dtype=bool)
+    now = history.windows[-1].end
+    return np.array([window.end + history.wait > now for window in history.windows], dtype=bool)
+
+
 def _judge(
     rule: Rule, monitor: Monitor, history: History, traces: list[Trace], why: dict[str, int]
-) -> tuple[Floats, Floats]:
-    """For each window whether the rule holds (1, 0, NaN unknown), and whether it holds by the clearing thresholds."""
+) -> tuple[Floats, Floats, Bools]:
+    """For each window whether the rule holds (1, 0, NaN unknown), whether it holds by the clearing thresholds, and
+    whether it could be tested."""
     if isinstance(rule, Composite):
         parts = [_judge(part, monitor, history, traces, why) for part in rule.parts]
-        return _combine(rule, [p[0] for p in parts]), _combine(rule, [p[1] for p in parts])
+        tested = np.vstack([p[2] for p in parts])
+        able: Bools = np.asarray(
+            tested.all(axis=0) if rule.match == "all" else tested.any(axis=0), dtype=bool
+        )
+        return _combine(rule, [p[0] for p in parts]), _combine(rule, [p[1] for p in parts]), able
     series = history.series.get(rule.figure)
     if series is None:
         nothing = np.full(len(history.windows), np.nan)
@@ -221,7 +262,7 @@ def _judge(
             reason = f"no {rule.figure.words()} is stored"
             why[reason] = why.get(reason, 0) + len(nothing)
         traces.append(Trace(rule, nothing, nothing, nothing))
-        return nothing, nothing
+        return nothing, nothing, np.zeros(len(nothing), dtype=bool)
     usable = _usable(rule.figure, monitor, series, why)
     lower, upper = bounds(rule.threshold, rule.figure, series, usable)
     held = _beyond(rule, series, usable, lower, upper, why)
@@ -234,15 +275,17 @@ def _judge(
         rule, series, usable, *bounds(mild, rule.figure, series, usable), {}
     )  # fmt: skip
     traces.append(Trace(rule, np.where(usable, series.value, np.nan), lower, upper))
-    return held, stays
+    return held, stays, np.asarray(np.isfinite(held), dtype=bool)
 
 
 def _combine(rule: Composite, parts: Sequence[Floats]) -> Floats:
-    """Kleene's strong three-valued logic: unknown only where the known parts do not settle it."""
+    """`any`: of the parts that are known, unknown where none is. `all`: unknown where one is, unless another part does
+    not hold."""
     stack = np.vstack(parts)
-    settles, other = (0.0, 1.0) if rule.match == "all" else (1.0, 0.0)
-    settled = (stack == settles).any(axis=0)
-    return np.where(settled, settles, np.where(np.isnan(stack).any(axis=0), np.nan, other))
+    unknown = np.isnan(stack)
+    if rule.match == "any":
+        return np.where(unknown.all(axis=0), np.nan, (stack == 1).any(axis=0))
+    return np.where((stack == 0).any(axis=0), 0.0, np.where(unknown.any(axis=0), np.nan, 1.0))
 
 
 def _usable(figure: Figure, monitor: Monitor, series: Series, why: dict[str, int]) -> Bools:
@@ -350,9 +393,12 @@ def _text(monitor: Monitor, traces: Sequence[Trace], at: int) -> str:
     return f"{monitor.name}: {', '.join(said) or monitor.rule.words()}{often}"
 
 
-def _ending(history: History, first: int, last: int | None) -> str:
+def _ending(history: History, stays: Floats, first: int, last: int | None) -> str:
     if last is None:
         return ""
     if history.versions[last] >= 0 and history.versions[last] != history.versions[first]:
         return f"version {history.versions[last]} serves"
+    if np.isnan(stays[last]):
+        unjudged = np.isnan(stays[first : last + 1])[::-1]
+        return f"not judged for {int(unjudged.argmin())} windows"
     return "within its limits"

@@ -12,8 +12,9 @@ says when a monitor would have fired, and the live path asks the same function.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from backend.errors import BadInput
@@ -31,6 +32,9 @@ OF_HISTORY = ("sigma", "quantile", "p_value")
 
 PAGING_KINDS = frozenset({"realised", "estimated", "quality", "volume", "kpi"})
 """Kinds of figures that may wake a person. Drift of inputs and of predictions alone never does."""
+
+OF_COLUMNS = frozenset({"drift", "prediction", "quality"})
+"""Kinds whose column is one of the model's, or one of its rules."""
 
 FEWEST_POINTS, MOST_POINTS = 5, 500
 MOST_WINDOWS = 100
@@ -116,8 +120,11 @@ class Condition:
 
 @dataclass(frozen=True)
 class Composite:
-    """Several parts of which all, or any, must hold. What one of them cannot say is decided by the others if it can
-    be (Kleene's logic of three values)."""
+    """Several parts of which all, or any, must hold.
+
+    A part without a value is left out of `any`: the others decide. `all` is unknown without it, unless another part
+    does not hold: then neither do all.
+    """
 
     match: Match
     parts: tuple[Condition | Composite, ...]
@@ -186,11 +193,14 @@ class Monitor:
         return _needs_evidence(self.rule, trusted)
 
 
-def parse_monitor(document: Any, *, sizes: tuple[str, ...], min_rows: int = 50) -> Monitor:
+def parse_monitor(
+    document: Any, *, sizes: tuple[str, ...], min_rows: int = 50, columns: Collection[str] | None = None
+) -> Monitor:
     """Check a definition.
 
     sizes      the sizes of the model's windows; the first is what a definition without `size` looks at
     min_rows   what the model's spec says
+    columns    the model's own, and its rules; None: not checked
 
     Raises `BadInput` that names the key, what was found and what is accepted.
     """
@@ -204,6 +214,8 @@ def parse_monitor(document: Any, *, sizes: tuple[str, ...], min_rows: int = 50) 
     rule = _rule(body["when"], "when", 0)
     if sum(1 for _ in _conditions(rule)) > MOST_CONDITIONS:
         raise BadInput(f"when: a monitor has at most {MOST_CONDITIONS} conditions; make it two monitors")
+    if columns is not None:
+        _refuse_strangers(rule, "when", columns)
     windows = _mapping(body.get("windows", {}), "windows", ("fire", "of"))
     of = _whole(windows, "windows.of", "of", 1, 1, MOST_WINDOWS)
     monitor = Monitor(
@@ -252,6 +264,20 @@ def _rule(value: Any, path: str, depth: int) -> Rule:
     if "threshold" not in body:
         raise BadInput(f"{path}.threshold: missing; write {{kind: constant, side: above, value: 0.2}}")
     return Condition(figure, _threshold(body["threshold"], f"{path}.threshold", figure))
+
+
+def _refuse_strangers(rule: Rule, path: str, columns: Collection[str]) -> None:
+    """Raises `BadInput`, with the nearest name, for a condition on a column that the model does not have."""
+    if isinstance(rule, Composite):
+        for i, part in enumerate(rule.parts):
+            _refuse_strangers(part, f"{path}.{rule.match}[{i}]", columns)
+        return
+    name = rule.figure.column
+    if not name or rule.figure.kind not in OF_COLUMNS or name in columns:
+        return
+    near = get_close_matches(name, list(columns), n=1, cutoff=0.0)
+    hint = f"; the nearest is {near[0]!r}" if near else ""
+    raise BadInput(f"{path}.column: the model has no column {name!r}{hint}")
 
 
 def _threshold(value: Any, path: str, figure: Figure) -> Threshold:

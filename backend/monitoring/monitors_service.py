@@ -24,6 +24,7 @@ from backend.monitoring.monitor_history import MOST_WINDOWS, read_history
 from backend.monitoring.monitor_replay import Replay, replay
 from backend.monitoring.monitor_tables import MonitorVersion
 from backend.monitoring.monitors import Monitor, parse_monitor
+from backend.monitoring.rules import parse_rules
 from backend.monitoring.tables import WindowState
 from backend.queue import JobRun
 from backend.registry.service import get_model
@@ -186,7 +187,10 @@ def replay_definition(
 def check_definition(model: Model, definition: Mapping[str, Any]) -> Monitor:
     """The definition as a value, checked against the model's spec. Raises `BadInput`."""
     spec = parse_spec(model.spec)
-    return parse_monitor(definition, sizes=spec.sizes, min_rows=spec.min_rows)
+    columns = [column.name for column in spec.columns] + [
+        rule.text for rule in parse_rules(spec.rules, spec.columns)
+    ]
+    return parse_monitor(definition, sizes=spec.sizes, min_rows=spec.min_rows, columns=columns)
 
 
 def sizes_of(model: Model) -> tuple[str, ...]:

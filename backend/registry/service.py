@@ -53,8 +53,13 @@ def register_model(
     spec: dict[str, Any],
     notice: str | None = None,
     owner_id: str | None = None,
+    why: str = "",
+    told: Mapping[str, Any] | None = None,
 ) -> Model:
-    """Register a model once; registering the same name again updates its texts and spec."""
+    """Register a model once; registering the same name again updates its texts and spec.
+
+    told   what the audit entry says beside the texts and the spec
+    """
     actor.require(Permission.REGISTER_VERSIONS)
     check_model(name)
     parsed = parse_spec(spec)
@@ -68,8 +73,8 @@ def register_model(
     model.spec, model.notice, model.owner_id = spec, notice, owner_id
     session.flush()
     record(
-        session, actor, Action.MODEL_REGISTERED, object_kind="model", object_id=name,
-        payload={"title": title, "tier": tier, "spec": spec},
+        session, actor, Action.MODEL_REGISTERED, object_kind="model", object_id=name, why=why,
+        payload={"title": title, "tier": tier, "spec": spec, **(told or {})},
     )  # fmt: skip
     return model
 

@@ -28,6 +28,7 @@ from backend.monitoring import monitors_service as service
 from backend.monitoring.budget_service import false_alarms
 from backend.monitoring.monitor_tables import MonitorVersion
 from backend.monitoring.tables import MetricPoint, WindowState
+from backend.registry.tables import Model
 from tests.integration.app.test_pages import MAIN, text_of
 from tests.watched import cookie_of
 from tests.worlds import SYSTEM, World, make_world
@@ -129,6 +130,8 @@ def test_a_monitor_is_written_replayed_and_stored_as_it_was_replayed(world: Worl
     button = "Store “Distance moves”"
     refused = press(test, button)
     assert "Nothing was sent. Still needed: Why, I have seen how often" in refused.error[0].value
+    assert "for 8.3" in said
+    assert "of the time" in said
     assert stored() == []
     next(one for one in test.text_input if one.label == "Why").input("routes change")
     next(one for one in test.checkbox if one.label.startswith("I have seen")).check()
@@ -261,17 +264,97 @@ def test_an_error_names_the_input_by_its_label() -> None:
     assert by_label("no place at all") == "no place at all"
 
 
-def test_the_budget_is_shown_and_changed(world: World, open_page: Open) -> None:
+def test_a_budget_is_changed_for_a_reason_once_its_consequence_is_seen(world: World, open_page: Open) -> None:
     test = open_page(world.lead)
     assert "1 false page a quarter" in text_of(test)
-    field(test, "False pages of this model in a quarter").set_value(6.0)
+    assert not any(one.label.startswith("Change the budget") for one in test.button)
+    pages = "False pages of this model in a quarter"
+    wrong = field(test, pages).set_value(-1.0).run()
+    assert "write a number above 0, not -1" in wrong.error[0].value
+    assert "Budget" not in wrong.error[0].value
+    assert not any(one.label.startswith("Change the budget") for one in wrong.button)
+    shown = text_of(field(test, pages).set_value(6.0).run())
+    assert "one false page in 3.00 months now" in shown
+    assert "estimated performance" in shown
+    assert "standard errors worse" in shown
+    assert "windows that are computed from then on" in shown
+    refused = press(test, "Change the budget of toy")
+    assert refused.error[0].value == "Nothing was sent. Still needed: Why"
+    whys = [one for one in test.text_input if one.label == "Why"]
+    whys[-1].input("two pages a month are fine")
     done = press(test, "Change the budget of toy")
     assert not done.exception
     with reading() as session:
         assert false_alarms(session, world.lead, "toy", "production").own_per_quarter == 6.0
-    assert next(
-        one for one in open_page(world.on_call).button if one.label == "Change the budget of toy"
-    ).disabled
+    other = open_page(world.on_call)
+    field(other, pages).set_value(2.0).run()
+    assert next(one for one in other.button if one.label == "Change the budget of toy").disabled
+
+
+def test_another_size_of_windows_keeps_the_condition_where_it_is_computed(
+    world: World, open_page: Open
+) -> None:
+    with writing() as session:
+        model = session.get_one(Model, "toy")
+        model.spec = {**model.spec, "live_window": "1h"}
+        newest = session.query(MetricPoint).filter_by(column="distance").first()
+        assert newest is not None
+        hour = WindowState(
+            model="toy", environment="production", size="1h", start=newest.window_start,
+            end=newest.window_start + timedelta(hours=1), version=2, rows=300, labels_known=0, state="complete",
+            computed_at=clock.now(),
+        )  # fmt: skip
+        session.add(hour)
+        session.flush()
+        session.add(
+            MetricPoint(
+                window_id=hour.id, model="toy", environment="production", size="1h", window_start=hour.start,
+                kind="drift", column="distance", statistic="psi", value=0.3, threshold=0.3, verdict="ok", rows=300,
+                first_value=0.3, first_computed_at=clock.now(), computed_at=clock.now(),
+            )
+        )  # fmt: skip
+    test = open_page(world.lead)
+    field(test, "Look at").select("drift").run()
+    field(test, "Column").select("distance").run()
+    field(test, "is beyond").select("constant").run()
+    field(test, "value").set_value(0.25).run()
+    field(test, "Windows of").select("1h").run()
+    assert [field(test, one).value for one in ("Look at", "Column", "is beyond", "value")] == [
+        "drift", "distance", "constant", 0.25,
+    ]  # fmt: skip
+    field(test, "Windows of").select("1d").run()
+    field(test, "Column").select("carrier").run()
+    field(test, "Windows of").select("1h").run()
+    assert "PSI of carrier is not computed of windows of 1h" in text_of(test)
+
+
+def test_a_monitor_that_could_mostly_not_be_tested_is_not_shown_as_quiet(
+    world: World, open_page: Open
+) -> None:
+    with writing() as session:
+        for point in (
+            session.query(MetricPoint).filter_by(column="carrier").order_by(MetricPoint.window_start)[:40]
+        ):
+            session.delete(point)
+    calm = {"kind": "drift", "column": "carrier", "statistic": "psi",
+            "threshold": {"kind": "constant", "side": "above", "value": 0.5}}  # fmt: skip
+    made = make(world.lead, definition(when={"all": [definition(0.6)["when"], calm]}))
+    test = open_page(world.lead, monitor=made.key)
+    said = text_of(test)
+    assert "It would not have fired in the 20 of 60 windows" in said
+    assert "20 of 60 windows could be tested. Missing: PSI of carrier has no value in 40 windows" in said
+    assert "tested in 20 windows only" in said
+
+
+def test_a_condition_on_a_column_that_the_model_does_not_have_is_refused(
+    world: World, open_page: Open
+) -> None:
+    made = make(world.lead, definition())
+    test = open_page(world.lead, monitor=made.key)
+    field(test, "Write it as YAML").set_value(True).run()
+    body = definition()
+    field(test, "Definition").input(json.dumps(body | {"when": body["when"] | {"column": "distanse"}})).run()
+    assert "the model has no column 'distanse'; the nearest is 'distance'" in test.error[0].value
 
 
 def test_a_replay_looks_at_what_was_stored_since_the_last_one(world: World) -> None:

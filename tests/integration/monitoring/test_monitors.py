@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import select
 from backend import clock
 from backend.alerting.service import firing_alerts, resolve
 from backend.alerting.tables import Alert, Incident
-from backend.audit.tables import AuditEntry
+from backend.audit.tables import AuditEntry, AuditPayload
 from backend.database.session import reading, writing
 from backend.deployment.service import mark_serving, start_deployment
 from backend.errors import BadInput, ChangedSinceSeen, Conflict, NotAllowed, NotFound
@@ -135,6 +136,26 @@ def test_a_window_that_cannot_be_judged_leaves_the_alert(lead: Actor) -> None:
     assert len(run()) == 1
     day(1, rows=10, psi=0.0)
     assert len(run()) == 1
+
+
+def test_an_alert_ends_by_the_condition_that_has_a_value_and_not_at_all_while_none_has(lead: Actor) -> None:
+    create(lead, definition({"any": [above(0.2), below(0.7)]}))
+    day(10, psi=0.5, auc=0.6)
+    assert len(run()) == 1
+    for age in range(9, 3, -1):
+        day(age)
+    assert len(run()) == 1, "six windows without a value leave it"
+    day(3, auc=0.8)
+    assert run() == [], "AUC is back, and no PSI has come"
+
+
+def test_an_alert_does_not_outlast_a_week_of_windows_that_nobody_can_judge(lead: Actor) -> None:
+    create(lead, definition())
+    day(10, psi=0.5)
+    assert len(run()) == 1
+    for age in range(9, 1, -1):
+        day(age)
+    assert run() == []
 
 
 def test_a_page_of_a_monitor_opens_the_incident(lead: Actor) -> None:
@@ -332,16 +353,22 @@ def test_the_false_alarms_a_model_may_cause_are_changed_as_seen(lead: Actor) -> 
         with writing() as session:
             change_budget(
                 session, who, model="shopper", pages_per_quarter=pages, rota="payments", rota_pages_per_shift=0.01,
-                seen_digest=digest,
+                seen_digest=digest, why="the rota said so",
             )  # fmt: skip
 
     change(before.digest)
+    with reading() as session:
+        newest = session.scalars(select(AuditPayload).order_by(AuditPayload.seq.desc())).first()
+        told = json.loads(str(newest.payload if newest is not None else None))
+    assert told["why"] == "the rota said so"
+    assert told["budget_before"]["pages_per_quarter"] == 1.0
+    assert told["budget"] == {"pages_per_quarter": 3.0, "rota": "payments", "rota_pages_per_shift": 0.01}
     after = allowed()
     assert (after.own_per_quarter, after.rota, after.binds) == (3.0, "payments", "rota")
     assert after.per_month == pytest.approx(0.01 * 2 * 365.25 / 12)
     with pytest.raises(ChangedSinceSeen):
         change(before.digest)
-    with pytest.raises(BadInput, match="budget"):
+    with pytest.raises(BadInput, match="False pages of this model in a quarter: write a number above 0"):
         change(after.digest, pages=-1)
     with writing() as session:
         viewer = person(session, "viewer", Role.VIEWER)

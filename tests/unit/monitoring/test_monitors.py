@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,41 @@ def test_and_or_know_what_they_do_not_know() -> None:
     both = replay(monitor({"all": [condition(), fell]}), history(figures))
     np.testing.assert_array_equal(both.held, [1, 0, np.nan, 0, np.nan, 0])
     either = replay(monitor({"any": [condition(), fell]}), history(figures))
-    np.testing.assert_array_equal(either.held, [1, 1, 1, np.nan, 1, np.nan])
+    np.testing.assert_array_equal(either.held, [1, 1, 1, 0, 1, 0])
+    assert (both.looked_at, either.looked_at) == (2, 6), "all needs every part, any needs one"
+
+
+def test_an_alarm_ends_by_the_conditions_that_have_a_value() -> None:
+    fell = condition(AUC, kind="constant", side="below", value=0.7)
+    figures = {AUC: series([0.6, *[0.8] * 9]), PSI: series([0.5, *[np.nan] * 9])}
+    assert fired(replay(monitor({"any": [fell, condition()]}), history(figures))) == [(0, 1)]
+
+
+def test_an_alarm_does_not_outlast_a_week_of_windows_that_nobody_can_judge() -> None:
+    found = replay(monitor(), history({PSI: series([0.5, *[np.nan] * 30, 0.5])}))
+    assert fired(found) == [(0, 7), (31, None)]
+    assert found.firings[0].ended == "not judged for 7 windows"
+    assert found.firing_share == pytest.approx(8 / 32)
+    assert not found.mostly_tested
+    assert days([0.5, *[np.nan] * 30], windows={"fire": 1, "of": 20}) == [(0, 20)]
+    assert days([0.5, *[np.nan] * 6, 0.1]) == [(0, 7)]
+
+
+def test_windows_whose_labels_may_still_come_end_nothing() -> None:
+    fell = monitor(condition(AUC, kind="constant", side="below", value=0.7))
+    late = history({AUC: series([0.6, *[np.nan] * 14])})
+    assert fired(replay(fell, replace(late, wait=timedelta(days=14)))) == [(0, None)]
+    assert fired(replay(fell, replace(late, wait=timedelta(days=5)))) == [(0, 7)]
+
+
+@pytest.mark.parametrize("kind", ["drift", "quality", "prediction"])
+def test_a_column_that_the_model_does_not_have_is_refused_with_the_nearest_name(kind: str) -> None:
+    strange = {**condition(), "kind": kind, "column": "distanse"}
+    body = {"name": "x", "level": "ticket", "when": {"any": [condition(), strange]}}
+    with pytest.raises(BadInput, match=r"^when.any\[1\].column: .*'distanse'; the nearest is 'distance'$"):
+        parse_monitor(body, sizes=SIZES, columns=["carrier", "distance"])
+    kpi = {**body, "when": {**condition(), "kind": "kpi", "column": "revenue"}}
+    assert parse_monitor(kpi, sizes=SIZES, columns=["distance"]).figures
 
 
 def test_few_rows_and_few_labels_are_not_judged() -> None:
