@@ -8,30 +8,38 @@ come later correct what is known now; what was said then stays as it was said.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from backend.errors import BadInput
 from backend.monitoring.budget import Evidence, window_alpha
 from backend.monitoring.columns import ModelSpec
-from backend.monitoring.effects import Effect, estimate_effects
-from backend.monitoring.estimation import Estimate, estimate, fit_estimator
-from backend.monitoring.evaluate import LEVELS, Level, Point, evaluate_window
+from backend.monitoring.estimation import estimate, fit_estimator
+from backend.monitoring.evaluate import LEVELS, Level, Point
 from backend.monitoring.falls import judge_estimates, judge_realised, standard_error
 from backend.monitoring.history import History
-from backend.monitoring.label_lag import hear_labels, plan_looks
-from backend.monitoring.paging import Stakes, alarms_of, settle_levels
+from backend.monitoring.inputs import find_broken_input, judge_by_rule
+from backend.monitoring.label_lag import AT_ONCE, hear_labels, plan_looks, wait_for_labels
+from backend.monitoring.paging import alarms_of
 from backend.monitoring.performance import PRIMARY, Metric, Performance
-from backend.monitoring.performance.measurement import performance_of, read_rows
-from backend.monitoring.profiles import Profile, profile_groups
-from backend.monitoring.references import Measured, margin_of, measure_reference
+from backend.monitoring.played_windows import (
+    PLACE,
+    Places,
+    PlayedWindow,
+    count_parts,
+    count_usual_rows,
+    cut_windows,
+    look_at_ends,
+    moment_of,
+)
+from backend.monitoring.reference_rules import rule_noise
+from backend.monitoring.references import Measured, add_segments, count_own_windows, measure_reference
+from backend.monitoring.segments import Parts, judge_parts
+from backend.monitoring.thresholds import Noise
 from backend.monitoring.track_record import (
     Realised,
     StoredEstimate,
@@ -40,15 +48,8 @@ from backend.monitoring.track_record import (
     settle,
     track_record,
 )
-from backend.monitoring.volume import UsualRows, count_usual, judge_volume
-from backend.monitoring.windows import Window, place_moments, windows_between
-
-MOST_WINDOWS = 20_000
-NEARLY_OVER = 0.1
-"""A window whose data end this near to its end counts as over: the next row may simply not have come."""
-PLACE = "__warrant_place"
-AT_ONCE = 8
-"""Columns that are counted together: more of them take more memory and no less time."""
+from backend.monitoring.volume import UsualRows, judge_volume
+from backend.monitoring.windows import Window
 
 Progress = Callable[[float, str], None]
 
@@ -57,6 +58,8 @@ Progress = Callable[[float, str], None]
 class Alarm:
     """What fired: about which window, when it could be known, and why.
 
+    segment   "" for all rows, else "column=value"
+    effect, importance   of a column that drifted, as `Point` has them
     episode   alarms of one kind and subject in neighbouring windows share a number; only the first notifies
     """
 
@@ -71,6 +74,9 @@ class Alarm:
     text: str
     episode: int = 0
     notifies: bool = True
+    segment: str = ""
+    effect: float | None = None
+    importance: float | None = None
 
     @property
     def side(self) -> Literal["above", "below"]:
@@ -109,52 +115,25 @@ class Backtest:
     track: tuple[TrackPoint, ...] = ()
 
 
-@dataclass
-class _Window:
-    """A window while its past is played."""
-
-    name: str
-    start: datetime
-    end: datetime
-    rows: pd.DataFrame
-    complete: bool = True
-    labelled_at: datetime | None = None
-    first: Mapping[str, Metric] = field(default_factory=dict)
-    now: Mapping[str, Metric] = field(default_factory=dict)
-    points: list[Point] = field(default_factory=list)
-    estimates: list[Estimate] = field(default_factory=list)
-    heard: int = 0
-
-    @cached_property
-    def label_times(self) -> npt.NDArray[np.datetime64]:
-        """(rows,) when each label became known, UTC; NaT where there is none."""
-        return np.asarray(self.rows["label_ts"].to_numpy(dtype="datetime64[us]"))
-
-    def measure(self, spec: ModelSpec, known: npt.NDArray[np.int64]) -> Performance:
-        """Performance by the labels of these rows."""
-        if self._read is None:
-            self._read = read_rows(spec, self.rows)
-        return performance_of(self._read, known, will_not_come=0, rows=len(self.rows))
-
-    _read: Any = None
-
-
 def replay(
     spec: ModelSpec, history: History, *, progress: Progress = lambda _fraction, _doing: None
 ) -> Backtest:
     """Play the live rows against the reference rows. Deterministic: the same rows give the same alarms."""
     progress(0.0, "measuring the reference")
     reference = measure_reference(history.reference, spec)
-    primary = PRIMARY[spec.task]
-    stakes = Stakes(reference.importances.if_lost, margin_of(spec, reference.performance))
+    if spec.segments:
+        table = pa.Table.from_pandas(history.reference, preserve_index=False)
+        reference = add_segments(reference, table, spec)
     notes = list(history.notes)
-    windows, place = _cut(spec, history.live)
-    _look_at_ends(history.live, windows, notes)
+    windows, place = cut_windows(spec, history.live)
+    look_at_ends(history.live, windows, notes)
     progress(0.3, f"counting {len(windows)} windows")
-    profiles = _profiles(reference, history.live, place)
+    parts = count_parts(spec, reference, history.live, place)
+    _judge_rules(spec, history, windows, place)
     progress(0.6, "estimating without labels")
     _estimate(spec, history, windows, notes)
-    player = _Player(spec, reference, primary, stakes, profiles, _usual_rows(spec, history.reference))
+    noise = _noise(spec, history, reference)
+    player = _Player(spec, reference, parts, noise, count_usual_rows(spec, history.reference))
     moments = [(window.end, 0, number) for number, window in enumerate(windows) if window.complete]
     for number, window in enumerate(windows):
         if not window.complete:
@@ -183,49 +162,50 @@ class _Player:
         self,
         spec: ModelSpec,
         reference: Measured,
-        primary: str,
-        stakes: Stakes | None,
-        profiles: Mapping[tuple[int, str], Profile],
+        parts: Mapping[int, Parts],
+        noise: Noise | None,
         usual: UsualRows | None,
     ) -> None:
-        self.spec, self.reference, self.primary, self.stakes = spec, reference, primary, stakes
-        self.profiles, self.usual = profiles, usual
+        self.spec, self.reference, self.primary = spec, reference, PRIMARY[spec.task]
+        self.parts, self.noise, self.usual = parts, noise, usual
+        self.lag = wait_for_labels(reference.label_lag, spec.label_delay_s) or AT_ONCE
+        self.past: list[tuple[Window, Parts]] = []
         self.baseline = reference.baseline(spec.window)
         self.alarms: list[Alarm] = []
         self.track: tuple[TrackPoint, ...] = ()
-        self._told: dict[tuple[int, str, str | None], Level] = {}
-        self._episodes: dict[tuple[str, str | None], tuple[int, int]] = {}
+        self._told: dict[tuple[int, str, str | None, str], Level] = {}
+        self._episodes: dict[tuple[str, str | None, bool], tuple[int, int]] = {}
         self._numbers = 0
 
-    def label_moments(self, window: _Window) -> list[datetime]:
+    def label_moments(self, window: PlayedWindow) -> list[datetime]:
         """When realised performance of this window is looked at."""
         came = np.sort(window.label_times[~np.isnat(window.label_times)])
         return plan_looks(
-            self.reference.label_lag, start=window.start, end=window.end, rows=len(window.rows),
+            self.lag, start=window.start, end=window.end, rows=len(window.rows),
             labelled=self.reference.labelled, came=came,
         )  # fmt: skip
 
-    def window_ended(self, window: _Window, number: int) -> None:
+    def window_ended(self, window: PlayedWindow, number: int) -> None:
         spec, reference = self.spec, self.reference
-        noise = reference.noise.get(spec.window) or None
-        current = {
-            name: self.profiles[number, name] for name in reference.grids if (number, name) in self.profiles
-        }
-        compared = evaluate_window(spec, reference.grids, reference.profiles, current, noise=noise)
-        points = settle_levels(compared, self.stakes, self._effects(compared, current))
+        current = self.parts.get(number, {})
+        points = judge_by_rule(spec, reference, window.span, current, self.past, noise=self.noise)
+        self.past.append((window.span, current))
+        points += window.rules
         record = track_record(self.track, self.primary, until=window.end)
         allowed, why = allowed_to_page(record, reference.trust, self.primary)
         points += judge_estimates(
             self.baseline, window.estimates, primary=self.primary, alpha=self._alpha(window, "estimated"),
             error=reference.trust["excess"], trusted=reference.trusted, min_rows=spec.min_rows,
-            distrust=None if allowed else why, label_unit=spec.label_unit,
+            distrust=None if allowed else why,
+            broken=find_broken_input(spec, reference, points, current, noise=reference.noise.get(spec.window)),
+            label_unit=spec.label_unit,
         )  # fmt: skip
         if self.usual is not None:
-            points.append(judge_volume(Window(window.start, window.end), len(window.rows), self.usual))
+            points.append(judge_volume(window.span, len(window.rows), self.usual))
         window.points += points
         self._raise(window, number, points, window.end)
 
-    def labels_came(self, window: _Window, number: int, moment: datetime) -> None:
+    def labels_came(self, window: PlayedWindow, number: int, moment: datetime) -> None:
         rows = window.rows
         known = np.flatnonzero(window.label_times <= np.datetime64(moment.replace(tzinfo=None), "us"))
         if known.size == window.heard:
@@ -233,7 +213,7 @@ class _Player:
         window.heard = known.size
         performance = window.measure(self.spec, known)
         hearing = hear_labels(
-            self.reference.label_lag, end=window.end, rows=len(rows), known=performance.known, absent=0,
+            self.lag, end=window.end, rows=len(rows), known=performance.known, absent=0,
             labelled=self.reference.labelled, now=moment,
         )  # fmt: skip
         points = judge_realised(
@@ -246,18 +226,16 @@ class _Player:
         if window.labelled_at is None:
             window.labelled_at, window.first = moment, performance.metrics
             self._settle(window, performance, moment)
+        if self.reference.segment_performance:
+            found = window.measure_segments(self.spec, self.reference, known)
+            then = self.reference.segment_performance
+            points += judge_parts(self.spec, found, then, alpha=self._alpha(window, "realised"))
         window.points = [point for point in window.points if point.family != "realised"] + points
         self._raise(window, number, points, moment)
 
-    def _effects(self, points: Sequence[Point], current: Mapping[str, Profile]) -> dict[str, Effect]:
-        """What the drift of each column that drifted does to the primary metric."""
-        drifted = {p.column for p in points if p.family == "drift" and p.verdict == "alarm"}
-        losses = {name: found for name, found in self.reference.losses.items() if name in drifted}
-        return {one.column: one for one in estimate_effects(losses, current, self.reference.importances)}
-
-    def _settle(self, window: _Window, performance: Performance, moment: datetime) -> None:
+    def _settle(self, window: PlayedWindow, performance: Performance, moment: datetime) -> None:
         """Put the estimate that was made at the window's end beside what came."""
-        about = Window(window.start, window.end)
+        about = window.span
         stored = [
             StoredEstimate(about, one.metric, one.value, one.low, one.high, window.end)
             for one in window.estimates
@@ -270,17 +248,18 @@ class _Player:
         ]
         self.track = settle(self.track, stored, came)
 
-    def _alpha(self, window: _Window, kind: Evidence) -> float:
+    def _alpha(self, window: PlayedWindow, kind: Evidence) -> float:
         return window_alpha(self.spec, (window.end - window.start).total_seconds(), kind=kind)
 
-    def _raise(self, window: _Window, number: int, points: Sequence[Point], moment: datetime) -> None:
+    def _raise(self, window: PlayedWindow, number: int, points: Sequence[Point], moment: datetime) -> None:
         for point in alarms_of(points):
             level = point.level or "info"
-            told = self._told.get((number, point.family, point.column))
+            what = None if point.segment else point.column
+            told = self._told.get((number, point.family, what, point.segment))
             if told is not None and LEVELS.index(told) <= LEVELS.index(level):
                 continue
-            self._told[number, point.family, point.column] = level
-            subject = (point.family, point.column)
+            self._told[number, point.family, what, point.segment] = level
+            subject = (point.family, what, bool(point.segment))  # all segments together are one
             episode, last = self._episodes.get(subject, (0, -2))
             goes_on = number - last <= 1 and told is None
             if not goes_on and told is None:
@@ -289,87 +268,19 @@ class _Player:
             self._episodes[subject] = (episode, number)
             self.alarms.append(
                 Alarm(window.name, moment, level, point.family, point.column, point.statistic, point.value,
-                      point.threshold, point.text, episode, not goes_on)
+                      point.threshold, point.text, episode, not goes_on, point.segment, point.effect,
+                      point.importance)
             )  # fmt: skip
 
 
-def _cut(spec: ModelSpec, live: pd.DataFrame) -> tuple[list[_Window], npt.NDArray[np.int64]]:
-    """The windows, and (n,) the number of each row's window; -1 for rows after the last whole run of N rows."""
-    moments = pd.DatetimeIndex(live["ts"])
-    if spec.window_rows is not None:
-        many = spec.window_rows
-        place = np.arange(len(live)) // many
-        place = np.where(place < len(live) // many, place, -1)
-        windows = []
-        for first in range(0, len(live) - many + 1, many):
-            rows = live.iloc[first : first + many]
-            start, last = _moment(moments[first]), _moment(moments[first + many - 1])
-            name = f"rows {first + 1}-{first + many}"
-            windows.append(_Window(name, start, last + timedelta(microseconds=1), rows))
-        return windows, place
-    if _count(spec.window, moments[-1] - moments[0]) > MOST_WINDOWS:
-        raise BadInput(
-            f"{moments[0]:%Y-%m-%d} to {moments[-1]:%Y-%m-%d} is more than {MOST_WINDOWS:,} windows of {spec.window}; "
-            "choose longer ones or cut the data"
-        )
-    clock = windows_between(
-        _moment(moments[0]), _moment(moments[-1]) + timedelta(microseconds=1), spec.window, spec.timezone
-    )
-    place = place_moments(moments, clock)
-    edges = np.searchsorted(place, np.arange(len(clock) + 1))
-    return [
-        _Window(_iso(window.start), window.start, window.end, live.iloc[edges[i] : edges[i + 1]])
-        for i, window in enumerate(clock)
-    ], place
-
-
-def _count(size: str, span: Any) -> float:
-    return float(span / pd.Timedelta(hours={"1h": 1, "1d": 24, "1w": 168, "1mo": 730}[size]))
-
-
-def _look_at_ends(live: pd.DataFrame, windows: Sequence[_Window], notes: list[str]) -> None:
-    """Mark the last window as not over where the data end well before it does."""
-    if not windows:
-        notes.append(f"the {len(live):,} live rows do not fill one window: nothing was judged")
-        return
-    last = windows[-1]
-    known = _moment(live["label_ts"].max()) if live["label_ts"].notna().any() else last.start
-    newest = max(known, _moment(live["ts"].max()))
-    if newest < last.end - NEARLY_OVER * (last.end - last.start):
-        last.complete = False
-        notes.append(f"the window {last.name} is not over where the data end: it was not judged")
-
-
-def _usual_rows(spec: ModelSpec, reference: pd.DataFrame) -> UsualRows | None:
-    """What windows of the clock usually hold; None for runs of N rows, which hold N."""
-    if spec.window_rows is not None:
-        return None
-    moments = reference["ts"].sort_values()
-    first, last = _moment(moments.iloc[0]), _moment(moments.iloc[-1]) + timedelta(microseconds=1)
-    windows = windows_between(first, last, spec.window, spec.timezone)
-    return count_usual(moments, windows, spec.window, spec.timezone)
-
-
-def _profiles(
-    reference: Measured, live: pd.DataFrame, place: npt.NDArray[np.int64]
-) -> Mapping[tuple[int, str], Profile]:
-    names = [name for name in reference.grids if name in live]
-    found: dict[tuple[int, str], Profile] = {}
-    for some in (names[first : first + AT_ONCE] for first in range(0, len(names), AT_ONCE)):
-        table = pa.Table.from_pandas(live[some], preserve_index=False)
-        grids = {name: reference.grids[name] for name in some}
-        found |= profile_groups(table.append_column(PLACE, pa.array(place)), grids, PLACE)
-    return found
-
-
-def _replayed(window: _Window) -> ReplayedWindow:
+def _replayed(window: PlayedWindow) -> ReplayedWindow:
     rows = window.rows
     return ReplayedWindow(
         window=window.name,
         start=window.start,
         end=window.end,
         rows=len(rows),
-        watermark=_moment(rows["ts"].iloc[-1]) if len(rows) else None,
+        watermark=moment_of(rows["ts"].iloc[-1]) if len(rows) else None,
         label_completeness=float(rows["label"].notna().mean()) if len(rows) else None,
         complete=window.complete,
         labelled_at=window.labelled_at,
@@ -379,18 +290,39 @@ def _replayed(window: _Window) -> ReplayedWindow:
     )
 
 
-def _moment(value: Any) -> datetime:
-    stamp = pd.Timestamp(value)
-    stamp = stamp.tz_localize(UTC) if stamp.tzinfo is None else stamp.tz_convert(UTC)
-    found: datetime = stamp.to_pydatetime()
-    return found
+def _noise(spec: ModelSpec, history: History, reference: Measured) -> Noise | None:
+    """What the statistics show in quiet windows under the spec's rule of reference."""
+    if spec.reference.kind == "fixed":
+        return reference.noise.get(spec.window) or None
+    own = count_own_windows(history.reference, reference.grids, spec, spec.window)
+    found = rule_noise(
+        spec.reference, reference.profiles, own, timezone=spec.timezone, min_rows=spec.min_rows
+    )
+    return found or None
 
 
-def _iso(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
+def _judge_rules(spec: ModelSpec, history: History, windows: Sequence[PlayedWindow], place: Places) -> None:
+    """What the spec's rules say of each window with rows."""
+    if not spec.rules:
+        return
+    from backend.monitoring.examination import prepare_rules  # both take a second to import
+    from backend.monitoring.rule_counts import count_rules
+
+    names = ["ts", *(column.name for column in spec.columns)]
+    before, now = (
+        pa.Table.from_pandas(rows[[name for name in names if name in rows]], preserve_index=False)
+        for rows in (history.reference, history.live)
+    )
+    usual = prepare_rules(spec, before, spec.window)
+    if usual is None:
+        return
+    counts = count_rules(now.append_column(PLACE, pa.array(place)), usual.rules, group=PLACE)
+    for number, window in enumerate(windows):
+        if len(window.rows):
+            window.rules = usual.judge(counts.get((number, ""), {}))
 
 
-def _estimate(spec: ModelSpec, history: History, windows: Sequence[_Window], notes: list[str]) -> None:
+def _estimate(spec: ModelSpec, history: History, windows: Sequence[PlayedWindow], notes: list[str]) -> None:
     """What would have been estimated of each window at its end; a fit sees reference rows alone."""
     try:
         fitted = fit_estimator(spec, history.reference)

@@ -27,14 +27,14 @@ from backend.monitoring.budget import Rota, window_alpha
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.estimation import METRICS_OF, Estimate, Fitted, estimate, fit_estimator
 from backend.monitoring.evaluate import Point
-from backend.monitoring.falls import judge_estimates, judge_realised, take_baseline
-from backend.monitoring.inputs import judge_inputs
+from backend.monitoring.falls import judge_estimates, judge_realised
+from backend.monitoring.inputs import find_broken_input, judge_inputs
 from backend.monitoring.label_lag import Hearing, hear_labels, wait_for_labels
 from backend.monitoring.numbering import micros
 from backend.monitoring.performance import PRIMARY, Performance, measure
 from backend.monitoring.profiles import Profile
 from backend.monitoring.references import Reference, read_numbers_of, read_reference
-from backend.monitoring.segments import ALL, Parts, measure_parts, profile_parts, segment_grids
+from backend.monitoring.segments import ALL, Parts, judge_parts, measure_parts, profile_parts, segment_grids
 from backend.monitoring.track_record import TrackPoint, allowed_to_page, track_record
 from backend.monitoring.windows import Window
 
@@ -230,8 +230,9 @@ def _result(
             points += judge_inputs(spec, reference, reference.parts, parts, noise=noise or None)
             judged_by = spec.reference.text
         performance, hearing, realised = _realised(spec, size, window, mine, reference, circumstances)
+        broken = find_broken_input(spec, reference, points, parts, noise=reference.noise.get(size))
         points += realised
-        points += _estimated(spec, size, window, version, reference, estimates, circumstances)
+        points += _estimated(spec, size, window, version, reference, estimates, circumstances, broken)
     watermark: datetime | None = pc.max(part.column("ts")).as_py() if part.num_rows else None
     return WindowResult(
         window=window, version=version, rows=part.num_rows,
@@ -264,26 +265,8 @@ def _realised(
         may_page=hearing.may_page, label_unit=spec.label_unit,
     )  # fmt: skip
     if size == spec.window and reference.segment_performance:
-        by = segment_grids(spec, reference.grids)
-        found = {
-            segment: one
-            for segment, one in measure_parts(spec, rows, by).items()
-            if segment in reference.segment_performance
-        }
-        for segment, one in found.items():
-            then = take_baseline(reference.segment_performance[segment], {})
-            points += [
-                replace(point, segment=segment, text=f"{segment}: {point.text}")
-                for point in judge_realised(
-                    then,
-                    one,
-                    primary=primary,
-                    alpha=alpha / len(found),
-                    min_labels=spec.min_labels,
-                    may_page=False,
-                    label_unit=spec.label_unit,
-                )
-            ]
+        found = measure_parts(spec, rows, segment_grids(spec, reference.grids))
+        points += judge_parts(spec, found, reference.segment_performance, alpha=alpha)
     return performance, hearing, points if hearing.speaks else [_hush(point, hearing) for point in points]
 
 
@@ -302,7 +285,7 @@ def _hush(point: Point, hearing: Hearing) -> Point:
 
 def _estimated(
     spec: ModelSpec, size: str, window: Window, version: int, reference: Reference, estimates: Sequence[Estimate],
-    circumstances: Circumstances,
+    circumstances: Circumstances, broken: str | None,
 ) -> list[Point]:  # fmt: skip
     primary = PRIMARY[spec.task]
     record = track_record(circumstances.tracks.get(version, ()), primary, until=window.end)
@@ -311,7 +294,7 @@ def _estimated(
         reference.baseline(size), estimates, primary=primary,
         alpha=window_alpha(spec, window.hours * 3600, circumstances.rota, "estimated"),
         error=reference.trust.get("excess", {}), trusted=reference.trusted, min_rows=spec.min_rows,
-        distrust=None if allowed else why, label_unit=spec.label_unit,
+        distrust=None if allowed else why, broken=broken, label_unit=spec.label_unit,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ window are there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -23,11 +23,11 @@ from backend.monitoring.joint.sample import Index, Sample, read_sample
 from backend.monitoring.outliers import STATISTIC as OUTLIERS
 from backend.monitoring.outliers import FittedOutliers, find_outliers, fit_outliers
 from backend.monitoring.rules import STATISTIC as RULES
-from backend.monitoring.rules import Rule, parse_rules
+from backend.monitoring.rules import parse_rules
 from backend.monitoring.windows import Window, windows_between
 
 if TYPE_CHECKING:
-    from backend.monitoring.rule_counts import RuleCount
+    from backend.monitoring.rule_counts import UsualRules
 
 STATISTICS = (*DETECTORS, OUTLIERS, RULES)
 """Names of every statistic that an examination gives."""
@@ -44,9 +44,7 @@ class Examiner:
     spec: ModelSpec
     detectors: tuple[JointDetector, ...]
     outliers: FittedOutliers | str
-    rules: tuple[Rule, ...]
-    rule_counts: Mapping[str, RuleCount]
-    rule_noise: Mapping[str, tuple[float, ...]]
+    rules: UsualRules | None
     alpha: float  # the chance that one look at an unchanged window may alarm
 
 
@@ -64,9 +62,8 @@ def prepare(spec: ModelSpec, reference: pa.Table, size: str, rota: Rota | None =
     Raises `BadInput` when a rule of the spec cannot be read.
     """
     ordered = reference.sort_by("ts") if "ts" in reference.column_names else reference
-    windows = _windows(ordered, size, spec)
-    rules = parse_rules(spec.rules, spec.columns)
-    counts, noise = _count_reference(ordered, rules, windows, spec)
+    windows = own_windows(ordered, size, spec)
+    rules = prepare_rules(spec, ordered, size)
     kept = _thinned(ordered, REFERENCE_ROWS)
     sample = read_sample(kept, spec.features)
     blocks = _blocks(kept, windows, size)
@@ -75,7 +72,7 @@ def prepare(spec: ModelSpec, reference: pa.Table, size: str, rota: Rota | None =
         detector(alpha=alpha, min_rows=spec.min_rows).fit(sample, blocks) for detector in DETECTORS.values()
     )
     outliers = fit_outliers(sample, blocks, min_rows=spec.min_rows)
-    return Examiner(spec, detectors, outliers, rules, counts, noise, alpha)
+    return Examiner(spec, detectors, outliers, rules, alpha)
 
 
 def examine(examiner: Examiner, rows: pa.Table) -> list[Point]:
@@ -87,33 +84,27 @@ def examine(examiner: Examiner, rows: pa.Table) -> list[Point]:
     points = [detector.score(sample).point() for detector in examiner.detectors]
     found = find_outliers(examiner.outliers, sample, ids, min_rows=spec.min_rows, alpha=examiner.alpha)
     points.append(found.point)
-    if examiner.rules:
-        from backend.monitoring.rule_counts import count_rules, judge_rules
+    if examiner.rules is not None:
+        from backend.monitoring.rule_counts import count_rules
 
-        now = count_rules(rows, examiner.rules).get((0, ""), {})
-        points += judge_rules(
-            examiner.rules, examiner.rule_counts, now, min_rows=spec.min_rows, noise=examiner.rule_noise
-        )
+        points += examiner.rules.judge(count_rules(rows, examiner.rules.rules).get((0, ""), {}))
     return points
 
 
-def _count_reference(
-    reference: pa.Table, rules: Sequence[Rule], windows: Sequence[Window], spec: ModelSpec
-) -> tuple[dict[str, RuleCount], dict[str, tuple[float, ...]]]:
+def prepare_rules(spec: ModelSpec, reference: pa.Table, size: str) -> UsualRules | None:
+    """The spec's rules counted on reference rows; None where it has none.
+
+    Raises `BadInput` on a rule that cannot be read.
+    """
+    rules = parse_rules(spec.rules, spec.columns)
     if not rules:
-        return {}, {}
-    from backend.monitoring.rule_counts import count_rules
+        return None
+    from backend.monitoring.rule_counts import measure_rules
 
-    whole = count_rules(reference, rules).get((0, ""), {})
-    noise: dict[str, list[float]] = {}
-    for counts in count_rules(reference, rules, windows=windows).values() if windows else ():
-        for text, count in counts.items():
-            if count.rate is not None and count.known >= spec.min_rows:
-                noise.setdefault(text, []).append(count.rate)
-    return whole, {text: tuple(rates) for text, rates in noise.items()}
+    return measure_rules(rules, reference, own_windows(reference, size, spec), min_rows=spec.min_rows)
 
 
-def _windows(ordered: pa.Table, size: str, spec: ModelSpec) -> list[Window]:
+def own_windows(ordered: pa.Table, size: str, spec: ModelSpec) -> list[Window]:
     """The reference's own windows by the clock; none when windows are counted in rows or there are no times."""
     if size.isdigit() or "ts" not in ordered.column_names or ordered.num_rows == 0:
         return []

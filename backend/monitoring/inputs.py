@@ -5,16 +5,17 @@ From counts alone: where the rule of reference changes, stored profiles are judg
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from backend.monitoring.columns import Column, ModelSpec
 from backend.monitoring.effects import Effect, estimate_effects
-from backend.monitoring.evaluate import Level, Point, evaluate_window
+from backend.monitoring.evaluate import Level, Point, alarms_below, evaluate_window, rank
 from backend.monitoring.grids import Grid
 from backend.monitoring.paging import Stakes, settle_levels
 from backend.monitoring.profiles import Profile
-from backend.monitoring.reference_rules import Counted, choose_reference
+from backend.monitoring.reference_rules import Counted, choose_reference, look_back
 from backend.monitoring.references import Measured, margin_of
 from backend.monitoring.segments import ALL, Parts, name_in
 from backend.monitoring.statistics import statistics_for
@@ -85,16 +86,49 @@ def judge_by_rule(
     fixed: dict[str, Mapping[str, Profile]] = {ALL: reference.profiles, **reference.segments}
     if spec.reference.kind == "fixed":
         return judge_inputs(spec, reference, fixed, current, noise=noise)
+    since, until = look_back(spec.reference, window.start)
+    first, last = (bisect_left(past, edge, key=lambda one: one[0].start) for edge in (since, until))
+    recent = past[first:last]
     against: dict[str, Mapping[str, Profile]] = {}
     for segment in [name for name in fixed if name in current]:
         chosen = choose_reference(
-            spec.reference, fixed[segment], [Counted(one, parts.get(segment, {})) for one, parts in past], window,
+            spec.reference, fixed[segment], [Counted(one, parts.get(segment, {})) for one, parts in recent], window,
             timezone=spec.timezone, min_rows=spec.min_rows,
         )  # fmt: skip
         if segment == ALL and chosen.reason is not None:
             return _without(spec, current, chosen.reason)
         against[segment] = chosen.profiles
     return judge_inputs(spec, reference, against, current, noise=noise)
+
+
+def find_broken_input(
+    spec: ModelSpec,
+    reference: Measured,
+    points: Sequence[Point],
+    current: Parts,
+    *,
+    noise: Noise | None = None,
+) -> str | None:
+    """Which column that the model reads is broken, and how; None where none is, or where its loss would not be felt.
+
+    An estimator learnt from the version's reference what scores are worth, so that is what counts here, whatever the
+    rule of reference: `points` are of this window by the rule, `current` its profiles.
+    """
+    if spec.reference.kind != "fixed":
+        only = {ALL: current.get(ALL, {})}
+        points = judge_inputs(spec, reference, {ALL: reference.profiles}, only, noise=noise or None)
+    stakes, read = stakes_of(spec, reference), {column.name for column in spec.features}
+    broken = [
+        point
+        for point in points
+        if point.family == "quality"
+        and point.verdict == "alarm"
+        and point.segment == ALL
+        and point.column in read
+        and not alarms_below(point)
+        and stakes.matters(point.column)
+    ]
+    return min(broken, key=rank).text if broken else None
 
 
 def _without(spec: ModelSpec, current: Parts, reason: str) -> list[Point]:

@@ -20,6 +20,8 @@ OUTPUTS = ("score", "prediction")
 UNKNOWN_WORTH = 0.5
 FELT = 0.25
 """The part of the practical margin from which the effect of drift, or the loss of a column, is felt."""
+BEYOND_CHANCE = 3.0
+"""So many standard errors from zero the effect of drift counts; nearer to it the loss of the column decides."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,22 @@ def _is_felt(point: Point, stakes: Stakes | None, effect: Effect | None) -> bool
         return True
     if effect is None or effect.effect is None:
         return stakes.matters(point.column)
-    return abs(effect.effect) >= FELT * stakes.margin
+    if abs(effect.effect) < FELT * stakes.margin:
+        return False
+    return abs(effect.effect) > BEYOND_CHANCE * (effect.se or 0.0) or stakes.matters(point.column)
 
 
 def alarms_of(points: Sequence[Point]) -> list[Point]:
-    """One point for each (kind, column) that fired, its worst; other points of it add to no alarm."""
-    worst: dict[tuple[str, str | None], Point] = {}
-    for point in sorted((p for p in points if p.verdict == "alarm"), key=rank):
-        worst.setdefault((point.family, point.column), point)
+    """One point for each (kind, column) and each (kind, segment) that fired, its worst.
+
+    What all rows say already is not said again of a segment.
+    """
+    fired = sorted((point for point in points if point.verdict == "alarm"), key=rank)
+    told = {(p.family, p.column, p.statistic if p.column is None else "") for p in fired if not p.segment}
+    worst: dict[tuple[str, str | None, str], Point] = {}
+    for point in fired:
+        if not point.segment:
+            worst.setdefault((point.family, point.column, ""), point)
+        elif (point.family, point.column, point.statistic if point.column is None else "") not in told:
+            worst.setdefault((point.family, None, point.segment), point)
     return list(worst.values())

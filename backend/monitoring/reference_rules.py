@@ -13,7 +13,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import islice
 
 from backend.monitoring.columns import ReferenceRule
 from backend.monitoring.profiles import Profile, merge_all
@@ -23,6 +24,8 @@ from backend.monitoring.windows import Window, season_of
 
 Profiles = Mapping[str, Profile]
 NOISE_WINDOWS = 100
+PREVIOUS_KEPT = timedelta(days=62)
+"""How far back the rule `previous` looks for a window with enough rows."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,13 @@ class Chosen:
     reason: str | None = None
 
 
+def look_back(rule: ReferenceRule, start: datetime) -> tuple[datetime, datetime]:
+    """Since when and until when windows may be the reference of one that starts at `start`."""
+    until = start - timedelta(seconds=rule.offset_s)
+    kept = PREVIOUS_KEPT if rule.kind == "previous" else timedelta(seconds=rule.length_s)
+    return until - kept, until
+
+
 def choose_reference(
     rule: ReferenceRule,
     fixed: Profiles,
@@ -62,17 +72,14 @@ def choose_reference(
     """
     if rule.kind == "fixed":
         return Chosen(fixed, 0)
-    until = window.start - timedelta(seconds=rule.offset_s)
-    starts = [one.window.start for one in past]
-    before = [
-        one for one in past[: bisect_left(starts, until)] if one.window.end <= until and one.rows >= min_rows
-    ]
+    since, until = look_back(rule, window.start)
+    first, last = (bisect_left(past, edge, key=lambda one: one.window.start) for edge in (since, until))
+    before = (one for one in reversed(past[first:last]) if one.window.end <= until and one.rows >= min_rows)
     if rule.kind == "previous":
-        found = before[-1:]
+        found = list(islice(before, 1))
         wanted = "windows before this one"
     else:
-        since = until - timedelta(seconds=rule.length_s)
-        found = [one for one in before if one.window.start >= since]
+        found = list(before)[::-1]
         wanted = f"windows between {since:%Y-%m-%d %H:%M} and {until:%Y-%m-%d %H:%M} UTC"
         if rule.kind == "seasonal":
             season = season_of(window.start, rule.season, timezone)

@@ -205,15 +205,24 @@ def own_profiles(reference: Reference, spec: ModelSpec, size: str) -> list[Count
 def _own_profiles(path: str, digest: str, spec: ModelSpec, size: str) -> tuple[Counted, ...]:
     frame = read_numbers_of(spec, read_reference(Path(path), digest)).to_pandas()
     table = pa.Table.from_pandas(frame, preserve_index=False)  # as `measure_reference` does: the same grids
+    return count_own_windows(frame, freeze_grids(table, spec.columns), spec, size)
+
+
+def count_own_windows(
+    frame: pd.DataFrame, grids: Mapping[str, Grid], spec: ModelSpec, size: str
+) -> tuple[Counted, ...]:
+    """The own windows of reference rows, in order of time, with their profiles on the reference's grids."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
     place = _own_windows(frame, size, spec)
     if not (place >= 0).any():
         return ()
     times = pd.DatetimeIndex(table.column("ts").to_pandas())
-    counted = profile_groups(
-        table.append_column(_PLACE, pa.array(place)), freeze_grids(table, spec.columns), _PLACE
-    )
+    counted = profile_groups(table.append_column(_PLACE, pa.array(place)), grids, _PLACE)
+    by_window: dict[int, dict[str, Profile]] = {}
+    for (number, name), profile in counted.items():
+        by_window.setdefault(number, {})[name] = profile
     found = []
-    for number in sorted({number for number, _ in counted if number >= 0}):
+    for number in sorted(number for number in by_window if number >= 0):
         mine = times[place == number]
         first, last = mine.min().to_pydatetime(), mine.max().to_pydatetime()
         window = (
@@ -221,9 +230,7 @@ def _own_profiles(path: str, digest: str, spec: ModelSpec, size: str) -> tuple[C
             if size.isdigit()
             else window_of(first, size, spec.timezone)
         )
-        found.append(
-            Counted(window, {name: profile for (at, name), profile in counted.items() if at == number})
-        )
+        found.append(Counted(window, by_window[number]))
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 
 from sqlalchemy import delete, select, update
@@ -22,7 +22,7 @@ from backend.monitoring.columns import ModelSpec
 from backend.monitoring.evaluate import Point
 from backend.monitoring.inputs import judge_by_rule
 from backend.monitoring.profiles import Profile
-from backend.monitoring.reference_rules import rule_noise
+from backend.monitoring.reference_rules import look_back, rule_noise
 from backend.monitoring.references import Reference, own_profiles
 from backend.monitoring.segments import Parts
 from backend.monitoring.service import point_row
@@ -33,8 +33,6 @@ from backend.monitoring.windows_service import is_unjudged
 from backend.registry.tables import Model
 
 KINDS = ("drift", "prediction", "quality")
-PREVIOUS_KEPT = timedelta(days=62)
-"""How far back the rule `previous` looks for a window with enough rows."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +66,7 @@ def load_past(
     session: ReadSession, *, model: str, environment: str, spec: ModelSpec, batch: Sequence[UnjudgedWindow]
 ) -> dict[int, tuple[WindowState, list[WindowProfile]]]:
     """The windows of a batch and all that their references may be made of, with their stored profiles, by id."""
-    rule = spec.reference
-    since = batch[0].window.start
-    if rule.kind == "previous":
-        since -= PREVIOUS_KEPT + timedelta(seconds=rule.offset_s)
-    elif rule.kind != "fixed":
-        since -= timedelta(seconds=rule.length_s + rule.offset_s)
+    since, _ = look_back(spec.reference, batch[0].window.start)
     states = session.scalars(
         select(WindowState)
         .where(

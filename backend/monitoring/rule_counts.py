@@ -56,11 +56,13 @@ def count_rules(
     *,
     windows: Sequence[Window] | None = None,
     ts_column: str = "ts",
+    group: str | None = None,
     segment: tuple[str, Grid] | None = None,
 ) -> Counts:
     """Count every rule in every window and segment, in one scan of `table`.
 
     table    an Ibis table, a pyarrow Table or a pandas frame; a column it lacks makes its rules unknown
+    group    an integer column with the index of each row's window, instead of `windows`; negative for none
     segment  a column and its grid on the reference; the segments are those of `place_segment`
 
     Rows outside all windows are left out, and windows without rows. Raises `BadInput` when `ts_column` holds no times.
@@ -74,6 +76,8 @@ def count_rules(
     names = [""]
     if windows is not None:
         keys["w"], spans = place_time(_times(source, ts_column), windows, backend)
+    if group is not None:
+        keys["w"] = (source[group] >= 0).ifelse(source[group], ibis.null("int64"))
     if segment is not None and segment[0] in source.columns:
         keys["s"], names = place_segment(source[segment[0]], segment[1], backend)
     elif segment is not None:
@@ -92,14 +96,53 @@ def count_rules(
             rule.text: RuleCount(row["n"], int(row[f"v{i}"]), int(row[f"u{i}"]))
             for i, rule in enumerate(rules)
         }
-        for index, (first, last) in enumerate(spans):
-            if first <= row["w"] < last:
-                key = (index, names[row["s"]])
-                before = counts.get(key)
-                counts[key] = (
-                    here if before is None else {text: before[text] + more for text, more in here.items()}
-                )
+        places = (
+            [row["w"]]
+            if group is not None
+            else [index for index, (first, last) in enumerate(spans) if first <= row["w"] < last]
+        )
+        for index in places:
+            key = (index, names[row["s"]])
+            before = counts.get(key)
+            counts[key] = (
+                here if before is None else {text: before[text] + more for text, more in here.items()}
+            )
     return counts
+
+
+@dataclass(frozen=True)
+class UsualRules:
+    """What a reference says of the spec's rules.
+
+    counts  of all its rows, by the text of the rule
+    noise   the violation rates of its own windows, by the text of the rule
+    """
+
+    rules: tuple[Rule, ...]
+    counts: Mapping[str, RuleCount]
+    noise: Mapping[str, tuple[float, ...]]
+    min_rows: int
+
+    def judge(self, current: Mapping[str, RuleCount]) -> list[Point]:
+        """A point for every rule of one window."""
+        return judge_rules(self.rules, self.counts, current, min_rows=self.min_rows, noise=self.noise)
+
+
+def measure_rules(
+    rules: Sequence[Rule], reference: Any, windows: Sequence[Window], *, min_rows: int
+) -> UsualRules:
+    """Count the rules on reference rows and on its own windows by the clock; without windows there is no noise."""
+    noise: dict[str, list[float]] = {}
+    for counts in count_rules(reference, rules, windows=windows).values() if windows else ():
+        for text, count in counts.items():
+            if count.rate is not None and count.known >= min_rows:
+                noise.setdefault(text, []).append(count.rate)
+    return UsualRules(
+        tuple(rules),
+        count_rules(reference, rules).get((0, ""), {}),
+        {text: tuple(rates) for text, rates in noise.items()},
+        min_rows,
+    )
 
 
 def judge_rules(
@@ -122,14 +165,14 @@ def judge_rules(
     return [
         _judge(
             rule, reference.get(rule.text, RuleCount()), current.get(rule.text, RuleCount()),
-            min_rows=min_rows, noise=usual.get(rule.text, ()), alpha=alpha / len(rules),
+            min_rows=min_rows, noise=tuple(usual.get(rule.text, ())), alpha=alpha / len(rules),
         )
         for rule in rules
     ]  # fmt: skip
 
 
 def _judge(
-    rule: Rule, then: RuleCount, now: RuleCount, *, min_rows: int, noise: Sequence[float], alpha: float
+    rule: Rule, then: RuleCount, now: RuleCount, *, min_rows: int, noise: tuple[float, ...], alpha: float
 ) -> Point:
     details = {
         "rule": rule.text,

@@ -7,6 +7,7 @@ categories, or ranges of a number, then "other" and "missing", so that a segment
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ import pyarrow as pa
 
 from backend.monitoring.cells import PlacedColumn, place_rows
 from backend.monitoring.columns import ModelSpec
+from backend.monitoring.evaluate import Point
+from backend.monitoring.falls import judge_realised, take_baseline
 from backend.monitoring.grids import Grid
-from backend.monitoring.performance import Performance
+from backend.monitoring.performance import PRIMARY, Performance
 from backend.monitoring.performance.segments import measure_segments
 from backend.monitoring.placement import SEGMENTS, segment_ranges
 from backend.monitoring.profiles import Profile
@@ -64,6 +67,25 @@ def measure_parts(spec: ModelSpec, rows: pa.Table, by: Mapping[str, Grid]) -> di
         named = named.set_column(at, name, _names(column))
     found = measure_segments(spec, named, list(by), top=SEGMENTS + 2)
     return {f"{column}={value}": performance for (column, value), performance in found.items()}
+
+
+def judge_parts(
+    spec: ModelSpec, found: Mapping[str, Performance], then: Mapping[str, Performance], *, alpha: float
+) -> list[Point]:
+    """A point for every metric of every segment that the reference has too; a fall is a ticket.
+
+    found  of a window (`measure_parts`)
+    alpha  the chance that an unchanged window alarms in any of them
+    """
+    there = {segment: one for segment, one in found.items() if segment in then}
+    return [
+        replace(point, segment=segment, text=f"{segment}: {point.text}")
+        for segment, one in there.items()
+        for point in judge_realised(
+            take_baseline(then[segment], {}), one, primary=PRIMARY[spec.task], alpha=alpha / len(there),
+            min_labels=spec.min_labels, may_page=False, label_unit=spec.label_unit,
+        )
+    ]  # fmt: skip
 
 
 def _names(column: PlacedColumn) -> pa.Array:

@@ -18,6 +18,8 @@ from backend.errors import NotFound
 from backend.monitoring.backtest import replay
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.history import check_history
+from backend.monitoring.joint import DETECTORS
+from backend.monitoring.outliers import STATISTIC as OUTLIERS
 from backend.monitoring.rotas import rota_of, spec_of
 from backend.monitoring.tables import (
     MetricPoint,
@@ -31,6 +33,7 @@ from backend.registry.service import register_model
 from backend.registry.tables import Model
 from backend.settings import settings
 from jobs import compute_metrics
+from jobs.compute_joint import examine_due
 from jobs.schedules import models_due
 from tests.integration.monitoring.conftest import SPEC, Monitored, ago, make_monitored, sample
 from tests.worlds import SYSTEM
@@ -460,16 +463,29 @@ def test_a_job_that_dies_anywhere_ends_as_one_that_does_not(
     assert stored() == once
 
 
-def test_the_live_path_says_what_the_backtest_says(database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {
+            "reference": {"kind": "rolling", "length": "2d"}, "segments": ["shop"], "rules": ["x < 1.5", "score > 0"],
+        },
+        {"reference": "previous"},
+    ],
+    ids=["fixed", "rolling with segments and rules", "previous"],
+)  # fmt: skip
+def test_the_live_path_says_what_the_backtest_says(
+    database: str, tmp_path: Path, changes: dict[str, Any]
+) -> None:
     reference = sample(ago(90), 3000, seed=1001, hours=24 * 30)
-    shopper = make_monitored(tmp_path / "files", reference_data=reference)
+    shopper = make_monitored(tmp_path / "files", reference_data=reference, **changes)
     shifts = {5: 0.0, 4: 0.0, 3: 1.5, 2: 0.2}
     days = {day: sample(ago(day), 300, seed=day, shift=shift) for day, shift in shifts.items()}
     frames = []
     for split, table in [("reference", reference), *(("live", rows) for rows in days.values())]:
         frame = table.to_pandas()
         frames.append(frame.assign(split=split, label_ts=frame["ts"] + timedelta(hours=1)))
-    spec = parse_spec(SPEC)
+    spec = parse_spec({**SPEC, **changes})
     told = replay(spec, check_history(pd.concat(frames), spec))
     for rows in days.values():
         shopper.predict(rows)
@@ -477,19 +493,25 @@ def test_the_live_path_says_what_the_backtest_says(database: str, tmp_path: Path
     for rows in days.values():
         shopper.label(rows)
     shopper.compute()
+    if spec.rules:
+        examine_due("shopper")
     wanted = {
-        (window.start, point.family, point.column or "", point.statistic): (point.verdict, point.level)
+        (window.start, point.segment, point.family, point.column or "", point.statistic): (
+            point.verdict, point.level
+        )
         for window in told.windows
         for point in window.points
         if point.family
         != "volume"  # the reference is a sample of rows: live, earlier windows say what is usual
-    }
+    }  # fmt: skip
     found = {
-        (point.window_start, "drift" if point.kind == "prediction" else point.kind, point.column, point.statistic): (
-            point.verdict, point.level
-        )
+        (
+            point.window_start, point.segment, "drift" if point.kind == "prediction" else point.kind, point.column,
+            point.statistic,
+        ): (point.verdict, point.level)
         for day in days
         for point in shopper.points(ago(day))
+        if point.statistic not in (*DETECTORS, OUTLIERS)  # these are not part of a backtest
     }  # fmt: skip
     assert found == wanted
     assert ("alarm", "ticket") in found.values()

@@ -287,3 +287,73 @@ def test_labels_without_a_time_come_after_the_declared_delay(there: str) -> None
     assert "48 h after its prediction (label_delay)" in " ".join(found.notes)
     at_once = pages(played(frame))
     assert [alarm.fired_at for alarm in at_once] == [day(number + 1) for number in BAD]
+
+
+def shifted_at_weekends() -> pd.DataFrame:
+    """x is higher on Saturdays and Sundays of the live rows; the first live day is a Thursday."""
+    frame = history()
+    weekend = (frame["split"] == "live") & (frame["ts"].dt.dayofweek >= 5)
+    frame.loc[weekend, "x"] += 2
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("reference", "days"),
+    [
+        ("fixed", {2, 3, 9, 10}),
+        ("previous", {2, 4, 9, 11}),  # into the weekend and out of it
+        ({"kind": "rolling", "length": "3d"}, {2, 3, 4, 5, 6, 9, 10, 11}),
+        ({"kind": "seasonal", "season": "weekday", "length": "2w"}, set()),
+    ],
+)
+def test_windows_are_held_against_what_the_rule_of_reference_says(reference: Any, days: set[int]) -> None:
+    found = played(shifted_at_weekends(), spec(reference=reference))
+    names = [window.window for window in found.windows]
+    moved = {
+        names.index(a.window) for a in found.alarms if (a.kind, a.column, a.segment) == ("drift", "x", "")
+    }
+    assert moved == days
+
+
+def test_segments_have_points_and_alarms_that_name_them_and_page_nobody() -> None:
+    frame = history()
+    draw = np.random.default_rng(3)
+    mine = (frame["split"] == "live") & (frame["group"] == "a")
+    frame.loc[mine, "label"] = draw.integers(0, 2, int(mine.sum())).astype(float)
+    rare = frame.index % 8 != 0  # so few of them that all rows together are not bad
+    frame.loc[rare & (frame["group"] == "a"), "group"] = "b"
+    frame.loc[mine & rare, "label"] = history().loc[mine & rare, "label"]
+    found = played(frame, spec(segments=["group"], min_labels=20, min_rows=20, window="1w"))
+    told = {alarm.segment for alarm in found.alarms if alarm.kind == "realised"}
+    assert told - {""} == {"group=a"}
+    assert {alarm.level for alarm in found.alarms if alarm.segment} == {"ticket"}
+    assert {point.segment for point in found.windows[0].points} == {"", "group=a", "group=b"}
+
+
+def test_declared_rules_are_judged_when_their_window_ends() -> None:
+    frame = history()
+    broken = (frame["split"] == "live") & (frame["ts"] >= day(5))
+    frame.loc[broken, "x"] = frame.loc[broken, "x"].abs()
+    for window in ("1d", 300):
+        found = played(frame, spec(rules=["x < 0 or group == 'a'"], window=window))
+        fired = [alarm for alarm in found.alarms if alarm.statistic == "rule_violations"]
+        names = [one.window for one in found.windows]
+        assert {names.index(alarm.window) for alarm in fired} == set(range(5, LIVE_DAYS))
+        assert all(alarm.fired_at == found.windows[names.index(alarm.window)].end for alarm in fired)
+        verdicts = [
+            p.verdict for one in found.windows for p in one.points if p.statistic == "rule_violations"
+        ]
+        assert verdicts == ["ok"] * 5 + ["alarm"] * (LIVE_DAYS - 5)
+
+
+def test_drift_of_a_column_without_a_part_in_the_model_is_info_and_says_why() -> None:
+    frame = history()
+    frame["idle"] = np.random.default_rng(11).standard_t(3, len(frame))
+    frame.loc[frame["split"] == "live", "idle"] += 3
+    features = {"x": "numeric", "group": "categorical", "idle": "numeric"}
+    found = played(frame, spec(features=features))
+    fired = [alarm for alarm in found.alarms if alarm.column == "idle"]
+    assert len({alarm.window for alarm in fired}) == LIVE_DAYS
+    assert {alarm.level for alarm in fired if alarm.kind == "drift"} == {"info"}
+    assert all(alarm.importance is not None and alarm.importance < 0.01 for alarm in fired)
+    assert all(alarm.effect is not None for alarm in fired if alarm.kind == "drift")

@@ -49,7 +49,8 @@ def test_the_reference_is_cut_into_windows_of_the_size(size: str) -> None:
 def test_a_reference_without_times_is_cut_into_equal_stretches() -> None:
     examiner = prepare(spec(rules=["a < 9"]), rows(960).drop_columns(["ts"]), "1d")
     assert len(examiner.detectors[0]._blocks) == 10
-    assert examiner.rule_noise == {}
+    assert examiner.rules is not None
+    assert examiner.rules.noise == {}
 
 
 def test_a_tiny_reference_makes_everything_inconclusive_and_nothing_fails() -> None:

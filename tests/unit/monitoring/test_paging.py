@@ -51,6 +51,19 @@ def test_drift_is_a_ticket_where_it_is_felt_and_info_elsewhere_and_never_a_page(
     assert [p.level for p in settle_levels(points, STAKES, felt)] == ["info", "ticket", "ticket"]
 
 
+def test_an_effect_within_chance_is_not_felt_where_the_column_is_worth_nothing() -> None:
+    unsure = {name: replace(effect(name, 0.012), se=0.01) for name in ("age", "note")}
+    points = [drifted("age"), drifted("note")]
+    assert [p.level for p in settle_levels(points, STAKES, unsure)] == ["ticket", "info"]
+
+
+def test_a_segment_is_told_by_its_worst_point_unless_all_rows_say_the_same() -> None:
+    far = replace(drifted("note"), segment="shop=a", value=0.9)
+    same = replace(drifted("age"), segment="shop=b", value=0.9)
+    told = alarms_of([drifted("age"), replace(far, column="old", value=0.5), far, same])
+    assert [(p.column, p.segment) for p in told] == [("note", "shop=a"), ("age", "")]
+
+
 def test_what_did_not_fire_keeps_no_level_and_one_alarm_is_told_of_each_column() -> None:
     quiet = replace(drifted("age"), verdict="ok", level=None)
     assert settle_levels([quiet], STAKES) == [quiet]
