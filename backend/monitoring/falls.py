@@ -9,13 +9,16 @@ A fall alarms when it exceeds both
 
 The primary metric pages (an estimate of it, where the labels would say the same with 80 %); every other metric is a
 ticket. What cannot be said is inconclusive and raises nothing.
+
+Where a handful of rows make up most of a metric (`performance.handful`), on either side, it is judged without them
+too, by the same limits, since one wild label hides every fall. The point says so.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
@@ -31,6 +34,7 @@ OF_SIZE = frozenset({"ece"})
 """Metrics that are larger in fewer rows by chance alone: only windows of the same size say what is usual."""
 LIKELY = 0.8416212335729143
 """An estimate pages where what comes is beyond the limit with 80 %: so many standard errors beyond it itself."""
+_SUMS = {"mae": "MAE", "mape": "MAPE", "rmse": "squared errors", "r2": "squared errors"}
 _ESTIMATE_BAND = 3.0
 """NannyML's bands are ± 3 sampling errors."""
 
@@ -70,7 +74,7 @@ def take_baseline(pooled: Performance, own: Mapping[str, Sequence[float]]) -> Ba
         ):
             continue
         half, mean = _HALF_WIDTH * error, mean if name in OF_SIZE else (mean + metric.value) / 2
-        metrics[name] = Metric(mean, mean - half, mean + half, metric.rows, metric.reason, error)
+        metrics[name] = Metric(mean, mean - half, mean + half, metric.rows, metric.reason, error, metric.rest)
         windows.add(name)
     return Baseline(metrics, frozenset(windows))
 
@@ -110,12 +114,49 @@ def judge_realised(
             continue
         level: Level = "page" if name == primary and may_page else "ticket"
         part = alpha if name == primary else alpha / others
-        points.append(
+        point, rest = (
             _point(
-                "realised", name, then, now, standard_error(now), part, min_labels, about, level, label_unit
+                "realised",
+                name,
+                one,
+                other,
+                standard_error(other),
+                part,
+                min_labels,
+                about,
+                level,
+                label_unit,
             )
+            for one, other in ((then, now), (_without_few(then), _without_few(now)))
         )
+        points.append(_tell_few(point, rest, name, then, now) if then.rest or now.rest else point)
     return points
+
+
+def _without_few(metric: Metric) -> Metric:
+    rest = metric.rest
+    return (
+        metric if rest is None else Metric(rest.value, rest.low, rest.high, rest.rows, metric.reason, rest.se)
+    )
+
+
+def _tell_few(point: Point, rest: Point, name: str, then: Metric, now: Metric) -> Point:
+    """The point of all rows, or of those without the few where only these tell a fall; both say what the few are."""
+    subject = _SUMS.get(name, DEFINITIONS[name].title.lower())
+    told = [
+        f"{where}{one.left:,} of {one.left + one.rows:,} rows {'makes' if one.left == 1 else 'make'} up "
+        f"{'over 99.9 %' if one.share > 0.9995 else f'{one.share * 100:.1f} %'} of the {subject}"
+        for where, one in (("", now.rest), ("in the reference ", then.rest))
+        if one is not None
+    ]
+    # What both sides are without them: alone, either would be held against something else.
+    left = sum(one.left for one in (now.rest, then.rest) if one is not None)
+    values = [f"{one.value:.4g}" for one in (_without_few(now), _without_few(then)) if one.value is not None]
+    words = f"{'; '.join(told)}; without {'it' if left == 1 else 'them'} {' against '.join(values)}"
+    if rest.verdict == "alarm" and point.verdict != "alarm":
+        details = {**rest.details, "all_rows": now.value, "rows_left_out": now.rest.left if now.rest else 0}
+        return replace(rest, text=f"{rest.text}; {words}", reason=words, details=details)
+    return replace(point, text=f"{point.text}; {words}", reason=point.reason or words)
 
 
 def judge_estimates(
@@ -128,6 +169,7 @@ def judge_estimates(
     trusted: frozenset[str],
     min_rows: int,
     distrust: str | None = None,
+    broken: str | None = None,
     label_unit: str = "",
 ) -> list[Point]:
     """A point for every estimate.
@@ -135,6 +177,7 @@ def judge_estimates(
     error      {metric: how far estimates were off on held-out reference rows}, joined to the sampling error
     trusted    metrics whose estimates may page (`assess`)
     distrust   why the estimator may not page at present: its track record on this model's own windows
+    broken     which column that the model reads is broken (`inputs.find_broken_input`): its scores say nothing then
     """
     points = []
     for estimate in estimates:
@@ -146,6 +189,9 @@ def judge_estimates(
         if not known:
             about += f", by an estimator not trusted here{f': {distrust}' if distrust else ''}"
         now = Metric(estimate.value, estimate.low, estimate.high, estimate.rows, estimate.reason)
+        if broken is not None and now.value is not None:
+            points.append(_doubtful(estimate.metric, then, now, broken))
+            continue
         band = None
         if estimate.low is not None and estimate.high is not None:
             sampling = estimate.se or (estimate.high - estimate.low) / (2 * _ESTIMATE_BAND)
@@ -155,6 +201,13 @@ def judge_estimates(
             _point("estimated", estimate.metric, then, now, band, alpha, min_rows, about, level, label_unit)
         )
     return points
+
+
+def _doubtful(name: str, then: Metric, now: Metric, broken: str) -> Point:
+    reason = f"the estimate is not to be trusted: {broken}"
+    details = {"reference": then.value, "reference_low": then.low, "reference_high": then.high}
+    return Point(None, name, "estimated", now.value, None, "inconclusive", then.rows, now.rows,
+                 f"estimated {name}: {reason}", reason, now.low, now.high, None, details)  # fmt: skip
 
 
 def _point(

@@ -87,7 +87,7 @@ def load_reference(session: ReadSession, version: Version, spec: ModelSpec) -> R
         grid = grids.setdefault(row.column, Grid.from_json(row.grid))
         parts.setdefault(row.segment, {})[row.column] = Profile.from_json(row.profile, grid)
     profiles = parts.pop(ALL)
-    metrics = {name: Metric(**metric) for name, metric in summary.performance["pooled"].items()}
+    metrics = {name: Metric.from_json(metric) for name, metric in summary.performance["pooled"].items()}
     return Reference(
         model=version.model, version=version.version, digest=version.reference_digest,
         path=Path(version.reference_path), rows=summary.rows, grids=grids, profiles=profiles,
@@ -107,7 +107,7 @@ def load_reference(session: ReadSession, version: Version, spec: ModelSpec) -> R
         segments=parts,
         segment_performance={
             segment: Performance(
-                {name: Metric(**metric) for name, metric in found["metrics"].items()},
+                {name: Metric.from_json(metric) for name, metric in found["metrics"].items()},
                 found["rows"], found["known"], 0, 1.0,
             )
             for segment, found in summary.performance["segments"].items()

@@ -5,7 +5,7 @@ measure_performance(...)       the eight oldest of a binary classifier, from arr
 DEFINITIONS                    every metric, described
 """
 
-from backend.monitoring.performance._core import Metric, Performance, class_name, read_classes
+from backend.monitoring.performance._core import Metric, Performance, Rest, class_name, read_classes
 from backend.monitoring.performance.binary import METRICS, measure_performance, roc_auc
 from backend.monitoring.performance.intervals import wilson
 from backend.monitoring.performance.measurement import measure, primary_metric
@@ -26,6 +26,7 @@ __all__ = [
     "Definition",
     "Metric",
     "Performance",
+    "Rest",
     "class_name",
     "measure",
     "measure_performance",

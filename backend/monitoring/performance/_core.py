@@ -22,12 +22,30 @@ _WORDS = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
 
 
 @dataclass(frozen=True)
+class Rest:
+    """A metric without the handful of rows that make up most of it.
+
+    rows    rows that are left
+    left    rows left out; share: their part of all errors, 0..1
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    rows: int
+    se: float | None
+    left: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Metric:
     """A value with its 95 % interval, or the reason why it is undefined.
 
     rows    rows it was computed from
     reason  why there is no value, or what was left out of it
     se      standard error of the value; None where it has none
+    rest    the same without the few rows that make up over half of it; None where there are none such
     """
 
     value: float | None
@@ -36,6 +54,13 @@ class Metric:
     rows: int
     reason: str | None = None
     se: float | None = None
+    rest: Rest | None = None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Metric:
+        """From what `dataclasses.asdict` gave."""
+        rest = document.get("rest")
+        return cls(**{**document, "rest": None if rest is None else Rest(**rest)})
 
 
 @dataclass(frozen=True)

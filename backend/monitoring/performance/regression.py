@@ -3,6 +3,8 @@
 mae, mape, bias, quantile_loss   mean of per-row values ± 1.96 standard errors
 rmse                             delta method: se(MSE) / (2·RMSE), the interval on the log scale
 r2                               infinitesimal jackknife
+
+Each but the bias has a `rest` where a handful of rows are most of it (`handful`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import numpy as np
 
 from backend.monitoring.performance._core import Floats, Metric, undefined
 from backend.monitoring.performance.binary import infinite_note
+from backend.monitoring.performance.handful import with_rest
 from backend.monitoring.performance.intervals import Z, mean_of
 
 _NAMES = ("mae", "rmse", "mape", "r2", "bias", "quantile_loss")
@@ -31,17 +34,25 @@ def regression_metrics(prediction: Floats, label: Floats, *, quantile: float = 0
     if not y.size:
         return dict.fromkeys(_NAMES, undefined(0, note or "no row has prediction and label"))
     error = guess - y
+    size, square = np.abs(error), error**2
+    pinball = np.maximum(-quantile * error, (1 - quantile) * error)
     found = {
-        "mae": mean_of(np.abs(error)),
-        "rmse": _rmse(error),
+        "mae": _mean(size),
+        "rmse": with_rest(_rmse(error), square, lambda kept: _rmse(error[kept])),
         "mape": _mape(error, y),
-        "r2": _r2(error, y),
+        "r2": with_rest(_r2(error, y), square, lambda kept: _r2(error[kept], y[kept])),
         "bias": mean_of(error, floor=None),
-        "quantile_loss": mean_of(np.maximum(-quantile * error, (1 - quantile) * error)),
+        "quantile_loss": _mean(pinball),
     }
     if note is None:
         return found
     return {name: replace(m, reason=f"{m.reason}; {note}" if m.reason else note) for name, m in found.items()}
+
+
+def _mean(losses: Floats, reason: str | None = None) -> Metric:
+    return with_rest(
+        mean_of(losses, reason=reason), losses, lambda kept: mean_of(losses[kept], reason=reason)
+    )
 
 
 def _rmse(error: Floats) -> Metric:
@@ -62,7 +73,7 @@ def _mape(error: Floats, y: Floats) -> Metric:
     note = f"{zeros} row{'s' if zeros > 1 else ''} with label 0 left out" if zeros else None
     if not there.any():
         return undefined(0, "every label is 0; a percentage of 0 has no meaning")
-    return mean_of(np.abs(error[there] / y[there]), reason=note)
+    return _mean(np.abs(error[there] / y[there]), note)
 
 
 def _r2(error: Floats, y: Floats) -> Metric:

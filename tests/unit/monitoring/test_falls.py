@@ -2,13 +2,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from backend.monitoring.columns import Column, ModelSpec
 from backend.monitoring.estimation import Estimate
 from backend.monitoring.evaluate import Point, summarise
 from backend.monitoring.falls import Baseline, judge_estimates, judge_realised, take_baseline
-from backend.monitoring.performance import Metric, Performance, measure_performance
+from backend.monitoring.performance import Metric, Performance, measure, measure_performance
 from backend.monitoring.windows import window_of
 
 ALPHA = 0.00135
@@ -138,3 +139,58 @@ def test_an_error_is_told_in_the_unit_of_the_label() -> None:
     )
     assert "realised mae from 4.000 to 5.250 min (limit " in point.text
     assert " min), 500 rows" in point.text
+
+
+def test_an_estimate_on_a_broken_column_has_no_verdict_and_names_it() -> None:
+    window = window_of(datetime(2026, 1, 1, tzinfo=UTC), "1d")
+    for value in (0.60, 0.86):
+        guess = Estimate(window, "roc_auc", value, value - 0.03, value + 0.03, 900, None, 0.01)
+        point = estimated(guess, broken="Values outside the reference's range of delay from 0 % to 65 %")
+        assert (point.verdict, point.level, point.threshold, point.value) == (
+            "inconclusive",
+            None,
+            None,
+            value,
+        )
+        assert str(point.reason).startswith("the estimate is not to be trusted: Values outside")
+        assert "delay" in str(point.reason)
+
+
+def regression(rows: int, seed: int, noise: float, wild: int = 0) -> Performance:
+    draw = np.random.default_rng(seed)
+    label = draw.normal(100, 50, rows)
+    guess = label + draw.normal(0, noise, rows)
+    label[:wild] = 1e9
+    columns = pa.table({"prediction": guess, "label": label})
+    return measure(ModelSpec("regression", (Column("a", "numeric"),), "1d"), columns)
+
+
+@pytest.mark.parametrize("wild_before", [0, 2])
+@pytest.mark.parametrize(
+    ("noise", "wild", "verdict"), [(50, 1, "alarm"), (50, 0, "alarm"), (36, 1, "ok"), (36, 3, "ok")]
+)
+def test_a_wild_label_hides_no_fall(noise: float, wild: int, verdict: str, wild_before: int) -> None:
+    baseline = take_baseline(regression(10_000, 0, 36, wild_before), {})
+    points = judge_realised(baseline, regression(500, 1, noise, wild), primary="mae", alpha=ALPHA)
+    found = {p.statistic: p for p in points}
+    assert (found["mae"].verdict, found["mae"].level) == (verdict, "page" if verdict == "alarm" else None)
+    assert wild == 3 or found["rmse"].verdict == verdict
+    assert found["mae"].value is not None and found["mae"].threshold is not None
+    assert (found["mae"].value > found["mae"].threshold) == (verdict == "alarm")
+    if wild == 1 and verdict == "alarm":
+        assert "1 of 500 rows makes up over 99.9 % of the MAE" in found["mae"].text
+        assert found["mae"].reason is not None and found["mae"].reason in found["mae"].text
+        assert found["mae"].details["all_rows"] > 1e6
+    if wild_before:
+        assert "in the reference 2 of 10,000 rows make up over 99.9 % of the MAE" in found["mae"].text
+    if not wild and not wild_before:
+        assert found["mae"].reason is None
+
+
+def test_heavy_tails_without_a_wild_row_are_judged_whole() -> None:
+    draw = np.random.default_rng(0)
+    spec = ModelSpec("regression", (Column("a", "numeric"),), "1d")
+    for rows in (50, 500, 5000):
+        error = np.exp(draw.normal(0, 1.2, rows))
+        found = measure(spec, pa.table({"prediction": error, "label": np.zeros(rows)}))
+        assert found.metrics["mae"].rest is None
