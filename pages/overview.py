@@ -62,7 +62,7 @@ def needs_you() -> None:
             page_link("change", label, icon=":material/approval:", id=one["id"])
         for one in loose[:5]:
             page, query = alert_place(one, sizes.get(one["model"], "1d"))
-            label = f"**{one['level']}** {one['model']}: {one['title']} · for {format_age(one['since'])}"
+            label = f"**{one['level']}** {one['model']}: {one['title']} · for {format_age(one['fired_at'])}"
             page_link(page, label, icon=":material/notifications:", **query)
         rest = max(len(inbox) - 5, 0) + max(len(incidents) - 5, 0) + max(len(loose) - 5, 0)
         if rest:

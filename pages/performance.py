@@ -12,6 +12,7 @@ from app.components.charts import draw
 from app.components.downloads import csv_link
 from app.components.history import marks_of, switches
 from app.components.kpi_parts import show_kpis
+from app.components.paged import say_pages, with_pages
 from app.components.performance_parts import (
     JUDGED,
     come_together,
@@ -55,8 +56,11 @@ say_notice(watched)
 stop_without_windows(watched, "Performance is not known", known=metric is not None)
 metric = str(metric)
 
-every = data.points(scope, name, size, KINDS, statistic=metric, since=since, segment=None)
-windows = watched.windows
+windows, created, alerts = watched.windows, watched.model["created_at"], data.alerts_about(scope, name)
+every = with_pages(
+    data.points(scope, name, size, KINDS, statistic=metric, since=since, segment=None),
+    windows, alerts, watched_since=created, size=size,
+)  # fmt: skip
 chosen = with_labels(judgeable(every[every["segment"] == ""]), windows)
 realised, estimated = (chosen[chosen["kind"] == kind] for kind in KINDS)
 reference = reference_of(chosen, watched.model, metric)
@@ -100,6 +104,7 @@ if first_seen:
     st.caption(FIRST_SEEN)
 if record is not None:
     say_record(record, primary=metric == watched.metric, together=come_together(realised, estimated))
+say_pages(every[every["segment"] == ""], watched_since=created)
 query = {"model": name, "size": size}
 csv_link(
     f"{word} over time", "points", **query, kind=KINDS, statistic=metric, since=since and since.isoformat()
@@ -115,7 +120,8 @@ show_kpis(scope, name, size, since)
 st.subheader("One window")
 window = pick_window(watched)
 say_alerts(watched, window)
-show_metrics(judgeable(data.window_points(scope, name, size, KINDS, int(window["id"]))))
+here = data.window_points(scope, name, size, KINDS, int(window["id"]))
+show_metrics(judgeable(with_pages(here, windows, alerts, watched_since=created, size=size)))
 csv_link("Every metric of this window", "points", **query, kind=KINDS, window=int(window["id"]))
 offer_report(name, size, window)
 st.subheader("What changed in this window")

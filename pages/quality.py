@@ -14,6 +14,7 @@ from app.components.downloads import csv_link
 from app.components.drift_parts import WORST, as_ratio, heat_cells, shown_word
 from app.components.heat import draw_heat
 from app.components.history import marks_of, switches
+from app.components.paged import say_pages, with_pages
 from app.components.pickers import pick
 from app.components.quality_parts import (
     CHECKS,
@@ -74,6 +75,11 @@ with top:
     rows = [one for one in order if check == WORST or one in set(drawn["column"])]
     cells = heat_cells(drawn, watched.windows, rows, min_rows=watched.min_rows)
     draw_heat(cells, title, rows, column=column, start=window["start"], first_seen=first_seen, share=True)
+created = watched.model["created_at"]
+loud = with_pages(
+    shown, watched.windows, data.alerts_about(scope, name), watched_since=created, size=size
+)  # fmt: skip
+say_pages(loud, watched_since=created)
 say_alerts(watched, window)
 if column is not None:
     over_time = drawn[drawn["column"] == column]

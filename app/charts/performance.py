@@ -25,6 +25,9 @@ from app.charts.realised import add_realised
 from app.formats import format_metric
 from app.theme import MARK, STATES
 
+SILENT = ("before", "passed")
+"""What `came` of alarms of the level of a page for which nobody was paged."""
+
 
 def performance_figure(
     realised: pd.DataFrame,
@@ -41,7 +44,8 @@ def performance_figure(
     """Realised and estimated quality on one axis.
 
     `realised` has window_start (UTC-aware), value, low, high, completeness (0 to 1), rows; `estimated` has
-    window_start, value, low, high. Either may have first_value, first_computed_at, threshold and verdict. The line
+    window_start, value, low, high. Either may have first_value, first_computed_at, threshold and verdict, and
+    `came`, what came of an alarm that pages (`SILENT`: no page went out). The line
     follows the estimate, with its band, until a window's labels speak; from there it follows what they say, and the
     earlier estimate stays as a faint line. A point's fill shows its completeness: full from 95 % of labels, hollow
     below half. A window that alarmed carries the alarm's shape and colour. A window without a value is a gap, never
@@ -170,10 +174,15 @@ def _add_alarms(
     if "joint" in fell:
         fell = fell[~fell["joint"].astype(bool)]
     paged = fell["level"].eq("page") if "level" in fell else pd.Series(data=False, index=fell.index)
-    for level, chosen in (("page", fell[paged]), ("attention", fell[~paged])):
+    silent = paged & fell["came"].isin(SILENT) if "came" in fell else paged & False
+    for level, word, chosen in (
+        ("page", "page", fell[paged & ~silent]),
+        ("page", "page level, nobody was paged", fell[silent]),
+        ("attention", STATES["attention"].word, fell[~paged]),
+    ):
         if chosen.empty:
             continue
-        state, name = STATES[level], f"alarm ({STATES[level].word})"
+        state, name = STATES[level], f"alarm ({word})"
         figure.add_trace(
             go.Scatter(
                 x=local_times(chosen["window_start"], tz),
@@ -184,7 +193,7 @@ def _add_alarms(
                 showlegend=all(one.name != name for one in figure.data),
                 cliponaxis=False,
                 marker={
-                    "symbol": state.symbol,
+                    "symbol": f"{state.symbol}-open" if word != state.word else state.symbol,
                     "size": 13,
                     "color": MARK[level],
                     "line": {"width": 1.5, "color": MARK[level]},

@@ -90,8 +90,8 @@ def show_fired(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> None:
                 ),
                 badge(one["level"] if fires else "resolved", level),
                 one["kind"],
-                format_when(one["since"], viewer_zone()),
+                format_when(one["fired_at"], viewer_zone()),
                 f"{format_age(one['last_seen_at'])} ago",
             ]
         )
-    table(("alert", "state", "kind", "since", "last seen"), rows, caption="alerts of this incident")
+    table(("alert", "state", "kind", "noticed", "last seen"), rows, caption="alerts of this incident")

@@ -36,12 +36,12 @@ def show_alerts(firing: Sequence[Mapping[str, Any]], usual_size: str) -> None:
                 small(f"{one['kind']} · {alert_window(one, usual_size)}"),
             ),
             badge(one["level"], ALERT_LEVELS.get(one["level"], "unknown")),
-            lines(format_when(one["since"], viewer_zone()), small(f"for {format_age(one['since'])}")),
+            lines(format_when(one["fired_at"], viewer_zone()), small(f"for {format_age(one['fired_at'])}")),
             f"{format_age(one['last_seen_at'])} ago",
         ]
         for one in firing
     ]
-    table(("fires now", "level", "since", "last seen"), rows, caption="firing alerts")
+    table(("fires now", "level", "noticed", "last seen"), rows, caption="firing alerts")
 
 
 def show_versions(model: Mapping[str, Any], serving: Mapping[str, Any] | None) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 from markupsafe import Markup
 
+from app.charts.performance import SILENT
 from app.components.links import viewer_zone
 from app.components.status import headline
 from app.components.tables import Cell, badge, lines, small, table
@@ -21,6 +22,7 @@ from app.formats import (
     format_share,
     format_when,
 )
+from app.theme import STATES
 from app.words import metric_word
 from backend.monitoring.health import STALE_WINDOWS, ModelHealth
 from backend.monitoring.labels_now import Beyond
@@ -226,7 +228,7 @@ def _speaks_against(came: Mapping[str, Any], guess: Mapping[str, Any] | None) ->
     if guess is None or pd.isna(guess["value"]) or pd.isna(came["low"]):
         return ""
     inside = came["low"] <= guess["value"] <= came["high"]
-    return "" if inside else f"unlike the estimate {format_metric(guess['value'])}"
+    return "" if inside else f"contradict the estimate {format_metric(guess['value'])}"
 
 
 def _say_labels(point: Mapping[str, Any]) -> str:
@@ -365,8 +367,10 @@ def _cannot(point: Mapping[str, Any]) -> Cell:
 
 def verdict_badge(point: Mapping[str, Any], by: str = "") -> Markup:
     """A verdict as every table of performance shows it; `by` says where it comes from."""
-    words = {"alarm": "alarm", "ok": "ok", "no_data": "no data"}
-    return badge(words.get(str(point["verdict"]), "not judged") + by, level_of(point))
+    level = level_of(point)
+    words = {"alarm": f"alarm, {STATES[level].word}", "ok": "ok", "no_data": "no data"}
+    told = words.get(str(point["verdict"]), "not judged") + by
+    return badge(f"{told}, nobody was paged" if point.get("came") in SILENT else told, level)
 
 
 def worst_segments(points: pd.DataFrame, metric: str) -> pd.DataFrame:

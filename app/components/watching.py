@@ -148,7 +148,7 @@ def _alert_link(
 ) -> tuple[str, str, str]:  # fmt: skip
     """A firing alert as a link to its window; without its title where the headline has it."""
     usual = watched.spec.window
-    said = f"since {format_when(alert['since'], viewer_zone())}"
+    said = f"noticed {format_when(alert['fired_at'], viewer_zone())}"
     said = f"{alert['title']} · {alert['level']}, {said}" if named else f"Open it: {said}"
     return (
         ALERT_LEVELS[alert["level"]],

@@ -42,7 +42,8 @@ def model(scope: Scope, name: str) -> dict[str, Any]:
         names = names_of(session, {found.owner_id, *(version.trained_by for version in versions)})
         return {
             "name": found.name, "title": found.title, "description": found.description, "tier": found.tier,
-            "spec": found.spec, "notice": found.notice, "owner": names.get(found.owner_id or ""),
+            "spec": found.spec, "notice": found.notice,
+            "created_at": found.created_at, "owner": names.get(found.owner_id or ""),
             "versions": [row_of(v) | {"trained_by_name": names.get(v.trained_by or "")} for v in versions],
             "deployments": [row_of(one) for one in served],
             "gateways": [row_of(one) for one in deployments.live_reports(session, name, environment())],

@@ -10,6 +10,8 @@ from sqlalchemy import select
 
 from backend import clock
 from backend.alerting.tables import Incident
+from backend.audit.actions import Action
+from backend.audit.tables import AuditEntry
 from backend.database.session import ReadSession
 from backend.deployment.tables import Deployment
 from backend.monitoring.tables import MetricPoint, WindowState
@@ -141,7 +143,21 @@ def _faults(
             WindowState.start >= since, WindowState.start < until, WindowState.injected_rows > 0,
         )
     )  # fmt: skip
+    switches = session.scalars(
+        select(AuditEntry.at)
+        .where(
+            AuditEntry.action == Action.FAULT_INJECTED.value, AuditEntry.object_id == model,
+            AuditEntry.at >= clock.to_iso(since), AuditEntry.at < clock.to_iso(until),
+        )
+        .order_by(AuditEntry.at)
+    ).all()  # fmt: skip
+
+    def begun(row: WindowState) -> datetime:
+        """When the fault was switched on, where that was in this window; else it held from the window's start."""
+        moments = (clock.from_iso(at) for at in switches)
+        return next((at for at in moments if row.start <= at < row.end), row.start)
+
     return [
-        Happening(row.start, "fault", f"{row.injected_rows:,} rows of an injected fault", "injected")
+        Happening(begun(row), "fault", f"{row.injected_rows:,} rows of an injected fault", "injected")
         for row in rows
     ]

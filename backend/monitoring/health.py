@@ -147,11 +147,11 @@ def _state(
     """(level, word, because, since): the first of these that applies is the worst that is known."""
     worst = alerts[0] if alerts else None
     if worst is not None and worst.level == "page":
-        return "page", f"{worst.kind} alert", worst.title, worst.since
+        return "page", f"{worst.kind} alert", worst.title, worst.fired_at
     if champion is not None and champion.state == "failed":
         return "page", "deployment failed", champion.reason, champion.started_at
     if worst is not None and worst.level == "ticket":
-        return "attention", f"{worst.kind} alert", worst.title, worst.since
+        return "attention", f"{worst.kind} alert", worst.title, worst.fired_at
     if champion is None:
         return "unknown", "not serving", "no version serves in this environment", None
     if recent.last_end is None:

@@ -12,6 +12,8 @@ from app import data
 from app.components.incident_parts import advice, situation, standing
 from backend import clock
 from backend.alerting.service import Firing, fire
+from backend.audit.actions import Action
+from backend.audit.log import record
 from backend.database.session import writing
 from tests.integration.app.test_pages import Open, open_page, text_of, world
 from tests.watched import watch
@@ -47,6 +49,13 @@ def test_the_page_answers_before_it_shows(world: World, open_page: Open) -> None
     assert said.index("<dt>what to do</dt>") < said.index("What fired")
 
 
+def test_whom_it_concerns_counts_all_rows_of_the_window(world: World) -> None:
+    found = only(opened(world, "quality", rows=984, window_rows=987), "quality")
+    scope = data.scope_of(world.on_call)
+    facts = situation(found, data.model(scope, "toy"), data.health_of(scope, "toy"), "1d")
+    assert facts["for whom"].startswith("every prediction: 987 in the window from ")
+
+
 def test_it_says_whom_it_concerns_since_when_and_how_the_model_does(world: World) -> None:
     found = only(opened(world, "quality", segment="carrier=AA"), "quality")
     scope = data.scope_of(world.on_call)
@@ -80,3 +89,26 @@ def test_without_an_alert_that_fires_it_is_to_be_closed(world: World) -> None:
     found = opened(world, "quality")
     over = found | {"alerts": [one | {"state": "resolved"} for one in found["alerts"]]}
     assert "close it" in advice(over, data.health_of(data.scope_of(world.on_call), "toy"))
+
+
+def test_an_injected_fault_began_when_it_was_switched_on_not_with_its_window(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = opened(world, "quality", column="distance")
+    start = clock.from_iso(found["alerts"][0]["details"]["window"])
+    switched = start + timedelta(hours=13, minutes=42)
+    with monkeypatch.context() as then, writing() as session:
+        then.setattr(clock, "now", lambda: switched)
+        record(session, SYSTEM, Action.FAULT_INJECTED, object_kind="workload", object_id="toy")
+    told = data.happened(data.scope_of(world.on_call), "toy", "1d", start, "production")
+    assert told is not None
+    assert [one["at"] for one in told[1] if one["kind"] == "fault"] == [switched]
+
+
+def test_everywhere_an_alert_is_as_old_as_its_notice(world: World, open_page: Open) -> None:
+    found = opened(world, "quality", column="distance", columns=["distance"])
+    (health,) = data.overview(data.scope_of(world.on_call))
+    fired = {one["fired_at"] for one in found["alerts"]}
+    assert health.since in fired
+    said = text_of(open_page(world.on_call, "incident", id=str(found["id"])))
+    assert ">noticed<" in said

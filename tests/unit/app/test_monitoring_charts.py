@@ -13,6 +13,7 @@ import pytest
 from app import charts
 from app.charts.performance import take_over
 from app.components.drift_parts import as_ratio, by_effect, heat_cells
+from app.components.paged import with_pages
 from app.components.performance_parts import (
     come_together,
     judgeable,
@@ -408,3 +409,39 @@ def test_the_legend_tells_the_reasons_apart_and_names_only_those_that_are_there(
     assert "?\u00a0inconclusive" in said
     assert "╱\u00a0no rows came" in said
     assert "not over" not in said
+
+
+def test_a_page_that_nobody_got_is_drawn_open_and_said_so() -> None:
+    realised = line([0.6, 0.61], verdict=["alarm"] * 2, level=["page"] * 2, came=["before", "paged"])
+    figure = charts.performance_figure(realised, line([]), reference=None)
+    (quiet,) = traces(figure, "nobody was paged")
+    (paged,) = traces(figure, "alarm (page)")
+    assert (list(quiet.y), quiet.marker.symbol) == ([0.6], "square-open")
+    assert (list(paged.y), paged.marker.symbol) == ([0.61], "square")
+
+
+def test_windows_from_before_the_model_was_watched_are_told_from_those_that_paged() -> None:
+    windows = pd.DataFrame({"start": DAYS[:4], "end": DAYS[1:5]})
+    alert = {
+        "kind": "realised", "level": "page", "since": DAYS[2],
+        "details": {"size": "1d", "window": DAYS[2].isoformat()},
+    }  # fmt: skip
+    found = points(
+        [
+            {"window_start": DAYS[0], "verdict": "alarm", "level": "page", "kind": "realised"},
+            {"window_start": DAYS[1], "verdict": "alarm", "level": "ticket", "kind": "realised"},
+            {"window_start": DAYS[2], "verdict": "alarm", "level": "page", "kind": "realised"},
+            {"window_start": DAYS[3], "verdict": "alarm", "level": "page", "kind": "realised"},
+        ]
+    )
+    came = with_pages(found, windows, [alert], watched_since=DAYS[2], size="1d")["came"]
+    assert came.tolist() == ["before", None, "paged", "passed"]
+    hourly = with_pages(found, windows, [alert], watched_since=DAYS[2], size="1h")["came"]
+    assert hourly.tolist() == ["before", None, "passed", "passed"]
+
+
+def test_a_ticket_and_a_page_are_told_apart_by_word() -> None:
+    plain = {"verdict": "alarm", "statistic": "roc_auc", "kind": "realised", "value": 0.5, "reason": ""}
+    assert "alarm, page" in str(verdict_cell({**plain, "level": "page"}, None))
+    assert "alarm, ticket" in str(verdict_cell({**plain, "level": "ticket"}, None))
+    assert "nobody was paged" in str(verdict_cell({**plain, "level": "page", "came": "before"}, None))

@@ -53,7 +53,7 @@ def test_an_alert_of_shorter_windows_is_louder_than_a_fine_day(
     assert "w-headline w-page" in said
     assert "Firing now: quality broke" in said
     assert "The window below: Nothing is broken" in said
-    assert "Open it: since" in said
+    assert "Open it: noticed" in said
     assert "windows of 1h" in said
     window = hour.isoformat().replace("+", "%2B").replace(":", "%3A")
     assert f'href="/quality?model=toy&amp;size=1h&amp;window={window}&amp;column=origin"' in said
