@@ -45,6 +45,12 @@ def first_place(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> tuple[s
     return place_of(loudest, usual_size)
 
 
+def _rows_of(details: Mapping[str, Any]) -> int:
+    """Those the alert is about: all of its window, which a column's rows with a value need not be, or of a segment."""
+    whole = None if details.get("segment") else details.get("window_rows")
+    return int(whole or details.get("rows") or 0)
+
+
 def situation(
     found: Mapping[str, Any], model: Mapping[str, Any], health: ModelHealth, usual_size: str
 ) -> dict[str, str]:
@@ -55,7 +61,7 @@ def situation(
         segments = sorted({str(one["details"]["segment"]) for one in alerts if one["details"].get("segment")})
         everyone = any(not one["details"].get("segment") for one in alerts)
         size, start = first_place(alerts, usual_size) or (usual_size, found["opened_at"])
-        rows = max((int(one["details"].get("rows") or 0) for one in alerts), default=0)
+        rows = max((_rows_of(one["details"]) for one in alerts), default=0)
         who = "every prediction" if everyone else f"predictions of {' and '.join(segments)}"
         many = (
             f": {format_count(rows)} in the window from {format_when(start, viewer_zone())}" if rows else ""

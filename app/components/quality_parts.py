@@ -19,6 +19,7 @@ from app.words import count_of, statistic_word
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.distributions import Side
 from backend.monitoring.rules import STATISTIC as RULE
+from backend.monitoring.statistics import VALUED
 
 CHECKS = ("missing_rate", "unseen_rate", "out_of_range_rate", "constant_value")
 SHARES = (*CHECKS, RULE, "outlier_rows", "duplicates")
@@ -150,6 +151,8 @@ def _check(point: Mapping[str, Any] | None, statistic: str, reference: Side | No
         "out_of_range_rate": reference and reference.outside,
     }.get(statistic)
     held = [f"reference {format_share(before)}"] if before is not None else []
+    if point["value"] and pd.notna(point["value"]) and statistic in ("unseen_rate", "out_of_range_rate"):
+        held.insert(0, f"of {format_count(point['rows'])} {VALUED}")
     if pd.notna(point["threshold"]) and not (statistic in SHARES and point["threshold"] >= 1):
         held.append(_limit(point))
     if pd.isna(point["value"]):

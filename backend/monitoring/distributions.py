@@ -51,6 +51,7 @@ class Side:
 
     quantiles  {0.05: x, ...}; one that lies outside the grid is given as the grid's end
     beyond     which of them do, {0.95: "above"}: all that is known is that they lie above or below it
+    valued     rows with a value, infinite ones too: what `unseen` and `outside` are shares of
     unseen     share of values the version's reference never had; outside: share beyond the grid, or infinite
     absent     share of rows whose data lack the column; invalid: share that cannot be read as its kind. Both are
                missing too
@@ -60,6 +61,7 @@ class Side:
     missing: float | None
     unseen: float | None
     outside: float | None
+    valued: int
     mean: float | None
     std: float | None
     low: float | str | None
@@ -208,23 +210,25 @@ def describe(profile: Profile) -> Side:
     """A profile in figures."""
     rows, grid = profile.rows, profile.grid
 
-    def share(count: int) -> float | None:
-        return count / rows if rows else None
+    def share(count: int, of: int) -> float | None:
+        return count / of if of else None
 
+    valued = profile.known + profile.infinite
     categorical = grid.kind == "categorical"
     outside = None if categorical or not grid.cells else int(profile.counts[0]) + int(profile.counts[-1])
     return Side(
         rows=rows,
-        missing=share(profile.missing),
-        unseen=share(int(profile.counts[-1])) if categorical and grid.complete else None,
-        outside=None if outside is None else share(outside + profile.infinite),
+        missing=share(profile.missing, rows),
+        unseen=share(int(profile.counts[-1]), valued) if categorical and grid.complete else None,
+        outside=None if outside is None else share(outside + profile.infinite, valued),
+        valued=valued,
         mean=profile.mean,
         std=profile.std,
         low=profile.low,
         high=profile.high,
         quantiles=quantiles(profile),
-        absent=share(profile.absent),
-        invalid=share(profile.invalid),
+        absent=share(profile.absent, rows),
+        invalid=share(profile.invalid, rows),
         beyond=beyond_grid(profile),
     )
 

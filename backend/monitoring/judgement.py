@@ -235,7 +235,8 @@ def _firing(model: Model, environment: str, serving: Deployment, alarmed: Sequen
         since=max(finding.window.start for finding in alarmed),
         details={
             "column": worst.column, "statistic": worst.statistic, "value": worst.value,
-            "threshold": worst.threshold, "rows": worst.rows, "window": window.start.isoformat(),
+            "threshold": worst.threshold, "rows": worst.rows, "window_rows": window.rows,
+            "window": window.start.isoformat(),
             "window_end": window.end.isoformat(), "size": window.size, "injected_rows": window.injected_rows,
             "columns": names, "segment": worst.segment or None, "effect": worst.effect,
         },

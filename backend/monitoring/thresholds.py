@@ -140,13 +140,13 @@ def reference_noise(windows: Sequence[Mapping[str, Profile]], *, min_rows: int =
 
 
 def describe(statistic: Statistic, column: str, result: Result, limit: Limit) -> str:
-    """`Missing values of dep_delay from 0.2 % to 21 % (limit 2.9 %), 812 rows`."""
+    """`Missing values of dep_delay from 0.2 % to 21.3 % (limit 2.9 %), of 812 rows`."""
     value = result.value if result.value is not None else math.nan
     if statistic.family == "quality":
         rates = [_percent(x) for x in (float(result.details["reference_rate"]), value, limit.value)]
         limited = "lower limit" if limit.below else "limit"
         change = f"from {rates[0]} to {rates[1]} ({limited} {rates[2]})"
-        return f"{statistic.title} of {column} {change}, {result.rows_current:,} rows"
+        return f"{statistic.title} of {column} {change}, of {result.rows_current:,} {statistic.counted}"
     text = (
         f"{statistic.title} of {column} {value:.3g} (limit {limit.value:.3g}), {result.rows_current:,} rows"
     )
@@ -167,4 +167,5 @@ def describe_constant(column: str, result: Result) -> str:
 
 
 def _percent(share: float) -> str:
-    return "0 %" if share == 0 else f"{share * 100:.1f} %" if share < 0.1 else f"{share * 100:.0f} %"
+    """With one decimal, as pages have it; only exactly nothing and all have none."""
+    return f"{share * 100:.0f} %" if share in (0, 1) else f"{share * 100:.1f} %"

@@ -28,6 +28,7 @@ from backend.monitoring.statistics import (
 )
 from backend.monitoring.statistics._core import (
     REGISTRY,
+    VALUED,
     Result,
     Statistic,
     compute,
@@ -40,6 +41,7 @@ from backend.monitoring.statistics._table import TABLE_REGISTRY, TableFacts, Tab
 __all__ = [
     "REGISTRY",
     "TABLE_REGISTRY",
+    "VALUED",
     "Result",
     "Statistic",
     "TableFacts",

@@ -24,6 +24,8 @@ from backend.monitoring.splits import Terms, moments_of_sum
 MOST_NEW = 0.2
 """Where more than this share of rows brings a new value anyway, the kept values are chance's choice, not a shape."""
 
+VALUED = "rows with a value"
+
 Numbers = npt.NDArray[np.float64]
 
 Measure = Callable[[Grid, npt.NDArray[Any], npt.NDArray[Any]], Numbers]
@@ -79,6 +81,11 @@ class Statistic:
     weight: float = 1.0
     default: bool = True
     largest: float | None = None
+
+    @property
+    def counted(self) -> str:
+        """What a rate is a share of, in words: a row without a value is neither in nor out of range."""
+        return "rows" if self.unit == "share of rows" else VALUED
 
     def practical_floor(self, rows_reference: int, rows_current: int) -> float:
         return self.floor if self.floor_at is None else self.floor_at(rows_reference, rows_current)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from backend.monitoring.columns import Column, ModelSpec
+from backend.monitoring.distributions import describe
 from backend.monitoring.evaluate import AlarmSummary, Point, evaluate_window, summarise
 from backend.monitoring.profiles import Profile, freeze_grids, profile_table, profile_windows
 from backend.monitoring.thresholds import noise_limit, rate_limit, reference_noise
@@ -93,7 +94,19 @@ def test_a_burst_of_nulls_pages_and_says_from_what_to_what() -> None:
     summary = watched.summary(replaced(now, "n1", x))
     assert summary is not None
     assert summary.level == "page"
-    assert "Missing values of n1 from 0 % to 21 % (limit 2.0 %), 812 rows" in summary.headline
+    assert "Missing values of n1 from 0 % to 20.9 % (limit 2.0 %), of 812 rows" in summary.headline
+
+
+def test_a_rate_is_told_of_rows_with_a_value_the_same_everywhere() -> None:
+    watched = Watched(traffic(5000, 0, columns=6))
+    now = traffic(987, 1, columns=6)
+    x = now["n1"].to_numpy().copy()
+    x[:639], x[639:642] = 1e6, np.nan
+    changed = replaced(now, "n1", x)
+    (point,) = [p for p in watched.points(changed) if (p.column, p.statistic) == ("n1", "out_of_range_rate")]
+    assert point.text.endswith("to 64.9 % (limit 2.0 %), of 984 rows with a value")
+    side = describe(profile_table(changed, watched.grids)["n1"])
+    assert (side.rows, side.valued, side.outside) == (987, 984, point.value)
 
 
 def test_a_small_rise_of_nulls_is_a_ticket_and_a_tiny_one_nothing() -> None:
