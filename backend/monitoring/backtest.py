@@ -48,7 +48,7 @@ from backend.monitoring.track_record import (
     settle,
     track_record,
 )
-from backend.monitoring.volume import UsualRows, judge_volume
+from backend.monitoring.volume import Traffic, UsualRows
 from backend.monitoring.windows import Window
 
 Progress = Callable[[float, str], None]
@@ -167,7 +167,8 @@ class _Player:
         usual: UsualRows | None,
     ) -> None:
         self.spec, self.reference, self.primary = spec, reference, PRIMARY[spec.task]
-        self.parts, self.noise, self.usual = parts, noise, usual
+        self.parts, self.noise = parts, noise
+        self.traffic = None if usual is None else Traffic(usual)
         self.lag = wait_for_labels(reference.label_lag, spec.label_delay_s) or AT_ONCE
         self.past: list[tuple[Window, Parts]] = []
         self.baseline = reference.baseline(spec.window)
@@ -200,8 +201,8 @@ class _Player:
             broken=find_broken_input(spec, reference, points, current, noise=reference.noise.get(spec.window)),
             label_unit=spec.label_unit,
         )  # fmt: skip
-        if self.usual is not None:
-            points.append(judge_volume(window.span, len(window.rows), self.usual))
+        if self.traffic is not None:
+            points.append(self.traffic.judge(window.span, len(window.rows)))
         window.points += points
         self._raise(window, number, points, window.end)
 

@@ -29,7 +29,7 @@ class TableFacts:
     duplicates: int | None = None
     newest_age_s: float | None = None
     usual_gap_s: float | None = None
-    usual_rows: tuple[int, ...] = ()
+    usual_rows: tuple[float, ...] = ()
     types: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -123,7 +123,7 @@ def test_a_feature_that_was_never_sent_stops_nothing(shopper: Monitored) -> None
 
 
 def test_far_fewer_rows_than_usual_are_a_ticket_once(shopper: Monitored) -> None:
-    for day in range(9, 2, -1):
+    for day in range(10, 2, -1):
         shopper.predict(sample(ago(day), 200 + day, seed=day))
     shopper.predict(sample(ago(2), 60, seed=2))
     shopper.predict(sample(ago(1), 60, seed=1))
