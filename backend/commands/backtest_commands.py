@@ -129,7 +129,9 @@ def _window(window: ReplayedWindow, *, points: bool) -> dict[str, Any]:
                 "value": metric.value,
                 "low": metric.low,
                 "high": metric.high,
+                "rows": metric.rows,
                 "first_value": window.first_metrics[name].value if name in window.first_metrics else None,
+                "first_rows": window.first_metrics[name].rows if name in window.first_metrics else None,
                 "reason": metric.reason,
             }
             for name, metric in window.metrics.items()

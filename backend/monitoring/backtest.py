@@ -24,6 +24,7 @@ from backend.monitoring.falls import judge_estimates, judge_realised, standard_e
 from backend.monitoring.history import History
 from backend.monitoring.inputs import find_broken_input, judge_by_rule
 from backend.monitoring.label_lag import AT_ONCE, hear_labels, plan_looks, wait_for_labels
+from backend.monitoring.new_classes import classes_of, tell_new_classes
 from backend.monitoring.paging import alarms_of
 from backend.monitoring.performance import PRIMARY, Metric, Performance
 from backend.monitoring.played_windows import (
@@ -36,6 +37,7 @@ from backend.monitoring.played_windows import (
     look_at_ends,
     moment_of,
 )
+from backend.monitoring.reference_reach import tell_reach
 from backend.monitoring.reference_rules import rule_noise
 from backend.monitoring.references import Measured, add_segments, count_own_windows, measure_reference
 from backend.monitoring.segments import Parts, judge_parts
@@ -133,7 +135,14 @@ def replay(
     progress(0.6, "estimating without labels")
     _estimate(spec, history, windows, notes)
     noise = _noise(spec, history, reference)
-    player = _Player(spec, reference, parts, noise, count_usual_rows(spec, history.reference))
+    player = _Player(
+        spec, reference, parts, noise, count_usual_rows(spec, history.reference),
+        classes_of(history.reference["label"]) if spec.task == "multiclass" else frozenset(),
+    )  # fmt: skip
+    if windows and reference.labelled:
+        notes += tell_reach(
+            player.baseline, player.primary, player.alpha(windows[0], "realised"), spec.min_labels
+        )
     moments = [(window.end, 0, number) for number, window in enumerate(windows) if window.complete]
     for number, window in enumerate(windows):
         if not window.complete:
@@ -165,9 +174,10 @@ class _Player:
         parts: Mapping[int, Parts],
         noise: Noise | None,
         usual: UsualRows | None,
+        classes: frozenset[str],
     ) -> None:
         self.spec, self.reference, self.primary = spec, reference, PRIMARY[spec.task]
-        self.parts, self.noise = parts, noise
+        self.parts, self.noise, self.classes = parts, noise, classes
         self.traffic = None if usual is None else Traffic(usual)
         self.lag = wait_for_labels(reference.label_lag, spec.label_delay_s) or AT_ONCE
         self.past: list[tuple[Window, Parts]] = []
@@ -195,7 +205,7 @@ class _Player:
         record = track_record(self.track, self.primary, until=window.end)
         allowed, why = allowed_to_page(record, reference.trust, self.primary)
         points += judge_estimates(
-            self.baseline, window.estimates, primary=self.primary, alpha=self._alpha(window, "estimated"),
+            self.baseline, window.estimates, primary=self.primary, alpha=self.alpha(window, "estimated"),
             error=reference.trust["excess"], trusted=reference.trusted, min_rows=spec.min_rows,
             distrust=None if allowed else why,
             broken=find_broken_input(spec, reference, points, current, noise=reference.noise.get(spec.window)),
@@ -218,7 +228,7 @@ class _Player:
             labelled=self.reference.labelled, now=moment,
         )  # fmt: skip
         points = judge_realised(
-            self.baseline, performance, primary=self.primary, alpha=self._alpha(window, "realised"),
+            self.baseline, performance, primary=self.primary, alpha=self.alpha(window, "realised"),
             min_labels=self.spec.min_labels, may_page=hearing.may_page, label_unit=self.spec.label_unit,
         )  # fmt: skip
         window.now = performance.metrics
@@ -227,10 +237,12 @@ class _Player:
         if window.labelled_at is None:
             window.labelled_at, window.first = moment, performance.metrics
             self._settle(window, performance, moment)
+        if self.spec.task == "multiclass":
+            points = tell_new_classes(points, rows["label"].iloc[known], self.classes)
         if self.reference.segment_performance:
             found = window.measure_segments(self.spec, self.reference, known)
             then = self.reference.segment_performance
-            points += judge_parts(self.spec, found, then, alpha=self._alpha(window, "realised"))
+            points += judge_parts(self.spec, found, then, alpha=self.alpha(window, "realised"))
         window.points = [point for point in window.points if point.family != "realised"] + points
         self._raise(window, number, points, moment)
 
@@ -249,7 +261,7 @@ class _Player:
         ]
         self.track = settle(self.track, stored, came)
 
-    def _alpha(self, window: PlayedWindow, kind: Evidence) -> float:
+    def alpha(self, window: PlayedWindow, kind: Evidence) -> float:
         return window_alpha(self.spec, (window.end - window.start).total_seconds(), kind=kind)
 
     def _raise(self, window: PlayedWindow, number: int, points: Sequence[Point], moment: datetime) -> None:

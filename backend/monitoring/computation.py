@@ -30,6 +30,7 @@ from backend.monitoring.evaluate import Point
 from backend.monitoring.falls import judge_estimates, judge_realised
 from backend.monitoring.inputs import find_broken_input, judge_inputs
 from backend.monitoring.label_lag import Hearing, hear_labels, wait_for_labels
+from backend.monitoring.new_classes import classes_of, tell_new_classes
 from backend.monitoring.numbering import micros
 from backend.monitoring.performance import PRIMARY, Performance, measure
 from backend.monitoring.profiles import Profile
@@ -216,6 +217,12 @@ def _estimator(spec: ModelSpec, path: str, digest: str) -> Fitted:
     return fit_estimator(spec, read_numbers_of(spec, read_reference(Path(path), digest)))
 
 
+@lru_cache(maxsize=16)
+def _classes_of(path: str, digest: str) -> frozenset[str]:
+    """The classes among the labels of a reference file."""
+    return classes_of(read_reference(Path(path), digest).column("label"))
+
+
 def _result(
     spec: ModelSpec, size: str, window: Window, version: int | None, part: pa.Table, mine: pa.Table,
     reference: Reference | None, parts: Parts, estimates: Sequence[Estimate], circumstances: Circumstances,
@@ -264,6 +271,10 @@ def _realised(
         reference.baseline(size), performance, primary=primary, alpha=alpha, min_labels=spec.min_labels,
         may_page=hearing.may_page, label_unit=spec.label_unit,
     )  # fmt: skip
+    if spec.task == "multiclass":
+        points = tell_new_classes(
+            points, rows.column("label"), _classes_of(str(reference.path), reference.digest)
+        )
     if size == spec.window and reference.segment_performance:
         found = measure_parts(spec, rows, segment_grids(spec, reference.grids))
         points += judge_parts(spec, found, reference.segment_performance, alpha=alpha)

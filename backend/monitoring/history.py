@@ -17,11 +17,13 @@ import pyarrow as pa
 from backend.errors import BadInput
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.label_lag import describe_span
+from backend.monitoring.new_classes import classes_of, count_new_classes, list_names
 from backend.monitoring.performance import class_name
+from backend.monitoring.performance._core import read_classes
 from backend.monitoring.tablefiles import open_table
 
-NEEDED = ("ts", "prediction", "label", "split")
-OPTIONAL = ("prediction_id", "score", "label_ts")
+NEEDED = ("ts", "prediction", "split")
+OPTIONAL = ("prediction_id", "score", "label", "label_ts")
 SPLITS = ("reference", "live")
 STRAYS = 0.005
 UNREADABLE = 0.5  # of the times: beyond it the column holds something else
@@ -68,12 +70,12 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
     kept = frame[[name for name in (*NEEDED, *OPTIONAL) if name in frame.columns]].reset_index(drop=True)
     kept = kept[kept["split"].astype("string").isin(SPLITS)]
     if len(kept) < len(frame):
-        notes.append(f"{len(frame) - len(kept):,} rows are in neither split and were ignored")
+        notes.append(f"rows in neither split, ignored: {len(frame) - len(kept):,}")
     _need_both(kept, name)
     none = int(kept["ts"].isna().sum())
     kept["ts"] = _times(kept["ts"], "ts", name, notes)
     if none:
-        notes.append(f"{none:,} rows without a time were left out")
+        notes.append(f"rows without a time, left out: {none:,}")
     kept = kept[kept["ts"].notna()]
     if "prediction_id" not in kept:
         kept["prediction_id"] = np.arange(len(kept)).astype(str)
@@ -81,19 +83,31 @@ def check_history(frame: pd.DataFrame, spec: ModelSpec, *, name: str = "the data
     kept = kept.sort_values(["ts"] if kept["ts"].is_unique else ["ts", "prediction_id"], kind="stable")
     twice = kept["prediction_id"].duplicated() & kept["prediction_id"].notna()
     if twice.any():
-        notes.append(f"{int(twice.sum()):,} rows repeat a prediction_id; the earliest of each was kept")
+        notes.append(
+            f"rows that repeat a prediction_id, left out but for the earliest of each: {int(twice.sum()):,}"
+        )
         kept = kept[~twice]
     _need_both(kept, name, " once rows without a time and repeated ids are left out")
     kept = _without_strays(kept, notes)
+    if "label" not in kept:
+        notes.append(f"{name} has no column label: realised performance is not measured")
+        kept["label"] = np.nan
     if spec.task == "binary" and spec.positive is not None:
         _check_positive(kept["label"], spec.positive)
+    elif spec.task == "binary":
+        _check_binary(kept["label"], name)
     if "score" not in kept:
         kept["score"] = np.nan
     kept["score"] = _numbers(kept["score"], "score", notes)
+    if spec.task == "binary":
+        _look_at_scores(kept["score"], notes)
     if spec.task == "regression":
         for column in ("prediction", "label"):
             kept[column] = _numbers(kept[column], column, notes)
     kept["label_ts"] = _label_times(kept, name, spec.label_delay_s, notes)
+    if spec.task == "multiclass":
+        _look_at_classes(kept, notes)
+    _look_at_features(frame, kept, spec, notes)
     reference, live = (_pick(frame, kept[kept["split"] == split]) for split in SPLITS)
     if live["ts"].min() < reference["ts"].max():
         notes.append("live rows begin before the reference ends; both were taken as marked")
@@ -133,9 +147,7 @@ def _without_strays(kept: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     if stray.any():
         years = sorted(set(kept.loc[stray, "ts"].dt.year))
         told = str(years[0]) if len(years) == 1 else f"{years[0]} to {years[-1]}"
-        notes.append(
-            f"{int(stray.sum()):,} live rows lie far from all others in time ({told}) and were left out"
-        )
+        notes.append(f"live rows far from all others in time ({told}), left out: {int(stray.sum()):,}")
     near: pd.DataFrame = kept[~stray]
     return near
 
@@ -154,6 +166,60 @@ def _check_positive(labels: pd.Series[Any], positive: str) -> None:
     )
 
 
+def _check_binary(labels: pd.Series[Any], name: str) -> None:
+    found = labels.dropna().unique()
+    try:
+        read_classes(list(found), None, "label")
+    except BadInput:
+        kinds = sorted({class_name(value) for value in found})
+        raise BadInput(
+            f"{name}: label holds {', '.join(kinds[:10])}, which are not 0 and 1; say in SPEC which of them counts "
+            f"as 1: positive_label: {kinds[-1]!r}"
+        ) from None
+
+
+def _look_at_scores(scores: pd.Series[Any], notes: list[str]) -> None:
+    low, high = scores.min(), scores.max()
+    if low < 0 or high > 1:
+        percent = "; percentages are divided by 100" if 1 < high <= 100 and low >= 0 else ""
+        notes.append(
+            f"score goes from {low:.4g} to {high:.4g}, where the probability of class 1 lies between 0 and 1{percent}: "
+            "only its order counts (roc_auc, average precision)"
+        )
+
+
+def _look_at_classes(kept: pd.DataFrame, notes: list[str]) -> None:
+    """Say which classes of live labels the reference does not have."""
+    then, now = (kept.loc[kept["split"] == split, "label"] for split in SPLITS)
+    found = count_new_classes(now, classes_of(then))
+    if found:
+        notes.append(
+            f"labels of classes that the reference does not have ({list_names(found)}): {found.total():,}"
+        )
+
+
+def _look_at_features(frame: pd.DataFrame, kept: pd.DataFrame, spec: ModelSpec, notes: list[str]) -> None:
+    """Say where a column that is declared numeric holds text that is no number.
+
+    kept   checked rows, whose index is their place in the frame
+    """
+    for column in spec.features:
+        if column.kind != "numeric" or column.name not in frame:
+            continue
+        values = frame[column.name]
+        if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
+            continue
+        values = values.take(kept.index.to_numpy()).set_axis(kept.index)
+        bad = values.notna() & pd.to_numeric(values, errors="coerce").isna()
+        bad &= values.astype("string").str.strip().str.lower() != "nan"
+        if bad.any():
+            live = int((bad & (kept["split"] == "live")).sum())
+            notes.append(
+                f"values of {column.name}, declared numeric, that are not numbers, such as {values[bad].iloc[0]!r}: "
+                f"{live:,} in live rows, {int(bad.sum()) - live:,} in the reference"
+            )
+
+
 def _times(values: pd.Series[Any], column: str, name: str, notes: list[str]) -> pd.Series[Any]:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         moments: pd.Series[Any] = values.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
@@ -170,8 +236,8 @@ def _times(values: pd.Series[Any], column: str, name: str, notes: list[str]) -> 
                 f"{name}: {int(bad.sum()):,} of {int(known.sum()):,} values of {column} are not times, {example}; "
                 "write timestamps or ISO 8601 text"
             )
-        what = "rows were left out" if column == "ts" else "were taken as no time"
-        notes.append(f"{int(bad.sum()):,} values of {column} are not times, {example}: these {what}")
+        what = "rows left out" if column == "ts" else "taken as no time"
+        notes.append(f"values of {column} that are not times, {example}, {what}: {int(bad.sum()):,}")
     if pd.api.types.is_datetime64_any_dtype(values):
         notes.append(f"{column} has no zone; it was read as UTC")
     times: pd.Series[Any] = read.astype("datetime64[us, UTC]")
@@ -190,6 +256,8 @@ def _label_times(kept: pd.DataFrame, name: str, delay_s: float | None, notes: li
         if delay_s is None
         else f"{describe_span(delay_s)} after its prediction (label_delay)"
     )
+    if "label_ts" not in kept and not labelled.any():
+        return kept["ts"].where(labelled, pd.NaT)
     if "label_ts" not in kept:
         notes.append(f"there is no label_ts: every label was taken as known {taken}")
         known = assumed.copy()
@@ -197,11 +265,11 @@ def _label_times(kept: pd.DataFrame, name: str, delay_s: float | None, notes: li
         known = _times(kept["label_ts"], "label_ts", name, notes)
         without = labelled & known.isna()
         if without.any():
-            notes.append(f"{int(without.sum()):,} labels have no label_ts: each was taken as known {taken}")
+            notes.append(f"labels without label_ts, each taken as known {taken}: {int(without.sum()):,}")
         known = known.fillna(assumed)
         early = labelled & (known < kept["ts"])
         if early.any():
-            notes.append(f"{int(early.sum()):,} labels are older than their prediction; its time was taken")
+            notes.append(f"labels older than their prediction, its time taken: {int(early.sum()):,}")
         known = known.where(known >= kept["ts"], kept["ts"])
     return known.where(labelled, pd.NaT)
 
@@ -211,7 +279,7 @@ def _numbers(values: pd.Series[Any], column: str, notes: list[str]) -> pd.Series
     unread = int((read.isna() & values.notna()).sum())
     infinite = int(np.isinf(read).sum())
     if unread:
-        notes.append(f"{unread:,} values of {column} are not numbers and were taken as missing")
+        notes.append(f"values of {column} that are not numbers, taken as missing: {unread:,}")
     if infinite:
-        notes.append(f"{infinite:,} values of {column} are infinite and were taken as missing")
+        notes.append(f"infinite values of {column}, taken as missing: {infinite:,}")
     return read.where(np.isfinite(read))

@@ -156,8 +156,18 @@ def _finish(point: Point, effects: Mapping[str, Effect], importance: Mapping[str
     effect = effects.get(point.column or "") if point.family == "drift" and point.segment == ALL else None
     return replace(
         point,
+        text=_tell_unreadable(point),
         level=level,
         importance=importance.get(point.column or ""),
         effect=None if effect is None else effect.effect,
         effect_se=None if effect is None else effect.se,
     )
+
+
+def _tell_unreadable(point: Point) -> str:
+    """The text of a point; values that are there and cannot be read as what they are declared are told apart."""
+    invalid = int(point.details.get("invalid", 0)) if point.statistic == "missing_rate" else 0
+    if point.verdict != "alarm" or 2 * invalid < int(point.details.get("hits", 0)) or not invalid:
+        return point.text
+    text = point.text.replace("Missing values", "Unreadable values", 1)
+    return f"{text}; {invalid:,} hold something else than the declared kind"

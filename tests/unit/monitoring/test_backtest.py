@@ -169,7 +169,7 @@ def test_a_window_without_labels_or_without_rows_is_no_alarm() -> None:
         (lambda f: f.assign(split="test"), "no row has split = 'reference'"),
         (lambda f: f.assign(ts=np.arange(len(f))), "ts holds numbers"),
         (lambda f: f.assign(ts="yesterday"), "values of ts are not times, such as 'yesterday'"),
-        (lambda f: f.assign(label="maybe"), "label, row 0: 'maybe'"),
+        (lambda f: f.assign(label="maybe"), "the data: label holds maybe, .*positive_label: 'maybe'"),
     ],
 )
 def test_a_file_that_cannot_be_replayed_is_refused_with_what_and_where(change: Any, says: str) -> None:
@@ -185,9 +185,9 @@ def test_a_few_rows_without_a_readable_time_are_set_aside_and_counted() -> None:
     labelled.iloc[11] = "soon"
     found = played(frame.assign(ts=texts, label_ts=labelled))
     told = " ".join(found.notes)
-    assert "2 values of ts are not times, such as '2026-13-45': these rows were left out" in told
-    assert "1 rows without a time were left out" in told
-    assert "1 values of label_ts are not times, such as 'soon': these were taken as no time" in told
+    assert "values of ts that are not times, such as '2026-13-45', rows left out: 2" in told
+    assert "rows without a time, left out: 1" in told
+    assert "values of label_ts that are not times, such as 'soon', taken as no time: 1" in told
     assert sum(window.rows for window in found.windows) >= len(frame[frame["split"] == "live"]) - 3
 
 
@@ -200,9 +200,9 @@ def test_what_is_odd_in_a_file_is_set_aside_and_said() -> None:
     found = played(frame)
     told = " ".join(found.notes)
     for words in (
-        "1 rows repeat a prediction_id",
-        "1 rows are in neither split",
-        "1 values of score are infinite",
+        "rows that repeat a prediction_id, left out but for the earliest of each: 1",
+        "rows in neither split, ignored: 1",
+        "infinite values of score, taken as missing: 1",
     ):
         assert words in told
     assert [alarm.window for alarm in pages(found)] == [alarm.window for alarm in pages(usual())]
@@ -238,7 +238,7 @@ def test_a_wrong_year_in_a_few_rows_makes_no_century_of_windows() -> None:
     frame.loc[frame.index[-5:], "ts"] = pd.Timestamp("2190-01-01", tz="UTC")
     found = played(frame)
     assert len(found.windows) == LIVE_DAYS
-    assert "5 live rows lie far from all others in time (2190)" in " ".join(found.notes)
+    assert "live rows far from all others in time (2190), left out: 5" in " ".join(found.notes)
 
 
 def test_a_window_that_the_data_leave_unfinished_is_shown_and_not_judged() -> None:
@@ -357,3 +357,51 @@ def test_drift_of_a_column_without_a_part_in_the_model_is_info_and_says_why() ->
     assert {alarm.level for alarm in fired if alarm.kind == "drift"} == {"info"}
     assert all(alarm.importance is not None and alarm.importance < 0.01 for alarm in fired)
     assert all(alarm.effect is not None for alarm in fired if alarm.kind == "drift")
+
+
+def test_text_in_a_numeric_column_is_told_as_unreadable_and_not_as_missing() -> None:
+    frame = history()
+    frame["x"] = frame["x"].map(str)
+    later = (frame["split"] == "live") & (frame["ts"] >= day(10))
+    frame.loc[later, "x"] = "1.234 cm"
+    found = played(frame)
+    fired = [a for a in found.alarms if (a.column, a.statistic) == ("x", "missing_rate")]
+    assert len(fired) == 2
+    assert all(alarm.text.startswith("Unreadable values of x from 0 % to 100 %") for alarm in fired)
+    assert f"such as '1.234 cm': {2 * ROWS} in live rows, 0 in the reference" in " ".join(found.notes)
+    frame["x"] = pd.to_numeric(frame["x"], errors="coerce")
+    (empty, _) = [a for a in played(frame).alarms if (a.column, a.statistic) == ("x", "missing_rate")]
+    assert empty.text.startswith("Missing values of x")
+
+
+def test_labels_of_a_new_class_are_told_where_performance_falls() -> None:
+    frame = history()
+    frame["prediction"] = frame["label"] = np.where(frame["x"] > 0, "high", "low")
+    late = (frame["split"] == "live") & (frame["ts"] >= day(8)) & (frame["x"] > 0.5)
+    frame.loc[late, "label"] = "extreme"
+    found = played(frame, replace(spec(), task="multiclass"))
+    told = {alarm.window for alarm in pages(found) if "the reference does not have: extreme" in alarm.text}
+    assert told == {window.window for window in found.windows[8:]}
+    assert f"classes that the reference does not have (extreme): {late.sum()}" in " ".join(found.notes)
+
+
+@pytest.mark.parametrize(("kept", "says"), [(25, "cannot page: "), (60, "pages below 0."), (3000, None)])
+def test_a_reference_too_small_to_page_by_is_told(kept: int, says: str | None) -> None:
+    frame = history()
+    spare = frame[frame["split"] == "reference"].index[kept:]
+    notes = " ".join(played(frame.drop(index=spare), spec(min_labels=20)).notes)
+    assert ("realised roc_auc" in notes) is (says is not None)
+    assert says is None or says in notes
+
+
+def test_drift_and_quality_need_no_label_column() -> None:
+    found = played(history().drop(columns=["label", "label_ts"]))
+    assert "the data has no column label" in " ".join(found.notes)
+    assert not [a for a in found.alarms if a.kind in ("realised", "estimated")]
+    assert {p.verdict for p in found.windows[0].points if p.statistic == "psi"} == {"ok"}
+
+
+def test_scores_that_are_percentages_are_told() -> None:
+    found = played(history().assign(score=history()["score"] * 100))
+    assert "percentages are divided by 100" in " ".join(found.notes)
+    assert [alarm.window for alarm in pages(found)] == [alarm.window for alarm in pages(usual())]
