@@ -23,6 +23,7 @@ from app.words import (
 )
 from backend.monitoring.distributions import Compared, Side
 from backend.monitoring.excess import measure_excess
+from backend.monitoring.statistics import VALUED
 
 CELL = ["window_start", "column", "value", "threshold", "verdict", "first_value", "first_computed_at"]
 DRAWN_COLUMNS = 40
@@ -85,6 +86,9 @@ def say_window(
     columns = [one for one in by_effect(points) if one in set(alarms["column"])]
     judged = int(points["verdict"].isin(["ok", "alarm"]).sum())
     watched = points["column"].nunique()
+    known = set(points.loc[points["verdict"].isin(["ok", "alarm"]), "column"])
+    blind = [one for one in points["column"].unique() if one not in known]
+    cannot = f"; {_named(blind)} cannot be judged" if blind else ""
     if points.empty:
         of = f"No drift of {segment} is stored for this window" if segment else not_computed(window)
         say(of, "unknown", detail=detail)
@@ -97,7 +101,7 @@ def say_window(
     elif columns:
         say(
             f"{len(columns)} of {count_of(watched, 'column')} drifted: {_named(columns)}"
-            f"{_worst_effect(alarms, metric)}",
+            f"{_worst_effect(alarms, metric)}{cannot}",
             "attention",
             detail=detail,
         )
@@ -106,6 +110,9 @@ def say_window(
     elif 2 * judged < len(points):
         told = f"Only {judged} of {len(points)} results could be judged; they are within their limits"
         say(told, "unknown", detail=detail)
+    elif blind:
+        of = f"None of the {watched - len(blind)} columns that can be judged drifted beyond its limit"
+        say(f"{of}{cannot}", "ok" if 2 * len(blind) < watched else "unknown", detail=detail)
     else:
         say(f"No column drifted beyond its limit ({judged} results)", "ok", detail=detail)
 
@@ -308,6 +315,11 @@ def _told(side: Side | None, pick: Any) -> str:
     return UNKNOWN if side is None else str(pick(side))
 
 
+def _of_valued(share: float | None, side: Side) -> str:
+    """`64.9 % of 984 rows with a value`."""
+    return f"{format_share(share)} of {format_count(side.valued)} {VALUED}" if share else format_share(share)
+
+
 def _extreme(value: float | str | None) -> str:
     return UNKNOWN if isinstance(value, str) else format_metric(value)
 
@@ -321,8 +333,8 @@ def quantile_words(side: Side, level: float) -> str:
 _FACTS: Mapping[str, Any] = {
     "rows": lambda one: format_count(one.rows),
     "missing": lambda one: format_share(one.missing),
-    "unseen": lambda one: format_share(one.unseen),
-    "out of range": lambda one: format_share(one.outside),
+    "unseen": lambda one: _of_valued(one.unseen, one),
+    "out of range": lambda one: _of_valued(one.outside, one),
     "mean": lambda one: format_metric(one.mean),
     "standard deviation": lambda one: format_metric(one.std),
     "5th percentile": lambda one: quantile_words(one, 0.05),
