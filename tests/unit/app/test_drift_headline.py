@@ -20,7 +20,8 @@ def said(**verdicts: str) -> tuple[str, str]:
     points = pd.DataFrame(
         [
             {"column": column, "statistic": statistic, "verdict": verdict, "value": 1.0, "threshold": 2.0,
-             "effect": float("nan"), "effect_se": float("nan"), "rows": 900, "kind": "drift", "importance": 0.5, "level": "ticket" if verdict == "alarm" else None}
+             "effect": float("nan"), "effect_se": float("nan"), "rows": 900, "kind": "drift", "importance": 0.5,
+             "level": "ticket" if verdict == "alarm" else None}
             for column, verdict in verdicts.items()
             for statistic in ("psi", "mean_shift")
         ]
