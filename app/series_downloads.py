@@ -97,7 +97,13 @@ def export_distribution(request: Request, viewer: Actor) -> Response:
     window, column = _number(_needed(request, "window")), _needed(request, "column")
     with reading() as session:
         found = distributions.compare_column(
-            session, viewer, window or 0, column, against=against, segment=query.get("segment", "")
+            session,
+            viewer,
+            window or 0,
+            column,
+            against=against,
+            segment=query.get("segment", ""),
+            other=_number(query.get("other")),
         )
         state = session.get_one(WindowState, window)
         name = named("distribution", state.model, state.size, column, state.start)

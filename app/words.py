@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.formats import MINUS, format_metric
+from app.formats import format_metric
 from backend.monitoring.performance import DEFINITIONS
 from backend.monitoring.statistics import REGISTRY as STATISTICS
 from backend.monitoring.statistics import TABLE_REGISTRY as TABLE_STATISTICS
@@ -63,7 +63,8 @@ def statistic_word(name: str) -> str:
 
 
 def effect_words(effect: float | None, error: float | None, metric: str) -> str:
-    """What drift is estimated to do to the metric: `+1.2 ± 0.4 points of AUC worse`; for every metric + is worse."""
+    """What drift is estimated to do to the metric: `1.2 ± 0.4 points of AUC worse`; the word says which way, so no
+    sign does."""
     if effect is None or math.isnan(effect):
         return "not known"
     definition = DEFINITIONS.get(metric)
@@ -78,8 +79,7 @@ def effect_words(effect: float | None, error: float | None, metric: str) -> str:
     shown = written(abs(effect * scale))
     if float(shown.replace(",", "")) == 0:
         return f"{shown}{around} {unit}"
-    sign, word = ("+", "worse") if effect > 0 else (MINUS, "better")
-    return f"{sign}{shown}{around} {unit} {word}"
+    return f"{shown}{around} {unit} {'worse' if effect > 0 else 'better'}"
 
 
 def is_beyond_chance(effect: float | None, error: float | None) -> bool:

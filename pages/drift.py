@@ -28,6 +28,7 @@ from app.components.history import marks_of, switches
 from app.components.pickers import pick
 from app.components.seen import as_first_seen, pick_seen_if_revised
 from app.components.watching import (
+    pick_other,
     pick_watched,
     pick_window,
     say_alerts,
@@ -66,7 +67,7 @@ if statistic == WORST:
     shown = data.worst_points(scope, name, size, KINDS, since=since, segment=segment)
 else:
     shown = data.points(scope, name, size, KINDS, statistic=statistic, since=since, segment=segment)
-shown = shown[shown["column"] != ""]
+shown = watched.within(shown[shown["column"] != ""])
 with above:
     first_seen = pick_seen_if_revised(shown)
 shown = as_first_seen(shown) if first_seen else shown
@@ -80,6 +81,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     column = pick("Column", order, key="column", width=240)
     options = [one for one in AGAINST if one != "rule" or watched.spec.reference.kind != "fixed"]
     against = pick("Against", options, key="against", words=AGAINST.__getitem__, width=280)
+    other = pick_other(watched, window) if against == "window" else None
 title = shown_word(statistic)
 with top:
     say_window(window, points, metric=watched.metric, segment=segment, say=partial(say_headline, watched))
@@ -90,8 +92,8 @@ with top:
 say_alerts(watched, window)
 if column is None or against is None:
     st.stop()
-pair = data.comparison(scope, name, window_id, column, against, segment) if window["rows"] else None
-show_comparison(pair, window, column=column, against=against, segment=segment)
+pair = data.comparison(scope, name, window_id, column, against, segment, other) if window["rows"] else None
+show_comparison(pair, window, column=column, against=against, segment=segment, other=other)
 over_time = shown[shown["column"] == column]
 over_time = as_ratio(over_time) if statistic == WORST else over_time
 word = "value / limit" if statistic == WORST else title

@@ -21,6 +21,7 @@ from app.components.performance_parts import (
     reference_of,
     say_performance,
     say_record,
+    say_references,
     show_metrics,
     with_labels,
     worst_segments,
@@ -58,7 +59,7 @@ metric = str(metric)
 
 windows, created, alerts = watched.windows, watched.model["created_at"], data.alerts_about(scope, name)
 every = with_pages(
-    data.points(scope, name, size, KINDS, statistic=metric, since=since, segment=None),
+    watched.within(data.points(scope, name, size, KINDS, statistic=metric, since=since, segment=None)),
     windows, alerts, watched_since=created, size=size,
 )  # fmt: skip
 chosen = with_labels(judgeable(every[every["segment"] == ""]), windows)
@@ -102,6 +103,7 @@ with st.container(key="wide-latest"):
     draw(below, "rows and labels of each window", key="volume")
 if first_seen:
     st.caption(FIRST_SEEN)
+say_references(reference, watched.model, windows, metric)
 if record is not None:
     say_record(record, primary=metric == watched.metric, together=come_together(realised, estimated))
 say_pages(every[every["segment"] == ""], watched_since=created)

@@ -58,6 +58,7 @@ else:
     shown = data.points(scope, name, size, ("quality",), statistic=check, since=since)
 rules = data.points(scope, name, size, ("quality",), statistic=RULE, since=since)
 whole = data.points(scope, name, size, ("quality", "drift", "volume"), statistic=None, since=since, column="")
+shown, rules, whole = (watched.within(one) for one in (shown, rules, whole))
 columns = shown[(shown["column"] != "") & (shown["statistic"] != RULE)]
 with above:
     first_seen = pick_seen_if_revised(columns)

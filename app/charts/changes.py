@@ -45,10 +45,10 @@ def signed(value: float, scale: float) -> str:
 
 
 def worsened(value: float, scale: float, unit: str = "") -> str:
-    """`+4.0 points worse`, `−0.31 better`: how much worse something is, with the word beside the sign."""
+    """`4.0 points worse`, `0.31 better`: how much worse something is; the word says which way, so no sign does."""
     told = signed(value, scale)
     word = "" if told[:1] not in ("+", MINUS) else "worse" if value > 0 else "better"
-    return " ".join(part for part in (told, unit, word) if part)
+    return " ".join(part for part in (told.lstrip(f"+{MINUS}"), unit, word) if part)
 
 
 def parts_figure(parts: Sequence[Mapping[str, Any]], *, metric: str, scale: float, unit: str) -> go.Figure:
@@ -221,7 +221,8 @@ def _stack_parts(
 
 
 def _told(part: Mapping[str, Any], scale: float) -> str:
-    text = worsened(part["value"], scale)
+    sign = signed(part["value"], scale)[:1]
+    text = f"{sign if sign in ('+', MINUS) else ''}{worsened(part['value'], scale)}"
     if part["low"] is None:
         return text
     return f"{text} ({signed(part['low'], scale)} to {signed(part['high'], scale)})"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -26,6 +27,10 @@ from app.charts.verdicts import because, so_far, verdict_level, verdict_word
 from app.formats import format_metric, format_share
 from app.theme import MARK, STATES, faded
 from backend.monitoring.excess import has_lower_limit
+
+USUAL, ROOM = 0.8, 2.0
+"""A value is cut off where it is more than twice `ROOM` times the limit and this quantile of the values."""
+FEW, MOST_NAMED = 4, 4
 
 
 def drift_series(
@@ -77,6 +82,7 @@ def drift_series(
             strict=True,
         )
     ]
+    shown, cap = _below_top(frame)
     hover = (
         f"<b>{statistic} %{{customdata[1]}}</b> (%{{customdata[2]}})<br>%{{customdata[3]}}"
         "<br>window from %{customdata[0]}%{customdata[4]}<extra></extra>"
@@ -94,7 +100,7 @@ def drift_series(
     figure.add_trace(
         go.Scatter(
             x=x,
-            y=frame["value"],
+            y=shown,
             mode="lines+markers",
             name=statistic,
             connectgaps=False,
@@ -120,7 +126,7 @@ def drift_series(
         figure.add_trace(
             go.Scatter(
                 x=x[chosen],
-                y=frame["value"][chosen] if has_value else [0.97] * int(chosen.sum()),
+                y=shown[chosen] if has_value else [0.97] * int(chosen.sum()),
                 yaxis="y" if has_value else "y2",
                 mode="markers",
                 name=word,
@@ -139,13 +145,40 @@ def drift_series(
         )
         told.add(word)
     add_marks(figure, marks, tz)
-    figure.update_layout(margin={"t": 12 + 16 * max(rows, 1), "b": 76}, showlegend=True)
+    figure.update_layout(
+        margin={"t": 12 + 16 * max(rows, 1), "b": 76}, showlegend=True, legend={"x": 1, "xanchor": "right"}
+    )
     figure.update_yaxes(title={"text": f"{statistic} of {column}", "font": {"size": 11}}, rangemode="tozero")
     figure.update_yaxes(side="right", selector={"overlaying": None})
     if share:
         figure.update_yaxes(tickformat=".0%", selector={"overlaying": None})
+    if cap is not None:
+        _say_cap(figure, x, frame["value"], cap, tell)
     name_time_axis(figure, tz, frame["window_start"].max())
     return figure
+
+
+def _below_top(frame: pd.DataFrame) -> tuple[pd.Series[float], float | None]:
+    """The values as they are drawn, and where they are cut: one that lies far above all others and the limit would
+    press these flat, so it stands at the top edge, and its own number beside it."""
+    value = frame["value"].astype("float64")
+    usual = max(value.quantile(USUAL, interpolation="lower"), frame["threshold"].astype("float64").max(), 0.0)
+    cap = ROOM * usual
+    if not np.isfinite(cap) or cap <= 0 or value.count() < FEW or not (value > 2 * cap).any():
+        return value, None
+    return value.clip(upper=cap), cap
+
+
+def _say_cap(
+    figure: go.Figure, x: pd.Series[datetime], value: pd.Series[float], cap: float, tell: Callable[[float], str]
+) -> None:  # fmt: skip
+    """The numbers of the values above the top edge, the latest few of them, and an axis that ends there."""
+    above = value[value > cap]
+    for place in above.index[-MOST_NAMED:]:
+        figure.add_annotation(
+            x=x[place], y=cap, text=f"↑ {tell(value[place])}", showarrow=False, yshift=11, font={"size": 11}
+        )
+    figure.update_yaxes(range=[0, 1.12 * cap], selector={"overlaying": None})
 
 
 def _add_gaps(

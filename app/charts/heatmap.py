@@ -18,8 +18,8 @@ from backend.monitoring.excess import has_lower_limit, measure_excess
 
 # value / limit of what is ok stays below the middle, in grey; an alarm begins at it, amber, and is red from twice
 HEAT = [
-    [0.0, faded(MARK["reference"], 0.04)],
-    [0.499, faded(MARK["reference"], 0.30)],
+    [0.0, faded(MARK["reference"], 0.12)],
+    [0.499, faded(MARK["reference"], 0.42)],
     [0.5, faded(MARK["attention"], 0.50)],
     [1.0, faded(MARK["page"], 0.62)],
 ]

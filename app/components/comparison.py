@@ -17,7 +17,13 @@ from backend.monitoring.distributions import Compared
 
 
 def show_comparison(
-    pair: Compared | None, window: Mapping[str, Any], *, column: str, against: str, segment: str
+    pair: Compared | None,
+    window: Mapping[str, Any],
+    *,
+    column: str,
+    against: str,
+    segment: str,
+    other: int | None = None,
 ) -> None:
     """Both sides of `pair`, or why there is nothing to compare."""
     if not window["rows"]:
@@ -38,5 +44,11 @@ def show_comparison(
             return
         figure = distribution_figure(pair.shares, column=column, names=(pair.against, "this window"))
         draw(figure, f"distribution of {column}", key="distribution")
-        of = {"window": int(window["id"]), "column": column, "against": against, "segment": segment}
+        of = {
+            "window": int(window["id"]),
+            "column": column,
+            "against": against,
+            "segment": segment,
+            "other": other,
+        }
         csv_link("These shares", "distribution", **of)

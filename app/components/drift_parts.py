@@ -249,11 +249,18 @@ def show_drifted(points: pd.DataFrame, *, model: str, window: str, size: str | N
     table(columns, rows, caption="columns that drifted")
 
 
+UNITS = {
+    "mean_shift": "in standard deviations of the reference; in both, values beyond its range are pulled in to its ends",
+    "wasserstein": "in standard deviations of the reference",
+}
+"""What the values of statistics are measured in, where that does not follow from the figures beside them."""
+
+
 def show_results(points: pd.DataFrame) -> None:
     """Every result of a column in one window."""
     rows = [
         [
-            statistic_word(one["statistic"]),
+            lines(statistic_word(one["statistic"]), small(UNITS.get(one["statistic"], "")) or None),
             format_metric(one["value"]),
             format_metric(one["threshold"]),
             badge(_verdict(one), _level(one)),
@@ -303,7 +310,8 @@ def show_sides(found: Compared) -> None:
     ]
     table(("", found.against, "this window"), rows, caption="both sides in figures", cards=False)
     values = ", ".join(
-        f"{statistic_word(name)} {format_metric(value)}" for name, value in found.statistics.items()
+        f"{statistic_word(name)} {format_metric(value)}{f' ({UNITS[name]})' if name in UNITS else ''}"
+        for name, value in found.statistics.items()
     )
     if values:
         st.caption(

@@ -32,6 +32,8 @@ from backend.monitoring.track_service import TrackSummary
 JUDGED = ("ok", "alarm")
 NAMED = 3
 """So many metrics are named beside the one that is looked at."""
+SAME = 0.0005
+"""Two values of a metric that differ by less read the same."""
 ALL_LABELS = 0.95
 """From this share of labels on no more are awaited."""
 NO_LIMIT = "too few rows for a limit"
@@ -220,6 +222,8 @@ def _say_preliminary(fresh: pd.DataFrame, estimated: pd.DataFrame, others: pd.Da
 
 def _speaks_against(came: Mapping[str, Any], guess: Mapping[str, Any] | None) -> str:
     """How a preliminary realised value lies beyond the limit or outside what was estimated; empty: it does not."""
+    if guess is not None and guess["verdict"] == "inconclusive":
+        guess = None  # not to be trusted, so nothing contradicts it
     limits = [one["threshold"] for one in (came, guess) if one is not None and pd.notna(one["threshold"])]
     if limits and (
         came["value"] > limits[0] if came["statistic"] in LOWER_IS_BETTER else came["value"] < limits[0]
@@ -276,6 +280,26 @@ def come_together(realised: pd.DataFrame, estimated: pd.DataFrame) -> bool:
     seen = realised.set_index("window_start")["first_value"]
     late = both["first_computed_at"] >= both["window_start"].map(known)
     return bool(len(both) and (late & both["window_start"].map(seen).notna()).all())
+
+
+def say_references(
+    reference: float | None, model: Mapping[str, Any], windows: pd.DataFrame, metric: str
+) -> None:
+    """Why the reference of this page is another number than the held-out one on the model's page; nothing where they
+    are the same."""
+    versions = windows["version"].dropna()
+    version = next(
+        (v for v in model["versions"] if len(versions) and v["version"] == versions.iloc[-1]), None
+    )
+    held_out = (version["metrics"].get(metric) or {}) if version else {}
+    pooled = held_out.get("value") if isinstance(held_out, dict) else held_out
+    if version is None or reference is None or pooled is None or abs(reference - pooled) < SAME:
+        return
+    st.caption(
+        f"{metric_word(metric)} of the reference of v{version['version']} is {format_metric(reference)} in its own "
+        f"windows of this size, which is what windows are held against, and {format_metric(pooled)} over all its rows "
+        "at once, as the model's page says; other sizes of windows have other values for the same reason."
+    )
 
 
 def has_old_labels(realised: pd.DataFrame, windows: pd.DataFrame) -> bool:

@@ -23,6 +23,7 @@ from backend.monitoring.columns import MIN_ROWS, ModelSpec, parse_spec
 from backend.monitoring.performance import PRIMARY
 
 SHOWN = 60
+LATEST = "latest"
 OLDEST = 2000
 """So many windows back an address may lead."""
 NAMED_ALERTS = 3
@@ -58,6 +59,10 @@ class Watched:
         """The size of windows as links say it."""
         return self.size
 
+    def within(self, points: pd.DataFrame) -> pd.DataFrame:
+        """Those of points from `since` on that lie in the windows shown."""
+        return points[points["window_start"] <= self.windows["start"].max()]
+
     @property
     def min_rows(self) -> int:
         return _min_rows(self.model)
@@ -77,10 +82,10 @@ def pick_watched(scope: data.Scope, kinds: Sequence[str] = ()) -> Watched | None
         "Windows", spec.sizes, key="size", words=size_words, width=170, label_visibility="collapsed"
     )  # fmt: skip
     size = size or spec.window
-    windows = _windows(scope, name, size)
+    windows = _windows(scope, name, size, _pick_until(scope, name, size))
     since = windows["start"].min().to_pydatetime() if len(windows) else None
     firing = firing_about(data.firing(scope, name), data.environment(), kinds)
-    stale = staleness(windows, _min_rows(model), clock.now())
+    stale = staleness(data.windows(scope, name, size), _min_rows(model), clock.now())
     return Watched(scope, name, model, spec, size, windows, since, firing, stale)
 
 
@@ -88,14 +93,45 @@ def _min_rows(model: Mapping[str, Any]) -> int:
     return int(model["spec"].get("min_rows") or MIN_ROWS)
 
 
-def _windows(scope: data.Scope, name: str, size: str) -> pd.DataFrame:
-    """The latest windows; from the one that the address names on, where that is an older one."""
-    windows = data.windows(scope, name, size).tail(SHOWN)
+def _pick_until(scope: data.Scope, name: str, size: str) -> pd.Timestamp | None:
+    """The newest window to be shown (`?until=`), in steps of `SHOWN` back from the latest; None: the latest."""
+    if len(data.windows(scope, name, size)) <= SHOWN and "until" not in st.query_params:
+        return None
+    starts = list(data.windows(scope, name, size, limit=OLDEST)["start"])
+    steps = [starts[place].isoformat() for place in range(len(starts) - 1 - SHOWN, -1, -SHOWN)]
+    wanted = pd.to_datetime(st.query_params.get("until", ""), utc=True, errors="coerce")
+    if wanted in starts and wanted.isoformat() not in steps:
+        steps.append(wanted.isoformat())
+
+    def words(until: str) -> str:
+        if until == LATEST:
+            return f"the latest {SHOWN}"
+        return f"{SHOWN} to {format_when(clock.from_iso(until), viewer_zone()).split(',')[0]}"
+
+    chosen = pick(
+        "Shown", [LATEST, *steps], key="until", words=words, width=210, label_visibility="collapsed"
+    )  # fmt: skip
+    before = st.session_state.get("until:before", chosen)
+    st.session_state["until:before"] = chosen
+    if before != chosen:  # the window looked at is not among those shown now
+        st.session_state.pop("pick:window", None)
+        st.query_params.pop("window", None)
+    return None if chosen in (None, LATEST) else pd.Timestamp(chosen)
+
+
+def _windows(scope: data.Scope, name: str, size: str, until: pd.Timestamp | None) -> pd.DataFrame:
+    """The latest windows, or those up to `until`; from the one that the address names on, where it is an older one."""
+    every = (
+        data.windows(scope, name, size) if until is None else data.windows(scope, name, size, limit=OLDEST)
+    )
+    windows = (every if until is None else every[every["start"] <= until]).tail(SHOWN)
     wanted = pd.to_datetime(st.query_params.get("window", ""), utc=True, errors="coerce")
     if pd.isna(wanted) or not len(windows) or wanted >= windows["start"].min():
         return windows
     every = data.windows(scope, name, size, limit=OLDEST)
-    return every[every["start"] >= wanted] if (every["start"] == wanted).any() else windows
+    if not (every["start"] == wanted).any():
+        return windows
+    return every[(every["start"] >= wanted) & (every["start"] <= windows["start"].max())]
 
 
 def staleness(windows: pd.DataFrame, min_rows: int, now: datetime) -> timedelta | None:
@@ -126,6 +162,8 @@ def say_headline(
     if len(watched.firing) > NAMED_ALERTS:
         rest = count_of(len(watched.firing) - NAMED_ALERTS, "more alert")
         links.append(("unknown", f"{rest}: see the model", href("model", model=watched.name)))
+    if zone_words := _zone_words(watched):
+        detail = " · ".join(part for part in (detail, zone_words) if part)
     if watched.stale is not None:
         old = f"The newest finished window is {format_age(watched.stale)} old"
         if level == "ok":
@@ -141,6 +179,14 @@ def say_headline(
             sentence, level = f"Firing now: {worst['title']}{also}", loudest
             links[0] = _alert_link(watched, worst, named=False)
     headline(sentence, level, detail=detail, links=links)
+
+
+def _zone_words(watched: Watched) -> str:
+    """In which zone windows begin, where the viewer's clock shows another."""
+    zone = watched.spec.timezone
+    if watched.spec.window_rows is not None or zone == (viewer_zone() or "UTC"):
+        return ""
+    return f"windows begin by the clock of {zone}"
 
 
 def _alert_link(
@@ -187,6 +233,21 @@ def stop_without_windows(watched: Watched, sentence: str, *, known: bool = True)
             ("Open the model", href("model", model=watched.name)),
         )
     st.stop()
+
+
+def pick_other(watched: Watched, window: Mapping[str, Any]) -> int | None:
+    """The number of any other stored window with rows (`?other=`), first the one before; None where there is none."""
+    every = data.windows(watched.scope, watched.name, watched.size, limit=OLDEST)
+    rows = every[(every["rows"] > 0) & (every["id"] != window["id"])]
+    if rows.empty:
+        return None
+    by_start = {row["start"].isoformat(): row for row in reversed(rows.to_dict("records"))}
+    first = next((place for place, row in enumerate(by_start.values()) if row["start"] < window["start"]), 0)
+    words = {start: window_words(row) for start, row in by_start.items()}
+    chosen = pick(
+        "Compare with", list(by_start), key="other", words=words.__getitem__, width=340, index=first
+    )
+    return int(by_start[str(chosen)]["id"])
 
 
 def pick_window(watched: Watched) -> dict[str, Any]:

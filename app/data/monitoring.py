@@ -138,13 +138,19 @@ def kpis(scope: Scope, model: str, size: str, since: datetime | None) -> pd.Data
 
 @until_stored
 def comparison(
-    scope: Scope, model: str, window_id: int, column: str, against: distributions.Against, segment: str = ""
+    scope: Scope,
+    model: str,
+    window_id: int,
+    column: str,
+    against: distributions.Against,
+    segment: str = "",
+    other: int | None = None,
 ) -> distributions.Compared | None:
     """One column of one window beside a reference; None where its counts, or the reference's, are not stored."""
     with reading() as session:
         try:
             return distributions.compare_column(
-                session, scope.actor(), window_id, column, against=against, segment=segment
+                session, scope.actor(), window_id, column, against=against, segment=segment, other=other
             )
         except NotFound:
             return None

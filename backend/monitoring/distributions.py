@@ -5,6 +5,7 @@ fixed     the reference data of the version that served
 previous  the window before
 weekday   the same weekday of the eight weeks before; for windows of an hour, the same hour of it
 last_7, last_28   the last 7 or 28 windows together
+window    any other stored window of the same size, earlier or later
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from backend.monitoring.tables import ReferenceProfile, WindowProfile, WindowSta
 from backend.monitoring.windows import Window
 from backend.registry.service import get_model
 
-Against = Literal["rule", "fixed", "previous", "weekday", "last_7", "last_28"]
+Against = Literal["rule", "fixed", "previous", "weekday", "last_7", "last_28", "window"]
 AGAINST: Mapping[Against, str] = {
     "rule": "what it is judged against",
     "fixed": "the version's reference data",
@@ -37,6 +38,7 @@ AGAINST: Mapping[Against, str] = {
     "weekday": "the same weekday before",
     "last_7": "the last 7 windows together",
     "last_28": "the last 28 windows together",
+    "window": "a window of your choice",
 }
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SHOWN_CATEGORIES = 15
@@ -95,12 +97,17 @@ def compare_column(
     *,
     against: Against = "rule",
     segment: str = "",
+    other: int | None = None,
 ) -> Compared:
     """One column of one window (or one segment of it) beside a reference, by the words of the module's docstring.
 
-    Raises `NotFound` where the window, or its counts of this column, or the reference's, are not stored.
+    other   the window's number, for `window`
+
+    Raises `NotFound` where a window, or its counts of this column, or the reference's, are not stored.
     """
     window, spec, current, fixed = _sides(session, viewer, window_id, column, segment)
+    if against == "window":
+        return _against_window(session, viewer, window, column, segment, current, other)
     rule = spec.reference if against == "rule" else ReferenceRule()
     past: list[Counted] = []
     if against not in ("rule", "fixed") or rule.kind != "fixed":
@@ -112,6 +119,27 @@ def compare_column(
         rule, {column: fixed}, past, here, timezone=spec.timezone, min_rows=spec.min_rows
     )
     return _compared(column, chosen, current, words=_words(against, rule, window))
+
+
+def _against_window(
+    session: ReadSession, viewer: Actor, window: WindowState, column: str, segment: str, current: Profile,
+    other: int | None,
+) -> Compared:  # fmt: skip
+    """Beside another window of the same model, environment and size, where its counts lie on the same grid."""
+    if other is None:
+        raise NotFound("choose the window to compare with")
+    than = _window(session, viewer, other)
+    if (than.model, than.environment, than.size) != (window.model, window.environment, window.size):
+        raise NotFound("only windows of the same model, environment and size can be compared")
+    words = f"window from {than.start:%Y-%m-%d %H:%M} UTC"
+    counted = session.get(WindowProfile, (other, column, segment))
+    if counted is None:
+        return _compared(column, Chosen({}, 0, "its counts are not stored"), current, words=words)
+    if counted.profile["grid"] != current.grid.digest:
+        reason = "it was counted on the grid of another version's reference"
+        return _compared(column, Chosen({}, 0, reason), current, words=words)
+    profile = Profile.from_json(counted.profile, current.grid)
+    return _compared(column, Chosen({column: profile}, 1), current, words=words)
 
 
 def compare_segments(

@@ -24,7 +24,7 @@ def test_bars_are_in_points_and_the_last_is_their_sum() -> None:
     assert list(bars.x) == pytest.approx([1.2, 4.0, -0.9, 0.1, 4.4])
     assert [text.split("<br>")[1] for text in bars.y] == [
         "+1.2 worse (+1.0 to +1.4)", "+4.0 worse (+3.0 to +5.0)", "−0.9 better (−2.0 to +0.2)", "+0.1 worse",
-        "+4.4 worse",
+        "4.4 worse",
     ]  # fmt: skip
     assert len(intervals.x) == 3  # a part without an interval gets none
     assert list(intervals.error_x.arrayminus) == pytest.approx([0.2, 1.0, 1.1])
@@ -62,7 +62,7 @@ def test_parts_of_analysed_windows_stand_on_the_time_axis_of_what_happened() -> 
     bars = {trace.name: trace for trace in figure.data if trace.type == "bar"}
     assert list(bars["behaviour within segments"].y) == pytest.approx([4.0, 4.0])
     assert [str(at) for at in bars["input mix"].x] == ["2026-02-28 13:00:00", "2026-03-02 13:00:00"]
-    assert bars["data quality"].customdata[0][1] == "−0.9 points better"
+    assert bars["data quality"].customdata[0][1] == "0.9 points better"
     assert {trace.xaxis for trace in figure.data} == {None}  # one axis for all
     assert figure.layout.yaxis.domain[1] < figure.layout.yaxis2.domain[0]
     assert figure.layout.yaxis2.title.text.startswith("points of AUC")

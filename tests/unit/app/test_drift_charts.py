@@ -166,3 +166,16 @@ def test_a_rate_that_fell_is_drawn_by_how_far_it_is_below_its_lower_limit() -> N
     figure = charts.drift_series(points, column="a", statistic="missing", share=True)
     assert "lower limit" in [trace.name for trace in figure.data]
     assert [detail[2] for detail in figure.data[1].customdata] == ["lower limit 60.0\u202f%"] * 3
+
+
+def test_one_value_far_above_all_others_does_not_press_these_flat() -> None:
+    frame = cells((0.01, 0.02, "ok"), (0.012, 0.02, "ok"), (0.65, 0.02, "page"), (0.011, 0.02, "ok"))
+    figure = charts.drift_series(frame, column="a", share=True)
+    line = next(one for one in figure.data if one.mode == "lines+markers")
+    top = figure.layout.yaxis.range[1]
+    assert max(line.y) < top < 0.1
+    assert 0.02 / top > 0.2, "the limit can be told from nothing"
+    assert any("65.0" in str(one.text) for one in figure.layout.annotations)
+    assert "65.0" in line.customdata[2][1]
+    calm = charts.drift_series(cells((0.01, 0.02, "ok"), (0.03, 0.02, "ticket")), column="a")
+    assert calm.layout.yaxis.range is None

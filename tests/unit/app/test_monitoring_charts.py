@@ -235,12 +235,12 @@ def test_columns_are_ranked_by_effect_and_else_by_how_far_they_went() -> None:
 @pytest.mark.parametrize(
     ("effect", "error", "metric", "words"),
     [
-        (0.021, 0.004, "roc_auc", "+2.1 ± 0.8 points of AUC worse"),
-        (-0.021, 0.004, "roc_auc", "−2.1 ± 0.8 points of AUC better"),
+        (0.021, 0.004, "roc_auc", "2.1 ± 0.8 points of AUC worse"),
+        (-0.021, 0.004, "roc_auc", "2.1 ± 0.8 points of AUC better"),
         (0.0002, 0.001, "roc_auc", "0.0 ± 0.2 points of AUC"),
-        (1.25, 0.5, "mae", "+1.25 ± 0.980 MAE worse"),
+        (1.25, 0.5, "mae", "1.25 ± 0.980 MAE worse"),
         (None, None, "roc_auc", "not known"),
-        (0.01, None, "accuracy", "+1.0 points of accuracy worse"),
+        (0.01, None, "accuracy", "1.0 points of accuracy worse"),
     ],
 )
 def test_a_positive_effect_is_worse_for_every_metric(

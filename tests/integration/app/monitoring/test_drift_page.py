@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+import pytest
 import streamlit as st
 from sqlalchemy import select
 
@@ -17,7 +18,7 @@ def test_drift_answers_which_columns_matter_most(open_page: Open, starts: list[d
     test = open_page("drift")
     said = text_of(test)
     assert "of 8 columns drifted: dep_delay" in said
-    assert "dep_delay matters most, an estimated +2.1 ± 0.8 points of AUC worse" in said
+    assert "dep_delay matters most, an estimated 2.1 ± 0.8 points of AUC worse" in said
     assert "Drift alone never pages" in said
     assert "All columns together, domain classifier" in said
     assert test.selectbox(key="pick:column").options[0] == "dep_delay"
@@ -127,3 +128,39 @@ def test_a_statistic_is_drawn_for_the_columns_that_have_it(open_page: Open, star
     ]
     assert "dep_delay" in heat["y"]
     assert "carrier" not in heat["y"]
+
+
+def test_a_window_is_compared_with_any_other_that_is_stored(open_page: Open, starts: list[datetime]) -> None:
+    later = starts[6].isoformat()
+    query = {"column": "dep_delay", "against": "window", "window": starts[2].isoformat()}
+    test = open_page("drift", **query)
+    offered = test.selectbox(key="pick:other")
+    assert test.query_params["other"] == starts[1].isoformat(), "first the one before"
+    assert len(offered.options) == len(starts) - 2, "itself and the one without rows are left out"
+    said = text_of(open_page("drift", **query, other=later))
+    assert f"window from {starts[6]:%Y-%m-%d %H:%M} UTC" in said
+    assert "This pair gives" in "\n".join(one.value for one in test.caption)
+
+
+def test_windows_further_back_are_shown_without_editing_the_address(
+    open_page: Open, starts: list[datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.components import watching
+
+    monkeypatch.setattr(watching, "SHOWN", 6)
+    test = open_page("drift")
+
+    def drawn() -> set[str]:
+        (cells,) = [one for one in json.loads(chart(test, "heat"))["data"] if one.get("name") == "cells"]
+        return {cell[1] for cell in cells["customdata"]}
+
+    assert drawn() == {start.isoformat() for start in starts[-6:]}
+    picker = test.selectbox(key="pick:until")
+    assert len(picker.options) == 3
+    picker.set_value(starts[-7].isoformat()).run()
+    assert not test.exception
+    assert drawn() == {start.isoformat() for start in starts[-12:-6]}
+    assert test.query_params["window"] in drawn()
+    assert not test.warning
+    test.selectbox(key="pick:until").set_value("latest").run()
+    assert drawn() == {start.isoformat() for start in starts[-6:]}

@@ -117,7 +117,7 @@ def test_a_regression_in_windows_of_rows_is_shown_in_its_own_words(
     assert "MAE 0." in said
     assert "RMSE" in said
     test = open_page("drift")
-    assert "matters most, an estimated +0.021 ± 0.008 MAE worse" in text_of(test).replace("0.00784", "0.008")
+    assert "matters most, an estimated 0.021 ± 0.008 MAE worse" in text_of(test).replace("0.00784", "0.008")
     assert "windows of 400 rows" in test.selectbox(key="pick:size").options
     assert "checks are within their limits" in text_of(open_page("quality"))
 
@@ -135,3 +135,19 @@ def test_a_report_of_the_window_looked_at_is_asked_for(
         assert str(starts[0].date()) in str(run.arguments)
     button = next(one for one in open_page("performance").button if one.label.startswith("Evidently"))
     assert button.disabled
+
+
+def test_the_two_values_of_the_reference_are_told_apart_and_so_is_the_zone_of_windows(
+    open_page: Open, starts: list[datetime]
+) -> None:
+    from backend.registry.tables import Model, Version
+
+    with writing() as session:
+        version = session.get_one(Version, ("toy", 2))
+        version.metrics = {"roc_auc": {"value": 0.751}}
+        model = session.get_one(Model, "toy")
+        model.spec = {**model.spec, "timezone": "America/New_York"}
+    said = text_of(open_page("performance"))
+    assert "is 0.720 in its own windows of this size" in said
+    assert "0.751 over all its rows at once" in said
+    assert "windows begin by the clock of America/New_York" in said
