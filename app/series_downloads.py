@@ -13,11 +13,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from app.downloads import as_file, guarded
-from backend.database.session import reading
+from backend.database.session import ReadSession, reading
 from backend.errors import BadInput
 from backend.identity.actor import Actor
 from backend.monitoring import distributions
 from backend.monitoring import reading as monitoring
+from backend.monitoring.limit_grounds import LimitGrounds, limit_grounds
 from backend.monitoring.tables import WindowState
 from backend.settings import settings
 
@@ -40,15 +41,17 @@ def routes() -> list[BaseRoute]:
 
 def export_points(request: Request, viewer: Actor) -> Response:
     """Metric points of `model` and `size`; `kind` (repeatable), `since`, `window`, `statistic`, `column` narrow them.
-    `segment`: one segment, "" for all rows together; left out, both."""
+    `segment`: one segment, "" for all rows together; left out, both. Each says its window, version and reference, and
+    what its limit rests on."""
     query = request.query_params
+    model, size = _needed(request, "model"), _needed(request, "size")
     with reading() as session:
         found = monitoring.list_points(
             session,
             viewer,
-            _needed(request, "model"),
+            model,
             settings().environment,
-            size=_needed(request, "size"),
+            size=size,
             kinds=query.getlist("kind") or KINDS,
             since=_moment(query.get("since")),
             window_id=_number(query.get("window")),
@@ -56,9 +59,38 @@ def export_points(request: Request, viewer: Actor) -> Response:
             column=query.get("column"),
             segment=query.get("segment"),
         )
+        found = _with_grounds(session, viewer, found, model, size)
     start = found["window_start"].min() if query.get("window") and len(found) else None
     name = named("points", query["model"], query["size"], query.get("statistic"), start)
     return as_file(name, request.path_params["form"], _rows(found))
+
+
+def _with_grounds(
+    session: ReadSession, viewer: Actor, points: pd.DataFrame, model: str, size: str
+) -> pd.DataFrame:
+    """Points with the end and version of their windows, and with what their limits rest on (`LimitGrounds`)."""
+    windows = monitoring.list_windows(
+        session, viewer, model, settings().environment, size=size, limit=MOST_WINDOWS
+    ).set_index("id")
+    version = points["window_id"].map(windows["version"])
+    grounds = {
+        one: limit_grounds(session, viewer, model, int(one), size) for one in version.dropna().unique()
+    }
+    usual = grounds or {None: limit_grounds(session, viewer, model, None, size)}
+    told = next(iter(usual.values()))
+    mine = [grounds.get(one, LimitGrounds()) for one in version]
+    quiet = [
+        ground.quiet.get((column, statistic))
+        for ground, column, statistic in zip(mine, points["column"], points["statistic"], strict=True)
+    ]
+    wide = points.assign(
+        model=model, size=size, window_end=points["window_id"].map(windows["end"]), time_zone=told.time_zone,
+        version=version.astype("Int64"), reference=[one.reference for one in mine],
+        quiet_windows=pd.Series(quiet, index=points.index, dtype="Int64"),
+        budget_pages_per_quarter=told.pages_per_quarter,
+    )  # fmt: skip
+    first = ["model", "version", "size", "time_zone", "window_id", "window_start", "window_end"]
+    return wide[[*first, *(name for name in wide if name not in first)]]
 
 
 def export_windows(request: Request, viewer: Actor) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import pandas as pd
 import streamlit as st
 
 from app import data
@@ -106,7 +107,8 @@ with st.container(key="wide-latest-series"):
 query = {"model": name, "size": size, "kind": "drift", "segment": segment}
 csv_link(f"{column} over time", "points", **query, column=column, since=since and since.isoformat())
 with st.expander(f"Every result of {column} in this window"):
-    show_results(points[points["column"] == column])
+    version = None if pd.isna(window["version"]) else int(window["version"])
+    show_results(points[points["column"] == column], data.grounds(scope, name, version, size))
 parts = {} if segment else data.segment_comparisons(scope, name, window_id, column)
 if drawn := {part: one.shares for part, one in parts.items() if one.shares is not None}:
     st.subheader(f"{column} by segment")

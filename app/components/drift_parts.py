@@ -23,6 +23,7 @@ from app.words import (
 )
 from backend.monitoring.distributions import Compared, Side
 from backend.monitoring.excess import measure_excess
+from backend.monitoring.limit_grounds import LimitGrounds
 from backend.monitoring.statistics import VALUED
 
 CELL = ["window_start", "column", "value", "threshold", "verdict", "first_value", "first_computed_at"]
@@ -256,8 +257,8 @@ UNITS = {
 """What the values of statistics are measured in, where that does not follow from the figures beside them."""
 
 
-def show_results(points: pd.DataFrame) -> None:
-    """Every result of a column in one window."""
+def show_results(points: pd.DataFrame, grounds: LimitGrounds) -> None:
+    """Every result of a column in one window, and what its limit rests on."""
     rows = [
         [
             lines(statistic_word(one["statistic"]), small(UNITS.get(one["statistic"], "")) or None),
@@ -266,12 +267,27 @@ def show_results(points: pd.DataFrame) -> None:
             badge(_verdict(one), _level(one)),
             format_count(one["rows"]),
             format_count(one["rows_reference"]),
-            one["reason"] or "",
+            one["reason"] or _limit_from(one, grounds),
         ]
         for one in points.to_dict("records")
     ]
     columns = ("statistic", "value", "limit", "verdict", "rows", "reference rows", "because")
     table(columns, rows, caption="results of this column")
+    st.caption(
+        f"A limit is as certain as the budget of {grounds.pages_per_quarter:g} false pages a quarter asks, by what "
+        "chance gives for these numbers of rows; what quiet windows of the reference show is usual, and so is what "
+        "would not matter in practice."
+    )
+
+
+def _limit_from(point: Mapping[str, Any], grounds: LimitGrounds) -> str:
+    """`limit from 62 quiet windows of the reference`, which is what says why one is higher than another."""
+    known = grounds.quiet.get((str(point["column"]), str(point["statistic"])))
+    if pd.isna(point["threshold"]):
+        return ""
+    if not known:
+        return "limit from chance alone: the reference has no windows of its own"
+    return f"limit from chance and {count_of(known, 'quiet window')} of the reference"
 
 
 def say_joint(points: pd.DataFrame) -> None:

@@ -14,6 +14,7 @@ from app.data.identity import people, sessions, tokens
 from app.data.monitoring import (
     column_facts,
     comparison,
+    grounds,
     health_of,
     indicators,
     kpis,
@@ -49,6 +50,7 @@ __all__ = [
     "explanation",
     "fault_switches",
     "firing",
+    "grounds",
     "happened",
     "health_of",
     "inbox",

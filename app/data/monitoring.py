@@ -17,6 +17,7 @@ from backend.database.session import reading
 from backend.errors import NotFound
 from backend.monitoring import distributions, health, kpi_service
 from backend.monitoring import reading as monitoring
+from backend.monitoring.limit_grounds import LimitGrounds, limit_grounds
 from backend.monitoring.track_service import TrackSummary, read_track_record
 from backend.slo import service as slo
 
@@ -134,6 +135,13 @@ def kpis(scope: Scope, model: str, size: str, since: datetime | None) -> pd.Data
     """Figures of the user's own in the model's windows."""
     with reading() as session:
         return kpi_service.kpi_series(session, scope.actor(), model, environment(), size=size, since=since)
+
+
+@until_stored
+def grounds(scope: Scope, model: str, version: int | None, size: str) -> LimitGrounds:
+    """What the limits of a version in windows of a size rest on."""
+    with reading() as session:
+        return limit_grounds(session, scope.actor(), model, version, size)
 
 
 @until_stored

@@ -12,8 +12,10 @@ import pytest
 from starlette.applications import Starlette
 
 from app.series_downloads import routes
+from backend.database.session import writing
 from backend.identity.actor import Actor
-from tests.integration.app.monitoring.opened import DAYS
+from backend.monitoring.tables import ReferenceSummary
+from tests.integration.app.monitoring.opened import DAYS, Open, text_of
 from tests.watched import cookie_of
 from tests.worlds import World
 
@@ -30,13 +32,28 @@ def fetch(who: Actor | None, address: str) -> httpx.Response:
     return asyncio.run(asked())
 
 
-def test_what_a_page_shows_is_taken_away_as_csv(world: World, starts: list[datetime]) -> None:
+def test_what_a_page_shows_is_taken_away_as_csv(
+    world: World, starts: list[datetime], open_page: Open
+) -> None:
+    with writing() as session:
+        session.merge(
+            ReferenceSummary(
+                model="toy", version=2, reference_digest="sha256:r", rows=900, performance={}, trust={}, losses={},
+                noise={"1d": {"dep_delay": {"psi": [0.01, 0.02, 0.03]}}}, measured_as="x",
+            )
+        )  # fmt: skip
+    assert "limit from chance and 3 quiet windows of the reference" in text_of(open_page("drift"))
     viewer = world.viewer
     address = "/export/points.csv?model=toy&size=1d&kind=drift&statistic=psi&column=dep_delay&segment="
     rows = list(csv.DictReader(io.StringIO(fetch(viewer, address).text)))
     assert len(rows) == DAYS
     assert {row["column"] for row in rows} == {"dep_delay"}
     assert rows[-2]["effect"] == "0.021"
+    last = rows[-2]
+    assert (last["model"], last["version"], last["size"], last["time_zone"]) == ("toy", "2", "1d", "UTC")
+    assert last["window_end"] > last["window_start"]
+    assert (last["reference"], last["quiet_windows"]) == ("sha256:r", "3")
+    assert last["budget_pages_per_quarter"] == "1.0"
     windows = fetch(viewer, "/export/windows.json?model=toy&size=1d").json()
     assert len(windows) == DAYS + 1
     window = windows[-2]["id"]
