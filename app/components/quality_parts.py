@@ -18,6 +18,7 @@ from app.formats import format_count, format_metric, format_share, format_when
 from app.words import count_of, statistic_word
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.distributions import Side
+from backend.monitoring.excess import has_lower_limit, measure_excess
 from backend.monitoring.rules import STATISTIC as RULE
 from backend.monitoring.statistics import VALUED
 
@@ -88,8 +89,8 @@ def say_quality(
 
 
 def _limit(point: Mapping[str, Any]) -> str:
-    """`limit 2.9 %`; a value that alarms below its limit (a rate that fell, a band's lower end) has a lower limit."""
-    below = point["verdict"] == "alarm" and point["value"] < point["threshold"]
+    """`limit 2.9 %`; where values below it alarm (a rate that fell) it is a lower limit."""
+    below = has_lower_limit(pd.DataFrame([dict(point)])).iloc[0]
     return f"{'lower limit' if below else 'limit'} {amount(point['statistic'], point['threshold'])}"
 
 
@@ -109,9 +110,7 @@ def worst_checks(points: pd.DataFrame) -> list[str]:
     alarm = mine["verdict"] == "alarm"
     placed = mine.assign(
         rank=alarm.astype(int) + (alarm & (mine["level"] == "page")),
-        over=(
-            mine["value"] / mine["threshold"].where(mine["threshold"].between(0, 1, inclusive="neither"))
-        ).fillna(0),
+        over=measure_excess(mine).where(mine["threshold"].between(0, 1, inclusive="neither")).fillna(0),
     )
     worst = placed.groupby("column")[["rank", "over"]].max()
     return [str(one) for one in worst.sort_values(["rank", "over"], ascending=False).index]

@@ -32,6 +32,7 @@ FEWEST = 5
 SMALL = 1e-3
 NOTHING = 1e-300  # parts of it have no representation
 MOST = 3.0
+MASKED = 0.9
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,11 @@ def describe(statistic: Statistic, column: str, result: Result, limit: Limit) ->
     text = (
         f"{statistic.title} of {column} {value:.3g} (limit {limit.value:.3g}), {result.rows_current:,} rows"
     )
+    if result.details.get("outside", 0.0) > MASKED:
+        text += (
+            f"; {_percent(result.details['outside'])} of it is rows outside the reference's range, beside which this "
+            f"distance shows no other change: mean shift and Kolmogorov-Smirnov do"
+        )
     if "category" in result.details:
         text += f", most in {result.details['category']!r} ({result.details['change']:+.1%})"
     return text

@@ -4,6 +4,10 @@ The normalisation is Evidently's; details.distance is the plain distance in the 
 reports. In each fine cell the integral of F_c − F_r follows exactly from the rows and their sums (`Profile.offsets`,
 and Σx in the tails), so one far outlier counts with its full distance; where F_c and F_r cross within a cell, it is at
 least what straight lines would give. Few exact values are steps.
+
+A row far outside may be nearly all of the distance, and its law, which has that row on either side by chance, is then
+as wide: no shift of the others shows in this statistic. It stays the distance that it is named after and says so
+(details.outside: that part's share); the winsorised mean shift, KS and the cells, which no such row moves, tell it.
 """
 
 from __future__ import annotations
@@ -224,10 +228,12 @@ def compute(reference: Profile, current: Profile) -> Result:
     known = reference.offsets is not None and current.offsets is not None
     offsets: Any = (reference.offsets, current.offsets) if known else None
     distance = float(inside(reference.grid, reference.counts, current.counts, offsets))
-    distance += outside(reference, current)
+    beyond = outside(reference, current)
+    distance += beyond
     std = scale(reference)
     moved = (current.mean or 0.0) - (reference.mean or 0.0)
-    details = {"distance": distance, "reference_std": std, "divisor": std, "mean_change": moved}
+    details = {"distance": distance, "reference_std": std, "divisor": std, "mean_change": moved,
+               "outside": beyond / distance if distance > 0 else 0.0}  # fmt: skip
     return Result(distance / std, reference.known, current.known, None, details)
 
 

@@ -347,6 +347,13 @@ def test_broken_columns_stand_first() -> None:
         [
             {"column": "near", "statistic": "missing_rate", "value": 0.09},
             {
+                "column": "far below",
+                "statistic": "missing_rate",
+                "value": 0.95,
+                "threshold": 0.4,
+                "kind": "quality",
+            },
+            {
                 "column": "broken",
                 "statistic": "missing_rate",
                 "value": 0.5,
@@ -363,7 +370,9 @@ def test_broken_columns_stand_first() -> None:
             {"column": "a > 0", "statistic": "rule_violations", "value": 0.9, "verdict": "alarm"},
         ]
     )
-    assert worst_checks(found) == ["broken", "odd", "near"]
+    assert worst_checks(found) == ["broken", "odd", "near", "far below"], (
+        "0.4 is a lower limit: 0.95 is far from it"
+    )
 
 
 def test_an_alarm_in_a_window_that_fills_is_as_loud_as_the_page_that_fires_by_it() -> None:
