@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Mount, Route
 from streamlit import config
 from streamlit.starlette import App
@@ -49,7 +50,10 @@ def _routes() -> list[BaseRoute]:
     sign_in = [Route(path, forms) for path in paths]
     api = create_api()
     docs = Route("/api/v1/docs", api_page(api))
+    # The overview is the page at "/"; Streamlit answers its own name with "Page not found".
+    home = Route("/overview", lambda _: RedirectResponse("/"))
     return [
+        home,
         *probes.routes(),
         *downloads.routes(),
         *series_downloads.routes(),

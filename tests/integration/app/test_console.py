@@ -222,3 +222,8 @@ def test_one_signs_in_through_the_form_and_lands_where_one_wanted(site: Site, tm
         answer = browser.post("/signin", data=filled, headers={"Origin": site.console.url})
         assert (answer.status_code, answer.headers["location"]) == (303, "/drift?model=toy")
         assert browser.get("/drift?model=toy").status_code == 200
+
+
+def test_the_overview_is_found_by_its_name_too(site: Site) -> None:
+    answer = site.get(site.world.viewer, "/overview")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/")
