@@ -27,7 +27,7 @@ def with_pages(
     pages = [one for one in alerts if one["level"] == "page" and one["details"].get("size", size) == size]
 
     def came(kind: str, start: pd.Timestamp) -> str:
-        if any(one["kind"] == kind and one["since"] <= start <= _newest(one) for one in pages):
+        if any(one["kind"] == kind and _oldest(one) <= start <= _newest(one) for one in pages):
             return PAGED
         end = ends.get(start)
         return BEFORE if end is not None and end <= watched_since else PASSED
@@ -63,6 +63,12 @@ def say_pages(points: pd.DataFrame, *, watched_since: Any) -> None:
     if passed:
         parts.append(f"for {passed} no page went out, as a newer window spoke when they were judged")
     st.caption("; ".join(parts) + ".")
+
+
+def _oldest(alert: Mapping[str, Any]) -> Any:
+    """The start of the oldest window that an alert tells of; it may have begun by a shorter one."""
+    told = alert["details"].get("window")
+    return min(alert["since"], clock.from_iso(told)) if told else alert["since"]
 
 
 def _newest(alert: Mapping[str, Any]) -> Any:

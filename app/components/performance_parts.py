@@ -185,7 +185,7 @@ def say_performance(
     also = beyond_of(others[others["window_start"] == last["window_start"]], metric)
     if also:
         since = f"; {beyond_words(also)}{since}"
-        level = "attention" if level == "ok" else level
+        level = "attention" if level in ("ok", "unknown") else level
     if doubt and level == "ok":
         since, level = f"; not known since: labels so far {doubt}", "unknown"
     facts = (

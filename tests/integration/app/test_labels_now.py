@@ -121,3 +121,10 @@ def test_old_labels_and_estimates_that_none_has_checked_are_no_good_news(
     said = text_of(open_page(world.viewer, "performance", model="toy"))
     assert "by estimate since, within its limit, which no label has checked" in said
     assert "w-headline w-unknown" in said
+    add_point(calm, "recall", 0.018, 0.355, "alarm")
+    with writing() as session:
+        for point in session.scalars(select(MetricPoint).where(MetricPoint.statistic == "recall")):
+            point.window_start = first
+    st.cache_data.clear()
+    said = text_of(open_page(world.viewer, "performance", model="toy"))
+    assert "w-headline w-attention" in said, "an alarm is louder than what is not known"

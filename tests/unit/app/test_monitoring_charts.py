@@ -445,6 +445,9 @@ def test_windows_from_before_the_model_was_watched_are_told_from_those_that_page
     )
     came = with_pages(found, windows, [alert], watched_since=DAYS[2], size="1d")["came"]
     assert came.tolist() == ["before", None, "paged", "passed"]
+    begun_later = alert | {"since": DAYS[2] + timedelta(hours=13)}
+    came = with_pages(found, windows, [begun_later], watched_since=DAYS[2], size="1d")["came"]
+    assert came.tolist() == ["before", None, "paged", "passed"], "since is the start of a shorter window"
     hourly = with_pages(found, windows, [alert], watched_since=DAYS[2], size="1h")["came"]
     assert hourly.tolist() == ["before", None, "passed", "passed"]
 
