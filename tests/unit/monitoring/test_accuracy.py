@@ -80,6 +80,7 @@ TAILS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(
     shape=st.sampled_from(sorted(TAILS)),

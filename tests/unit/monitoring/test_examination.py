@@ -82,6 +82,7 @@ def test_looks_are_as_sure_as_the_budget_of_false_alarms_asks() -> None:
     assert {detector.alpha for detector in strict.detectors} == {strict.alpha}
 
 
+@pytest.mark.slow
 def test_unchanged_windows_alarm_no_more_often_than_the_budget_says() -> None:
     examiner = prepare(spec(), rows(2880), "1d")
     looks = [point for seed in range(1, 26) for point in examine(examiner, rows(96, seed))]

@@ -179,7 +179,10 @@ def _zipf(random: np.random.Generator, levels: int, rows: int) -> list[str]:
     return [f"v{i}" for i in random.choice(levels, rows, p=rank / rank.sum())]
 
 
-@pytest.mark.parametrize(("then", "now"), [(100, 100), (100, 1000), (300, 5000)])
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [(100, 100), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((100, 1000), (300, 5000)))],
+)
 def test_values_that_a_small_reference_happens_not_to_have_are_no_change(then: int, now: int) -> None:
     column = [Column("c", "categorical")]
     fired = []

@@ -65,6 +65,7 @@ def test_windows_that_resemble_one_another_are_judged() -> None:
     assert {one.decision.verdict for one in found.values()} == {"ok"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOUNDED)
 def test_no_window_exceeds_the_largest_value(name: str) -> None:
     statistic, random = REGISTRY[name], np.random.default_rng(0)

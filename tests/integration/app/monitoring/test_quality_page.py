@@ -59,7 +59,9 @@ def test_an_alert_of_shorter_windows_is_louder_than_a_fine_day(
     assert f'href="/quality?model=toy&amp;size=1h&amp;window={window}&amp;column=origin"' in said
     assert "realised broke" not in said
     assert "Firing now: realised broke" in text_of(open_page("performance"))
-    assert "broke" not in text_of(open_page("drift"))
+    told = text_of(open_page("drift"))
+    assert "quality broke" in told, "one whose values broke is no calm column"
+    assert "realised broke" not in told
 
 
 def test_an_old_window_is_never_fine(world: World, open_page: Open) -> None:
