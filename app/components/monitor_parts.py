@@ -116,7 +116,7 @@ def replay_sentence(monitor: Monitor, found: Replay, allowed: FalseAlarms) -> tu
     said += f": {rate_words(found.per_month, noun)}."
     long = share > LONG
     if long:
-        said += " What fires as long as that tells nothing new."
+        said += " A monitor that fires so much of the time tells nothing new."
     if monitor.level != "page":
         return said, "attention" if long or found.per_month > OFTEN_A_MONTH else "ok"
     budget = f"The budget allows {rate_words(allowed.per_month, 'false page')}"

@@ -111,12 +111,12 @@ def test_a_reference_that_is_not_there_is_said(world: World) -> None:
     assert found.current.rows == 400
 
 
-def test_missing_and_unseen_values_are_shares_of_all_rows(world: World) -> None:
+def test_missing_values_are_a_share_of_all_rows_and_unseen_ones_of_rows_with_a_value(world: World) -> None:
     broken = window_ids(world)[-3]
     with reading() as session:
         found = compare_column(session, world.viewer, broken, "origin", against="fixed")
     assert found.current.missing == pytest.approx(0.5, abs=0.1)
-    assert found.current.unseen == pytest.approx(12 / 400)
+    assert found.current.unseen == pytest.approx(12 / (400 * (1 - found.current.missing)))
     assert found.reference is not None
     assert (found.reference.missing, found.reference.unseen) == (0, 0)
 
