@@ -158,7 +158,7 @@ def see_the_alert(on_call: Visitor) -> int:
     """On the overview: which model, what, since when, how bad; then its incident, acknowledged."""
     page = on_call.page
     page.get_by_role("link", name="Overview").click()
-    worst = heading(page, re.compile(r"1 of 1 model needs you; worst: toy, .*distance .*to 7\d\s%.*, for "))
+    worst = heading(page, re.compile(r"1 of 1 model needs you; worst: toy, .*distance .*to 7\d(\.\d)?\s%.*, for "))
     shown_after_reload(page, worst, within_ms=60_000)
     expect(
         page.get_by_role("row").filter(has_text="toy").get_by_text(re.compile(r"^since .*UTC"))
@@ -170,7 +170,7 @@ def see_the_alert(on_call: Visitor) -> int:
     assert found is not None
     link.click()
     expect(heading(page, re.compile(r"^INC-\d+ toy: .*distance"))).to_be_visible()
-    expect(page.get_by_text(re.compile(r"production · open · since .* · \d+ alerts? firing"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"production · open for .* · \d+ alerts? firing"))).to_be_visible()
     page.get_by_role("button", name=re.compile("^Acknowledge INC-")).click()
     expect(page.get_by_text("You are on it.")).to_be_visible()
     return int(found[1])
