@@ -158,7 +158,9 @@ def see_the_alert(on_call: Visitor) -> int:
     """On the overview: which model, what, since when, how bad; then its incident, acknowledged."""
     page = on_call.page
     page.get_by_role("link", name="Overview").click()
-    worst = heading(page, re.compile(r"1 of 1 model needs you; worst: toy, .*distance .*to 7\d(\.\d)?\s%.*, for "))
+    worst = heading(
+        page, re.compile(r"1 of 1 model needs you; worst: toy, .*distance .*to 7\d(\.\d)?\s%.*, for ")
+    )
     shown_after_reload(page, worst, within_ms=60_000)
     expect(
         page.get_by_role("row").filter(has_text="toy").get_by_text(re.compile(r"^since .*UTC"))
