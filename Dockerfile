@@ -12,6 +12,7 @@ COPY backend backend
 COPY jobs jobs
 COPY pages pages
 COPY models_cards models_cards
+COPY tools tools
 COPY .streamlit .streamlit
 RUN .venv/bin/uv pip install --no-cache --python .venv/bin/python --no-deps --no-build-isolation --editable . \
     && .venv/bin/python -m compileall -q app backend jobs pages

@@ -8,25 +8,26 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from app.templates import render
 from backend import clock
 from backend.api.security import signed_in
-from backend.audit.actions import Action
-from backend.audit.log import record
-from backend.audit.reading import MAX_LIMIT, search_entries
-from backend.database.session import ReadSession, reading, writing
+from backend.audit.export import begin_export, pieces
+from backend.audit.formats.csv_rows import safe_cell
+from backend.audit.receipts import receipt
+from backend.audit.searching import Search
+from backend.database.session import reading, writing
 from backend.errors import BadInput, WarrantError
 from backend.explain.reports import open_report
-from backend.governance.service import list_changes
-from backend.governance.views import change_summary
+from backend.governance.reading import list_changes
+from backend.governance.views import change_summaries
 from backend.identity.actor import Actor
 
 # A report's scripts run in an origin of their own: they reach no cookie, no page of ours and no other host.
@@ -34,12 +35,14 @@ SANDBOX = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "style-src 'unsafe-inline' data:; img-src data: blob:; font-src data:; connect-src 'none'; frame-ancestors 'none'"
 )
+SEARCHED = ("who", "action", "object_kind", "object_id", "text", "since", "until")
 Handler = Callable[[Request, Actor], Response]
 
 
 def routes() -> list[BaseRoute]:
     return [
         Route("/files/{report_id}", guarded(send_report)),
+        Route("/receipt/{seq:int}", guarded(send_receipt)),
         Route("/export/changes.{form}", guarded(export_changes)),
         Route("/export/audit.{form}", guarded(export_audit)),
     ]
@@ -75,44 +78,33 @@ def send_report(request: Request, viewer: Actor) -> Response:
     )  # fmt: skip
 
 
+def send_receipt(request: Request, viewer: Actor) -> Response:
+    """One entry of the log with its proof, as a file that verifies without Warrant."""
+    seq = request.path_params["seq"]
+    with reading() as session:
+        content = receipt(session, viewer, seq)
+    headers = {"Content-Disposition": f'attachment; filename="audit-{seq}.tlog-proof"'}
+    return Response(content, media_type="text/plain; charset=utf-8", headers=headers)
+
+
 def export_changes(request: Request, viewer: Actor) -> Response:
     with reading() as session:
-        rows = [change_summary(session, change) for change in list_changes(session, viewer, limit=5000)]
+        rows = change_summaries(session, list_changes(session, viewer, limit=5000))
     return as_file("changes", request.path_params["form"], rows)
 
 
 def export_audit(request: Request, viewer: Actor) -> Response:
-    """The entries a search on the Audit page finds (its own parameters), newest first, 5,000 at most.
-    `routine=no` leaves out what workers and gateways write all day."""
+    """The entries that a search on the Audit page finds (its own parameters), oldest first, all of them. `routine=no`
+    leaves out what workers and gateways write all day."""
     query = request.query_params
-    wanted: dict[str, Any] = {
-        name: query[name] for name in ("who", "action", "object_kind", "object_id", "text") if name in query
-    }
-    if query.get("routine") == "no":
-        wanted["routine"] = False
-    with reading() as session:
-        rows = list(_entries(session, viewer, wanted))
+    wanted = Search.from_json(
+        {name: query[name] for name in SEARCHED if query.get(name)}
+        | {"routine": query.get("routine") != "no"}
+    )
     with writing() as session:
-        record(
-            session, viewer, Action.AUDIT_EXPORTED, object_kind="log", object_id="entries",
-            payload={"search": wanted, "entries": len(rows), "form": request.path_params["form"]},
-        )  # fmt: skip
-    return as_file("audit", request.path_params["form"], rows)
-
-
-def _entries(session: ReadSession, viewer: Actor, wanted: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    before: int | None = None
-    for _ in range(10):
-        found = search_entries(session, viewer, before_seq=before, limit=MAX_LIMIT, **wanted)
-        for entry in found:
-            yield {
-                "seq": entry.seq, "at": entry.at, "actor": entry.actor_id, "actor_name": entry.actor_name,
-                "action": entry.action, "object_kind": entry.object_kind, "object_id": entry.object_id,
-                "why": entry.why, "leaf_hash": entry.leaf_hash, "damaged": entry.damaged,
-            }  # fmt: skip
-        if len(found) < MAX_LIMIT:
-            return
-        before = found[-1].seq
+        export = begin_export(session, viewer, wanted, form=request.path_params["form"])
+    headers = {"Content-Disposition": f'attachment; filename="{export.file_name}"'}
+    return StreamingResponse(pieces(export), media_type=export.form.media_type, headers=headers)
 
 
 def as_file(name: str, form: str, rows: list[Mapping[str, Any]] | list[dict[str, Any]]) -> Response:
@@ -138,11 +130,4 @@ def _plain(value: Any) -> Any:
 
 def _cell(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula."""
-    if isinstance(value, datetime):
-        return clock.to_iso(value)
-    text = "" if value is None else str(value)
-    return (
-        f"'{text}"
-        if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not isinstance(value, (int, float))
-        else text
-    )
+    return safe_cell(clock.to_iso(value) if isinstance(value, datetime) else value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from backend import clock
@@ -11,6 +12,8 @@ from backend import clock
 UNKNOWN = "–"
 MINUS = "\u2212"
 NARROW = "\u202f"  # between a number and its unit
+_NEGATIVE = re.compile(r"(?<![\w.)\]-])-(?=\d)")  # before a number, not between two parts of a date or a name
+_PER_CENT = re.compile(r"(\d) ?%(?!\w)")
 
 
 def _is_unknown(value: float | int | None) -> bool:
@@ -56,6 +59,11 @@ def format_metric(value: float | None, unit: str = "") -> str:
     if text.startswith("-"):
         text = MINUS + text[1:]
     return f"{text}{NARROW}{unit}" if unit else text
+
+
+def written(text: str) -> str:
+    """A sentence of a service with numbers as the console writes them: `−0.02`, `95 %`."""
+    return _PER_CENT.sub(rf"\1{NARROW}%", _NEGATIVE.sub(MINUS, text))
 
 
 def format_change(before: float | None, after: float | None) -> str:
@@ -109,6 +117,16 @@ def format_when(moment: datetime | None, tz: str | None = None, *, seconds: bool
     local = moment.astimezone(zone(tz))
     clock_part = local.strftime("%H:%M:%S" if seconds else "%H:%M")
     return f"{local:%a} {local.day} {local:%b %Y}, {clock_part} {zone_label(local)}"
+
+
+def format_utc(moment: datetime | None) -> str:
+    """`2026-11-22 23:55:03 UTC`: a time on a record, the same for whoever reads it. Raises `ValueError` for a time
+    without a zone."""
+    if moment is None:
+        return "unknown"
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without a zone cannot be shown: {moment!r}")
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def zone_label(local: datetime) -> str:

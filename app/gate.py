@@ -22,6 +22,8 @@ from backend.settings import settings
 OPEN = ("/signin", "/signout", "/setup", "/oidc", "/healthz", "/metrics", "/api/v1", "/static")
 OPEN_FILES = frozenset({"/favicon.png", "/favicon.ico", "/manifest.json", "/_stcore/health", "/robots.txt"})
 
+PLAIN = ("/i/", "/c/")
+
 # Streamlit's page has inline styles and starts workers from blobs; nothing may be fetched from elsewhere.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval'; "
@@ -86,7 +88,10 @@ def _is_signed_in(scope: Scope) -> bool:
 
 
 def _refuse(scope: Scope) -> RedirectResponse | PlainTextResponse:
-    wants_page = scope["method"] in ("GET", "HEAD") and not scope["path"].startswith(("/_stcore", "/media"))
+    is_read = scope["method"] in ("GET", "HEAD")
+    wants_page = is_read and not scope["path"].startswith(("/_stcore", "/media"))
+    if scope["method"] == "POST" and scope["path"].startswith(PLAIN):
+        wants_page = True  # a form without scripts: what was written is lost, the way back is not
     if not wants_page:
         return PlainTextResponse("Sign in first.", status_code=401, headers={"Cache-Control": "no-store"})
     query = scope["query_string"].decode("latin-1")

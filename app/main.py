@@ -8,11 +8,14 @@ from app import data
 from app.components import banner, use_style, viewer_zone
 from app.formats import format_when
 from app.nav import PAGES, page_file
+from app.plain_text import plain
 from app.session import address, perform, rendering_errors, say_what_was_done, show_error, signed_in
 from backend.errors import NotSignedIn
 from backend.identity.actor import Actor
 from backend.identity.sessions import revoke
 from backend.settings import settings
+
+NAV_LINKS = ("stTopNavLink", "stSidebarNavLink")
 
 
 def top_bar(actor: Actor) -> None:
@@ -22,7 +25,9 @@ def top_bar(actor: Actor) -> None:
         horizontal=True, horizontal_alignment="distribute", key="top-bar", vertical_alignment="center"
     ):
         st.html(f'<span class="w-detail">environment {settings().environment}</span>', width="content")
-        with st.popover(f"{actor.display_name} ({roles})", icon=":material/person:", type="tertiary"):
+        with st.popover(
+            f"{plain(actor.display_name)} ({plain(roles)})", icon=":material/person:", type="tertiary"
+        ):
             st.page_link(page_file("account"), label="Sessions and API tokens", icon=":material/key:")
             st.button("Sign out", key="sign-out", on_click=_sign_out, icon=":material/logout:")
 
@@ -41,6 +46,19 @@ def banners() -> None:
             f"{format_when(fault.since, viewer_zone())}{until}. What follows from it is not the model's doing.",
             "injected", word="injected fault",
         )  # fmt: skip
+
+
+def mark_parent(path: str) -> None:
+    """Mark the entry of the menu that a page without one belongs to, as Streamlit marks that of a page with one."""
+    if not path:
+        return
+    address = "/" if next(row for row in PAGES if row.path == path).default else f"/{path}"
+    links = ", ".join(f'[data-testid="{kind}"][href$="{address}"]' for kind in NAV_LINKS)
+    here = f":is({links})"
+    st.html(
+        f"<style>{here} {{ background: color-mix(in srgb, currentColor 12%, transparent); }} "
+        f"{here} p {{ font-weight: 600; }}</style>"
+    )
 
 
 def main() -> None:
@@ -67,6 +85,7 @@ def main() -> None:
         for row in PAGES
     ]
     page = st.navigation(pages, position="top")
+    mark_parent(rows[page.url_path].parent)
     top_bar(actor)
     banners()
     say_what_was_done()

@@ -15,13 +15,15 @@ FOLDER = Path(__file__).resolve().parents[1] / "pages"
 
 @dataclass(frozen=True)
 class PageRow:
-    """`path` is the address and the file's name; a page without `in_menu` is reached by links alone."""
+    """`path` is the address and the file's name. A page without `in_menu` is reached by links alone; `parent` is the
+    entry of the menu that it belongs to."""
 
     path: str
     title: str
     needs: Permission = Permission.READ_MODELS
     in_menu: bool = True
     default: bool = False
+    parent: str = ""
 
     @property
     def file(self) -> Path:
@@ -36,14 +38,28 @@ PAGES = (
     PageRow("quality", "Data quality"),
     PageRow("slices", "Slices"),
     PageRow("monitors", "Monitors"),
+    PageRow("slos", "SLOs"),
     PageRow("approvals", "Approvals"),
+    PageRow("timeline", "Timeline"),
+    PageRow("inventory", "Inventory"),
+    PageRow("registry", "Registry"),
+    PageRow("card", "Model card"),
+    PageRow("controls", "Controls", Permission.READ_AUDIT),
+    PageRow("policy", "Policy"),
     PageRow("audit", "Audit", Permission.READ_AUDIT),
+    PageRow("packs", "Evidence packs", Permission.MAKE_PACKS),
+    PageRow("data_rights", "Data rights", Permission.READ_DATA_REQUESTS),
+    PageRow("notifications", "Notifications", Permission.READ_JOBS),
     PageRow("jobs", "Jobs", Permission.READ_JOBS),
     PageRow("people", "People", Permission.MANAGE_PEOPLE),
-    PageRow("request_change", "Request a change", in_menu=False),
-    PageRow("change", "Change", in_menu=False),
-    PageRow("incident", "Incident", in_menu=False),
-    PageRow("audit_entry", "Audit entry", Permission.READ_AUDIT, in_menu=False),
+    PageRow("access", "Access", Permission.REVIEW_ACCESS),
+    PageRow("request_change", "Request a change", in_menu=False, parent="approvals"),
+    PageRow("change", "Change", in_menu=False, parent="approvals"),
+    PageRow("incident", "Incident", in_menu=False, parent="overview"),
+    PageRow("silences", "Silences", in_menu=False, parent="overview"),
+    PageRow("inventory_model", "Model in the inventory", in_menu=False, parent="inventory"),
+    PageRow("prediction", "Prediction", Permission.EXPLAIN_PREDICTION, in_menu=False),
+    PageRow("audit_entry", "Audit entry", Permission.READ_AUDIT, in_menu=False, parent="audit"),
     PageRow("account", "Account", Permission.MANAGE_OWN_TOKENS, in_menu=False),
 )
 

@@ -53,7 +53,7 @@ def export_points(request: Request, viewer: Actor) -> Response:
             settings().environment,
             size=size,
             kinds=query.getlist("kind") or KINDS,
-            since=_moment(query.get("since")),
+            since=moment_of(query.get("since"), "since"),
             window_id=_number(query.get("window")),
             statistic=query.get("statistic"),
             column=query.get("column"),
@@ -194,7 +194,8 @@ def _number(text: str | None) -> int | None:
     return int(text)
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_of(text: str | None, name: str) -> datetime | None:
+    """A time of the address, with its zone."""
     if text is None:
         return None
     try:
@@ -202,5 +203,5 @@ def _moment(text: str | None) -> datetime | None:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise BadInput(f"since: {text!r} is not a time with its zone, such as 2026-03-01T00:00:00+00:00")
+        raise BadInput(f"{name}: {text!r} is not a time with its zone, such as 2026-03-01T00:00:00+00:00")
     return moment

@@ -20,8 +20,22 @@ from starlette.routing import BaseRoute, Mount, Route
 from streamlit import config
 from streamlit.starlette import App
 
-from app import analysis_downloads, downloads, probes, series_downloads
+from app import (
+    analysis_downloads,
+    card_downloads,
+    control_downloads,
+    data_downloads,
+    downloads,
+    inventory_downloads,
+    pack_downloads,
+    phone_pages,
+    probes,
+    registry_downloads,
+    series_downloads,
+    slo_downloads,
+)
 from app.api_page import api_page
+from app.frame import Frame
 from app.gate import Gate
 from app.packed import PackedStatic
 from app.templates import render
@@ -38,7 +52,7 @@ def create_app() -> App:
     return App(
         ROOT / "app" / "main.py",
         routes=_routes(),
-        middleware=[Middleware(Gate), Middleware(PackedStatic)],
+        middleware=[Middleware(Gate), Middleware(PackedStatic), Middleware(Frame)],
     )
 
 
@@ -57,7 +71,15 @@ def _routes() -> list[BaseRoute]:
         *probes.routes(),
         *downloads.routes(),
         *series_downloads.routes(),
+        *slo_downloads.routes(),
         *analysis_downloads.routes(),
+        *registry_downloads.routes(),
+        *inventory_downloads.routes(),
+        *card_downloads.routes(),
+        *control_downloads.routes(),
+        *data_downloads.routes(),
+        *pack_downloads.routes(),
+        *phone_pages.routes(),
         *sign_in,
         docs,
         Mount("/api/v1", api),

@@ -14,6 +14,7 @@ import streamlit as st
 
 from app.components import empty_state
 from app.nav import page_file
+from app.plain_text import plain
 from backend.api.security import COOKIE
 from backend.database.session import WriteSession, writing
 from backend.errors import (
@@ -75,7 +76,7 @@ def show_error(error: WarrantError, *, here: str | None = None) -> None:
         return
     advice = next((text for kind, text in _WHAT_TO_DO.items() if isinstance(error, kind)), "")
     message = error.message[:1].upper() + error.message[1:]
-    st.error(f"**{error.title}.** {_plain(message)}  \n{advice}", icon=":material/error:")
+    st.error(f"**{plain(error.title)}.** {plain(message)}  \n{plain(advice)}", icon=":material/error:")
 
 
 def address() -> str:
@@ -83,11 +84,6 @@ def address() -> str:
     does not know."""
     query = urlencode(st.query_params.to_dict())
     return quote(urlsplit(st.context.url or "/").path or "/") + (f"?{query}" if query else "")
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown leaves as it is."""
-    return "".join(f"\\{char}" if char in r"\`*_{}[]<>#|$~:" else char for char in text)
 
 
 def perform(action: Callable[[WriteSession, Actor], Result], *, done: str) -> Result | None:
@@ -111,7 +107,7 @@ def say_what_was_done() -> None:
     """Show what the last action did, once."""
     said = st.session_state.pop(_SAID, None)
     if said:
-        st.success(_plain(said), icon=":material/check_circle:")
+        st.success(plain(said), icon=":material/check_circle:")
 
 
 def live(run_every: float | None) -> Callable[[Callable[..., None]], Callable[..., None]]:

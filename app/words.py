@@ -7,13 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.formats import format_metric
+from app.formats import format_metric, written
 from backend.monitoring.performance import DEFINITIONS
 from backend.monitoring.statistics import REGISTRY as STATISTICS
 from backend.monitoring.statistics import TABLE_REGISTRY as TABLE_STATISTICS
 
 Z = 1.96
 CHANGE_LEVELS = {
+    "draft": "unknown",
+    "checking": "unknown",
     "waiting": "attention",
     "approved": "unknown",
     "executing": "unknown",
@@ -45,6 +47,27 @@ STATISTIC_WORDS = {
     "total_variation": "total variation", "kl_divergence": "KL divergence",
     "mean_shift": "shift of the mean", "schema_change": "changed schema",
 }  # fmt: skip
+
+
+def target_words(kind: str, to_version: int | None) -> str:
+    """What a change does and to which version, where it is about one: `promote to v3`, `erase`."""
+    word = kind.replace("_", " ")
+    return word if to_version is None else f"{word} to v{to_version}"
+
+
+def approval_words(change: Mapping[str, Any]) -> str:
+    """How many agreed, or why nobody had to."""
+    if change.get("break_glass"):
+        review = change.get("review")
+        said = (
+            f"; a review called it {review['verdict'].replace('_', ' ')}"
+            if review and review["verdict"]
+            else ""
+        )
+        return f"nobody approved it: the glass was broken{said}"
+    if change.get("way_back_id"):
+        return "approved in advance, with the promotion that it undoes"
+    return f"{change['approvals']} of {change['approvals_needed']} approvals"
 
 
 def metric_word(name: str) -> str:
@@ -93,15 +116,26 @@ def count_of(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def level_of(point: Mapping[str, Any]) -> str:
+    """The level at which the verdict of a metric point is shown."""
+    if point["verdict"] == "alarm":
+        return "page" if point["level"] == "page" else "attention"
+    return "ok" if point["verdict"] == "ok" else "unknown"
+
+
+def verdict_words(point: Mapping[str, Any]) -> str:
+    """The verdict of a metric point about data: `beyond its limit`, `ok`, `no data`, `inconclusive`."""
+    words = {"alarm": "beyond its limit"}
+    return words.get(point["verdict"], str(point["verdict"]).replace("_", " "))
+
+
 def result_words(point: Mapping[str, Any]) -> str:
     """One metric point with its limit and verdict, or why there is none."""
     value, limit = point["value"], point["threshold"]
     if value is None or math.isnan(value):
         return f"inconclusive: {point['reason'] or 'no value'}"
     held = f" (limit {format_metric(limit)})" if limit is not None and not math.isnan(limit) else ""
-    verdict = {"ok": "ok", "alarm": "beyond its limit"}.get(
-        point["verdict"], point["verdict"].replace("_", " ")
-    )
+    verdict = verdict_words(point)
     reason = f", {point['reason']}" if point["reason"] else ""
     return f"{format_metric(value)}{held}, {verdict}{reason}"
 
@@ -111,9 +145,30 @@ def readable(text: str) -> str:
     words = {name: word for name, word in (METRIC_WORDS | STATISTIC_WORDS).items() if name in text}
     for name in sorted(words, key=len, reverse=True):
         text = re.sub(rf"\b{name}\b", words[name], text)
-    return text.replace("->", "→")
+    return written(text.replace("->", "→"))
 
 
 def in_sentence(text: str) -> str:
     """A sentence as a part of another: without its capital, unless that belongs to a short form such as PSI."""
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+RAW = re.compile(r"(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Timeout|Refused)\b(?=\(|:|$)")
+
+
+def told_failure(text: str) -> tuple[str, str]:
+    """What an outcome says in words, and apart from that what programs reported: a person acts on the first.
+
+    >>> told_failure("v2 serves; MLflow does not follow yet: ConnectionError: [Errno 111]")
+    ('v2 serves; MLflow does not follow yet: a technical error', 'ConnectionError: [Errno 111]')
+    """
+    words, raw = [], []
+    for part in text.split("; "):
+        found = RAW.search(part)
+        if found is None:
+            words.append(part)
+            continue
+        before = part[: found.start()].rstrip(": ")
+        words.append(f"{before}: a technical error" if before else "a technical error")
+        raw.append(part[found.start() :])
+    return "; ".join(words), "; ".join(raw)

@@ -17,13 +17,27 @@ from backend.commands import (
     analysis_commands,
     audit_commands,
     backtest_commands,
+    card_commands,
     change_commands,
     compare_commands,
+    contact_commands,
+    control_commands,
+    data_commands,
     database_commands,
+    decision_commands,
     demo_commands,
+    gate_commands,
+    hold_commands,
+    import_commands,
+    incident_commands,
+    inventory_commands,
     monitor_commands,
     observation_commands,
+    pack_commands,
+    policy_commands,
     process_commands,
+    silence_commands,
+    slo_commands,
 )
 from backend.commands.output import say
 
@@ -37,13 +51,28 @@ for ungrouped in (
     analysis_commands,
     compare_commands,
     backtest_commands,
+    gate_commands,
 ):
     app.add_typer(ungrouped.commands)
+change_commands.commands.add_typer(decision_commands.commands)
+app.add_typer(audit_commands.ungrouped)
 for name, module in (
     ("db", database_commands),
     ("audit", audit_commands),
     ("change", change_commands),
+    ("card", card_commands),
+    ("policy", policy_commands),
+    ("controls", control_commands),
     ("monitor", monitor_commands),
+    ("incident", incident_commands),
+    ("silence", silence_commands),
+    ("slo", slo_commands),
+    ("import", import_commands),
+    ("inventory", inventory_commands),
+    ("data", data_commands),
+    ("hold", hold_commands),
+    ("contacts", contact_commands),
+    ("pack", pack_commands),
     ("demo", demo_commands),
 ):
     app.add_typer(module.commands, name=name)

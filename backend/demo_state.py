@@ -16,6 +16,11 @@ def loaded_marker() -> Path:
     return settings().resolved_home() / "demo" / "loaded.json"
 
 
+def load_lock() -> Path:
+    """The lock that a load holds: one that outlived its supervisor and the next one must not load at once."""
+    return settings().resolved_home() / "demo" / "load.lock"
+
+
 def fault_file(home: Path) -> Path:
     """The one small file through which the command line switches faults on in the replay."""
     return home / "demo" / "fault.json"

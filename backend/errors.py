@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from backend.addresses import without_credentials
+
 
 class WarrantError(Exception):
     """Base of all. `message` says what, where and what to do; `details` is machine-readable."""
@@ -26,6 +28,7 @@ class WarrantError(Exception):
     exit_code = 2
 
     def __init__(self, message: str, **details: Any) -> None:
+        message = without_credentials(message)  # shown, stored and logged from here on
         super().__init__(message)
         self.message = message
         self.details = details

@@ -47,17 +47,39 @@ COMPUTE_JOINT = Job(
 ANALYSE_WINDOW = Job("analyse_window", "metrics", "Analyse what changed in a window, and its worst slices")
 COMPUTE_SHAP = Job("compute_shap", "metrics", "Explain a version with SHAP")
 WRITE_REPORT = Job("write_report", "metrics", "Write an Evidently report of one window")
-READ_SLI = Job("read_sli", "metrics", "Read service-level indicators")
+EVALUATE_SLOS = Job("evaluate_slos", "metrics", "Count and judge service-level objectives")
 MIRROR_REGISTRY = Job("mirror_registry", "metrics", "Mirror MLflow's registry and look for moved aliases")
+RESTORE_ALIAS = Job("restore_alias", "metrics", "Put an alias in MLflow back to what serves")
 EXECUTE_CHANGE = Job("execute_change", "changes", "Execute an approved change", retryable=False)
+REMIND_DECIDERS = Job("remind_deciders", "metrics", "Remind those who can still decide on a change")
+TEND_CHANGES = Job("tend_changes", "metrics", "Start changes that were held, end what stands by break-glass")
+TEND_ALERTS = Job("tend_alerts", "metrics", "End alerts that were held because they come and go")
+RECONCILE_TARGET = Job("reconcile_target", "metrics", "Tell a target again that does not follow the record")
+CHECK_GATES = Job("check_gates", "changes", "Evaluate the gates of a change")
+CHECK_CONDITIONS = Job(
+    "check_conditions", "metrics", "Check what has to go on holding while a version serves"
+)
+CHECK_REVIEWS = Job("check_reviews", "metrics", "Open a finding for each review of access that is overdue")
 COMMIT_SPOOL = Job("commit_spool", "writer", "Move the spool into the observation store")
+SIGN_AUDIT = Job("sign_audit", "metrics", "Sign the head of the audit log and hand it to the anchors")
+STREAM_AUDIT = Job(
+    "stream_audit", "metrics", "Send new entries of the audit log to the systems that follow it"
+)
+RECONCILE_AUDIT = Job("reconcile_audit", "metrics", "Compare the audit log with what happened")
+VERIFY_AUDIT = Job("verify_audit", "metrics", "Recompute the whole audit log")
+EXPLAIN_PREDICTION = Job("explain_prediction", "metrics", "Compute what moved one prediction")
+MAKE_PACK = Job("make_pack", "metrics", "Make an evidence pack")
+KEEP_DATA = Job("keep_data", "metrics", "Let go what the rules of retention no longer keep")
 PRUNE = Job("prune", "metrics", "Delete finished runs and old sign-in attempts")
 
 JOBS: dict[str, Job] = {
     job.name: job
     for job in (
-        COMPUTE_METRICS, COMPUTE_JOINT, ANALYSE_WINDOW, COMPUTE_SHAP, WRITE_REPORT, READ_SLI, MIRROR_REGISTRY,
-        EXECUTE_CHANGE, COMMIT_SPOOL, PRUNE,
+        COMPUTE_METRICS, COMPUTE_JOINT, ANALYSE_WINDOW, COMPUTE_SHAP, WRITE_REPORT, EVALUATE_SLOS, MIRROR_REGISTRY,
+        RESTORE_ALIAS, TEND_ALERTS,
+        REMIND_DECIDERS, TEND_CHANGES, RECONCILE_TARGET, EXECUTE_CHANGE, CHECK_GATES, CHECK_CONDITIONS, CHECK_REVIEWS,
+        COMMIT_SPOOL, SIGN_AUDIT, STREAM_AUDIT, RECONCILE_AUDIT, VERIFY_AUDIT, EXPLAIN_PREDICTION, MAKE_PACK, KEEP_DATA,
+        PRUNE,
     )
 }  # fmt: skip
 QUEUES = ("metrics", "changes", "writer", "gpu")
@@ -135,12 +157,16 @@ def request_job(
     arguments: dict[str, Any] | None = None,
     run_id: str | None = None,
     requested_by: str | None = None,
+    once: bool = False,
 ) -> JobRun:
-    """Queue `job` in this transaction. With a `run_id` that exists already, that run is returned unchanged."""
-    run_id = run_id or new_id("run")
-    known = session.get(JobRun, run_id)
+    """Queue `job` in this transaction. With a `run_id` that exists already, that run is returned unchanged.
+
+    `once`: the caller holds a lock under which this run is asked for a single time, so nobody has to look.
+    """
+    known = session.get(JobRun, run_id) if run_id is not None and not once else None
     if known is not None:
         return known
+    run_id = run_id or new_id("run")
     run = JobRun(
         id=run_id, name=job.name, queue=job.queue, subject=subject, arguments=arguments or {},
         requested_by=requested_by, requested_at=clock.now(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from pydantic import Field
@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     gateway_port: int = Field(8600, description="gateway port")
     gateway_url: str | None = Field(None, description="how workers and clients reach the gateway")
     environment: str = Field("production", description="the environment this gateway serves")
+    champion_environment: str | None = Field(
+        None,
+        description="the environment whose version MLflow's alias champion names; default: WARRANT_ENVIRONMENT",
+    )
     public_url: str | None = Field(
         None, description="address people type; decides Secure cookies and OIDC redirects"
     )
@@ -62,9 +66,79 @@ class Settings(BaseSettings):
     gateway_queue_rows: int = Field(
         4000, description="rows that may wait in the gateway; beyond it answers 429"
     )
+    gateway_timeout_s: float = Field(
+        10.0, gt=0, description="a request that the gateway has not answered after so long gets 504"
+    )
+    gateway_linger_s: float = Field(
+        1.0,
+        ge=0,
+        description="told to stop, the gateway says it is not ready and serves for so long before it closes its port",
+    )
     spool_commit_s: float = Field(2.0, description="how often the writer moves the spool into Delta")
     worker_dead_after_s: float = Field(
         10.0, ge=1, description="a worker silent for so long is dead: others go on with its runs"
+    )
+    target: str = Field(
+        "gateway", description="what carries changes out: gateway, kubernetes, webhook or fake"
+    )
+    webhook_url: str | None = Field(None, description="target webhook: where it is told what should serve")
+    webhook_secret: str | None = Field(
+        None, description="target webhook: the shared secret of its signatures"
+    )
+    gate_url: str | None = Field(
+        None, description="gate external with `ask`: where a system outside is asked about changes"
+    )
+    gate_secret: str | None = Field(
+        None, description="gate external with `ask`: the shared secret of its signatures"
+    )
+    kubernetes_namespace: str = Field("default", description="target kubernetes: where the Deployments are")
+    kubernetes_deployment: str = Field(
+        "{model}", description="target kubernetes: a Deployment's name; knows {model} and {environment}"
+    )
+    kubernetes_canary: str | None = Field(
+        None,
+        description="target kubernetes: name of the Deployment beside it for canaries; none: no canaries",
+    )
+    kubernetes_container: str | None = Field(
+        None, description="target kubernetes: the container that serves; default: the only one"
+    )
+    kubernetes_image: str | None = Field(
+        None, description="target kubernetes: its image; knows {model} and {version}; default: left as it is"
+    )
+    kubernetes_config: Path | None = Field(
+        None,
+        description="target kubernetes: a kubeconfig; default: the pod's own account, else ~/.kube/config",
+    )
+    kubernetes_context: str | None = Field(None, description="target kubernetes: context of the kubeconfig")
+    kubernetes_dry_run: bool = Field(
+        False, description="target kubernetes: have the cluster check each change, then refuse it"
+    )
+    contacts: Path | None = Field(
+        None, description="YAML file that says who is told of incidents: channels, routes, rotas"
+    )
+    audit_keys: Path | None = Field(None, description="folder of the audit log's keys; default: keys in home")
+    audit_origin: str | None = Field(
+        None,
+        description="name of this audit log in its signed heads, fixed by the first; default: <host>/audit",
+    )
+    audit_git: str | None = Field(
+        None, description="anchor git: folder of a repository that keeps each signed head as a tag"
+    )
+    audit_git_remote: str | None = Field(None, description="anchor git: remote that each tag is pushed to")
+    audit_witnesses: str = Field(
+        "", description="anchor witness: `URL VERIFIER-KEY` of each host that co-signs, comma-separated"
+    )
+    audit_streams: str = Field(
+        "", description="systems that follow the audit log: `KIND ADDRESS FORM [payload]`, comma-separated"
+    )
+    audit_stream_secret: str | None = Field(
+        None, description="webhooks of audit_streams: the shared secret of their signatures"
+    )
+    audit_keep_payloads_days: int | None = Field(
+        None, ge=1, description="payloads of audit entries are erased after so many days; default: kept"
+    )
+    keep_trials_days: int = Field(
+        30, ge=1, description="how long counts and shadow predictions of finished rollouts are kept, in days"
     )
     gateway_wait_s: float = Field(
         30.0,
@@ -73,6 +147,11 @@ class Settings(BaseSettings):
     )
 
     def resolved_home(self) -> Path:
+        return self._home
+
+    @cached_property
+    def _home(self) -> Path:
+        """Looked up once: every write asks for it several times, and it takes a look at each folder above."""
         home = self.home.expanduser().resolve()
         home.mkdir(parents=True, exist_ok=True)
         return home
@@ -103,6 +182,11 @@ class Settings(BaseSettings):
     @property
     def mlflow(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.resolved_home() / 'mlflow.db'}"
+
+    @property
+    def mirrored_environment(self) -> str:
+        """Of this environment MLflow's alias `champion` is the mirror; no other one moves it or justifies it."""
+        return self.champion_environment or self.environment
 
     @property
     def gateway(self) -> str:

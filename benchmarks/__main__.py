@@ -21,12 +21,18 @@ BENCHMARKS: Final = (
     "pages",
     "ingest_http",
     "gateway",
+    "serving",
     "drift_speed",
     "incremental",
     "streams",
     "quality_table",
     "rota",
+    "decisions",
+    "audit",
     "replay",
+    "registry_import",
+    "pack",
+    "slo_evaluation",
 )
 RESULTS: Final = Path(__file__).with_name("results.json")
 

@@ -1,4 +1,4 @@
-"""A real installation to measure: `warrant up --demo` on a copy of a loaded home, with its own ports."""
+"""A real installation to measure: `warrant up`, on a copy of a loaded demo or on a small home, with its own ports."""
 
 from __future__ import annotations
 
@@ -43,13 +43,16 @@ def loaded_home() -> Path:
 
 
 class Installation:
-    """Console, gateway, worker and replay under one supervisor, in a home of their own."""
+    """Console, gateway, worker and replay under one supervisor, in a home of their own.
 
-    def __init__(self) -> None:
-        source = loaded_home()
+    A copy of a loaded demo (raises `NoLoadedHome` where there is none); without `demo` what `benchmarks.small_home`
+    makes.
+    """
+
+    def __init__(self, *, demo: bool = True) -> None:
+        source = loaded_home() if demo else None
         self.folder = Path(tempfile.mkdtemp(prefix="warrant-bench-"))
         self.home = self.folder / "home"
-        _copy_home(source, self.home)
         self.port, self.gateway_port = _free_port(), _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.gateway = f"http://127.0.0.1:{self.gateway_port}"
@@ -58,12 +61,20 @@ class Installation:
             "WARRANT_HOME": str(self.home),
             "WARRANT_PORT": str(self.port),
             "WARRANT_GATEWAY_PORT": str(self.gateway_port),
-            "WARRANT_DEMO": "true",
+            "WARRANT_DEMO": str(demo).lower(),
         }
+        self._up = (*WARRANT, "up", "--demo") if demo else (*WARRANT, "up")
         self._process: subprocess.Popen[bytes] | None = None
+        if source is not None:
+            _copy_home(source, self.home)
+        else:
+            make = [sys.executable, "-m", "benchmarks.small_home"]
+            with (self.folder / "output.txt").open("ab") as output:
+                subprocess.run(make, cwd=ROOT, env=self.environment, check=True, stdout=output, stderr=output)
 
-    def start(self, command: Sequence[str] = (*WARRANT, "up", "--demo")) -> float:
+    def start(self, command: Sequence[str] = ()) -> float:
         """Start everything; seconds until the sign-in page is answered."""
+        command = command or self._up
         began = time.perf_counter()
         with (self.folder / "output.txt").open("ab") as output:
             self._process = subprocess.Popen(
@@ -187,9 +198,9 @@ class Installation:
 
 
 @cache
-def shared() -> Installation:
-    """One running installation for all benchmarks of a run; it ends with the process."""
-    made = Installation()
+def shared(*, demo: bool = True) -> Installation:
+    """One running installation for all benchmarks of a run that want the same home; it ends with the process."""
+    made = Installation(demo=demo)
     atexit.register(made.remove)
     made.start()
     made.await_gateway()

@@ -20,6 +20,7 @@ from backend.database.session import writing
 from backend.errors import Unavailable, WarrantError
 from backend.leases import WRITER, give_back, note_status, take_lease
 from backend.monitoring.windows_service import mark_dirty
+from backend.observations.schema import is_shadow_table
 from backend.queue import COMMIT_SPOOL
 from backend.settings import settings
 from jobs.runtime import Run, workflow
@@ -47,6 +48,8 @@ def mark_committed(committed: Sequence[Committed], *, holder: str, generation: i
     """
     times: dict[tuple[str, str], set[datetime]] = {}
     for one in committed:
+        if is_shadow_table(one.model):
+            continue
         for row in one.affected.select(["hour", "environment"]).to_pylist():
             marked = times.setdefault((one.model, row["environment"]), set())
             marked.add(row["hour"])

@@ -97,6 +97,24 @@ def explain(
     return Explanation(model, version, len(used), method, base, tuple(ranked(contributions)))
 
 
+def explain_rows(pipeline: Any, rows: pd.DataFrame, others: pd.DataFrame, spec: ModelSpec) -> np.ndarray:
+    """SHAP values (n, features) of at most `ASKED_ROWS` rows, in their order, in the unit of the model's raw output.
+
+    others   rows that stand for what is usual, for models that no tree explainer knows
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    frame = _input(rows.reset_index(drop=True), spec)
+    with threadpool_limits(limits=1):
+        values, _, used, _ = _tree_values(pipeline, frame) or _asked_values(
+            pipeline, frame, _input(others, spec)
+        )
+    ordered = np.empty_like(values)
+    ordered[used.index.to_numpy()] = values
+    return ordered
+
+
 def _input(reference: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
@@ -169,13 +187,16 @@ def _tree_values(pipeline: Any, frame: pd.DataFrame) -> tuple[np.ndarray, float,
     return values[:, where], float(base[0]), used, "shap TreeExplainer, exact"
 
 
-def _asked_values(pipeline: Any, frame: pd.DataFrame) -> tuple[np.ndarray, float, pd.DataFrame, str]:
+def _asked_values(
+    pipeline: Any, frame: pd.DataFrame, others: pd.DataFrame | None = None
+) -> tuple[np.ndarray, float, pd.DataFrame, str]:
     """Values from asking the model with columns replaced by those of background rows, in permuted order."""
     import numpy as np
     import shap
 
     used = frame.sample(min(len(frame), ASKED_ROWS), random_state=SEED)
-    background = frame.sample(min(len(frame), BACKGROUND_ROWS), random_state=SEED + 1)
+    others = frame if others is None else others
+    background = others.sample(min(len(others), BACKGROUND_ROWS), random_state=SEED + 1)
     encoded, encoded_background = _encoded(pipeline, used), _encoded(pipeline, background)
     if encoded is not None and encoded_background is not None:
         ask, (rows, where), (behind, _) = _output(pipeline[-1]), encoded, encoded_background

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnClause, TableClause, column, select, table
+from sqlalchemy import ColumnClause, TableClause, column, select, table, update
 
 from backend.database.session import ReadSession, WriteSession
 
@@ -42,3 +42,12 @@ def is_owner(session: ReadSession, run_id: str, token: str) -> bool:
     if isinstance(session, WriteSession):
         query = query.with_for_update(key_share=True)
     return bool(session.execute(query).scalar_one_or_none() == token)
+
+
+def forgive_recoveries(session: WriteSession, run_id: str) -> None:
+    """Begin to count anew how often a run was resumed: it has come far enough that it does not kill its workers.
+
+    A rollout that is watched for days sees its worker restarted more often than a broken run may be resumed.
+    """
+    status = _engine_table(session, "workflow_status", ("workflow_uuid", "recovery_attempts"))
+    session.execute(update(status).where(status.c.workflow_uuid == run_id).values(recovery_attempts=1))

@@ -1,30 +1,67 @@
-"""Deletes what nobody needs any more: finished runs and their workflow rows, old sign-in attempts, dead beats."""
+"""Deletes what nobody needs any more: finished runs and their workflow rows, old sign-in attempts, dead beats, and what
+rollouts that are long over left behind."""
 
 from __future__ import annotations
 
+import logging
+import time
 from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import delete, select
 
 from backend import clock
-from backend.database.session import WriteSession, writing
-from backend.governance.service import expire_late_changes
+from backend.audit.retention import erase_old_payloads
+from backend.audit.search_index import purge
+from backend.database.session import WriteSession, reading, writing
+from backend.governance.asking import expire_late_changes
+from backend.governance.trials import delete_tallies, models_on_trial, models_with_old_shadows
+from backend.holds.rows import any_hold_on_rows
 from backend.identity.tables import IdempotencyKey
 from backend.identity.throttle import prune_attempts
-from backend.queue import MIRROR_REGISTRY, PRUNE, READ_SLI, JobRun, WorkerBeat
+from backend.leases import WRITER, give_back, take_lease
+from backend.queue import (
+    EVALUATE_SLOS,
+    MIRROR_REGISTRY,
+    PRUNE,
+    RECONCILE_AUDIT,
+    RECONCILE_TARGET,
+    SIGN_AUDIT,
+    STREAM_AUDIT,
+    JobRun,
+    WorkerBeat,
+)
+from backend.serving.outcome_log import sum_up_outcomes
+from backend.settings import settings
 from jobs.ownership import record_tables, workflow_table
 from jobs.runtime import Run, workflow
 
-STEPS = ("delete_runs", "delete_attempts", "expire_changes")
+log = logging.getLogger("warrant.jobs")
+
+STEPS = (
+    "delete_runs",
+    "delete_attempts",
+    "compact_counts",
+    "expire_changes",
+    "delete_trials",
+    "delete_shadows",
+    "erase_payloads",
+    "sum_up_requests",
+)
 
 KEEP_RUNS: Final = timedelta(days=30)
 # These run every half minute to minute; only their last result matters, and failures are kept as long as others.
 KEEP_ROUTINE: Final = timedelta(hours=1)
-ROUTINE: Final = (READ_SLI.name, MIRROR_REGISTRY.name)
+ROUTINE: Final = (
+    EVALUATE_SLOS.name, MIRROR_REGISTRY.name, RECONCILE_TARGET.name, SIGN_AUDIT.name, STREAM_AUDIT.name,
+    RECONCILE_AUDIT.name,
+)  # fmt: skip
 KEEP_ANSWERS: Final = timedelta(days=2)
 KEEP_BEATS: Final = timedelta(days=1)
 BATCH: Final = 500
+WRITER_LASTS: Final = timedelta(minutes=2)
+WRITER_TRIES: Final = 20
+WRITER_PAUSE_S: Final = 0.5
 
 
 @workflow(PRUNE)
@@ -34,7 +71,20 @@ def prune(run: Run) -> None:
     deleted = run.step("delete_runs", delete_runs)
     run.progress(0.8, f"{deleted} runs deleted, deleting old sign-in attempts")
     run.step("delete_attempts", delete_attempts)
+    run.step("compact_counts", compact_slots, run)
     run.step("expire_changes", expire_changes)
+    run.progress(0.9, "deleting what is left of old rollouts")
+    run.step("delete_trials", delete_trials)
+    run.step("delete_shadows", delete_shadows, run.run_id)
+    run.progress(0.95, "erasing payloads of the audit log that are no longer kept")
+    run.step("erase_payloads", erase_payloads, run)
+    run.step("sum_up_requests", sum_up_requests)
+
+
+def sum_up_requests() -> int:
+    """Hours of the request-outcome log from their minutes, which then may go. Returns how many hours."""
+    with writing() as session:
+        return sum_up_outcomes(session, clock.now())
 
 
 def delete_runs() -> int:
@@ -55,6 +105,80 @@ def expire_changes() -> int:
     """Close changes whose time is over; until then they only read as expired."""
     with writing() as session:
         return expire_late_changes(session)
+
+
+def delete_trials() -> int:
+    """Delete what gateways counted in rollouts that ended `WARRANT_KEEP_TRIALS_DAYS` ago. Returns how many rows."""
+    with writing() as session:
+        return delete_tallies(session, before=clock.now() - timedelta(days=settings().keep_trials_days))
+
+
+def delete_shadows(holder: str) -> int:
+    """Delete what shadows scored on days so long ago, where nothing open may ask for it and no hold keeps it. Returns
+    how many files.
+
+    Under the writer's lease. A writer that is busy all the time is not waited for; there is another hour.
+    """
+    from backend.observations.schema import shadow_table, table_path
+    from backend.observations.writer import WriterBusy, trim_shadows
+
+    observations = settings().observations
+    oldest = (clock.now() - timedelta(days=settings().keep_trials_days)).date()
+    with reading() as session:
+        models = models_with_old_shadows(session)
+    count = 0
+    for model in models:
+        if not table_path(observations, shadow_table(model), "predictions").is_dir():
+            continue
+        for _ in range(WRITER_TRIES):
+            with writing() as session:
+                free = take_lease(session, WRITER, holder=holder, lasts=WRITER_LASTS) is not None
+                wanted = model in models_on_trial(session) or any_hold_on_rows(session, model) is not None
+            if free:
+                try:
+                    if not wanted:
+                        count += trim_shadows(observations, settings().spool, model, before=oldest)
+                    break
+                except WriterBusy:
+                    log.debug("the spool is being moved; its writer lost the lease")
+                finally:
+                    with writing() as session:
+                        give_back(session, WRITER, holder=holder)
+            time.sleep(WRITER_PAUSE_S)
+    return count
+
+
+def erase_payloads(run: Run) -> int:
+    """Erase payloads older than `WARRANT_AUDIT_KEEP_PAYLOADS_DAYS`, where no hold keeps them. Returns how many."""
+    days = settings().audit_keep_payloads_days
+    if days is None:
+        return 0
+    before, count = clock.now() - timedelta(days=days), 0
+    while True:
+        with writing() as session:
+            run.require_owned(session)
+            erased = erase_old_payloads(session, run.actor, before=before)
+        count += erased
+        if not erased:
+            break
+    if count:
+        with writing() as session:
+            purge(session.connection())
+    return count
+
+
+def compact_slots(run: Run) -> int:
+    """Add up the slots that objectives counted some time ago, one objective a transaction. Returns how many went."""
+    from backend.slo.compaction import compact_objective, objectives_to_compact
+
+    with reading() as session:
+        keys = objectives_to_compact(session)
+    gone = 0
+    for key in keys:
+        with writing() as session:
+            run.require_owned(session)
+            gone += compact_objective(session, key, now=clock.now())
+    return gone
 
 
 def _old_runs(session: WriteSession) -> list[str]:

@@ -31,10 +31,12 @@ from dbos import DBOS, DBOSConfig, _sys_db
 from dbos._context import current_owner_xid
 from dbos._error import DBOSWorkflowConflictIDError
 from dbos._utils import retriable_postgres_exception, retriable_sqlite_exception
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from backend import clock
+from backend.addresses import without_credentials
+from backend.alerting.own_work import fire_failed_work, settle_work
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database import tables as _tables  # noqa: F401 - foreign keys need every table known
@@ -280,6 +282,7 @@ def _succeed(run: Run) -> None:
             .where(JobRun.id == run.run_id)
             .values(state="succeeded", progress=1.0, step="", error="", finished_at=clock.now())
         )
+        settle_work(session, system_actor("worker"), job=run.job.name, subject=run.subject)
 
 
 def _fail(run: Run, reason: str) -> None:
@@ -300,6 +303,10 @@ def record_failure(session: WriteSession, run_id: str, *, job: str, reason: str,
         object_kind="job_run", object_id=run_id,
         payload={"job": job, "reason": reason, "worker": worker_id},
     )  # fmt: skip
+    fire_failed_work(
+        session, system_actor("worker"), job=job, title=JOBS[job].title, reason=reason, run_id=run_id,
+        subject=session.scalar(select(JobRun.subject).where(JobRun.id == run_id)) or "",
+    )  # fmt: skip
 
 
 def _require_token(session: WriteSession, run_id: str, token: str) -> None:
@@ -311,7 +318,7 @@ def reason_of(error: Exception) -> str:
     """What went wrong, in words a person can act on."""
     if isinstance(error, WarrantError):
         return error.message
-    text = str(error).strip()
+    text = without_credentials(str(error)).strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

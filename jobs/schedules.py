@@ -1,7 +1,7 @@
 """What happens by the clock. One row of `SCHEDULES` is one kind of work.
 
-A tick asks for a run whose id says what it is for and when (`read_sli-2026-11-21T11:30:00Z`), so asking twice is one
-run. Only the present slot is ever asked for, and not while an earlier run for the same subject is still queued or
+A tick asks for a run whose id says what it is for and when (`evaluate_slos-2026-11-21T11:30:00Z`), so asking twice is
+one run. Only the present slot is ever asked for, and not while an earlier run for the same subject is still queued or
 running, or has just failed: after a suspend nothing has piled up. One worker at a time ticks (lease `scheduler`).
 """
 
@@ -17,8 +17,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from backend import clock
+from backend.alerting.tables import Alert
+from backend.audit import checkpoints
 from backend.database.session import ReadSession, reading, writing
 from backend.deployment.tables import Deployment
+from backend.errors import BadInput
 from backend.explain.tables import ShapSummary
 from backend.leases import SCHEDULER, give_back, take_lease
 from backend.monitoring.columns import parse_spec
@@ -28,16 +31,28 @@ from backend.monitoring.windows import window_of
 from backend.monitoring.windows_service import is_due, is_unjudged
 from backend.queue import (
     ANALYSE_WINDOW,
+    CHECK_CONDITIONS,
+    CHECK_REVIEWS,
     COMPUTE_JOINT,
     COMPUTE_METRICS,
     COMPUTE_SHAP,
+    EVALUATE_SLOS,
+    KEEP_DATA,
     MIRROR_REGISTRY,
     PRUNE,
-    READ_SLI,
+    RECONCILE_AUDIT,
+    RECONCILE_TARGET,
+    REMIND_DECIDERS,
+    SIGN_AUDIT,
+    STREAM_AUDIT,
+    TEND_ALERTS,
+    TEND_CHANGES,
+    VERIFY_AUDIT,
     Job,
     JobRun,
     request_job,
 )
+from backend.registry.service import described_models
 from backend.registry.tables import Model
 from backend.settings import settings
 
@@ -84,7 +99,7 @@ def models_due(session: ReadSession, now: datetime) -> list[Due]:
     """
     waiting = select(WindowState.model).where(is_due(now))
     due = set(session.scalars(waiting.distinct()))
-    for model in session.scalars(select(Model)):
+    for model in described_models(session):
         spec = parse_spec(model.spec)
         size = spec.live_window or spec.window
         unjudged = select(WindowState.id).where(WindowState.model == model.name, is_unjudged(spec)).limit(1)
@@ -111,7 +126,7 @@ def models_unexamined(session: ReadSession, _now: datetime) -> list[Due]:
     environment = settings().environment
     return [
         Due(model.name)
-        for model in session.scalars(select(Model).order_by(Model.name))
+        for model in described_models(session)
         if windows_to_examine(session, model=model.name, environment=environment, spec=parse_spec(model.spec))
     ]
 
@@ -139,6 +154,76 @@ def unexplained_champions(session: ReadSession, _now: datetime) -> list[Due]:
     ]
 
 
+def models_with_conditions(session: ReadSession, _now: datetime) -> list[Due]:
+    """Models whose approval holds under conditions, while their deployment is open or an alert of one fires."""
+    from backend.governance.conditions import models_to_check  # with it comes pandas
+
+    return [Due(name) for name in models_to_check(session)]
+
+
+def targets_unsettled(session: ReadSession, now: datetime) -> list[Due]:
+    """Models whose target, or MLflow's alias, may not be as the record says, and that no rollout moves now."""
+    from backend.governance.reconciling import places_due
+
+    return [
+        Due(f"{model}/{environment}", {"model": model, "environment": environment})
+        for model, environment in places_due(session, now, target=settings().target)
+    ]
+
+
+def deciders_to_remind(session: ReadSession, now: datetime) -> list[Due]:
+    """One run, where a change has waited so long that those who can still decide are reminded."""
+    from backend.governance.reminders import changes_to_remind
+
+    return [Due()] if changes_to_remind(session, now) else []
+
+
+def changes_to_tend(session: ReadSession, now: datetime) -> list[Due]:
+    """One run, where a freeze or an owed review held what was approved, or the time of a break-glass is over."""
+    from backend.governance.tables import Change
+    from backend.governance.time_boxes import boxes_due  # with it comes pandas
+
+    held = select(Change.id).where(Change.state == "approved", Change.run_id.is_(None)).limit(1)
+    return [Due()] if session.scalars(held).first() is not None or boxes_due(session, now) else []
+
+
+def alerts_to_tend(session: ReadSession, now: datetime) -> list[Due]:
+    """One run, where an alert that comes and goes was held and has long been quiet, or a gateway is silent."""
+    from backend.alerting.gateways import is_anything_silent
+
+    held = select(Alert.id).where(Alert.state == "firing", Alert.held_until <= now).limit(1)
+    return [Due()] if session.scalars(held).first() is not None or is_anything_silent(session, now) else []
+
+
+def reviews_overdue(session: ReadSession, now: datetime) -> list[Due]:
+    """One run, where a review of access was not answered by its day and no finding says so yet."""
+    from backend.access.reviews import overdue_reviews
+
+    return [Due()] if overdue_reviews(session, now) else []
+
+
+def followers_behind(session: ReadSession, _now: datetime) -> list[Due]:
+    """One run, where the log is sent somewhere and a destination has not taken all of it."""
+    if not settings().audit_streams.strip():
+        return []
+    from backend.audit.streaming import is_behind
+
+    try:
+        return [Due()] if is_behind(session) else []
+    except BadInput:  # the run says what is wrong with the setting
+        return [Due()]
+
+
+def any_objective(session: ReadSession, _now: datetime) -> list[Due]:
+    """One run, where there is an objective to judge."""
+    from backend.slo.tables import ObjectiveRevision
+
+    active = select(ObjectiveRevision.id).where(
+        ObjectiveRevision.superseded_at.is_(None), ObjectiveRevision.state == "active"
+    )
+    return [Due()] if session.scalars(active.limit(1)).first() is not None else []
+
+
 def _any_model(session: ReadSession, _now: datetime) -> list[Due]:
     return [Due()] if session.scalars(select(Model.name).limit(1)).first() is not None else []
 
@@ -149,11 +234,22 @@ def _always(_session: ReadSession, _now: datetime) -> list[Due]:
 
 SCHEDULES: Final = (
     Schedule(COMPUTE_METRICS, 60, models_due),
-    Schedule(READ_SLI, 30, _any_model),
+    Schedule(EVALUATE_SLOS, 60, any_objective),
     Schedule(MIRROR_REGISTRY, 60, _any_model),
     Schedule(COMPUTE_JOINT, 300, models_unexamined),
     Schedule(ANALYSE_WINDOW, 300, models_unanalysed),
     Schedule(COMPUTE_SHAP, 300, unexplained_champions),
+    Schedule(CHECK_CONDITIONS, 300, models_with_conditions),
+    Schedule(CHECK_REVIEWS, 3_600, reviews_overdue),
+    Schedule(RECONCILE_TARGET, 60, targets_unsettled),
+    Schedule(REMIND_DECIDERS, 60, deciders_to_remind),
+    Schedule(TEND_CHANGES, 60, changes_to_tend),
+    Schedule(TEND_ALERTS, 30, alerts_to_tend),
+    Schedule(SIGN_AUDIT, int(checkpoints.EVERY.total_seconds()), _always),
+    Schedule(STREAM_AUDIT, 30, followers_behind),
+    Schedule(RECONCILE_AUDIT, 900, _always),
+    Schedule(VERIFY_AUDIT, 21_600, _always),
+    Schedule(KEEP_DATA, 86_400, _always),
     Schedule(PRUNE, 3_600, _always),
 )
 

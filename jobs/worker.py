@@ -2,9 +2,9 @@
 
     python -m jobs.worker [--queues metrics,changes,writer] [--name NAME]
 
-Beside the runs it keeps four small threads: its beat, the reaper, the scheduler (one worker at a time has that lease)
-and, with the `writer` queue, the writer of the observation store (likewise). On SIGTERM it takes no new run, lets
-running steps end for a few seconds, and leaves the rest to be resumed by another worker or by itself.
+Beside the runs it keeps small threads: its beat, the reaper, the scheduler and the notifier (one worker at a time has
+each lease) and, with the `writer` queue, the writer of the observation store (likewise). On SIGTERM it takes no new
+run, lets running steps end for a few seconds, and leaves the rest to be resumed by another worker or by itself.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from typing import Final
 
 from dbos import DBOS
 
+from backend.addresses import clean_logging
 from backend.database.engine import database
 from backend.errors import BadInput, WarrantError
 from backend.queue import DEFAULT_QUEUES, JOBS, QUEUES, worker_dead_after
 from jobs.beats import Heart, worker_identity
 from jobs.commit_spool import WriterThread
+from jobs.notifier import TICK_EVERY_S, Notifier
 from jobs.recovery import REAP_EVERY_S, reap, resume_runs_of
 from jobs.runtime import engine_config, load_workflow, register_workflows
 from jobs.schedules import SCHEDULE_EVERY_S, Scheduler
@@ -34,7 +36,8 @@ log = logging.getLogger("warrant.worker")
 POLL_S: Final = 0.2
 STOP_GRACE_S: Final = 6
 # How many runs one worker does at a time. `writer` has one run at a time over all workers.
-CONCURRENCY: Final = {"gpu": 1, "metrics": 2, "changes": 4, "writer": 1}
+# A change that is watched only waits, for days perhaps: many must not hold up the next one.
+CONCURRENCY: Final = {"gpu": 1, "metrics": 2, "changes": 32, "writer": 1}
 
 
 def warm_up(queues: Sequence[str]) -> None:
@@ -112,6 +115,8 @@ class Worker:
         if "metrics" in self.queues:
             scheduler = Scheduler(self.worker_id)
             self._every("scheduler", SCHEDULE_EVERY_S, scheduler.tick, at_end=scheduler.give_back)
+            notifier = Notifier(self.worker_id)
+            self._every("notifier", TICK_EVERY_S, notifier.tick, at_end=notifier.give_back)
         if "writer" in self.queues:
             writer = WriterThread(self.worker_id, self._stopping)
             writer.start()
@@ -148,6 +153,7 @@ def configure_logging() -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    clean_logging()
     engine = logging.getLogger("dbos")
     engine.addHandler(logging.NullHandler())  # it adds a handler of its own where there is none
     engine.setLevel(logging.WARNING)

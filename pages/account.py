@@ -1,4 +1,4 @@
-"""My sessions and API tokens."""
+"""My sessions, the right to decide that I lend, and API tokens."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import data
 from app.components import Field, action_form, key_values, title, viewer_zone
+from app.components.lending import show_lending
 from app.formats import format_when
 from app.session import perform, viewer
 from backend.identity.sessions import revoke, revoke_all
@@ -39,6 +40,8 @@ if st.button("Sign out everywhere else", key="end-others"):
     )
     if ended is not None:
         st.rerun()
+
+show_lending()
 
 st.subheader("API tokens", anchor=False)
 raw = st.session_state.pop("_new_token", None)

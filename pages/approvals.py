@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from app import data
-from app.components import empty_state, headline, viewer_zone
-from app.components.tables import Cell, anchor, badge, lines, small, table
-from app.formats import format_age, format_when
-from app.session import viewer
-from app.words import CHANGE_LEVELS, count_of
-from backend.governance.service import OPEN_STATES
+from app.components import empty_state, headline
+from app.components.inbox import COLUMNS, PAGE, change_row, part_of, say_part
+from app.components.tables import table
+from app.session import page_link, viewer
+from app.words import count_of
+from backend.governance.machine import FINISHED
 from backend.identity.roles import Permission
-
-PAGE = 50
-COLUMNS = ("change", "what", "state", "asked by", "why", "decisions", "when")
 
 actor = viewer()
 scope = data.scope_of(actor)
 inbox = data.inbox(scope)
-waiting = data.changes(scope, OPEN_STATES, 200)
-
-
-def row(change: dict[str, Any]) -> list[Cell]:
-    arrow = (
-        f"v{change['from_version']} → v{change['to_version']}"
-        if change["from_version"]
-        else f"v{change['to_version']}"
-    )
-    expires = (
-        f"expires in {format_age(change['expires_at'])}"
-        if change["state"] == "waiting"
-        else change["outcome"]
-    )
-    return [
-        anchor(change["ref"], "change", id=change["id"]),
-        lines(f"{change['kind']} {change['model']}", small(f"{arrow}, {change['environment']}")),
-        lines(
-            badge(change["state"], CHANGE_LEVELS.get(change["state"], "unknown")),
-            small(change["step"] or expires),
-        ),
-        change["requested_by"],
-        change["reason"],
-        f"{change['approvals']} of {change['approvals_needed']}",
-        lines(
-            format_when(change["requested_at"], viewer_zone()),
-            small(f"{format_age(change['requested_at'])} ago"),
-        ),
-    ]
-
+waiting = data.open_changes(scope)
 
 if inbox:
     headline(
         f"{count_of(len(inbox), 'change')} for you to decide", "attention", detail="the most urgent first"
     )
-    table(COLUMNS, [row(change) for change in inbox], caption="my inbox")
+    shown = data.listed(scope, part_of(inbox, "from"))
+    table(COLUMNS, map(change_row, shown), caption="my inbox")
+    say_part(inbox, "from", back="More urgent", on="Less urgent")
 elif actor.may(Permission.DECIDE_CHANGE):
     headline(
         "Nothing waits for your decision", "ok", detail=f"{count_of(len(waiting), 'change')} open in all"
@@ -67,19 +35,28 @@ else:
         detail="your role reads changes and does not decide on them",
     )  # fmt: skip
 
-others = [change for change in waiting if change["id"] not in {mine["id"] for mine in inbox}]
+moved = data.open_moves(scope)
+if moved:
+    say = "waits for an answer" if len(moved) == 1 else "wait for an answer"
+    page_link("registry", f"{count_of(len(moved), 'move')} made elsewhere {say}", icon=":material/move_down:")
+owed = data.reviews_owed(scope)
+if owed:
+    st.subheader("The glass was broken, and nobody else has reviewed it", anchor=False)
+    table(COLUMNS, map(change_row, owed), caption="reviews that are owed")
+
+mine = set(inbox)
+others = [number for number in waiting if number not in mine]
 if others:
     st.subheader("Open, waiting for others or being carried out", anchor=False)
-    table(COLUMNS, [row(change) for change in others], caption="open changes")
+    table(COLUMNS, map(change_row, data.listed(scope, part_of(others, "open"))), caption="open changes")
+    say_part(others, "open", back="Newer", on="Older")
 
 st.subheader("History", anchor=False)
 before = st.query_params.get("before")
 older_than = int(before) if before and before.isdigit() else None
-history = data.changes(
-    scope, ("executed", "failed", "void", "rejected", "cancelled", "expired"), PAGE, older_than
-)
+history = data.changes(scope, FINISHED, PAGE, older_than)
 if history:
-    table(COLUMNS, [row(change) for change in history], caption="finished changes")
+    table(COLUMNS, map(change_row, history), caption="finished changes")
     links = ["[Download as CSV](/export/changes.csv)", "[JSON](/export/changes.json)"]
     if len(history) == PAGE:
         links.insert(0, f"[Older](/approvals?before={history[-1]['id']})")

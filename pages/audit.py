@@ -1,118 +1,93 @@
-"""Who did what, when, to what: search the log, and see whether it is whole."""
+"""Who did what, when, to what: search the log, see whether it is whole and fits what happened, and draw samples."""
 
 from __future__ import annotations
-
-from datetime import UTC, datetime, time, timedelta
-from typing import Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
 from app import data
-from app.components import empty_state, headline, title, viewer_zone
-from app.components.tables import Cell, anchor, badge, lines, small, table
-from app.formats import format_count, format_when, zone
-from app.session import viewer
-from backend.audit.actions import Action
-from backend.audit.reading import EntryView
+from app.components import empty_state
+from app.components.audit_evidence import end_of_day, offer_sample, quarter_of, show_house, show_population
+from app.components.audit_findings import show_findings, show_streams
+from app.components.audit_parts import show_record
+from app.components.audit_search import offer_kept, search_fields, show_entries, show_links
+from app.session import page_link, show_error, viewer
+from backend import clock
+from backend.errors import BadInput
+from backend.identity.roles import Permission
 
 PAGE = 50
-scope = data.scope_of(viewer())
+VIEWS = {
+    "entries": "Entries",
+    "findings": "Findings",
+    "population": "Population and sample",
+    "then": "As it was",
+}
+actor = viewer()
+scope = data.scope_of(actor)
 
 
-def log_state() -> None:
-    """Size and root; a log shorter than a head that was published once is said first."""
-    head = data.audit_head(scope)
-    published = head["published_size"]
-    if head["problem"]:
-        headline("The published head of the log cannot be read", "page", detail=head["problem"])
-    elif published is not None and published > head["size"]:
-        text = f"The log was cut: {published:,} entries were published, {head['size']:,} are there"
-        headline(text, "page", detail="Run `warrant audit verify`; it names the first missing entry.")
-    else:
-        facts = [
-            f"root {head['root'][:16]}…",
-            f"head of {format_count(published)} published outside the database",
-            "`warrant audit verify` recomputes every hash",
-        ]
-        title(f"{format_count(head['size'])} entries in the audit log", detail=" · ".join(facts))
-
-
-def moment(day: Any, days_after: int = 0) -> datetime | None:
-    """The start of a day in the viewer's zone, as UTC."""
-    if day is None:
-        return None
-    return datetime.combine(day, time(), zone(viewer_zone())).astimezone(UTC) + timedelta(days=days_after)
-
-
-def search_fields() -> dict[str, Any]:
-    kinds = sorted({action.value.split(":")[1] for action in Action})
-    subjects = sorted({":".join(action.value.split(":")[:2]) for action in Action})
-    first, second = st.columns([3, 2])
-    with first, st.container(horizontal=True):
-        who = st.text_input("Who", key="who", bind="query-params", placeholder="name, user name or id")
-        action = st.selectbox(
-            "What", ["", *subjects, *(one.value for one in Action)], key="action", bind="query-params",
-            format_func=lambda value: value or "anything",
-        )  # fmt: skip
-        kind = st.selectbox(
-            "Object",
-            ["", *kinds],
-            key="kind",
-            bind="query-params",
-            format_func=lambda value: value or "any object",
+def entries() -> None:
+    try:
+        wanted = search_fields()
+    except BadInput as error:
+        show_error(error)
+        return
+    offer_kept(data.kept_searches(scope), wanted)
+    before = st.query_params.get("before", "")
+    cursor = int(before) if before.isdigit() else None
+    found = data.audit_entries(scope, wanted=wanted, before_seq=cursor, limit=PAGE)
+    if not found:
+        empty_state(
+            "No entry matches", "Take a condition away, show routine entries, or look at another time."
         )
-        object_id = st.text_input("Its id", key="object", bind="query-params", placeholder="7, flight-delay")
-    with second, st.container(horizontal=True):
-        since = st.date_input("From", value=None, key="since", bind="query-params")
-        until = st.date_input("To (included)", value=None, key="until", bind="query-params")
-        text = st.text_input("Says", key="text", bind="query-params", placeholder="words in the entry")
-    hide = st.toggle(
-        "Hide routine entries (ingested batches, computed windows)",
-        value=True,
-        key="quiet",
-        bind="query-params",
-    )
-    return {
-        "routine": not hide or bool(action),
-        "who": who or "", "action": action or "", "object_kind": kind or "", "object_id": object_id or "",
-        "text": text or "", "since": moment(since), "until": moment(until, 1),
-    }  # fmt: skip
+        return
+    show_entries(found)
+    show_links(wanted, older=found[-1].seq if len(found) == PAGE else None, newer=cursor is not None)
 
 
-def row(entry: EntryView) -> list[Cell]:
-    subject, thing, verb = [*entry.action.split(":"), "", ""][:3]
-    return [
-        anchor(f"{entry.seq:,}", "audit_entry", seq=entry.seq),
-        format_when(entry.at, viewer_zone(), seconds=True),
-        lines(entry.actor_name, small("a Warrant process" if entry.actor_kind == "system" else "")),
-        lines(f"{verb.replace('_', ' ')} {thing.replace('_', ' ')}", small(subject)),
-        f"{entry.object_kind} {entry.object_id}",
-        lines(badge("damaged", "page") if entry.damaged else "", entry.why),
-    ]
+def findings() -> None:
+    found, closed, names = data.log_findings(scope)
+    people = data.people_to_choose(scope) if actor.may(Permission.HANDLE_FINDINGS) else {}
+    show_findings(found, closed, names, people, data.log_compared(scope))
+    st.subheader("Systems that follow the log", anchor=False)
+    show_streams(data.log_streams(scope))
 
 
-log_state()
-wanted = search_fields()
-before = st.query_params.get("before", "")
-cursor = int(before) if before.isdigit() else None
-entries = data.audit_entries(scope, **wanted, before_seq=cursor, limit=PAGE)
-if entries:
-    table(
-        ("entry", "when", "who", "did", "to", "why"),
-        [row(entry) for entry in entries],
-        caption="audit entries",
-    )
-    plain = {
-        key: value for key, value in wanted.items() if isinstance(value, str) and value
-    }  # dates are left to the person: a file holds what matches
-    query = urlencode(plain if wanted["routine"] else plain | {"routine": "no"})
-    here = {name: value for name, value in st.query_params.to_dict().items() if name != "before"}
-    links = [f"[Download as CSV](/export/audit.csv?{query})", f"[JSON](/export/audit.json?{query})"]
-    if len(entries) == PAGE:
-        links.insert(0, f"[Older](/audit?{urlencode(here | {'before': entries[-1].seq})})")
-    if cursor is not None:
-        links.insert(0, f"[Newest](/audit?{urlencode(here)})")
-    st.caption(" · ".join(links))
-else:
-    empty_state("No entry matches", "Take a condition away, show routine entries, or look at another time.")
+def population() -> None:
+    today = clock.now().date()
+    with st.container(horizontal=True):
+        period = st.text_input(
+            "Period", value=st.query_params.get("period", quarter_of(today)), width=260,
+            help="2026Q3, 2026-07, 2026, or 2026-07-01..2026-09-30; days are of UTC",
+        )  # fmt: skip
+        day = st.date_input("As of the end of (UTC)", today, max_value=today, key="asof", width=220)
+    as_of = end_of_day(day)
+    try:
+        found = data.population(scope, period, as_of)
+    except BadInput as error:
+        show_error(error)
+        return
+    show_population(found)
+    offer_sample(found, as_of=as_of)
+    if actor.may(Permission.MAKE_PACKS):
+        icon = ":material/folder_zip:"
+        page_link("packs", "Evidence pack of this period", icon=icon, kind="period", period=period)
+
+
+def then() -> None:
+    today = clock.now().date()
+    day = st.date_input("As it was at the end of (UTC)", today, max_value=today, key="then", width=260)
+    house, names = data.house_then(scope, end_of_day(day))
+    show_house(house, names)
+
+
+state, verifiers = data.audit_state(scope)
+show_record(state, data.audit_head(scope), verifiers, data.keys_of_log(scope))
+asked = st.query_params.get("view", "entries")
+view = st.segmented_control(
+    "What to look at", list(VIEWS), default=asked if asked in VIEWS else "entries", format_func=VIEWS.__getitem__,
+    label_visibility="collapsed", required=True,
+)  # fmt: skip
+if view != asked:
+    st.query_params.from_dict({"view": view} if view and view != "entries" else {})
+{"entries": entries, "findings": findings, "population": population, "then": then}[view or "entries"]()

@@ -7,8 +7,10 @@ import json
 import streamlit as st
 
 from app import data
-from app.components import empty_state, headline, key_values, viewer_zone
-from app.formats import format_when
+from app.components import empty_state, headline, key_values
+from app.components.entry_parts import entry_facts
+from app.log_words import sentence_of
+from app.plain_text import plain
 from app.session import page_link, viewer
 from backend.identity.roles import Permission
 
@@ -20,33 +22,25 @@ if not seq.isdigit():
     st.stop()
 found = data.audit_entry(scope, int(seq))
 entry = found["view"]
-what = entry.action.replace(":", " ").replace("_", " ")
 headline(
-    f"Entry {entry.seq:,}: {entry.actor_name}, {what}",
+    f"Entry {entry.seq:,}: {entry.actor_name} {sentence_of(entry.action, entry.object_kind, entry.object_id)}",
     "page" if entry.damaged or found["proof_problem"] else "ok",
     detail="this row is not as it was recorded" if entry.damaged else "the row hashes to what the log holds",
 )
 page_link("audit", "All entries about this object", icon=":material/history_edu:", kind=entry.object_kind,
           object=entry.object_id)  # fmt: skip
-key_values(
-    {
-        "when": format_when(entry.at, viewer_zone(), seconds=True),
-        "who": f"{entry.actor_name} ({entry.actor_id}, {entry.actor_kind})",
-        "acting for": entry.acting_for,
-        "what": entry.action,
-        "object": f"{entry.object_kind} {entry.object_id}",
-        "why": entry.why or None,
-    }
-)
+key_values(entry_facts(entry, found["leaf"]))
 st.subheader("What was recorded", anchor=False)
-if not actor.may(Permission.READ_AUDIT_PAYLOAD):
+if entry.erased:
+    st.caption(f"The clear text was {plain(entry.erased)}. The leaf and its commitment stay.")
+elif not actor.may(Permission.READ_AUDIT_PAYLOAD):
     st.caption(
         "Your role sees entries and not their clear text (comments, addresses, values before and after)."
     )
 elif entry.payload:
     st.json(entry.payload, expanded=2)
 else:
-    st.caption("The clear text was erased, or there was none. The commitment in the leaf stays.")
+    st.caption("There is no clear text. The commitment in the leaf stays.")
 st.subheader("Proof", anchor=False)
 proof = found["proof"]
 if proof is None:
@@ -55,9 +49,13 @@ if proof is None:
         found["proof_problem"] or "the log is damaged; run `warrant audit verify`",
     )
 else:
-    st.caption("The leaf hashes to the leaf hash; with the path it gives the root (RFC 9162, 2.1.3).")
-    st.code(json.dumps(proof, indent=1, default=str), language="json")
+    st.markdown(
+        f"[Receipt](/receipt/{entry.seq:d}): this entry in the signed log, in a file that verifies offline"
+    )
+    with st.expander("The proof: from the hash of the leaf to the root"):
+        st.caption("The leaf hashes to the leaf hash; with the path it gives the root (RFC 9162, 2.1.3).")
+        st.code(json.dumps(proof, indent=1, default=str), language="json")
 with st.expander("The leaf, byte for byte as it was hashed"):
     st.code(found["leaf"], language="json", wrap_lines=True)
     if found["salt"]:
-        st.caption(f"salt of the payload's commitment: {found['salt']}")
+        st.caption(f"salt of the payload's commitment: {plain(found['salt'])}")

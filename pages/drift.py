@@ -8,14 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from app import data
-from app.components import viewer_zone
 from app.components.charts import draw
 from app.components.comparison import show_comparison
 from app.components.downloads import csv_link
 from app.components.drift_parts import (
     NEVER_PAGES,
     WORST,
-    as_ratio,
     by_effect,
     heat_cells,
     say_joint,
@@ -24,8 +22,7 @@ from app.components.drift_parts import (
     show_results,
     shown_word,
 )
-from app.components.heat import draw_heat
-from app.components.history import marks_of, switches
+from app.components.heat import draw_heat, draw_over_time
 from app.components.pickers import pick
 from app.components.seen import as_first_seen, pick_seen_if_revised
 from app.components.watching import (
@@ -37,7 +34,8 @@ from app.components.watching import (
     say_notice,
     stop_without_windows,
 )
-from app.data.figures import drift_series, segment_distributions
+from app.data.figures import segment_distributions
+from app.plain_text import plain
 from app.session import viewer
 from backend.monitoring.distributions import AGAINST
 
@@ -95,26 +93,18 @@ if column is None or against is None:
     st.stop()
 pair = data.comparison(scope, name, window_id, column, against, segment, other) if window["rows"] else None
 show_comparison(pair, window, column=column, against=against, segment=segment, other=other)
-over_time = shown[shown["column"] == column]
-over_time = as_ratio(over_time) if statistic == WORST else over_time
-word = "value / limit" if statistic == WORST else title
-figure = drift_series(
-    heat_cells(over_time, watched.windows, [column], min_rows=watched.min_rows), column=column, statistic=word,
-    deployments=switches(watched.model), marks=marks_of(data.marks(scope, name), watched.windows), tz=viewer_zone(),
-)  # fmt: skip
-with st.container(key="wide-latest-series"):
-    draw(figure, f"{word} of {column} over time", key="series")
+draw_over_time(watched, shown, title, column=column, worst=statistic == WORST)
 query = {"model": name, "size": size, "kind": "drift", "segment": segment}
 csv_link(f"{column} over time", "points", **query, column=column, since=since and since.isoformat())
-with st.expander(f"Every result of {column} in this window"):
+with st.expander(f"Every result of {plain(column)} in this window"):
     version = None if pd.isna(window["version"]) else int(window["version"])
     show_results(points[points["column"] == column], data.grounds(scope, name, version, size))
 parts = {} if segment else data.segment_comparisons(scope, name, window_id, column)
 if drawn := {part: one.shares for part, one in parts.items() if one.shares is not None}:
-    st.subheader(f"{column} by segment")
+    st.subheader(f"{plain(column)} by segment")
     with st.container(key="wide"):
         draw(segment_distributions(drawn), f"distribution of {column} by segment", key="segments")
 st.subheader("All columns of this window")
-show_drifted(points, model=name, window=start.isoformat(), size=watched.address, metric=watched.metric)
+show_drifted(points, model=name, window=start.isoformat(), size=watched.size, metric=watched.metric)
 say_joint(found)
 csv_link("Every result of this window", "points", **query, window=window_id)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import streamlit as st
 
 from app import data
 from app.components import banner, headline, viewer_zone
+from app.components.job_parts import offer_job
 from app.components.model_parts import (
     show_alerts,
     show_card,
+    show_conditions,
     show_explanation,
-    show_indicators,
     show_reports,
     show_timeline,
     show_versions,
 )
 from app.components.performance_parts import labels_words
 from app.components.pickers import pick, pick_model
+from app.components.slo_parts import show_objectives_card
+from app.components.urgent import offer_way_back
+from app.data import slos
 from app.formats import format_metric, format_when
-from app.session import live, page_link, perform, viewer
+from app.session import live, page_link, viewer
 from app.words import in_sentence, metric_word
 from backend.explain.service import request_explanation
 from backend.identity.roles import Permission
@@ -52,33 +53,27 @@ def say_headline() -> None:
         banner(model["notice"], "injected", word="about these data")
 
 
-def ask(label: str, key: str, needs: Permission, action: Callable[..., Any]) -> None:
-    """A button that queues a job; its identity names what it is about."""
-    allowed = actor.may(needs)
-    because = None if allowed else f"Your role lacks {needs.value}."
-    if st.button(label, key=f"{key}", disabled=not allowed, help=because, width="stretch") and perform(
-        action, done=f"{label}: queued."
-    ):
-        st.rerun()
-
-
 def show_actions() -> None:
     alert = firing[0]["id"] if firing else None
+    offer_way_back(name)
     page_link("request_change", "Return to an earlier version…", icon=":material/undo:", kind="rollback", model=name,
               alert=alert)  # fmt: skip
     page_link("request_change", "Promote a version…", icon=":material/upgrade:", kind="promote", model=name)
-    ask("Compute metrics now", f"metrics:{name}", Permission.COMPUTE_METRICS,
-        lambda session, me: request_metrics(session, me, model=name))  # fmt: skip
+    offer_job("Compute metrics now", f"metrics:{name}", Permission.COMPUTE_METRICS,
+              lambda session, me: request_metrics(session, me, model=name))  # fmt: skip
     version = int(chosen or 0)
     if version:
-        ask(f"Explain v{version}", f"explain:{name}/{version}", Permission.COMPUTE_METRICS,
-            lambda session, me: request_explanation(session, me, model=name, version=version))  # fmt: skip
+        offer_job(f"Explain v{version}", f"explain:{name}/{version}", Permission.COMPUTE_METRICS,
+                  lambda session, me: request_explanation(session, me, model=name, version=version))  # fmt: skip
     windows = data.windows(scope, name, str(model["spec"]["window"]))
     filled = windows[windows["rows"] > 0]
     if len(filled):
         start = filled["start"].iloc[-1].to_pydatetime()
-        ask("Evidently report of the last window", f"report:{name}/{start.isoformat()}", Permission.WRITE_REPORT,
-            lambda session, me: request_report(session, me, model=name, window_start=start))  # fmt: skip
+        offer_job("Evidently report of the last window", f"report:{name}/{start.isoformat()}", Permission.WRITE_REPORT,
+                  lambda session, me: request_report(session, me, model=name, window_start=start))  # fmt: skip
+    page_link("registry", "Its rules, and moves made elsewhere", icon=":material/inventory_2:", about=name)
+    if actor.may(Permission.MAKE_PACKS):
+        page_link("packs", "Evidence pack of it", icon=":material/folder_zip:", kind="model", model=name)
     show_reports(data.reports(scope, name)[:5])
     show_running()
 
@@ -97,9 +92,12 @@ with main:
         show_alerts(firing, str(model["spec"]["window"]))
     st.subheader("Versions", anchor=False)
     show_versions(model, serving)
+    show_conditions(data.conditions(scope, name))
     show_timeline(model, data.marks(scope, name))
+    page_link("timeline", "What served at a moment, and why", icon=":material/view_timeline:", model=name)
     st.subheader("Service levels", anchor=False)
-    show_indicators(data.indicators(scope, name))
+    show_objectives_card(slos.standings(scope, name), name)
+    page_link("slos", "Objectives and their budgets", icon=":material/speed:")
     versions = [str(one["version"]) for one in model["versions"]]
     now = versions.index(str(serving["version"])) if serving else 0
     chosen = pick(
@@ -110,6 +108,6 @@ with side, st.container(border=True, key="act"):
 if chosen:
     left, right = st.columns(2, gap="large")
     with left:
-        show_card(data.card(scope, name, int(chosen)), chosen)
+        show_card(data.card(scope, name, int(chosen)), name, chosen)
     with right:
         show_explanation(data.explanation(scope, name, int(chosen)), chosen, parse_spec(model["spec"]))

@@ -13,9 +13,10 @@ from app import data
 from app.components import banner, headline, title
 from app.components.monitor_actions import show_actions, show_false_alarms, show_versions, store_monitor
 from app.components.monitor_form import by_label, monitor_inputs
-from app.components.monitor_parts import replay_sentence, show_monitors, show_replay
+from app.components.monitor_parts import replay_sentence, show_monitors, show_replay, show_wrong_alarms
 from app.components.pickers import pick, pick_model
 from app.data import monitors as read
+from app.plain_text import plain
 from app.session import show_error, viewer
 from app.words import count_of, readable
 from backend.errors import BadInput
@@ -35,7 +36,12 @@ by_key = {row["key"]: row for row in monitors}
 cannot_write = (
     "" if actor.may(Permission.WRITE_MONITORS) else "Your role may try monitors out, not store them."
 )
-cannot_register = "" if actor.may(Permission.REGISTER_VERSIONS) else "Your role cannot change a model's spec."
+by_change = read.only_by_change(scope, model)
+if by_change and actor.may(Permission.WRITE_MONITORS) and not actor.may(Permission.REQUEST_CHANGE):
+    cannot_write = by_change
+budget_by_change = read.budget_only_by_change(scope, model)
+needed = Permission.REQUEST_CHANGE if budget_by_change else Permission.REGISTER_VERSIONS
+cannot_register = "" if actor.may(needed) else "Your role cannot change a model's spec."
 
 if facts["notice"]:
     banner(facts["notice"], "injected", word="about these data")
@@ -76,18 +82,23 @@ def edit() -> None:
     st.subheader("When it would have fired", anchor=False)
     sentence, level = replay_sentence(monitor, found, allowed)
     banner(sentence, level, word="replay")
-    st.caption(f"It says: {readable(monitor.words())}.")
+    st.caption(f"It says: {plain(readable(monitor.words()))}.")
     show_replay(monitor, found, key=f"{key}:replay")
+    if by_change:
+        st.caption(plain(by_change[:1].upper() + by_change[1:] + "."))
     store_monitor(
         model, data.environment(), row, definition, sentence=sentence, disabled_because=cannot_write or None,
+        by_change=by_change is not None,
         digest=hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest(),
     )  # fmt: skip
 
 
 edit()
 if row is not None:
-    show_actions(row, cannot_write or None)
-    show_versions(row, read.monitor_versions(scope, chosen), cannot_write or None)
+    show_actions(row, cannot_write or None, by_change=by_change is not None)
+    show_versions(row, read.monitor_versions(scope, chosen), cannot_write or by_change)
 show_false_alarms(
-    model, allowed, lambda **wanted: read.budget_change(scope, model, **wanted), cannot_register or None
-)
+    model, allowed, lambda **wanted: read.budget_change(scope, model, **wanted), cannot_register or None,
+    environment=data.environment(), by_change=budget_by_change,
+)  # fmt: skip
+show_wrong_alarms(data.wrong_alarms(scope, model), allowed.per_month)

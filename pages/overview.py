@@ -11,7 +11,7 @@ from app.components.overview_parts import COLUMNS, model_row
 from app.components.tables import table
 from app.formats import format_age
 from app.session import page_link, viewer
-from app.words import count_of, in_sentence
+from app.words import count_of, in_sentence, target_words
 
 scope = data.scope_of(viewer())
 models = data.overview(scope)
@@ -45,7 +45,12 @@ def first_sentence() -> None:
 def needs_you() -> None:
     """Links to each thing that waits: decisions of mine, incidents, alerts that belong to no incident."""
     inbox, incidents, alerts = data.inbox(scope), data.open_incidents(scope), data.firing(scope)
-    loose = [one for one in alerts if one["incident_id"] is None and one["level"] in ("page", "ticket")]
+    loose = [one for one in alerts if one["incident_id"] is None and one["level"] in ("page", "ticket")
+             and not one["muted"]]  # fmt: skip
+    muted = sum(bool(one["muted"]) for one in alerts)
+    if muted:
+        label = f"{count_of(muted, 'alert')} muted: by whom, why and until when"
+        page_link("silences", label, icon=":material/notifications_paused:")
     if not (inbox or incidents or loose):
         return
     sizes = {one.model: one.window for one in models}
@@ -53,16 +58,18 @@ def needs_you() -> None:
         for one in incidents[:5]:
             mine = count_of(sum(alert["incident_id"] == one["id"] for alert in alerts), "alert")
             seen = "acknowledged" if one["acknowledged_at"] else "nobody is on it"
-            text = f"**INC-{one['id']}** {one['model']}: {one['title']}"
+            text = f"**INC-{one['id']}** {one['model'] or 'installation'}: {one['title']}"
             label = f"{text} · {format_age(one['opened_at'])} · {mine} · {seen}"
             page_link("incident", label, icon=":material/emergency:", id=one["id"])
-        for one in inbox[:5]:
-            text = f"**{one['ref']}** {one['kind']} {one['model']} to v{one['to_version']} waits for you"
+        for one in data.listed(scope, tuple(inbox[:5])):
+            about = target_words(one["kind"], one["to_version"])
+            text = f"**{one['ref']}** {one['model'] or 'the whole house'}: {about} waits for you"
             label = f"{text} · asked by {one['requested_by']} · expires in {format_age(one['expires_at'])}"
             page_link("change", label, icon=":material/approval:", id=one["id"])
         for one in loose[:5]:
             page, query = alert_place(one, sizes.get(one["model"], "1d"))
-            label = f"**{one['level']}** {one['model']}: {one['title']} · for {format_age(one['fired_at'])}"
+            label = f"**{one['level']}** {one['model'] or 'installation'}: {one['title']}"
+            label += f" · for {format_age(one['fired_at'])}"
             page_link(page, label, icon=":material/notifications:", **query)
         rest = max(len(inbox) - 5, 0) + max(len(incidents) - 5, 0) + max(len(loose) - 5, 0)
         if rest:

@@ -6,8 +6,12 @@ import streamlit as st
 
 from app import data
 from app.components import Field, action_form, empty_state, key_values, title, viewer_zone
+from app.components.assurance_actions import done, pick_day
 from app.formats import format_when
 from app.session import perform, viewer
+from backend import clock
+from backend.identity import roles
+from backend.identity.auditors import invite_auditor
 from backend.identity.passwords import hash_password
 from backend.identity.people import create_person, disable_person, set_roles
 from backend.identity.roles import Role
@@ -16,7 +20,7 @@ actor = viewer()
 people = data.people(actor)
 active = [one for one in people if one["disabled_at"] is None]
 title(f"{len(active)} people and services may come in", detail=f"{len(people) - len(active)} disabled")
-GIVEN = [role.value for role in Role if role is not Role.SYSTEM]
+GIVEN = [role.value for role in roles.GIVEN]
 
 with st.expander("Add a person", expanded=len(active) == 1):
     sent = action_form(
@@ -39,6 +43,31 @@ with st.expander("Add a person", expanded=len(active) == 1):
         if perform(add, done=f"{values['display_name']} can sign in now.") is not None:
             st.rerun()
 
+with st.expander("Invite an external auditor"):
+    names = sorted(
+        one.model
+        for one in data.models_kept(data.scope_of(actor), "", (), (), False, "name", 0, None).entries
+    )
+    shown = st.multiselect("Models they may see", names, placeholder="choose at least one")
+    until = pick_day("Until the end of", "auditor-until", days=30)
+    invited = action_form(
+        "invite-auditor", label="Invite", object_id="new", digest="new",
+        fields=[Field("username", "User name", required=True, max_chars=64),
+                Field("display_name", "Name that others see", required=True, max_chars=100),
+                Field("password", "First password, which you tell them", "password", required=True, max_chars=200),
+                Field("why", "Why they are let in", required=True)],
+        disabled_because=None if shown else "Choose the models first.",
+    )  # fmt: skip
+    done(
+        invited,
+        lambda session, me, form: invite_auditor(
+            session, me, username=form.values["username"], display_name=form.values["display_name"],
+            password_hash=hash_password(form.values["password"], username=form.values["username"]), models=shown,
+            expires_at=until, why=form.values["why"],
+        ),
+        f"They can read what concerns {', '.join(shown)} now.",
+    )  # fmt: skip
+
 if len(active) == 1:
     empty_state(
         "Only you can come in",
@@ -48,24 +77,30 @@ for one in people:
     with st.container(border=True, key=f"person-{one['id']}"):
         words = ", ".join(role.replace("_", " ") for role in one["roles"]) or "no role"
         state = f"disabled {format_when(one['disabled_at'], viewer_zone())}" if one["disabled_at"] else words
+        if one["expires_at"] is not None:
+            over = one["expires_at"] <= clock.now()
+            words += f" of {', '.join(one['models'] or ())}, {'over since' if over else 'until'} "
+            words += format_when(one["expires_at"], viewer_zone())
+            state = words if one["disabled_at"] is None else state
         key_values({one["display_name"]: f"{one['username']} · {one['kind']} · {state}"})
         if one["disabled_at"] is None:
             with st.expander("Change"):
-                change = action_form(
-                    "set-roles", label=f"Give {one['username']} these roles", object_id=one["id"],
-                    digest=one["digest"],
-                    fields=[*(Field(role, role.replace("_", " "), "checkbox", value=role in one["roles"])
-                              for role in GIVEN), Field("why", "Why", required=True)],
-                )  # fmt: skip
-                if change is not None:
-                    chosen = {Role(role) for role in GIVEN if change.values[role]}
-                    if perform(
-                        lambda session, me, c=change, r=chosen: set_roles(
-                            session, me, c.object_id, r, why=c.values["why"]
-                        ),
-                        done="The roles are changed, from their next click on.",
-                    ):
-                        st.rerun()
+                if one["models"] is None:  # an auditor has no other role
+                    change = action_form(
+                        "set-roles", label=f"Give {one['username']} these roles", object_id=one["id"],
+                        digest=one["digest"],
+                        fields=[*(Field(role, role.replace("_", " "), "checkbox", value=role in one["roles"])
+                                  for role in GIVEN), Field("why", "Why", required=True)],
+                    )  # fmt: skip
+                    if change is not None:
+                        chosen = {Role(role) for role in GIVEN if change.values[role]}
+                        if perform(
+                            lambda session, me, c=change, r=chosen: set_roles(
+                                session, me, c.object_id, r, why=c.values["why"]
+                            ),
+                            done="The roles are changed, from their next click on.",
+                        ):
+                            st.rerun()
                 ending = action_form(
                     "disable", label=f"Disable {one['username']}", object_id=one["id"], digest=one["digest"],
                     danger=True,

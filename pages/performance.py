@@ -10,25 +10,26 @@ from app import data
 from app.components import viewer_zone
 from app.components.charts import draw
 from app.components.downloads import csv_link
-from app.components.history import marks_of, switches
 from app.components.kpi_parts import show_kpis
 from app.components.paged import say_pages, with_pages
 from app.components.performance_parts import (
-    JUDGED,
-    come_together,
-    has_old_labels,
-    judgeable,
-    reference_of,
+    draw_performance,
     say_performance,
     say_record,
     say_references,
     show_metrics,
+)
+from app.components.performance_points import (
+    come_together,
+    has_old_labels,
+    judgeable,
+    reference_of,
     with_labels,
     worst_segments,
 )
 from app.components.pickers import pick
 from app.components.report_parts import offer_report
-from app.components.seen import FIRST_SEEN, SEEN, as_first_seen, pick_seen
+from app.components.seen import pick_seen
 from app.components.watching import (
     pick_watched,
     pick_window,
@@ -39,9 +40,10 @@ from app.components.watching import (
 )
 from app.components.what_changed import draw_what_changed
 from app.components.window_table import show_windows
-from app.data.figures import performance_figure, segments_figure, volume_figure
+from app.data.figures import segments_figure
 from app.session import viewer
 from app.words import metric_word
+from backend.monitoring.tables import JUDGED
 
 KINDS = ("realised", "estimated")
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -81,28 +83,7 @@ say_performance(
 )
 
 word = metric_word(metric)
-drawn = [as_first_seen(one) if first_seen else one for one in (realised, estimated)]
-# A window without a figure is a gap in the line, not left out of it.
-starts = windows[["start"]].rename(columns={"start": "window_start"})
-marks = marks_of(data.marks(scope, name), windows)
-figure = performance_figure(
-    *(starts.merge(one, how="left") for one in drawn),
-    reference=reference,
-    metric=word,
-    deployments=switches(watched.model),
-    marks=marks,
-    tz=viewer_zone(),
-    first_seen=first_seen,
-)
-states = windows["state"].map({"no_traffic_expected": "expected none", "no_traffic": "missing"})
-volume = windows.rename(columns={"start": "window_start"})[["window_start", "rows", "completeness"]]
-below = volume_figure(volume.assign(state=states), tz=viewer_zone())
-with st.container(key="wide-latest"):
-    told = SEEN["first" if first_seen else "now"]
-    draw(figure, f"{word} over time, realised and estimated, {told}", key="performance")
-    draw(below, "rows and labels of each window", key="volume")
-if first_seen:
-    st.caption(FIRST_SEEN)
+draw_performance(watched, realised, estimated, metric=word, reference=reference, first_seen=first_seen)
 say_references(reference, watched.model, windows, metric)
 if record is not None:
     say_record(record, primary=metric == watched.metric, together=come_together(realised, estimated))

@@ -8,12 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from app import data
-from app.components import viewer_zone
-from app.components.charts import draw
 from app.components.downloads import csv_link
-from app.components.drift_parts import WORST, as_ratio, heat_cells, shown_word
-from app.components.heat import draw_heat
-from app.components.history import marks_of, switches
+from app.components.drift_parts import WORST, heat_cells, shown_word
+from app.components.heat import draw_heat, draw_over_time
 from app.components.paged import say_pages, with_pages
 from app.components.pickers import pick
 from app.components.quality_parts import (
@@ -35,7 +32,6 @@ from app.components.watching import (
     say_notice,
     stop_without_windows,
 )
-from app.data.figures import drift_series
 from app.session import viewer
 
 above = st.container(horizontal=True, vertical_alignment="bottom")
@@ -83,22 +79,14 @@ loud = with_pages(
 say_pages(loud, watched_since=created)
 say_alerts(watched, window)
 if column is not None:
-    over_time = drawn[drawn["column"] == column]
-    over_time = as_ratio(over_time) if check == WORST else over_time
-    word = "value / limit" if check == WORST else title
-    figure = drift_series(
-        heat_cells(over_time, watched.windows, [column], min_rows=watched.min_rows), column=column, statistic=word,
-        deployments=switches(watched.model), marks=marks_of(data.marks(scope, name), watched.windows),
-        tz=viewer_zone(), share=check != WORST,
-    )  # fmt: skip
-    with st.container(key="wide-latest-series"):
-        draw(figure, f"{word} of {column} over time", key="series")
+    worst = check == WORST
+    draw_over_time(watched, drawn, title, column=column, worst=worst, share=not worst)
     moment = since and pd.Timestamp(since).isoformat()
     of = {"model": name, "size": size, "kind": "quality", "column": column}
     csv_link(f"{column} over time", "points", **of, since=moment)
 
 st.subheader("All columns of this window")
-query = {"model": name, "size": watched.address, "window": window["start"].isoformat()}
+query = {"model": name, "size": watched.size, "window": window["start"].isoformat()}
 show_columns(order, points, columns, data.column_facts(scope, name, mine), **query)
 csv_link("Every check of this window", "points", model=name, size=size, kind="quality", window=mine)
 st.subheader("Declared rules")

@@ -56,7 +56,7 @@ if found is None:
 
 search = found[str(kind)]
 judged = held_against(watched.name, data.environment(), watched.size, start, found["metric"])
-address = {"model": watched.name, "size": watched.address, "window": chosen}
+address = {"model": watched.name, "size": watched.size, "window": chosen}
 with top:
     fell = judged is not None and judged["verdict"] == "alarm"
     sentence, level = say_slices(found, search, fell=fell)
@@ -72,7 +72,7 @@ if search["slices"]:
     csv_link("These slices", "slices", model=watched.name, size=watched.size, start=chosen, search=kind)
 ask_for_analysis(watched.name, watched.size, start, label="Analyse again")
 page_link("performance", "What changed in this window", icon=":material/monitoring:", model=watched.name,
-          size=watched.address, window=chosen)  # fmt: skip
+          size=watched.size, window=chosen)  # fmt: skip
 if found["segments"]:
     st.subheader("Segments side by side", anchor=False)
     column = pick("Column", [one["column"] for one in found["segments"]], key="column", width=240)

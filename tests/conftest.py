@@ -14,6 +14,19 @@ import pytest
 from backend.settings import settings
 from tests.postgresql import postgresql_server
 
+# Where the databases differ in what the product does by itself: locks, triggers, generated columns, queues
+ON_BOTH_AT_ONCE = ("audit", "jobs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each test with a database runs on both. The quick run takes SQLite for all of them and PostgreSQL for the
+    folders above; the rest on PostgreSQL belongs to the slow run."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        is_quick = item.path.parent.name in ON_BOTH_AT_ONCE or item.path.parent.name == "integration"
+        if call is not None and call.params.get("database") == "postgresql" and not is_quick:
+            item.add_marker("slow")
+
 
 @pytest.fixture(autouse=True)
 def own_main(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -176,6 +177,20 @@ def peers() -> str:
     return table(["name", "columns", "its rule", "how"], rows)
 
 
+def evidence_queries() -> str:
+    from backend.controls.queries.registry import queries
+
+    about = {"model": "a model", "house": "the house", "either": "a model or the house", "log": "the log"}
+    rows = [
+        [f"`{one.name}`", about[one.about], one.explanation,
+         ", ".join(f"`{each.name}`" + (f" ({each.default:g})" if isinstance(each.default, int | float) else "")
+                   for each in one.parameters.values()),
+         "yes" if one.moment == "any" else "no"]
+        for one in queries().values()
+    ]  # fmt: skip
+    return table(["query", "about", "looks at", "parameters", "past"], rows)
+
+
 def execution_steps() -> list[str]:
     """The steps of a change's workflow, read from its file without importing it."""
     tree = ast.parse((ROOT / "jobs" / "execute_change.py").read_text())
@@ -189,26 +204,68 @@ def execution_steps() -> list[str]:
     return list(ast.literal_eval(found))
 
 
-def change_states() -> set[str]:
-    """Every state that the code gives to a change: assignments to `.state` in governance, and the default."""
-    states = {"waiting"}
-    for name in ("service", "execution"):
-        for node in ast.walk(ast.parse((ROOT / "backend" / "governance" / f"{name}.py").read_text())):
-            if not isinstance(node, ast.Assign):
-                continue
-            targets, values = node.targets[0], node.value
-            if not (isinstance(targets, ast.Tuple) and isinstance(values, ast.Tuple)):
-                pairs = [(targets, values)]
-            else:
-                pairs = list(zip(targets.elts, values.elts, strict=True))
-            states |= {
-                str(value.value)
-                for target, value in pairs
-                if isinstance(target, ast.Attribute)
-                and target.attr == "state"
-                and isinstance(value, ast.Constant)
-            }
-    return states
+def state_machine() -> str:
+    from backend.governance import machine
+
+    rows = [
+        [f"`{state}`", machine.WORDS[state], ", ".join(_ways_out(state)) or "it is over"]
+        for state in machine.STATES
+    ]
+    drawing = f"```mermaid\n{machine.diagram()}\n```\n\n"
+    return drawing + table(["state", "people read", "what can happen then"], rows)
+
+
+def _ways_out(state: str) -> list[str]:
+    from backend.governance import machine
+
+    return [machine.MEANINGS[event] for origin, event, _ in machine.moves() if origin == state]
+
+
+def rollout_strategies() -> str:
+    from backend.governance.rollout_plan import STRATEGIES
+
+    return table(["strategy", "what happens"], [[f"`{name}`", words] for name, words in STRATEGIES.items()])
+
+
+def kinds_of_change() -> str:
+    from backend.governance.kinds import kinds
+
+    rows = [
+        [f"`{kind.name}`", kind.explanation, "step by step" if kind.rollout else "in one transaction"]
+        for kind in kinds().values()
+    ]
+    return table(["kind", "what it does", "carried out"], rows)
+
+
+def gates_of_changes() -> str:
+    from backend.governance.gates import Gate, gates
+
+    def settings_of(gate: Gate) -> dict[str, object]:
+        return gate.parameters().model_dump(mode="json")
+
+    rows = [
+        [f"`{gate.name}`", gate.explanation,
+         ", ".join(f"`{name}: {json.dumps(value)}`" for name, value in settings_of(gate).items()) or "none",
+         "yes" if gate.condition else ""]
+        for gate in gates().values()
+    ]  # fmt: skip
+    return table(["gate", "asks whether", "parameters, with their defaults", "also while it serves"], rows)
+
+
+def gateway_metrics() -> str:
+    from backend.serving.metrics import exported
+
+    rows = [
+        [f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), words]
+        for name, kind, labels, words in exported()
+    ]
+    return table(["metric", "type", "labels", "what it is"], rows)
+
+
+def gateway_refusals() -> str:
+    from backend.serving.outcomes import KINDS
+
+    return table(["kind", "why"], [[f"`{kind}`", words] for kind, words in KINDS.items()])
 
 
 MADE: Final[dict[str, Callable[[], str]]] = {
@@ -220,6 +277,7 @@ MADE: Final[dict[str, Callable[[], str]]] = {
         pages,
         routes,
         errors,
+        evidence_queries,
         commands,
         faults,
         accounts,
@@ -228,6 +286,12 @@ MADE: Final[dict[str, Callable[[], str]]] = {
         peers,
         metrics,
         estimates,
+        state_machine,
+        kinds_of_change,
+        rollout_strategies,
+        gates_of_changes,
+        gateway_metrics,
+        gateway_refusals,
     )
 }
 

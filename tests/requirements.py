@@ -14,10 +14,15 @@ PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "prometheus": ("prometheus",),
     "promtool": ("promtool",),
+    "alertmanager": ("prometheus-alertmanager", "alertmanager"),
     "ip": ("ip",),
     "strace": ("strace",),
 }
-PACKAGES = {"ip": "iproute2", "promtool": "prometheus"}  # where it is not the program's own name
+PACKAGES = {
+    "ip": "iproute2",
+    "promtool": "prometheus",
+    "alertmanager": "prometheus-alertmanager",
+}  # where it is not the program's own name
 
 
 def require(tool: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,9 @@ from backend.monitoring.tables import MetricPoint, ReferenceProfile, WindowProfi
 from backend.queue import JobRun, WorkerBeat
 from backend.registry.artefacts import file_digest
 from backend.settings import settings
-from backend.slo.tables import SliReading
+from backend.slo.objectives import Availability, Objective
+from backend.slo.objectives_service import define_objective
+from backend.slo.windows import Rolling
 from tests.worlds import SPEC, SYSTEM, World
 
 DAYS = 5
@@ -87,6 +90,10 @@ def watch(world: World) -> Watched:
                    "/roc_auc",
                    today - timedelta(days=1), {"statistic": "roc_auc", "value": 0.52}),
         )  # fmt: skip
+        promised = Objective(
+            name="answers", model="toy", sli=Availability(), target=Decimal("0.99"), window=Rolling(720)
+        )
+        define_objective(session, SYSTEM, objective=promised)
         folder = settings().artefacts / "reports"
         folder.mkdir(exist_ok=True)
         one = folder / "one.html"
@@ -102,10 +109,6 @@ def watch(world: World) -> Watched:
                     model="toy", version=2, computed_at=clock.now(), rows=300, method="tree", base_value=0.0,
                     features=[{"column": "distance", "mean_abs": 0.4, "direction": 0.9},
                               {"column": "carrier", "mean_abs": 0.1, "direction": None}],
-                ),
-                SliReading(
-                    model="toy", environment="production", name="availability", source="gateway", value=0.99,
-                    unit="share", window_s=300, events=10, read_at=clock.now(),
                 ),
                 JobRun(
                     id="run_failed", name="compute_metrics", queue="metrics", subject="toy", arguments={"model": "toy"},

@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backend import clock
+from backend.audit.sealing import make_keys
 from backend.database.session import WriteSession, writing
 from backend.deployment.service import mark_serving, start_deployment
+from backend.governance.health import MINIMUM_WINDOWS
 from backend.identity.actor import Actor, system_actor
 from backend.identity.roles import Role
 from backend.identity.tables import Person, PersonRole
@@ -61,6 +63,7 @@ def person(session: WriteSession, name: str, *roles: Role) -> Actor:
     )  # fmt: skip
     session.add(row)
     session.flush()
+    make_keys(session, [row.id])
     return Actor(row.id, "person", frozenset(roles), display_name=row.display_name)
 
 
@@ -92,17 +95,17 @@ def make_world(
     return world
 
 
-def add_model(world: World, name: str, *, versions: int = 2) -> None:
-    """Another model with the files of `toy`."""
+def add_model(
+    world: World, name: str, *, versions: int = 2, serving: int | None = None, tier: str = "medium"
+) -> None:
+    """Another model with the files of `toy`. Version `serving` serves (else the last one), after each before it."""
     with writing() as session:
-        register_model(
-            session, SYSTEM, name=name, title=name.title(), description="", tier="medium", spec=SPEC
-        )
+        register_model(session, SYSTEM, name=name, title=name.title(), description="", tier=tier, spec=SPEC)
         for number in range(1, versions + 1):
             if not world.artefact(number).exists():
                 _stub(world, number)
             _register(session, world, number, model=name)
-    _serve_each(name, versions)
+    _serve_each(name, serving or versions)
 
 
 def _serve_each(model: str, versions: int) -> None:
@@ -116,7 +119,8 @@ def _serve_each(model: str, versions: int) -> None:
                 reason="history", at=at,
             )  # fmt: skip
             mark_serving(session, SYSTEM, opened, at=at)
-            _healthy_window(session, model, number, at)
+            for day in range(MINIMUM_WINDOWS):
+                _healthy_window(session, model, number, at + timedelta(days=day))
 
 
 def train(world: World, number: int, *, misscored: bool = False) -> None:
@@ -190,8 +194,8 @@ def _healthy_window(session: WriteSession, model: str, version: int, start: date
     )  # fmt: skip
 
 
-def register_in_mlflow(model: str, versions: int) -> None:
-    """The model and its versions in the embedded registry, the alias on the last."""
+def register_in_mlflow(model: str, versions: int, *, alias: int | None = None) -> None:
+    """The model and its versions in the embedded registry, the alias on the version named, else on the last."""
     import warnings
 
     with warnings.catch_warnings():
@@ -202,4 +206,4 @@ def register_in_mlflow(model: str, versions: int) -> None:
         client.create_registered_model(model)
         for _ in range(versions):
             client.create_model_version(model, source=str(settings().resolved_home()))
-        mirror_champion(model, versions)
+        mirror_champion(model, alias or versions)

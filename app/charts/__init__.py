@@ -13,8 +13,10 @@ from app.charts.explanations import shap_summary
 from app.charts.frame import Mark, empty_figure
 from app.charts.heatmap import drift_heatmap
 from app.charts.kpis import kpi_figure
+from app.charts.lineage import lineage_figure
 from app.charts.performance import performance_figure
 from app.charts.segments import segment_distributions, segments_figure
+from app.charts.served import served_figure
 from app.charts.sparklines import sparkline, sparkline_uri
 from app.charts.timeline import Period, deployments_timeline
 from app.charts.volume import volume_figure
@@ -28,9 +30,11 @@ __all__ = [
     "drift_series",
     "empty_figure",
     "kpi_figure",
+    "lineage_figure",
     "performance_figure",
     "segment_distributions",
     "segments_figure",
+    "served_figure",
     "shap_summary",
     "sparkline",
     "sparkline_uri",

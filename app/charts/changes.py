@@ -159,6 +159,7 @@ def happened_figure(
                 y=[LANES[kind]] * len(mine),
                 mode="markers",
                 cliponaxis=False,
+                showlegend=False,  # its lane says what it is
                 marker={
                     "symbol": [state.symbol if state else "line-ns-open" for state in states],
                     "size": 11,

@@ -21,12 +21,13 @@ CLEAR = "rgba(0,0,0,0)"
 class Mark:
     """Something that happened at a moment: a change, an incident, an injected fault.
 
-    `level` is a state of `app.theme.STATES`, or "change".
+    `level` is a state of `app.theme.STATES`, or "change"; `word` names marks of its kind in the legend.
     """
 
     at: datetime
     text: str
     level: str = "change"
+    word: str = ""
 
 
 def new_figure(height: int = 320) -> go.Figure:
@@ -106,14 +107,15 @@ def name_time_axis(figure: go.Figure, tz: str | None, latest: Any, **where: Any)
 
 
 def span_windows(figure: go.Figure, starts: Any, tz: str | None) -> None:
-    """Give a figure the same span of time and the same edges as every other one of these windows, so that figures above
-    one another can be read together; the scale is on the right, beside the newest. `starts` are UTC-aware."""
+    """Give a figure the same span of time and the same edges as every other one of these windows, so that figures
+    above one another can be read together. Scale and legend are on the right, beside the newest window, which is
+    what a narrow screen shows. `starts` are UTC-aware."""
     local = local_times(sorted(set(starts)), tz)
     steps = local.diff().dropna()
     step = steps.median() if len(steps) else pd.Timedelta(days=1)
     figure.update_xaxes(range=[local.iloc[0] - 0.7 * step, local.iloc[-1] + 1.3 * step])
     figure.update_yaxes(automargin=False, side="right", selector={"overlaying": None})
-    figure.update_layout(margin={"l": 8, "r": 58})
+    figure.update_layout(margin={"l": 8, "r": 58}, legend={"x": 1, "xanchor": "right"})
 
 
 _DAY = 86_400_000
@@ -205,8 +207,8 @@ def add_marks(figure: go.Figure, marks: Sequence[Mark], tz: str | None) -> None:
     if not marks:
         return
     add_ground(figure)
-    for level in dict.fromkeys(mark.level for mark in marks):
-        chosen = [mark for mark in marks if mark.level == level]
+    for level, word in dict.fromkeys((mark.level, mark.word) for mark in marks):
+        chosen = [mark for mark in marks if (mark.level, mark.word) == (level, word)]
         state = STATES.get(level)
         figure.add_trace(
             go.Scatter(
@@ -215,7 +217,7 @@ def add_marks(figure: go.Figure, marks: Sequence[Mark], tz: str | None) -> None:
                 yaxis="y2",
                 mode="markers",
                 cliponaxis=False,
-                name=_mark_word(level),
+                name=word or _mark_word(level),
                 marker={
                     "symbol": state.symbol if state else "line-ns-open",
                     "size": 10,

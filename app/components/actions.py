@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from app.plain_text import plain
+
 _SLOT = "_submission"
 _FRESH_S = 10.0  # a click whose form was not drawn in the run that followed is dropped, not kept for later
 
@@ -70,7 +72,7 @@ def action_form(
         for field in fields:
             _draw(field, f"{form}:{field.name}")
         st.form_submit_button(
-            label,
+            plain(label),
             key=f"{form}:{digest}",
             type="secondary" if danger else "primary",
             disabled=disabled_because is not None,
@@ -78,7 +80,7 @@ def action_form(
             args=(form, object_id, digest, tuple(field.name for field in fields)),
         )
         if disabled_because:
-            st.caption(disabled_because)
+            st.caption(plain(disabled_because))
     submission = _take(form, clock=time.monotonic)
     if submission is None or disabled_because is not None:
         return None
@@ -86,7 +88,7 @@ def action_form(
         field.label for field in fields if field.required and _is_blank(submission.values.get(field.name))
     ]
     if missing:
-        st.error("Nothing was sent. Still needed: " + ", ".join(missing))
+        st.error(plain("Nothing was sent. Still needed: " + ", ".join(missing)))
         return None
     return submission
 
@@ -99,18 +101,37 @@ def came_too_late(key: str, *, object_id: str) -> bool:
 def _draw(field: Field, key: str) -> None:
     label = field.label if field.required else f"{field.label} (optional)"
     if field.kind == "area":
-        st.text_area(label, field.value or "", key=key, help=field.help, max_chars=field.max_chars, height=96)
+        st.text_area(
+            plain(label),
+            field.value or "",
+            key=key,
+            help=plain(field.help),
+            max_chars=field.max_chars,
+            height=96,
+        )
     elif field.kind == "select":
         index = list(field.options).index(field.value) if field.value in field.options else None
-        st.selectbox(label, list(field.options), index=index, key=key, help=field.help, placeholder="choose")
+        st.selectbox(
+            plain(label),
+            list(field.options),
+            index=index,
+            key=key,
+            help=plain(field.help),
+            placeholder="choose",
+        )
     elif field.kind == "checkbox":
-        st.checkbox(field.label, bool(field.value), key=key, help=field.help)
+        st.checkbox(plain(field.label), bool(field.value), key=key, help=plain(field.help))
     elif field.kind == "number":
-        st.number_input(label, value=field.value, key=key, help=field.help)
+        st.number_input(plain(label), value=field.value, key=key, help=plain(field.help))
     else:
         shown = "password" if field.kind == "password" else "default"
         st.text_input(
-            label, field.value or "", key=key, help=field.help, max_chars=field.max_chars, type=shown
+            plain(label),
+            field.value or "",
+            key=key,
+            help=plain(field.help),
+            max_chars=field.max_chars,
+            type=shown,
         )
 
 

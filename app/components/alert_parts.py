@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from app.components.links import href, viewer_zone
@@ -44,6 +45,8 @@ def alert_place(alert: Mapping[str, Any], usual_size: str) -> tuple[str, dict[st
     told = alert["details"]
     kind = told.get("kind") if alert["kind"] == "monitor" else alert["kind"]
     page = ALERT_PAGES.get(str(kind), "model")
+    if not alert["model"]:
+        return {"job": "jobs", "audit": "audit"}.get(str(kind), "silences"), {}
     if page == "model":
         return page, {"model": alert["model"]}
     query = {
@@ -54,17 +57,30 @@ def alert_place(alert: Mapping[str, Any], usual_size: str) -> tuple[str, dict[st
     return page, query | {name: told[name] for name in ("column", "segment") if told.get(name)}
 
 
+def place_of(alert: Mapping[str, Any], usual_size: str) -> tuple[str, datetime]:
+    """The size and start of the window an alert is about."""
+    told = alert["details"]
+    start = clock.from_iso(told["window"]) if told.get("window") else alert["since"]
+    return str(told.get("size") or usual_size), start
+
+
 def alert_window(alert: Mapping[str, Any], usual_size: str) -> str:
     """What an alert is about, beside its sentence: column, segment, the window and its size."""
     told = alert["details"]
-    begun = clock.from_iso(told["window"]) if told.get("window") else alert["since"]
+    size, begun = place_of(alert, usual_size)
     parts = (
         told.get("column"),
         f"segment {told['segment']}" if told.get("segment") else "",
         f"window from {format_when(begun, viewer_zone())}",
-        size_words(str(told.get("size") or usual_size)),
+        size_words(size),
     )
     return " · ".join(part for part in parts if part)
+
+
+def muted_words(alert: Mapping[str, Any]) -> str:
+    """By what and to when an alert is muted, in the viewer's zone."""
+    until = f", until {format_when(alert['muted_until'], viewer_zone())}" if alert["muted_until"] else ""
+    return f"{alert['muted']}{until}"
 
 
 def size_words(size: str) -> str:
@@ -79,6 +95,7 @@ def show_fired(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> None:
     rows = []
     for one in alerts:
         fires = one["state"] == "firing"
+        muted, held = one.get("muted", ""), one.get("held_until")
         level = ALERT_LEVELS.get(one["level"], "unknown") if fires else "ok"
         injected = "rows of an injected fault" if one["details"].get("injected_rows") else ""
         rows.append(
@@ -87,8 +104,15 @@ def show_fired(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> None:
                     link(one["title"], alert_address(one, usual_size)),
                     small(alert_window(one, usual_size)),
                     small(injected) if injected else None,
+                    small(muted_words(one)) if muted else None,
+                    small(f"comes and goes; held until {format_when(held, viewer_zone())}") if held else None,
                 ),
-                badge(one["level"] if fires else "resolved", level),
+                badge("suppressed", "unknown")
+                if muted and fires
+                else badge(
+                    one["level"] if fires else one["state"].replace("_", " "),
+                    level if one["state"] in ("firing", "resolved") else "unknown",
+                ),
                 one["kind"],
                 format_when(one["fired_at"], viewer_zone()),
                 f"{format_age(one['last_seen_at'])} ago",

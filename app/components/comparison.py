@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.components.charts import draw
 from app.components.downloads import csv_link
-from app.components.drift_parts import show_sides
+from app.components.drift_parts import against_words, show_sides
 from app.components.status import empty_state
 from app.data.figures import distribution_figure
 from app.words import WINDOW_WORDS
@@ -42,7 +42,7 @@ def show_comparison(
         if pair.shares is None:
             empty_state("Nothing to compare with", f"Here {pair.reason}. Choose another reference.")
             return
-        figure = distribution_figure(pair.shares, column=column, names=(pair.against, "this window"))
+        figure = distribution_figure(pair.shares, column=column, names=(against_words(pair), "this window"))
         draw(figure, f"distribution of {column}", key="distribution")
         of = {
             "window": int(window["id"]),

@@ -12,14 +12,17 @@ from app.components.links import viewer_zone
 from app.components.status import empty_state, headline
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.formats import UNKNOWN, format_age, format_count, format_metric, format_share, format_when
+from app.plain_text import plain
 from app.words import (
     WINDOW_WORDS,
     count_of,
     effect_words,
     is_beyond_chance,
+    level_of,
     metric_word,
     result_words,
     statistic_word,
+    verdict_words,
 )
 from backend.monitoring.distributions import Compared, Side
 from backend.monitoring.excess import measure_excess
@@ -46,6 +49,11 @@ def window_words(window: Mapping[str, Any]) -> str:
     if window["state"] == "complete" and pd.isna(window["computed_at"]):
         running = ", not computed yet"
     return f"{format_when(window['start'], viewer_zone())}: {rows}{running}"
+
+
+def against_words(pair: Compared) -> str:
+    """What the window stands beside; another window by when it began, in the viewer's zone."""
+    return pair.against if pair.than is None else f"window from {format_when(pair.than, viewer_zone())}"
 
 
 def not_computed(window: Mapping[str, Any]) -> str:
@@ -264,7 +272,7 @@ def show_results(points: pd.DataFrame, grounds: LimitGrounds) -> None:
             lines(statistic_word(one["statistic"]), small(UNITS.get(one["statistic"], "")) or None),
             format_metric(one["value"]),
             format_metric(one["threshold"]),
-            badge(_verdict(one), _level(one)),
+            badge(verdict_words(one), level_of(one)),
             format_count(one["rows"]),
             format_count(one["rows_reference"]),
             one["reason"] or _limit_from(one, grounds),
@@ -301,20 +309,11 @@ def say_joint(points: pd.DataFrame) -> None:
         if beyond
         else "nothing beyond a limit"
     )
-    with st.expander(f"All columns taken together: {told}"):
+    with st.expander(f"All columns taken together: {plain(told)}"):
         for one in joint:
-            st.caption(f"All columns together, {statistic_word(one['statistic'])}: {result_words(one)}.")
-
-
-def _level(point: Mapping[str, Any]) -> str:
-    if point["verdict"] == "alarm":
-        return "page" if point["level"] == "page" else "attention"
-    return "ok" if point["verdict"] == "ok" else "unknown"
-
-
-def _verdict(point: Mapping[str, Any]) -> str:
-    words = {"alarm": "beyond its limit", "ok": "ok", "no_data": "no data"}
-    return words.get(point["verdict"], str(point["verdict"]).replace("_", " "))
+            st.caption(
+                f"All columns together, {statistic_word(one['statistic'])}: {plain(result_words(one))}."
+            )
 
 
 def show_sides(found: Compared) -> None:
@@ -324,14 +323,14 @@ def show_sides(found: Compared) -> None:
         for name, pick in _FACTS.items()
         if _told(found.current, pick) != UNKNOWN or _told(found.reference, pick) != UNKNOWN
     ]
-    table(("", found.against, "this window"), rows, caption="both sides in figures", cards=False)
+    table(("", against_words(found), "this window"), rows, caption="both sides in figures", cards=False)
     values = ", ".join(
         f"{statistic_word(name)} {format_metric(value)}{f' ({UNITS[name]})' if name in UNITS else ''}"
         for name, value in found.statistics.items()
     )
     if values:
         st.caption(
-            f"This pair gives {values}. Limits belong to the reference that the model is judged against."
+            f"This pair gives {plain(values)}. Limits belong to the reference that the model is judged against."
         )
 
 

@@ -12,21 +12,41 @@ from app.components.facts import diff_table, key_values
 from app.components.links import viewer_zone
 from app.components.status import empty_state
 from app.components.tables import Cell, badge, image, table
-from app.formats import format_change, format_metric, format_share, format_when
+from app.formats import NARROW, format_change, format_metric, format_share, format_when
+from app.plain_text import plain
 from app.words import metric_word, readable
 from backend import clock
+from backend.governance.evaluations import tries_of
+
+FOR_INFORMATION = {"fail": "failed", "inconclusive": "could not tell"}  # gates that stand in nobody's way
 
 
-def effect_sentence(change: Mapping[str, Any]) -> str:
-    """What would happen, in one sentence."""
-    verb = "returns" if change["kind"] == "rollback" else "moves"
-    origin = f" from v{change['from_version']}" if change["from_version"] else ""
-    return f"{change['model']} {verb}{origin} to v{change['to_version']} in {change['environment']}"
-
-
-def unresolved(evidence: Mapping[str, Any]) -> list[str]:
+def unresolved(change: Mapping[str, Any]) -> list[str]:
     """What a decider should know is not known, or speaks against it. First on the page."""
-    found = list(evidence.get("cautions", ()))
+    evidence = change["evidence"]
+    found = [f"gate {name.replace('_', ' ')} failed" for name in change.get("gates_failed", ())]
+    found += [f"gate {name.replace('_', ' ')} could not tell" for name in change.get("gates_unclear", ())]
+    found += [
+        f"gate {one['gate'].replace('_', ' ')}: {one['verdict']}; {one['exception']['ref']} lets the change past it"
+        for one in change.get("gates", ())
+        if one["gate"] in change.get("gates_excepted", ())
+    ]
+    found += [
+        f"gate {one['gate'].replace('_', ' ')}, for information, {FOR_INFORMATION[one['verdict']]}"
+        for one in change.get("gates", ())
+        if not one["required"] and one["verdict"] in FOR_INFORMATION
+    ]
+    for one in change.get("gates", ()):
+        tries = tries_of(evidence, one["gate"])
+        if one["required"] and one["verdict"] == "pass" and "fail" in tries:
+            times = tries.count("fail")
+            found.append(
+                f"gate {one['gate'].replace('_', ' ')} passed at evaluation {len(tries)}, after it had failed {times} "
+                f"time{'s' if times > 1 else ''}"
+            )
+    found += evidence.get("cautions", ())
+    if "after" not in evidence:
+        return found
     after = evidence["after"]["version"]
     live = [point for point in evidence["live"]["after"] if point["kind"] == "realised"]
     judged = [point for point in live if point["verdict"] in ("ok", "alarm")]
@@ -35,7 +55,18 @@ def unresolved(evidence: Mapping[str, Any]) -> list[str]:
     elif any(point["verdict"] == "alarm" for point in judged):
         count = sum(point["verdict"] == "alarm" for point in judged)
         found.append(f"v{after} was beyond its limit in {count} of its last {len(judged)} judged windows")
-    for row in filter(_is_worse, evidence["metrics"]):
+    compared = evidence.get("same_rows") or {}
+    worse = [metric_word(row["metric"]) for row in compared.get("metrics", ()) if row["says"] == "worse"]
+    if worse:
+        verb = "is" if len(worse) == 1 else "are"
+        found.append(f"{' and '.join(worse)} {verb} worse than what serves, on the same rows")
+    parts = [
+        f"{part['column']} = {part['name']}" for part in (compared.get("segments") or {}).get("worse", ())
+    ]
+    if parts:
+        told = ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
+        found.append(f"worse on the same rows in {told}")
+    for row in () if compared.get("known") else filter(_is_worse, evidence["metrics"]):
         change = format_change(_value(row["before"]), _value(row["after"]))
         found.append(f"{metric_word(row['metric'])} is worse on held-out rows ({change})")
     if evidence["before"] is None:
@@ -61,11 +92,23 @@ def _is_worse(row: Mapping[str, Any]) -> bool:
     return bool(after["low"] > before["high"] if row["metric"] in _LOWER else after["high"] < before["low"])
 
 
-PENDING = ("waiting", "approved")  # states of a change in which "before" still serves
+def moves_cutoff_alone(evidence: Mapping[str, Any]) -> bool:
+    """Whether the same version goes on with another cut-off: nothing that is measured of scores moves."""
+    before = evidence.get("before")
+    return before is not None and bool(before["version"] == evidence["after"]["version"])
+
+
+PENDING = ("draft", "checking", "waiting", "approved")  # states of a change in which "before" still serves
 
 
 def show_metrics(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
     """Held-out metrics side by side with their intervals. `pending`: the change has not been carried out or ended."""
+    if moves_cutoff_alone(evidence):
+        st.caption(
+            "The version stays as it is, and its held-out metrics of scores, such as AUC and log loss, with it. What "
+            "the other cut-off does to decisions is under “Who flips”, where it was counted."
+        )
+        return
     after = f"v{evidence['after']['version']}"
     now = f"v{evidence['before']['version']}" if evidence["before"] else "nothing"
     if not pending:
@@ -131,7 +174,7 @@ def show_live(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
 def show_differences(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
     """Parameters, training data and card: what differs; equal facts are counted."""
     for title, rows in (("Parameters", evidence["parameters"]), ("Training data", evidence["data"])):
-        st.markdown(f"**{title}**")
+        st.markdown(f"**{plain(title)}**")
         diff_table({row["name"]: row["before"] for row in rows if row["before"] is not None},
                    {row["name"]: row["after"] for row in rows if row["after"] is not None},
                    names=("now", "proposed") if pending else ("before", "after"))  # fmt: skip
@@ -148,7 +191,6 @@ def show_alert(evidence: Mapping[str, Any]) -> None:
     alert = evidence.get("alert")
     if not alert:
         return
-    st.markdown("**The alert it answers**")
     facts = {
         str(key).replace("_", " "): value
         for key, value in alert["details"].items()
@@ -159,11 +201,15 @@ def show_alert(evidence: Mapping[str, Any]) -> None:
 
 def show_policy(policy: Mapping[str, Any], bound: Mapping[str, str], digest: str) -> None:
     """Who must agree, and what a signature covers."""
-    who = ", ".join(f"{count} × {role.replace('_', ' ')}" for role, count in policy["roles"].items())
-    excluded = " and ".join(policy["excluded"])
-    key_values(
-        {"policy": f"{policy['name']}, revision {policy['revision']}", "needs": who, "cannot decide": f"the {excluded}",
-         "valid for": f"{policy['lifetime_h']} h", "signed digest": digest, **{f"  {k}": v for k, v in bound.items()}}
-    )  # fmt: skip
+    facts = {"policy": f"{policy['name']}, revision {policy['revision']}"}
+    if policy["allowed"]:
+        who = ", ".join(f"{count} × {role.replace('_', ' ')}" for role, count in policy["roles"].items())
+        excluded = " and ".join(role.replace("_", " ") for role in policy["excluded"])
+        lasts = f"{policy['lifetime_h']:g}{NARROW}h"
+        hands = "people and service accounts" if policy.get("accounts") else "people, no service account"
+        facts |= {"needs": who, "who decides": hands, "cannot decide": f"the {excluded}", "valid for": lasts}
+    else:
+        facts["not allowed"] = policy["because"]
+    key_values({**facts, "signed digest": digest, **{f"  {k}": v for k, v in bound.items()}})
     if not bound:
         empty_state("Nothing is bound", "This change was made by an earlier version of Warrant.")

@@ -8,15 +8,15 @@ from typing import Any
 
 from app import data
 from app.charts.changes import LANES
-from app.components.alert_parts import size_words
+from app.components.alert_parts import place_of, size_words
 from app.components.links import viewer_zone
 from app.components.performance_parts import labels_words
 from app.components.status import empty_state
-from app.components.tables import Cell, anchor, badge, table
+from app.components.tables import Cell, anchor, badge, lines, table
 from app.components.what_changed import NOTHING_HAPPENED, show_happened
 from app.formats import format_age, format_change, format_count, format_metric, format_when
 from app.session import viewer
-from app.words import CHANGE_LEVELS, count_of, metric_word
+from app.words import CHANGE_LEVELS, count_of, metric_word, target_words
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.reading import EntryView
@@ -27,13 +27,6 @@ INPUTS = ("quality", "drift", "volume")
 AROUND = timedelta(hours=48)
 RECENT_DAYS = 14
 """A version that began to serve so lately is the first suspect."""
-
-
-def place_of(alert: Mapping[str, Any], usual_size: str) -> tuple[str, datetime]:
-    """The size and start of the window an alert is about."""
-    told = alert["details"]
-    start = clock.from_iso(told["window"]) if told.get("window") else alert["since"]
-    return str(told.get("size") or usual_size), start
 
 
 def first_place(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> tuple[str, datetime] | None:
@@ -153,7 +146,7 @@ def show_changes(found: Mapping[str, Any], switches: Sequence[EntryView]) -> Non
     """Requests to change the model, its deployments and switched faults within two days, each with its link."""
     start = found["opened_at"]
     rows: list[tuple[datetime, Cell, Cell, Cell]] = [
-        (one["requested_at"], anchor(one["ref"], "change", id=one["id"]), f"{one['kind']} to v{one['to_version']}",
+        (one["requested_at"], anchor(one["ref"], "change", id=one["id"]), target_words(one["kind"], one["to_version"]),
          badge(one["state"], CHANGE_LEVELS.get(one["state"], "unknown")))
         for one in found["changes"] if one["requested_at"] >= start - AROUND
     ]  # fmt: skip
@@ -184,7 +177,7 @@ def around(found: Mapping[str, Any]) -> tuple[datetime, datetime]:
 def standing(found: Mapping[str, Any]) -> str:
     """Whether it is open and for how long, what fires, and who is on it."""
     is_open = found["state"] == "open"
-    on_it = f"{found['acknowledged_by_name']} is on it" if found["acknowledged_at"] else "nobody is on it"
+    on_it = f"{found['on_it']} is on it" if found["acknowledged_at"] else "nobody is on it"
     for_long = f"open for {format_age(found['opened_at'])}"
     facts = [found["environment"], for_long if is_open else found["state"], firing_words(found["alerts"])]
     return " · ".join([*facts, on_it] if is_open or found["acknowledged_at"] else facts)
@@ -198,3 +191,43 @@ def firing_words(alerts: Sequence[Mapping[str, Any]]) -> str:
     levels = [one["level"] for one in firing]
     parts = [count_of(levels.count(level), level) for level in ("page", "ticket") if level in levels]
     return f"{count_of(len(firing), 'alert')} firing: {', '.join(parts)}" if parts else "1 notice"
+
+
+VERDICT_LEVELS = {"likely": "page", "possible": "attention", "unknown": "unknown", "ruled_out": "ok"}
+
+
+def show_suspects(found: Mapping[str, Any]) -> None:
+    """Causes, the likeliest first, each with its evidence and the way to it; also those that were ruled out."""
+    rows: list[list[Cell]] = [
+        [
+            badge(one["verdict"].replace("_", " "), VERDICT_LEVELS[one["verdict"]]),
+            one["name"],
+            lines(
+                one["evidence"],
+                *(
+                    anchor(text, page, **query)
+                    for text, page, query in one["steps"]
+                    if one["verdict"] != "ruled_out"
+                ),
+            ),
+        ]
+        for one in found["suspects"]
+    ]
+    table(("says", "cause", "evidence"), rows, caption="suspected causes")
+
+
+def show_story(found: Mapping[str, Any]) -> None:
+    """One timeline of alerts, deployments, changes, edits and notes, the latest first."""
+    rows: list[list[Cell]] = [
+        [
+            format_when(one["at"], viewer_zone(), seconds=True),
+            one["kind"].replace("_", " "),
+            anchor(one["text"], one["page"], **one["query"]) if one["page"] else one["text"],
+            one["by"] or "–",
+        ]
+        for one in reversed(found["timeline"])
+    ]
+    if not rows:
+        empty_state("Nothing is on record yet", "Notes, acts, alerts and changes appear here as they come.")
+        return
+    table(("when", "what", "told", "by"), rows, caption="timeline of the incident")

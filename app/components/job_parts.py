@@ -1,17 +1,33 @@
-"""The parts of the jobs page: what a run is called, what finished, the workers, and what their writer last did."""
+"""Jobs on pages: the button that queues one; what a run is called, what finished, the workers, and what their writer
+last did."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import streamlit as st
 
 from app.components.links import viewer_zone
 from app.components.status import banner, empty_state
 from app.components.tables import badge, small, table
 from app.formats import format_age, format_when
+from app.plain_text import plain
+from app.session import perform, viewer
 from app.words import count_of
 from backend import clock
+from backend.identity.roles import Permission
 from backend.queue import JOBS
+
+
+def offer_job(label: str, key: str, needs: Permission, action: Callable[..., Any]) -> None:
+    """A button that queues a job; its identity (`key`) names what it is about."""
+    allowed = viewer().may(needs)
+    because = None if allowed else f"Your role lacks {needs.value}."
+    if st.button(
+        plain(label), key=key, disabled=not allowed, help=plain(because), width="stretch"
+    ) and perform(action, done=f"{label}: queued."):
+        st.rerun()
 
 
 def title_of(run: Mapping[str, Any]) -> str:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
-from markupsafe import Markup
 
 from app.charts import Mark, deployments_timeline, shap_summary
 from app.components.alert_parts import alert_address, alert_window
+from app.components.card_parts import show_card_state, show_contradictions, show_lacks
 from app.components.charts import draw
-from app.components.facts import key_values
 from app.components.history import periods
-from app.components.links import viewer_zone
-from app.components.status import banner, empty_state
-from app.components.tables import badge, lines, link, small, table
-from app.formats import format_age, format_count, format_metric, format_share, format_when
-from app.words import ALERT_LEVELS, count_of, metric_word
+from app.components.links import href, viewer_zone
+from app.components.status import empty_state
+from app.components.tables import anchor, badge, lines, link, small, table
+from app.formats import format_age, format_count, format_metric, format_when
+from app.plain_text import plain
+from app.words import ALERT_LEVELS, metric_word
 from backend import clock
-from backend.cards.reading import Card
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.monitoring.performance.registry import PRIMARY, unit_of
 
@@ -83,34 +81,6 @@ def show_timeline(model: Mapping[str, Any], happened: Sequence[Mapping[str, Any]
     draw(figure, "which version served when", key="timeline")
 
 
-def show_indicators(found: Sequence[Mapping[str, Any]]) -> None:
-    """Service levels as last read, with their source; one that could not be read says why."""
-    if not found:
-        empty_state(
-            "No service level was read yet", "A job reads them every minute while worker and gateway run."
-        )
-        return
-
-    def value(one: Mapping[str, Any]) -> str | Markup:
-        if one["value"] is None:
-            return lines(badge("no data", "unknown"), small(one["reason"]))
-        return (
-            format_share(one["value"]) if one["unit"] == "share" else format_metric(one["value"], one["unit"])
-        )
-
-    rows = [
-        [
-            one["name"].replace("_", " "),
-            value(one),
-            f"{one['window_s'] // 60} min" if one["window_s"] else "since its start",
-            one["source"],
-            f"{format_age(one['read_at'])} ago",
-        ]
-        for one in found
-    ]
-    table(("indicator", "value", "over", "source", "read"), rows, caption="service levels")
-
-
 def show_reports(reports: Sequence[Mapping[str, Any]]) -> None:
     """Links to written reports: in the browser, and as a download."""
     for report in reports:
@@ -118,7 +88,8 @@ def show_reports(reports: Sequence[Mapping[str, Any]]) -> None:
         size = f"{report['bytes'] / 1e6:.1f} MB"
         address = f"/files/{report['id']}"
         st.markdown(
-            f"{report['kind']} report, {window}: [open]({address}?open=1), [download]({address}) ({size})"
+            f"{plain(report['kind'])} report, {plain(window)}: [open]({plain(address)}?open=1), "
+            f"[download]({plain(address)}) ({plain(size)})"
         )
 
 
@@ -139,7 +110,7 @@ def show_explanation(found: Mapping[str, Any] | None, version: str, spec: ModelS
         unit=(spec.label_unit or "the label's unit") if spec.task == "regression" else "log-odds",
     )
     draw(figure, "mean absolute SHAP value of each column", key="shap")
-    st.caption(f"{found['method']}, computed {format_age(found['computed_at'])} ago")
+    st.caption(f"{plain(found['method'])}, computed {format_age(found['computed_at'])} ago")
 
 
 def _direction(value: float | None) -> str:
@@ -150,32 +121,39 @@ def _direction(value: float | None) -> str:
     return "+" if value > 0 else "-"
 
 
-def show_card(card: Card, version: str) -> None:
-    """The card of a version: front matter, then its text as Markdown without HTML."""
+def show_card(card: Mapping[str, Any] | None, model: str, version: str) -> None:
+    """How the card of a version stands, and where it is read."""
     st.subheader(f"Card of v{version}", anchor=False)
-    if card.problem:
-        banner(card.problem, "attention", word="card")
-    if card.gaps:
-        st.html(badge(f"{count_of(card.gaps, 'field')} left blank", "attention"))
-    if card.facts:
-        key_values(card.facts)
-    if card.body:
-        with st.container(height=520, border=True):
-            st.markdown(demoted(card.body, below=3))
+    if card is None:
+        empty_state(
+            "This version has no card",
+            "Write one.",
+            ("Write the card", href("card", model=model, version=version)),
+        )
+        return
+    show_card_state(card)
+    show_contradictions(card)
+    show_lacks(card, most=5)
+    st.html(
+        f'<div class="w-take">{anchor(f"Read the card of v{version}", "card", model=model, version=version)}</div>'
+    )
 
 
-def demoted(text: str, *, below: int) -> str:
-    """Markdown whose headings lie below a heading of that level: a card begins with a title of its own, and a page has
-    one. What is in fences of code stays as it is."""
-    lines, fence = [], ""
-    for line in text.splitlines():
-        mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
-        if mark and not fence:
-            fence = mark[1]
-        elif mark and mark[1].startswith(fence) and not line.strip(" `~"):
-            fence = ""
-        heading = None if fence or mark else re.match(r" {0,3}(#{1,6})(?=\s|$)", line)
-        if heading:
-            line = "#" * min(len(heading[1]) + below, 6) + line[heading.end() :]  # noqa: PLW2901
-        lines.append(line)
-    return "\n".join(lines)
+CONDITION_LEVELS = {"holds": "ok", "broken": "page", "unknown": "unknown"}
+
+
+def show_conditions(conditions: Sequence[Mapping[str, Any]]) -> None:
+    """What the approval of what serves promised; nothing where it promised nothing."""
+    if not conditions:
+        return
+    st.subheader("What the approval promised", anchor=False)
+    table(
+        ("condition", "state", "because", "checked", "agreed with"),
+        [
+            [one["title"], badge(one["state"], CONDITION_LEVELS.get(one["state"], "unknown")), one["text"] or None,
+             f"{format_age(one['checked_at'])} ago" if one["checked_at"] else "not yet",
+             anchor(one["change"], "change", id=one["change"].removeprefix("CHG-"))]
+            for one in conditions
+        ],
+        caption="conditions of the approval",
+    )  # fmt: skip

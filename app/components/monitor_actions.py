@@ -12,9 +12,12 @@ from app.components import Field, action_form, viewer_zone
 from app.components.monitor_parts import show_budget, show_budget_change
 from app.components.tables import lines, small, table
 from app.formats import format_when
-from app.session import perform, show_error
+from app.plain_text import plain
+from app.session import go, perform, show_error
 from app.words import readable
 from backend.errors import BadInput
+from backend.governance.asking import preview_change, request_change
+from backend.governance.kinds import Asked
 from backend.monitoring import monitors_service as service
 from backend.monitoring.budget_service import BudgetChange, FalseAlarms, change_budget
 from backend.monitoring.monitors import parse_monitor
@@ -22,15 +25,17 @@ from backend.monitoring.monitors import parse_monitor
 
 def store_monitor(
     model: str, environment: str, row: Mapping[str, Any] | None, definition: dict[str, Any], *, digest: str,
-    sentence: str, disabled_because: str | None,
+    sentence: str, disabled_because: str | None, by_change: bool = False,
 ) -> None:  # fmt: skip
-    """Store what was replayed, and only that: `digest` is of the definition the person sees."""
+    """Store what was replayed, and only that: `digest` is of the definition the person sees. `by_change`: ask for the
+    change that stores it, where the policy lets nobody do it directly."""
     named = f"“{definition['name']}”" if definition.get("name") else "the monitor"
     if not definition.get("name"):
         disabled_because = disabled_because or "Write a name for it above."
     subject = f"{row['key']}/{row['number']}" if row else f"new/{model}"
     sent = action_form(
-        "store-monitor", label=f"Store {named}", object_id=subject, digest=digest,
+        "store-monitor", label=f"Ask for a change that stores {named}" if by_change else f"Store {named}",
+        object_id=subject, digest=digest,
         fields=[Field("why", "Why", required=True, help="others will read it"),
                 Field("sure", "I have seen how often it would have fired", "checkbox", required=True, help=sentence)],
         disabled_because=disabled_because,
@@ -43,6 +48,10 @@ def store_monitor(
         )
         return
     why = str(sent.values["why"])
+    if by_change:
+        key = {} if row is None else {"key": row["key"]}
+        _ask_for(model, environment, {"definition": definition, **key}, why)
+        return
 
     def store(session: Any, me: Any) -> Any:
         if row is None:
@@ -58,8 +67,21 @@ def store_monitor(
         st.rerun()
 
 
-def show_actions(row: Mapping[str, Any], disabled_because: str | None) -> None:
-    """Pause or look again, and delete."""
+def _ask_for(model: str, environment: str, subject: dict[str, Any], why: str) -> None:
+    """Ask for a change of a monitor or of the budget, and go to it."""
+    asked = Asked("monitor", environment, model, subject=subject)
+    change = perform(
+        lambda session, me: request_change(
+            session, me, asked, reason=why, seen_digest=preview_change(session, me, asked).digest
+        ),
+        done="The change is asked for; it waits for a decision by somebody else.",
+    )
+    if change is not None:
+        go("change", id=change.id)
+
+
+def show_actions(row: Mapping[str, Any], disabled_because: str | None, *, by_change: bool = False) -> None:
+    """Pause or look again, and delete; `by_change`: by asking for it."""
     subject, paused = f"{row['key']}/{row['number']}", row["state"] == "paused"
     with st.expander("Look again, or delete" if paused else "Pause or delete"):
         stopped = action_form(
@@ -67,7 +89,10 @@ def show_actions(row: Mapping[str, Any], disabled_because: str | None) -> None:
             digest=str(row["number"]), fields=[Field("why", "Why", required=True)], danger=not paused,
             disabled_because=disabled_because,
         )  # fmt: skip
-        if stopped is not None and perform(
+        if stopped is not None and by_change:
+            subject_of = {"key": row["key"], "state": "active" if paused else "paused"}
+            _ask_for(row["model"], row["environment"], subject_of, stopped.values["why"])
+        elif stopped is not None and perform(
             lambda session, me: service.pause_monitor(
                 session,
                 me,
@@ -86,7 +111,10 @@ def show_actions(row: Mapping[str, Any], disabled_because: str | None) -> None:
                     Field("sure", "Stop looking; its versions stay readable", "checkbox", required=True)],
             disabled_because=disabled_because,
         )  # fmt: skip
-        if gone is not None and perform(
+        if gone is not None and by_change:
+            subject_of = {"key": row["key"], "state": "deleted"}
+            _ask_for(row["model"], row["environment"], subject_of, gone.values["why"])
+        elif gone is not None and perform(
             lambda session, me: service.delete_monitor(
                 session, me, row["key"], seen=int(gone.digest), why=gone.values["why"]
             ),
@@ -128,11 +156,13 @@ def show_versions(
 
 
 def show_false_alarms(
-    model: str, allowed: FalseAlarms, preview: Callable[..., BudgetChange], disabled_because: str | None
-) -> None:
+    model: str, allowed: FalseAlarms, preview: Callable[..., BudgetChange], disabled_because: str | None,
+    *, environment: str, by_change: str | None,
+) -> None:  # fmt: skip
     """The budget of false pages, and a form that changes it in the model's spec, once one has seen what it changes.
 
-    preview   (pages_per_quarter, rota, rota_pages_per_shift) -> what these would change
+    preview    (pages_per_quarter, rota, rota_pages_per_shift) -> what these would change
+    by_change  why the policy lets nobody do it directly; then a change of it is asked for
     """
     st.subheader("False-alarm budget", anchor=False)
     show_budget(allowed)
@@ -164,8 +194,11 @@ def show_false_alarms(
             show_error(error)
             return
         show_budget_change(found)
+        if by_change:
+            st.caption(plain(by_change[:1].upper() + by_change[1:] + "."))
         sent = action_form(
-            "change-budget", label=f"Change the budget of {model}", object_id=model,
+            "change-budget", object_id=model,
+            label=f"Ask for a change of the budget of {model}" if by_change else f"Change the budget of {model}",
             digest=json.dumps([allowed.digest, wanted], sort_keys=True),
             fields=[Field("why", "Why", required=True, help="it is kept in the audit log, with both budgets")],
             disabled_because=disabled_because,
@@ -173,6 +206,9 @@ def show_false_alarms(
         if sent is None:
             return
         seen, shown = json.loads(sent.digest)
+        if by_change:
+            _ask_for(model, environment, {"budget": shown}, str(sent.values["why"]))
+            return
         if perform(
             lambda session, me: change_budget(
                 session, me, model=model, **shown, seen_digest=seen, why=str(sent.values["why"])

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 import yaml
 
+from app.plain_text import plain
 from app.words import metric_word, statistic_word
 from backend.errors import BadInput
 from backend.monitoring.monitor_history import VOLUME
@@ -111,7 +112,8 @@ def monitor_inputs(
     for index, words in lost.items():
         if index < count:
             st.caption(
-                f"Condition {index + 1}: {words} is not computed of windows of {size}; choose another figure."
+                f"Condition {index + 1}: {plain(words)} is not computed of windows of {plain(size)}; "
+                "choose another figure."
             )
     st.session_state[f"{key}:said"] = read
     windows = given.get("windows") or {}
@@ -202,7 +204,7 @@ def threshold_inputs(key: str, given: Mapping[str, Any], figure: Figure) -> dict
         )
     label, usual = NUMBER[kind]
     threshold["value"] = st.number_input(
-        label, value=float(given.get("value", usual)), format="%.6g", key=f"{key}:value", width=130
+        plain(label), value=float(given.get("value", usual)), format="%.6g", key=f"{key}:value", width=130
     )
     if kind in OF_HISTORY:
         threshold["points"] = _whole("of the last values", given.get("points", 28), f"{key}:points", 5)
@@ -214,9 +216,9 @@ def threshold_inputs(key: str, given: Mapping[str, Any], figure: Figure) -> dict
 
 
 def _text_input(key: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    text = st.text_area(
-        "Definition", yaml.safe_dump(dict(given), sort_keys=False) if given else _EXAMPLE, height=320, key=f"{key}:text"
-    )  # fmt: skip
+    written = yaml.safe_dump(dict(given), sort_keys=False) if given else _EXAMPLE
+    with st.container(key=f"yaml:{key}"):
+        text = st.text_area("Definition", written, height=320, key=f"{key}:text")
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -233,7 +235,7 @@ def _select(
     spoken = words or {}
     return str(
         st.selectbox(
-            label, list(options), index=index, key=key, width=width, format_func=lambda one: spoken.get(one, one)
+            plain(label), list(options), index=index, key=key, width=width, format_func=lambda one: spoken.get(one, one)
         )
     )  # fmt: skip
 
@@ -247,7 +249,7 @@ def _whole(label: str, given: Any, key: str, least: int, most: int | None = None
     if key in st.session_state and (st.session_state[key] or 0) < least:
         st.session_state[key] = least
     place = {} if key in st.session_state else {"value": max(int(given), least)}
-    return int(st.number_input(label, least, most, key=key, width=170, **place))
+    return int(st.number_input(plain(label), least, most, key=key, width=170, **place))
 
 
 _EXAMPLE = """name: drift while performance falls

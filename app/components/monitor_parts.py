@@ -16,6 +16,7 @@ from app.components.charts import draw
 from app.components.monitor_form import figure_words
 from app.components.tables import anchor, badge, lines, small, table
 from app.formats import format_age, format_metric, format_share, format_when
+from app.plain_text import plain
 from app.words import ALERT_LEVELS, count_of, readable
 from backend.monitoring.budget_service import BudgetChange, FalseAlarms
 from backend.monitoring.monitor_replay import Replay
@@ -132,7 +133,7 @@ def show_replay(monitor: Monitor, found: Replay, *, key: str) -> None:
     if found.why_not:
         reasons = "; ".join(f"{readable(why)} in {count_of(n, 'window')}" for why, n in found.why_not.items())
         tested = f"{found.looked_at:,} of {count_of(len(found.windows), 'window')} could be tested."
-        st.caption(f"{tested} Missing: {reasons}.")
+        st.caption(f"{plain(tested)} Missing: {plain(reasons)}.")
     for index, (name, figure) in enumerate(replay_figures(monitor, found, tz)):
         draw(figure, f"{name} over time with its threshold, and when the monitor fires", key=f"{key}:{index}")
     if found.firings:
@@ -202,11 +203,29 @@ def show_budget(allowed: FalseAlarms) -> None:
     )
 
 
+def show_wrong_alarms(wrong: Sequence[Mapping[str, Any]], pages_allowed_per_month: float) -> None:
+    """Which monitors people called wrong of late, beside the false pages that the budget allows."""
+    if not wrong:
+        st.caption("Nobody has marked an alert of this model as a false alarm within 90 days.")
+        return
+    pages = sum(int(one["pages"]) for one in wrong)
+    st.caption(f"False by what people said, within 90 days: {count_of(pages, 'page')}, {pages / 3:.1f} a month; the "
+               f"budget allows {format_metric(pages_allowed_per_month)} a month.")  # fmt: skip
+    table(
+        ("monitor", "kind", "fired", "called false"),
+        [[one["about"], one["kind"], f"{one['fired']:,}", f"{one['false']:,} ({one['false'] / one['fired']:.0%})"]
+         for one in wrong],
+        caption="false alarms by monitor",
+    )  # fmt: skip
+
+
 def show_budget_change(found: BudgetChange) -> None:
     """What another budget changes, and from when on."""
     before, after = (rate_words(one, "false page") for one in (found.before, found.after))
     st.caption(
-        f"What holds: {before} now, {after} then." if before != after else f"What holds stays {before}."
+        plain(
+            f"What holds: {before} now, {after} then." if before != after else f"What holds stays {before}."
+        )
     )
     if not found.moved:
         st.caption(

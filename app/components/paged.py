@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.components.links import viewer_zone
 from app.formats import format_when
+from app.plain_text import plain
 from app.words import count_of
 from backend import clock
 
@@ -62,7 +63,7 @@ def say_pages(points: pd.DataFrame, *, watched_since: Any) -> None:
         )
     if passed:
         parts.append(f"for {passed} no page went out, as a newer window spoke when they were judged")
-    st.caption("; ".join(parts) + ".")
+    st.caption(plain("; ".join(parts) + "."))
 
 
 def _oldest(alert: Mapping[str, Any]) -> Any:

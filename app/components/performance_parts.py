@@ -9,10 +9,17 @@ import pandas as pd
 import streamlit as st
 from markupsafe import Markup
 
+from app import data
 from app.charts.performance import SILENT
+from app.components.charts import draw
+from app.components.history import marks_of, switches
 from app.components.links import viewer_zone
+from app.components.performance_points import NO_LIMIT, beyond_of, held_out, records
+from app.components.seen import FIRST_SEEN, SEEN, as_first_seen
 from app.components.status import headline
 from app.components.tables import Cell, badge, lines, small, table
+from app.components.watching import Watched
+from app.data.figures import performance_figure, volume_figure
 from app.formats import (
     UNKNOWN,
     format_age,
@@ -22,39 +29,25 @@ from app.formats import (
     format_share,
     format_when,
 )
+from app.plain_text import plain
 from app.theme import STATES
-from app.words import metric_word
-from backend.monitoring.health import STALE_WINDOWS, ModelHealth
+from app.words import level_of, metric_word
+from backend.monitoring.health import ModelHealth
 from backend.monitoring.labels_now import Beyond
-from backend.monitoring.performance import DEFINITIONS, LOWER_IS_BETTER
+from backend.monitoring.performance import lies_beyond
+from backend.monitoring.tables import JUDGED
 from backend.monitoring.track_service import TrackSummary
 
-JUDGED = ("ok", "alarm")
 NAMED = 3
 """So many metrics are named beside the one that is looked at."""
 SAME = 0.0005
 """Two values of a metric that differ by less read the same."""
 ALL_LABELS = 0.95
 """From this share of labels on no more are awaited."""
-NO_LIMIT = "too few rows for a limit"
 TOGETHER = (
     "labels and estimates of these windows came together, so nothing can be checked; the record starts with windows "
     "that are estimated before their labels come"
 )
-
-
-def reference_of(points: pd.DataFrame, model: Mapping[str, Any], metric: str) -> float | None:
-    """What the newest figure was held against: the reference's own windows, else the held-out rows of the version
-    that serves; None when neither is known."""
-    against = points[points["reference_value"].notna()]
-    if len(against):
-        return float(against["reference_value"].iloc[-1])
-    serving = next(
-        (one for one in model["deployments"] if one["ended_at"] is None and one["role"] == "champion"), None
-    )
-    version = next((v for v in model["versions"] if serving and v["version"] == serving["version"]), None)
-    held_out = (version["metrics"].get(metric) or {}) if version else {}
-    return held_out.get("value") if isinstance(held_out, dict) else held_out
 
 
 def beyond_words(metrics: Sequence[Beyond]) -> str:
@@ -91,47 +84,6 @@ def labels_words(health: ModelHealth) -> list[str]:
             f"{f'; {also}' if also else ''}"
         )
     return words
-
-
-def beyond_of(points: pd.DataFrame, metric: str) -> tuple[Beyond, ...]:
-    """Those of one window's realised points, other than of `metric`, that alarm or, not judged yet, lie beyond their
-    limits so far."""
-    mine = judgeable(points[(points["statistic"] != metric) & (points["kind"] == "realised")])
-    found = []
-    for one in _records(mine[mine["value"].notna() & mine["threshold"].notna()]):
-        over = one["value"] - one["threshold"]
-        worse = over > 0 if one["statistic"] in LOWER_IS_BETTER else over < 0
-        if one["verdict"] == "alarm" or (worse and one["verdict"] not in JUDGED):
-            found.append(Beyond(one["statistic"], one["value"], one["threshold"]))
-    return tuple(found)
-
-
-def with_labels(points: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
-    """Points with `completeness`, `labels` and `window_rows` of their windows as they are now; a point itself keeps
-    what was known when it was computed."""
-    now = windows.set_index("start")
-    taken = {"completeness": "completeness", "labels": "labels_known", "window_rows": "rows"}
-    return points.assign(**{name: points["window_start"].map(now[of]) for name, of in taken.items()})
-
-
-def judgeable(points: pd.DataFrame) -> pd.DataFrame:
-    """The same points, where a limit that no value can lie beyond judges nothing: it comes of too few rows."""
-    idle = [_is_idle(*one) for one in zip(points["statistic"], points["threshold"], strict=True)]
-    if not any(idle):
-        return points
-    kept = ~pd.Series(idle, index=points.index)
-    return points.assign(
-        verdict=points["verdict"].where(kept, "inconclusive"),
-        threshold=points["threshold"].where(kept),
-        reason=points["reason"].where(kept, NO_LIMIT),
-    )
-
-
-def _is_idle(metric: str, limit: float) -> bool:
-    definition = DEFINITIONS.get(metric)
-    if definition is None or definition.unit != "share" or pd.isna(limit):
-        return False
-    return bool(limit >= 1 if definition.lower_is_better else limit <= 0)
 
 
 def say_performance(
@@ -206,9 +158,9 @@ def _say_preliminary(fresh: pd.DataFrame, estimated: pd.DataFrame, others: pd.Da
     """What the labels that have come for windows not yet judged say, and how that speaks against them."""
     if fresh.empty:
         return "", ""
-    guesses = {row["window_start"]: row for row in _records(estimated)}
+    guesses = {row["window_start"]: row for row in records(estimated)}
     told = []
-    for row in _records(fresh):
+    for row in records(fresh):
         also = beyond_of(others[others["window_start"] == row["window_start"]], row["statistic"])
         against = (_speaks_against(row, guesses.get(row["window_start"])), beyond_words(also))
         told.append((row, "; ".join(part for part in against if part)))
@@ -225,9 +177,7 @@ def _speaks_against(came: Mapping[str, Any], guess: Mapping[str, Any] | None) ->
     if guess is not None and guess["verdict"] == "inconclusive":
         guess = None  # not to be trusted, so nothing contradicts it
     limits = [one["threshold"] for one in (came, guess) if one is not None and pd.notna(one["threshold"])]
-    if limits and (
-        came["value"] > limits[0] if came["statistic"] in LOWER_IS_BETTER else came["value"] < limits[0]
-    ):
+    if limits and lies_beyond(came["statistic"], came["value"], limits[0]):
         return f"beyond the limit {format_metric(limits[0])}"
     if guess is None or pd.isna(guess["value"]) or pd.isna(came["low"]):
         return ""
@@ -262,24 +212,37 @@ def _why_untold(realised: pd.DataFrame, estimated: pd.DataFrame) -> str:
     return f"cannot be judged: {NO_LIMIT}" if limits else "too few rows or labels in every window"
 
 
-def _records(points: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in points.to_dict("records")]
-
-
-def level_of(point: Mapping[str, Any]) -> str:
-    """The level at which a point's verdict is shown."""
-    if point["verdict"] == "alarm":
-        return "page" if point["level"] == "page" else "attention"
-    return "ok" if point["verdict"] == "ok" else "unknown"
-
-
-def come_together(realised: pd.DataFrame, estimated: pd.DataFrame) -> bool:
-    """Whether every window with both figures got its estimate no earlier than its labels; False without any."""
-    known = realised.loc[realised["value"].notna()].set_index("window_start")["first_computed_at"]
-    both = estimated[estimated["value"].notna() & estimated["window_start"].isin(known.index)]
-    seen = realised.set_index("window_start")["first_value"]
-    late = both["first_computed_at"] >= both["window_start"].map(known)
-    return bool(len(both) and (late & both["window_start"].map(seen).notna()).all())
+def draw_performance(
+    watched: Watched,
+    realised: pd.DataFrame,
+    estimated: pd.DataFrame,
+    *,
+    metric: str,
+    reference: float | None,
+    first_seen: bool,
+) -> None:
+    """The metric (its word) over the windows shown, and below it how many rows and labels stand behind each."""
+    windows, drawn = watched.windows, (realised, estimated)
+    # A window without a figure is a gap in the line, not left out of it.
+    starts = windows[["start"]].rename(columns={"start": "window_start"})
+    figure = performance_figure(
+        *(starts.merge(as_first_seen(one) if first_seen else one, how="left") for one in drawn),
+        reference=reference,
+        metric=metric,
+        deployments=switches(watched.model),
+        marks=marks_of(data.marks(watched.scope, watched.name), windows),
+        tz=viewer_zone(),
+        first_seen=first_seen,
+    )
+    states = windows["state"].map({"no_traffic_expected": "expected none", "no_traffic": "missing"})
+    volume = windows.rename(columns={"start": "window_start"})[["window_start", "rows", "completeness"]]
+    below = volume_figure(volume.assign(state=states), tz=viewer_zone())
+    with st.container(key="wide-latest"):
+        told = SEEN["first" if first_seen else "now"]
+        draw(figure, f"{metric} over time, realised and estimated, {told}", key="performance")
+        draw(below, "rows and labels of each window", key="volume")
+    if first_seen:
+        st.caption(FIRST_SEEN)
 
 
 def say_references(
@@ -291,8 +254,7 @@ def say_references(
     version = next(
         (v for v in model["versions"] if len(versions) and v["version"] == versions.iloc[-1]), None
     )
-    held_out = (version["metrics"].get(metric) or {}) if version else {}
-    pooled = held_out.get("value") if isinstance(held_out, dict) else held_out
+    pooled = held_out(version, metric)
     if version is None or reference is None or pooled is None or abs(reference - pooled) < SAME:
         return
     st.caption(
@@ -300,20 +262,6 @@ def say_references(
         f"windows of this size, which is what windows are held against, and {format_metric(pooled)} over all its rows "
         "at once, as the model's page says; other sizes of windows have other values for the same reason."
     )
-
-
-def has_old_labels(realised: pd.DataFrame, windows: pd.DataFrame) -> bool:
-    """Whether the newest window with rows ended more than `STALE_WINDOWS` windows after the last one that labels
-    judged; the overview asks the same."""
-    judged = realised.loc[realised["verdict"].isin(JUDGED), "window_start"]
-    filled = windows[windows["rows"] > 0]
-    if judged.empty or filled.empty:
-        return False
-    last = windows[windows["start"] == judged.max()]
-    if last.empty:
-        return True
-    length = last["end"].iloc[0] - last["start"].iloc[0]
-    return bool(filled["end"].iloc[-1] - last["end"].iloc[0] > STALE_WINDOWS * length)
 
 
 def say_record(found: TrackSummary, *, primary: bool, together: bool = False) -> None:
@@ -324,16 +272,18 @@ def say_record(found: TrackSummary, *, primary: bool, together: bool = False) ->
     word, record = metric_word(found.metric), found.record
     if record is None:
         why = TOGETHER if together else "its record begins when they come"
-        st.caption(f"No estimate of {word} has been checked by labels yet: {why}.")
+        st.caption(f"No estimate of {plain(word)} has been checked by labels yet: {plain(why)}.")
         return
     alone = f" It may not page alone: {found.sentence}." if primary and not found.may_page else ""
-    st.caption(f"Estimates of {word} were {record.sentence} ({record.points} windows).{alone}")
+    st.caption(
+        f"Estimates of {plain(word)} were {plain(record.sentence)} ({record.points} windows).{plain(alone)}"
+    )
 
 
 def show_metrics(points: pd.DataFrame) -> None:
     """Every metric of one window: what labels say and what was estimated, each with its interval."""
     rows: list[Sequence[Cell]] = []
-    found = {(one["statistic"], one["kind"]): one for one in reversed(_records(points))}
+    found = {(one["statistic"], one["kind"]): one for one in reversed(records(points))}
     names = [*dict.fromkeys(points["statistic"])]
     for name in sorted(names, key=lambda one: (one != "roc_auc", one)):
         came, guess = (found.get((name, kind)) for kind in ("realised", "estimated"))
@@ -395,20 +345,3 @@ def verdict_badge(point: Mapping[str, Any], by: str = "") -> Markup:
     words = {"alarm": f"alarm, {STATES[level].word}", "ok": "ok", "no_data": "no data"}
     told = words.get(str(point["verdict"]), "not judged") + by
     return badge(f"{told}, nobody was paged" if point.get("came") in SILENT else told, level)
-
-
-def worst_segments(points: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Points of segments in the order of how much the newest known value is worse than the segment's reference."""
-    worse = {}
-    for segment, mine in points[points["segment"] != ""].groupby("segment"):
-        known = mine[mine["value"].notna()].sort_values("window_start")
-        if known.empty:
-            worse[segment] = float("-inf")
-            continue
-        last = known.iloc[-1]
-        fall = last["reference_value"] - last["value"]
-        worse[segment] = -fall if metric in LOWER_IS_BETTER else fall
-    order = sorted(worse, key=lambda one: (-worse[one] if pd.notna(worse[one]) else 0.0, str(one)))
-    placed = points[points["segment"].isin(order)].copy()
-    placed["place"] = placed["segment"].map({name: place for place, name in enumerate(order)})
-    return placed.sort_values(["place", "window_start"]).drop(columns="place")

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.components.status import empty_state
+from app.plain_text import plain
 
 _KEPT = "model:kept"
 
@@ -55,7 +56,9 @@ def pick(
     if wanted in options and not ours:
         state[slot] = wanted
     place = {} if slot in state else {"index": index}
-    chosen = str(st.selectbox(label, list(options), key=slot, format_func=words or str, **place, **more))
+    chosen = str(
+        st.selectbox(plain(label), list(options), key=slot, format_func=words or str, **place, **more)
+    )
     if wanted is not None and wanted not in options and not ours:
         state[f"{slot}:refused"] = (wanted, chosen)
     elif begins or not ours:
@@ -72,8 +75,8 @@ def pick(
 def _say_refused(label: str, wanted: str, shown: str) -> None:
     shortened = wanted if len(wanted) <= 60 else f"{wanted[:60]}…"
     st.warning(
-        f"The address asks for the {label.lower()} `{shortened.replace('`', '')}`, which is not here or which you may "
-        f"not see. Shown instead: {shown}.",
+        f"The address asks for the {plain(label.lower())} `{shortened.replace('`', '')}`, which is not here or "
+        f"which you may not see. Shown instead: {plain(shown)}.",
         width=620,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from app.components.links import viewer_zone
 from app.components.status import empty_state, headline
 from app.components.tables import Cell, anchor, badge, image, lines, small, table
 from app.formats import format_count, format_metric, format_share, format_when
-from app.words import count_of, statistic_word
+from app.words import count_of, level_of, statistic_word, verdict_words
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.distributions import Side
 from backend.monitoring.excess import has_lower_limit, measure_excess
@@ -158,7 +158,7 @@ def _check(point: Mapping[str, Any] | None, statistic: str, reference: Side | No
         return lines(badge("inconclusive", "unknown"), small(point["reason"] or "no value"))
     told = amount(statistic, point["value"])
     if point["verdict"] == "alarm":
-        return lines(badge(told, "page" if point["level"] == "page" else "attention"), small(", ".join(held)))
+        return lines(badge(told, level_of(point)), small(", ".join(held)))
     if point["verdict"] != "ok":
         return lines(told, badge("not judged", "unknown"), small(point["reason"] or ""))
     return lines(told, small(", ".join(held)) if point["value"] or before else None)
@@ -251,13 +251,7 @@ def _moment(value: Any) -> Any:
 
 
 def _verdict(point: Mapping[str, Any]) -> Cell:
-    if point["verdict"] == "alarm":
-        return badge("beyond its limit", "page" if point["level"] == "page" else "attention")
-    return (
-        badge("ok", "ok")
-        if point["verdict"] == "ok"
-        else badge(point["verdict"].replace("_", " "), "unknown")
-    )
+    return badge(verdict_words(point), level_of(point))
 
 
 def show_left_out(spec: ModelSpec) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import data
 from app.components.model_parts import show_reports
+from app.plain_text import plain
 from app.session import perform, viewer
 from backend.identity.roles import Permission
 from backend.monitoring.requests import request_report
@@ -26,7 +27,7 @@ def offer_report(model: str, size: str, window: Mapping[str, Any]) -> None:
         "Evidently report of this window",
         key=f"report:{model}:{size}:{start.isoformat()}",
         disabled=not allowed,
-        help=None if allowed else f"Your role lacks {Permission.WRITE_REPORT.value}.",
+        help=plain(None if allowed else f"Your role lacks {Permission.WRITE_REPORT.value}."),
     )
     if asked and perform(
         lambda session, me: request_report(session, me, model=model, window_start=start, size=size),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
@@ -19,6 +20,14 @@ def _style() -> str:
 def use_style() -> None:
     """Load the console's style sheet; the frame calls it once a run, before anything is drawn."""
     st.html(_style())
+
+
+def prose(text: str) -> str:
+    """A sentence of ours as HTML: what stands between backticks as code, all else escaped."""
+    return _QUOTED.sub(r"<code>\1</code>", escape(text))
+
+
+_QUOTED = re.compile(r"`([^`\n]+)`")
 
 
 def badge_html(word: str | None = None, level: str = "unknown") -> str:
@@ -42,32 +51,32 @@ def headline(
     `links` are (level, label, address from `href`), a line each.
     """
     state = STATES.get(level, STATES["unknown"])
-    below = f'<div class="w-detail">{escape(detail)}</div>' if detail else ""
+    below = f'<div class="w-detail">{prose(detail)}</div>' if detail else ""
     below += "".join(
         f'<div>{badge_html(None, one)} <a href="{escape(address)}" target="_self">{escape(label)}</a></div>'
         for one, label, address in links
     )
     st.html(
         f'<div class="w-headline w-{state.level}" role="status">'
-        f'<span class="w-shape" aria-hidden="true">{state.shape}</span><div><h1>{escape(sentence)}</h1>'
+        f'<span class="w-shape" aria-hidden="true">{state.shape}</span><div><h1>{prose(sentence)}</h1>'
         f'<span class="w-hidden">({escape(state.word)})</span>{below}</div></div>'
     )
 
 
 def title(text: str, *, detail: str | None = None) -> None:
     """The head of a page that answers no question of state, such as a form."""
-    below = f'<div class="w-detail">{escape(detail)}</div>' if detail else ""
-    st.html(f'<div class="w-title w-headline"><div><h1>{escape(text)}</h1>{below}</div></div>')
+    below = f'<div class="w-detail">{prose(detail)}</div>' if detail else ""
+    st.html(f'<div class="w-title w-headline"><div><h1>{prose(text)}</h1>{below}</div></div>')
 
 
 def banner(text: str, level: str = "injected", *, word: str | None = None) -> None:
     """A strip above a page: demo data, an injected fault, a dependency that is away."""
     st.html(
-        f'<div class="w-banner w-{escape(level)}" role="note">{badge_html(word, level)} {escape(text)}</div>'
+        f'<div class="w-banner w-{escape(level)}" role="note">{badge_html(word, level)} {prose(text)}</div>'
     )
 
 
 def empty_state(title: str, what_to_do: str, link: tuple[str, str] | None = None) -> None:
     """Nothing to show, why, and what would change that; `link` is (label, address from `href`)."""
     anchor = f' <a href="{escape(link[1])}" target="_self">{escape(link[0])}</a>' if link else ""
-    st.html(f'<div class="w-empty"><strong>{escape(title)}</strong><p>{escape(what_to_do)}{anchor}</p></div>')
+    st.html(f'<div class="w-empty"><strong>{prose(title)}</strong><p>{prose(what_to_do)}{anchor}</p></div>')

@@ -8,10 +8,11 @@ import streamlit as st
 from markupsafe import Markup, escape
 
 from app.components.links import href
-from app.components.status import badge_html
+from app.components.status import badge_html, prose
 from app.formats import UNKNOWN
 
 Cell = str | Markup | None
+LONG = 240  # characters of one cell that are read without opening it
 
 
 def badge(word: str | None, level: str) -> Markup:
@@ -22,6 +23,12 @@ def badge(word: str | None, level: str) -> Markup:
 def anchor(label: str, page: str, **query: object) -> Markup:
     """A link to one of our pages as a cell."""
     return link(label, href(page, **query))
+
+
+def name_link(label: str, page: str, **query: object) -> Markup:
+    """A link whose label is a name: it stays in one piece where there is room for it."""
+    address = href(page, **query)
+    return Markup('<a class="w-name" href="{}" target="_self">{}</a>').format(address, label)
 
 
 def link(label: str, address: str) -> Markup:
@@ -35,12 +42,30 @@ def image(uri: str, alt: str) -> Markup:
 
 
 def small(text: str) -> Markup:
-    return Markup('<span class="w-detail">{}</span>').format(text)
+    return Markup('<span class="w-detail">{}</span>').format(Markup(prose(text)))  # noqa: S704 - prose escapes
 
 
-def open_point(text: str) -> None:
-    """One thing that is not settled, on a line of its own."""
-    st.html(f'<div class="w-point">{badge("unresolved", "attention")} <span>{escape(text)}</span></div>')
+def long_text(text: str, *, most: int = LONG) -> Markup:
+    """A text of any length as a cell: it wraps anywhere, and what is beyond `most` characters is read by opening it."""
+    if len(text) <= most:
+        return Markup('<span class="w-long">{}</span>').format(text)
+    head = text[:most].rsplit(maxsplit=1)[0] if " " in text[most // 2 : most] else text[:most]
+    return Markup('<details class="w-long"><summary>{}… <u>all of it</u></summary>{}</details>').format(
+        head, text
+    )
+
+
+def folded(title: str, *parts: str) -> Markup:
+    """Lines that are read by opening their title."""
+    inner = Markup("<br>").join(Markup(prose(part)) for part in parts)  # noqa: S704 - prose escapes
+    return Markup('<details class="w-long w-detail"><summary><u>{}</u></summary>{}</details>').format(
+        title, inner
+    )
+
+
+def open_point(text: str, *, word: str = "unresolved") -> None:
+    """One thing that is not settled, on a line of its own; or that `word` says otherwise."""
+    st.html(f'<div class="w-point">{badge(word, "attention")} <span>{prose(text)}</span></div>')
 
 
 def lines(*parts: Cell) -> Markup:
@@ -49,9 +74,14 @@ def lines(*parts: Cell) -> Markup:
 
 
 def table_html(
-    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", cards: bool = True
-) -> Markup:
-    """The first cell of a row is its header. A cell that is plain text is escaped; None is unknown."""
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", cards: bool = True,
+    brief: bool = False,
+) -> Markup:  # fmt: skip
+    """The first cell of a row is its header. A cell that is plain text is escaped; None is unknown.
+
+    brief  of many rows that read as sentences: on a phone a row is a line with its header and its first cell, what the
+           following cells say in a row, and the last cell below, without labels
+    """
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in columns)
     body = []
     for row in rows:
@@ -65,11 +95,12 @@ def table_html(
     return Markup(
         '<div class="w-scroll" tabindex="0"><table class="w-table{}">{}<thead><tr>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>"
-    ).format(" w-cards" if cards else "", told, head, Markup("").join(body))
+    ).format((" w-cards" if cards else "") + (" w-brief" if brief else ""), told, head, Markup("").join(body))
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", cards: bool = True
-) -> None:
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", cards: bool = True,
+    brief: bool = False,
+) -> None:  # fmt: skip
     """Draw `table_html`. On a phone each row becomes a card with its labels, unless the table is narrow anyway."""
-    st.html(str(escape(table_html(columns, rows, caption=caption, cards=cards))))
+    st.html(str(escape(table_html(columns, rows, caption=caption, cards=cards, brief=brief))))

@@ -17,6 +17,7 @@ from app.components.links import href, viewer_zone
 from app.components.pickers import pick, pick_model
 from app.components.status import banner, empty_state, headline
 from app.formats import format_age, format_when
+from app.plain_text import plain
 from app.words import ALERT_LEVELS, count_of
 from backend import clock
 from backend.monitoring.columns import MIN_ROWS, ModelSpec, parse_spec
@@ -53,11 +54,6 @@ class Watched:
     @property
     def metric(self) -> str:
         return PRIMARY[self.spec.task]
-
-    @property
-    def address(self) -> str:
-        """The size of windows as links say it."""
-        return self.size
 
     def within(self, points: pd.DataFrame) -> pd.DataFrame:
         """Those of points from `since` on that lie in the windows shown."""
@@ -271,11 +267,6 @@ def say_alerts(watched: Watched, window: Mapping[str, Any]) -> None:
     for one in held[:3]:
         link = f" [INC-{one['incident_id']}](/incident?id={one['incident_id']})" if one["incident_id"] else ""
         state = "firing" if one["state"] == "firing" else "resolved since"
-        st.caption(f"{one['level'].capitalize()}, {state}: {_plain(one['title'])}{link}")
+        st.caption(f"{one['level'].capitalize()}, {state}: {plain(one['title'])}{link}")
     if len(held) > 3:
         st.caption(f"{len(held) - 3} more alerts hold in this window; see the model's page.")
-
-
-def _plain(text: str) -> str:
-    """Text that markdown leaves as it is."""
-    return "".join(f"\\{one}" if one in "\\`*_[]<>$:~#|" else one for one in text)

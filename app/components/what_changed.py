@@ -21,6 +21,7 @@ from app.components.progress import job_progress
 from app.components.status import empty_state
 from app.components.tables import badge, small, table
 from app.formats import format_age, format_count, format_share, format_when
+from app.plain_text import plain
 from app.session import live, perform, viewer
 from app.words import metric_word, readable
 from backend import clock
@@ -67,7 +68,7 @@ def draw_what_changed(model: str, environment: str, size: str, start: datetime) 
         found["happened"],
         key=f"happened:{model}:{size}",
     )
-    st.caption(f"{foundation(found)} · a split is no proof of cause")
+    st.caption(f"{plain(foundation(found))} · a split is no proof of cause")
     ask_for_analysis(
         model, size, start, label="Analyse again" if not found["stale"] else "Analyse with the new rows"
     )
@@ -93,7 +94,7 @@ def say_held_against(point: Mapping[str, Any] | None, found: Mapping[str, Any]) 
     held, value = (None if pd.isna(point[name]) else point[name] for name in ("reference_value", "value"))
     words = say_baselines(found["metric"], found["split"]["reference"], held, value)
     if words:
-        st.caption(readable(words))
+        st.caption(plain(readable(words)))
 
 
 def fallen_window(
@@ -173,8 +174,9 @@ def ask_for_analysis(model: str, size: str, start: datetime, *, label: str) -> N
         st.caption("Other windows of this model are being analysed now; this one takes its turn after them.")
     allowed = actor.may(Permission.COMPUTE_METRICS)
     asked = st.button(
-        label, key=f"analyse:{model}:{size}:{start.isoformat()}", disabled=not allowed, icon=":material/troubleshoot:",
-        help=None if allowed else f"Your role lacks {Permission.COMPUTE_METRICS.value}.",
+        plain(label),
+        key=f"analyse:{model}:{size}:{start.isoformat()}", disabled=not allowed, icon=":material/troubleshoot:",
+        help=plain(None if allowed else f"Your role lacks {Permission.COMPUTE_METRICS.value}."),
     )  # fmt: skip
     if asked and perform(
         lambda session, me: request_analysis(session, me, model=model, start=start, size=size),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
@@ -10,9 +11,16 @@ from app.data.rows import alert_of, row_of
 from app.data.scope import SHORT, Scope, environment
 from app.words import readable
 from backend.alerting import service as alerting
-from backend.database.session import reading
+from backend.alerting.false_alarms import false_alarms_said
+from backend.alerting.incidents import on_it
+from backend.alerting.muting import Mute, muting_now
+from backend.alerting.silences import list_silences, matchers_of
+from backend.alerting.suspects import suspects
+from backend.alerting.tables import Alert
+from backend.alerting.timeline import changed_within, timeline
+from backend.database.session import ReadSession, reading
 from backend.deployment import service as deployments
-from backend.governance import service as governance
+from backend.governance import reading as governance
 from backend.governance import views
 from backend.identity.people import names_of
 
@@ -21,7 +29,7 @@ from backend.identity.people import names_of
 def firing(scope: Scope, model: str | None = None) -> list[dict[str, Any]]:
     with reading() as session:
         found = alerting.firing_alerts(session, scope.actor(), models=[model] if model else None)
-        return [alert_of(alert) for alert in found]
+        return _told(session, found)
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
@@ -37,14 +45,31 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
     viewer = scope.actor()
     with reading() as session:
         found = alerting.get_incident(session, viewer, incident_id)
-        alerts = alerting.recent_alerts(session, viewer, incident_id=incident_id)
-        names = names_of(session, {found.acknowledged_by})
-        changes = governance.list_changes(session, viewer, model=found.model, limit=20)
-        served = deployments.history(session, viewer, found.model, found.environment)[:10]
+        alerts = alerting.alerts_of_incident(session, viewer, incident_id)
+        names = names_of(session, {found.acknowledged_by, found.assigned_to})
+        changes = governance.list_changes(session, viewer, model=found.model, limit=20) if found.model else []
+        served = (
+            deployments.history(session, viewer, found.model, found.environment)[:10] if found.model else []
+        )
+        why = suspects(session, viewer, found, alerts, changed_within(session, viewer, found))
         return alert_of(found) | {
-            "acknowledged_by_name": names.get(found.acknowledged_by or ""),
-            "alerts": [alert_of(alert) for alert in alerts],
-            "changes": [views.change_summary(session, change) for change in changes],
+            "on_it": on_it(found, names),
+            "assigned_to_name": names.get(found.assigned_to or ""),
+            "alerts": _told(session, alerts),
+            "suspects": [
+                {
+                    "name": one.name,
+                    "verdict": one.verdict,
+                    "evidence": readable(one.evidence),
+                    "steps": one.steps,
+                }
+                for one in why
+            ],
+            "timeline": [
+                one.document() | {"text": readable(one.text), "page": one.page, "query": one.query}
+                for one in timeline(session, viewer, incident_id)
+            ],
+            "changes": views.change_summaries(session, changes),
             "deployments": [row_of(one) for one in served],
         }
 
@@ -70,4 +95,45 @@ def alerts_about(scope: Scope, model: str) -> list[dict[str, Any]]:
     """The latest alerts of a model in this environment, newest first."""
     with reading() as session:
         found = alerting.recent_alerts(session, scope.actor(), model=model, limit=100)
-        return [alert_of(one) for one in found if one.environment == environment()]
+        return _told(session, [one for one in found if one.environment == environment()])
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def silences(scope: Scope, *, over: bool = False) -> list[dict[str, Any]]:
+    """Silences and maintenance that hold or will, the first to end first; with `over` past ones, newest first."""
+    with reading() as session:
+        found = list_silences(session, scope.actor(), over=over)
+        names = names_of(session, {one.author for one in found})
+        return [
+            row_of(one) | {"author_name": names[one.author], "about": matchers_of(one).words()}
+            for one in found
+        ]
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def wrong_alarms(scope: Scope, model: str) -> list[dict[str, Any]]:
+    """By monitor, how often people called its alerts false within 90 days."""
+    with reading() as session:
+        found = false_alarms_said(session, scope.actor(), model, environment())
+        return [
+            {"kind": one.kind, "about": one.fingerprint.split("/", 3)[-1], "fired": one.fired, "false": one.false,
+             "pages": one.pages}
+            for one in found
+        ]  # fmt: skip
+
+
+def _told(session: ReadSession, alerts: Iterable[Alert]) -> list[dict[str, Any]]:
+    """Alerts as rows; `muted` says what mutes one that fires, empty where nothing does, `muted_until` to when."""
+    found = list(alerts)
+    mutes = muting_now(session).of_all(found)
+    ends = {number: mute.until for number, mute in mutes.items()}
+    return [
+        alert_of(one) | {"muted": mute_words(mutes.get(one.id)), "muted_until": ends.get(one.id)}
+        for one in found
+    ]
+
+
+def mute_words(mute: Mute | None) -> str:
+    if mute is None:
+        return ""
+    return f"muted by {mute.by} {mute.id}{'' if mute.until else ', while that fires'}: {readable(mute.text)}"

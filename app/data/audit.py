@@ -9,10 +9,22 @@ from typing import Any
 import streamlit as st
 
 from app.data.scope import SHORT, Scope
+from backend import clock
+from backend.assurance.as_of import HouseThen, house_as_of
 from backend.audit import heads
 from backend.audit import reading as audit
-from backend.audit.tables import AuditHead
+from backend.audit.finding_hands import list_findings
+from backend.audit.key_periods import KeysInUse, keys_in_use
+from backend.audit.population import Population, parse_period, population_of
+from backend.audit.receipts import ReceiptLine, receipts_of_change
+from backend.audit.reconciliation import last_compared
+from backend.audit.saved_searches import saved_searches
+from backend.audit.signers import verifier_keys
+from backend.audit.state import LogState, log_state
+from backend.audit.streaming import StreamState, stream_states
+from backend.audit.tables import AuditFinding, AuditHead
 from backend.database.session import reading
+from backend.identity.people import names_of
 from backend.identity.roles import Permission
 
 
@@ -20,6 +32,57 @@ from backend.identity.roles import Permission
 def audit_entries(scope: Scope, **wanted: Any) -> list[audit.EntryView]:
     with reading() as session:
         return audit.search_entries(session, scope.actor(), **wanted)
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def kept_searches(scope: Scope) -> dict[str, dict[str, Any]]:
+    """The viewer's own searches by name."""
+    with reading() as session:
+        return {one.name: one.search for one in saved_searches(session, scope.actor())}
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def log_findings(scope: Scope) -> tuple[list[AuditFinding], list[AuditFinding], dict[str, str]]:
+    """Open and closed findings about the log, and the names of their owners and of those they are about."""
+    with reading() as session:
+        viewer = scope.actor()
+        found, closed = list_findings(session, viewer), list_findings(session, viewer, closed=True)
+        ids = {one.owner for one in (*found, *closed)} | {
+            one.details.get("actor") for one in (*found, *closed)
+        }
+        return found, closed, names_of(session, ids)
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def log_compared(scope: Scope) -> datetime | None:
+    """When the log was last compared with what happened; None where it never was."""
+    scope.actor().require(Permission.READ_AUDIT)
+    with reading() as session:
+        return last_compared(session)
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def log_streams(scope: Scope) -> list[StreamState]:
+    """How far the systems that follow the log are."""
+    viewer = scope.actor()
+    viewer.require(Permission.READ_AUDIT)
+    with reading() as session:
+        return [] if viewer.models is not None else stream_states(session)
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def population(scope: Scope, period: str, as_of: datetime | None) -> Population:
+    with reading() as session:
+        return population_of(session, scope.actor(), parse_period(period), as_of=as_of)
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=20)
+def house_then(scope: Scope, as_of: datetime | None) -> tuple[HouseThen, dict[str, str]]:
+    """The house at the end of a day (None: now), and the names of everybody in it."""
+    with reading() as session:
+        then = house_as_of(session, scope.actor(), as_of or clock.now())
+        owners = {one.owner for one in then.models} | {one.owner for one in then.findings}
+        return then, names_of(session, owners | {one.person_id for one in then.people or ()})
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
@@ -48,6 +111,42 @@ def audit_head(scope: Scope) -> dict[str, Any]:
         "published_size": published.size if published else None,
         "published_root": published.root if published else None, "problem": problem,
     }  # fmt: skip
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def audit_state(scope: Scope) -> tuple[LogState, list[str]]:
+    """How far the log is signed and kept elsewhere, and the public keys that verify it."""
+    scope.actor().require(Permission.READ_AUDIT)
+    with reading() as session:
+        state = log_state(session)
+    try:
+        keys = [key.statement for key in verifier_keys()]
+    except (ValueError, OSError) as error:
+        keys = [f"the file of verifier keys cannot be read: {error}"]
+    return state, keys
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def keys_of_log(scope: Scope) -> KeysInUse | None:
+    """Which keys there are, since when and until when; None where the file of verifier keys cannot be read."""
+    try:
+        published = verifier_keys()
+    except (ValueError, OSError):
+        return None
+    with reading() as session:
+        return keys_in_use(session, scope.actor(), published)
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def change_receipts(scope: Scope, change_id: int) -> tuple[list[ReceiptLine], dict[str, str]]:
+    """Decisions and executions of a change in the log, and the names of who acted; nothing for those who may not read
+    it."""
+    viewer = scope.actor()
+    if not viewer.may(Permission.READ_AUDIT):
+        return [], {}
+    with reading() as session:
+        found = receipts_of_change(session, viewer, change_id)
+        return found, names_of(session, {line.actor for line in found})
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

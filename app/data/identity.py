@@ -32,6 +32,7 @@ def people(actor: Actor) -> list[dict[str, Any]]:
         {
             "id": one.id, "username": one.username, "display_name": one.display_name, "kind": one.kind,
             "roles": sorted(role.value for role in one.roles), "disabled_at": one.disabled_at,
+            "expires_at": one.expires_at, "models": one.models,
             "digest": digest_of([one.id, sorted(one.roles), one.disabled_at is None]),
         }
         for one in found

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from app.data.kept import until_stored
-from app.data.rows import row_of
 from app.data.scope import SHORT, Scope, environment
 from app.words import readable
 from backend.database.session import reading
@@ -19,7 +17,6 @@ from backend.monitoring import distributions, health, kpi_service
 from backend.monitoring import reading as monitoring
 from backend.monitoring.limit_grounds import LimitGrounds, limit_grounds
 from backend.monitoring.track_service import TrackSummary, read_track_record
-from backend.slo import service as slo
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
@@ -180,13 +177,6 @@ def segment_comparisons(
     """One column of one window in each of its largest segments, beside the same segment of the reference."""
     with reading() as session:
         return distributions.compare_segments(session, scope.actor(), window_id, column)
-
-
-@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
-def indicators(scope: Scope, model: str) -> list[dict[str, Any]]:
-    """The latest service-level readings of a model."""
-    with reading() as session:
-        return [row_of(one) for one in slo.list_readings(session, scope.actor(), model, environment())]
 
 
 def _said(one: health.ModelHealth) -> health.ModelHealth:

@@ -13,6 +13,7 @@ from app.data.rows import alert_of, row_of
 from app.data.scope import LONG, Scope, environment
 from backend.database.session import reading
 from backend.errors import BadInput
+from backend.governance.direct_edits import why_budget_only_by_change, why_only_by_change
 from backend.identity.people import names_of
 from backend.monitoring import monitors_service as service
 from backend.monitoring.budget_service import BudgetChange, FalseAlarms, preview_budget
@@ -70,6 +71,18 @@ def monitors(scope: Scope, model: str) -> list[dict[str, Any]]:
                 }
             listed.append(one)
         return listed
+
+
+def only_by_change(scope: Scope, model: str) -> str | None:
+    """Why monitors of this model are not edited directly here; None where they may be."""
+    with reading() as session:
+        return why_only_by_change(session, get_model(session, scope.actor(), model), environment())
+
+
+def budget_only_by_change(scope: Scope, model: str) -> str | None:
+    """Why the model's false-alarm budget is not changed directly; None where it may be."""
+    with reading() as session:
+        return why_budget_only_by_change(session, get_model(session, scope.actor(), model))
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)

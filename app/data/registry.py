@@ -8,7 +8,6 @@ import streamlit as st
 
 from app.data.rows import row_of
 from app.data.scope import LONG, SHORT, Scope, environment
-from backend.cards.reading import Card, read_card
 from backend.database.session import reading
 from backend.deployment import service as deployments
 from backend.explain.reports import list_reports
@@ -48,12 +47,6 @@ def model(scope: Scope, name: str) -> dict[str, Any]:
             "deployments": [row_of(one) for one in served],
             "gateways": [row_of(one) for one in deployments.live_reports(session, name, environment())],
         }  # fmt: skip
-
-
-@st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
-def card(scope: Scope, model: str, version: int) -> Card:
-    with reading() as session:
-        return read_card(session, scope.actor(), model, version)
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from app.words import readable
@@ -10,6 +11,12 @@ from app.words import readable
 def row_of(record: Any) -> dict[str, Any]:
     """The columns of one row as a plain dict."""
     return {column.key: getattr(record, column.key) for column in type(record).__mapper__.column_attrs}
+
+
+def bare(record: Any) -> Any:
+    """A row without its session, with the same attributes: it can be kept between people, which a row of an external
+    auditor's session cannot."""
+    return None if record is None else SimpleNamespace(**row_of(record))
 
 
 def alert_of(record: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class Scope(NamedTuple):
     kind: str
     roles: tuple[str, ...]
     acting_for: str | None
+    models: frozenset[str] | None = None
 
     def actor(self) -> Actor:
         return Actor(
@@ -25,13 +26,13 @@ class Scope(NamedTuple):
             self.kind,
             frozenset(Role(role) for role in self.roles),
             acting_for=self.acting_for,
+            models=self.models,
         )
 
 
 def scope_of(actor: Actor) -> Scope:
-    return Scope(
-        actor.person_id, actor.kind, tuple(sorted(role.value for role in actor.roles)), actor.acting_for
-    )
+    roles = tuple(sorted(role.value for role in actor.roles))
+    return Scope(actor.person_id, actor.kind, roles, actor.acting_for, actor.models)
 
 
 def environment() -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from app.components.status import prose
 from app.theme import stylesheet
 
 
@@ -22,6 +24,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = lambda text: Markup(prose(text))  # noqa: S704 - prose escapes
     environment.globals["stylesheet"] = stylesheet("plain")
     return environment
 

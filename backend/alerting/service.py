@@ -1,40 +1,69 @@
-"""Alerts and incidents: firing once per fingerprint, resolving, acknowledging."""
+"""Alerts: one model for whatever looks. Firing once per fingerprint, pending, no data, resolving, holding.
+
+`backend.alerting.sources` says where they come from, `muting` what mutes them, `incidents` what people handle.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from backend import clock
+from backend.addresses import all_without_credentials, without_credentials
+from backend.alerting.entries import write_entry
+from backend.alerting.flapping import must_hold
+from backend.alerting.incidents import (
+    LONGEST_TITLE,
+    acknowledge,
+    get_incident,
+    join_incident,
+    name_by_worst,
+    recent_incidents,
+)
+from backend.alerting.muting import muting_now
+from backend.alerting.phases import CAUSES, move
+from backend.alerting.silences import end_if_worse
+from backend.alerting.sources import LEVELS, source_of
 from backend.alerting.tables import Alert, Incident
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
-from backend.errors import BadInput, Conflict, NotFound
+from backend.errors import BadInput, Conflict
 from backend.identity.actor import Actor
+from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
-LEVELS = ("page", "ticket", "info")
+__all__ = [
+    "LEVELS", "Firing", "acknowledge", "alerts_of_incident", "alerts_of_version", "close_by_hand", "close_incident",
+    "fingerprint", "fire", "firing_alerts", "get_incident", "note_no_data", "recent_alerts", "recent_incidents",
+    "release_held", "resolve",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Firing:
-    """One reason to alert, as a job found it."""
+    """One reason to alert, as a job found it.
 
-    model: str
+    source  what looked (`backend.alerting.sources`); by its kind where it is not named
+    for_s   how long it must go on before it fires; it is pending until then
+    """
+
+    model: str  # empty: of the whole installation
     environment: str
     version: int | None
-    kind: str  # drift | quality | realised | estimated | volume | registry | job
+    kind: str  # drift | quality | realised | estimated | volume | registry | job ...
     level: str
     title: str  # the sentence people read
     subject: str  # what makes it the same alert next time: column and statistic
     since: datetime  # start of the first window it is about
     details: dict[str, Any]
+    source: str = ""
+    for_s: float = 0.0
 
     @property
     def fingerprint(self) -> str:
@@ -47,120 +76,191 @@ def fingerprint(model: str, environment: str, kind: str, subject: str) -> str:
 
 
 def fire(session: WriteSession, actor: Actor, firing: Firing) -> Alert:
-    """Open the alert, or refresh the one that is firing already. A page opens (or joins) an incident.
+    """Open the alert, or refresh the one that is live already. A page opens (or joins) an incident.
 
     An alert tells of one version: where another one fires now, the earlier alert is resolved and a new one opened.
+    What is muted joins an incident that is open, and opens none while it is.
     """
     now = clock.now()
-    alert = session.scalars(
-        select(Alert)
-        .where(Alert.fingerprint == firing.fingerprint, Alert.state == "firing")
-        .with_for_update()
-    ).one_or_none()
+    firing = _cleaned(firing)
+    alert = _live(session, firing.fingerprint)
     if alert is not None and alert.version != firing.version:
-        resolve(session, actor, alert, why=f"version {firing.version} serves now, and fires itself")
+        if alert.state == "firing":
+            resolve(
+                session,
+                actor,
+                alert,
+                why=f"version {firing.version} serves now, and fires itself",
+                final=True,
+            )
+        else:
+            _drop(session, alert)
         alert = None
     if alert is None:
-        alert = Alert(
-            fingerprint=firing.fingerprint, model=firing.model, environment=firing.environment,
-            version=firing.version, kind=firing.kind, level=firing.level, title=firing.title,
-            details=firing.details, since=firing.since, fired_at=now, last_seen_at=now,
-        )  # fmt: skip
-        session.add(alert)
-        session.flush()
-        record(
-            session, actor, Action.ALERT_FIRED, object_kind="alert", object_id=alert.id,
-            payload={"title": firing.title, "level": firing.level, "fingerprint": firing.fingerprint,
-                     "details": firing.details},
-        )  # fmt: skip
+        alert = _opened(session, firing, "pending" if firing.for_s else "firing")
+        if alert.state == "firing":
+            _told(session, actor, alert)
     else:
-        alert.last_seen_at, alert.title, alert.details = now, firing.title, firing.details
-        if LEVELS.index(firing.level) < LEVELS.index(alert.level):
-            alert.level = firing.level
-    if alert.incident_id is None and alert.level in ("page", "ticket"):
-        incident = _open_incident(session, actor, alert)
+        _refresh(session, actor, alert, firing)
+    if alert.state != "firing":
+        return alert
+    alert.last_seen_at, alert.held_until, alert.unknown_since = now, None, None
+    muting = muting_now(session)
+    end_if_worse(session, actor, alert, muting.silences)
+    if not _is_handled(session, alert) and alert.level in ("page", "ticket"):
+        incident = join_incident(session, actor, alert, may_open=muting.of(alert) is None)
         alert.incident_id = incident.id if incident is not None else None
     session.flush()
     if alert.incident_id is not None:
-        _name_by_worst(session, alert.incident_id)
+        name_by_worst(session, alert.incident_id)
     return alert
 
 
-def _name_by_worst(session: WriteSession, incident_id: int) -> None:
-    """An incident is called after the worst that fires under it now, not after what opened it."""
-    firing = session.scalars(select(Alert).where(Alert.incident_id == incident_id, Alert.state == "firing"))
-    worst = min(firing, key=lambda alert: (LEVELS.index(alert.level), alert.since, alert.id))
-    session.get_one(Incident, incident_id).title = worst.title
+def note_no_data(session: WriteSession, actor: Actor, firing: Firing) -> Alert:
+    """Say that it cannot be told whether this fires: no data neither fires nor resolves. An alert that fires goes on
+    firing, with `unknown_since`; else a live row in state `no_data` says so until it fires or is resolved."""
+    firing = _cleaned(firing)
+    alert = _live(session, firing.fingerprint)
+    if alert is None:
+        return _opened(session, firing, "no_data")
+    if alert.state == "firing":
+        alert.unknown_since = alert.unknown_since or clock.now()
+    else:
+        alert.state, alert.title, alert.details = "no_data", firing.title, firing.details
+        alert.last_seen_at = clock.now()
+    session.flush()
+    return alert
+
+
+def _is_handled(session: WriteSession, alert: Alert) -> bool:
+    """Whether it belongs to an incident that is open: one that was closed as this joined it tells nobody."""
+    incident = session.get(Incident, alert.incident_id) if alert.incident_id is not None else None
+    return incident is not None and incident.state == "open"
+
+
+def _cleaned(firing: Firing) -> Firing:
+    title = without_credentials(firing.title)
+    if len(title) > LONGEST_TITLE:
+        title = f"{title[: LONGEST_TITLE - 1]}…"
+    return replace(
+        firing, title=title, details=all_without_credentials(firing.details),
+        source=firing.source or source_of(firing.kind),
+    )  # fmt: skip
+
+
+def _live(session: WriteSession, mine: str) -> Alert | None:
+    return session.scalars(
+        select(Alert).where(Alert.fingerprint == mine, Alert.state != "resolved").with_for_update()
+    ).one_or_none()
+
+
+def _opened(session: WriteSession, firing: Firing, state: str) -> Alert:
+    now = clock.now()
+    alert = Alert(
+        fingerprint=firing.fingerprint, model=firing.model, environment=firing.environment, version=firing.version,
+        source=firing.source, kind=firing.kind, level=firing.level, state=state, title=firing.title,
+        details=firing.details, since=firing.since, fired_at=now, last_seen_at=now,
+    )  # fmt: skip
+    session.add(alert)
+    session.flush()
+    return alert
+
+
+def _refresh(session: WriteSession, actor: Actor, alert: Alert, firing: Firing) -> None:
+    now = clock.now()
+    alert.last_seen_at, alert.title, alert.details = now, firing.title, firing.details
+    if LEVELS.index(firing.level) < LEVELS.index(alert.level):
+        alert.level = firing.level
+    if alert.state == "firing":
+        return
+    if alert.state == "no_data" and firing.for_s:
+        alert.state, alert.fired_at = "pending", now
+    elif alert.state == "no_data" or (now - alert.fired_at).total_seconds() >= firing.for_s:
+        alert.state, alert.fired_at, alert.level = "firing", now, firing.level
+        _told(session, actor, alert)
     session.flush()
 
 
-def _open_incident(session: WriteSession, actor: Actor, alert: Alert) -> Incident | None:
-    """Join the open incident of the model, or open one for a page. A ticket alone opens none."""
-    incident = session.scalars(
-        select(Incident).where(
-            Incident.model == alert.model, Incident.environment == alert.environment, Incident.state == "open"
-        )
-    ).one_or_none()
-    if incident is None and alert.level == "page":
-        incident = Incident(
-            model=alert.model, environment=alert.environment, title=alert.title, opened_at=clock.now()
-        )
-        session.add(incident)
-        session.flush()
-        record(
-            session, actor, Action.INCIDENT_OPENED, object_kind="incident", object_id=incident.id,
-            payload={"title": incident.title, "alert": alert.id},
-        )  # fmt: skip
-    return incident
+def _told(session: WriteSession, actor: Actor, alert: Alert) -> None:
+    record(
+        session, actor, Action.ALERT_FIRED, object_kind="alert", object_id=alert.id,
+        payload={"title": alert.title, "level": alert.level, "fingerprint": alert.fingerprint,
+                 "details": alert.details},
+    )  # fmt: skip
 
 
-def resolve(session: WriteSession, actor: Actor, alert: Alert, *, why: str) -> None:
-    """Resolve a firing alert; its incident stays open for people (or for the change that mends it)."""
+def _drop(session: WriteSession, alert: Alert) -> None:
+    """What never fired leaves no trace."""
+    session.delete(alert)
+    session.flush()
+
+
+def resolve(session: WriteSession, actor: Actor, alert: Alert, *, why: str, final: bool = False) -> None:
+    """Resolve a firing alert; its incident stays open for people (or for the change that mends it).
+
+    One that flaps is held instead and goes on firing (`backend.alerting.flapping`), unless this is `final`: its cause
+    is gone for good, or nobody looks any more. What never fired (pending, no data) is forgotten.
+    """
     if alert.state == "resolved":
         return
-    alert.state, alert.resolved_at = "resolved", clock.now()
+    if alert.state != "firing":
+        _drop(session, alert)
+        return
+    if not final and must_hold(session, alert):
+        session.flush()
+        return
+    alert.state, alert.resolved_at, alert.held_until = "resolved", clock.now(), None
     session.flush()
     record(session, actor, Action.ALERT_RESOLVED, object_kind="alert", object_id=alert.id, why=why)
 
 
+def release_held(session: WriteSession, actor: Actor) -> int:
+    """Resolve what was held for flapping and has stayed quiet; how many. Called by the clock."""
+    over = session.scalars(
+        select(Alert).where(Alert.state == "firing", Alert.held_until <= clock.now()).with_for_update()
+    ).all()
+    for alert in over:
+        resolve(session, actor, alert, why="quiet again, after it had come and gone", final=True)
+    return len(over)
+
+
 def close_incident(
-    session: WriteSession, actor: Actor, incident: Incident, *, why: str, change_id: int | None = None
-) -> None:
-    """Close an incident and resolve what still fires under it. Doing it again does nothing."""
+    session: WriteSession, actor: Actor, incident: Incident, *, why: str, change_id: int | None = None,
+    phase: str = "resolved", cause: str = "",
+) -> None:  # fmt: skip
+    """Close an incident and resolve what still fires under it. Doing it again does nothing.
+
+    Alerts are locked before their incident, as firing does; what joined it meanwhile is read after."""
+    session.flush()
+    fires = select(Alert).where(Alert.incident_id == incident.id, Alert.state == "firing").order_by(Alert.id)
+    session.scalars(fires.with_for_update()).all()
+    session.refresh(incident, with_for_update=True)
     if incident.state == "closed":
         return
-    for alert in session.scalars(
-        select(Alert).where(Alert.incident_id == incident.id, Alert.state == "firing")
-    ):
-        resolve(session, actor, alert, why=why)
-    incident.state, incident.closed_at = "closed", clock.now()
-    incident.closed_by_change, incident.closed_because = change_id, why
+    why = without_credentials(why)
+    for alert in session.scalars(fires.with_for_update()).all():
+        resolve(session, actor, alert, why=why, final=True)
+    move(incident, phase)
+    incident.closed_at, incident.closed_by_change, incident.closed_because = clock.now(), change_id, why
+    incident.cause = cause or ("version" if change_id is not None else "")
     session.flush()
+    write_entry(session, actor, incident, phase, why, change=change_id, cause=incident.cause)
     record(
         session, actor, Action.INCIDENT_CLOSED, object_kind="incident", object_id=incident.id,
-        payload={"change": change_id}, why=why,
+        payload={"change": change_id, "phase": phase, "cause": incident.cause}, why=why,
     )  # fmt: skip
 
 
-def acknowledge(session: WriteSession, actor: Actor, incident_id: int) -> Incident:
-    """Say that someone is on it. Acknowledging again keeps the first name."""
-    actor.require(Permission.ACKNOWLEDGE)
-    incident = get_incident(session, actor, incident_id)
-    if incident.state == "closed":
-        raise Conflict(f"INC-{incident_id} is closed; there is nothing to acknowledge")
-    if incident.acknowledged_by is None:
-        incident.acknowledged_at, incident.acknowledged_by = clock.now(), actor.person_id
-        session.flush()
-        record(session, actor, Action.INCIDENT_ACKNOWLEDGED, object_kind="incident", object_id=incident_id)
-    return incident
-
-
-def close_by_hand(session: WriteSession, actor: Actor, incident_id: int, *, why: str) -> Incident:
-    """Close an incident under which nothing fires any more. Closing again does nothing."""
+def close_by_hand(
+    session: WriteSession, actor: Actor, incident_id: int, *, why: str, cause: str = "unknown"
+) -> Incident:
+    """Resolve an incident under which nothing fires any more, with its cause. Again does nothing."""
     actor.require(Permission.ACKNOWLEDGE)
     incident = get_incident(session, actor, incident_id)
     if not why.strip():
         raise BadInput("write why it is over: others will read it", field="why")
+    if cause not in CAUSES:
+        raise BadInput(f"cause: one of {', '.join(CAUSES)}, not {cause!r}", field="cause")
     firing = session.scalars(
         select(Alert.id).where(Alert.incident_id == incident_id, Alert.state == "firing")
     ).all()
@@ -168,22 +268,13 @@ def close_by_hand(session: WriteSession, actor: Actor, incident_id: int, *, why:
         raise Conflict(
             f"{len(firing)} alert(s) still fire under INC-{incident_id}; mend what they name first"
         )
-    close_incident(session, actor, incident, why=why.strip())
-    return incident
-
-
-def get_incident(session: ReadSession, viewer: Actor, incident_id: int) -> Incident:
-    viewer.require(Permission.READ_MODELS)
-    incident = session.get(Incident, incident_id)
-    if incident is None:
-        raise NotFound(f"there is no incident INC-{incident_id} that you may see")
-    get_model(session, viewer, incident.model)
+    close_incident(session, actor, incident, why=why.strip(), cause=cause)
     return incident
 
 
 def firing_alerts(session: ReadSession, viewer: Actor, *, models: Sequence[str] | None = None) -> list[Alert]:
     """What fires now, worst and oldest first."""
-    viewer.require(Permission.READ_MODELS)
+    see(session, viewer)
     query = select(Alert).where(Alert.state == "firing")
     if models is not None:
         query = query.where(Alert.model.in_(models))
@@ -196,20 +287,26 @@ def alerts_of_version(session: ReadSession, model: str, environment: str, versio
     return list(
         session.scalars(
             select(Alert)
-            .where(Alert.model == model, Alert.environment == environment, Alert.version == version)
+            .where(
+                Alert.model == model, Alert.environment == environment, Alert.version == version,
+                Alert.state.in_(("firing", "resolved")), Alert.false_alarm_at.is_(None),
+            )
             .order_by(Alert.fired_at.desc())
         )
-    )
+    )  # fmt: skip
 
 
-def recent_incidents(
-    session: ReadSession, viewer: Actor, *, model: str | None = None, limit: int = 50
-) -> list[Incident]:
-    viewer.require(Permission.READ_MODELS)
-    query = select(Incident).order_by(Incident.opened_at.desc()).limit(limit)
-    if model is not None:
-        query = query.where(Incident.model == model)
-    return list(session.scalars(query))
+def alerts_of_incident(
+    session: ReadSession, viewer: Actor, incident_id: int, *, limit: int = 50
+) -> list[Alert]:
+    """All that fire, however many have come and gone since, and as many of the newest others as `limit` leaves;
+    together the newest first. Raises `NotFound` for an incident that the viewer may not see."""
+    newest = recent_alerts(session, viewer, incident_id=incident_id, limit=limit)
+    firing = session.scalars(
+        select(Alert).where(Alert.incident_id == incident_id, Alert.state == "firing")
+    ).all()
+    others = [one for one in newest if one.state != "firing"][: max(limit - len(firing), 0)]
+    return sorted([*firing, *others], key=lambda one: (one.fired_at, one.id), reverse=True)
 
 
 def recent_alerts(
@@ -221,7 +318,7 @@ def recent_alerts(
     limit: int = 50,
 ) -> list[Alert]:
     """Alerts of a model or an incident, firing or resolved, newest first."""
-    viewer.require(Permission.READ_MODELS)
+    see(session, viewer)
     query = select(Alert).order_by(Alert.fired_at.desc(), Alert.id.desc()).limit(limit)
     if model is not None:
         get_model(session, viewer, model)

@@ -7,7 +7,31 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from backend.api import problems
 from backend.api.limits import BodyLimit
-from backend.api.routes import analyses, audit, changes, models, monitors, observations, operations, people
+from backend.api.routes import (
+    access,
+    analyses,
+    assurance,
+    audit,
+    audit_evidence,
+    cards,
+    changes,
+    controls,
+    data_rights,
+    gates,
+    incidents,
+    inventory,
+    models,
+    monitors,
+    notifications,
+    objectives,
+    observations,
+    operations,
+    packs,
+    people,
+    policies,
+    registry,
+    serious,
+)
 from backend.api.security import REQUEST_ID_HEADER, request_id_of
 
 VERSION = "1"
@@ -20,7 +44,31 @@ def create_api() -> FastAPI:
         description="Predictions and labels in; models, changes, alerts, jobs and the audit log out.",
     )  # fmt: skip
     problems.install(api)
-    for routes in (models, analyses, observations, monitors, changes, operations, audit, people):
+    for routes in (
+        models,
+        cards,
+        analyses,
+        observations,
+        monitors,
+        notifications,
+        objectives,
+        changes,
+        gates,
+        policies,
+        registry,
+        inventory,
+        assurance,
+        serious,
+        controls,
+        access,
+        data_rights,
+        packs,
+        incidents,
+        operations,
+        audit,
+        audit_evidence,
+        people,
+    ):
         api.include_router(routes.router)
 
     api.add_middleware(BodyLimit)

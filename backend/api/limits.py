@@ -12,7 +12,7 @@ from backend.errors import BadInput
 
 LARGEST_BODY_BYTES: Final = 1024 * 1024
 LARGEST_BATCH_BYTES: Final = 512 * 1024 * 1024
-BATCH_PATHS: Final = ("/predictions", "/labels")
+BATCH_PATHS: Final = ("/predictions", "/labels", "/documents")
 """Routes that read a large body themselves, after they know that the caller may send one."""
 
 
@@ -61,3 +61,21 @@ class BodyLimit:
             return message
 
         await self._app(scope, again, send)
+
+
+async def read_limited(request: Request, limit_bytes: int) -> bytes:
+    """The raw body, refused before it is read where its declared or real length is over the limit."""
+    chunks: list[bytes] = []
+    size = 0
+    declared = request.headers.get("Content-Length", "0")
+    too_large = declared.isdigit() and int(declared) > limit_bytes
+    if not too_large:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit_bytes:
+                too_large = True
+                break
+            chunks.append(chunk)
+    if too_large:
+        raise BodyTooLarge(limit_bytes)
+    return b"".join(chunks)

@@ -8,25 +8,29 @@ The leaf that is hashed is canonical JSON (RFC 8785):
 
 It holds opaque ids only. Names, comments, addresses and before/after values are in the payload, which the
 commitment binds: SHA-256(salt ‖ payload) with 32 random bytes of salt, so that an erased payload cannot be
-guessed back from its commitment.
+guessed back from its commitment. What identifies a person is sealed in it (`backend.audit.sealing`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Any
+from typing import Any, Final, cast
 
-import rfc8785
-from sqlalchemy import select
+from sqlalchemy import Connection, Table, bindparam, event, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import Session
 
 from backend import clock
-from backend.audit import heads
+from backend.addresses import all_without_credentials
+from backend.audit import heads, search_index
 from backend.audit.actions import Action
+from backend.audit.keys import mark_head
 from backend.audit.merkle import EMPTY_ROOT, Frontier, leaf_hash
-from backend.audit.tables import AuditEntry, AuditHead, AuditPayload
+from backend.audit.sealing import Personal, known_keys, make_keys, sealed, subjects_of
+from backend.audit.tables import AuditEntry, AuditHead, AuditPayload, AuditSubtree
+from backend.canonical import canonical_json
 from backend.database.session import WriteSession, after_commit
 from backend.identity.actor import Actor
 
@@ -45,59 +49,123 @@ def record(
     object_id: str | int,
     payload: dict[str, Any] | None = None,
     why: str = "",
-) -> AuditEntry:
-    """Append one entry. It commits with the change it records, or not at all.
+) -> int:
+    """Append one entry and return its number. It commits with the change it records, or not at all.
 
     Locks the head row, so entries are gapless and in commit order; call it as late in a transaction as the
-    work allows. Raises only what the database raises.
+    work allows. Everybody who appends waits for that lock: what this session has still to write is written before it
+    is taken, and on PostgreSQL the entry, its payload and the new head are one statement. Values of `payload` that
+    identify a person are given as `Personal`. Who acts at the command line
+    is told by login, account and host. Raises only what the database raises. Addresses lose their passwords: what is
+    hashed here cannot be unwritten.
     """
-    head = _locked_head(session)
-    clear = {"actor_name": actor.display_name, "address": actor.address, "why": why, **(payload or {})}
-    body = rfc8785.dumps(clear).decode()
+    clear = all_without_credentials({
+        "actor_name": _personal(actor, actor.display_name), "address": _personal(actor, actor.address),
+        "why": why, **({"command_line": actor.seat} if actor.seat else {}), **(payload or {}),
+    })  # fmt: skip
+    subjects = subjects_of(clear)
+    session.flush()
+    connection = session.connection()
+    # The second entry of a transaction knows the tree: the lock is held, and this session wrote the first.
+    frontier: Frontier | None = session.info.pop(_TREE, None)
+    keys = known_keys(session, subjects)
+    if keys.keys() != subjects:
+        frontier = frontier or _locked_head(connection)
+        keys |= make_keys(session, subjects - keys.keys())
+    body = canonical_json(sealed(clear, keys)).decode()
     salt = secrets.token_bytes(32).hex()
-    leaf = rfc8785.dumps(
-        {
-            "v": 1,
-            "seq": head.size,
-            "at": clock.to_iso(clock.now()),
-            "actor": actor.person_id,
-            "actor_kind": actor.kind,
-            "acting_for": actor.acting_for,
-            "session": actor.session_id,
-            "request": actor.request_id,
-            "action": action.value,
-            "object_kind": object_kind,
-            "object_id": str(object_id),
-            "commitment": commit_to(salt, body),
-        }
-    ).decode()
+    commitment = commit_to(salt, body)
+    fields: dict[str, Any] = {
+        "v": 1,
+        "actor": actor.person_id,
+        "actor_kind": actor.kind,
+        "acting_for": actor.acting_for,
+        "session": actor.session_id,
+        "request": actor.request_id,
+        "action": action.value,
+        "object_kind": object_kind,
+        "object_id": str(object_id),
+        "commitment": commitment,
+    }
+    words = search_index.row_of(connection.dialect.name, fields, clear)
+    frontier = frontier or _locked_head(connection)
+    seq = frontier.size
+    leaf = canonical_json({**fields, "seq": seq, "at": clock.to_iso(clock.now())}).decode()
     hashed = leaf_hash(leaf.encode())
-    frontier = Frontier(head.size, (bytes.fromhex(peak) for peak in head.frontier))
-    frontier.append(hashed)
-    entry = AuditEntry(seq=head.size, leaf=leaf, leaf_hash=hashed.hex())
-    session.add(entry)
-    session.flush()
-    session.add(AuditPayload(seq=entry.seq, salt=salt, payload=body))
-    head.size = frontier.size
-    head.root = frontier.root().hex()
-    head.frontier = [peak.hex() for peak in frontier.peaks]
-    session.flush()
+    completed = frontier.append(hashed)
+    root = frontier.root().hex()
+    values = {
+        "new_seq": seq, "new_leaf": leaf, "new_hash": hashed.hex(), "new_salt": salt, "new_payload": body,
+        "new_size": frontier.size, "new_root": root, "new_frontier": [peak.hex() for peak in frontier.peaks],
+        "new_mac": mark_head(frontier.size, root),
+        **words,
+    }  # fmt: skip
+    for statement in _APPEND_AT_ONCE if connection.dialect.name == "postgresql" else _APPEND:
+        connection.execute(statement, values)
+    if completed:
+        kept = [
+            {"level": level, "position": position, "hash": top.hex()} for level, position, top in completed
+        ]
+        connection.execute(insert(_SUBTREES), kept)
     if "audit_head" not in session.info:
         after_commit(session, lambda: heads.publish(*session.info.pop("audit_head")))
-    session.info["audit_head"] = (head.size, head.root)
-    return entry
+    session.info["audit_head"] = (frontier.size, root)
+    session.info[_TREE] = frontier
+    return seq
 
 
-def _locked_head(session: WriteSession) -> AuditHead:
-    """The head row as it is now, locked until this transaction ends."""
-    locked = (
-        select(AuditHead).where(AuditHead.id == 1).with_for_update().execution_options(populate_existing=True)
-    )
-    head = session.scalars(locked).one_or_none()
+def _personal(actor: Actor, value: str | None) -> Personal | str | None:
+    """Name and address of a person who acts; those of services and of Warrant's processes name nobody."""
+    return Personal(actor.person_id, value) if actor.kind == "person" and value else value
+
+
+@event.listens_for(WriteSession, "after_soft_rollback")
+def _forget_tree(session: Session, _previous: object) -> None:
+    """What a savepoint took back is no longer in the tree."""
+    session.info.pop(_TREE, None)
+
+
+@event.listens_for(WriteSession, "after_commit")
+def _release_tree(session: Session) -> None:
+    session.info.pop(_TREE, None)
+
+
+def _locked_head(connection: Connection) -> Frontier:
+    """The tree as it is now, locked until this transaction ends."""
+    head = connection.execute(_LOCK).one_or_none()
     if head is None:
         # The first two entries may be appended at once: the second waits here until the first has committed.
-        insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
-        empty = {"id": 1, "size": 0, "root": EMPTY_ROOT.hex(), "frontier": []}
-        session.execute(insert(AuditHead).values(empty).on_conflict_do_nothing())
-        head = session.scalars(locked).one()
-    return head
+        upsert = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+        empty = {"id": 1, "size": 0, "root": EMPTY_ROOT.hex(), "frontier": [], "mac": ""}
+        connection.execute(upsert(_HEAD).values(empty).on_conflict_do_nothing())
+        head = connection.execute(_LOCK).one()
+    return Frontier(head.size, (bytes.fromhex(peak) for peak in head.frontier))
+
+
+_TREE: Final = "audit_tree"
+_ENTRIES, _PAYLOADS, _HEAD, _SUBTREES = (
+    cast(Table, table.__table__) for table in (AuditEntry, AuditPayload, AuditHead, AuditSubtree)
+)
+_LOCK: Final = select(_HEAD.c.size, _HEAD.c.frontier).where(_HEAD.c.id == 1).with_for_update()
+_ENTRY: Final = insert(_ENTRIES).values(
+    seq=bindparam("new_seq"), leaf=bindparam("new_leaf"), leaf_hash=bindparam("new_hash")
+)
+_PAYLOAD: Final = insert(_PAYLOADS).values(
+    seq=bindparam("new_seq"), salt=bindparam("new_salt"), payload=bindparam("new_payload")
+)
+_NEW_HEAD: Final = (
+    update(_HEAD)
+    .where(_HEAD.c.id == 1)
+    .values(
+        size=bindparam("new_size"),
+        root=bindparam("new_root"),
+        frontier=bindparam("new_frontier"),
+        mac=bindparam("new_mac"),
+    )
+)
+_APPEND: Final = (_ENTRY, _PAYLOAD, search_index.insertion("sqlite"), _NEW_HEAD)
+_APPEND_AT_ONCE: Final = (
+    _NEW_HEAD.add_cte(
+        _ENTRY.cte("entry"), _PAYLOAD.cte("payload"), search_index.insertion("postgresql").cte("words")
+    ),
+)

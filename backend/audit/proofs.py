@@ -1,4 +1,7 @@
-"""Proving that one entry is in the log, in memory that does not grow with it."""
+"""Proofs from the stored log: that an entry is in it, and that an older tree is a prefix of it.
+
+Each reads a few hundred hashes however long the log is, and is checked before it is handed out.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from backend.audit.merkle import Frontier, leaf_hash, verify_inclusion
+from backend.audit.merkle import (
+    EMPTY_ROOT,
+    consistency_ranges,
+    inclusion_ranges,
+    leaf_hash,
+    verify_consistency,
+    verify_inclusion,
+)
 from backend.audit.rows import raw
+from backend.audit.subtrees import range_roots
 from backend.audit.tables import AuditEntry, AuditHead
 from backend.database.session import ReadSession
 from backend.errors import Conflict, NotFound
@@ -41,23 +52,29 @@ class InclusionProof:
         )
 
 
-def prove_inclusion(session: ReadSession, seq: int) -> InclusionProof:
-    """Prove entry `seq` against the head row. Raises `NotFound`, or `LogDamaged` when it cannot be proved."""
-    head = session.get(AuditHead, 1)
-    size = head.size if head else 0
+def prove_inclusion(
+    session: ReadSession, seq: int, *, size: int | None = None, root: str | None = None
+) -> InclusionProof:
+    """Prove entry `seq` against the head row, or against the tree of `size` with this `root` (hex).
+
+    Raises `NotFound`, or `LogDamaged` when it cannot be proved.
+    """
+    if size is None or root is None:
+        head = session.get(AuditHead, 1)
+        size, root = (head.size, head.root) if head else (0, EMPTY_ROOT.hex())
     dialect = session.get_bind().dialect.name
     leaf = session.scalar(
         select(raw(AuditEntry.leaf, dialect)).where(AuditEntry.seq == seq, AuditEntry.seq < size)
     )
-    if head is None or leaf is None:
+    if leaf is None:
         raise NotFound(f"there is no audit entry {seq}; the log has {size}")
     try:
         proof = InclusionProof(
             leaf=leaf.decode() if isinstance(leaf, bytes) else leaf,
             index=seq,
             size=size,
-            root=head.root,
-            hashes=tuple(_subtree(session, low, high).hex() for low, high in _siblings(seq, size)),
+            root=root,
+            hashes=tuple(one.hex() for one in range_roots(session, inclusion_ranges(seq, size))),
         )
         proof.check()
     except ValueError as error:
@@ -67,30 +84,31 @@ def prove_inclusion(session: ReadSession, seq: int) -> InclusionProof:
     return proof
 
 
-def _siblings(index: int, size: int) -> list[tuple[int, int]]:
-    """The ranges of entries whose subtree roots make the path of `index`, from the leaf up."""
-    low, high, path = 0, size, []
-    while high - low > 1:
-        middle = low + (1 << ((high - low - 1).bit_length() - 1))
-        if index < middle:
-            path.append((middle, high))
-            high = middle
-        else:
-            path.append((low, middle))
-            low = middle
-    return path[::-1]
+def prove_consistency(
+    session: ReadSession, old_size: int, old_root: str, size: int, root: str
+) -> list[bytes]:
+    """The hashes that show that the tree of `old_size` entries is a prefix of the one of `size`; roots in hex.
+
+    From an empty tree nothing needs to be shown, and the tree of `size` is recomputed instead: then none.
+    Raises `LogDamaged` when the stored entries do not show it.
+    """
+    try:
+        if old_size == 0:
+            old_size, old_root = size, range_roots(session, [(0, size)])[0].hex()
+        hashes = range_roots(session, consistency_ranges(old_size, size)) if size else []
+        if size or old_root != root:
+            verify_consistency(old_size, size, hashes, bytes.fromhex(old_root), bytes.fromhex(root))
+    except ValueError as error:
+        raise LogDamaged(
+            f"the log of {size} entries is no continuation of the one of {old_size} ({error}); run: warrant "
+            "audit verify"
+        ) from error
+    return hashes
 
 
-def _subtree(session: ReadSession, low: int, high: int) -> bytes:
-    frontier = Frontier()
-    hashes = session.execute(
-        select(AuditEntry.leaf_hash)
-        .where(AuditEntry.seq >= low, AuditEntry.seq < high)
-        .order_by(AuditEntry.seq)
-        .execution_options(yield_per=5000)
-    ).scalars()
-    for one in hashes:
-        frontier.append(bytes.fromhex(one))
-    if frontier.size != high - low:
-        raise ValueError(f"entries {low} to {high - 1} are not all there")
-    return frontier.root()
+def root_at(session: ReadSession, size: int) -> str:
+    """The root (hex) over the first `size` entries as they are stored."""
+    try:
+        return range_roots(session, [(0, size)])[0].hex()
+    except ValueError as error:
+        raise LogDamaged(f"the first {size} entries are not all there ({error})") from error

@@ -6,33 +6,37 @@ before and after). A damaged row is shown as damaged: the page must work when it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import select
 
 from backend import clock
-from backend.audit.actions import Action
+from backend.audit.entry_checks import entry_problem
 from backend.audit.proofs import InclusionProof, LogDamaged, prove_inclusion
 from backend.audit.rows import StoredEntry, as_stored, stored_entries
-from backend.audit.tables import AuditEntry, AuditPayload
-from backend.audit.verification import entry_problem
+from backend.audit.sealing import PersonKey, erased_text, keys_to_open, opened, opened_name, sealed_for
+from backend.audit.searching import Search, matching_entries
+from backend.audit.tables import AuditEntry
 from backend.database.session import ReadSession
 from backend.errors import BadInput, NotFound
 from backend.identity.actor import Actor
-from backend.identity.people import matching_people, names_of
+from backend.identity.people import names_of
+from backend.identity.reach import entries_in_reach, see
 from backend.identity.roles import Permission
 
 MAX_LIMIT = 500
-ROUTINE = (Action.BATCH_INGESTED, Action.WINDOW_COMPUTED)
 
 
 @dataclass(frozen=True)
 class EntryView:
-    """One line of the log. `why` and `payload` are empty unless the viewer may see payloads."""
+    """One line of the log. `why` and `payload` are empty unless the viewer may see payloads.
+
+    `actor_name` is the one that the entry holds and its leaf binds. `name_now`: today's, where it is another one.
+    `name_unbound`: the entry's own cannot be read (erased, damaged), and `actor_name` is today's, which nothing binds.
+    """
 
     seq: int
     at: datetime | None
@@ -47,6 +51,9 @@ class EntryView:
     why: str = ""
     payload: dict[str, Any] | None = None
     damaged: bool = False
+    erased: str = ""  # in words, where the whole payload was erased
+    name_now: str = ""
+    name_unbound: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,62 +71,26 @@ class EntryDetail:
 def search_entries(
     session: ReadSession,
     viewer: Actor,
+    wanted: Search | None = None,
     *,
-    who: str = "",
-    action: str = "",
-    object_kind: str = "",
-    object_id: str = "",
-    since: datetime | None = None,
-    until: datetime | None = None,
-    text: str = "",
-    routine: bool = True,
     before_seq: int | None = None,
     limit: int = 100,
+    **filters: Any,
 ) -> list[EntryView]:
-    """Entries, newest first; the last one's `seq` as `before_seq` gives the next page.
-
-    `who` is an id, a user name or part of a name; `action` a whole action or its beginning up to a colon
-    (`governance:change`); `since` is included, `until` is not. `text` looks into payloads where the viewer
-    may see them, else into the leaves. Without `routine` the entries that machines write all day are left out.
-    """
-    viewer.require(Permission.READ_AUDIT)
+    """Entries, newest first; the last one's `seq` as `before_seq` gives the next page. What is looked for is a
+    `Search`, or its members by name."""
+    see(session, viewer, Permission.READ_AUDIT)
     if not 1 <= limit <= MAX_LIMIT:
         raise BadInput(f"limit is 1 to {MAX_LIMIT}, not {limit}")
-    for sent in (who, action, object_kind, object_id, text):
-        if not sent.isprintable():
-            raise BadInput(f"{sent!r} holds characters that nothing in the log holds")
-    conditions: list[ColumnElement[bool]] = []
-    if not routine:
-        conditions.append(AuditEntry.action.not_in([action.value for action in ROUTINE]))
-    if who.strip():
-        conditions.append(AuditEntry.actor.in_([who.strip(), *matching_people(session, who.strip())]))
-    if action.strip():
-        wanted = action.strip().rstrip(":")
-        conditions.append(
-            (AuditEntry.action == wanted) | AuditEntry.action.startswith(f"{wanted}:", autoescape=True)
-        )
-    if object_kind.strip():
-        conditions.append(AuditEntry.object_kind == object_kind.strip())
-    if object_id.strip():
-        conditions.append(AuditEntry.object_id == object_id.strip())
-    if since is not None:
-        conditions.append(AuditEntry.at >= clock.to_iso(since))
-    if until is not None:
-        conditions.append(AuditEntry.at < clock.to_iso(until))
-    if before_seq is not None:
-        conditions.append(AuditEntry.seq < before_seq)
-    if text.strip():
-        conditions.append(_mentions(text.strip(), viewer))
-    rows = session.execute(
-        stored_entries(_dialect(session)).where(*conditions).order_by(AuditEntry.seq.desc()).limit(limit)
-    )
-    return _views(session, viewer, [as_stored(row) for row in rows])
+    query = matching_entries(session, viewer, wanted or Search(**filters), before_seq=before_seq, limit=limit)
+    return entry_views(session, viewer, [as_stored(row) for row in session.execute(query)])
 
 
 def entry_detail(session: ReadSession, viewer: Actor, seq: int) -> EntryDetail:
     """One entry with its proof. Raises `NotFound`."""
-    viewer.require(Permission.READ_AUDIT)
-    row = session.execute(stored_entries(_dialect(session)).where(AuditEntry.seq == seq)).one_or_none()
+    see(session, viewer, Permission.READ_AUDIT)
+    wanted = stored_entries(_dialect(session)).where(AuditEntry.seq == seq, *entries_in_reach(session))
+    row = session.execute(wanted).one_or_none()
     if row is None:
         raise NotFound(f"there is no audit entry {seq}")
     entry = as_stored(row)
@@ -129,7 +100,7 @@ def entry_detail(session: ReadSession, viewer: Actor, seq: int) -> EntryDetail:
     except (LogDamaged, NotFound) as error:
         problem = error.message
     return EntryDetail(
-        view=_views(session, viewer, [entry])[0],
+        view=entry_views(session, viewer, [entry])[0],
         leaf=_shown(entry.leaf),
         salt=_shown(entry.salt) if viewer.may(Permission.READ_AUDIT_PAYLOAD) else None,
         proof=proof,
@@ -137,36 +108,58 @@ def entry_detail(session: ReadSession, viewer: Actor, seq: int) -> EntryDetail:
     )
 
 
-def _mentions(text: str, viewer: Actor) -> ColumnElement[bool]:
-    column = AuditPayload.payload if viewer.may(Permission.READ_AUDIT_PAYLOAD) else AuditEntry.leaf
-    # The stored text is JSON, where a quote is written \" and a line break \n.
-    wanted = json.dumps(text, ensure_ascii=False)[1:-1]
-    return func.lower(column).contains(wanted.lower(), autoescape=True)
-
-
-def _views(session: ReadSession, viewer: Actor, entries: Sequence[StoredEntry]) -> list[EntryView]:
+def entry_views(session: ReadSession, viewer: Actor, entries: Sequence[StoredEntry]) -> list[EntryView]:
+    """Stored rows as the viewer may see them."""
     names = names_of(session, {_text(entry.fields, "actor") for entry in entries})
-    return [_view(entry, viewer, names) for entry in entries]
+    whole = viewer.may(Permission.READ_AUDIT_PAYLOAD)
+    shown = [entry.clear if whole else entry.clear.get("actor_name") for entry in entries]
+    keys = keys_to_open(session, {one for part in shown for one in sealed_for(part)})
+    erased = _erasures(session, entries)
+    return [_view(entry, viewer, names, keys, erased) for entry in entries]
 
 
-def _view(entry: StoredEntry, viewer: Actor, names: dict[str, str]) -> EntryView:
+def _erasures(session: ReadSession, entries: Sequence[StoredEntry]) -> dict[int, str]:
+    """For entries without payload: when it was erased, and by which entry, in words."""
+    wanted = {entry.seq: entry.erased_by for entry in entries if entry.erased_by is not None}
+    if not wanted:
+        return {}
+    recorders = select(AuditEntry.seq, AuditEntry.at).where(AuditEntry.seq.in_(set(wanted.values())))
+    times = {row.seq: _time(row.at) for row in session.execute(recorders)}
+    return {
+        seq: f"{erased_text(at)} (entry {by})" if (at := times.get(by)) else f"erased by entry {by}"
+        for seq, by in wanted.items()
+    }
+
+
+def _view(
+    entry: StoredEntry,
+    viewer: Actor,
+    names: dict[str, str],
+    keys: dict[str, PersonKey],
+    erased: dict[int, str],
+) -> EntryView:
     fields = entry.fields
-    payload = entry.clear if viewer.may(Permission.READ_AUDIT_PAYLOAD) else None
-    actor = _text(fields, "actor")
+    payload = opened(entry.clear, keys) if viewer.may(Permission.READ_AUDIT_PAYLOAD) else None
+    actor, kind = _text(fields, "actor"), _text(fields, "actor_kind")
+    today, damaged = names.get(actor, actor), entry_problem(entry) is not None
+    held = None if damaged or kind == "system" else opened_name(entry.clear.get("actor_name"), keys)
     return EntryView(
         seq=entry.seq,
         at=_time(fields.get("at")),
         action=_text(fields, "action"),
         actor_id=actor,
-        actor_name=names.get(actor, actor),
-        actor_kind=_text(fields, "actor_kind"),
+        actor_name=held or today,
+        actor_kind=kind,
         acting_for=_text(fields, "acting_for") or None,
         object_kind=_text(fields, "object_kind"),
         object_id=_text(fields, "object_id"),
         leaf_hash=_shown(entry.leaf_hash),
         why=_text(payload or {}, "why"),
         payload=payload,
-        damaged=entry_problem(entry) is not None,
+        damaged=damaged,
+        erased=erased.get(entry.seq, ""),
+        name_now=today if held and today not in (held, actor) else "",
+        name_unbound=held is None and kind != "system",
     )
 
 

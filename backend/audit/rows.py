@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import LargeBinary, Row, Select, Text, cast, func, literal, select, type_coerce
+from sqlalchemy import LargeBinary, Row, Select, Text, and_, cast, func, literal, or_, select, type_coerce
 from sqlalchemy.sql.elements import ColumnElement
 
-from backend.audit.tables import AuditEntry, AuditPayload
+from backend.audit.tables import AuditEntry, AuditErasure, AuditPayload
 
 GENERATED = ("at", "actor", "action", "object_kind", "object_id")
 _STORED = (
@@ -34,6 +34,7 @@ class StoredEntry:
     has_payload: bool
     salt: bytes | None
     payload: bytes | None
+    erased_by: int | None  # the entry that records that the payload was removed on purpose
     kinds: str  # storage classes on SQLite, every one "text" unless tampered with; empty on PostgreSQL
 
     @cached_property
@@ -60,16 +61,44 @@ def raw(column: Any, dialect: str) -> ColumnElement[Any]:
     return cast(column, LargeBinary) if dialect == "sqlite" else type_coerce(column, Text)
 
 
-def stored_entries(dialect: str) -> Select[Any]:
-    """Every entry beside its payload; the caller filters, orders and limits."""
+def stored_entries(dialect: str, *, after: int | None = None) -> Select[Any]:
+    """Every entry beside its payload, those behind entry `after`; the caller filters, orders and limits."""
     kinds: ColumnElement[Any] = literal("")
     if dialect == "sqlite":
         for column in _STORED:
             kinds = kinds.concat(func.typeof(column)).concat(" ")
+    return _beside(_columns(dialect, kinds.label("kinds")), after)
+
+
+def plain_rows(dialect: str, after: int | None) -> Select[Any]:
+    """What `entry_checks.plain_hash` looks at, of the entries behind entry `after`, by number; the caller limits.
+
+    After the columns of the entry and its payload: the payload's number, whether every cell that is there is stored as
+    text (SQLite), and the entry that records the payload's erasure.
+    """
+    all_text: ColumnElement[Any] = literal(1)
+    if dialect == "sqlite":
+        entry, payload = (
+            and_(*(func.typeof(column) == "text" for column in some)) for some in (_STORED[:7], _STORED[7:])
+        )
+        all_text = and_(entry, or_(payload, AuditPayload.seq.is_(None)))
+    return _beside(_columns(dialect, all_text.label("all_text")), after).order_by(AuditEntry.seq)
+
+
+def _columns(dialect: str, kinds: ColumnElement[Any]) -> Select[Any]:
     return select(
         AuditEntry.seq, *(raw(column, dialect).label(f"c{i}") for i, column in enumerate(_STORED)),
-        AuditPayload.seq.label("payload_seq"), kinds.label("kinds"),
-    ).outerjoin(AuditPayload, AuditPayload.seq == AuditEntry.seq)  # fmt: skip
+        AuditPayload.seq.label("payload_seq"), kinds, AuditErasure.recorded_by,
+    )  # fmt: skip
+
+
+def _beside(query: Select[Any], after: int | None) -> Select[Any]:
+    """Payloads and erasures beside their entries, where these lie behind entry `after`. Said of each of the three
+    tables: PostgreSQL would go through the whole beginning of the others for every page."""
+    for table in (AuditPayload, AuditErasure):
+        beside = table.seq == AuditEntry.seq
+        query = query.outerjoin(table, beside if after is None else and_(beside, table.seq > after))
+    return query if after is None else query.where(AuditEntry.seq > after)
 
 
 def as_stored(row: Row[Any]) -> StoredEntry:
@@ -82,5 +111,6 @@ def as_stored(row: Row[Any]) -> StoredEntry:
         has_payload=row.payload_seq is not None,
         salt=values[7],
         payload=values[8],
+        erased_by=row.recorded_by,
         kinds=row.kinds,
     )

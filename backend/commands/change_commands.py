@@ -1,40 +1,127 @@
-"""`warrant change`: changes to production, through the REST API and under its rules."""
+"""`warrant change`: asking for changes to production, through the REST API and under its rules.
+
+What follows once one is asked for is in `decision_commands`, in the same group.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
 from backend.commands.group import Json, Token, refuse_plainly
 from backend.commands.output import say, write_json
+from backend.errors import BadInput
 
-commands = typer.Typer(no_args_is_help=True, help="Changes to production: preview, ask, decide.")
+commands = typer.Typer(no_args_is_help=True, help="Changes to production: preview, ask, decide, follow.")
+
+
+KINDS: Final = "promote, rollback, cutoff, monitor, policy, tier, observe or retire"
+Model = Annotated[str | None, typer.Argument(help="the model; a policy has none")]
+KindOf = Annotated[str, typer.Option("--kind", help=KINDS)]
+ToVersion = Annotated[int | None, typer.Option("--to", help="version; a rollback finds the last healthy one")]
+ToCutoff = Annotated[
+    float | None, typer.Option("--cutoff", help="score from which the version decides positively")
+]
+Tier = Annotated[str | None, typer.Option("--tier", help="kind tier: the tier wanted")]
+Subject = Annotated[
+    Path | None,
+    typer.Option(
+        "--subject",
+        help="kind policy: the file of the policy; kind monitor: a YAML file with the definition (and the key of a "
+        "monitor that there is), with key and state, or with budget",
+    ),
+]
+Environment = Annotated[str | None, typer.Option(help="where; else the one of the console")]
+AlertId = Annotated[int | None, typer.Option("--alert", help="the number of the alert that it answers")]
+Seen = Annotated[str, typer.Option(help="the digest of the preview you looked at")]
+Reason = Annotated[str, typer.Option(help="why; others will read it")]
 
 
 @commands.command("preview")
 @refuse_plainly
 def change_preview(
-    model: str,
-    to: Annotated[
-        int | None, typer.Option("--to", help="version; a rollback finds the last healthy one")
-    ] = None,
-    kind: Annotated[str, typer.Option(help="rollback or promote")] = "rollback",
+    model: Model = None,
+    to: ToVersion = None,
+    kind: KindOf = "rollback",
+    cutoff: ToCutoff = None,
+    tier: Tier = None,
+    subject: Subject = None,
+    environment: Environment = None,
+    alert: AlertId = None,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
     """Show what a change would do, and the digest to ask for it with."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/changes/preview", kind=kind, model=model, to_version=to)
+    wanted = _wanted(kind, model, to, cutoff, tier, subject, environment, alert)
+    found = Api(token).post("/changes/preview", wanted)
     if as_json:
         write_json(found)
         return
-    say(f"{kind} {model}: version {found['from_version']} -> {found['to_version']} in {found['environment']}")
-    for row in found["evidence"]["metrics"]:
+    say(found["summary"])
+    for row in found["evidence"].get("metrics", ()):
         before, after = (_figure(row[side]) for side in ("before", "after"))
         say(f"  {row['metric']:<12} {before:>10} -> {after:>10}")
+    texts = found["evidence"].get("texts")
+    for line in _difference(texts) if texts else ():
+        say(f"  {line}")
+    say(f"  {_needed(found['policy'])}, by the rule {found['policy']['name']!r}")
+    for caution in found["evidence"].get("cautions", ()):
+        say(f"  mind: {caution}")
     say(f"digest {found['digest']}")
+
+
+def _needed(rule: dict[str, Any]) -> str:
+    """Who has to agree, and which gates have to pass; or that it is not allowed, and why."""
+    if not rule["allowed"]:
+        return f"is not allowed: {rule['because']}"
+    who = [f"{count} x {role.replace('_', ' ')}" for role, count in rule["roles"].items()]
+    gates = [gate["gate"].replace("_", " ") for gate in rule["gates"] if gate["required"]]
+    return f"needs {', '.join(who)}" + (f"; gates {', '.join(gates)}" if gates else "")
+
+
+def _wanted(
+    kind: str, model: str | None, to: int | None, cutoff: float | None, tier: str | None, subject: Path | None,
+    environment: str | None, alert: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """What is asked for, as the API takes it; what is left out is not sent."""
+    named = {"tier": tier} if tier is not None else {}
+    if subject is not None:
+        named |= _subject(kind, subject)
+    every = {
+        "kind": kind, "model": model, "to_version": to, "to_cutoff": cutoff,
+        "environment": environment or ("*" if kind == "policy" else None),
+        "subject": named or None, "alert_id": alert,
+    }  # fmt: skip
+    return {name: value for name, value in every.items() if value is not None}
+
+
+def _subject(kind: str, path: Path) -> dict[str, Any]:
+    """A policy is sent as its text, so that what is wrong in it is told by its line; all else as a mapping."""
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read: {error}") from error
+    if kind == "policy":
+        return {"document": text}
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"{path} holds no mapping; kind monitor takes definition, key, state or budget")
+    return found
+
+
+def _difference(texts: dict[str, str]) -> list[str]:
+    before, after = (texts[side].splitlines() for side in ("before", "after"))
+    return list(difflib.unified_diff(before, after, "in force", "asked for", lineterm="", n=2))
 
 
 def _figure(metric: Any) -> str:
@@ -45,55 +132,53 @@ def _figure(metric: Any) -> str:
 @commands.command("request")
 @refuse_plainly
 def change_request(
-    model: str,
-    digest: Annotated[str, typer.Option(help="the digest of the preview you looked at")],
-    reason: Annotated[str, typer.Option(help="why; others will read it")],
-    to: Annotated[int | None, typer.Option("--to")] = None,
-    kind: Annotated[str, typer.Option(help="rollback or promote")] = "rollback",
+    digest: Seen,
+    reason: Reason,
+    model: Model = None,
+    to: ToVersion = None,
+    kind: KindOf = "rollback",
+    cutoff: ToCutoff = None,
+    tier: Tier = None,
+    subject: Subject = None,
+    environment: Environment = None,
+    alert: AlertId = None,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
     """Ask for a change."""
     from backend.commands.client import Api
 
-    asked = Api(token).post(
-        "/changes", {"kind": kind, "model": model, "to_version": to, "reason": reason, "digest": digest}
-    )
+    wanted = _wanted(kind, model, to, cutoff, tier, subject, environment, alert)
+    asked = Api(token).post("/changes", {**wanted, "reason": reason, "digest": digest})
     if as_json:
         write_json(asked)
-    else:
-        say(f"{asked['ref']} waits for {asked['approvals_needed']} approval(s)")
+        return
+    say(f"{asked['ref']} is {asked['state_words']}; it needs {asked['approvals_needed']} approval(s)")
+    say(f"digest {asked['digest']}")
 
 
-@commands.command("decide")
+@commands.command("break-glass")
 @refuse_plainly
-def change_decide(
-    change_id: int,
-    verdict: Annotated[str, typer.Argument(help="approve or reject")],
-    digest: Annotated[str, typer.Option(help="the digest of the change you looked at")],
-    comment: str = "",
+def change_break_glass(
+    digest: Seen,
+    reason: Reason,
+    model: Model = None,
+    to: ToVersion = None,
+    kind: KindOf = "rollback",
+    cutoff: ToCutoff = None,
+    tier: Tier = None,
+    subject: Subject = None,
+    environment: Environment = None,
+    alert: AlertId = None,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Approve or reject a change that somebody else asked for."""
+    """Act at once without approval, where the policy allows it to you; somebody else reviews it afterwards."""
     from backend.commands.client import Api
 
-    decided = Api(token).post(
-        f"/changes/{change_id}/decisions", {"verdict": verdict, "comment": comment, "digest": digest}
-    )
+    wanted = _wanted(kind, model, to, cutoff, tier, subject, environment, alert)
+    broken = Api(token).post("/changes/break-glass", {**wanted, "reason": reason, "digest": digest})
     if as_json:
-        write_json(decided)
+        write_json(broken)
     else:
-        say(f"{decided['ref']} is {decided['state']}")
-
-
-@commands.command("show")
-@refuse_plainly
-def change_show(
-    change_id: int,
-    token: Token = "",
-) -> None:
-    """Print one change with its evidence as JSON."""
-    from backend.commands.client import Api
-
-    write_json(Api(token).get(f"/changes/{change_id}"))
+        say(f"{broken['ref']} runs; somebody else reviews it by {broken['review']['due_at']}")

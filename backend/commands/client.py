@@ -35,16 +35,32 @@ class Api:
             "GET", path, params={key: value for key, value in query.items() if value is not None}
         )
 
+    def get_bytes(self, path: str, **query: Any) -> bytes:
+        """A file, as the console makes it."""
+        found = self._answer("GET", path, params={key: one for key, one in query.items() if one is not None})
+        return bytes(found.content)
+
     def post(self, path: str, document: dict[str, Any]) -> Any:
         """POST a JSON document. A key makes the request safe to repeat if the connection breaks."""
         return self._send("POST", path, json={k: v for k, v in document.items() if v is not None})
+
+    def put(self, path: str, document: dict[str, Any]) -> Any:
+        """PUT a JSON document, with a key as `post` has."""
+        return self._send("PUT", path, json={k: v for k, v in document.items() if v is not None})
 
     def post_body(self, path: str, body: bytes, content_type: str) -> Any:
         return self._send("POST", path, content=body, headers={"Content-Type": content_type})
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            return self._answer(method, path, **options).json()
+        except ValueError as error:
+            raise Unavailable(f"what answers at {settings().console} is not Warrant's console") from error
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """What was answered, whatever it holds. Raises `Refused` in the console's own words."""
         headers = self._headers | options.pop("headers", {})
-        if method == "POST":
+        if method in ("POST", "PUT"):
             headers["Idempotency-Key"] = str(uuid.uuid4())
         try:
             answer = httpx.request(method, self._url + path, headers=headers, timeout=TIMEOUT_S, **options)
@@ -53,10 +69,7 @@ class Api:
                 f"the console at {settings().console} does not answer ({error}); is it running?"
             ) from error
         if answer.is_success:
-            try:
-                return answer.json()
-            except ValueError as error:
-                raise Unavailable(f"what answers at {settings().console} is not Warrant's console") from error
+            return answer
         try:
             problem = answer.json()
             detail, title = problem["detail"], problem["title"]

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-_ENCODER = json.JSONEncoder(default=str)
+from backend import clock
+from backend.errors import BadInput
+
+# What people wrote, a reason say, is printed without what would steer the reader's terminal.
+_CONTROL = {
+    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
+}
+
+
+def _written(value: Any) -> str:
+    """What is no plain value: times as the log and the API write them."""
+    return clock.to_iso(value) if isinstance(value, datetime) and value.tzinfo else str(value)
+
+
+_ENCODER = json.JSONEncoder(default=_written)
 
 
 def say(text: str, *, error: bool = False) -> None:
     """One line for a person."""
     stream = sys.stderr if error else sys.stdout
-    stream.write(text + "\n")
+    stream.write(text.translate(_CONTROL) + "\n")
     stream.flush()
 
 
@@ -21,6 +37,20 @@ def write_json(document: Any) -> None:
     """The one JSON document of a `--json` command: indented, with a line for each list or object of plain values."""
     sys.stdout.writelines(_parts(document, "\n"))
     sys.stdout.write("\n")
+
+
+def write_pieces(pieces: Iterable[bytes], path: Path | None) -> None:
+    """A file a piece at a time, to `path` or to standard output. Raises `BadInput` where it cannot be written."""
+    if path is None:
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with path.open("wb") as file:
+            file.writelines(pieces)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error}") from error
 
 
 def _parts(value: Any, margin: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import sys
 from backend.commands.output import say
 from backend.database.session import reading, writing
 from backend.demo_state import loaded_marker
-from backend.identity.actor import system_actor
+from backend.identity.command_line import at_command_line
 from backend.settings import settings
 from backend.supervisor import Child, supervise
 
@@ -70,4 +70,4 @@ def new_set_up_link() -> str:
     from backend.identity.setup import create_set_up_link
 
     with writing() as session:
-        return f"{settings().console}/setup/{create_set_up_link(session, system_actor('command line'))}"
+        return f"{settings().console}/setup/{create_set_up_link(session, at_command_line())}"

@@ -27,6 +27,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: Json,
         list[Any]: Json,
         list[str]: Json,
+        list[dict[str, Any]]: Json,
     }
 
 

@@ -6,24 +6,35 @@ SQLITE_BUSY instead of waiting), and a read engine that cannot write at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
 from backend.settings import settings
 
 BUSY_TIMEOUT_MS = 30_000
+# Connections of one engine: what stays open between bursts (opening one costs as much as a decision), and the most.
+POOLED, MOST = 20, 30
+# A connection that was used a moment ago is taken as it is; one that has lain longer is asked whether it still answers.
+FRESH_S: Final = 1.0
+# Write transactions of this process at a time. More of them would only wait for each other, for the interpreter and for
+# the head of the audit log, and would make each other slower.
+WRITERS: Final = 6
 
 
 @dataclass(frozen=True)
 class Database:
-    """The two engines of one database."""
+    """The two engines of one database, and the turns in which this process writes to it."""
 
     url: str
     write_engine: Engine
     read_engine: Engine
+    turns: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(WRITERS))
 
     @property
     def dialect(self) -> str:
@@ -39,15 +50,28 @@ def connect(url: str) -> Database:
     if make_url(url).get_backend_name() == "sqlite":
         return Database(url, _sqlite(url, write=True), _sqlite(url, write=False))
     url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    write = create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
-    read = create_engine(
-        url,
-        pool_size=10,
-        max_overflow=20,
-        pool_pre_ping=True,
-        execution_options={"postgresql_readonly": True},
-    )
-    return Database(url, write, read)
+    return Database(url, _postgresql(url), _postgresql(url, execution_options={"postgresql_readonly": True}))
+
+
+def _postgresql(url: str, **options: Any) -> Engine:
+    engine = create_engine(url, pool_size=POOLED, max_overflow=MOST - POOLED, **options)
+
+    @event.listens_for(engine, "checkin")
+    def returned(_connection: Any, entry: Any) -> None:
+        entry.info["returned"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ask(connection: Any, entry: Any, _proxy: Any) -> None:
+        # `pool_pre_ping` asks every time: a tenth of what a decision takes.
+        since = entry.info.get("returned")
+        if since is None or time.monotonic() - since < FRESH_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+    return engine
 
 
 def _sqlite(url: str, *, write: bool) -> Engine:
@@ -55,8 +79,8 @@ def _sqlite(url: str, *, write: bool) -> Engine:
     engine = create_engine(
         url,
         poolclass=QueuePool,
-        pool_size=10,
-        max_overflow=20,
+        pool_size=POOLED,
+        max_overflow=MOST - POOLED,
         connect_args={"check_same_thread": False, "isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000},
     )
 
@@ -85,13 +109,16 @@ def workflow_schema(target: Database) -> str | None:
 
 
 _database: Database | None = None
+_opening: Final = threading.Lock()
 
 
 def database() -> Database:
     """The database of this process, opened on first use from `settings().database`."""
     global _database
     if _database is None:
-        _database = connect(settings().database)
+        with _opening:  # two threads at once would open two, and one would never be closed
+            if _database is None:
+                _database = connect(settings().database)
     return _database
 
 

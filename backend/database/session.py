@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Final, cast
 
 from sqlalchemy.orm import Session
 
 from backend.database.engine import Database, database
+
+PATIENCE_S: Final = 1.0
 
 
 class ReadSession(Session):
@@ -40,13 +42,23 @@ def reading(source: Database | None = None) -> Iterator[ReadSession]:
 
 @contextmanager
 def writing(source: Database | None = None) -> Iterator[WriteSession]:
-    """One write transaction: commit at the end, roll back on any exception."""
-    with WriteSession((source or database()).write_engine, expire_on_commit=False) as session:
-        try:
-            yield session
-            session.commit()
-        except BaseException:
-            session.rollback()
-            raise
-        for action in cast(list[Callable[[], None]], session.info.pop("after_commit", [])):
-            action()
+    """One write transaction: commit at the end, roll back on any exception.
+
+    Few threads of a process are in one at a time (`WRITERS`); who has waited for `PATIENCE_S` goes in all the same, so
+    a long transaction, or one inside another, stops nobody.
+    """
+    source = source or database()
+    mine = source.turns.acquire(timeout=PATIENCE_S)
+    try:
+        with WriteSession(source.write_engine, expire_on_commit=False) as session:
+            try:
+                yield session
+                session.commit()
+            except BaseException:
+                session.rollback()
+                raise
+    finally:
+        if mine:
+            source.turns.release()
+    for action in cast(list[Callable[[], None]], session.info.pop("after_commit", [])):
+        action()

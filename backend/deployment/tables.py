@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Text, text
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.database.base import Base
@@ -15,7 +16,8 @@ class Deployment(Base):
     """A period in which one version served in one environment, with a role. Production is what this says.
 
     `starting` until a gateway reports the version, then `serving`; `ended` or `failed` when `ended_at` is set.
-    At most one champion of a model is open per environment (a partial unique index keeps it so).
+    At most one champion of a model is open per environment (a partial unique index keeps it so). Another share is
+    another row: a row says one thing for the whole of its period.
     """
 
     __tablename__ = "deployments"
@@ -25,7 +27,9 @@ class Deployment(Base):
     environment: Mapped[str] = mapped_column(Text)
     version: Mapped[int]
     role: Mapped[str] = mapped_column(Text, default="champion")  # champion | canary | shadow
+    # Of the requests. A champion has what the canaries beside it leave; 0: a shadow, or a version that is kept loaded.
     share: Mapped[float] = mapped_column(default=1.0)
+    cutoff: Mapped[float]  # score at or above which the prediction is positive
     state: Mapped[str] = mapped_column(Text, default="starting")  # starting | serving | ended | failed
     started_at: Mapped[datetime]
     serving_at: Mapped[datetime | None]
@@ -58,3 +62,43 @@ class GatewayReport(Base):
     reported_at: Mapped[datetime]
     error: Mapped[str | None] = mapped_column(Text)
     url: Mapped[str] = mapped_column(Text)
+    # canaries and shadows: deployment_id, version, role, share, loaded, error
+    beside: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+
+
+class Telling(Base):
+    """How the last look found a target, or MLflow's alias, against what the record says under one change.
+
+    A change owns a model in an environment until a later one moves it; older rows stay as what was then.
+    """
+
+    __tablename__ = "target_tellings"
+
+    change_id: Mapped[int] = mapped_column(ForeignKey("changes.id"), primary_key=True)
+    target: Mapped[str] = mapped_column(Text, primary_key=True)  # backend.deployment.targets, or "mlflow"
+    key: Mapped[str] = mapped_column(Text)  # of what was wanted
+    checked_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]  # since when it is so; None: not yet, or not any more
+    problem: Mapped[str] = mapped_column(Text, default="")
+    told_again_at: Mapped[datetime | None]
+    told_again: Mapped[int] = mapped_column(default=0)  # how often
+
+
+class ServingTally(Base):
+    """What one gateway process counted of one deployment while another one was tried beside it.
+
+    `tried` names that stage of a rollout; for the tally of the version on trial both are the same deployment.
+    """
+
+    __tablename__ = "serving_tallies"
+
+    deployment_id: Mapped[int] = mapped_column(ForeignKey("deployments.id"), primary_key=True)
+    tried: Mapped[int] = mapped_column(ForeignKey("deployments.id"), primary_key=True, index=True)
+    gateway_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    process: Mapped[str] = mapped_column(Text, primary_key=True)  # counts begin again with each process
+    rows: Mapped[int] = mapped_column(BigInteger)
+    failed: Mapped[int] = mapped_column(BigInteger)  # rows that the version could not score
+    scored: Mapped[int] = mapped_column(BigInteger)  # rows with a score
+    score_sum: Mapped[float]
+    buckets: Mapped[dict[str, Any]]  # rows by time of their pass: backend.serving.tallies.bucket_of
+    updated_at: Mapped[datetime]

@@ -15,6 +15,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotFound
 from backend.explain.tables import Report
 from backend.identity.actor import Actor
+from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.queue import WRITE_REPORT, JobRun, request_job
 from backend.registry.artefacts import ArtefactAltered, file_digest
@@ -94,7 +95,7 @@ def open_report(session: ReadSession, viewer: Actor, report_id: str) -> tuple[Re
     Raises `NotFound` when there is none that the viewer may see or its file is gone, `ArtefactAltered` when the file
     is not the one that was written.
     """
-    viewer.require(Permission.READ_MODELS)
+    see(session, viewer)
     report = session.get(Report, report_id)
     if report is None:
         raise NotFound(f"there is no report {report_id} that you may see")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import rfc8785
+from backend.canonical import canonical_json
 
 
 def digest_of(document: Any) -> str:
     """The digest of a JSON document; equal documents have equal digests whatever their key order."""
-    return f"sha256:{hashlib.sha256(rfc8785.dumps(document)).hexdigest()}"
+    return f"sha256:{hashlib.sha256(canonical_json(document)).hexdigest()}"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
 from backend.alerting.tables import Alert
+from backend.assurance.reading import assurance_evidence
+from backend.cards.binding import bound_card, card_text
+from backend.cards.versions import card_diff
 from backend.database.session import ReadSession
 from backend.deployment.tables import Deployment
 from backend.errors import NotFound
+from backend.explain.differences import compare_explanations
 from backend.governance.digests import digest_of
-from backend.governance.policies import policy_for
+from backend.governance.precedents import compared_before, trials_of
+from backend.governance.provenance import provenance_of
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.performance import PRIMARY
 from backend.monitoring.tables import MetricPoint, WindowState
@@ -21,31 +25,49 @@ from backend.registry.artefacts import artefact_digest, file_digest
 from backend.registry.tables import Model, Version
 
 
-def binding(
-    model: Model, version: Version, open_deployment: Deployment | None, *, kind: str, environment: str
+def bind_version(
+    session: ReadSession,
+    model: Model,
+    version: Version,
+    open_deployment: Deployment | None,
+    *,
+    kind: str,
+    environment: str,
+    cutoff: float,
 ) -> dict[str, str]:
-    """The digests an approval covers, taken from what lies on disk and in the record *now*.
+    """The digests an approval of this version covers, taken from what lies on disk and in the record *now*.
 
     Raises `NotFound` where a file that must be bound is gone.
     """
     return {
-        "artefact": _artefact(version),
-        "reference": _file(Path(version.reference_path), "reference data"),
-        "card": _file(Path(version.card_path), "card"),
-        "metrics": digest_of({"metrics": version.metrics, "training": version.training}),
-        "policy": digest_of(policy_for(kind, model.tier, environment)),
+        **bind_return(session, version),
         "target": digest_of(
             {
                 "kind": kind,
                 "model": model.name,
                 "environment": environment,
+                "tier": model.tier,
                 "replaces_deployment": open_deployment.id if open_deployment else None,
                 "replaces_version": open_deployment.version if open_deployment else None,
+                "replaces_cutoff": repr(open_deployment.cutoff) if open_deployment else None,
                 "version": version.version,
-                "cutoff": repr(version.cutoff),
+                "cutoff": repr(cutoff),
                 "spec": model.spec,
             }
         ),
+    }
+
+
+RETURN_PARTS = ("artefact", "reference", "card", "metrics")
+
+
+def bind_return(session: ReadSession, version: Version) -> dict[str, str]:
+    """What a return to this version is agreed on: its files and recorded metrics as they are now."""
+    return {
+        "artefact": _artefact(version),
+        "reference": _file(Path(version.reference_path), "reference data"),
+        "card": _card(session, version),
+        "metrics": digest_of({"metrics": version.metrics, "training": version.training}),
     }
 
 
@@ -53,6 +75,13 @@ def _file(path: Path, what: str) -> str:
     if not path.is_file():
         raise NotFound(f"the {what} at {path} is gone; without it nothing can be bound to it")
     return file_digest(path)
+
+
+def _card(session: ReadSession, version: Version) -> str:
+    bound = bound_card(session, version)
+    if bound is None:
+        raise NotFound(f"the card at {version.card_path} is gone; without it nothing can be bound to it")
+    return bound
 
 
 def _artefact(version: Version) -> str:
@@ -64,23 +93,53 @@ def _artefact(version: Version) -> str:
     return artefact_digest(folder) if folder.is_dir() else version.artefact_digest
 
 
+# Said on every change of what serves, so that nobody takes their absence for a result.
+NOT_MEASURED = (
+    "fairness metrics: only who flips, and the metrics on the same rows, are counted by protected group",
+    "SLO budget left: no service-level objective is kept",
+)
+
+
 def evidence(
     session: ReadSession, model: Model, before: Version | None, after: Version, *,
-    environment: str, alert: Alert | None, why_target: str,
+    environment: str, alert: Alert | None, why_target: str, before_cutoff: float | None, after_cutoff: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything a decider is shown, as plain data that can be rendered again when its sources are gone."""
     return {
-        "schema": 1,
+        "schema": 2,
+        "kind": "serving",
         "model": {"name": model.name, "title": model.title, "tier": model.tier},
         "environment": environment,
-        "before": _facts(before) if before else None,
-        "after": _facts(after),
+        "before": _facts(before, before_cutoff) if before else None,
+        "after": _facts(after, after_cutoff),
         "why_target": why_target,
+        "way_back": {
+            "to_version": before.version,
+            "cutoff": before_cutoff,
+            "bound": bind_return(session, before),
+        }
+        if before is not None
+        else None,
         "cautions": _cautions(session, model, environment, after),
+        "assurance": assurance_evidence(session, model.name, after.version),
         "metrics": _compare_metrics(before, after),
         "parameters": _compare(before.parameters if before else {}, after.parameters),
         "data": _compare(before.training if before else {}, after.training),
-        "card_diff": _card_diff(before, after),
+        "card_diff": _card_diff(session, before, after),
+        "explanations": compare_explanations(
+            session, model.name, before.version if before else None, after.version
+        ),
+        "provenance": {
+            "before": provenance_of(session, before),
+            "after": provenance_of(session, after),
+        },
+        "trials": trials_of(session, model.name, environment, after.version),
+        "compared_before": compared_before(
+            session, model.name, environment, (before.version, before_cutoff), (after.version, after_cutoff)
+        )
+        if before is not None
+        else None,
+        "not_measured": list(NOT_MEASURED),
         "live": {
             "before": _live(session, model, environment, before.version) if before else [],
             "after": _live(session, model, environment, after.version),
@@ -112,13 +171,13 @@ def _cautions(session: ReadSession, model: Model, environment: str, after: Versi
     ]
 
 
-def _facts(version: Version) -> dict[str, Any]:
+def _facts(version: Version, cutoff: float | None) -> dict[str, Any]:
     return {
         "version": version.version,
         "artefact_digest": version.artefact_digest,
         "trained_by": version.trained_by,
         "trained_at": version.trained_at.isoformat(),
-        "cutoff": version.cutoff,
+        "cutoff": cutoff,
         "run_id": version.run_id,
     }
 
@@ -148,18 +207,9 @@ def _compare(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, An
     ]
 
 
-def _card_diff(before: Version | None, after: Version) -> list[str]:
-    """Unified diff of the two cards; empty when they are the same."""
-
-    def lines(version: Version | None) -> list[str]:
-        if version is None:
-            return []
-        try:
-            return Path(version.card_path).read_text().splitlines()
-        except OSError as error:
-            raise NotFound(f"the card of version {version.version} is gone: {error}") from error
-
-    return list(difflib.unified_diff(lines(before), lines(after), lineterm="", n=2))
+def _card_diff(session: ReadSession, before: Version | None, after: Version) -> list[str]:
+    """Unified diff of the two cards that hold; empty when they are the same."""
+    return card_diff(card_text(session, before) if before is not None else "", card_text(session, after))
 
 
 def _live(session: ReadSession, model: Model, environment: str, version: int) -> list[dict[str, Any]]:

@@ -6,36 +6,51 @@ been done, then whether the wanted state still holds, and only then acts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from backend import clock
+from backend.addresses import without_credentials
 from backend.alerting.service import close_incident
 from backend.alerting.tables import Incident
+from backend.assurance.serious import keep_before_return
 from backend.audit.actions import Action
 from backend.audit.log import record
-from backend.database.session import WriteSession
-from backend.deployment.service import champion, mark_serving, start_deployment
+from backend.database.session import ReadSession, WriteSession
+from backend.deployment.service import champion, end_beside, end_deployments, mark_serving, start_deployment
 from backend.deployment.tables import Deployment
-from backend.errors import WarrantError
-from backend.governance import errors
-from backend.governance.evidence import binding
-from backend.governance.service import expire_if_late, quorum_reached
-from backend.governance.tables import Change
-from backend.identity.actor import Actor
-from backend.registry.tables import Model, Version
+from backend.governance import errors, machine, rollouts
+from backend.governance.asking import expire_if_late, void_change
+from backend.governance.conditions import open_conditions
+from backend.governance.kinds import kind_of
+from backend.governance.overtaking import runs_before
+from backend.governance.reconciling import MLFLOW, note_found
+from backend.governance.rollout_analysis import Seen
+from backend.governance.standing import what_differs, what_differs_since_switch, why_not_allowed
+from backend.governance.tables import Change, Condition, WayBack
+from backend.governance.urgent import agree_way_back
+from backend.identity.actor import Actor, system_actor
+
+GOVERNANCE = system_actor("governance")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a worker has to bring about."""
+    """What a worker has to bring about. `rollout` is the policy's, all at once for a return; None: one transaction."""
 
     change_id: int
-    model: str
+    kind: str
+    model: str | None
     environment: str
     from_version: int | None
-    to_version: int
+    to_version: int | None
+    rollout: dict[str, Any] | None
+    stages: list[dict[str, Any]]
+    way_back_id: int | None
+    after: list[str]
+    """runs of earlier changes that have to leave first"""
 
 
 def begin(session: WriteSession, actor: Actor, change_id: int, run_id: str) -> Plan | None:
@@ -45,87 +60,100 @@ def begin(session: WriteSession, actor: Actor, change_id: int, run_id: str) -> P
     run executes the change gives the same plan.
     """
     change = _locked(session, change_id)
-    plan = Plan(change.id, change.model, change.environment, change.from_version, change.to_version)
     if change.run_id != run_id:
         return None
     if change.state == "executing":
-        return plan
+        return _plan(session, change)
     if change.state != "approved" or expire_if_late(session, change):
         return None
     differs = what_differs(session, change)
     if differs:
-        change.state, change.finished_at = "void", clock.now()
-        change.outcome = "the approval no longer covers what would run: " + "; ".join(differs)
-        session.flush()
-        record(
-            session, actor, Action.CHANGE_VOID, object_kind="change", object_id=change.id,
-            payload={"differs": differs}, why=change.outcome,
-        )  # fmt: skip
+        void_change(session, change, differs)
         return None
-    change.state, change.step = "executing", "approval checked"
+    if change.model is not None:
+        keep_before_return(session, actor, model=change.model, change_id=change.id)
+    change.state = machine.after(change.state, "begin", what=f"CHG-{change.id}")
+    change.step = "approval checked"
     session.flush()
     record(session, actor, Action.EXECUTION_STARTED, object_kind="change", object_id=change.id,
            payload={"run": run_id, "digest": change.digest})  # fmt: skip
-    return plan
+    return _plan(session, change)
 
 
-def what_differs(session: WriteSession, change: Change) -> list[str]:
-    """Each reason why the approval is void, in words; empty when it holds.
-
-    Every digest is taken afresh from the files and the record, and compared with what was signed.
-    """
-    if not quorum_reached(change):
-        return ["the approvals do not reach the policy's quorum"]
-    if any(d.verdict == "approve" and d.seen_digest != change.digest for d in change.decisions):
-        return ["a decision was given on another digest"]
-    model = session.get_one(Model, change.model)
-    version = session.get_one(Version, (change.model, change.to_version))
-    serving = champion(session, change.model, change.environment)
-    try:
-        now = binding(model, version, serving, kind=change.kind, environment=change.environment)
-    except WarrantError as error:
-        return [error.message]
-    words = {
-        "artefact": "the model's files changed", "reference": "the reference data changed",
-        "card": "the model card changed", "metrics": "the recorded metrics or training data changed",
-        "policy": "the policy changed", "target": "what serves now, the cut-off or the model's spec changed",
-    }  # fmt: skip
-    return [
-        f"{words[part]} (signed {signed[:19]}…, now {now[part][:19]}…)"
-        for part, signed in sorted(change.bound.items())
-        if now.get(part) != signed
-    ]
+def _plan(session: ReadSession, change: Change) -> Plan:
+    rollout = rollouts.rule_of(change) if kind_of(change.kind).rollout else None
+    return Plan(
+        change.id,
+        change.kind,
+        change.model,
+        change.environment,
+        change.from_version,
+        change.to_version,
+        rollout,
+        [] if rollout is None else rollouts.planned_stages(change),
+        change.way_back_id,
+        runs_before(session, change),
+    )
 
 
-def write_deployment(session: WriteSession, actor: Actor, change_id: int) -> int:
-    """Move the deployment record to the approved version; gives the deployment's id.
+def apply_record(session: WriteSession, actor: Actor, change_id: int) -> None:
+    """Carry out a change that is one transaction on the record, and close it in the same one."""
+    change = _locked(session, change_id)
+    if change.state == "executed":
+        return
+    apply = kind_of(change.kind).apply
+    assert apply is not None  # noqa: S101 - its plan has no rollout
+    outcome = apply(session, actor, change)
+    _close(session, actor, change, outcome=outcome, payload={"kind": change.kind})
+
+
+def open_stage(session: WriteSession, actor: Actor, change_id: int, number: int) -> int:
+    """Move the deployment record to one stage of the approved rollout; gives the id of what is tried.
 
     The record moves only from the deployment the approval names; otherwise `Conflict`.
     """
+    return _open(session, actor, _locked(session, change_id), number)
+
+
+def write_deployment(session: WriteSession, actor: Actor, change_id: int) -> int:
+    """Move the deployment record to the approved version as the champion: the last stage of any rollout."""
     change = _locked(session, change_id)
-    done = session.scalars(
-        select(Deployment).where(Deployment.change_id == change.id, Deployment.version == change.to_version)
-    ).first()
-    if done is not None:
-        return done.id
-    serving = champion(session, change.model, change.environment)
-    if (serving.version if serving else None) != change.from_version:
+    return _open(session, actor, change, len(rollouts.stages(change)))
+
+
+def _open(session: WriteSession, actor: Actor, change: Change, number: int) -> int:
+    """A stage that was not opened yet is opened only while everything that was signed is still so."""
+    rollouts.require_going(change)
+    if not rollouts.is_open(session, change, number):
+        _require_signed(change, what_differs(session, change, begun=True), f"before stage {number}")
+    return rollouts.open_stage(session, actor, change, number)
+
+
+def _require_signed(change: Change, differs: list[str], when: str) -> None:
+    if differs:
         raise errors.ApprovalVoid(
-            f"version {serving.version if serving else 'none'} serves now, not version {change.from_version}, from "
-            f"which CHG-{change.id} was approved"
+            f"what was signed was no longer so {when}: {'; '.join(differs)}",
+            change=change.id,
+            differs=differs,
         )
-    opened = start_deployment(
-        session, actor, model=change.model, environment=change.environment, version=change.to_version,
-        change_id=change.id, reason=f"CHG-{change.id}: {change.kind}",
-    )  # fmt: skip
-    change.step = "deployment record written"
-    session.flush()
-    return opened.id
+
+
+def settle_stage(
+    session: WriteSession, actor: Actor, change_id: int, number: int, seen: Seen
+) -> dict[str, str] | None:
+    """Take what people said and what was seen of a stage (`rollouts.settle`). One that no rule allows any more, such as
+    of a model that became prohibited, fails at once."""
+    refused = why_not_allowed(session, _locked(session, change_id))
+    if refused is not None:
+        seen = replace(seen, verdict="failure", why=refused)
+    return rollouts.settle(session, actor, change_id, number, seen)
 
 
 def note_step(session: WriteSession, change_id: int, step: str) -> None:
-    """Say on the change what its execution does now."""
-    _locked(session, change_id).step = step
+    """Say on the change what its execution does now. `ChangeOvertaken` where another has taken over."""
+    change = _locked(session, change_id)
+    rollouts.require_going(change)
+    change.step = step
 
 
 def still_wanted(session: WriteSession, deployment_id: int) -> bool:
@@ -149,6 +177,11 @@ def record_mirrored(session: WriteSession, actor: Actor, deployment_id: int, *, 
         session, actor, Action.ALIAS_MIRRORED, object_kind="deployment", object_id=deployment_id,
         payload={"model": deployment.model, "alias": "champion", "version": deployment.version, "error": error},
     )  # fmt: skip
+    if deployment.change_id is not None:
+        note_found(
+            session, deployment.change_id, MLFLOW, key=f"deployment-{deployment_id}", settled=error is None,
+            problem=without_credentials(error or ""),
+        )  # fmt: skip
 
 
 def record_smoke(
@@ -165,53 +198,80 @@ def finish(session: WriteSession, actor: Actor, change_id: int, deployment_id: i
     change = _locked(session, change_id)
     if change.state == "executed":
         return
+    rollouts.require_going(change)
+    if rollouts.is_watched(change):
+        _require_signed(change, what_differs_since_switch(session, change), "at the end of the rollout")
     mark_serving(session, actor, session.get_one(Deployment, deployment_id))
-    change.state, change.finished_at, change.outcome, change.step = "executed", clock.now(), outcome, ""
+    rollouts.close_rollout(session, actor, change)
+    agree_way_back(session, change, deployment_id)
+    open_conditions(session, change, deployment_id)
+    _close(session, actor, change, outcome=outcome,
+           payload={"deployment": deployment_id, "version": change.to_version, "cutoff": change.to_cutoff})  # fmt: skip
+
+
+def _close(
+    session: WriteSession, actor: Actor, change: Change, *, outcome: str, payload: dict[str, Any]
+) -> None:
+    change.state = machine.after(change.state, "finish", what=f"CHG-{change.id}")
+    outcome = without_credentials(outcome)
+    change.finished_at, change.outcome, change.step = clock.now(), outcome, ""
     session.flush()
     record(
-        session, actor, Action.EXECUTION_FINISHED, object_kind="change", object_id=change.id,
-        payload={"deployment": deployment_id, "version": change.to_version}, why=outcome,
+        session, actor, Action.EXECUTION_FINISHED, object_kind="change", object_id=change.id, payload=payload,
+        why=outcome,
     )  # fmt: skip
     incident = session.get(Incident, change.incident_id) if change.incident_id else None
     if incident is not None:
         close_incident(
             session, actor, incident, change_id=change.id,
-            why=f"CHG-{change.id} executed: version {change.to_version} serves",
+            why=f"CHG-{change.id} executed: {change.summary}",
         )  # fmt: skip
 
 
 def restore(session: WriteSession, actor: Actor, change_id: int, *, why: str) -> int | None:
     """Put the record back to what served before and fail the change; gives the restored deployment's id.
 
-    None where nothing had been moved (or nothing served before), and for a change that is over: what was executed,
-    cancelled or void is not touched.
+    None where nothing had been moved, and for a change that is over: what was executed, cancelled or void is not
+    touched, nor what another change took over. Where nothing served before, nothing serves afterwards: the record of a
+    first version that failed is ended, or gateways would go on following it.
     """
+    why = without_credentials(why)
     change = _locked(session, change_id)
-    if change.state not in ("approved", "executing", "failed"):
+    if change.state not in ("approved", "executing", "failed") or change.overtaken_by is not None:
         return None
-    moved = session.scalars(
-        select(Deployment).where(Deployment.change_id == change.id, Deployment.version == change.to_version)
-    ).first()
+    own = select(Deployment).where(Deployment.change_id == change.id, Deployment.role == "champion")
+    moved = session.scalars(own.where(*_serves(change.to_version, change.to_cutoff))).first()
+    tried = end_beside(
+        session, actor, change_id=change.id, reason=f"CHG-{change.id} failed: {why}", failed=change.to_version
+    )
     restored: Deployment | None = None
+    withdrawn = moved is not None and change.from_version is None
+    if withdrawn:
+        _withdraw(session, actor, change, why=why)
     if moved is not None and change.from_version is not None:
-        restored = session.scalars(
-            select(Deployment).where(
-                Deployment.change_id == change.id, Deployment.version == change.from_version
-            )
-        ).first()
+        assert change.model is not None  # noqa: S101 - it moved
+        restored = session.scalars(own.where(*_serves(change.from_version, change.from_cutoff))).first()
         if restored is None and moved.ended_at is None:
             restored = start_deployment(
                 session, actor, model=change.model, environment=change.environment, version=change.from_version,
-                change_id=change.id, reason=f"restored because CHG-{change.id} failed: {why}",
+                cutoff=change.from_cutoff, change_id=change.id,
+                reason=f"restored because CHG-{change.id} failed: {why}",
                 expected_open=moved.id, replaced_state="failed",
             )  # fmt: skip
+            _carry_over(session, moved, restored)
     if change.state != "failed":
         back = (
             f"; version {change.from_version} was restored"
             if restored is not None
+            else f"; version {change.to_version} left service again, and nothing serves, as before"
+            if withdrawn
+            else f"; version {change.from_version} goes on serving all requests"
+            if tried
             else "; nothing had been moved"
         )
-        change.state, change.finished_at, change.step = "failed", clock.now(), ""
+        rollouts.fail_rollout(session, actor, change, why)
+        change.state = machine.after(change.state, "fail", what=f"CHG-{change.id}")
+        change.finished_at, change.step = clock.now(), ""
         change.outcome = why + back
         session.flush()
         record(
@@ -219,6 +279,62 @@ def restore(session: WriteSession, actor: Actor, change_id: int, *, why: str) ->
             payload={"restored_deployment": restored.id if restored else None}, why=change.outcome,
         )  # fmt: skip
     return restored.id if restored else None
+
+
+def _carry_over(session: WriteSession, moved: Deployment, restored: Deployment) -> None:
+    """What was approved with the version that serves again stands as before: its conditions and its way back.
+
+    `moved` took its place for a while. A time box follows by itself (`began_as`).
+    """
+    replaced = session.scalars(
+        select(Deployment.id)
+        .where(
+            Deployment.model == moved.model, Deployment.environment == moved.environment,
+            Deployment.role == "champion", Deployment.id < moved.id,
+            *_serves(restored.version, restored.cutoff),
+        )
+        .order_by(Deployment.id.desc())
+        .limit(1)
+    ).one_or_none()  # fmt: skip
+    if replaced is None:
+        return
+    for promised in (Condition, WayBack):
+        session.execute(
+            update(promised).where(promised.deployment_id == replaced).values(deployment_id=restored.id)
+        )
+
+
+def _withdraw(session: WriteSession, actor: Actor, change: Change, *, why: str) -> None:
+    """End as failed what this change brought where nothing served before it."""
+    end_deployments(
+        session, actor, model=change.model or "", environment=change.environment, change_id=change.id,
+        reason=f"CHG-{change.id} failed: {why}", only_of=change.id, state="failed",
+    )  # fmt: skip
+
+
+def champion_after(session: ReadSession, change_id: int) -> int | None:
+    """The deployment that is to serve after a change failed; None where the change had moved nothing."""
+    change = session.get_one(Change, change_id)
+    moved = session.scalars(select(Deployment.id).where(Deployment.change_id == change_id).limit(1)).first()
+    if moved is None or change.model is None or change.state != "failed" or change.overtaken_by is not None:
+        return None
+    serving = champion(session, change.model, change.environment)
+    return serving.id if serving is not None else None
+
+
+def withdrawn_by(session: ReadSession, change_id: int) -> int | None:
+    """The deployment that a failed change had opened where nothing served before; None for every other change."""
+    change = session.get_one(Change, change_id)
+    if change.state != "failed" or change.from_version is not None or change.overtaken_by is not None:
+        return None
+    if change.model is None or champion(session, change.model, change.environment) is not None:
+        return None
+    own = select(Deployment.id).where(Deployment.change_id == change_id, Deployment.role == "champion")
+    return session.scalars(own.order_by(Deployment.id.desc()).limit(1)).first()
+
+
+def _serves(version: int | None, cutoff: float | None) -> tuple[Any, ...]:
+    return (Deployment.version == version, Deployment.cutoff == cutoff)
 
 
 def _locked(session: WriteSession, change_id: int) -> Change:

@@ -19,6 +19,7 @@ from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.tables import Model
 
 CONSIDERED_WINDOWS = 14
+MINIMUM_WINDOWS = 3  # judged ones; fewer say too little to call a version healthy
 # A broken feed or missing traffic pages about whatever version serves then, and says nothing about it.
 ABOUT_THE_VERSION = ("realised", "estimated", "slo")
 
@@ -29,6 +30,7 @@ class ServedVersion:
 
     version: int
     deployment_id: int
+    cutoff: float  # with which it decided when it last served
     healthy: bool | None
     because: str
 
@@ -57,7 +59,7 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
     version, environment, model = deployment.version, deployment.environment, deployment.model
 
     def verdict(healthy: bool | None, because: str) -> ServedVersion:
-        return ServedVersion(version, deployment.id, healthy, because)
+        return ServedVersion(version, deployment.id, deployment.cutoff, healthy, because)
 
     if deployment.state == "failed":
         return verdict(False, "its last deployment failed")
@@ -102,10 +104,17 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
         .order_by(MetricPoint.window_start)
     ).all()  # fmt: skip
     if not points:
-        return verdict(None, f"in its last {len(windows)} windows no realised performance could be judged")
+        last = f"{len(windows)} windows" if len(windows) != 1 else "window"
+        return verdict(None, f"in its last {last} no realised performance could be judged")
     fell = sum(point.verdict == "alarm" for point in points)
     if fell:
         return verdict(False, f"realised performance fell in {fell} of its last {len(points)} judged windows")
+    if len(points) < MINIMUM_WINDOWS:
+        return verdict(
+            None,
+            f"too little is known: realised performance was judged in {len(points)} of its windows, and "
+            f"{MINIMUM_WINDOWS} are needed",
+        )
     values = [point.value for point in points]
     return verdict(
         True,

@@ -2,39 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from backend import clock
+from backend.assurance.exceptions import exception_views, list_exceptions
 from backend.database.session import ReadSession
-from backend.errors import WarrantError
-from backend.governance.service import Preview, refuse_excluded
-from backend.governance.tables import Change
+from backend.governance import machine
+from backend.governance.asking import Preview, is_requester
+from backend.governance.authority import who_can_decide, why_not_decide
+from backend.governance.deciding import own_approval, refused_gates, why_not_reject
+from backend.governance.digests import digest_of
+from backend.governance.excepted import bound_exceptions, why_not_here
+from backend.governance.policies import stored_rule
+from backend.governance.reconciling import tellings_of
+from backend.governance.request_record import what_was_altered
+from backend.governance.reviews import why_not_review
+from backend.governance.settling import why_not_recheck
+from backend.governance.tables import Change, Review, WayBack
+from backend.governance.time_boxes import stands_until
+from backend.governance.urgent import why_not_break_glass
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
-from backend.identity.roles import Permission
+
+
+def change_summaries(session: ReadSession, changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """The rows of a list, with one question for all names."""
+    names = names_of(session, {change.requested_by for change in changes})
+    return [_summary(change, names) for change in changes]
 
 
 def change_summary(session: ReadSession, change: Change) -> dict[str, Any]:
     """One row of a list."""
-    names = names_of(session, {change.requested_by})
-    approvals = sum(decision.verdict == "approve" for decision in change.decisions)
+    return _summary(change, names_of(session, {change.requested_by}))
+
+
+def _summary(change: Change, names: dict[str, str]) -> dict[str, Any]:
+    approvals = sum(decision.verdict == "approve" for decision in change.counted)
+    state = _state(change)
     return {
         "id": change.id,
         "ref": f"CHG-{change.id}",
         "kind": change.kind,
         "model": change.model,
         "environment": change.environment,
+        "summary": change.summary,
         "from_version": change.from_version,
         "to_version": change.to_version,
-        "state": _state(change),
+        "from_cutoff": change.from_cutoff,
+        "to_cutoff": change.to_cutoff,
+        "state": state,
+        "state_words": machine.WORDS[state],  # type: ignore[index]
         "step": change.step,
         "reason": change.reason,
         "requested_by": names[change.requested_by],
         "requested_at": change.requested_at,
         "expires_at": change.expires_at,
+        "reminded_at": change.reminded_at if state == "waiting" else None,
         "finished_at": change.finished_at,
         "approvals": approvals,
         "approvals_needed": sum(change.policy["roles"].values()),
+        "break_glass": change.break_glass,
+        "way_back_id": change.way_back_id,
         "incident_id": change.incident_id,
         "alert_id": change.alert_id,
         "digest": change.digest,
@@ -43,65 +72,149 @@ def change_summary(session: ReadSession, change: Change) -> dict[str, Any]:
 
 
 def _state(change: Change) -> str:
-    late = change.state == "waiting" and clock.now() >= change.expires_at
+    late = machine.can(change.state, "expire") and clock.now() >= change.expires_at
     return "expired" if late else change.state
 
 
 def change_detail(session: ReadSession, viewer: Actor, change: Change) -> dict[str, Any]:
     """Everything about one change, and whether this viewer can decide on it (or why not)."""
-    people = {change.requested_by, *(decision.person_id for decision in change.decisions)}
-    trainer = change.evidence["after"]["trained_by"]
-    names = names_of(session, people | ({trainer} if trainer else set()))
+    people = {change.requested_by, change.trained_by, change.data_owner}
+    people |= {
+        person for decision in change.decisions for person in (decision.person_id, decision.on_behalf_of)
+    }
+    review = session.get(Review, change.id) if change.break_glass else None
+    if review is not None:
+        people.add(review.reviewed_by)
+    names = names_of(session, people)
+    accepted = {gate for d in change.counted if d.verdict == "approve" for gate in d.accepted}
+    excepted = bound_exceptions(session, change)
+    failed, unclear = refused_gates(change, accepted, excepted)
+    mine = is_requester(session, viewer, change)
+    state = _state(change)
     return {
         **change_summary(session, change),
+        "revision": change.revision,
+        "subject": change.subject,
         "policy": change.policy,
-        "bound": change.bound,
+        "bound": {
+            **change.bound,
+            "evidence": digest_of(change.evidence),
+            "gate results": digest_of(change.gates),
+        },
+        "request_digest": change.request_digest,
+        "gates": change.gates,
+        "gates_at": change.gates_at,
+        "gates_failed": failed if change.gates else [],
+        "gates_unclear": unclear if change.gates else [],
+        "exceptions": [
+            {**one, "not_here": why_not_here(session, change, one["gate"]) if one["counts"] else None}
+            for one in exception_views(
+                session,
+                list_exceptions(session, viewer, model=change.model, standing=True) if change.model else [],
+            )
+            if any(gate["gate"] == one["gate"] for gate in change.policy["gates"])
+        ],
+        "gates_excepted": sorted(excepted),
         "evidence": change.evidence,
-        "trained_by": names.get(trainer) if trainer else None,
+        "trained_by": names.get(change.trained_by) if change.trained_by else None,
+        "data_owner": names.get(change.data_owner) if change.data_owner else None,
         "run_id": change.run_id,
         "decisions": [
             {
                 "person": names[decision.person_id],
+                "on_behalf_of": names.get(decision.on_behalf_of) if decision.on_behalf_of else None,
                 "verdict": decision.verdict,
                 "comment": decision.comment,
                 "role": decision.role,
                 "seen_digest": decision.seen_digest,
+                "accepted": decision.accepted,
+                "counts": decision.revision == change.revision and decision.retracted_at is None,
+                "retracted_at": decision.retracted_at,
+                "retracted_because": decision.retracted_because,
                 "decided_at": decision.decided_at,
             }
             for decision in change.decisions
         ],
-        "cannot_decide": why_not_decide(session, viewer, change),
-        "can_cancel": change.state == "waiting" and change.requested_by in viewer.people,
+        "review": {**_review(review, names), "stands_until": stands_until(session, change, review)}
+        if review is not None
+        else None,
+        "cannot_review": why_not_review(viewer, change)
+        if review is not None and not review.verdict
+        else None,
+        "way_back": _way_back_of(session, change),
+        "targets": [
+            {
+                "target": row.target,
+                "told_again_at": row.told_again_at,
+                "told_again": row.told_again,
+                "settled_at": row.settled_at,
+                "problem": row.problem,
+            }
+            for row in tellings_of(session, change.id)
+        ],
+        "cannot_decide": why_not_decide(session, viewer, change) or _not_as_asked(session, change),
+        "can_still_decide": who_can_decide(session, change) if state == "waiting" else [],
+        "can_retract": state in ("waiting", "approved")
+        and not change.is_urgent
+        and own_approval(session, viewer, change) is not None,
+        "cannot_reject": why_not_reject(session, viewer, change),
+        "can_cancel": mine and machine.can(state, "cancel"),
+        "can_resubmit": mine and state == "draft",
+        "can_recheck": state in ("waiting", "approved")
+        and bool(change.policy["gates"])
+        and why_not_recheck(session, viewer, change) is None,
     }
 
 
-def why_not_decide(session: ReadSession, viewer: Actor, change: Change) -> str | None:
-    """Why this viewer cannot decide on the change, in words, or None when they can."""
-    if _state(change) != "waiting":
-        return f"it is {_state(change)}"
-    if any(decision.person_id == viewer.person_id for decision in change.decisions):
-        return "you have decided already"
-    try:
-        viewer.require(Permission.DECIDE_CHANGE)
-        refuse_excluded(session, viewer, change)
-    except WarrantError as error:
-        return error.message
-    return None
+def _not_as_asked(session: ReadSession, change: Change) -> str | None:
+    altered = what_was_altered(session, change)
+    return f"it is not as it was asked for: {'; '.join(altered)}" if altered else None
 
 
-def preview_view(preview: Preview) -> dict[str, Any]:
-    """A change before it is asked for."""
+def _review(review: Review, names: dict[str, str]) -> dict[str, Any]:
     return {
-        "kind": preview.kind,
-        "model": preview.model,
-        "environment": preview.environment,
-        "from_version": preview.from_version,
-        "to_version": preview.to_version,
-        "policy": preview.policy,
+        "due_at": review.due_at, "verdict": review.verdict, "comment": review.comment,
+        "reviewed_by": names.get(review.reviewed_by) if review.reviewed_by else None,
+        "reviewed_at": review.reviewed_at,
+    }  # fmt: skip
+
+
+def _way_back_of(session: ReadSession, change: Change) -> dict[str, Any] | None:
+    """The return agreed with this promotion: in words before it is executed, with its time afterwards. None of another
+    kind: only a promotion agrees on one."""
+    from sqlalchemy import select
+
+    if change.kind != "promote":
+        return None
+    way = session.scalars(select(WayBack).where(WayBack.change_id == change.id)).one_or_none()
+    days = float(change.policy.get("way_back_days") or 0)
+    agreed = change.evidence.get("way_back")
+    if way is None:
+        return {"to_version": agreed["to_version"], "days": days} if agreed and days else None
+    return {
+        "id": way.id, "to_version": way.to_version, "days": days, "expires_at": way.expires_at, "used_by": way.used_by,
+    }  # fmt: skip
+
+
+def preview_view(preview: Preview, viewer: Actor) -> dict[str, Any]:
+    """A change before it is asked for."""
+    proposal = preview.proposal
+    return {
+        "kind": proposal.asked.kind,
+        "model": proposal.asked.model,
+        "environment": proposal.asked.environment,
+        "summary": proposal.summary,
+        "from_version": proposal.from_version,
+        "to_version": proposal.to_version,
+        "from_cutoff": proposal.from_cutoff,
+        "to_cutoff": proposal.to_cutoff,
+        "policy": stored_rule(preview.policy, preview.entry),
         "bound": preview.bound,
-        "evidence": preview.evidence,
+        "evidence": proposal.evidence,
         "digest": preview.digest,
         "candidates": [
-            {"version": c.version, "healthy": c.healthy, "because": c.because} for c in preview.candidates
+            {"version": c.version, "cutoff": c.cutoff, "healthy": c.healthy, "because": c.because}
+            for c in proposal.candidates
         ],
+        "cannot_break_glass": why_not_break_glass(viewer, preview),
     }

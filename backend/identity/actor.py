@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backend.errors import NotAllowed
 from backend.identity.roles import Permission, Role, permissions_of
@@ -20,6 +20,10 @@ class Actor:
     address: str | None = None
     acting_for: str | None = None  # the owner whose rights a service account borrows
     display_name: str = ""
+    seat: dict[str, str] | None = field(
+        default=None, hash=False
+    )  # of the command line: login, account and host
+    models: frozenset[str] | None = None  # None: every model; else only these (backend.identity.reach)
 
     def may(self, permission: Permission) -> bool:
         return permission in permissions_of(self.roles)

@@ -31,6 +31,7 @@ from sqlalchemy.exc import IntegrityError
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
+from backend.audit.sealing import Personal
 from backend.database.session import WriteSession, writing
 from backend.errors import NotFound, NotSignedIn, TooMany, Unavailable
 from backend.identity.actor import system_actor
@@ -255,7 +256,7 @@ def _create(session: WriteSession, identity: Identity) -> Person:
     )  # fmt: skip
     record(
         session, actor, Action.PERSON_LINKED, object_kind="person", object_id=person.id,
-        payload={"issuer": identity.issuer, "subject": identity.subject},
+        payload={"issuer": identity.issuer, "subject": Personal(person.id, identity.subject)},
     )  # fmt: skip
     return person
 

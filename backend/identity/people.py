@@ -7,19 +7,22 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, Required, TypedDict, Unpack
 
 from sqlalchemy import select, update
 
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
+from backend.audit.sealing import Personal, make_keys
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
 from backend.identity.actor import Actor
 from backend.identity.passwords import hash_password
-from backend.identity.roles import Permission, Role
+from backend.identity.roles import GIVEN, Permission, Role
 from backend.identity.tables import ApiToken, Person, PersonRole, SignInSession
 
+_NAMED: Final = "people_named"
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 
 
@@ -45,6 +48,21 @@ class PersonView:
     is_demo: bool
     created_at: datetime
     disabled_at: datetime | None
+    expires_at: datetime | None = None
+    models: tuple[str, ...] | None = None
+
+
+class Account(TypedDict, total=False):
+    """What `add_account` takes beside roles."""
+
+    username: Required[str]
+    display_name: Required[str]
+    password: str | None
+    password_hash: str | None
+    kind: str
+    owner_id: str | None
+    oidc: tuple[str, str] | None
+    is_demo: bool
 
 
 def normalise_username(username: str) -> str:
@@ -53,6 +71,13 @@ def normalise_username(username: str) -> str:
 
 
 def create_person(
+    session: WriteSession, actor: Actor, *, roles: Collection[Role], **account: Unpack[Account]
+) -> Person:
+    """Create someone who can act, as `add_account` does. An auditor is invited: `backend.identity.auditors`."""
+    return add_account(session, actor, roles=_checked_roles(roles), **account)
+
+
+def add_account(
     session: WriteSession,
     actor: Actor,
     *,
@@ -85,9 +110,12 @@ def create_person(
         raise BadInput(f"there is no kind of account {kind!r}; it is 'person' or 'service'")
     if (kind == "service") != (owner_id is not None):
         raise BadInput("a service account acts for an owner, a person for nobody else")
-    if owner_id is not None and person_by_id(session, owner_id).kind != "person":
-        raise BadInput("a service account acts for a person, not for another service")
-    granted = _checked_roles(roles)
+    owner = person_by_id(session, owner_id) if owner_id is not None else None
+    if owner is not None and (owner.kind != "person" or is_auditor(owner)):
+        raise BadInput(
+            "a service account acts for a person of the house, not for another service or an auditor"
+        )
+    granted = set(roles) if set(roles) == {Role.AUDITOR} else _checked_roles(roles)
     if session.scalar(select(Person.id).where(Person.username == username)) is not None:
         raise UsernameTaken(f"the user name {username!r} is taken; choose another")
     if password is not None:
@@ -106,10 +134,11 @@ def create_person(
     )
     session.add(person)
     session.flush()
+    make_keys(session, [person.id])
     record(
         session, actor, Action.PERSON_CREATED, object_kind="person", object_id=person.id,
-        payload={"username": username, "display_name": display_name, "kind": kind, "owner": owner_id,
-                 "roles": sorted(granted), "demo": is_demo},
+        payload={"username": Personal(person.id, username), "display_name": Personal(person.id, display_name),
+                 "kind": kind, "owner": owner_id, "roles": sorted(granted), "demo": is_demo},
     )  # fmt: skip
     return person
 
@@ -122,6 +151,10 @@ def set_roles(
     granted = _checked_roles(roles)
     administrators = _lock_administrators(session)
     person = person_by_id(session, person_id)
+    if is_auditor(person):
+        raise BadInput(
+            f"{person.display_name} is an external auditor and has no other role; make another account"
+        )
     before = {Role(entry.role) for entry in person.roles}
     if before == granted:
         return person
@@ -133,6 +166,29 @@ def set_roles(
     record(
         session, actor, Action.ROLES_CHANGED, object_kind="person", object_id=person.id, why=why,
         payload={"before": sorted(before), "after": sorted(granted)},
+    )  # fmt: skip
+    return person
+
+
+def take_role(session: WriteSession, actor: Actor, person_id: str, role: Role, *, why: str) -> Person:
+    """Take one role from somebody, as a review of access or an administrator does; an auditor's account is closed.
+
+    Raises `LastAdministrator`. Taking one that they do not have does nothing.
+    """
+    if not actor.may(Permission.REVIEW_ACCESS):
+        actor.require(Permission.MANAGE_PEOPLE)
+    administrators = _lock_administrators(session)
+    person = person_by_id(session, person_id)
+    before = sorted(entry.role for entry in person.roles)
+    if role.value not in before:
+        return person
+    if role is Role.ADMIN:
+        _keep_one(administrators, person)
+    person.roles = [entry for entry in person.roles if entry.role != role.value]
+    session.flush()
+    record(
+        session, actor, Action.ROLES_CHANGED, object_kind="person", object_id=person.id, why=why,
+        payload={"before": before, "after": [one for one in before if one != role.value]},
     )  # fmt: skip
     return person
 
@@ -169,6 +225,22 @@ def person_by_id(session: ReadSession, person_id: str) -> Person:
     return person
 
 
+def is_auditor(person: Person) -> bool:
+    """Whether it is the account of somebody from outside who only reads."""
+    return any(entry.role == Role.AUDITOR for entry in person.roles)
+
+
+def person_named(session: ReadSession, username: str) -> Person:
+    """The open account of a person, by user name. Raises `NotFound`."""
+    name = normalise_username(username[:256])
+    found = session.scalars(
+        select(Person).where(Person.username == name, Person.kind == "person", Person.disabled_at.is_(None))
+    ).one_or_none()
+    if found is None:
+        raise NotFound("there is no person with that user name")
+    return found
+
+
 def list_people(session: ReadSession, viewer: Actor) -> list[PersonView]:
     """Everyone, by user name, for administrators."""
     viewer.require(Permission.MANAGE_PEOPLE)
@@ -182,9 +254,23 @@ def list_people(session: ReadSession, viewer: Actor) -> list[PersonView]:
             is_demo=person.is_demo,
             created_at=person.created_at,
             disabled_at=person.disabled_at,
+            expires_at=person.expires_at,
+            models=tuple(person.models) if person.models is not None else None,
         )
         for person in session.scalars(select(Person).order_by(Person.username))
     ]
+
+
+def names_to_choose(session: ReadSession, viewer: Actor) -> dict[str, str]:
+    """`Name (user name)` -> id of every person of the house, for whoever gives somebody something to do."""
+    if not viewer.may(Permission.HANDLE_FINDINGS):
+        viewer.require(Permission.MANAGE_PEOPLE)
+    people = session.scalars(
+        select(Person)
+        .where(Person.kind == "person", Person.disabled_at.is_(None))
+        .order_by(Person.display_name)
+    )
+    return {f"{one.display_name} ({one.username})": one.id for one in people if not is_auditor(one)}
 
 
 def names_of(session: ReadSession, ids: Iterable[str | None]) -> dict[str, str]:
@@ -195,7 +281,13 @@ def names_of(session: ReadSession, ids: Iterable[str | None]) -> dict[str, str]:
     for start in range(0, len(rest), 500):
         found = select(Person.id, Person.display_name).where(Person.id.in_(rest[start : start + 500]))
         names.update({row.id: row.display_name for row in session.execute(found)})
+    session.info.setdefault(_NAMED, set()).update(rest)
     return names
+
+
+def people_named(session: ReadSession) -> frozenset[str]:
+    """Ids of everybody whose name was looked up in this session: who may be named in what was made of it."""
+    return frozenset(session.info.get(_NAMED, ()))
 
 
 def matching_people(session: ReadSession, who: str) -> list[str]:
@@ -216,8 +308,10 @@ def _checked_roles(roles: Collection[Role]) -> set[Role]:
     try:
         granted = {Role(role) for role in roles}
     except ValueError as error:
-        known = ", ".join(role.value for role in Role if role is not Role.SYSTEM)
+        known = ", ".join(role.value for role in GIVEN)
         raise BadInput(f"{error}; the roles are {known}") from error
+    if Role.AUDITOR in granted:
+        raise BadInput("an external auditor is invited, with the models they may see and the day it ends")
     if Role.SYSTEM in granted:
         raise BadInput("the role system belongs to Warrant's own processes and is given to nobody")
     return granted

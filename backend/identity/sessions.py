@@ -19,6 +19,7 @@ from sqlalchemy import select, update
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
+from backend.audit.sealing import Personal
 from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.errors import NotFound, NotSignedIn
 from backend.identity.actor import Actor, system_actor
@@ -71,10 +72,12 @@ def csrf_of(token: str) -> str:
 def actor_of(
     person: Person, *, session_id: str | None, request_id: str | None = None, address: str | None = None
 ) -> Actor:
+    roles = frozenset(Role(entry.role) for entry in person.roles)
     return Actor(
         person_id=person.id,
         kind=person.kind,
-        roles=frozenset(Role(entry.role) for entry in person.roles),
+        roles=roles,
+        models=frozenset(person.models or ()) if Role.AUDITOR in roles else None,
         session_id=session_id,
         request_id=request_id,
         address=address,
@@ -84,7 +87,9 @@ def actor_of(
 
 
 def may_sign_in(person: Person) -> bool:
-    """Whether the account is open: not disabled, and a demo account only in demo mode."""
+    """Whether the account is open: neither disabled nor over, and a demo account only in demo mode."""
+    if person.expires_at is not None and clock.now() >= person.expires_at:
+        return False
     return person.disabled_at is None and (not person.is_demo or settings().demo)
 
 
@@ -145,7 +150,7 @@ def open_session(
     record(
         session, actor_of(person, session_id=row.id, request_id=request_id, address=address),
         Action.SIGNED_IN, object_kind="session", object_id=row.id,
-        payload={"method": method, "user_agent": row.user_agent},
+        payload={"method": method, "user_agent": Personal(person.id, row.user_agent)},
     )  # fmt: skip
     return OpenedSession(token, csrf_of(token), row.id, person.id, row.expires_at)
 
@@ -276,6 +281,8 @@ def _refusal_reason(person: Person | None) -> str:
         return "no such account"
     if person.disabled_at is not None:
         return "the account is disabled"
+    if person.expires_at is not None and clock.now() >= person.expires_at:
+        return "the account is over"
     if not may_sign_in(person):
         return "a demo account outside demo mode"
     return "wrong password"
@@ -295,5 +302,6 @@ def _record_refusal(
     record(
         session, replace(system_actor("sign-in"), address=address, request_id=request_id),
         Action.SIGN_IN_REFUSED, object_kind="person", object_id=person.id if person else "unknown",
-        payload={"reason": _refusal_reason(person), "throttled": attempt.begins_throttle},
+        payload={"reason": _refusal_reason(person), "throttled": attempt.begins_throttle,
+                 "address": Personal(person.id, address) if person else address},
     )  # fmt: skip

@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.database.base import Base, new_id
-from backend.database.types import BigId
+from backend.database.types import BigId, Json
 
 
 class Person(Base):
@@ -28,6 +28,8 @@ class Person(Base):
     is_demo: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]  # then the account ends by itself
+    models: Mapped[list[str] | None] = mapped_column(Json)  # of an auditor: what may be seen
     roles: Mapped[list[PersonRole]] = relationship(lazy="selectin", cascade="all, delete-orphan")
 
     __table_args__ = (UniqueConstraint("oidc_issuer", "oidc_subject"),)

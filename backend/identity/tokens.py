@@ -131,4 +131,5 @@ def touch_token(token_id: str) -> None:
 
 
 def _may_manage(actor: Actor, holder: Person) -> bool:
-    return actor.person_id in (holder.id, holder.owner_id) or actor.may(Permission.MANAGE_PEOPLE)
+    own = actor.person_id in (holder.id, holder.owner_id)
+    return own or actor.may(Permission.MANAGE_PEOPLE) or actor.may(Permission.REVIEW_ACCESS)

@@ -29,8 +29,8 @@ from backend.monitoring.reading import completeness_of
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.monitoring.windows import Window
 from backend.queue import ANALYSE_WINDOW, JobRun, request_job
-from backend.registry.service import get_model
-from backend.registry.tables import Model, Version
+from backend.registry.service import described_models, get_model
+from backend.registry.tables import Version
 from backend.settings import settings
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def models_to_analyse(session: ReadSession, now: datetime) -> list[str]:
     environment = settings().environment
     return [
         model.name
-        for model in session.scalars(select(Model).order_by(Model.name))
+        for model in described_models(session)
         if windows_to_analyse(
             session, model=model.name, environment=environment, spec=parse_spec(model.spec), now=now, limit=1
         )

@@ -37,7 +37,7 @@ from backend.monitoring.played_windows import (
     look_at_ends,
     moment_of,
 )
-from backend.monitoring.reference_reach import tell_reach
+from backend.monitoring.reference_reach import tell_inputs, tell_reach
 from backend.monitoring.reference_rules import rule_noise
 from backend.monitoring.references import Measured, add_segments, count_own_windows, measure_reference
 from backend.monitoring.segments import Parts, judge_parts
@@ -91,7 +91,8 @@ class Alarm:
 class ReplayedWindow:
     """One window. `label_completeness` and `metrics` are as known at the end of the data.
 
-    complete        False where the data end before the window does: it is shown and not judged
+    complete        False where predictions begin or end within the window: its volume is not judged, and nothing is
+                    where the data, labels included, end before it does
     first_metrics   the same as first seen, when enough labels had come at `labelled_at`
     """
 
@@ -128,7 +129,7 @@ def replay(
         reference = add_segments(reference, table, spec)
     notes = list(history.notes)
     windows, place = cut_windows(spec, history.live)
-    look_at_ends(history.live, windows, notes)
+    look_at_ends(spec, history, windows, notes)
     progress(0.3, f"counting {len(windows)} windows")
     parts = count_parts(spec, reference, history.live, place)
     _judge_rules(spec, history, windows, place)
@@ -139,13 +140,15 @@ def replay(
         spec, reference, parts, noise, count_usual_rows(spec, history.reference),
         classes_of(history.reference["label"]) if spec.task == "multiclass" else frozenset(),
     )  # fmt: skip
+    if windows:
+        notes += tell_inputs(spec, reference)
     if windows and reference.labelled:
         notes += tell_reach(
             player.baseline, player.primary, player.alpha(windows[0], "realised"), spec.min_labels
         )
-    moments = [(window.end, 0, number) for number, window in enumerate(windows) if window.complete]
+    moments = [(window.end, 0, number) for number, window in enumerate(windows) if window.over]
     for number, window in enumerate(windows):
-        if not window.complete:
+        if not window.over:
             continue
         moments += [(moment, 1, number) for moment in player.label_moments(window)]
     progress(0.8, "playing the past")
@@ -212,7 +215,7 @@ class _Player:
             label_unit=spec.label_unit,
         )  # fmt: skip
         if self.traffic is not None:
-            points.append(self.traffic.judge(window.span, len(window.rows)))
+            points.append(self.traffic.judge(window.span, len(window.rows), cut=window.cut))
         window.points += points
         self._raise(window, number, points, window.end)
 

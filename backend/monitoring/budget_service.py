@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, ChangedSinceSeen
+from backend.governance.direct_edits import refuse_budget_edit
 from backend.identity.actor import Actor
 from backend.monitoring.budget import SHIFTS_PER_QUARTER, Evidence, Rota, sigmas, window_alpha
 from backend.monitoring.budget import pages_per_quarter as _pages_per_quarter
@@ -78,7 +79,7 @@ def false_alarms(session: ReadSession, viewer: Actor, model: str, environment: s
     return FalseAlarms(
         per_month=_pages_per_quarter(spec.budget, spec.tier, rota) / 3,
         own_per_quarter=spec.budget.pages_per_quarter, rota=spec.budget.rota, rota_models=len(rota.tiers),
-        rota_per_shift=spec.budget.rota_pages_per_shift, rota_share_per_month=share / 3, digest=_digest(found),
+        rota_per_shift=spec.budget.rota_pages_per_shift, rota_share_per_month=share / 3, digest=spec_digest(found),
     )  # fmt: skip
 
 
@@ -88,7 +89,7 @@ def preview_budget(
 ) -> BudgetChange:  # fmt: skip
     """Which limits another budget would move. Stores nothing. Raises `BadInput` for a bad figure."""
     spec = spec_of(get_model(session, viewer, model))
-    budget = _checked(pages_per_quarter, rota, rota_pages_per_shift)
+    budget = check_budget(pages_per_quarter, rota, rota_pages_per_shift)
     other = replace(spec, budget=budget)
     now, then = rota_of(session, spec, environment), rota_of(session, other, environment)
     if budget.rota != spec.budget.rota:
@@ -126,13 +127,14 @@ def change_budget(
     entry holds both budgets and the reason.
 
     Raises `ChangedSinceSeen` where the spec is no longer the one that was looked at, `BadInput` for a bad figure or
-    without a reason.
+    without a reason, `OnlyByChange` where the policy lets nobody change it directly.
     """
     if not why.strip():
         raise BadInput("Why: write the reason; the audit log keeps it", field="why")
-    checked = _checked(pages_per_quarter, rota, rota_pages_per_shift)
+    checked = check_budget(pages_per_quarter, rota, rota_pages_per_shift)
     found = get_model(session, actor, model)
-    if _digest(found) != seen_digest:
+    refuse_budget_edit(session, actor, found)
+    if spec_digest(found) != seen_digest:
         raise ChangedSinceSeen("the model's spec has changed since you looked at it")
     budget: dict[str, Any] = asdict(checked)
     return register_model(
@@ -142,7 +144,8 @@ def change_budget(
     )  # fmt: skip
 
 
-def _checked(pages: float, rota: str, per_shift: float) -> Budget:
+def check_budget(pages: float, rota: str, per_shift: float) -> Budget:
+    """`BadInput` for a figure that no budget can have."""
     for label, value in (
         ("False pages of this model in a quarter", pages),
         ("False pages in a 12-hour shift over all models of the rota", per_shift),
@@ -152,5 +155,6 @@ def _checked(pages: float, rota: str, per_shift: float) -> Budget:
     return Budget(pages, rota.strip() or Budget.rota, per_shift)
 
 
-def _digest(model: Model) -> str:
+def spec_digest(model: Model) -> str:
+    """What somebody who changes the budget has looked at."""
     return hashlib.sha256(json.dumps(model.spec, sort_keys=True).encode()).hexdigest()

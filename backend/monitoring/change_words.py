@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backend.monitoring.causes import KINDS, Attribution, Kind, Part
-from backend.monitoring.performance import DEFINITIONS
 
 # Metrics that are shares: a point is a hundredth. The others are told in their own unit.
 IN_HUNDREDTHS = frozenset({"roc_auc", "accuracy", "precision", "recall", "f1", "mape"})
@@ -57,13 +56,7 @@ def say_baselines(metric: str, pooled: float | None, held: float | None, window:
     """
     if pooled is None or held is None or f"{pooled:.3f}" == f"{held:.3f}":
         return ""
-    definition = DEFINITIONS.get(metric)
-    acceptable = definition.worst_acceptable(pooled) if definition else None
-    # `take_baseline` goes half of a way that is longer than the margin.
-    halfway = acceptable is not None and abs(held - pooled) >= abs(acceptable - pooled) / 2 * 0.99
     text = f"Against all reference rows {pooled:.3f}; the limit is held against {held:.3f}"
-    if halfway:
-        text += ", halfway to the mean of the reference's own windows of this size"
     if window is None or window == held:
         return f"{text}."
     verb, unit = ("fell" if window < held else "rose"), scale_of(metric)[1]

@@ -64,6 +64,8 @@ class ModelSpec:
     budget       false pages that are tolerated; thresholds follow from it
     reference    what windows are compared with
     rules        conditions across columns that every row should meet
+    subject      the column that says whom a row is about; empty when none does
+    pseudonymise  columns that are stored as pseudonyms
     """
 
     task: Task
@@ -90,6 +92,14 @@ class ModelSpec:
     budget: Budget = field(default_factory=Budget)
     reference: ReferenceRule = field(default_factory=ReferenceRule)
     rules: tuple[str, ...] = ()
+    subject: str = ""
+    pseudonymise: tuple[str, ...] = ()
+
+    @property
+    def kept_beside(self) -> tuple[str, ...]:
+        """Columns of kind id that are stored all the same, for the sake of whom the rows are about."""
+        ids = {name for name, kind in self.excluded if kind == "id"}
+        return tuple(name for name in dict.fromkeys((self.subject, *self.pseudonymise)) if name in ids)
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -121,6 +131,8 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
     """
     if not isinstance(mapping, Mapping):
         raise BadInput(f"the model spec must be a mapping of keys, not {type(mapping).__name__}")
+    if not mapping:
+        raise BadInput("the model is not described: register it with its task and features first")
     fields.refuse_misspelt(mapping)
     task = fields.one_of(mapping, "task", TASKS)
     declared = fields.read_features(mapping.get("features"))
@@ -158,6 +170,8 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         budget=fields.budget(mapping.get("budget")),
         reference=fields.reference(mapping.get("reference")),
         rules=rules,
+        subject=fields.subject(mapping.get("subject"), dict(declared)),
+        pseudonymise=fields.pseudonymise(mapping.get("pseudonymise", ()), dict(declared)),
     )
     if rules:
         from backend.monitoring.rules import parse_rules  # it reads `Column` from here

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -29,18 +28,22 @@ from backend.monitoring.statistics import (
     TableFacts,
     statistics_for,
 )
-from backend.monitoring.tablefiles import find_repeated_names, open_table
+from backend.monitoring.tablefiles import PARQUET, find_repeated_names, find_twin, open_table
 from backend.monitoring.thresholds import Verdict
+from backend.monitoring.unreadable import find_unreadable, tell_unreadable
 from backend.monitoring.verdicts import ERROR, MIN_ROWS, Finding, judge_columns
 
 SCHEMA = "schema_change"
+FEWER_SIGNS = ("text to whole", "text to fraction")
+MISSING = ("null", "nan", "invalid", "absent")
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One statistic of one column of the two tables. `reason` says why there is no verdict; `text` is for people.
 
-    side   where of its threshold a value alarms: "below" for a rate that fell
+    side     where of its threshold a value alarms: "below" for a rate that fell
+    details  of `missing_rate`: current rows that are null, NaN, invalid (there and unreadable) and absent
     """
 
     column: str
@@ -57,6 +60,7 @@ class Comparison:
     kind: str | None = None
     confidence: float | None = None
     side: Literal["above", "below"] = "above"
+    details: Mapping[str, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The row of the outside contract, whose `reason` is never empty: a verdict's is its sentence."""
@@ -78,7 +82,10 @@ def compare_files(
     for table, found in zip(opened, repeated, strict=True):
         kept = [quoted(name) for name in table.columns if name not in found]
         table.project(", ".join(kept)).create_view("compared")
-    tables = [_Table(c.table("compared"), OwnTable(c, "compared")) for c in connections]
+    tables = [
+        _Table(c.table("compared"), OwnTable("compared", [c]), typed=Path(path).suffix.lower() in PARQUET)
+        for c, path in zip(connections, paths, strict=True)
+    ]
     rows = _compare_tables(*tables, statistics=statistics, columns=columns, kinds=kinds or {})
     return rows + _repeated_names(repeated, opened)
 
@@ -105,10 +112,22 @@ def compare_tables(
 
 @dataclass(frozen=True)
 class _Table:
-    """`rows` for queries, and what `open_scan` is given to count them: the same rows in the fastest form."""
+    """`rows` for queries, and what `open_scan` is given to count them: the same rows in the fastest form.
+
+    typed   whether it declares types; those of CSV are guessed from its values
+    """
 
     rows: duckdb.DuckDBPyRelation
     scanned: duckdb.DuckDBPyRelation | OwnTable
+    typed: bool = True
+
+    def has_type(self, column: str) -> bool:
+        """Whether the column has a type at all: without any value nothing tells it, unless it is declared."""
+        kind = str(self.rows.types[self.rows.columns.index(column)])
+        if self.typed or kind != "VARCHAR":
+            return kind != '"NULL"'
+        query = f"select count({quoted(column)}) from looked"  # noqa: S608 - quoted
+        return bool(self.rows.query("looked", query).fetchall()[0][0])
 
 
 def _compare_tables(
@@ -125,7 +144,7 @@ def _compare_tables(
     for name in asked:
         proposal = proposals.get(name)
         if proposal is None:
-            rows.append(_only_current(name, sizes, _twin(name, current.columns, reference.columns)))
+            rows.append(_only_current(name, sizes, find_twin(name, current.columns, reference.columns)))
             continue
         kind = kinds.get(name) or (proposal.fallback if columns else proposal.kind)
         if kind is None:
@@ -136,7 +155,7 @@ def _compare_tables(
     if own or not statistics:
         rows += _compare(then, now, sample, chosen, proposals, own)
     if not statistics or SCHEMA in statistics:
-        rows += _schema(reference, current, asked, sizes, every=bool(statistics))
+        rows += _schema(then, now, asked, sizes, chosen, every=bool(statistics))
     about_rows = [name for name in dict.fromkeys(statistics) if name in TABLE_REGISTRY and name != SCHEMA]
     rows += [_of_whole_tables(name, reference, current) for name in about_rows]
     peers = tuple(name for name in statistics if ":" in name)
@@ -165,7 +184,9 @@ def _compare(
         for statistic in statistics_for(kind, every=bool(names))
         if not names or statistic.name in names
     ]
-    rows = [_comparison(found, kinds, proposals) for found in judge_columns(pairs, before, after)]
+    rows = [
+        _comparison(found, kinds, proposals, current.rows) for found in judge_columns(pairs, before, after)
+    ]
     return rows + [
         _unsuited(column, kind, REGISTRY[name], before[column].known, after[column].known)
         for column, kind in kinds.items()
@@ -174,8 +195,19 @@ def _compare(
     ]
 
 
-def _comparison(found: Finding, kinds: Mapping[str, Kind], proposals: Mapping[str, Proposal]) -> Comparison:
-    decision = found.decision
+def _comparison(
+    found: Finding,
+    kinds: Mapping[str, Kind],
+    proposals: Mapping[str, Proposal],
+    current: duckdb.DuckDBPyRelation,
+) -> Comparison:
+    decision, text, counts = found.decision, found.decision.text, found.result.details
+    missing = found.statistic.name == "missing_rate" and decision.reason is None
+    if missing and counts["invalid"]:
+        number = kinds[found.column] == "numeric"
+        example = find_unreadable(current, found.column) if number else None
+        what = "a number" if number else "a category"
+        text = tell_unreadable(text, counts, what=what, example=example)
     return Comparison(
         column=found.column,
         statistic=found.statistic.name,
@@ -185,24 +217,27 @@ def _comparison(found: Finding, kinds: Mapping[str, Kind], proposals: Mapping[st
         rows_reference=found.result.rows_reference,
         rows_current=found.result.rows_current,
         reason=decision.reason,
-        text=decision.text,
+        text=text,
         level="ticket" if decision.verdict == "alarm" else None,
         p=found.p,
         kind=kinds[found.column],
         confidence=proposals[found.column].confidence,
         side="below" if decision.limit is not None and decision.limit.below else "above",
+        details={name: counts[name] for name in MISSING} if missing else None,
     )
 
 
 def _schema(
-    reference: duckdb.DuckDBPyRelation,
-    current: duckdb.DuckDBPyRelation,
+    then: _Table,
+    now: _Table,
     columns: Sequence[str],
     sizes: tuple[int, int],
+    kinds: Mapping[str, Kind],
     *,
     every: bool,
 ) -> list[Comparison]:
     """A row for each column that vanished or is of another type; for all columns when it was asked for by name."""
+    reference, current = then.rows, now.rows
     statistic = TABLE_REGISTRY[SCHEMA]
     facts = [
         TableFacts(rows, types={n: group_of(str(t)) for n, t in zip(table.columns, table.types, strict=True)})
@@ -214,14 +249,20 @@ def _schema(
         if name not in reference.columns:
             continue  # told already, as new
         changed = found.details["changed"].get(name)
+        untyped = bool(changed) and not (then.has_type(name) and now.has_type(name))
+        # What CSV holds is text or numbers by a guess: numbers beside a few signs of none are numbers either way.
+        alike = changed in FEWER_SIGNS and not then.typed and kinds.get(name) == "numeric"
+        changed = None if untyped or alike else changed
         vanished = name in found.details["vanished"]
         if not (changed or vanished or every):
             continue
         value = float(bool(changed or vanished))
         what = (
-            f"changed from {changed}" if changed else "is gone" if vanished else "is there, of the same type"
-        )
-        twin = _twin(name, reference.columns, current.columns) if vanished else None
+            f"changed from {changed}" if changed else "is gone" if vanished
+            else "is there, without any value that would tell its type" if untyped
+            else "is there, of the same type"
+        )  # fmt: skip
+        twin = find_twin(name, reference.columns, current.columns) if vanished else None
         if twin is not None:
             what += (
                 f"; the current file has {twin!r}, which is probably the same column: rename one of the two"
@@ -309,7 +350,7 @@ def _unsuited(column: str, kind: Kind, statistic: Statistic, known: int, known_n
 
 
 def _left_out(proposal: Proposal, sizes: tuple[int, int]) -> Comparison:
-    reason = f"left out: {proposal.reason}; name it with --column to compare it all the same"
+    reason = f"left out: {proposal.reason}; {proposal.advice}"
     return Comparison(
         proposal.name, "proposal", None, None, "inconclusive", *sizes, reason,
         f"{proposal.name} is left out: {proposal.reason}", None, None, None, proposal.confidence,
@@ -332,16 +373,6 @@ def _repeated_names(
             )
             rows.append(Comparison(folded, "proposal", None, None, "inconclusive", *sizes, reason, reason))
     return rows
-
-
-def _twin(name: str, here: Sequence[str], there: Sequence[str]) -> str | None:
-    """The column of the other file that is probably the same: alike but for case, spaces, dashes and underscores."""
-    alike = [other for other in there if _letters(other) == _letters(name) and other not in here]
-    return alike[0] if len(alike) == 1 else None
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[\s_\-.]", "", name).casefold()
 
 
 def _only_current(name: str, sizes: tuple[int, int], twin: str | None) -> Comparison:

@@ -36,6 +36,7 @@ from backend.monitoring.performance import PRIMARY, Performance, measure
 from backend.monitoring.profiles import Profile
 from backend.monitoring.references import Reference, read_numbers_of, read_reference
 from backend.monitoring.segments import ALL, Parts, judge_parts, measure_parts, profile_parts, segment_grids
+from backend.monitoring.tables import JUDGED
 from backend.monitoring.track_record import TrackPoint, allowed_to_page, track_record
 from backend.monitoring.windows import Window
 
@@ -283,7 +284,7 @@ def _realised(
 
 def _hush(point: Point, hearing: Hearing) -> Point:
     """The point without its verdict, where too few labels have come."""
-    if point.verdict not in ("ok", "alarm"):
+    if point.verdict not in JUDGED:
         return point
     return replace(
         point,

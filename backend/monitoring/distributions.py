@@ -11,7 +11,8 @@ window    any other stored window of the same size, earlier or later
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -78,6 +79,7 @@ class Side:
 class Compared:
     """Two sides, shares for a chart, and the drift statistics of this very pair (without limits: those belong to the
     model's own rule). `shares` and `reference` are None where the wanted reference has nothing, and `reason` says so.
+    `than` is the start of the window that was chosen to compare with.
     """
 
     against: str
@@ -87,6 +89,7 @@ class Compared:
     current: Side
     statistics: Mapping[str, float]
     reason: str | None = None
+    than: datetime | None = None
 
 
 def compare_column(
@@ -131,15 +134,14 @@ def _against_window(
     than = _window(session, viewer, other)
     if (than.model, than.environment, than.size) != (window.model, window.environment, window.size):
         raise NotFound("only windows of the same model, environment and size can be compared")
-    words = f"window from {than.start:%Y-%m-%d %H:%M} UTC"
     counted = session.get(WindowProfile, (other, column, segment))
     if counted is None:
-        return _compared(column, Chosen({}, 0, "its counts are not stored"), current, words=words)
-    if counted.profile["grid"] != current.grid.digest:
-        reason = "it was counted on the grid of another version's reference"
-        return _compared(column, Chosen({}, 0, reason), current, words=words)
-    profile = Profile.from_json(counted.profile, current.grid)
-    return _compared(column, Chosen({column: profile}, 1), current, words=words)
+        chosen = Chosen({}, 0, "its counts are not stored")
+    elif counted.profile["grid"] != current.grid.digest:
+        chosen = Chosen({}, 0, "it was counted on the grid of another version's reference")
+    else:
+        chosen = Chosen({column: Profile.from_json(counted.profile, current.grid)}, 1)
+    return replace(_compared(column, chosen, current, words="another window"), than=than.start)
 
 
 def compare_segments(

@@ -20,6 +20,7 @@ from backend.monitoring.columns import parse_spec
 from backend.monitoring.labels_now import Beyond, Heard, hear_labels
 from backend.monitoring.performance.registry import unit_of
 from backend.monitoring.reading import RecentPoint, RecentWindows, recent_windows
+from backend.monitoring.tables import JUDGED
 from backend.registry.service import get_model, list_models
 from backend.registry.tables import Model, Version
 
@@ -78,6 +79,14 @@ def overview(session: ReadSession, viewer: Actor, environment: str) -> list[Mode
 
 def health_of(session: ReadSession, viewer: Actor, model: str, environment: str) -> ModelHealth:
     return _health(session, viewer, [get_model(session, viewer, model)], environment)[0]
+
+
+def health_among(
+    session: ReadSession, viewer: Actor, names: Sequence[str], environment: str
+) -> dict[str, ModelHealth]:
+    """How those of these models are that are described; by name."""
+    models = [model for model in list_models(session, viewer) if model.name in set(names)]
+    return {one.model: one for one in _health(session, viewer, models, environment)}
 
 
 def _health(
@@ -207,7 +216,7 @@ def _length(recent: RecentWindows) -> timedelta:
 
 
 def _last_judged(points: Sequence[RecentPoint]) -> RecentPoint | None:
-    return next((point for point in reversed(points) if point.verdict in ("ok", "alarm")), None)
+    return next((point for point in reversed(points) if point.verdict in JUDGED), None)
 
 
 def _verdict(point: RecentPoint) -> str:
@@ -217,4 +226,4 @@ def _verdict(point: RecentPoint) -> str:
 def _named(metrics: Sequence[Beyond]) -> str:
     """`recall, f1 and 2 more`."""
     rest = f" and {len(metrics) - 3} more" if len(metrics) > 3 else ""
-    return ", ".join(one.metric for one in metrics[:3]) + rest
+    return ", ".join(one.metric.replace("_", " ") for one in metrics[:3]) + rest

@@ -26,6 +26,7 @@ NEEDED = ("ts", "prediction", "split")
 OPTIONAL = ("prediction_id", "score", "label", "label_ts")
 SPLITS = ("reference", "live")
 STRAYS = 0.005
+ZONE = r"[Tt ]\d\d.*(?:[Zz]|UTC|[+-]\d\d(?::?\d\d)?)\s*$"  # at the end of an ISO 8601 time
 UNREADABLE = 0.5  # of the times: beyond it the column holds something else
 
 
@@ -238,10 +239,20 @@ def _times(values: pd.Series[Any], column: str, name: str, notes: list[str]) -> 
             )
         what = "rows left out" if column == "ts" else "taken as no time"
         notes.append(f"values of {column} that are not times, {example}, {what}: {int(bad.sum()):,}")
-    if pd.api.types.is_datetime64_any_dtype(values):
+    bare = int((known & read.notna() & ~_with_zone(values)).sum())
+    if 0 < bare < int(read.notna().sum()):
+        notes.append(f"values of {column} without a zone, read as UTC: {bare:,}")
+    elif bare or pd.api.types.is_datetime64_any_dtype(values):
         notes.append(f"{column} has no zone; it was read as UTC")
     times: pd.Series[Any] = read.astype("datetime64[us, UTC]")
     return times
+
+
+def _with_zone(values: pd.Series[Any]) -> pd.Series[Any]:
+    """(n,) whether each time says its zone: of text, whether its end does after a time of day."""
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return pd.Series(False, index=values.index)
+    return values.astype("string").str.contains(ZONE, regex=True).fillna(False).astype(bool)
 
 
 def _label_times(kept: pd.DataFrame, name: str, delay_s: float | None, notes: list[str]) -> pd.Series[Any]:

@@ -20,6 +20,7 @@ from backend.monitoring.references import Measured, margin_of
 from backend.monitoring.segments import ALL, Parts, name_in
 from backend.monitoring.statistics import statistics_for
 from backend.monitoring.thresholds import Noise
+from backend.monitoring.unreadable import tell_unreadable
 from backend.monitoring.windows import Window
 
 
@@ -166,8 +167,6 @@ def _finish(point: Point, effects: Mapping[str, Effect], importance: Mapping[str
 
 def _tell_unreadable(point: Point) -> str:
     """The text of a point; values that are there and cannot be read as what they are declared are told apart."""
-    invalid = int(point.details.get("invalid", 0)) if point.statistic == "missing_rate" else 0
-    if point.verdict != "alarm" or 2 * invalid < int(point.details.get("hits", 0)) or not invalid:
+    if point.statistic != "missing_rate" or point.verdict != "alarm":
         return point.text
-    text = point.text.replace("Missing values", "Unreadable values", 1)
-    return f"{text}; {invalid:,} hold something else than the declared kind"
+    return tell_unreadable(point.text, point.details)

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from backend.database.session import ReadSession
 from backend.monitoring.label_lag import FEW_LABELS
-from backend.monitoring.performance import LOWER_IS_BETTER
+from backend.monitoring.performance import lies_beyond
 from backend.monitoring.reading import RecentWindows
-from backend.monitoring.tables import MetricPoint
+from backend.monitoring.tables import JUDGED, MetricPoint
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def hear_labels(
 ) -> dict[str, Heard]:
     """{model: what its labels say}, one query for any number of models."""
     judged = {
-        name: next((one.window_start for one in reversed(of.realised) if is_judged(one.verdict)), None)
+        name: next((one.window_start for one in reversed(of.realised) if one.verdict in JUDGED), None)
         for name, of in recent.items()
     }
     asked = [
@@ -90,24 +90,17 @@ def hear_labels(
     return heard
 
 
-def is_judged(verdict: str) -> bool:
-    return verdict in ("ok", "alarm")
-
-
 def _beyond(points: Iterable[MetricPoint], first: str = "") -> tuple[Beyond, ...]:
     """Those beyond their limits, `first` and then the furthest from what the reference had."""
     found: Sequence[tuple[float, Beyond]] = [
         (_excess(one), Beyond(one.statistic, one.value, one.threshold))
         for one in points
-        if one.value is not None and one.threshold is not None and _is_beyond(one)
+        if one.value is not None
+        and one.threshold is not None
+        and lies_beyond(one.statistic, one.value, one.threshold)
     ]
     ranked = sorted(found, key=lambda pair: (pair[1].metric != first, -pair[0], pair[1].metric))
     return tuple(one for _, one in ranked)
-
-
-def _is_beyond(point: MetricPoint) -> bool:
-    value, limit = float(point.value or 0.0), float(point.threshold or 0.0)
-    return value > limit if point.statistic in LOWER_IS_BETTER else value < limit
 
 
 def _excess(point: MetricPoint) -> float:

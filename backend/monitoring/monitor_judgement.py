@@ -6,6 +6,8 @@ looks; windows that could not be judged leave it.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy import select
 
 from backend.alerting.service import Firing, fingerprint, fire, resolve
@@ -15,11 +17,12 @@ from backend.deployment.service import champion
 from backend.deployment.tables import Deployment
 from backend.errors import BadInput
 from backend.identity.actor import Actor
+from backend.monitoring.columns import parse_spec
 from backend.monitoring.monitor_history import read_history
 from backend.monitoring.monitor_replay import History, Replay, replay
 from backend.monitoring.monitor_tables import MonitorVersion
-from backend.monitoring.monitors import MOST_POINTS, Monitor
-from backend.monitoring.monitors_service import KIND, check_definition, list_monitors
+from backend.monitoring.monitors import MOST_POINTS, Figure, Monitor
+from backend.monitoring.monitors_service import KIND, check_against, list_monitors
 from backend.monitoring.track_service import read_track_record
 from backend.registry.tables import Model
 
@@ -35,16 +38,24 @@ def evaluate_monitors(session: WriteSession, actor: Actor, *, model: Model, envi
     if serving is None:
         return []
     firing: list[Alert] = []
+    spec = parse_spec(model.spec)
+    monitors: list[tuple[MonitorVersion, Monitor]] = []
     for row in list_monitors(session, actor, model.name, environment):
-        if row.state != "active":
-            continue
-        try:
-            monitor = check_definition(model, row.definition)
-        except BadInput:
-            continue
-        history = read_history(
-            session, model.name, environment, size=monitor.size, figures=monitor.figures, limit=LOOKED_BACK
+        if row.state == "active":
+            with suppress(BadInput):
+                monitors.append((row, check_against(spec, row.definition)))
+    # One reading for all monitors of a size, as fifty look at the same windows.
+    looked: dict[str, set[Figure]] = {}
+    for _, monitor in monitors:
+        looked.setdefault(monitor.size, set()).update(monitor.figures)
+    histories = {
+        size: read_history(
+            session, model.name, environment, size=size, figures=tuple(sorted(figures)), limit=LOOKED_BACK
         )
+        for size, figures in looked.items()
+    }
+    for row, monitor in monitors:
+        history = histories[monitor.size]
         found = replay(monitor, history)
         if _fires(found, history, model, serving):
             firing.append(

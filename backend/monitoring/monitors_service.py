@@ -17,9 +17,11 @@ from backend.audit.log import record
 from backend.database.base import new_id
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, ChangedSinceSeen, Conflict, NotFound
+from backend.governance.direct_edits import refuse_direct_edit
 from backend.identity.actor import Actor
+from backend.identity.reach import see
 from backend.identity.roles import Permission
-from backend.monitoring.columns import parse_spec
+from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.monitoring.monitor_history import MOST_WINDOWS, read_history
 from backend.monitoring.monitor_replay import Replay, replay
 from backend.monitoring.monitor_tables import MonitorVersion
@@ -41,7 +43,9 @@ def create_monitor(
     """Store a monitor; it is looked at from the next computation on. Raises `BadInput`, or `Conflict` for a name
     that another monitor of the model has."""
     actor.require(Permission.WRITE_MONITORS)
-    monitor = check_definition(get_model(session, actor, model), definition)
+    found = get_model(session, actor, model)
+    refuse_direct_edit(session, actor, found, environment)
+    monitor = check_definition(found, definition)
     if len(_present(session, model, environment)) >= MOST_MONITORS:
         raise Conflict(f"{model} has {MOST_MONITORS} monitors; delete one that nobody needs")
     row = MonitorVersion(
@@ -122,7 +126,7 @@ def list_monitors(
 
 def get_monitor(session: ReadSession, viewer: Actor, key: str) -> MonitorVersion:
     """The present version of a monitor."""
-    viewer.require(Permission.READ_MODELS)
+    see(session, viewer)
     row = session.scalars(
         select(MonitorVersion).where(MonitorVersion.key == key, MonitorVersion.superseded_at.is_(None))
     ).one_or_none()
@@ -186,7 +190,11 @@ def replay_definition(
 
 def check_definition(model: Model, definition: Mapping[str, Any]) -> Monitor:
     """The definition as a value, checked against the model's spec. Raises `BadInput`."""
-    spec = parse_spec(model.spec)
+    return check_against(parse_spec(model.spec), definition)
+
+
+def check_against(spec: ModelSpec, definition: Mapping[str, Any]) -> Monitor:
+    """The same for a spec that is parsed already: parsing takes longer than checking."""
     columns = [column.name for column in spec.columns] + [
         rule.text for rule in parse_rules(spec.rules, spec.columns)
     ]
@@ -212,7 +220,8 @@ def _present(
 
 def _seen(session: WriteSession, actor: Actor, key: str, seen: int) -> MonitorVersion:
     """The present version, locked, if it is the one that was looked at."""
-    get_monitor(session, actor, key)
+    there = get_monitor(session, actor, key)
+    refuse_direct_edit(session, actor, get_model(session, actor, there.model), there.environment)
     row = session.scalars(
         select(MonitorVersion)
         .where(MonitorVersion.key == key, MonitorVersion.superseded_at.is_(None))
@@ -268,7 +277,7 @@ def _silence(session: WriteSession, actor: Actor, row: MonitorVersion, why: str)
     """Resolve what fires by a monitor that no longer looks."""
     mine = fingerprint(row.model, row.environment, KIND, row.key)
     for alert in session.scalars(select(Alert).where(Alert.fingerprint == mine, Alert.state == "firing")):
-        resolve(session, actor, alert, why=why)
+        resolve(session, actor, alert, why=why, final=True)
 
 
 def _why(why: str) -> str:

@@ -28,6 +28,7 @@ USUAL_ALPHA = 0.001
 RARELY = 0.05  # rows of a rare value in a reference
 MOST_RARE = 4000
 RARE = 8  # a value with so many rows is hardly ever on one side alone
+NEVER = 1e-12  # a chance that no number of draws meets
 OUTSIDE_TIMES = 4
 
 
@@ -169,6 +170,24 @@ class Exchange:
             drawn[:, -1] = self.random.binomial(self.rows[1], rates)
             others[:, -1] = then[-1]
         return others, drawn
+
+    @cached_property
+    def new_rows(self) -> npt.NDArray[np.int64]:
+        """Drawn rows (draws,) of the current side whose values the drawn reference does not have.
+
+        Where `values` are known. Values so frequent that no split has them on one side alone are drawn together.
+        """
+        pooled = np.zeros(0, dtype=np.int64) if self.values is None else self.values[self.values > 0]
+        share = self.rows[1] / max(sum(self.rows), 1)
+        seldom = pooled[share ** pooled.astype(np.float64) > NEVER]
+        if not seldom.size:
+            return np.zeros(DRAWS, dtype=np.int64)
+        once, often = int((seldom == 1).sum()), seldom[seldom > 1]
+        rest = int(pooled.sum() - seldom.sum())
+        size = DRAWS if often.size <= FEW_CELLS else DRAWS // 2
+        drawn = self._split(np.concatenate([often, [once, rest]]), self.rows[1], size)
+        mine, alone = drawn[:, : often.size], drawn[:, often.size]
+        return np.asarray(np.where(mine == often, mine, 0).sum(axis=1) + alone)
 
     @cached_property
     def cells(self) -> Cells:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from backend.monitoring.effects import Effect
+from backend.monitoring.effects import Effect, Z
 from backend.monitoring.evaluate import Level, Point, is_break, rank
 
 OUTPUTS = ("score", "prediction")
@@ -21,7 +21,10 @@ UNKNOWN_WORTH = 0.5
 FELT = 0.25
 """The part of the practical margin from which the effect of drift, or the loss of a column, is felt."""
 BEYOND_CHANCE = 3.0
-"""So many standard errors from zero the effect of drift counts; nearer to it the loss of the column decides."""
+"""So many standard errors from zero the effect of drift counts; nearer to it the loss of the column decides.
+
+So it does where the effect of a window is small and uncertain: the drift of one day after another has one level.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def _is_felt(point: Point, stakes: Stakes | None, effect: Effect | None) -> bool
         return True
     if effect is None or effect.effect is None:
         return stakes.matters(point.column)
-    if abs(effect.effect) < FELT * stakes.margin:
+    if abs(effect.effect) + Z * (effect.se or 0.0) < FELT * stakes.margin:
         return False
     return abs(effect.effect) > BEYOND_CHANCE * (effect.se or 0.0) or stakes.matters(point.column)
 

@@ -179,10 +179,11 @@ def marks_of(grid: Grid) -> Marks:
 def place_number(v: Value, marks: Marks) -> Value:
     """The key (int64) of a double: null, NAN, INFINITE, or a cell (through `cells_of_keys`).
 
-    Cells are doubles until the end: a cast in every branch costs more than one. NaN is asked for first, by name:
-    Parquet's statistics leave NaN out, and DuckDB trusts them so far that it drops a comparison which they decide.
+    Cells are doubles until the end: a cast in every branch costs more than one. Null and NaN are asked for last, of
+    the few rows above the grid, which is where every comparison sends them: DuckDB must not be let to drop a
+    comparison that Parquet's statistics decide, since they leave NaN out (see `sources.connect`).
     """
-    return v.isnan().ifelse(double(NAN), _place_known(v, marks)).cast("int64")
+    return _place_known(v, marks).cast("int64")
 
 
 def _place_known(v: Value, marks: Marks) -> Value:
@@ -328,10 +329,11 @@ def _below(v: Value, under: Any = 0.0) -> Value:
 
 
 def _odd(v: Value, over: Any) -> Value:
-    """Above the grid: infinite, or over."""
+    """Not on the grid and not below it: null, NaN, infinite, or over."""
     over = double(over) if isinstance(over, int | float) else over
     huge = double(float(HUGE))
     return ibis.cases(
+        (v.isnan(), double(NAN)),
         (v.isnull(), ibis.null("float64")),
         ((v > huge) | (v < double(-float(HUGE))), double(INFINITE)),
         else_=over,

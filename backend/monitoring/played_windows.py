@@ -17,6 +17,7 @@ from backend.errors import BadInput
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.estimation import Estimate
 from backend.monitoring.evaluate import Point
+from backend.monitoring.history import History
 from backend.monitoring.performance import Metric, Performance
 from backend.monitoring.performance.measurement import performance_of, read_rows
 from backend.monitoring.profiles import Profile
@@ -27,7 +28,9 @@ from backend.monitoring.windows import Window, place_moments, windows_between
 
 MOST_WINDOWS = 20_000
 NEARLY_OVER = 0.1
-"""A window whose data end this near to its end counts as over: the next row may simply not have come."""
+"""A window whose rows reach this near to its ends, or lack no more than this of the usual ones, counts as whole."""
+BY_CHANCE = 0.05
+"""So likely it may be that the rows which a window seems to lack simply did not come."""
 PLACE = "__warrant_place"
 AT_ONCE = 8
 """Columns that are counted together: more of them take more memory and no less time."""
@@ -36,13 +39,19 @@ Places = npt.NDArray[np.int64]
 
 @dataclass
 class PlayedWindow:
-    """A window while its past is played. `rules`: what the declared rules say of it, known when it ends."""
+    """A window while its past is played.
+
+    over    False where the data end before it does: it is not judged
+    cut     why its rows are not all that there were, so that their number says nothing; None where they are
+    rules   what the declared rules say of it, known when it ends
+    """
 
     name: str
     start: datetime
     end: datetime
     rows: pd.DataFrame
-    complete: bool = True
+    over: bool = True
+    cut: str | None = None
     labelled_at: datetime | None = None
     first: Mapping[str, Metric] = field(default_factory=dict)
     now: Mapping[str, Metric] = field(default_factory=dict)
@@ -50,6 +59,11 @@ class PlayedWindow:
     estimates: list[Estimate] = field(default_factory=list)
     rules: list[Point] = field(default_factory=list)
     heard: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether its rows are all that there were."""
+        return self.over and self.cut is None
 
     @property
     def span(self) -> Window:
@@ -115,17 +129,80 @@ def _count(size: str, span: Any) -> float:
     return float(span / pd.Timedelta(hours={"1h": 1, "1d": 24, "1w": 168, "1mo": 730}[size]))
 
 
-def look_at_ends(live: pd.DataFrame, windows: Sequence[PlayedWindow], notes: list[str]) -> None:
-    """Mark the last window as not over where the data end well before it does."""
+def look_at_ends(
+    spec: ModelSpec, history: History, windows: Sequence[PlayedWindow], notes: list[str]
+) -> None:
+    """Mark the first and the last window where the live rows begin or end well within them.
+
+    By the times of predictions. Labels that came after the end of the last window tell that it is over, and so it is
+    judged; not that all of its rows are there. Runs of N rows are whole.
+    """
+    live = history.live
     if not windows:
         notes.append(f"the {len(live):,} live rows do not fill one window: nothing was judged")
         return
-    last = windows[-1]
-    known = moment_of(live["label_ts"].max()) if live["label_ts"].notna().any() else last.start
-    newest = max(known, moment_of(live["ts"].max()))
-    if newest < last.end - NEARLY_OVER * (last.end - last.start):
-        last.complete = False
-        notes.append(f"the window {last.name} is not over where the data end: it was not judged")
+    if spec.window_rows is not None:
+        return
+    first, last = windows[0], windows[-1]
+    began, ended = moment_of(first.rows["ts"].iloc[0]), moment_of(last.rows["ts"].iloc[-1])
+    places: npt.NDArray[np.float64] | None = None
+    if max(_part(first, began), 1 - _part(last, ended)) > NEARLY_OVER:
+        places = _usual_places(spec, history.reference, windows)
+    if _is_cut(first, _part(first, began), places):
+        first.cut = "the live rows begin within the window, so their number says nothing"
+        notes.append(f"the live rows begin within the window {first.name}: its volume was not judged")
+    if _is_cut(last, 1 - _part(last, ended), None if places is None else 1 - places):
+        known = moment_of(live["label_ts"].max()) if live["label_ts"].notna().any() else last.start
+        if known < last.end - NEARLY_OVER * (last.end - last.start):
+            last.over = False
+            notes.append(f"the window {last.name} is not over where the data end: it was not judged")
+        else:
+            last.cut = "the live rows end within the window, so their number says nothing"
+            notes.append(f"the live rows end within the window {last.name}: its volume was not judged")
+
+
+def _part(window: PlayedWindow, moment: datetime) -> float:
+    """How much of the window is over at this moment, 0 to 1."""
+    return (moment - window.start) / (window.end - window.start)
+
+
+def _is_cut(window: PlayedWindow, empty: float, places: npt.NDArray[np.float64] | None) -> bool:
+    """Whether rows should have been in the part of a window that has none.
+
+    empty    that part, from the edge in question, 0 to 1
+    places   (n,) how far from that edge rows of whole windows lie, 0 to 1; empty: rows come evenly
+    """
+    if empty <= NEARLY_OVER or places is None:
+        return False
+    lacking = float((places < empty).mean()) if places.size else empty
+    return lacking > NEARLY_OVER and (1 - lacking) ** len(window.rows) < BY_CHANCE
+
+
+def _usual_places(
+    spec: ModelSpec, reference: pd.DataFrame, windows: Sequence[PlayedWindow]
+) -> npt.NDArray[np.float64]:
+    """(n,) where in their windows rows lie, 0 to 1: of all windows but the first and the last of either split."""
+    moments = pd.DatetimeIndex(reference["ts"])
+    first, last = moment_of(moments.min()), moment_of(moments.max()) + timedelta(microseconds=1)
+    own = windows_between(first, last, spec.window, spec.timezone)
+    found = [_places_in(moments, own)]
+    if len(windows) > 2:
+        inner = windows[1:-1]
+        times = pd.DatetimeIndex(np.concatenate([one.rows["ts"].to_numpy("datetime64[us]") for one in inner]))
+        found.append(_places_in(times.tz_localize(UTC), [one.span for one in windows]))
+    return np.concatenate(found)
+
+
+def _places_in(moments: pd.DatetimeIndex, windows: Sequence[Window]) -> npt.NDArray[np.float64]:
+    """(n,) where in their windows moments lie, 0 to 1, without those of the first and the last."""
+    number = place_moments(moments, windows)
+    inner = (number > 0) & (number < len(windows) - 1)
+    starts, ends = (
+        pd.DatetimeIndex([getattr(window, edge) for window in windows]).as_unit("us").asi8
+        for edge in ("start", "end")
+    )
+    at, number = moments.as_unit("us").asi8[inner], number[inner]
+    return np.asarray((at - starts[number]) / (ends[number] - starts[number]), dtype=np.float64)
 
 
 def count_usual_rows(spec: ModelSpec, reference: pd.DataFrame) -> UsualRows | None:

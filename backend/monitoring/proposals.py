@@ -23,6 +23,12 @@ FEW_WHOLE = 10
 FEW_NAMED = 200
 MANY = 200
 ROWS_PER_CATEGORY = 5
+THROUGHOUT = 0.99
+MOSTLY = 2 / 3
+PARTLY = 0.2
+FEW_OTHERS = 10
+"""Distinct texts beside numbers ("-", "unknown") that are taken as signs that there is none."""
+TEXT_FACTS, OTHER_FACTS = 8, 5
 SAMPLE = 40_000
 """Rows that tell how texts look and whether numbers have fractions; also far more than a grid's pieces need."""
 _CODE = re.compile(
@@ -34,6 +40,13 @@ _ID = re.compile(r"(^|_|\b)(id|ids|uuid|guid|key|pk|rowid|index|hash)$", re.IGNO
 _CAMEL_ID = re.compile(r"[a-z]I[dD]$")
 
 
+_SIZE = r"[0-9]{1,20}([., ''’]?[0-9]{3}){0,9}([.,][0-9]{1,20})?"
+_UNIT = r"\s?([$€£¥%°]|\s[a-zA-Zµ%°/²³]{1,6})?"
+_DRESSED = rf"^\s*[+-]?([$€£¥]\s?[+-]?)?{_SIZE}{_UNIT}\s*$"
+_EITHER = "name it with --numeric to compare its numbers alone, or with --column to compare it as categories"
+_AS_NUMBERS = (
+    "store it as numbers to have them compared, or name it with --column to compare it as categories"
+)
 _TIMES = "holds times, which move on by themselves: only whether it is there and its type are compared"
 
 
@@ -46,6 +59,7 @@ class Proposal:
     confidence  0 to 1: how sure the rule is on data it was written for, not a probability from these data
     rows        of the table; distinct: distinct values of the column, an estimate
     holds_numbers  whether it is stored as numbers
+    advice      of a column that is left out: how a person has it compared all the same
     """
 
     name: str
@@ -56,6 +70,7 @@ class Proposal:
     rows: int = 0
     distinct: int = 0
     holds_numbers: bool = False
+    advice: str = "name it with --column to compare it all the same"
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,9 @@ class Facts:
     """What one scan finds of a column. `distinct` is an estimate (HyperLogLog) above some thousands.
 
     sampled   all but `rows` is of a sample
+    readable  of text: the share of values that are numbers; others: distinct values that are not
+    dressed   of text: the share of values that are numbers with a unit, a currency sign or a decimal comma
+    example   one of those
     """
 
     name: str
@@ -77,6 +95,9 @@ class Facts:
     readable: float = 0.0
     length: float = 0.0
     spaced: float = 0.0
+    others: int = 0
+    dressed: float = 0.0
+    example: str = ""
 
 
 def draw_sample(table: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation | None:
@@ -131,9 +152,41 @@ def propose_kind(facts: Facts) -> Proposal:
 
 def _propose_text(facts: Facts) -> Proposal:
     name, known, distinct = facts.name, facts.known, facts.distinct
-    if facts.readable >= 0.99 and distinct > FEW_NAMED:
-        return Proposal(name, "numeric", "numeric", 0.7, "text that reads as numbers throughout")
-    if distinct > max(0.5 * known, 20):
+    numbers = max(distinct - facts.others, 0)
+    varied = numbers > FEW_NAMED or numbers > max(0.5 * facts.readable * known, 20)
+    if varied and facts.readable >= MOSTLY and (facts.readable >= THROUGHOUT or facts.others <= FEW_OTHERS):
+        named = _ID.search(name) or _CAMEL_ID.search(name)
+        if named and numbers >= 0.9 * facts.readable * known:
+            return Proposal(
+                name, None, "categorical", 0.9, "an identifier: named as one, and no value comes twice"
+            )
+        if facts.readable >= THROUGHOUT:
+            return Proposal(name, "numeric", "numeric", 0.7, "text that reads as numbers throughout")
+        reason = (
+            f"text of which {100 * facts.readable:.0f} % are numbers; its {facts.others} other "
+            f"{'text counts' if facts.others == 1 else 'texts count'} as unreadable"
+        )
+        return Proposal(name, "numeric", "numeric", 0.5, reason)
+    left = _leave_out(facts)
+    if left is not None:
+        return left
+    return Proposal(name, "categorical", "categorical", 0.95, f"text with {distinct:,} distinct values")
+
+
+def _leave_out(facts: Facts) -> Proposal | None:
+    """Why no comparison suits the text; None where it can be compared as categories."""
+    name, known, distinct = facts.name, facts.known, facts.distinct
+    unlike = distinct > max(0.5 * known, 20)
+    rare = distinct > MANY and distinct * ROWS_PER_CATEGORY > known
+    if unlike or rare:
+        if facts.readable >= PARTLY:
+            reason = f"text of which {100 * facts.readable:.0f} % are numbers, {distinct:,} distinct values"
+            return Proposal(name, None, "categorical", 0.6, reason, advice=_EITHER)
+        if facts.dressed >= MOSTLY:
+            looks = f"{100 * facts.dressed:.0f} % look like numbers with a unit or a decimal comma"
+            reason = f"text of which {looks}, such as {facts.example!r}"
+            return Proposal(name, None, "categorical", 0.8, reason, advice=_AS_NUMBERS)
+    if unlike:
         if facts.spaced > 0.5 and facts.length > 20:
             return Proposal(
                 name, None, "categorical", 0.9, f"free text, {facts.length:.0f} characters on average"
@@ -144,12 +197,12 @@ def _propose_text(facts: Facts) -> Proposal:
         return Proposal(
             name, None, "categorical", 0.7, f"free text, {facts.length:.0f} characters on average"
         )
-    if distinct > MANY and distinct * ROWS_PER_CATEGORY > known:
+    if rare:
         reason = (
             f"too many categories: {distinct:,} in {known:,} rows, fewer than {ROWS_PER_CATEGORY} rows each"
         )
         return Proposal(name, None, "categorical", 0.7, reason)
-    return Proposal(name, "categorical", "categorical", 0.95, f"text with {distinct:,} distinct values")
+    return None
 
 
 def _propose_whole(facts: Facts) -> Proposal:
@@ -197,15 +250,16 @@ def read_facts(table: duckdb.DuckDBPyRelation, sample: duckdb.DuckDBPyRelation |
         if settled:
             continue
         wanted = _aggregates(_quoted(name), group)
-        picks += [*wanted[:2], "0", "0", "0"] if seen and group == "text" else wanted
+        picks += [*wanted[:2], *["0"] * (len(wanted) - 2)] if seen and group == "text" else wanted
     found: tuple[Any, ...] = table.query("source", f"select {', '.join(picks)} from source").fetchall()[0]
     rows, at, facts = int(found[0]), 1, []
     for i, (name, group) in enumerate(zip(table.columns, groups, strict=True)):
         if fractions[i]:
             facts.append(replace(seen[i], rows=rows, sampled=True))
             continue
-        known, distinct, *rest = found[at : at + 5]
-        at += 5
+        width = TEXT_FACTS if group == "text" else OTHER_FACTS
+        known, distinct, *rest = found[at : at + width]
+        at += width
         # The estimate of few values is at times off by one; of ones that never repeat by some per cent.
         distinct = min(int(distinct), int(known))
         if group in ("whole", "fraction"):
@@ -213,10 +267,23 @@ def read_facts(table: duckdb.DuckDBPyRelation, sample: duckdb.DuckDBPyRelation |
             facts.append(Facts(name, group, rows, known, distinct, low, high, bool(whole)))
         elif group == "text":
             if seen:
-                rest = [seen[i].readable, seen[i].length, seen[i].spaced]
-            readable, length, spaced = (float(value or 0.0) for value in rest)
+                facts.append(replace(seen[i], rows=rows, known=known, distinct=distinct))
+                continue
+            readable, length, spaced, others, dressed = (float(value or 0.0) for value in rest[:-1])
             facts.append(
-                Facts(name, group, rows, known, distinct, readable=readable, length=length, spaced=spaced)
+                Facts(
+                    name,
+                    group,
+                    rows,
+                    known,
+                    distinct,
+                    readable=readable,
+                    length=length,
+                    spaced=spaced,
+                    others=int(others),
+                    dressed=dressed,
+                    example=str(rest[-1] or ""),
+                )
             )
         else:
             facts.append(Facts(name, group, rows, known, distinct))
@@ -249,10 +316,15 @@ def _aggregates(column: str, group: Group) -> list[str]:
         ]  # fmt: skip
     if group == "text":
         text = f"cast({column} as varchar)"
+        plain = f"try_cast({text} as double) is not null"
+        dressed = f"(not ({plain}) and regexp_matches({text}, '{_DRESSED}'))"
         return [
             f"count({column})", f"approx_count_distinct({column})",
-            f"avg(case when try_cast({text} as double) is not null then 1.0 when {text} is not null then 0.0 end)",
+            f"avg(case when {plain} then 1.0 when {text} is not null then 0.0 end)",
             f"avg(length({text}))", f"avg(case when contains({text}, ' ') then 1.0 else 0.0 end)",
+            f"approx_count_distinct(case when not ({plain}) then {text} end)",
+            f"avg(case when {dressed} then 1.0 when {text} is not null then 0.0 end)",
+            f"min(case when {dressed} then {text} end)",
         ]  # fmt: skip
     return [
         f"count({column})",

@@ -1,15 +1,34 @@
-"""What a reference is too small to tell: how far a metric must fall before any window can page."""
+"""What a reference is too small to tell: inputs it has too few rows of, and falls of a metric that cannot page."""
 
 from __future__ import annotations
 
 from backend.monitoring.budget import LEAST_SIGMA, sigmas
+from backend.monitoring.columns import ModelSpec
 from backend.monitoring.falls import Baseline, standard_error
 from backend.monitoring.performance import DEFINITIONS
+from backend.monitoring.references import Measured
 
 FAR = 5.0
 """Margins: from so many on, a fall that the reference's own error hides is worth a word."""
 BY_CHANCE = {"roc_auc": 0.5}
 """What a model comes to that knows nothing; nothing falls below it by more than chance. Of other rates it is 0."""
+
+
+def tell_inputs(spec: ModelSpec, reference: Measured) -> list[str]:
+    """A sentence where the reference has too few rows for any window to be held against it, or of some columns."""
+    if spec.reference.kind != "fixed":
+        return []
+    if reference.rows < spec.min_rows:
+        return [
+            f"no input is judged: the reference has {reference.rows:,} rows, and {spec.min_rows} are needed"
+        ]
+    known = {c.name: reference.profiles[c.name].known for c in spec.columns if c.name in reference.profiles}
+    short = [f"{name} ({rows:,})" for name, rows in known.items() if rows < spec.min_rows]
+    if not short:
+        return []
+    return [
+        f"drift not judged, as the reference has fewer than {spec.min_rows} usable rows: {', '.join(short)}"
+    ]
 
 
 def tell_reach(baseline: Baseline, primary: str, alpha: float, min_labels: int) -> list[str]:

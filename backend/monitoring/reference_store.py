@@ -55,6 +55,7 @@ def store_reference(session: WriteSession, reference: Reference, spec: ModelSpec
                     size: {name: list(values) for name, values in metrics.items()}
                     for size, metrics in reference.by_window.items()
                 },
+                "window_rows": {size: dict(rows) for size, rows in reference.window_rows.items()},
             },
             trust={
                 **reference.trust,
@@ -96,6 +97,7 @@ def load_reference(session: ReadSession, version: Version, spec: ModelSpec) -> R
             size: {name: tuple(values) for name, values in by_size.items()}
             for size, by_size in summary.performance["by_window"].items()
         },
+        window_rows=summary.performance["window_rows"],
         trusted=frozenset(summary.trust["trusted"]), trust=summary.trust,
         labelled=float(summary.trust["labelled"]),
         label_lag=LabelLag(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any, cast
 
 import numpy as np
@@ -40,7 +41,7 @@ from backend.registry.artefacts import file_digest
 from backend.registry.tables import Version
 
 NOTHING_KNOWN = Importances((), "surrogate")
-MEASURED_AS = 2
+MEASURED_AS = 3
 """Of this code: a reference that was measured otherwise is measured again."""
 _MEASURED = ("score", "prediction", "label")
 _PLACE = "__warrant_place"
@@ -51,6 +52,7 @@ class Measured:
     """What reference rows say: pure figures, whoever they belong to.
 
     by_window   {window size: {metric: (value, ...)}} over the reference's own windows
+    window_rows {window size: {metric: labelled rows of those windows, their median}}
     trust       {"trusted": [metric], "error": {metric: x}, "chunks", "reason"}: whether estimates held on unseen rows
     noise       {window size: values of the statistics of its own windows against the rest}
     labelled    share of rows with a label: what completeness a window can come to
@@ -75,10 +77,11 @@ class Measured:
     losses: Mapping[str, CellLosses] = field(default_factory=dict)
     segments: Mapping[str, Mapping[str, Profile]] = field(default_factory=dict)
     segment_performance: Mapping[str, Performance] = field(default_factory=dict)
+    window_rows: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def baseline(self, size: str) -> Baseline:
         """What a window of this size is held against."""
-        return take_baseline(self.performance, self.by_window.get(size, {}))
+        return take_baseline(self.performance, self.by_window.get(size, {}), self.window_rows.get(size))
 
 
 @dataclass(frozen=True)
@@ -127,12 +130,16 @@ def measure_reference(frame: pd.DataFrame, spec: ModelSpec) -> Measured:
     output = "score" if spec.task == "binary" else "prediction"
     placed = place_rows(frame, {column.name: grids[column.name] for column in spec.features})
     own = {size: _own_windows(frame, size, spec) for size in spec.sizes}
+    by_window = {size: _performance_by_window(frame, own[size], spec) for size in spec.sizes}
     return Measured(
         rows=table.num_rows,
         grids=grids,
         profiles=profile_table(table, grids),
         performance=performance,
-        by_window={size: _performance_by_window(frame, own[size], spec) for size in spec.sizes},
+        by_window={
+            size: {name: tuple(value for value, _ in found) for name, found in metrics.items()}
+            for size, metrics in by_window.items()
+        },
         trusted=trust.trusted,
         trust={
             "trusted": sorted(trust.trusted),
@@ -146,6 +153,10 @@ def measure_reference(frame: pd.DataFrame, spec: ModelSpec) -> Measured:
         label_lag=find_label_lag(outcomes, _delays(frame), own[spec.window], margin_of(spec, performance)),
         importances=fit_importance(placed, spec.features, frame[output], outcomes=outcomes),
         losses=count_losses(placed, outcomes),
+        window_rows={
+            size: {name: median(rows for _, rows in found) for name, found in metrics.items()}
+            for size, metrics in by_window.items()
+        },
     )
 
 
@@ -284,9 +295,9 @@ def _own_windows(frame: pd.DataFrame, size: str, spec: ModelSpec) -> npt.NDArray
 
 def _performance_by_window(
     frame: pd.DataFrame, place: npt.NDArray[np.int64], spec: ModelSpec
-) -> dict[str, tuple[float, ...]]:
-    """Each metric in every window of the reference that has enough rows for it."""
-    found: dict[str, list[float]] = {}
+) -> dict[str, list[tuple[float, int]]]:
+    """Each metric, with its rows, in every window of the reference that has enough rows for it."""
+    found: dict[str, list[tuple[float, int]]] = {}
     needed = [name for name in _MEASURED if name in frame] + [
         name for _, name in spec.classes if name in frame
     ]
@@ -295,8 +306,8 @@ def _performance_by_window(
             continue
         for name, metric in measure(spec, rows).metrics.items():
             if metric.value is not None:
-                found.setdefault(name, []).append(metric.value)
-    return {name: tuple(values) for name, values in found.items()}
+                found.setdefault(name, []).append((metric.value, metric.rows))
+    return found
 
 
 def _noise(

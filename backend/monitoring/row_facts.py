@@ -19,9 +19,9 @@ def find_facts(table: duckdb.DuckDBPyRelation, *, count: bool, most: int) -> Tab
     if not count or not rows:
         return TableFacts(rows, duplicates=0 if count else None)
     query = (
-        "select times, count(*) from (select count(*) as times from source group by all_columns) group by times"
+        "select times, count(*) from (select count(*) as times from looked group by all_columns) group by times"
     ).replace("all_columns", ", ".join(quoted(name) for name in table.columns))
-    times, kinds = np.array(table.query("source", query).fetchall(), dtype=np.float64).T
+    times, kinds = np.array(table.query("looked", query).fetchall(), dtype=np.float64).T
     if rows <= most:
         return TableFacts(rows, duplicates=rows - int(kinds.sum()))
     left = rows - times  # rows that are another one
@@ -36,7 +36,7 @@ def find_facts(table: duckdb.DuckDBPyRelation, *, count: bool, most: int) -> Tab
 
 
 def count_rows(table: duckdb.DuckDBPyRelation) -> int:
-    return int(table.query("source", "select count(*) from source").fetchall()[0][0])
+    return int(table.query("looked", "select count(*) from looked").fetchall()[0][0])
 
 
 def quoted(name: str) -> str:

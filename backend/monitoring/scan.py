@@ -230,9 +230,8 @@ def _run_duckdb(source: Source, common: Expression, jobs: Sequence[_Job], keys: 
         part = f"(select {', '.join(picks) or '0'} from placed)"  # noqa: S608 - names of our own
         branch = sql.replace(f'"{_BRANCH}"', part)
         branches.append(f'select {job.index} as "column", * from ({branch})')  # noqa: S608
-    union = " union all ".join(branches)
     placed = compile_duckdb(common) if keys else "select * from source"
-    return source.query(f"with placed as not materialized ({placed}) {union}")
+    return source.query_union(f"with placed as not materialized ({placed})", branches)
 
 
 def _branch_of(grid: Grid | None, kind: dt.DataType | None, keys: tuple[str, ...]) -> str:

@@ -13,6 +13,7 @@ from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
+from backend.holds.windows import kept_windows
 from backend.identity.actor import Actor
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.computation import UNHEARD, WindowResult, expects_no_traffic
@@ -102,8 +103,10 @@ def store_results(
     it could first speak: of realised performance, when the labels first spoke; of anything else, when the window was
     over. Points that an examination of rows gave stay (`examination_service`): late labels do not change them. Points
     of drift under a rule that looks back stay until they are judged again (`rejudging`). When labels first speak for a
-    window, its stored estimates are put on record beside what came true (`track_service`).
+    window, its stored estimates are put on record beside what came true (`track_service`). A window on hold from which
+    rows have gone stays as it is (`backend.holds.windows`).
     """
+    computed = _without_held(session, model.name, computed)
     if not computed:
         return
     from backend.monitoring.examination import STATISTICS as EXAMINED
@@ -182,6 +185,20 @@ def store_results(
     )  # fmt: skip
 
 
+def _without_held(
+    session: WriteSession, model: str, computed: Sequence[tuple[DueWindow, WindowResult]]
+) -> Sequence[tuple[DueWindow, WindowResult]]:
+    """Those that may be replaced; what a hold keeps as it is is no longer due."""
+    kept = kept_windows(session, model, {due.id: result.rows for due, result in computed})
+    over = (WindowState.state == "open") & (WindowState.end <= clock.now())
+    session.execute(update(WindowState).where(WindowState.id.in_(kept), over).values(state="complete"))
+    session.execute(update(WindowState).where(WindowState.id.in_(kept)).values(look_at=None))
+    for due, _ in computed:
+        if due.id in kept:
+            _settle(session, due)
+    return [one for one in computed if one[0].id not in kept]
+
+
 def _without_figures(result: WindowResult, spec: ModelSpec) -> WindowResult:
     """A window of N rows that is filling: counted, and not judged before its rows have come."""
     return replace(
@@ -201,6 +218,11 @@ def _store_state(
     if not keeps:
         values["judged_by"] = result.judged_by
     session.execute(update(WindowState).where(WindowState.id == due.id).values(values))
+    _settle(session, due)
+
+
+def _settle(session: WriteSession, due: DueWindow) -> None:
+    """It is not due any more, unless something arrived since it was read."""
     session.execute(
         update(WindowState)
         .where(WindowState.id == due.id, WindowState.dirty_at == due.dirty_at)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,8 @@ Expression = Any  # an ibis expression; ibis ships no types for mypy here
 
 PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".tsv", ".txt", ".csv.gz")
+ABREAST = 2
+LEAST_THREADS = 4  # with fewer, DuckDB runs the branches of a union one after the other on a single row group
 LARGEST = "1.7976931348623157e308"
 BACKENDS = ("duckdb", "postgres", "pyspark")
 FORMS = (
@@ -40,14 +43,14 @@ class Source:
     table       an ibis table with the columns c0, c1, ...; unbound, and named `source`, for DuckDB
     columns     {the caller's name: the name in `table`}
     relation    DuckDB: the same table as the caller's relation; or
-    connection  DuckDB: a connection of ours that has it as the view `source`
+    connections DuckDB: connections of ours that have it as the view `source`, each for a part of the work
     """
 
     table: Expression
     columns: dict[str, str]
     backend: str
     relation: Any = None
-    connection: Any = None
+    connections: Sequence[Any] = ()
 
     def column(self, name: str) -> Expression:
         return self.table[self.columns[name]]
@@ -57,22 +60,36 @@ class Source:
 
     def query(self, sql: str) -> pa.Table:
         """Run SQL over DuckDB's view `source`."""
-        if self.connection is not None:
-            # A relation of the whole query would be planned twice, which takes longer than to keep its few rows.
-            self.connection.execute(f"create or replace temp table counted as {sql}")
-            return self.connection.table("counted").to_arrow_table()
+        if self.connections:
+            return _query(self.connections[0], sql)
         self.relation.query("source", f"create or replace temp table warrant_counted as {sql}")
         found = self.relation.query("source", "from warrant_counted").to_arrow_table()
         self.relation.query("source", "drop table warrant_counted")
         return found
 
+    def query_union(self, before: str, branches: Sequence[str]) -> pa.Table:
+        """Run `before` and the union of all branches, planned and run side by side where there are connections."""
+        parts = max(min(len(self.connections), len(branches)), 1)
+        queries = [f"{before} {' union all '.join(branches[part::parts])}" for part in range(parts)]
+        if parts == 1:
+            return self.query(queries[0])
+        with ThreadPoolExecutor(parts) as threads:
+            return pa.concat_tables(threads.map(_query, self.connections, queries))
+
+
+def _query(connection: Any, sql: str) -> pa.Table:
+    # A relation of the whole query would be planned twice, which takes longer than to keep its few rows.
+    connection.execute(f"create or replace temp table counted as {sql}")
+    found: pa.Table = connection.table("counted").to_arrow_table()
+    return found
+
 
 @dataclass(frozen=True)
 class OwnTable:
-    """A table or view of a connection that `connect` made, which may be used as is best."""
+    """A table or view of connections that `connect` made, which may be used as is best; the same in each."""
 
-    connection: Any
     name: str
+    connections: Sequence[Any]
 
 
 def compile_duckdb(expression: Expression) -> str:
@@ -87,14 +104,15 @@ def open_scan(source: Any, needed: Sequence[str]) -> Source:
     if isinstance(source, duckdb.DuckDBPyRelation):
         return _open_relation(source, list(source.columns), wanted)
     if isinstance(source, OwnTable):
-        relation = source.connection.table(source.name)
+        relation = source.connections[0].table(source.name)
         return _open_relation(relation, relation.columns, wanted, source)
     if isinstance(source, str | Path):
         source = [source]
-    connection = connect()
+    connections = [_shared().cursor() for _ in range(ABREAST)]
     if isinstance(source, Sequence) and source and all(isinstance(s, str | Path) for s in source):
-        _view_files(connection, source)
-        names = list(connection.table("rows_read").columns)
+        for connection in connections:
+            _view_files(connection, source)
+        names = list(connections[0].table("rows_read").columns)
     else:
         names = list(source.schema.names)
         if isinstance(source, pa.Table):
@@ -104,8 +122,10 @@ def open_scan(source: Any, needed: Sequence[str]) -> Source:
                 {f"c{i}": source.column(source.schema.names.index(name)) for i, name in enumerate(names)}
                 or {"\x00none": pa.nulls(source.num_rows, pa.int8())}
             )
-        connection.register("rows_read", source)
-    return _open_relation(connection.table("rows_read"), names, wanted, OwnTable(connection, "rows_read"))
+        for connection in connections:
+            connection.register("rows_read", source)
+    own = OwnTable("rows_read", connections)
+    return _open_relation(connections[0].table("rows_read"), names, wanted, own)
 
 
 def open_source(place: str | Path) -> Any:
@@ -143,7 +163,18 @@ def connect() -> Any:
     )
     connection.execute("set disabled_optimizers = 'statistics_propagation'")
     connection.execute("set enable_progress_bar = false")
+    threads = connection.execute("select current_setting('threads')").fetchone()[0]
+    connection.execute(f"set threads = {max(int(threads), LEAST_THREADS)}")
     return connection
+
+
+@lru_cache(maxsize=1)
+def _shared() -> Any:
+    """The database in memory whose cursors the scans of this process use; making one takes as long as a small scan.
+
+    What a scan makes is temporary, so it is seen by its own cursor alone and goes with it.
+    """
+    return connect()
 
 
 def _view_files(connection: Any, paths: Sequence[str | Path]) -> None:
@@ -161,7 +192,7 @@ def _view_files(connection: Any, paths: Sequence[str | Path]) -> None:
     read = "read_parquet" if kinds == {"parquet"} else "read_csv"
     try:
         connection.execute(
-            f"create view rows_read as from {read}([{listed}], union_by_name={len(files) > 1}, "
+            f"create temp view rows_read as from {read}([{listed}], union_by_name={len(files) > 1}, "
             "hive_partitioning=false)"
         )
     except duckdb.Error as failure:
@@ -257,8 +288,9 @@ def _open_relation(
     listed = ", ".join(picks) or "cast(0 as tinyint) as n"
     if own is None:
         return Source(table, columns, "duckdb", relation=relation.project(listed))
-    own.connection.execute(f"create or replace temp view source as select {listed} from {own.name}")  # noqa: S608
-    return Source(table, columns, "duckdb", connection=own.connection)
+    for connection in own.connections:
+        connection.execute(f"create or replace temp view source as select {listed} from {own.name}")  # noqa: S608
+    return Source(table, columns, "duckdb", connections=own.connections)
 
 
 @lru_cache(maxsize=1000)

@@ -92,7 +92,7 @@ class ReferenceRule:
 KEYS = (
     "task", "features", "window", "timezone", "protected", "cutoff", "min_rows", "min_labels", "quiet", "live_window",
     "segments", "positive_label", "classes", "quantile", "costs", "costs_unit", "tier", "budget", "reference", "rules",
-    "label_delay", "label_unit",
+    "label_delay", "label_unit", "subject", "pseudonymise",
 )  # fmt: skip
 
 
@@ -162,6 +162,26 @@ def segments(value: Any, known: set[str]) -> tuple[str, ...]:
             raise BadInput(
                 f"segments: {name!r} is neither a feature nor protected; there are {sorted(known)}"
             )
+    return found
+
+
+def subject(value: Any, known: Mapping[str, str]) -> str:
+    """The column that says whom a row is about: a categorical feature, or one of kind id."""
+    if value is None:
+        return ""
+    if not isinstance(value, str) or known.get(value) not in ("categorical", "id"):
+        raise BadInput(
+            f"subject: {value!r} is not a feature of kind categorical or id; declare it under features"
+        )
+    return value
+
+
+def pseudonymise(value: Any, known: Mapping[str, str]) -> tuple[str, ...]:
+    """Columns that are stored as pseudonyms: text, so categorical or id."""
+    found = names(value, "pseudonymise")
+    for name in found:
+        if known.get(name) not in ("categorical", "id"):
+            raise BadInput(f"pseudonymise: {name!r} is not a feature of kind categorical or id")
     return found
 
 

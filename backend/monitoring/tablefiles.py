@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import mmap
 import re
+import shlex
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import duckdb
 from pyarrow.parquet import read_schema
@@ -19,6 +23,13 @@ TEXT = (".csv", ".tsv", ".txt")
 _NUMBERED = re.compile(r"_\d+$")
 MISSING = ["", "#N/A", "N/A", "n/a", "NA", "<NA>", "NULL", "null", "NaN", "nan", "-NaN", "-nan", "None"]
 """Texts that stand for a missing value in CSV: those that pandas takes as such."""
+
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16",
+}  # fmt: skip
+_CONTROLS = re.compile(rb"[\x80-\x9f]")
+"""Letters and quotation marks in Windows-1252, where Latin-1 has none."""
 
 SMALL = 4_000_000
 """Bytes of a CSV file up to which all rows are looked at for types first."""
@@ -50,15 +61,60 @@ def open_table(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     )
     connection.execute("set enable_progress_bar = false")  # it would stand in the midst of a document
+    csv = ending in TEXT or path.name.lower().endswith(".csv.gz")
+    if csv:
+        _refuse_utf16(path)
     try:
         if ending in PARQUET:
             return connection.read_parquet(str(path))
-        if ending in TEXT or path.name.lower().endswith(".csv.gz"):
+        if csv:
             return _hold_csv(connection, path)
     except duckdb.Error as error:
+        if csv:
+            _refuse_latin(path)
         said = " ".join(str(error).split())
         raise BadInput(f"{path} cannot be read as {ending.lstrip('.') or 'a table'}: {said[:200]}") from error
     raise BadInput(f"{path}: expected a Parquet or CSV file, not {ending or 'a file without ending'}")
+
+
+def _refuse_utf16(path: Path) -> None:
+    """Raises `BadInput` for a file that begins as UTF-16 or UTF-32 does, by its mark or by zeros between letters."""
+    with _open(path) as file:
+        head = file.read(64)
+    code = next((code for mark, code in MARKS.items() if head.startswith(mark)), None)
+    if code is None and b"\0" in head:
+        code = "UTF-16BE" if head[:1] == b"\0" else "UTF-16LE"
+    if code is not None:
+        raise BadInput(_say_encoding(path, code))
+
+
+def _refuse_latin(path: Path) -> None:
+    """Raises `BadInput` for a file with a byte that UTF-8 does not have there, naming its line."""
+    decoder, lines = codecs.getincrementaldecoder("utf-8")(), 1
+    try:
+        with _open(path) as file:
+            while chunk := file.read(1 << 20):
+                try:
+                    decoder.decode(chunk)
+                except UnicodeDecodeError as error:
+                    at = max(error.start, 0)
+                    lines += error.object[:at].count(b"\n")
+                    code = "WINDOWS-1252" if _CONTROLS.search(error.object) else "LATIN1"
+                    where = f" (line {lines:,} has the byte 0x{error.object[at]:02X})"
+                    raise BadInput(_say_encoding(path, code, where)) from None
+                lines += chunk.count(b"\n")
+    except (OSError, EOFError):
+        return  # a torn archive: the reader has said so
+
+
+def _say_encoding(path: Path, code: str, where: str = "") -> str:
+    convert, name = f"iconv -f {code} -t UTF-8", shlex.quote(str(path))
+    command = f"gunzip -c {name} | {convert}" if path.suffix.lower() == ".gz" else f"{convert} {name}"
+    return f"{path} is not UTF-8, it seems to be {code}{where}; convert it first: {command} > utf8.csv"
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 def find_repeated_names(path: Path | str, table: duckdb.DuckDBPyRelation) -> dict[str, str]:
@@ -85,6 +141,16 @@ def find_repeated_names(path: Path | str, table: duckdb.DuckDBPyRelation) -> dic
         for at, (read, name) in enumerate(zip(table.columns, names, strict=True))
         if read != name and name.casefold() in before[:at]
     }
+
+
+def find_twin(name: str, here: Sequence[str], there: Sequence[str]) -> str | None:
+    """The column of the other file that is probably the same: alike but for case, spaces, dashes and underscores."""
+    alike = [other for other in there if _letters(other) == _letters(name) and other not in here]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\s_\-.]", "", name).casefold()
 
 
 def _hold_csv(connection: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:

@@ -40,7 +40,8 @@ class ReferenceSummary(Base):
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     reference_digest: Mapped[str] = mapped_column(Text)
     rows: Mapped[int]
-    # {"pooled": {metric: {"value", "low", "high", "rows", "reason"}}, "by_window": {size: {metric: [values]}}}
+    # {"pooled": {metric: {"value", "low", "high", "rows", "reason"}}, "by_window": {size: {metric: [values]}},
+    #  "window_rows": {size: {metric: labelled rows of such a window, their median}}}
     performance: Mapped[dict[str, Any]]
     trust: Mapped[dict[str, Any]]  # {"trusted": [metric], "error": {metric: x}, "chunks", "reason"}
     noise: Mapped[dict[str, Any]]
@@ -105,6 +106,10 @@ class WindowProfile(Base):
     )  # "" all rows, else "column=value"
     version: Mapped[int]  # whose reference grid the counts are on
     profile: Mapped[dict[str, Any]]
+
+
+JUDGED = ("ok", "alarm")
+"""Verdicts of a metric point that was judged."""
 
 
 class MetricPoint(Base):

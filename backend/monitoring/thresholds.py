@@ -17,6 +17,7 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import stdtrit
 
 from backend.monitoring.laws import RateLaw
@@ -90,13 +91,17 @@ def rate_limit(
 
 
 @lru_cache(maxsize=8192)
-def noise_limit(values: tuple[float, ...], alpha: float = 0.01) -> float | None:
+def noise_limit(values: tuple[float, ...], alpha: float = 0.01, *, folded: bool = False) -> float | None:
     """What the next quiet window exceeds with probability `alpha`, from the values of quiet windows in order of time.
 
     Statistics of quiet windows are skewed, so their logarithms are taken; neighbouring windows resemble each other,
     so as many are counted as independent ones would tell as much: n (1 − r) / (1 + r), r their autocorrelation. The
     limit is Student's prediction bound, at least the largest value but one in a hundred, at most three times the
     largest: beyond that a few windows know nothing.
+
+    A change without its sign (`folded`) is near zero where the change is by chance, and its logarithm then far below
+    the others', which says nothing of how large it gets: where the bound from the median and the values above it, half
+    as many, is lower, that one counts.
     """
     if not values:
         return None
@@ -105,12 +110,31 @@ def noise_limit(values: tuple[float, ...], alpha: float = 0.01) -> float | None:
     if x.size < FEWEST or x.max() <= NOTHING or np.ptp(x) == 0:
         return top
     y = np.log(x + SMALL * float(x.max()))
-    r = max(float(np.corrcoef(y[:-1], y[1:])[0, 1]), 0.0) if np.ptp(y[:-1]) and np.ptp(y[1:]) else 0.0
-    n = max(x.size * (1 - r) / (1 + r), 3.0)
-    reach = float(stdtrit(n - 1, 1 - alpha)) * float(y.std(ddof=1)) * math.sqrt(1 + 1 / n)
+    alike = _likeness(y)
+    n = _independent(x.size, alike)
+    reach = float(y.mean()) + float(stdtrit(n - 1, 1 - alpha)) * float(y.std(ddof=1)) * math.sqrt(1 + 1 / n)
+    if folded:
+        # Near zero, logarithms hide how alike the others are.
+        n = _independent(x.size, max(alike, _likeness(x / float(x.max()))))
+        middle = float(np.median(y))
+        spread = math.sqrt(float(np.square(np.maximum(y - middle, 0)).sum()) / (y.size / 2))
+        # The variance of a median is π / 2 times that of a mean.
+        above = float(stdtrit(max(n / 2, 2.0), 1 - alpha)) * spread * math.sqrt(1 + math.pi / 2 / n)
+        reach = min(reach, middle + above)
     # Beyond `most` the exponential is cut off anyway.
-    bound = math.exp(min(float(y.mean()) + reach, 700.0)) - SMALL * float(x.max())
+    bound = math.exp(min(reach, 700.0)) - SMALL * float(x.max())
     return max(top, min(bound, MOST * float(x.max())))
+
+
+def _likeness(values: npt.NDArray[np.float64]) -> float:
+    """The autocorrelation of neighbours, 0 where it is negative or there is none."""
+    before, after = values[:-1], values[1:]
+    return max(float(np.corrcoef(before, after)[0, 1]), 0.0) if np.ptp(before) and np.ptp(after) else 0.0
+
+
+def _independent(count: int, alike: float) -> float:
+    """How many independent values tell as much, at least three."""
+    return max(count * (1 - alike) / (1 + alike), 3.0)
 
 
 def reference_noise(windows: Sequence[Mapping[str, Profile]], *, min_rows: int = 1) -> Noise:

@@ -22,7 +22,7 @@ import numpy as np
 from backend.monitoring.laws import Law
 from backend.monitoring.nulls import Exchange
 from backend.monitoring.profiles import Profile
-from backend.monitoring.reach import UNUSUAL_ALREADY, why_never
+from backend.monitoring.reach import FEW_USUALLY, UNUSUAL_ALREADY, why_never
 from backend.monitoring.statistics import Result, Statistic, compute, tell_failure
 from backend.monitoring.statistics._rates import mirror
 from backend.monitoring.thresholds import Decision, Limit, Noise, describe, describe_constant, noise_limit
@@ -55,6 +55,7 @@ class _Tested:
     floor: float
     share: float
     noise: float | None
+    known: tuple[float, ...]
     fell: bool = False
 
     @property
@@ -122,7 +123,7 @@ def judge_columns(
             findings[column, statistic.name] = _unspoken(column, statistic, result, failed)
             continue
         tested[column, statistic.name] = _Tested(
-            column, statistic, judged, result, law, p, floor, share, quiet, fell
+            column, statistic, judged, result, law, p, floor, share, quiet, tuple(known), fell
         )
     allowed = _column_error(list(tested.values()), error)
     for key, test in tested.items():
@@ -130,13 +131,15 @@ def judge_columns(
         try:
             with np.errstate(over="raise", invalid="raise"):
                 limit = test.limit(alpha)
+                fired = test.counts and test.p <= alpha
+                never = why_never(
+                    test.statistic, limit, reference[test.column], law=test.law, known=test.known
+                )
         except ArithmeticError as failed:
             findings[key] = _unspoken(test.column, test.statistic, test.told, failed)
             continue
-        fired = test.counts and test.p <= alpha
-        why = None if fired else why_never(test.statistic, limit, reference[test.column])
-        if why is not None:
-            findings[key] = _never(test.column, test.statistic, test.told, why)
+        if never is not None and not fired:
+            findings[key] = _never(test.column, test.statistic, test.told, never)
             continue
         text = (
             describe_constant(test.column, test.told)
@@ -145,22 +148,28 @@ def judge_columns(
         )
         decision = Decision("alarm" if fired else "ok", limit, text)
         findings[key] = Finding(test.column, test.statistic, test.told, decision, test.p)
-    for found in _only_without_end(findings.values()):
-        why = f"{UNUSUAL_ALREADY}; {found.statistic.title}, which has no largest value, is within its limit"
+    for found, reason in _only_without_end(findings.values()):
+        why = f"{reason}; {found.statistic.title}, which has no largest value, is within its limit"
         findings[found.column, found.statistic.name] = _never(
             found.column, found.statistic, found.result, why
         )
     return [findings[column, statistic.name] for column, statistic in pairs]
 
 
-def _only_without_end(findings: Iterable[Finding]) -> list[Finding]:
-    """The quiet drift statistics without a largest value, of columns in which no other one could ever alarm."""
+def _only_without_end(findings: Iterable[Finding]) -> list[tuple[Finding, str]]:
+    """The quiet drift statistics without a largest value, where no other one of their column could alarm; and why."""
     drift = [found for found in findings if found.statistic.family == "drift"]
-    ended = [found for found in drift if found.statistic.largest is not None]
-    never = {found.column for found in ended if found.decision.reason == UNUSUAL_ALREADY}
-    never -= {found.column for found in ended if found.decision.reason != UNUSUAL_ALREADY}
+    reasons: dict[str, set[str | None]] = {}
+    for found in drift:
+        if found.statistic.largest is not None:
+            reasons.setdefault(found.column, set()).add(found.decision.reason)
+    never = {
+        column: UNUSUAL_ALREADY if UNUSUAL_ALREADY in told else FEW_USUALLY
+        for column, told in reasons.items()
+        if told <= {UNUSUAL_ALREADY, FEW_USUALLY}
+    }
     return [
-        found
+        (found, never[found.column])
         for found in drift
         if found.column in never and found.statistic.largest is None and found.decision.verdict == "ok"
     ]
@@ -203,7 +212,7 @@ def _quiet(statistic: Statistic, known: Sequence[float], alpha: float) -> float 
     highest = max(known)
     if statistic.name == "constant_value":
         return 1.0 if highest >= statistic.floor else None
-    limit = noise_limit(tuple(known), alpha)
+    limit = noise_limit(tuple(known), alpha, folded=statistic.folded)
     return limit if statistic.family != "quality" or limit is None else min(limit, (1 + highest) / 2)
 
 

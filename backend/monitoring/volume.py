@@ -107,7 +107,11 @@ class Traffic:
     _past: list[tuple[datetime, int]] = field(default_factory=list)
     _many: list[bool] = field(default_factory=list)
 
-    def judge(self, window: Window, rows: int) -> Point:
+    def judge(self, window: Window, rows: int, *, cut: str | None = None) -> Point:
+        """One point. `cut` says why the rows are not all that there were: they are inconclusive, and no usual ones."""
+        if cut is not None:
+            text = f"rows of the window: {cut}"
+            return Point(None, "volume", "volume", None, None, "inconclusive", 0, rows, text, cut)
         usual = self.reference.of(window.start)
         if usual.known:
             self._many.append(rows > FACTOR * max(median(usual.known), 0.5))

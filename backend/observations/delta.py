@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -77,6 +77,47 @@ def maintain(observations: Path, model: str, stream: Stream, *, every: int) -> b
     sync(observations, model, stream, range(before + 1, table.version() + 1))
     table.vacuum(retention_hours=int(READER_GRACE.total_seconds() // 3600), dry_run=False, full=True)
     return True
+
+
+def delete_before(
+    observations: Path, model: str, stream: Stream, day: date, *, keep: Collection[str] = ()
+) -> int:
+    """Delete the whole days before `day` but for the predictions to keep, and the files of what was deleted hours ago;
+    gives how many files hold them no longer."""
+    path = table_path(observations, model, stream)
+    if not DeltaTable.is_deltatable(str(path)):
+        return 0
+    table = DeltaTable(str(path))
+    before = table.version()
+    condition = f"day < '{day.isoformat()}'"
+    if keep:
+        named = ", ".join("'" + one.replace("'", "''") + "'" for one in sorted(keep))
+        condition += f" AND prediction_id NOT IN ({named})"
+    deleted = int(table.delete(condition).get("num_removed_files") or 0)
+    sync(observations, model, stream, range(before + 1, table.version() + 1))
+    table.vacuum(retention_hours=int(READER_GRACE.total_seconds() // 3600), dry_run=False, full=True)
+    return deleted
+
+
+def rows_before(observations: Path, model: str, stream: Stream, day: date) -> int:
+    """How many rows lie on the days before `day`, by the table's own statistics."""
+    path = table_path(observations, model, stream)
+    if not DeltaTable.is_deltatable(str(path)):
+        return 0
+    actions = DeltaTable(str(path)).get_add_actions(flatten=True)
+    days, rows = actions.column("partition.day").to_pylist(), actions.column("num_records").to_pylist()
+    return sum(number or 0 for at, number in zip(days, rows, strict=True) if str(at) < day.isoformat())
+
+
+def shorten_log(observations: Path, model: str, stream: Stream) -> None:
+    """Forget old entries of the table's log: they hold the least and the greatest value of every column of files that
+    are gone. A table that nothing is written to would keep them for ever."""
+    path = table_path(observations, model, stream)
+    if not DeltaTable.is_deltatable(str(path)):
+        return
+    table = DeltaTable(str(path))
+    table.create_checkpoint()
+    table.cleanup_metadata()
 
 
 def _writer_properties() -> WriterProperties:

@@ -105,6 +105,16 @@ def recent(observations: Path, model: str, count: int, where: Filter | None = No
         ).to_arrow_table()
 
 
+def one_prediction(observations: Path, model: str, prediction_id: str) -> dict[str, Any] | None:
+    """One prediction with its label by id, as `scan` names the columns; None where it is not in the store."""
+    with connect() as connection:
+        query = f"SELECT * FROM ({scan_sql(observations, model, Filter(), None)}) WHERE prediction_id = $1 LIMIT 1"  # noqa: S608
+        found: list[dict[str, Any]] = (
+            connection.sql(query, params=[prediction_id]).to_arrow_table().to_pylist()
+        )
+    return found[0] if found else None
+
+
 def window_counts(
     observations: Path, model: str, edges: Sequence[datetime], where: Filter | None = None
 ) -> pa.Table:

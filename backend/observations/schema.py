@@ -54,18 +54,36 @@ RESERVED: Final = frozenset(
     {*PREDICTION_FIELDS, *LABEL_FIELDS, *STORE_FIELDS, *SCAN_LABEL_COLUMNS, "features", "model"}
 )
 
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 
 def check_model(model: str) -> str:
     """The model's name, if it can be a folder name. Raises `BadInput`."""
     if not _MODEL.fullmatch(model):
         raise BadInput(
-            f"{model!r} cannot be a model's name: use letters, digits, '-' and '_', at most 100, "
+            f"{model!r} cannot be a model's name: use letters, digits, '-', '_' and '.', at most 200, "
             "starting with a letter or digit",
             model=model,
         )
     return model
+
+
+SHADOW_MARK: Final = "~shadow"
+
+
+def shadow_table(model: str) -> str:
+    """Under which name a shadow's predictions of a model are stored: apart, so that no metric counts them."""
+    return check_model(model) + SHADOW_MARK
+
+
+def is_shadow_table(name: str) -> bool:
+    return name.endswith(SHADOW_MARK)
+
+
+def check_table(name: str) -> str:
+    """The name of a model or of its shadows' table. Raises `BadInput`."""
+    check_model(name.removesuffix(SHADOW_MARK))
+    return name
 
 
 def check_features(features: Mapping[str, Kind]) -> None:
@@ -94,7 +112,7 @@ def table_path(observations: Path, model: str, stream: Stream) -> Path:
             f"{' '.join(unfit)}; choose another folder",
             path=str(observations),
         )
-    return observations / check_model(model) / stream
+    return observations / check_table(model) / stream
 
 
 def time_column(stream: Stream) -> str:

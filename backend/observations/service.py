@@ -16,6 +16,7 @@ from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.monitoring.columns import Kind, parse_spec
 from backend.observations.columns import BadRow
+from backend.observations.pseudonyms import conceal
 from backend.observations.schema import Stream
 from backend.observations.store import Accepted, accept
 from backend.observations.validation import label_batch, prediction_batch
@@ -49,7 +50,10 @@ def accept_batch(
     if stream == "predictions":
         features: dict[str, Kind] = {column: "numeric" for _, column in spec.classes}
         features |= {column.name: column.kind for column in spec.features}
-        table = prediction_batch(features, payload, now=now, task=spec.task)
+        features |= dict.fromkeys(spec.kept_beside, "categorical")
+        table = prediction_batch(
+            features, conceal(model, spec.pseudonymise, payload), now=now, task=spec.task
+        )
     else:
         table = label_batch(payload, now=now)
     if spec.task == "binary":

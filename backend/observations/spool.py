@@ -21,8 +21,7 @@ import shutil
 import struct
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -49,15 +48,6 @@ class SpoolFull(Unavailable):
 def segment_id() -> str:
     """Sorts by time; unique across threads, processes and hosts."""
     return f"{time.time_ns():016x}-{secrets.token_hex(6)}"
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive flock on `path`; the kernel frees it when the process dies."""
-    durable_folder(path.parent)
-    with path.open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def pending_bytes(spool: Path) -> int:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from backend.durable import durable_folder, sync_folder
-from backend.observations.schema import Stream, check_model
+from backend.observations.schema import Stream, check_table
 from backend.observations.spool import (
     MAX_PENDING_BYTES,
     MIN_FREE_BYTES,
@@ -75,7 +75,7 @@ class SpoolLog:
         `row` is what `validation.prediction_row` returns plus `source` and `ingested_at` (integer microseconds),
         see `store.gateway_row`.
         """
-        record = frame(stream, check_model(model), row)
+        record = frame(stream, check_table(model), row)
         future: Future[None] = Future()
         with self._changed:
             if self._closing:

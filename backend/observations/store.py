@@ -16,6 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backend.durable import locked
 from backend.errors import BadInput, Conflict
 from backend.observations import spool as spool_files
 from backend.observations.delta import with_day
@@ -172,7 +173,7 @@ def accept(
     if len(table) == 0:
         return Accepted(0, 0)
     ready = stamped(table, stream, source=source, now=now)
-    with spool_files.locked(spool / stream / f".{model}.lock"):
+    with locked(spool / stream / f".{model}.lock"):
         if stream == "predictions":
             _check_kinds(observations, model, table.schema)
         conflicts = find_conflicts(observations, spool, model, stream, table)

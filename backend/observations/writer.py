@@ -10,10 +10,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,15 @@ from backend.durable import durable_folder, sync_file, sync_folder
 from backend.errors import Unavailable
 from backend.observations import delta
 from backend.observations import spool as spool_files
-from backend.observations.schema import STREAMS, TIME, Kind, Stream, base_fields, feature_columns
+from backend.observations.schema import (
+    STREAMS,
+    TIME,
+    Kind,
+    Stream,
+    base_fields,
+    feature_columns,
+    shadow_table,
+)
 from backend.observations.snapshots import connect, parquet_source, snapshot
 from backend.observations.store import stored_kinds
 from backend.observations.validation import rows_to_table
@@ -137,48 +145,96 @@ def commit_spool(
     and the next run reports them again. Raises `WriterBusy` when another writer runs, and `CommitFailed` at the
     end when some tables could not be written (the others are done).
     """
+    with only_writer(spool):
+        return commit_under_lock(
+            observations,
+            spool,
+            on_committed=on_committed,
+            after=after,
+            max_pass_rows=max_pass_rows,
+            compact_every=compact_every,
+        )
+
+
+def commit_under_lock(
+    observations: Path,
+    spool: Path,
+    *,
+    on_committed: Callable[[Sequence[Committed]], None] = _nothing,
+    after: Callable[[str], None] = _nothing,
+    max_pass_rows: int = MAX_PASS_ROWS,
+    compact_every: int = COMPACT_EVERY,
+) -> list[Committed]:
+    """`commit_spool` for whoever is the only writer already."""
     done: list[Committed] = []
     failed: dict[tuple[Stream, str], str] = {}
-    with _only_writer(spool):
-        spool_files.clear_drafts(spool)
-        handled: set[Path] = set()
-        while True:
-            waiting, sources = _gather(spool, max_pass_rows, skip=handled)
-            after("gathered")
-            if not sources:
-                break
-            committed: list[Committed] = []
-            kept: set[Path] = set()
-            for (stream, model), found in sorted(
-                waiting.items(), key=lambda item: (item[0][0] == "labels", item[0][1])
-            ):
-                try:
-                    committed.append(_commit_table(observations, model, stream, found, after))
-                except _FAILURES as failure:
-                    _log.exception("%s of %s could not be committed", stream, model)
-                    failed[stream, model] = str(failure)
-                    kept.update(path for path, _ in found.tables)
-            if committed:
-                on_committed(committed)
-                after("called_back")
-            for path in sources:
-                if path not in kept:
-                    path.unlink(missing_ok=True)
-                    after("deleted_one")
-            after("deleted")
-            handled.update(kept)
-            done.extend(committed)
-        for model, stream in sorted({(one.model, one.stream) for one in done if one.rows}):
-            delta.maintain(observations, model, stream, every=compact_every)
-            after("maintained")
+    spool_files.clear_drafts(spool)
+    handled: set[Path] = set()
+    while True:
+        waiting, sources = _gather(spool, max_pass_rows, skip=handled)
+        after("gathered")
+        if not sources:
+            break
+        committed: list[Committed] = []
+        kept: set[Path] = set()
+        for (stream, model), found in sorted(
+            waiting.items(), key=lambda item: (item[0][0] == "labels", item[0][1])
+        ):
+            try:
+                committed.append(_commit_table(observations, model, stream, found, after))
+            except _FAILURES as failure:
+                _log.exception("%s of %s could not be committed", stream, model)
+                failed[stream, model] = str(failure)
+                kept.update(path for path, _ in found.tables)
+        if committed:
+            on_committed(committed)
+            after("called_back")
+        for path in sources:
+            if path not in kept:
+                path.unlink(missing_ok=True)
+                after("deleted_one")
+        after("deleted")
+        handled.update(kept)
+        done.extend(committed)
+    for model, stream in sorted({(one.model, one.stream) for one in done if one.rows}):
+        delta.maintain(observations, model, stream, every=compact_every)
+        after("maintained")
     if failed:
         named = "; ".join(f"{stream} of {model}: {why}" for (stream, model), why in sorted(failed.items()))
         raise CommitFailed(f"not everything could be committed ({named}); the rows are kept in {spool}")
     return done
 
 
+def trim_shadows(observations: Path, spool: Path, model: str, *, before: date) -> int:
+    """Delete what shadows of a model scored on the days before `before`; gives the files. Raises `WriterBusy`."""
+    with only_writer(spool):
+        return delta.delete_before(observations, shadow_table(model), "predictions", before)
+
+
+def trim_model_rows(
+    observations: Path, spool: Path, model: str, *, before: date, keep: Collection[str] = ()
+) -> dict[str, int]:
+    """Delete predictions, labels and shadows' rows of the days before `before`, and files that hold nothing any more.
+
+    Rows of the predictions to `keep` stay. Gives the rows by stream. What rows were erased or trimmed leaves the
+    tables' own logs too. Raises `WriterBusy`.
+    """
+    counts: dict[str, int] = {}
+    with only_writer(spool):
+        for table, place in ((model, ""), (shadow_table(model), " of shadows")):
+            for stream in STREAMS:
+                rows = delta.rows_before(observations, table, stream, before)
+                delta.delete_before(observations, table, stream, before, keep=keep)
+                rows -= delta.rows_before(observations, table, stream, before)
+                if rows:
+                    counts[stream + place] = rows
+                delta.shorten_log(observations, table, stream)
+    return counts
+
+
 @contextmanager
-def _only_writer(spool: Path) -> Iterator[None]:
+def only_writer(spool: Path) -> Iterator[None]:
+    """Hold the lock of the one writer. Raises `WriterBusy`."""
     path = durable_folder(spool) / "writer.lock"
     with path.open("wb") as lock:
         try:

@@ -9,8 +9,10 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from backend.errors import BadInput, Conflict, NotFound
+from backend.settings import settings
 
 # MLflow writes this file beside a model that it fetched by `models:/name/version`; it is no part of the
 # artefact.
@@ -27,6 +29,17 @@ class ArtefactAltered(Conflict):
 def file_digest(path: Path) -> str:
     """`sha256:<hex>` of one file's bytes."""
     return f"sha256:{_sha256(path)}"
+
+
+def local_folder(uri: str, digest: str) -> Path | None:
+    """The artefact's own folder, or the copy of a job that fetched it by this digest; None where neither is here."""
+    split = urlsplit(uri)
+    if split.scheme in ("", "file"):
+        own = Path(unquote(split.path) if split.scheme else uri)
+        if own.is_dir():
+            return own
+    copy = settings().resolved_home() / "jobs" / "artefacts" / digest.removeprefix("sha256:")
+    return copy if copy.is_dir() else None
 
 
 def artefact_digest(folder: Path) -> str:

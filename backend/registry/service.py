@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from backend import clock
 from backend.audit.actions import Action
@@ -16,6 +16,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import Conflict, NotFound
 from backend.identity.actor import Actor
+from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.observations.schema import check_model
@@ -42,6 +43,13 @@ class NewVersion:
     card_path: str
 
 
+def _refuse_look_alike(session: ReadSession, name: str) -> None:
+    """Two names that differ in case alone are one to whoever reads them."""
+    same = session.scalar(select(Model.name).where(func.lower(Model.name) == name.lower()).limit(1))
+    if same is not None:
+        raise Conflict(f"there is a model {same} already; choose a name that differs in more than its case")
+
+
 def register_model(
     session: WriteSession,
     actor: Actor,
@@ -65,9 +73,10 @@ def register_model(
     parsed = parse_spec(spec)
     model = session.get(Model, name)
     if model is None:
+        _refuse_look_alike(session, name)
         model = Model(name=name, created_at=clock.now())
         session.add(model)
-    else:
+    elif model.described:
         _refuse_other_kinds(parse_spec(model.spec), parsed)
     model.title, model.description, model.tier = title, description, tier
     model.spec, model.notice, model.owner_id = spec, notice, owner_id
@@ -97,6 +106,11 @@ def register_version(session: WriteSession, actor: Actor, *, new: NewVersion) ->
     A version is immutable: registering the same number with another artefact is a `Conflict`.
     """
     actor.require(Permission.REGISTER_VERSIONS)
+    model = session.get(Model, new.model)
+    if model is not None and not model.described:
+        raise Conflict(
+            f"{new.model} was imported and is not described yet: register the model with task and features first"
+        )
     known = session.get(Version, (new.model, new.version))
     if known is not None:
         if known.artefact_digest != new.artefact_digest:
@@ -122,14 +136,19 @@ def register_version(session: WriteSession, actor: Actor, *, new: NewVersion) ->
 
 
 def list_models(session: ReadSession, viewer: Actor) -> list[Model]:
-    """The models this viewer may see, by name."""
-    viewer.require(Permission.READ_MODELS)
-    return list(session.scalars(select(Model).order_by(Model.name)))
+    """The described models this viewer may see, by name; `backend.registry.inventory` lists the others, too."""
+    see(session, viewer)
+    return described_models(session)
+
+
+def described_models(session: ReadSession) -> list[Model]:
+    """Every model that there is something to monitor of, by name."""
+    return [model for model in session.scalars(select(Model).order_by(Model.name)) if model.described]
 
 
 def get_model(session: ReadSession, viewer: Actor, name: str) -> Model:
     """One model; `NotFound` also where the viewer may not know that it exists."""
-    viewer.require(Permission.READ_MODELS)
+    see(session, viewer)
     model = session.get(Model, name)
     if model is None:
         raise NotFound(f"there is no model named {name!r} that you may see", model=name)

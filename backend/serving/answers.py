@@ -17,12 +17,28 @@ from backend.serving.requests import Instance
 LIMIT: Final = 100_000
 
 Answer = Mapping[str, Any]
+Outcome = Answer | Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An answer that is being made: one of the outcomes of a job."""
+
+    future: asyncio.Future[Sequence[Outcome]]
+    index: int
+
+    def answer(self) -> Answer:
+        """Once the future is done. Raises what the job ended with."""
+        outcome = self.future.result()[self.index]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
 @dataclass(slots=True)
 class _Known:
     content: bytes
-    answer: Answer | asyncio.Future[Answer]
+    answer: Answer | Pending
 
 
 class Answers:
@@ -32,8 +48,8 @@ class Answers:
         self._limit = limit
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
 
-    def find(self, model: str, instance: Instance) -> Answer | asyncio.Future[Answer] | None:
-        """The answer, a future where the same prediction is being made, or None. Raises `IdTaken`."""
+    def find(self, model: str, instance: Instance) -> Answer | Pending | None:
+        """The answer, one that is being made, or None. Raises `IdTaken`."""
         known = self._known.get((model, instance.prediction_id))
         if known is None:
             return None
@@ -44,32 +60,34 @@ class Answers:
             )
         return known.answer
 
-    def begin(self, model: str, instances: Sequence[Instance]) -> list[asyncio.Future[Answer]]:
-        """Take the ids; each future is ended with `end`."""
-        loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in instances]
-        for instance, future in zip(instances, futures, strict=True):
-            self._known[model, instance.prediction_id] = _Known(instance.content, future)
-        return futures
+    def begin(self, model: str, instances: Sequence[Instance]) -> list[Pending]:
+        """Take the ids; one future for all of them, which `end` ends."""
+        future: asyncio.Future[Sequence[Outcome]] = asyncio.get_running_loop().create_future()
+        pending = [Pending(future, index) for index in range(len(instances))]
+        for instance, one in zip(instances, pending, strict=True):
+            self._known[model, instance.prediction_id] = _Known(instance.content, one)
+        return pending
 
     def end(
-        self, model: str, instance: Instance, future: asyncio.Future[Answer], outcome: Answer | Exception
+        self,
+        model: str,
+        instances: Sequence[Instance],
+        pending: Sequence[Pending],
+        outcomes: Sequence[Outcome],
     ) -> None:
-        """Keep an answer; forget the id after a failure, so that the client may try again."""
-        key = (model, instance.prediction_id)
-        if isinstance(outcome, Exception):
-            self._known.pop(key, None)
-            future.set_exception(outcome)
-            future.exception()  # seen here: nobody else may be waiting for it
-        else:
-            self.keep(model, instance.prediction_id, instance.content, outcome)
-            future.set_result(outcome)
+        """Keep answers; forget the ids after a failure, so that the client may try again."""
+        for instance, outcome in zip(instances, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                self._known.pop((model, instance.prediction_id), None)
+            else:
+                self.keep(model, instance.prediction_id, instance.content, outcome)
+        pending[0].future.set_result(outcomes)
 
     def keep(self, model: str, prediction_id: str, content: bytes, answer: Answer) -> None:
         """Remember an answer that was given, also one read back from the spool after a restart."""
         self._known[model, prediction_id] = _Known(content, answer)
         while len(self._known) > self._limit:
             oldest = next(iter(self._known))
-            if isinstance(self._known[oldest].answer, asyncio.Future):
+            if isinstance(self._known[oldest].answer, Pending):
                 break
             del self._known[oldest]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+from backend import clock
+from backend.observations.pseudonyms import conceal_row
 from backend.observations.schema import Kind, Task
 from backend.serving.errors import NotServing, UnknownModel
 from backend.serving.predictor import Predictor
-from backend.serving.record import Target
+from backend.serving.record import Target, Wanted
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,11 @@ class Serving:
     features: Mapping[str, Kind]
     task: Task
     loaded_at: datetime
+    pseudonymise: tuple[str, ...] = ()
+
+    def stored(self, features: Mapping[str, float | str]) -> Mapping[str, float | str]:
+        """The inputs as they are stored: pseudonyms in the columns that the spec declares."""
+        return conceal_row(self.model, self.pseudonymise, features) if self.pseudonymise else features
 
     @property
     def model(self) -> str:
@@ -31,6 +40,19 @@ class Serving:
         """As a metric label."""
         return str(self.target.version)
 
+    @property
+    def role(self) -> str:
+        return self.target.role
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A canary or shadow that the record names: what is loaded of it, or why not. It never holds up the champion."""
+
+    wanted: Target
+    serving: Serving | None = None
+    error: str | None = None
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -39,10 +61,48 @@ class Entry:
     serving: Serving | None = None
     wanted: Target | None = None
     error: str | None = None
+    beside: tuple[Beside, ...] = ()
 
     @property
     def settled(self) -> bool:
-        return self.wanted is None or (self.serving is not None and self.serving.target == self.wanted)
+        champion = self.wanted is None or (self.serving is not None and self.serving.target == self.wanted)
+        return champion and all(one.serving is not None for one in self.beside)
+
+    @property
+    def record(self) -> Wanted:
+        """What the record said of it."""
+        return Wanted(self.wanted, tuple(one.wanted for one in self.beside))
+
+    @property
+    def loaded(self) -> tuple[Serving, ...]:
+        """Everything that is in service, the champion first."""
+        beside = [one.serving for one in self.beside if one.serving is not None]
+        return (*([self.serving] if self.serving is not None else []), *beside)
+
+    def shadows(self) -> tuple[Serving, ...]:
+        """What scores rows that others answer."""
+        return tuple(one for one in self.loaded if one.role == "shadow")
+
+    def answering(self, key: str) -> Serving | None:
+        """Which version answers a row with this key: a canary for its share of keys, the champion for the rest.
+
+        A key keeps its answering version while a canary's share stays or rises. Canaries of one model draw their keys
+        independently by version, so that not always the same clients try what is new. One that is not loaded draws
+        none.
+        """
+        for one in self.beside:
+            target = one.wanted
+            if target.role != "canary" or one.serving is None:
+                continue
+            if position(f"{target.model}/{target.version}", key) < target.share:
+                return one.serving
+        return self.serving
+
+
+def position(salt: str, key: str) -> float:
+    """Where a key lies in [0, 1): the same everywhere and always."""
+    found = hashlib.blake2b(f"{salt}|{key}".encode(), digest_size=8).digest()
+    return float(int.from_bytes(found, "big") >> 11) / float(1 << 53)
 
 
 @dataclass(frozen=True)
@@ -52,8 +112,8 @@ class Board:
     entries: Mapping[str, Entry] = field(default_factory=dict)
     complete: bool = False
 
-    def serving(self, model: str) -> Serving:
-        """Raises `UnknownModel` or `NotServing` with the reason."""
+    def entry(self, model: str) -> Entry:
+        """An entry whose champion serves. Raises `UnknownModel` or `NotServing` with the reason."""
         entry = self.entries.get(model)
         if entry is None:
             if not self.complete:
@@ -61,13 +121,50 @@ class Board:
             raise UnknownModel(f"there is no model named {model!r}", model=model)
         if entry.serving is None:
             raise NotServing(_why_not(model, entry), model=model)
-        return entry.serving
+        return entry
 
-    @property
-    def ready(self) -> bool:
-        """Every model that should serve does, if only with its last good version."""
-        wanted = [entry for entry in self.entries.values() if entry.wanted is not None]
-        return (self.complete or bool(wanted)) and all(entry.serving is not None for entry in wanted)
+    def deployed(self, model: str, deployment_id: int) -> Serving:
+        """What is loaded for one deployment, whatever its role. Raises `UnknownModel` or `NotServing`."""
+        entry = self.entry(model)
+        for one in entry.loaded:
+            if one.target.deployment_id == deployment_id:
+                return one
+        raise NotServing(f"deployment {deployment_id} of {model} is not loaded here", model=model)
+
+    def why_not_ready(self) -> str | None:
+        """None when every model that should serve does, if only with its last good version."""
+        wanted = {name: entry for name, entry in self.entries.items() if entry.wanted is not None}
+        if not self.complete and not wanted:
+            return "the gateway has not read the deployment record yet"
+        return next(
+            (_why_not(name, entry) for name, entry in sorted(wanted.items()) if entry.serving is None), None
+        )
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """What serves and what should, by model, as JSON."""
+        return {name: _state(entry) for name, entry in sorted(self.entries.items())}
+
+
+def _state(entry: Entry) -> dict[str, Any]:
+    serving = entry.serving
+    return {
+        "version": None if serving is None else serving.target.version,
+        "deployment_id": None if serving is None else serving.target.deployment_id,
+        "loaded_at": None if serving is None else clock.to_iso(serving.loaded_at),
+        "wanted_version": None if entry.wanted is None else entry.wanted.version,
+        "error": entry.error,
+        "beside": [
+            {
+                "version": one.wanted.version,
+                "deployment_id": one.wanted.deployment_id,
+                "role": one.wanted.role,
+                "share": one.wanted.share,
+                "loaded": one.serving is not None,
+                "error": one.error,
+            }
+            for one in entry.beside
+        ],
+    }
 
 
 def _why_not(model: str, entry: Entry) -> str:

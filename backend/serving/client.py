@@ -27,14 +27,25 @@ class SmokeRow:
     score: float | None
 
 
-def smoke(url: str, model: str, version: int, rows: Sequence[SmokeRow], *, tolerance: float = 1e-6) -> str:
+def smoke(
+    url: str,
+    model: str,
+    version: int,
+    rows: Sequence[SmokeRow],
+    *,
+    deployment_id: int | None = None,
+    tolerance: float = 1e-6,
+) -> str:
     """Send rows to `POST /v1/models/{model}/smoke` and check version and scores; gives a sentence.
+
+    With `deployment_id` what is loaded for it answers, whatever its role; else the champion.
 
     Raises `SmokeFailed` at the first wrong answer.
     """
     try:
         answer = httpx.post(
             f"{url}/v1/models/{model}/smoke",
+            params={} if deployment_id is None else {"deployment": str(deployment_id)},
             json={"instances": [{"features": row.features} for row in rows]},
             timeout=TIMEOUT_S,
         )

@@ -1,9 +1,10 @@
 """The gateway: answers prediction requests with what the deployment record says should serve.
 
-    POST /v1/models/{model}/predict   {"prediction_id"?, "features", "injected"?}  or  {"instances": [...]}
-    POST /v1/models/{model}/smoke     the same; answered by what serves, and neither stored nor counted as traffic
-    GET  /healthz                     the process answers
-    GET  /readyz                      what serves, and whether the record is followed
+    POST /v1/models/{model}/predict   {"prediction_id"?, "key"?, "features", "injected"?}  or  {"instances": [...]}
+    POST /v1/models/{model}/smoke     the same; answered by the champion, or by what is loaded for ?deployment=,
+                                      and neither stored nor counted as traffic
+    GET  /live (also /healthz)        200 while only a restart could not help
+    GET  /ready (also /readyz)        200 while requests should be sent here; what serves, how the record is followed
     GET  /metrics                     Prometheus
 
 Run it with `python -m backend.serving.gateway`. An answer is sent after its prediction is fsynced in the spool.
@@ -23,9 +24,10 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -35,46 +37,44 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from backend import clock
+from backend.addresses import clean_logging
 from backend.errors import WarrantError
-from backend.observations.spool import SpoolFull
 from backend.observations.spool_log import SpoolLog
 from backend.serving import history
-from backend.serving.answers import Answer, Answers
-from backend.serving.board import Serving
+from backend.serving.accounting import Accounts, Call, problem, stamped
+from backend.serving.answers import Answer, Answers, Outcome, Pending
+from backend.serving.board import Entry, Serving
+from backend.serving.bodies import Bodies, read_body
+from backend.serving.draining import DrainingServer
 from backend.serving.errors import (
     BadFeature,
-    BodyTooLarge,
-    IdTaken,
     NotServing,
     Overloaded,
     ScoringFailed,
-    UnknownModel,
+    SlowBody,
+    TimedOut,
 )
 from backend.serving.loader import Loader
+from backend.serving.loop_lag import LoopLag
 from backend.serving.metrics import GatewayMetrics
+from backend.serving.outcome_writer import OutcomeWriter
+from backend.serving.outcomes import OutcomeCounts
 from backend.serving.record import LastGood, Record
 from backend.serving.reporter import Reporter
-from backend.serving.requests import Instance, parse_request
-from backend.serving.scoring import Outcome, Scorer, score_instances
+from backend.serving.request_ids import HEADER, request_id
+from backend.serving.requests import Instance, PredictRequest, parse_request
+from backend.serving.scoring import Job, Scorer, score_instances
+from backend.serving.shadowing import Shadower
+from backend.serving.tallies import Tallies
 from backend.serving.watcher import Watcher
 from backend.settings import Settings, settings
 
 log = logging.getLogger(__name__)
 
-MAX_BODY_BYTES: Final = 8 << 20
 MAX_IN_FLIGHT: Final = 1000
-DRAIN_S: Final = 8  # the supervisor kills after ten
-
-ERROR_KINDS: Final[Mapping[type[WarrantError], str]] = {
-    UnknownModel: "unknown_model",
-    BadFeature: "bad_request",
-    BodyTooLarge: "too_large",
-    IdTaken: "id_taken",
-    Overloaded: "overloaded",
-    NotServing: "not_serving",
-    SpoolFull: "spool_full",
-    ScoringFailed: "scoring_failed",
-}
+DRAIN_S: Final = (
+    6  # for what is in flight; lingering comes before, flushing after, and the supervisor kills after ten
+)
 
 
 class Gateway:
@@ -93,33 +93,52 @@ class Gateway:
             environment=config.environment,
             poll_s=config.poll_s,
         )
-        self.metrics.watch_record(self.watcher.record_age_s, self.watcher.stale)
+        self.counts = OutcomeCounts()
+        self.accounts = Accounts(self.metrics, self.counts)
+        self.tallies = Tallies()
+        self.watcher.on_board = self.tallies.follow
         self.reporter = Reporter(
-            self.watcher, gateway_id=self.gateway_id, environment=config.environment, url=config.gateway
+            self.watcher,
+            self.tallies,
+            OutcomeWriter(self.counts, home, environment=config.environment, gateway_id=self.gateway_id),
+            gateway_id=self.gateway_id,
+            environment=config.environment,
+            url=config.gateway,
         )
         self.answers = Answers()
         self._config = config
         self._max_in_flight = max_in_flight
-        self._in_flight = 0
+        self._bodies, self._lag = Bodies(), LoopLag()
+        self._spool: SpoolLog | None = None
         self._scorer: Scorer | None = None
+        self._shadower: Shadower | None = None
         self.app = Starlette(
             routes=[
                 Route("/v1/models/{model}/predict", self.predict, methods=["POST"]),
                 Route("/v1/models/{model}/smoke", self.smoke, methods=["POST"]),
-                Route("/healthz", self.healthz),
-                Route("/readyz", self.readyz),
+                *(Route(path, self.live) for path in ("/live", "/healthz")),
+                *(Route(path, self.ready) for path in ("/ready", "/readyz")),
                 Route("/metrics", self.export_metrics),
             ],
             lifespan=self.lifespan,
+        )
+        self.metrics.watch(
+            record_age_s=self.watcher.record_age_s,
+            stale=self.watcher.stale,
+            ready=lambda: self.why_not_ready() is None,
+            lag_s=self._lag.worst_s,
+            spool_refuses=lambda: self._spool is not None and self._spool.refusal is not None,
         )
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Start the threads; at the end finish what was accepted, in the order in which it flows."""
-        spool = SpoolLog(self._config.spool)
+        spool = self._spool = SpoolLog(self._config.spool)
         self._scorer = Scorer(
-            spool, environment=self.environment, max_waiting_rows=self._config.gateway_queue_rows
-        )
+            spool, self.tallies, self.metrics, environment=self.environment,
+            max_waiting_rows=self._config.gateway_queue_rows,
+        )  # fmt: skip
+        self._shadower = Shadower(spool, self.tallies, self.metrics, environment=self.environment)
         earlier = await asyncio.to_thread(
             history.recent_answers, self._config.spool, self._config.observations, self.environment
         )
@@ -127,60 +146,80 @@ class Gateway:
             self.answers.keep(*known)
         self.watcher.start()
         self.reporter.start()
+        lag = asyncio.create_task(self._lag.run())
         try:
             yield
         finally:
+            lag.cancel()
             await asyncio.to_thread(self._scorer.close)
+            await asyncio.to_thread(self._shadower.close)
             await asyncio.to_thread(spool.close)
             await asyncio.to_thread(self.reporter.close)
             await asyncio.to_thread(self.watcher.close)
 
     async def predict(self, request: Request) -> Response:
         """Answer one request and count it, whatever becomes of it."""
-        started = time.perf_counter()
-        labels = ("unknown", "none")
-        self._in_flight += 1
-        self.metrics.in_flight.set(self._in_flight)
+        call = self.accounts.begin(request)
         try:
-            board = self.watcher.board
-            model = request.path_params["model"]
-            if model in board.entries:
-                labels = (model, "none")
-            serving = board.serving(model)
-            labels = (model, serving.version)
-            response = await self._answer(request, serving)
+            async with asyncio.timeout(self._config.gateway_timeout_s):
+                response = await self._predict(request, call)
         except WarrantError as refusal:
-            self.metrics.errors.labels(*labels, ERROR_KINDS.get(type(refusal), "internal")).inc()
-            response = problem(refusal)
+            response = self.accounts.refuse(call, refusal)
+        except TimeoutError:
+            response = self.accounts.refuse(call, self._too_slow(call))
         except ClientDisconnect:
-            self.metrics.errors.labels(*labels, "client_left").inc()
-            response = Response(status_code=499)
+            response = self.accounts.leave(call)
+        except asyncio.CancelledError:  # the time to finish in is over
+            self.accounts.end(call, self.accounts.refuse(call, NotServing("the gateway was stopped")))
+            raise
         except Exception:
-            log.exception("a request for %s could not be answered", labels[0])
-            self.metrics.errors.labels(*labels, "internal").inc()
-            response = problem(WarrantError("the gateway failed on this request; its log says why"))
-        finally:
-            self._in_flight -= 1
-            self.metrics.in_flight.set(self._in_flight)
-        self.metrics.requests.labels(*labels, str(response.status_code)).inc()
-        self.metrics.seconds.labels(*labels).observe(time.perf_counter() - started)
-        return response
+            log.exception("request %s for %s could not be answered", call.request_id, call.model)
+            response = self.accounts.refuse(
+                call, WarrantError("the gateway failed on this request; its log says why")
+            )
+        return self.accounts.end(call, response)
+
+    async def _predict(self, request: Request, call: Call) -> Response:
+        board, model = self.watcher.board, request.path_params["model"]
+        if model in board.entries:
+            call.model = model
+        entry = board.entry(model)
+        champion = _champion(entry)
+        call.version, call.role = champion.version, champion.role
+        asked = await self._read(request, champion, call)
+        routes = _routes(entry, asked.instances)
+        call.version, call.role = _labels(routes)
+        answers = await self._answers(entry, routes, asked.instances)
+        return JSONResponse({"predictions": answers} if asked.batch else answers[0])
+
+    def _too_slow(self, call: Call) -> WarrantError:
+        limit_s = self._config.gateway_timeout_s
+        if not call.body_read:
+            return SlowBody(f"the body was not received within {limit_s:g} s")
+        return TimedOut(
+            f"no answer within {limit_s:g} s; ask again with the same prediction_id, or more slowly: the prediction "
+            "may be stored by now"
+        )
 
     async def smoke(self, request: Request) -> Response:
         """Score rows to see that the right version answers rightly; they are no predictions of anything."""
+        given = request_id(request.headers.get(HEADER))
+        return stamped(await self._smoke(request, given), given, draining=self.accounts.draining)
+
+    async def _smoke(self, request: Request, given: str) -> Response:
         try:
-            serving = self.watcher.board.serving(request.path_params["model"])
-            asked = parse_request(await _read_body(request), serving.features, now=clock.now())
+            serving = self._smoked(request)
+            body = await read_body(request)
+            asked = parse_request(body, serving.features, now=clock.now(), whole=serving.predictor.whole)
             scored = await asyncio.to_thread(score_instances, serving, asked.instances)
         except WarrantError as refusal:
-            return problem(refusal)
+            return problem(refusal, given)
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as failure:
             log.exception("a smoke request for %s failed", request.path_params["model"])
-            return problem(
-                ScoringFailed(f"the model failed on this input: {type(failure).__name__}: {failure}")
-            )
+            failed = ScoringFailed(f"the model failed on this input: {type(failure).__name__}: {failure}")
+            return problem(failed, given)
         target = serving.target
         return JSONResponse(
             {
@@ -192,117 +231,154 @@ class Gateway:
             }
         )  # fmt: skip
 
-    async def _answer(self, request: Request, serving: Serving) -> Response:
-        if self._in_flight > self._max_in_flight:
-            raise Overloaded(f"{self._in_flight - 1:,} requests are being answered; send again more slowly")
-        body = await _read_body(request)
-        if len(body) > 65_536:  # a large batch takes milliseconds to check: other requests go on meanwhile
-            asked = await asyncio.to_thread(parse_request, body, serving.features, now=clock.now())
-        else:
-            asked = parse_request(body, serving.features, now=clock.now())
-        answers = await self._answers(serving, asked.instances)
-        if asked.batch:
-            return JSONResponse({"predictions": answers})
-        return JSONResponse(answers[0])
+    def _smoked(self, request: Request) -> Serving:
+        board, model = self.watcher.board, request.path_params["model"]
+        deployment_id = request.query_params.get("deployment")
+        if deployment_id is None:
+            return _champion(board.entry(model))
+        if not deployment_id.isdecimal() or len(deployment_id) > 18:
+            raise BadFeature("deployment", "is not the number of a deployment")
+        return board.deployed(model, int(deployment_id))
 
-    async def _answers(self, serving: Serving, instances: tuple[Instance, ...]) -> list[Answer]:
+    async def _read(self, request: Request, serving: Serving, call: Call) -> PredictRequest:
+        if self.accounts.in_flight > self._max_in_flight:
+            raise Overloaded(
+                f"{self.accounts.in_flight - 1:,} requests are being answered; send again more slowly"
+            )
+        assert self._scorer is not None  # noqa: S101 - requests come after start-up
+        return await self._bodies.read(request, serving, call, self._scorer.check_room)
+
+    async def _answers(
+        self, entry: Entry, routes: list[Serving], instances: tuple[Instance, ...]
+    ) -> list[Answer]:
         """One answer an instance: known ones again, the others scored and stored now."""
-        model = serving.model
-        found = [self.answers.find(model, instance) for instance in instances]
-        fresh = [instance for instance, known in zip(instances, found, strict=True) if known is None]
-        if fresh:
-            assert self._scorer is not None  # noqa: S101 - requests come after start-up
-            done = self._scorer.submit(serving, fresh)
-            begun = iter(self._settle_when(done, serving, fresh))
-            found = [next(begun) if known is None else known for known in found]
-        # Shielded: a request that is cancelled must not cancel the answer that another one waits for.
-        return [
-            await asyncio.shield(known) if isinstance(known, asyncio.Future) else known
-            for known in found
-            if known is not None
+        champion = _champion(entry)
+        found = [self.answers.find(champion.model, instance) for instance in instances]
+        rows_of: dict[int, list[int]] = {}
+        for index, (serving, known) in enumerate(zip(routes, found, strict=True)):
+            if known is None:
+                rows_of.setdefault(serving.target.deployment_id, []).append(index)
+        expires_at = time.monotonic() + self._config.gateway_timeout_s
+        jobs = [
+            Job(
+                routes[indexes[0]],
+                [instances[index] for index in indexes],
+                None if routes[indexes[0]] is champion else champion,
+                expires_at,
+            )
+            for indexes in rows_of.values()
         ]
+        if jobs:
+            assert self._scorer is not None  # noqa: S101 - requests come after start-up
+            self._scorer.submit(*jobs)
+        for indexes, job in zip(rows_of.values(), jobs, strict=True):
+            for index, pending in zip(indexes, self._settle_when(job, entry.shadows()), strict=True):
+                found[index] = pending
+        # Shielded: a request that is cancelled must not cancel the answer that another one waits for.
+        for future in {one.future for one in found if isinstance(one, Pending)}:
+            await asyncio.shield(future)
+        return [one.answer() if isinstance(one, Pending) else one for one in found if one is not None]
 
-    def _settle_when(
-        self, done: Any, serving: Serving, fresh: list[Instance]
-    ) -> list[asyncio.Future[Answer]]:
-        futures = self.answers.begin(serving.model, fresh)
+    def _settle_when(self, job: Job, shadows: tuple[Serving, ...]) -> list[Pending]:
+        model, fresh = job.serving.model, job.instances
+        pending = self.answers.begin(model, fresh)
 
         def settle(finished: asyncio.Future[list[Outcome]]) -> None:
-            stored = 0
-            for instance, future, outcome in zip(fresh, futures, finished.result(), strict=True):
-                stored += not isinstance(outcome, Exception)
-                self.answers.end(serving.model, instance, future, outcome)
-            self.metrics.predictions.labels(serving.model, serving.version).inc(stored)
+            outcomes = finished.result()
+            self.answers.end(model, fresh, pending, outcomes)
+            answered: list[Instance] = []
+            by: Counter[tuple[str, str]] = Counter()
+            for instance, outcome in zip(fresh, outcomes, strict=True):
+                if not isinstance(outcome, Exception):
+                    answered.append(instance)
+                    by[str(outcome["version"]), outcome["role"]] += 1
+            for (version, role), rows in by.items():
+                self.metrics.predictions.labels(model, version, role).inc(rows)
+            for shadow in shadows if answered else ():
+                assert self._shadower is not None  # noqa: S101 - started with the scorer
+                self._shadower.submit(shadow, answered)
 
-        asyncio.wrap_future(done).add_done_callback(settle)
-        return futures
+        asyncio.wrap_future(job.done).add_done_callback(settle)
+        return pending
 
-    async def healthz(self, _request: Request) -> Response:
-        """The event loop turns."""
+    async def live(self, _request: Request) -> Response:
+        """200 while the process can do its work; 503 with the reason once only a restart would help."""
+        trouble = None if self._scorer is None else self._scorer.trouble()
+        if trouble is not None:
+            return JSONResponse({"status": "stuck", "reason": trouble}, status_code=503)
         return JSONResponse({"status": "ok"})
 
-    async def readyz(self, _request: Request) -> Response:
-        """200 when every model that should serve does, if only with its last good version; else 503."""
-        board, watcher = self.watcher.board, self.watcher
-        models = {
-            name: {
-                "version": None if entry.serving is None else entry.serving.target.version,
-                "deployment_id": None if entry.serving is None else entry.serving.target.deployment_id,
-                "loaded_at": None if entry.serving is None else clock.to_iso(entry.serving.loaded_at),
-                "wanted_version": None if entry.wanted is None else entry.wanted.version,
-                "error": entry.error,
-            }
-            for name, entry in sorted(board.entries.items())
+    def why_not_ready(self) -> str | None:
+        """Why requests should go elsewhere; None when they should come here.
+
+        Ready is also a gateway whose record is away: every model serves, if only with its last good version.
+        """
+        if self.accounts.draining:
+            return "the gateway is stopping"
+        if self._spool is not None and self._spool.refusal is not None:
+            return self._spool.refusal.message
+        return self.watcher.board.why_not_ready()
+
+    async def ready(self, _request: Request) -> Response:
+        """200 when requests should be sent here, else 503 with the reason; in both cases what serves."""
+        reason = self.why_not_ready()
+        state = {
+            "ready": reason is None,
+            "reason": reason,
+            "draining": self.accounts.draining,
+            "gateway_id": self.gateway_id,
+            "environment": self.environment,
+            "stale": self.watcher.stale(),
+            "record_age_s": round(self.watcher.record_age_s(), 3),
+            "record_error": self.watcher.record_error,
+            "models": self.watcher.board.state(),
         }
-        return JSONResponse(
-            {
-                "ready": board.ready,
-                "gateway_id": self.gateway_id,
-                "environment": self.environment,
-                "stale": watcher.stale(),
-                "record_age_s": round(watcher.record_age_s(), 3),
-                "record_error": watcher.record_error,
-                "models": models,
-            },
-            status_code=200 if board.ready else 503,
-        )
+        return JSONResponse(state, status_code=200 if reason is None else 503)
+
+    def drain(self) -> None:
+        """Say from now on that requests should go elsewhere; those that come are answered."""
+        self.accounts.draining = True
 
     async def export_metrics(self, _request: Request) -> Response:
         """Prometheus text format."""
-        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        text = await asyncio.to_thread(
+            generate_latest, self.metrics.registry
+        )  # milliseconds with many series
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def problem(error: WarrantError) -> JSONResponse:
-    """RFC 9457: `detail` is for people, the other members for programs."""
-    body = {"type": "about:blank", "title": error.title, "status": error.status, "detail": error.message}
-    headers = {"Retry-After": "1"} if error.status in (429, 503) else None
-    return JSONResponse(
-        body | error.details, status_code=error.status, media_type="application/problem+json", headers=headers
-    )
+def _champion(entry: Entry) -> Serving:
+    assert entry.serving is not None  # noqa: S101 - `Board.entry` gives none without
+    return entry.serving
 
 
-async def _read_body(request: Request) -> bytes:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"the body is larger than {MAX_BODY_BYTES >> 20} MiB; send smaller batches")
-        chunks.append(chunk)
-    return b"".join(chunks)
+def _routes(entry: Entry, instances: tuple[Instance, ...]) -> list[Serving]:
+    """Which version answers each row."""
+    champion = _champion(entry)
+    if not any(one.wanted.role == "canary" for one in entry.beside):
+        return [champion] * len(instances)
+    return [entry.answering(instance.key) or champion for instance in instances]
+
+
+def _labels(routes: Sequence[Serving]) -> tuple[str, str]:
+    """Version and role of a request, for metrics."""
+    first = routes[0]
+    if any(one is not first for one in routes):
+        return "several", "several"
+    return first.version, first.role
 
 
 def main() -> None:
     """Serve until a signal asks to stop; then finish what was accepted."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    clean_logging()
     config = settings()
-    uvicorn.run(
-        Gateway(config).app,
-        host=config.host,
-        port=config.gateway_port,
-        log_config=None,
-        access_log=False,
+    gateway = Gateway(config)
+    options = uvicorn.Config(
+        gateway.app, host=config.host, port=config.gateway_port, log_config=None, access_log=False,
         timeout_graceful_shutdown=DRAIN_S,
-    )
+    )  # fmt: skip
+    DrainingServer(options, linger_s=config.gateway_linger_s, on_drain=gateway.drain).run()
 
 
 if __name__ == "__main__":

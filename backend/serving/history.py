@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from backend import clock
 from backend.observations import reader
-from backend.observations.schema import SCAN_LABEL_COLUMNS, feature_columns
+from backend.observations.schema import SCAN_LABEL_COLUMNS, feature_columns, is_shadow_table
 from backend.observations.spool import LogContent, all_logs, read_log
 from backend.serving.answers import Answer
 from backend.serving.requests import content_of
@@ -47,7 +47,9 @@ def _from_spool(spool: Path, environment: str) -> Iterator[Remembered]:
         if content is None:  # committed meanwhile
             continue
         for record in content.rows:
-            if record.stream == "predictions" and record.row["environment"] == environment:
+            if record.stream != "predictions" or is_shadow_table(record.model):
+                continue
+            if record.row["environment"] == environment:
                 yield _remembered(record.model, record.row, record.row["features"])
 
 
@@ -64,7 +66,7 @@ def _read_renamed(path: Path) -> LogContent | None:
 def _from_store(observations: Path, environment: str) -> Iterator[Remembered]:
     where = reader.Filter(start=clock.now() - MAX_AGE, environments=[environment])
     for folder in sorted(observations.iterdir()):
-        if not (folder / "predictions").is_dir():
+        if is_shadow_table(folder.name) or not (folder / "predictions").is_dir():
             continue
         rows = reader.recent(observations, folder.name, MAX_ROWS, where)
         features = [name for name in feature_columns(rows.schema) if name not in SCAN_LABEL_COLUMNS]

@@ -21,6 +21,7 @@ import yaml
 from backend.registry.artefacts import artefact_digest, check_artefact
 from backend.serving.errors import NotLoadable
 from backend.serving.predictor import Predictor
+from backend.serving.signature import read_signature
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,10 @@ class Loader:
         started = time.perf_counter()
         folder = self.fetch(uri, digest)
         estimator = load_estimator(folder)
-        predictor = Predictor(estimator, digest=digest, load_s=time.perf_counter() - started)
+        signature = read_signature(_description(folder))
+        predictor = Predictor(
+            estimator, digest=digest, load_s=time.perf_counter() - started, signature=signature
+        )
         log.info("loaded %s in %.2f s", digest[:19], predictor.load_s)
         return predictor
 
@@ -101,12 +105,12 @@ def load_estimator(folder: Path) -> Any:
     skops files are read directly: importing MLflow takes four seconds. Pickles go through MLflow, which refuses
     them when MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false.
     """
-    description = folder / "MLmodel"
-    if not description.is_file():
+    description = _description(folder)
+    if not description:
         if (folder / "model.skops").is_file():
             return _load_skops(folder / "model.skops")
         raise NotLoadable(f"the artefact holds neither MLmodel nor model.skops: {folder.name}")
-    flavors = (yaml.safe_load(description.read_text()) or {}).get("flavors", {})
+    flavors = description.get("flavors", {})
     flavor = flavors.get("sklearn")
     if flavor is None:
         raise NotLoadable(
@@ -117,6 +121,13 @@ def load_estimator(folder: Path) -> Any:
     import mlflow.sklearn
 
     return mlflow.sklearn.load_model(str(folder))
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """What `MLmodel` says; empty without one."""
+    path = folder / "MLmodel"
+    found = yaml.safe_load(path.read_text()) if path.is_file() else None
+    return found if isinstance(found, dict) else {}
 
 
 def _load_skops(path: Path) -> Any:

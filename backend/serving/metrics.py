@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from prometheus_client import (
@@ -15,60 +15,162 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-LOAD_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+from backend.serving.board import Serving
+from backend.serving.gpu import LABELS as GPU_LABELS
+from backend.serving.gpu import READINGS, GpuCollector
+from backend.serving.outcomes import EDGES_S
+from backend.serving.predictor import Scored
+from backend.serving.requests import Instance
+
+LOAD_EDGES_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+SCORE_EDGES: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+# A regression's predictions have any scale: decades, so that one set of buckets fits all models.
+VALUE_EDGES: Final = (-1e6, -1e5, -1e4, -1e3, -100, -10, -1, 0, 1, 10, 100, 1e3, 1e4, 1e5, 1e6)
+SERVING: Final = ("model", "version", "role")
 
 
 class GatewayMetrics:
-    """A registry of its own, so that two gateways in one process (tests) do not share counts."""
+    """A registry of its own, so that two gateways in one process (tests) do not share counts.
+
+    A batch whose rows several versions answered counts as one request of version and role `several`. Requests that were
+    refused before a version was chosen have version and role `none`, those for a name that is not registered the model
+    `unknown`.
+    """
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
-        self.requests = Counter(
-            "warrant_requests", "Prediction requests answered, by HTTP status.", ["model", "version", "code"],
-            registry=registry,
-        )  # fmt: skip
-        self.errors = Counter(
-            "warrant_request_errors", "Prediction requests not answered with a prediction.",
-            ["model", "version", "kind"], registry=registry,
-        )  # fmt: skip
-        self.predictions = Counter(
-            "warrant_predictions",
-            "Predictions made durable and answered.",
-            ["model", "version"],
-            registry=registry,
+        self.registry = CollectorRegistry()
+        for collect in (ProcessCollector, PlatformCollector, GCCollector):
+            collect(registry=self.registry)
+        self.requests = self._counter(
+            "warrant_requests", "Prediction requests ended, by HTTP status.", *SERVING, "code"
         )
-        self.seconds = Histogram(
-            "warrant_request_seconds", "From the request's arrival to its answer, spool included.",
-            ["model", "version"], buckets=BUCKETS_S, registry=registry,
-        )  # fmt: skip
-        self.in_flight = Gauge("warrant_in_flight", "Prediction requests being answered.", registry=registry)
-        self.load_seconds = Histogram(
-            "warrant_model_load_seconds", "Fetching, checking and loading an artefact.", ["model", "version"],
-            buckets=LOAD_BUCKETS_S, registry=registry,
-        )  # fmt: skip
-        self.load_failures = Counter(
-            "warrant_model_load_failures", "Artefacts that could not be loaded.", ["model", "version"],
-            registry=registry,
-        )  # fmt: skip
-        self.version_info = Gauge(
-            "warrant_version_info", "1 for the version that serves.",
-            ["model", "version", "deployment_id", "environment", "role"], registry=registry,
-        )  # fmt: skip
-        self._record_age = Gauge(
-            "warrant_deployment_record_age_seconds",
-            "Since the deployment record was last read.",
-            registry=registry,
+        self.errors = self._counter(
+            "warrant_request_errors", "Prediction requests not answered with a prediction.", *SERVING, "kind"
         )
-        self._stale = Gauge(
-            "warrant_gateway_stale", "1 while the deployment record cannot be read and the last good is served.",
-            registry=registry,
+        self.seconds = self._histogram(
+            "warrant_request_seconds",
+            "From a request's arrival to its answer, spool included.",
+            EDGES_S,
+            *SERVING,
+        )
+        self.in_flight = self._gauge("warrant_in_flight", "Prediction requests being answered.")
+        self.waiting_rows = self._gauge("warrant_waiting_rows", "Rows that wait to be scored.")
+        self.predictions = self._counter(
+            "warrant_predictions", "Predictions made durable and answered.", *SERVING
+        )
+        self.scores = self._histogram(
+            "warrant_prediction_score", "Scores of classifiers, shadows included.", SCORE_EDGES, *SERVING
+        )
+        self.classes = self._counter(
+            "warrant_predicted_class",
+            "Predictions of classifiers by class, shadows included.",
+            *SERVING,
+            "prediction",
+        )
+        self.values = self._histogram(
+            "warrant_prediction_value", "Predictions of regressions, shadows included.", VALUE_EDGES, *SERVING
+        )
+        self.nulls = self._counter(
+            "warrant_feature_nulls",
+            "Rows that were scored without a value of this feature.",
+            "model",
+            "feature",
+        )
+        self.rows = self._counter(
+            "warrant_feature_rows", "Rows that were scored, to divide null counts by.", "model"
+        )
+        self.scoring_failures = self._counter(
+            "warrant_scoring_failures", "Rows that a version could not score, also those that the champion then did.",
+            *SERVING,
         )  # fmt: skip
+        self.shadow_rows = self._counter(
+            "warrant_shadow_rows", "Rows of shadows: scored, failed, unstored, or dropped for want of room.",
+            "model", "version", "outcome",
+        )  # fmt: skip
+        self.load_seconds = self._histogram(
+            "warrant_model_load_seconds",
+            "Fetching, checking and loading an artefact.",
+            LOAD_EDGES_S,
+            "model",
+            "version",
+        )
+        self.load_failures = self._counter(
+            "warrant_model_load_failures", "Artefacts that could not be loaded.", "model", "version"
+        )
+        self.version_info = self._gauge(
+            "warrant_version_info", "1 for each version that is in service.",
+            "model", "version", "deployment_id", "environment", "role",
+        )  # fmt: skip
+        self._record_age = self._gauge(
+            "warrant_deployment_record_age_seconds", "Since the deployment record was last read."
+        )
+        self._stale = self._gauge(
+            "warrant_gateway_stale",
+            "1 while the deployment record cannot be read and the last good is served.",
+        )
+        self._ready = self._gauge("warrant_gateway_ready", "1 while /ready answers 200.")
+        self._lag = self._gauge(
+            "warrant_loop_lag_seconds",
+            "How late the event loop was at worst in the last 15 seconds: no duration has it.",
+        )
+        self._spool_refuses = self._gauge(
+            "warrant_spool_refusing", "1 while predictions cannot be made durable and are refused."
+        )
+        GpuCollector(registry=self.registry)
 
-    def watch_record(self, age_s: Callable[[], float], stale: Callable[[], bool]) -> None:
-        """Read the record's age and staleness at each scrape."""
-        self._record_age.set_function(age_s)
+    def watch(
+        self,
+        *,
+        record_age_s: Callable[[], float],
+        stale: Callable[[], bool],
+        ready: Callable[[], bool],
+        spool_refuses: Callable[[], bool],
+        lag_s: Callable[[], float],
+    ) -> None:
+        """Ask at each scrape."""
+        self._record_age.set_function(record_age_s)
         self._stale.set_function(lambda: float(stale()))
+        self._ready.set_function(lambda: float(ready()))
+        self._lag.set_function(lag_s)
+        self._spool_refuses.set_function(lambda: float(spool_refuses()))
+
+    def count_scored(self, serving: Serving, instances: Sequence[Instance], scored: Sequence[Scored]) -> None:
+        """Rows that a version scored: their nulls, and what it said."""
+        of = (serving.model, serving.version, serving.role)
+        for one in scored:
+            if serving.task == "regression":
+                self.values.labels(*of).observe(float(one.prediction))
+                continue
+            self.classes.labels(*of, one.prediction).inc()
+            if one.score is not None:
+                self.scores.labels(*of).observe(one.score)
+        if serving.role == "shadow":  # its rows were counted where they were answered
+            return
+        self.rows.labels(serving.model).inc(len(instances))
+        for name in serving.features:
+            missing = sum(name not in instance.features for instance in instances)
+            self.nulls.labels(serving.model, name).inc(missing)
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(name, words, labels, registry=self.registry)
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(name, words, labels, registry=self.registry)
+
+    def _histogram(self, name: str, words: str, edges: Iterable[float], *labels: str) -> Histogram:
+        return Histogram(name, words, labels, buckets=tuple(edges), registry=self.registry)
+
+
+def exported() -> list[tuple[str, str, tuple[str, ...], str]]:
+    """Everything that the gateway names itself: (name, type, labels, what it is)."""
+    own = [one for one in vars(GatewayMetrics()).values() if isinstance(one, Counter | Gauge | Histogram)]
+    found = [
+        (
+            one._name + "_total" * (one._type == "counter"),
+            one._type,
+            tuple(one._labelnames),
+            one._documentation,
+        )
+        for one in own
+    ]
+    return found + [(name, "gauge", GPU_LABELS, words) for name, words, _ in READINGS.values()]

@@ -12,6 +12,7 @@ import pandas as pd
 from backend.observations.columns import number_text
 from backend.observations.schema import Kind, Task
 from backend.serving.errors import NotLoadable
+from backend.serving.signature import Signature, check_signature, whole_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,12 @@ class Scored:
 class Predictor:
     """A fitted scikit-learn estimator. Used from one thread at a time per call; scoring changes nothing in it."""
 
-    def __init__(self, estimator: Any, *, digest: str, load_s: float) -> None:
+    def __init__(
+        self, estimator: Any, *, digest: str, load_s: float, signature: Signature | None = None
+    ) -> None:
         self._estimator = estimator
+        self._signature = signature or {}
+        self.whole = whole_columns(self._signature)
         self.digest = digest
         self.load_s = load_s
         names = getattr(estimator, "feature_names_in_", None)
@@ -39,6 +44,7 @@ class Predictor:
             raise NotLoadable(
                 f"the artefact needs {', '.join(unknown)}, which the model's spec does not declare as a feature"
             )
+        check_signature(self._signature, features)
         method = "predict" if task == "regression" else "predict_proba"
         if not hasattr(self._estimator, method):
             raise NotLoadable(f"the artefact has no {method}, which a {task} model needs")

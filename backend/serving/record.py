@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +20,13 @@ from backend.database.session import ReadSession, reading
 from backend.deployment.tables import Deployment
 from backend.durable import write_json
 from backend.errors import Unavailable
+from backend.holds.artefacts import held_artefacts
 from backend.registry.tables import Model, Version
 
 log = logging.getLogger(__name__)
 
 WARM_PER_MODEL: Final = 4
+ROLES: Final = ("champion", "canary", "shadow")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,16 @@ class Target:
     uri: str
     digest: str
     spec: Mapping[str, Any]
+    share: float = 1.0
+    """of the requests, for a canary"""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the record says of one model: the champion, and what is to be loaded beside it, oldest first."""
+
+    champion: Target | None = None
+    beside: tuple[Target, ...] = ()
 
 
 class Record:
@@ -49,37 +61,50 @@ class Record:
         self._file = database_file()
         self._inode: int | None = None
 
-    def champions(self) -> dict[str, Target | None]:
-        """Every registered model with the version that should serve, or None. One query.
+    def deployed(self) -> dict[str, Wanted]:
+        """Every registered model with what should serve it. One query.
 
         Raises `Unavailable` or `SQLAlchemyError` when the database cannot be read.
         """
         self._follow_file()
         with reading() as session:
             rows = session.execute(
-                select(Model.name, Model.spec, Deployment.id, Deployment.role, Version.version, Version.cutoff,
-                       Version.uri, Version.artefact_digest)
+                select(Model.name, Model.spec, Deployment.id, Deployment.role, Version.version, Deployment.cutoff,
+                       Version.uri, Version.artefact_digest, Deployment.share)
                 .outerjoin(
                     Deployment,
                     and_(Deployment.model == Model.name, Deployment.environment == self._environment,
-                         Deployment.role == "champion", Deployment.ended_at.is_(None)),
+                         Deployment.role.in_(ROLES), Deployment.ended_at.is_(None)),
                 )
                 .outerjoin(
                     Version, and_(Version.model == Deployment.model, Version.version == Deployment.version)
                 )
+                .order_by(Deployment.id)
             ).all()  # fmt: skip
-        return {
-            name: None
-            if deployment_id is None
-            else Target(name, deployment_id, version, role, cutoff, uri, digest, spec)
-            for name, spec, deployment_id, role, version, cutoff, uri, digest in rows
-        }
+        found: dict[str, Wanted] = {}
+        for name, spec, deployment_id, role, version, cutoff, uri, digest, share in rows:
+            wanted = found.setdefault(name, Wanted())
+            if deployment_id is None:
+                continue
+            target = Target(name, deployment_id, version, role, cutoff, uri, digest, spec, share)
+            found[name] = (
+                replace(wanted, champion=target)
+                if role == "champion"
+                else replace(wanted, beside=(*wanted.beside, target))
+            )
+        return found
 
     def recent(self) -> list[Target]:
         """The last versions that each model served here, newest first: where a rollback would go."""
         self._follow_file()
         with reading() as session:
             return _recent(session, self._environment)
+
+    def held(self) -> frozenset[str]:
+        """Digests of the artefacts that are on hold: their copies stay."""
+        self._follow_file()
+        with reading() as session:
+            return frozenset(one.digest for one in held_artefacts(session))
 
     def _follow_file(self) -> None:
         """Never create an empty database where a file was moved away, and notice when another takes its place."""

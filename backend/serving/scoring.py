@@ -7,7 +7,9 @@ fifty, so waiting for company on purpose would only add latency.
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -19,16 +21,18 @@ from backend.errors import WarrantError
 from backend.observations.spool_log import SpoolLog
 from backend.observations.store import gateway_row
 from backend.observations.validation import prediction_row
+from backend.serving.answers import Outcome
 from backend.serving.board import Serving
-from backend.serving.errors import NotServing, Overloaded, ScoringFailed
+from backend.serving.errors import NotServing, Overloaded, ScoringFailed, TimedOut
+from backend.serving.metrics import GatewayMetrics
 from backend.serving.predictor import Scored
 from backend.serving.requests import Instance
+from backend.serving.tallies import Tallies
 
 log = logging.getLogger(__name__)
 
 ROWS_PER_PASS: Final = 1000
-
-Outcome = Mapping[str, Any] | Exception
+STUCK_AFTER_S: Final = 120.0
 
 
 @dataclass(slots=True)
@@ -37,36 +41,64 @@ class Job:
 
     serving: Serving
     instances: Sequence[Instance]
+    instead: Serving | None = None
+    """the champion, which scores the rows that a canary cannot"""
+    expires_at: float = math.inf
+    """by `time.monotonic`: nobody waits for it any more, so it is not scored"""
     done: Future[list[Outcome]] = field(default_factory=Future)
 
 
 class Scorer:
     """One thread with a bounded queue."""
 
-    def __init__(self, spool: SpoolLog, *, environment: str, max_waiting_rows: int) -> None:
-        self._spool, self._environment = spool, environment
+    def __init__(
+        self,
+        spool: SpoolLog,
+        tallies: Tallies,
+        metrics: GatewayMetrics,
+        *,
+        environment: str,
+        max_waiting_rows: int,
+    ) -> None:
+        self._spool, self._tallies, self._metrics = spool, tallies, metrics
+        self._environment = environment
         self._max_waiting_rows = max_waiting_rows
         self._changed = threading.Condition()
         self._jobs: deque[Job] = deque()
         self._waiting_rows = 0
         self._closing = False
+        self._pass_began: float | None = None
+        metrics.waiting_rows.set_function(lambda: self._waiting_rows)
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
         self._thread.start()
 
-    def submit(self, serving: Serving, instances: Sequence[Instance]) -> Future[list[Outcome]]:
-        """Queue a job. Raises `Overloaded` when the queue is full, and then nothing was taken."""
-        job = Job(serving, instances)
-        job.done.set_running_or_notify_cancel()  # a client that leaves cannot cancel what is being stored
+    def check_room(self, rows: int = 0) -> None:
+        """Raise `Overloaded` where so many more rows have to wait too long. A batch that alone exceeds the bound is
+        taken when nothing waits."""
+        if self._waiting_rows and self._waiting_rows + rows >= self._max_waiting_rows:
+            raise Overloaded(f"{self._waiting_rows:,} rows wait to be scored; send again more slowly")
+
+    def trouble(self) -> str | None:
+        """Why nothing is scored any more and only a restart helps; None while it goes on."""
+        began = self._pass_began
+        if not self._thread.is_alive():
+            return "the thread that scores has ended"
+        if began is not None and time.monotonic() - began > STUCK_AFTER_S:
+            return f"the model has not answered for {time.monotonic() - began:.0f} s"
+        return None
+
+    def submit(self, *jobs: Job) -> None:
+        """Queue the jobs of one request. Raises `Overloaded` when there is no room, and then nothing was taken."""
+        rows = sum(len(job.instances) for job in jobs)
+        for job in jobs:
+            job.done.set_running_or_notify_cancel()  # a client that leaves cannot cancel what is being stored
         with self._changed:
             if self._closing:
                 raise NotServing("the gateway is stopping; send to another")
-            # A batch that alone exceeds the bound is taken when nothing waits.
-            if self._waiting_rows and self._waiting_rows + len(instances) > self._max_waiting_rows:
-                raise Overloaded(f"{self._waiting_rows:,} rows wait to be scored; send again more slowly")
-            self._jobs.append(job)
-            self._waiting_rows += len(instances)
+            self.check_room(rows - 1)
+            self._jobs += jobs
+            self._waiting_rows += rows
             self._changed.notify()
-        return job.done
 
     def close(self) -> None:
         """Finish what is queued, then stop."""
@@ -83,8 +115,10 @@ class Scorer:
                 if not self._jobs:
                     return
                 jobs = self._take()
-            for group in _by_serving(jobs):
+            for group in _by_serving(_settle_expired(jobs)):
+                self._pass_began = time.monotonic()
                 self._score_group(group)
+            self._pass_began = None
 
     def _take(self) -> list[Job]:
         taken: list[Job] = []
@@ -97,19 +131,30 @@ class Scorer:
         return taken
 
     def _score_group(self, jobs: Sequence[Job]) -> None:
+        instances = [instance for job in jobs for instance in job.instances]
+        started = time.perf_counter()
         try:
-            scored = score_instances(
-                jobs[0].serving, [instance for job in jobs for instance in job.instances]
-            )
+            scored = score_instances(jobs[0].serving, instances)
         except Exception as failure:  # whatever a model raises is its client's answer, not the thread's end
             if len(jobs) > 1:  # one bad row must not fail its neighbours
                 for job in jobs:
                     self._score_group([job])
                 return
-            log.exception("%s version %s could not score", jobs[0].serving.model, jobs[0].serving.version)
+            failed = jobs[0].serving
+            log.exception("%s version %s could not score", failed.model, failed.version)
+            self._tallies.count_failed(failed, len(instances))
+            self._metrics.scoring_failures.labels(failed.model, failed.version, failed.role).inc(
+                len(instances)
+            )
+            if jobs[0].instead is not None:
+                jobs[0].serving, jobs[0].instead = jobs[0].instead, None
+                self._score_group(jobs)
+                return
             refusal = ScoringFailed(f"the model failed on this input: {type(failure).__name__}: {failure}")
             jobs[0].done.set_result([refusal] * len(jobs[0].instances))
             return
+        self._tallies.count(jobs[0].serving, scored, time.perf_counter() - started)
+        self._metrics.count_scored(jobs[0].serving, instances, scored)
         position = 0
         for job in jobs:
             count = len(job.instances)
@@ -126,7 +171,8 @@ class Scorer:
                     job.serving.features,
                     {"prediction_id": instance.prediction_id, "ts": now, "version": target.version,
                      "environment": self._environment, "role": target.role, "injected": instance.injected,
-                     "score": found.score, "prediction": found.prediction, "features": instance.features},
+                     "score": found.score, "prediction": found.prediction,
+                     "features": job.serving.stored(instance.features)},
                     now=now, task=job.serving.task,
                 )  # fmt: skip
                 stored = self._spool.submit("predictions", target.model, gateway_row(row, now=now))
@@ -160,6 +206,20 @@ def score_instances(serving: Serving, instances: Sequence[Instance]) -> list[Sco
         task=serving.task,
         cutoff=serving.target.cutoff,
     )
+
+
+def _settle_expired(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that somebody waits for; the others end here, and nothing of them is stored."""
+    now, left = time.monotonic(), []
+    for job in jobs:
+        if job.expires_at > now:
+            left.append(job)
+        else:
+            late = TimedOut(
+                "the rows waited too long to be scored; nothing was stored, send again more slowly"
+            )
+            job.done.set_result([late] * len(job.instances))
+    return left
 
 
 def _by_serving(jobs: Sequence[Job]) -> list[list[Job]]:

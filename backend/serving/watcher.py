@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,11 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend import clock
 from backend.errors import WarrantError
 from backend.monitoring.columns import parse_spec
-from backend.serving.board import Board, Entry, Serving
+from backend.serving.board import Beside, Board, Entry, Serving
 from backend.serving.loader import Loader
 from backend.serving.metrics import GatewayMetrics
 from backend.serving.predictor import Predictor
-from backend.serving.record import LastGood, Record, Target
+from backend.serving.record import LastGood, Record, Target, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class Watcher:
         self.board = Board()
         self.record_error: str | None = None
         self.board_changed = threading.Event()  # for whoever reports
+        self.on_board: Callable[[Board], None] = lambda _board: None
         self._remembered = last_good.read()
         self._warm: dict[str, Predictor] = {}
         self._recent: list[Target] = []
@@ -102,18 +103,19 @@ class Watcher:
     def look(self) -> None:
         """One poll: read, then bring the board closer to what was read."""
         try:
-            champions = self._record.champions()
+            deployed = self._record.deployed()
         except (SQLAlchemyError, WarrantError, OSError) as failure:
             self._note_unreadable(failure)
             if self._read_at is None:
-                self._follow({**dict.fromkeys(self.board.entries), **self._remembered})
+                remembered = {name: Wanted(target) for name, target in self._remembered.items()}
+                self._follow({**dict.fromkeys(self.board.entries, Wanted()), **remembered})
             else:  # loads that were under way still finish
-                self._follow({name: entry.wanted for name, entry in self.board.entries.items()})
+                self._follow({name: entry.record for name, entry in self.board.entries.items()})
             return
         if self.record_error is not None:
             log.info("the deployment record can be read again")
         self.record_error, self._read_at = None, time.monotonic()
-        self._follow(champions)
+        self._follow(deployed)
         self._keep_warm()
 
     def _note_unreadable(self, failure: Exception) -> None:
@@ -124,12 +126,16 @@ class Watcher:
             )
         self.record_error = message
 
-    def _follow(self, champions: Mapping[str, Target | None]) -> None:
+    def _follow(self, deployed: Mapping[str, Wanted]) -> None:
         self._collect_loads()
-        entries = {name: self._next_entry(name, wanted) for name, wanted in champions.items()}
+        entries = {
+            name: replace(self._next_entry(name, wanted.champion), beside=self._beside(name, wanted.beside))
+            for name, wanted in deployed.items()
+        }
         board = Board(entries, complete=self._read_at is not None)
         if board != self.board:
             previous, self.board = self.board, board
+            self.on_board(board)
             self._note_switches(previous, board)
             self.board_changed.set()
 
@@ -149,11 +155,27 @@ class Watcher:
             return Entry(None, wanted, error)
         return Entry(self._try_serving(remembered)[0], wanted, error)
 
-    def _try_serving(self, target: Target) -> tuple[Serving | None, str | None]:
+    def _beside(self, name: str, wanted: tuple[Target, ...]) -> tuple[Beside, ...]:
+        """What is loaded beside the champion. It loads in the other pool: it never holds a champion up."""
+        found: list[Beside] = []
+        now = {one.wanted.deployment_id: one for one in self.board.entries.get(name, Entry()).beside}
+        for target in wanted:
+            known = now.get(target.deployment_id)
+            unchanged = known is not None and known.serving is not None and known.wanted == target
+            found.append(
+                known
+                if known is not None and unchanged
+                else Beside(target, *self._try_serving(target, self._others))
+            )
+        return tuple(found)
+
+    def _try_serving(
+        self, target: Target, pool: ThreadPoolExecutor | None = None
+    ) -> tuple[Serving | None, str | None]:
         """What would serve, or None and why; asks for the load that is missing."""
         predictor = self._warm.get(target.digest)
         if predictor is None:
-            self._request_load(target, self._champions)
+            self._request_load(target, pool or self._champions)
             failure = self._failures.get(target.digest)
             return None, None if failure is None else failure.error
         try:
@@ -162,7 +184,7 @@ class Watcher:
             predictor.check_fits(features, spec.task)
         except WarrantError as failure:
             return None, failure.message
-        return Serving(target, predictor, features, spec.task, clock.now()), None
+        return Serving(target, predictor, features, spec.task, clock.now(), spec.pseudonymise), None
 
     def _request_load(self, target: Target, pool: ThreadPoolExecutor) -> None:
         if target.digest in self._loads:
@@ -203,16 +225,16 @@ class Watcher:
     def _note_switches(self, previous: Board, board: Board) -> None:
         switched = False
         for name in {*previous.entries, *board.entries}:
-            before = previous.entries.get(name, Entry()).serving
-            after = board.entries.get(name, Entry()).serving
+            before = previous.entries.get(name, Entry()).loaded
+            after = board.entries.get(name, Entry()).loaded
             if before == after:
                 continue
             switched = True
-            if before is not None:
-                self._metrics.version_info.remove(*self._info_labels(before))
-            if after is not None:
-                self._metrics.version_info.labels(*self._info_labels(after)).set(1)
-            log.info("%s: %s -> %s", name, _version_text(before), _version_text(after))
+            for one in before:
+                self._metrics.version_info.remove(*self._info_labels(one))
+            for one in after:
+                self._metrics.version_info.labels(*self._info_labels(one)).set(1)
+            log.info("%s: %s -> %s", name, _versions_text(before), _versions_text(after))
         if switched:
             self._warmed_at = -WARM_EVERY_S
             self._remember(board)
@@ -241,7 +263,7 @@ class Watcher:
 
     def _keep_warm(self) -> None:
         """Once what serves is settled: load what a rollback would need, forget what nothing needs."""
-        if not all(entry.settled or entry.error for entry in self.board.entries.values()):
+        if any(_in_waiting(entry) for entry in self.board.entries.values()):
             return
         if time.monotonic() - self._warmed_at >= WARM_EVERY_S:
             self._warmed_at = time.monotonic()
@@ -249,7 +271,7 @@ class Watcher:
             needed = {target.digest for target in self._recent} | self._digests_in_use()
             self._warm = {digest: found for digest, found in self._warm.items() if digest in needed}
             self._failures = {digest: found for digest, found in self._failures.items() if digest in needed}
-            self._loader.prune(needed)
+            self._loader.prune(needed | self._record.held())
         for target in self._recent:
             if target.digest not in self._warm and not self._loads:
                 self._request_load(target, self._others)
@@ -258,12 +280,21 @@ class Watcher:
         targets = [*self._remembered.values()]
         for entry in self.board.entries.values():
             targets += [target for target in (entry.wanted, entry.serving and entry.serving.target) if target]
+            targets += [one.wanted for one in entry.beside]
         return {target.digest for target in targets}
 
 
-def _version_text(serving: Serving | None) -> str:
-    return (
-        "nothing"
-        if serving is None
-        else f"version {serving.version} (deployment {serving.target.deployment_id})"
-    )
+def _in_waiting(entry: Entry) -> bool:
+    """Whether something is still being loaded for the first time."""
+    champion = entry.wanted is not None and entry.error is None
+    unloaded = champion and (entry.serving is None or entry.serving.target != entry.wanted)
+    return unloaded or any(one.serving is None and one.error is None for one in entry.beside)
+
+
+def _versions_text(loaded: tuple[Serving, ...]) -> str:
+    named = [
+        f"version {one.version} ({one.role}{f' {one.target.share:.0%}' if one.role == 'canary' else ''}, "
+        f"deployment {one.target.deployment_id})"
+        for one in loaded
+    ]
+    return " and ".join(named) or "nothing"

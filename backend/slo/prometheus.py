@@ -8,8 +8,10 @@ the body is checked, warnings reach the reading, and label values go through `qu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,11 +21,11 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util.retry import Retry
 
 from backend.errors import BadInput, Unavailable
-from backend.slo.indicators import Indicator, indicators_of
+from backend.slo.promql import quote as quote  # part of asking a server
 
 CONNECT_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 10.0
-WINDOW_S: Final = 3600
+MOST_POINTS: Final = 10_000  # of a series in one answer; Prometheus refuses more than 11,000
 _BUSY: Final = (429, 502, 503, 504)
 
 
@@ -62,10 +64,18 @@ class Answer:
         return self.samples[0].value if self.samples else None
 
 
-def quote(value: str) -> str:
-    """A label value as a PromQL string literal: `a"b` becomes `"a\\"b"`."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+@dataclass(frozen=True)
+class Series:
+    """A range query's series. Points that are NaN or ±Inf are left out, as is what the server has no value for."""
+
+    labels: Mapping[str, str]
+    points: Mapping[int, float]  # {seconds since 1970: value}
+
+
+@dataclass(frozen=True)
+class RangeAnswer:
+    series: tuple[Series, ...]
+    notes: tuple[str, ...]
 
 
 class _Session(requests.Session):
@@ -108,8 +118,40 @@ class Prometheus:
         Raises `PrometheusAway` when no usable answer comes and `QueryRefused` when the query is at fault.
         """
         params = {} if at is None else {"time": f"{at:.3f}"}
+        result = self._ask(promql, lambda: self._client.custom_query(promql, params=params))
+        with _readable(promql):
+            return _answer(self._session.body, result)
+
+    def query_range(self, promql: str, *, start_s: int, end_s: int, step_s: int) -> RangeAnswer:
+        """The values at start_s, start_s + step_s, … up to end_s, in as many requests as the server's limit asks for.
+
+        Raises as `query` does.
+        """
+        points: dict[tuple[tuple[str, str], ...], dict[int, float]] = {}
+        notes: list[str] = []
+        first = start_s
+        while first <= end_s:
+            last = min(end_s, first + (MOST_POINTS - 1) * step_s)
+            bounds = datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
+            result = self._ask(
+                promql,
+                lambda bounds=bounds: self._client.custom_query_range(promql, *bounds, str(step_s)),  # type: ignore[misc]
+            )
+            notes += _notes(_checked(self._session.body))
+            with _readable(promql):
+                for one in result:
+                    key = tuple(sorted(one["metric"].items()))
+                    values = [(int(float(at)), float(text)) for at, text in one["values"]]
+                    points.setdefault(key, {}).update(
+                        (at, value) for at, value in values if math.isfinite(value)
+                    )
+            first = last + step_s
+        found = (Series(dict(labels), values) for labels, values in points.items())
+        return RangeAnswer(tuple(found), tuple(dict.fromkeys(notes)))
+
+    def _ask(self, promql: str, ask: Callable[[], Any]) -> Any:
         try:
-            result = self._client.custom_query(promql, params=params)
+            return ask()
         except PrometheusApiClientException as error:
             said = self._said() or str(error)
             if _status_of(error) < 500:
@@ -123,11 +165,22 @@ class Prometheus:
             raise PrometheusAway(
                 f"Prometheus at {self._name} does not answer ({type(error).__name__}); check WARRANT_PROMETHEUS_URL"
             ) from error
-        return _answer(self._session.body, result)
 
     def _said(self) -> str:
         body = self._session.body
         return str(body.get("error", "")) if isinstance(body, dict) else ""
+
+
+@contextmanager
+def _readable(promql: str) -> Iterator[None]:
+    """Raises `QueryRefused` where a result has another shape than series of numbers."""
+    try:
+        yield
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise QueryRefused(
+            f"the answer to {promql!r} is no series of numbers ({type(error).__name__}: {error}); "
+            "of a native histogram ask for histogram_count() or histogram_fraction()"
+        ) from error
 
 
 def _status_of(error: PrometheusApiClientException) -> int:
@@ -135,10 +188,20 @@ def _status_of(error: PrometheusApiClientException) -> int:
     return next((int(word) for word in words if word.isdigit()), 500)
 
 
-def _answer(body: Any, result: Any) -> Answer:
+def _checked(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict) or body.get("status") != "success":
         raise QueryRefused(f"Prometheus answered with an error: {body.get('error') if body else 'no body'}")
-    notes = tuple(str(note) for key in ("warnings", "infos") for note in body.get(key) or ())
+    return body
+
+
+def _notes(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the server warned of beside a result that it calls a success."""
+    return tuple(str(note) for key in ("warnings", "infos") for note in body.get(key) or ())
+
+
+def _answer(body: Any, result: Any) -> Answer:
+    body = _checked(body)
+    notes = _notes(body)
     kind = str(body["data"].get("resultType"))
     if kind == "scalar":
         return Answer(kind, (_sample({}, result),), notes)
@@ -151,28 +214,3 @@ def _sample(labels: Mapping[str, str], pair: Any) -> Sample:
     at, text = pair
     value = float(text)  # Prometheus sends text: "0.5", "NaN", "+Inf"
     return Sample(dict(labels), value if math.isfinite(value) else None, float(at))
-
-
-def read_from_prometheus(url: str, model: str, *, window_s: int = WINDOW_S) -> list[Indicator]:
-    """Availability, p95 latency and request rate of a model over the last `window_s` seconds.
-
-    Over all gateways that the server scrapes. A model without series has no data, which is not zero.
-    """
-    chosen = f"model={quote(model)}"
-    queries = {
-        "total": f"sum(increase(warrant_requests_total{{{chosen}}}[{window_s}s]))",
-        "bad": f'sum(increase(warrant_requests_total{{{chosen},code=~"5.."}}[{window_s}s]))',
-        "p95": "histogram_quantile(0.95, sum by (le) "
-        f"(rate(warrant_request_seconds_bucket{{{chosen}}}[{window_s}s])))",
-    }
-    with Prometheus(url) as server:
-        answers = {name: server.query(query) for name, query in queries.items()}
-    notes = sorted({note for answer in answers.values() for note in answer.notes})
-    return indicators_of(
-        source="prometheus",
-        total=answers["total"].single,
-        bad=answers["bad"].single,
-        latency_s=answers["p95"].single,
-        window_s=window_s,
-        details={"queries": queries} | ({"warnings": notes} if notes else {}),
-    )

@@ -9,7 +9,8 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import writing
 from backend.errors import WarrantError
-from backend.identity.actor import Actor, system_actor
+from backend.identity.actor import Actor
+from backend.identity.command_line import at_command_line
 from backend.identity.roles import Permission
 from backend.settings import settings
 from jobs.demo.faults import FAULTS, find_fault, switch_off, switch_on
@@ -41,7 +42,7 @@ def main() -> int:
         sys.stderr.write(f"warrant: name one fault: {', '.join(FAULTS)}, or off\n")
         return 2
     try:
-        sys.stdout.write(inject(system_actor("command line"), sys.argv[1]) + "\n")
+        sys.stdout.write(inject(at_command_line(), sys.argv[1]) + "\n")
     except WarrantError as error:
         sys.stderr.write(f"warrant: {error.title.lower()}: {error.message}\n")
         return error.exit_code

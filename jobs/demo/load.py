@@ -9,7 +9,8 @@ import logging
 import os
 import sys
 
-from backend.demo_state import loaded_marker
+from backend.demo_state import load_lock, loaded_marker
+from backend.durable import locked
 from backend.settings import settings
 
 
@@ -19,18 +20,26 @@ def main() -> int:
 
     os.environ["WARRANT_DEMO"] = "true"
     settings.cache_clear()
-    for library in ("alembic", "mlflow", "nannyml"):  # their lines would break ours
+    for library in ("alembic", "nannyml"):  # their lines would break ours
         logging.getLogger(library).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its import sets its logger's level anew
     if loaded_marker().exists():
         return 0
-    from jobs.demo.stages import load
-
     try:
-        load()
+        with locked(load_lock(), on_wait=_say_waiting):
+            if not loaded_marker().exists():
+                from jobs.demo.stages import load
+
+                load()
     except WarrantError as error:
         sys.stderr.write(f"\nwarrant: {error.title.lower()}: {error.message}\n")
         return 2
     return 0
+
+
+def _say_waiting() -> None:
+    sys.stdout.write("  demo      another process is loading it; waiting for that one\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.audit.tables import AuditEntry
-from backend.cards.rendering import fill_card
+from backend.cards.service import import_card, submit_card
 from backend.database.session import WriteSession, reading, writing
 from backend.database.upgrade import upgrade
 from backend.demo_state import loaded_marker
@@ -120,7 +120,8 @@ def load() -> None:
 
         for one in work:
             compute_due(one.name, since=now - COMPUTED_AT_LOAD)
-    with stage(6, "asking for explanations"), writing() as session:
+    with stage(6, "setting objectives, asking for explanations"), writing() as session:
+        _objectives(session)
         told = session.scalar(select(AuditEntry.seq).where(AuditEntry.action == Action.DEMO_LOADED.value))
         for one in work if told is None else ():
             serving = champion(session, one.name, settings().environment)
@@ -206,12 +207,7 @@ def _versions(
         )  # fmt: skip
         card = home / "cards" / work.name / f"{logged.version}.md"
         card.parent.mkdir(parents=True, exist_ok=True)
-        card.write_text(
-            fill_card(
-                (CARDS / f"{work.name}.md").read_text(), version=logged.version, cutoff=logged.cutoff,
-                artefact_digest=logged.artefact_digest, metrics=logged.metrics, training=logged.training,
-            )
-        )  # fmt: skip
+        card.write_text((CARDS / f"{work.name}.md").read_text())
         with writing() as session:
             register_version(
                 session, ACTOR,
@@ -223,8 +219,18 @@ def _versions(
                     reference_path=str(logged.reference_path), card_path=str(card),
                 ),
             )  # fmt: skip
+            _take_card(session, engineer, work.name, logged.version, card)
         versions[period.version] = logged
     return versions
+
+
+def _take_card(session: WriteSession, engineer: Actor, model: str, version: int, card: Path) -> None:
+    """The card's first version, sent to review: nobody has approved it yet, and the page says so."""
+    taken = import_card(
+        session, engineer, model=model, version=version, text=card.read_text(), source="file",
+        source_name=f"models_cards/{model}.md", why="registered with the version",
+    )  # fmt: skip
+    submit_card(session, engineer, model=model, version=version, number=taken.card.number)
 
 
 def _deployments(work: Workload, versions: dict[int, Any]) -> None:
@@ -242,6 +248,19 @@ def _deployments(work: Workload, versions: dict[int, Any]) -> None:
     from backend.registry.mlflow_adapter import mirror_champion
 
     mirror_champion(work.name, versions[work.periods[-1].version].version)
+
+
+def _objectives(session: WriteSession) -> None:
+    """What the demo's models promise; what is there, or was retired by somebody, is left alone."""
+    from backend.slo.objectives_service import define_objective, list_objectives
+    from backend.slo.openslo import parse_openslo
+
+    known = {row.name for row in list_objectives(session, ACTOR, retired=True)}
+    text = (SPECS / "objectives.yaml").read_text()
+    for objective in parse_openslo(text, file="objectives.yaml"):
+        if objective.name not in known:
+            here = replace(objective, environment=settings().environment)
+            define_objective(session, ACTOR, objective=here, why="promised by the demo workload")
 
 
 def _backfill(work: Workload, frame: pd.DataFrame, versions: dict[int, Any], now: datetime) -> None:

@@ -23,6 +23,7 @@ from backend.clock import to_iso
 from backend.errors import BadInput
 from backend.monitoring.columns import ModelSpec
 from backend.registry.artefacts import artefact_digest, check_artefact, file_digest
+from backend.registry.mlflow_database import prepare_database
 from backend.settings import disable_telemetry
 from jobs.demo.flights import ServingPeriod, between
 
@@ -338,6 +339,7 @@ def log_version(
     from mlflow.models import infer_signature
     from mlflow.tracking import MlflowClient
 
+    prepare_database(tracking_uri)
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)
     client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)

@@ -15,6 +15,7 @@ from backend import queue
 from backend.database.engine import use_database
 from backend.settings import settings
 from tests.browser.house import House, open_house
+from tests.browser.installation import Installation, open_installation
 from tests.browser.people import PATIENCE_MS, Visitor, visitor
 from tests.requirements import require
 
@@ -79,3 +80,11 @@ def shared_house(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
 def house(shared_house: House) -> Iterator[House]:
     yield shared_house
     shared_house.tidy()
+
+
+@pytest.fixture(scope="module")
+def running(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One console, gateway and worker for the tests of a module; each test adds a model of its own."""
+    folder = tmp_path_factory.mktemp("installation")
+    with home_of_a_module(folder, migrated_sqlite), open_installation(folder) as found:
+        yield found

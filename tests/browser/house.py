@@ -12,9 +12,11 @@ from sqlalchemy import func, select
 from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
-from backend.governance.service import cancel_change, preview_change, request_change
+from backend.governance.asking import cancel_change, preview_change, request_change
+from backend.governance.kinds import Asked
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
+from tests.browser.installation import policy_without_gates, put_in_force
 from tests.browser.people import give_passwords
 from tests.processes import ConsoleProcess
 from tests.worlds import World, add_model, make_world
@@ -34,16 +36,11 @@ class House:
     def ask(self, kind: str, *, by: Actor | None = None) -> int:
         """A change that waits, of a model of its own; gives its number."""
         actor = by or self.world.on_call
-        model = self.new_model()
+        asked = Asked(kind, "production", self.new_model(), 1)
         with reading() as session:
-            seen = preview_change(
-                session, actor, kind=kind, model=model, environment="production", to_version=1
-            ).digest
+            seen = preview_change(session, actor, asked).digest
         with writing() as session:
-            change = request_change(
-                session, actor, kind=kind, model=model, environment="production", reason=f"about {model}",
-                seen_digest=seen, to_version=1,
-            )  # fmt: skip
+            change = request_change(session, actor, asked, reason=f"about {asked.model}", seen_digest=seen)  # fmt: skip
             self._asked.append((change.id, actor))
             return change.id
 
@@ -84,6 +81,7 @@ class House:
 def open_house(folder: Path) -> Iterator[House]:
     """A house in the home that the environment names."""
     world = make_world(folder / "files")
+    put_in_force(policy_without_gates())
     give_passwords()
     with ConsoleProcess(folder / "console.log").start() as console:
         console.wait_ready()

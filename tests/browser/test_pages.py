@@ -15,7 +15,9 @@ from backend.database.engine import use_database
 from backend.database.session import reading, writing
 from backend.database.upgrade import upgrade
 from backend.deployment.service import mark_serving, start_deployment
-from backend.governance.service import get_change, preview_change, request_change
+from backend.governance.asking import preview_change, request_change
+from backend.governance.kinds import Asked
+from backend.governance.reading import get_change
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.sessions import revoke_all
@@ -61,11 +63,11 @@ def console(world: World, tmp_path: Path) -> Iterator[Console]:
 
 
 def ask_rollback(world: World, environment: str) -> int:
-    asked = {"kind": "rollback", "model": "toy", "environment": environment, "to_version": 1}
+    asked = Asked("rollback", environment, "toy", 1)
     with writing() as session:
-        preview = preview_change(session, world.on_call, **asked)
+        preview = preview_change(session, world.on_call, asked)
         return request_change(
-            session, world.on_call, reason="AUC fell", seen_digest=preview.digest, **asked
+            session, world.on_call, asked, reason="AUC fell", seen_digest=preview.digest
         ).id  # fmt: skip
 
 
@@ -182,6 +184,7 @@ def test_an_inbox_that_resorts_does_not_move_a_decision_to_another_change(
         session.get_one(Change, other).expires_at = clock.now() + timedelta(hours=1)
     page.get_by_role("link", name="CHG-1").click()
     page.locator(".w-headline").filter(has_text="CHG-1").wait_for(timeout=30_000)
+    page.get_by_role("tab", name="Reject").click()
     page.get_by_label("Comment to reject").fill("not yet")
     with writing() as session:
         session.get_one(Change, other).expires_at = clock.now() + timedelta(minutes=50)

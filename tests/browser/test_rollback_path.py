@@ -258,10 +258,11 @@ def read_the_record(compliance: Visitor, incident: int) -> None:
     page.goto(f"{compliance.console}/audit?kind=change&object=1")
     decision = table.get_by_role("row").filter(has_text="approve change")
     decision.get_by_role("link").click()
-    expect(heading(page, re.compile(r"^Entry \d+: Lead, governance change approve"))).to_be_visible()
+    expect(heading(page, re.compile(r"^Entry \d+: Lead approved change 1"))).to_be_visible()
     expect(page.get_by_text("the row hashes to what the log holds")).to_be_visible()
     expect(page.get_by_text(COMMENT).first).to_be_visible()
     expect(page.get_by_role("heading", name="Proof")).to_be_visible()
+    page.get_by_text("The proof: from the hash of the leaf to the root").click()
     expect(page.get_by_text('"hashes"').first).to_be_visible()
 
 

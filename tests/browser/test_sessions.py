@@ -82,18 +82,18 @@ def test_a_viewer_is_offered_nothing_and_the_api_refuses_the_same(house: House, 
     expect(page.get_by_text(re.compile("^You cannot decide:"))).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("^(Approve|Reject|Withdraw)"))).to_have_count(0)
     page.goto(f"{house.console}/request_change?kind=rollback&model=toy")
-    expect(page.get_by_text("Your role cannot ask for changes.")).to_be_visible()
-    expect(page.get_by_role("button", name="Ask for the return to v1")).to_be_disabled()
+    expect(page.get_by_text("Your role cannot ask for changes")).to_be_visible()
+    expect(page.get_by_role("button", name="Ask for the return to v1")).to_have_count(0)
     page.goto(f"{house.console}/model?model=toy")
     expect(page.get_by_role("button", name="Compute metrics now")).to_be_disabled()
     with viewer.api() as api:
-        preview = api.get("/changes/preview", params={"kind": "rollback", "model": "toy"}).json()
+        assert api.get("/changes/preview", params={"kind": "rollback", "model": "toy"}).status_code == 403
         asked = {
             "kind": "rollback",
             "model": "toy",
             "to_version": 1,
             "reason": "x",
-            "digest": preview["digest"],
+            "digest": "sha256:any",
         }
         decided = {"verdict": "approve", "comment": "", "digest": house.change(number).digest}
         sent = {

@@ -6,13 +6,14 @@ smoke requests wrongly, and no gateway can load version 2.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,16 +25,23 @@ from sqlalchemy import func, select, text
 
 from backend import clock, queue
 from backend.alerting.service import Firing, fire
-from backend.alerting.tables import Incident
+from backend.alerting.tables import Alert, Incident
 from backend.audit.actions import Action
+from backend.audit.heads import head_path
 from backend.audit.tables import AuditEntry
 from backend.audit.verification import verify
 from backend.database.engine import use_database
 from backend.database.session import reading, writing
 from backend.deployment.service import champion
 from backend.deployment.tables import Deployment
-from backend.governance.service import decide, preview_change, request_change
-from backend.governance.tables import Change
+from backend.governance.asking import preview_change, request_change
+from backend.governance.deciding import decide
+from backend.governance.digests import digest_of
+from backend.governance.kinds import Asked
+from backend.governance.policies import active_policy
+from backend.governance.policy_document import read_policy
+from backend.governance.rollout_commands import tell_rollout
+from backend.governance.tables import Change, Policy, RolloutStep
 from backend.queue import JobRun
 from backend.settings import settings
 from jobs.ownership import workflow_table
@@ -66,6 +74,20 @@ class Stage:
         self.workers.append(worker)
         return worker
 
+    def kill_at_each(self, name: str, points: Sequence[str], **environment: str) -> None:
+        """Kill worker after worker of this name, one at each point, in the order in which a run passes them.
+
+        Each takes up where the one before it was killed: what one change survives here is every one of these kills.
+        """
+        for point in points:
+            self.forget_kill(point)
+            killed = self.start_worker(name, kill_at=point, **environment)
+            assert killed.wait(60) == -signal.SIGKILL, f"not killed at {point}\n{killed.output()}"
+
+    def forget_kill(self, point: str) -> None:
+        """A point kills once on a stage; after this it kills again."""
+        (settings().resolved_home() / "kill" / point.replace(":", ".")).unlink(missing_ok=True)
+
     def end_workers(self) -> None:
         for worker in self.workers:
             worker.kill()
@@ -93,17 +115,18 @@ class Stage:
             return alert.incident_id
 
     def request(self, to_version: int) -> tuple[int, str]:
-        """Ask for a rollback as the page does; gives the change and the digest that was seen."""
-        asked: dict[str, Any] = {
-            "kind": "rollback",
-            "model": MODEL,
-            "environment": ENVIRONMENT,
-            "to_version": to_version,
-        }
+        """Ask for a rollback as the incident's page does; gives the change and the digest that was seen."""
         with reading() as session:
-            seen = preview_change(session, self.world.on_call, **asked).digest
+            alert_id = session.scalars(
+                select(Alert.id)
+                .where(Alert.model == MODEL, Alert.state == "firing", Alert.level == "page")
+                .limit(1)
+            ).one_or_none()
+        asked = Asked("rollback", ENVIRONMENT, MODEL, to_version, alert_id=alert_id)
+        with reading() as session:
+            seen = preview_change(session, self.world.on_call, asked).digest
         with writing() as session:
-            change = request_change(session, self.world.on_call, reason="AUC fell", seen_digest=seen, **asked)
+            change = request_change(session, self.world.on_call, asked, reason="AUC fell", seen_digest=seen)
             return change.id, change.digest
 
     def approve(self, change_id: int, digest: str) -> None:
@@ -117,6 +140,38 @@ class Stage:
         change_id, digest = self.request(to_version)
         self.approve(change_id, digest)
         return change_id
+
+    def promote(self, to_version: int, rollout: dict[str, Any]) -> int:
+        """Ask for a promotion under a policy with this rollout, and approve it."""
+        rule = {"roles": {"ml_lead": 1}, "rollout": rollout}
+        document = read_policy({"schema": 1, "rules": [{"name": "tried out", "rule": rule}]})
+        asked = Asked("promote", ENVIRONMENT, MODEL, to_version)
+        with writing() as session:
+            session.add(
+                Policy(
+                    revision=active_policy(session).revision + 1,
+                    document=document.as_dict(),
+                    digest=digest_of(document.as_dict()),
+                    created_at=clock.now(),
+                )
+            )
+        with reading() as session:
+            seen = preview_change(session, self.world.on_call, asked).digest
+        with writing() as session:
+            change = request_change(session, self.world.on_call, asked, reason="better", seen_digest=seen)
+            change_id, digest = change.id, change.digest
+        self.approve(change_id, digest)
+        return change_id
+
+    def tell(self, change_id: int, command: str) -> None:
+        with writing() as session:
+            actor = self.world.lead if command == "skip" else self.world.on_call
+            tell_rollout(session, actor, change_id, command=command, reason="on the stage")
+
+    def stages(self, change_id: int) -> list[RolloutStep]:
+        with reading() as session:
+            query = select(RolloutStep).where(RolloutStep.change_id == change_id).order_by(RolloutStep.number)
+            return list(session.scalars(query))
 
     def change(self, change_id: int) -> Change:
         with reading() as session:
@@ -167,15 +222,25 @@ class Stage:
         return "\n".join(f"--- {name}\n{text}" for name, text in said)
 
     def put_to_sleep(self, pid: int) -> None:
-        """SIGSTOP at a moment in which the process holds no lock of the database: that would be another test."""
+        """SIGSTOP at a moment in which the process holds no lock of the database nor of the published head: that would
+        be another test."""
         for _ in range(100):
             os.kill(pid, signal.SIGSTOP)
             time.sleep(0.05)
-            if not self._write_locked():
+            if not self._write_locked() and not self._head_locked():
                 return
             os.kill(pid, signal.SIGCONT)
             time.sleep(0.02)
         pytest.fail("the process held a lock of the database whenever it was stopped")
+
+    @staticmethod
+    def _head_locked() -> bool:
+        with head_path().with_suffix(".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def _write_locked(self) -> bool:
         if self.kind == "postgresql":
@@ -206,14 +271,19 @@ class Stage:
         assert (change.state, self.engine_state(change_id)) == ("executed", "SUCCESS"), (
             change.outcome or self.output()
         )
-        (deployment,) = self.deployments_of(change_id)
+        served = self.deployments_of(change_id)
+        (deployment,) = [one for one in served if one.role == "champion"]
+        assert all(one.state == "ended" and one.ended_at for one in served if one is not deployment)
         assert (deployment.version, deployment.state, deployment.ended_at) == (
             change.to_version,
             "serving",
             None,
         )
+        approved = (
+            0 if change.way_back_id is not None else 1
+        )  # an agreed return was approved with its promotion
         counts = {
-            Action.CHANGE_APPROVED: 1, Action.EXECUTION_STARTED: 1, Action.EXECUTION_FINISHED: 1,
+            Action.CHANGE_APPROVED: approved, Action.EXECUTION_STARTED: 1, Action.EXECUTION_FINISHED: 1,
             Action.EXECUTION_FAILED: 0,
         }  # fmt: skip
         assert {action: self.entries(action, change_id) for action in counts} == counts

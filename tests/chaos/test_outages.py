@@ -16,7 +16,7 @@ from sqlalchemy import text
 from backend.database.engine import connect
 from backend.database.session import writing
 from backend.database.upgrade import upgrade
-from backend.governance.service import cancel_change
+from backend.governance.asking import cancel_change
 from tests.chaos.stage import Stage, stage
 from tests.postgresql import postgresql_server
 

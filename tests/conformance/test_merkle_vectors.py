@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from backend.audit.merkle import (
     EMPTY_ROOT,
     ProofInvalid,
+    consistency_proof,
     leaf_hash,
     root_of,
     verify_consistency,
     verify_inclusion,
 )
-from tests.requirements import SHARED, require
+from backend.cli import app
+from tests.integration.cli.conftest import warrant
 
-INCLUSION = SHARED / "fixtures" / "merkle" / "inclusion"
-VECTORS = sorted(INCLUSION.rglob("*.json")) if INCLUSION.is_dir() else []
+INCLUSION = Path(__file__).parent / "vectors" / "merkle" / "inclusion"
+VECTORS = sorted(INCLUSION.rglob("*.json"))
 ENTRIES = [
     bytes.fromhex(entry)
     for entry in (
@@ -49,7 +52,6 @@ def holds(vector: dict[str, Any]) -> bool:
 
 
 def test_the_vectors_are_there() -> None:
-    require("shared/fixtures/merkle/inclusion")
     outcomes = [json.loads(path.read_text())["wantErr"] for path in VECTORS]
     assert len(outcomes) > 90
     assert set(outcomes) == {True, False}
@@ -59,6 +61,60 @@ def test_the_vectors_are_there() -> None:
 def test_inclusion_vector(path: Path) -> None:
     vector = json.loads(path.read_text())
     assert holds(vector) is not vector["wantErr"], vector["desc"]
+
+
+@pytest.mark.parametrize("path", VECTORS, ids=lambda path: str(path.relative_to(INCLUSION)))
+def test_the_command_answers_every_vector_with_its_exit_code(path: Path) -> None:
+    told = CliRunner().invoke(app, ["audit", "check-proof", str(path)])
+    assert told.exit_code == (1 if json.loads(path.read_text())["wantErr"] else 0), told.output
+
+
+@pytest.mark.parametrize(("old", "size"), [(1, 1), (1, 8), (2, 5), (3, 7), (4, 7), (6, 8), (8, 8)])
+def test_the_command_checks_consistency_proofs_of_the_same_form(old: int, size: int, tmp_path: Path) -> None:
+    leaves = [leaf_hash(entry) for entry in ENTRIES]
+    document: dict[str, Any] = {
+        "size1": old, "size2": size, "root1": encoded(root_of(leaves[:old])), "root2": encoded(root_of(leaves[:size])),
+        "proof": [encoded(one) for one in consistency_proof(leaves[:size], old)] or None,
+    }  # fmt: skip
+    assert code_of(document, tmp_path) == 0
+    for wrong in (
+        {"size1": 0}, {"size1": -1}, {"root1": ""}, {"root2": encoded(b"\0" * 31)},
+        {"root2": encoded(b"\0" * 32)}, {"proof": [*(document["proof"] or []), encoded(b"\0" * 32)]},
+    ):  # fmt: skip
+        assert code_of({**document, **wrong}, tmp_path) == 1, wrong
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "[]", "{}", "no json", '{"leafIdx": "0"}', '{"leafIdx": 0, "treeSize": true}', '{"size1": 1.5, "size2": 2}',
+        '{"leafIdx": 0, "treeSize": 1, "root": "!", "leafHash": ""}', '{"size1": 1, "size2": 2, "proof": "x"}',
+        '{"leafIdx": 0, "treeSize": 1, "root": 7}', "[" * 5000, '{"leafIdx":1,"treeSize":1}',
+        '{"leafIdx": 0, "treeSize": 1, "root": "", "leafHash": ""}',
+        '{"size1": 1, "size2": 1, "root1": "", "proof": null}',
+    ],
+)  # fmt: skip
+def test_the_command_says_what_is_no_proof(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "proof.json"
+    path.write_text(content)
+    assert CliRunner().invoke(app, ["audit", "check-proof", str(path)]).exit_code == 2
+
+
+def test_the_command_as_a_process_exits_alike(tmp_path: Path) -> None:
+    happy = INCLUSION / "1" / "happy-path.json"
+    assert warrant("audit", "check-proof", str(happy)).code == 0
+    assert warrant("audit", "check-proof", str(INCLUSION / "1" / "wrong-leaf.json")).code == 1
+    assert warrant("audit", "check-proof", str(tmp_path / "absent")).code == 2
+
+
+def code_of(document: dict[str, Any], folder: Path) -> int:
+    path = folder / "proof.json"
+    path.write_text(json.dumps(document))
+    return CliRunner().invoke(app, ["audit", "check-proof", str(path)]).exit_code
+
+
+def encoded(value: bytes) -> str:
+    return base64.b64encode(value).decode()
 
 
 def test_roots_of_rfc_6962() -> None:

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
@@ -25,11 +24,13 @@ from sqlalchemy import select
 
 from app.nav import PAGES
 from backend import clock
-from backend.alerting.tables import Incident
+from backend.alerting.tables import Alert, Incident
 from backend.database.session import reading, writing
 from backend.explain.reports import list_reports
 from backend.explain.service import request_explanation
-from backend.governance.service import decide, preview_change, request_change
+from backend.governance.asking import preview_change, request_change
+from backend.governance.deciding import decide
+from backend.governance.kinds import Asked
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.roles import Role
@@ -48,7 +49,8 @@ MODEL = "toy"
 ROWS = 300
 PAGE_QUERIES = {
     "model": "?model=toy", "drift": "?model=toy", "performance": "?model=toy", "change": "?id=1", "incident": "?id=1",
-    "audit_entry": "?seq=1", "request_change": "?kind=rollback&model=toy",
+    "audit_entry": "?seq=1", "request_change": "?kind=rollback&model=toy", "timeline": "?model=toy",
+    "inventory_model": "?model=toy", "prediction": "?model=toy&prediction=p0",
 }  # fmt: skip
 CONTROL = """
 import socket
@@ -171,7 +173,10 @@ def send_traffic(gateway: str) -> None:
 
         wait_until(serves, within_s=START_S, what="the gateway's readiness")
         instances = [
-            {"features": {"distance": None if number % 4 else 900.0, "carrier": "UA"}}
+            {
+                "prediction_id": f"p{number}",
+                "features": {"distance": None if number % 4 else 900.0, "carrier": "UA"},
+            }
             for number in range(ROWS)
         ]
         client.post(f"/v1/models/{MODEL}/predict", json={"instances": instances}).raise_for_status()
@@ -193,16 +198,21 @@ def run_jobs(seen: Seen) -> None:
         start = session.scalars(newest).first()
         assert start is not None and start > clock.now() - timedelta(days=2)
         report = request_report(session, on_call, model=MODEL, window_start=start).id
-    wanted: dict[str, Any] = {"kind": "rollback", "model": MODEL, "environment": settings().environment}
     with writing() as session:
-        digest = preview_change(session, on_call, **wanted).digest
-        change = request_change(session, on_call, reason="distances are gone", seen_digest=digest, **wanted)
-        decide(session, lead, change.id, verdict="approve", comment="", seen_digest=digest)
+        alert = session.scalars(
+            select(Alert.id).where(Alert.model == MODEL, Alert.incident_id.is_not(None))
+        ).first()
+        wanted = Asked("rollback", settings().environment, MODEL, alert_id=alert)
+        digest = preview_change(session, on_call, wanted).digest
+        change = request_change(session, on_call, wanted, reason="distances are gone", seen_digest=digest)
+        decide(session, lead, change.id, verdict="approve", comment="", seen_digest=change.digest)
         number, run_id = change.id, str(change.run_id)
     wait_for([report, run_id], seen)
     with reading() as session:
         seen.change = session.get_one(Change, number).outcome
-        assert session.scalars(select(Incident.state)).all() == ["closed"]
+        answered = session.get_one(Alert, alert).incident_id
+        assert answered is not None
+        assert session.get_one(Incident, answered).state == "closed"
 
 
 def wait_for(runs: list[str], seen: Seen) -> None:

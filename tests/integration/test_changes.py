@@ -10,25 +10,24 @@ from sqlalchemy import select, update
 
 from backend import clock
 from backend.alerting.service import Firing, fire
+from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
 from backend.deployment.service import champion, start_deployment
 from backend.errors import BadInput, ChangedSinceSeen, NotAllowed
 from backend.governance import errors, execution
-from backend.governance.service import (
-    cancel_change,
-    decide,
-    get_change,
-    preview_change,
-    request_change,
-    waiting_for,
-)
+from backend.governance.asking import cancel_change, preview_change, request_change
+from backend.governance.deciding import decide
+from backend.governance.kinds import Asked
+from backend.governance.reading import get_change, waiting_for
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.monitoring.tables import MetricPoint
 from backend.queue import JobRun
 from backend.registry.tables import Version
 from tests.worlds import SYSTEM, World, make_world
+
+ROLLBACK = Asked("rollback", "production", "toy")
 
 
 @pytest.fixture
@@ -39,12 +38,9 @@ def world(database: str, tmp_path: Path) -> World:
 def ask(actor: Actor) -> tuple[int, str]:
     """Ask for a rollback as the page does: preview, then post the digest that was seen."""
     with reading() as session:
-        seen = preview_change(session, actor, kind="rollback", model="toy", environment="production")
+        seen = preview_change(session, actor, ROLLBACK)
     with writing() as session:
-        change = request_change(
-            session, actor, kind="rollback", model="toy", environment="production", reason="it degraded",
-            seen_digest=seen.digest,
-        )  # fmt: skip
+        change = request_change(session, actor, ROLLBACK, reason="it degraded", seen_digest=seen.digest)
         return change.id, change.digest
 
 
@@ -55,15 +51,13 @@ def say(actor: Actor, change_id: int, digest: str, verdict: str = "approve", com
 
 def test_a_rollback_goes_to_the_last_version_that_served_healthily(world: World) -> None:
     with reading() as session:
-        preview = preview_change(
-            session, world.on_call, kind="rollback", model="toy", environment="production"
-        )
-    assert (preview.from_version, preview.to_version) == (2, 1)
-    assert {row["name"]: (row["before"], row["after"]) for row in preview.evidence["parameters"]} == {
-        "depth": (2, 1)
-    }
-    assert "-Version 2." in preview.evidence["card_diff"]
-    assert "+Version 1." in preview.evidence["card_diff"]
+        preview = preview_change(session, world.on_call, ROLLBACK)
+    assert (preview.proposal.from_version, preview.proposal.to_version) == (2, 1)
+    assert {
+        row["name"]: (row["before"], row["after"]) for row in preview.proposal.evidence["parameters"]
+    } == {"depth": (2, 1)}
+    assert "-Version 2." in preview.proposal.evidence["card_diff"]
+    assert "+Version 1." in preview.proposal.evidence["card_diff"]
 
 
 def test_a_version_that_was_paged_about_is_not_proposed(world: World) -> None:
@@ -74,14 +68,14 @@ def test_a_version_that_was_paged_about_is_not_proposed(world: World) -> None:
             Firing("toy", "production", 1, "realised", "page", "AUC fell", "auc", clock.now(), {}),
         )
     with reading() as session, pytest.raises(errors.NoHealthyVersion, match="paged about: AUC fell"):
-        preview_change(session, world.on_call, kind="rollback", model="toy", environment="production")
+        preview_change(session, world.on_call, ROLLBACK)
 
 
 def test_a_version_about_which_nothing_is_known_is_not_proposed(world: World) -> None:
     with writing() as session:
         session.execute(update(MetricPoint).values(verdict="inconclusive", value=None))
     with reading() as session, pytest.raises(errors.NoHealthyVersion, match="could be judged"):
-        preview_change(session, world.on_call, kind="rollback", model="toy", environment="production")
+        preview_change(session, world.on_call, ROLLBACK)
 
 
 def test_approval_by_another_person_queues_exactly_one_execution(world: World) -> None:
@@ -130,13 +124,10 @@ def test_a_decision_on_another_digest_is_refused_and_changes_nothing(world: Worl
 
 def test_a_request_on_an_outdated_preview_is_refused(world: World) -> None:
     with reading() as session:
-        seen = preview_change(session, world.on_call, kind="rollback", model="toy", environment="production")
+        seen = preview_change(session, world.on_call, ROLLBACK)
     world.card(1).write_text("# Rewritten\n")
     with writing() as session, pytest.raises(ChangedSinceSeen):
-        request_change(
-            session, world.on_call, kind="rollback", model="toy", environment="production", reason="x",
-            seen_digest=seen.digest,
-        )  # fmt: skip
+        request_change(session, world.on_call, ROLLBACK, reason="x", seen_digest=seen.digest)  # fmt: skip
 
 
 def test_rejecting_needs_a_comment_and_ends_the_change(world: World) -> None:
@@ -155,6 +146,15 @@ def test_a_second_change_is_refused_while_one_is_open(world: World) -> None:
     with writing() as session:
         cancel_change(session, world.on_call, change_id, reason="mistake")
     ask(world.engineer)
+
+
+def test_a_request_that_arrives_twice_is_one_change(world: World) -> None:
+    first, _ = ask(world.on_call)
+    assert ask(world.on_call)[0] == first
+    with reading() as session:
+        assert session.scalars(select(Change.id)).all() == [first]
+        asked = AuditEntry.action == Action.CHANGE_REQUESTED.value
+        assert len(session.scalars(select(AuditEntry.seq).where(asked)).all()) == 1
 
 
 def test_the_inbox_shows_only_what_this_person_can_decide(world: World) -> None:
@@ -259,4 +259,4 @@ def test_a_version_that_people_went_back_from_is_not_proposed_again(world: World
         reading() as session,
         pytest.raises(errors.NoHealthyVersion, match=f"went back from it with CHG-{change_id}"),
     ):
-        preview_change(session, world.on_call, kind="rollback", model="toy", environment="production")
+        preview_change(session, world.on_call, ROLLBACK)

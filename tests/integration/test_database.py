@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
 from backend.audit import heads
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.audit.tables import AuditEntry
+from backend.database.engine import WRITERS, use_database
+from backend.database.engine import database as database_of
 from backend.database.session import reading, writing
 from backend.database.upgrade import upgrade
 from backend.identity.actor import system_actor
@@ -42,3 +48,53 @@ def test_a_read_session_cannot_write(database: str) -> None:
         session.add(AuditEntry(seq=0, leaf="{}", leaf_hash=""))
         with pytest.raises(DatabaseError):
             session.flush()
+
+
+def test_what_was_committed_is_on_disk_before_anybody_is_told(database: str) -> None:
+    if database == "sqlite":
+        with database_of().write_engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
+        return
+    with (
+        database_of().write_engine.begin() as connection
+    ):  # the server of the tests waits for no disk by itself
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET synchronous_commit = on')
+    database_of().dispose()
+    for number in range(20):
+        with writing() as session:
+            record(session, WORKER, Action.LOG_OPENED, object_kind="log", object_id=number)
+            written = session.execute(text("SELECT pg_current_wal_insert_lsn()::text")).scalar_one()
+        with reading() as session:
+            beyond = text("SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), CAST(:written AS pg_lsn))")
+            assert session.execute(beyond, {"written": written}).scalar_one() > 0
+
+
+def test_many_who_write_at_once_are_all_on_record_in_one_order(database: str) -> None:
+    writers, each = 12, 4
+
+    def write(name: int) -> None:
+        for number in range(each):
+            with writing() as session:
+                record(session, WORKER, Action.LOG_OPENED, object_kind="log", object_id=f"{name}-{number}")
+
+    with ThreadPoolExecutor(writers) as threads:
+        list(threads.map(write, range(writers)))
+    with reading() as session:
+        entries = session.scalars(select(AuditEntry).order_by(AuditEntry.seq)).all()
+    assert [entry.seq for entry in entries] == list(range(writers * each))
+    head = heads.read_head()
+    assert head is not None and head.size == writers * each
+
+
+def test_a_write_inside_a_write_waits_for_no_turn(home: Path) -> None:
+    """As many as may write at a time hold their turns, and wait for a write that has none."""
+    upgrade()
+    with ExitStack() as held:
+        for _ in range(WRITERS):
+            held.enter_context(writing())
+        with writing() as session:
+            record(session, WORKER, Action.LOG_OPENED, object_kind="log", object_id=1)
+    use_database(None)
+    with reading() as session:
+        assert len(session.scalars(select(AuditEntry)).all()) == 1

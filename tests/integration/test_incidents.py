@@ -11,8 +11,9 @@ from backend.alerting.service import Firing, close_by_hand, fire, get_incident, 
 from backend.alerting.tables import Alert
 from backend.database.session import reading, writing
 from backend.errors import BadInput, Conflict, NotAllowed
+from backend.governance.asking import preview_change
 from backend.governance.health import earlier_versions, last_healthy
-from backend.governance.service import preview_change
+from backend.governance.kinds import Asked
 from tests.worlds import SYSTEM, World, make_world
 
 
@@ -77,10 +78,10 @@ def test_a_broken_feed_is_said_before_a_rollback_and_blames_no_version(world: Wo
     raise_alert("page", "nulls in distance", version=1)
     with reading() as session:
         preview = preview_change(
-            session, world.on_call, kind="rollback", model="toy", environment="production"
+            session, world.on_call, Asked(kind="rollback", environment="production", model="toy")
         )
-        assert preview.to_version == 1, "a page about the feed says nothing about version 1"
-        assert preview.evidence["cautions"] == [
+        assert preview.proposal.to_version == 1, "a page about the feed says nothing about version 1"
+        assert preview.proposal.evidence["cautions"] == [
             "the feed of distance is broken now, and v1 reads it too: changing the version will not mend that"
         ]
     raise_alert("page", "AUC fell", kind="realised", version=1)

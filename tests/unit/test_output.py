@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from backend import clock
 from backend.commands.output import write_json
 
 DOCUMENTS: list[Any] = [
@@ -26,7 +27,7 @@ DOCUMENTS: list[Any] = [
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_what_is_written_is_the_document(document: Any, capsys: pytest.CaptureFixture[str]) -> None:
     write_json(document)
-    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(document, default=str))
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(document, default=clock.to_iso))
 
 
 def test_plain_values_share_a_line_and_everything_around_them_is_indented(

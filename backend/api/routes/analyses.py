@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from backend import clock
 from backend.api.idempotency import body_of, once
+from backend.api.parameters import Moment
 from backend.api.security import current_actor
 from backend.database.session import reading
 from backend.errors import BadInput, NotFound
@@ -28,7 +29,7 @@ def _aware(start: datetime) -> datetime:
 
 @router.get("/models/{model}/windows/{start}/analysis")
 def analysis(
-    actor: Caller, model: str, start: datetime, size: str | None = None, environment: str | None = None
+    actor: Caller, model: str, start: Moment, size: str | None = None, environment: str | None = None
 ) -> dict[str, Any]:
     """The newest analysis of a window: the parts of the change, the worst slices, what happened before."""
     with reading() as session:
@@ -45,7 +46,7 @@ def analysis(
 
 @router.post("/models/{model}/windows/{start}/analysis", status_code=202)
 def analyse(
-    request: Request, actor: Caller, body: Body, model: str, start: datetime, size: str | None = None
+    request: Request, actor: Caller, body: Body, model: str, start: Moment, size: str | None = None
 ) -> Response:
     """Have a window analysed now; answers with the job's run id."""
     return once(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import PlainTextResponse
 
-from backend.api.parameters import Before, RowId
+from backend.api.parameters import Before, Moment, RowId
 from backend.api.security import current_actor
 from backend.audit.reading import MAX_LIMIT, entry_detail, search_entries
-from backend.audit.verification import verify
+from backend.audit.receipts import receipt
+from backend.audit.state import last_verification
 from backend.database.session import reading
 from backend.errors import BadInput
 from backend.identity.actor import Actor
@@ -30,8 +31,8 @@ def entries(
     object_id: str = "",
     text: str = "",
     routine: bool = True,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     before: Before = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
 ) -> dict[str, Any]:
@@ -55,8 +56,22 @@ def entry(actor: Caller, seq: RowId) -> dict[str, Any]:
         return asdict(entry_detail(session, actor, seq))
 
 
+@router.get("/audit/entries/{seq}/receipt", response_class=PlainTextResponse)
+def entry_receipt(actor: Caller, seq: RowId, newest: bool = False) -> Response:
+    """The entry with the proof that the signed log holds it: a `.tlog-proof` that verifies without Warrant.
+
+    `newest`: in the newest signed head, so under the present key, rather than in the first that holds it.
+    """
+    with reading() as session:
+        content = receipt(session, actor, seq, newest=newest)
+    name = f"audit-{seq}.tlog-proof"
+    return PlainTextResponse(content, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
 @router.get("/audit/verification")
 def verification(actor: Caller) -> dict[str, Any]:
-    """Recompute the whole tree and say where the first altered entry is, if any is."""
+    """What the last verification of the whole log found, and when; a worker makes one every six hours (`warrant
+    audit verify` recomputes at once). `ok` is null where there was none yet."""
     actor.require(Permission.READ_AUDIT)
-    return asdict(verify())
+    with reading() as session:
+        return last_verification(session)

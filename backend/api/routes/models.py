@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -10,10 +9,10 @@ from sqlalchemy import select
 
 from backend import clock
 from backend.api.idempotency import body_of, once
-from backend.api.parameters import Before
+from backend.api.parameters import Before, Moment
 from backend.api.security import current_actor
 from backend.database.session import reading
-from backend.deployment.service import history, served_at
+from backend.deployment.service import history, shares_at
 from backend.deployment.tables import Deployment
 from backend.errors import BadInput
 from backend.identity.actor import Actor
@@ -68,17 +67,17 @@ def model_detail(actor: Caller, model: str) -> dict[str, Any]:
 
 @router.get("/models/{model}/deployments")
 def deployments(
-    actor: Caller, model: str, environment: str | None = None, at: datetime | None = None
+    actor: Caller, model: str, environment: str | None = None, at: Moment | None = None
 ) -> dict[str, Any]:
-    """Every deployment, or with `at` the one that served at that moment."""
+    """Every deployment; with `at` those of that moment, the champion first, each with the share it then had."""
     environment = environment or settings().environment
     with reading() as session:
         get_model(session, actor, model)
         if at is not None:
             if at.tzinfo is None:
                 raise BadInput("at: write the time with its zone, as 2026-03-01T09:05:00Z")
-            found = served_at(session, actor, model, environment, at)
-            return {"deployments": [_deployment(found)] if found else []}
+            found = shares_at(session, actor, model, environment, at)
+            return {"deployments": [{**_deployment(one.deployment), "share": one.share} for one in found]}
         return {"deployments": [_deployment(one) for one in history(session, actor, model, environment)]}
 
 
@@ -145,7 +144,7 @@ def compute_metrics(request: Request, actor: Caller, body: Body, model: str) -> 
 
 @router.post("/models/{model}/report", status_code=202)
 def write_report(
-    request: Request, actor: Caller, body: Body, model: str, window_start: datetime, size: str | None = None
+    request: Request, actor: Caller, body: Body, model: str, window_start: Moment, size: str | None = None
 ) -> Response:
     """Have an Evidently report of one window written; answers with the job's run id."""
     if window_start.tzinfo is None:
@@ -161,7 +160,7 @@ def write_report(
 
 @router.get("/served")
 def served(
-    actor: Caller, model: str, environment: str | None = None, at: datetime | None = None
+    actor: Caller, model: str, environment: str | None = None, at: Moment | None = None
 ) -> dict[str, Any]:
-    """What served at a moment (default: now), and by which change."""
+    """What served at a moment (default: now) with which share of the requests, and by which change."""
     return deployments(actor, model, environment, at or clock.now())

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from fastapi import APIRouter, Depends, Request, Response
 
 from backend.api.idempotency import answered, once
-from backend.api.limits import LARGEST_BATCH_BYTES, BodyTooLarge
+from backend.api.limits import LARGEST_BATCH_BYTES, read_limited
 from backend.api.security import current_actor
 from backend.database.session import reading
 from backend.errors import BadInput
@@ -32,20 +32,7 @@ Caller = Annotated[Actor, Depends(current_actor)]
 
 async def limited_body(request: Request) -> bytes:
     """The raw body, refused before it is read where its declared or real length is over the limit."""
-    chunks: list[bytes] = []
-    size = 0
-    declared = request.headers.get("Content-Length", "0")
-    too_large = declared.isdigit() and int(declared) > LARGEST_BATCH_BYTES
-    if not too_large:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > LARGEST_BATCH_BYTES:
-                too_large = True
-                break
-            chunks.append(chunk)
-    if too_large:
-        raise BodyTooLarge(LARGEST_BATCH_BYTES)
-    return b"".join(chunks)
+    return await read_limited(request, LARGEST_BATCH_BYTES)
 
 
 Body = Annotated[bytes, Depends(limited_body)]

@@ -9,9 +9,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.parameters import ZonedMoment
 from backend.api.security import current_actor
 from backend.database.session import reading
 from backend.identity.actor import Actor
+from backend.identity.auditors import invite_auditor, limit_auditor
 from backend.identity.passwords import hash_password
 from backend.identity.people import create_person, disable_person, list_people, set_roles
 from backend.identity.roles import Permission, Role
@@ -26,6 +28,21 @@ class NewPerson(BaseModel):
     display_name: str = Field(max_length=100)
     password: str = Field(max_length=200, description="told to the person; argon2id is what is stored")
     roles: list[Role]
+
+
+class Invitation(BaseModel):
+    username: str = Field(max_length=64)
+    display_name: str = Field(max_length=100)
+    password: str = Field(max_length=200)
+    models: list[str] = Field(min_length=1, max_length=1000)
+    expires_at: ZonedMoment
+    why: str = Field(max_length=4000)
+
+
+class Limits(BaseModel):
+    models: list[str] = Field(min_length=1, max_length=1000)
+    expires_at: ZonedMoment
+    why: str = Field(max_length=4000)
 
 
 class NewRoles(BaseModel):
@@ -55,6 +72,35 @@ def add(request: Request, actor: Caller, body: Body, new: NewPerson) -> Response
             roles=set(new.roles),
         )  # fmt: skip
         return {"id": person.id, "username": person.username}
+
+    return once(request, actor, body, act, status=201)
+
+
+@router.post("/auditors", status_code=201)
+def invite(request: Request, actor: Caller, body: Body, new: Invitation) -> Response:
+    """Let somebody from outside read what concerns these models, until a day."""
+    actor.require(Permission.MANAGE_PEOPLE)
+    hashed = hash_password(new.password, username=new.username)
+
+    def act(session: Any) -> dict[str, Any]:
+        person = invite_auditor(
+            session, actor, username=new.username, display_name=new.display_name, password_hash=hashed,
+            models=new.models, expires_at=new.expires_at, why=new.why,
+        )  # fmt: skip
+        return {"id": person.id, "models": person.models, "expires_at": person.expires_at}
+
+    return once(request, actor, body, act, status=201)
+
+
+@router.post("/auditors/{person_id}/limits", status_code=201)
+def limits(request: Request, actor: Caller, body: Body, person_id: str, given: Limits) -> Response:
+    """Give an auditor other models or another end; it holds from their next request on."""
+
+    def act(session: Any) -> dict[str, Any]:
+        person = limit_auditor(
+            session, actor, person_id, models=given.models, expires_at=given.expires_at, why=given.why
+        )
+        return {"id": person.id, "models": person.models, "expires_at": person.expires_at}
 
     return once(request, actor, body, act, status=201)
 

@@ -14,6 +14,7 @@ from backend.monitoring.performance.registry import (
     LOWER_IS_BETTER,
     PRIMARY,
     Definition,
+    lies_beyond,
     metrics_of,
 )
 from backend.monitoring.performance.segments import measure_segments, segments_of
@@ -28,6 +29,7 @@ __all__ = [
     "Performance",
     "Rest",
     "class_name",
+    "lies_beyond",
     "measure",
     "measure_performance",
     "measure_segments",

@@ -105,6 +105,12 @@ _ALL = (
 DEFINITIONS: Mapping[str, Definition] = {one.name: one for one in _ALL}
 LOWER_IS_BETTER = frozenset(one.name for one in _ALL if one.lower_is_better)
 
+
+def lies_beyond(metric: str, value: float, limit: float) -> bool:
+    """Whether a value of the metric is worse than its limit."""
+    return value > limit if metric in LOWER_IS_BETTER else value < limit
+
+
 Primary = Literal["roc_auc", "accuracy", "mae"]
 PRIMARY: Mapping[Task, Primary] = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "mae"}
 """The metric a task is judged by. Multiclass: `primary_metric` gives roc_auc where there are probabilities."""

@@ -58,6 +58,7 @@ class Statistic:
     measure     drift only: the same number from counts alone, vectorised, to resample it under "no change"
     fine        whether `measure` takes `Profile.counts` (True) or `Profile.compared` (False)
     both_ways   quality only: a rate that falls is a change too, told at most as a ticket
+    folded      drift only: the size of a change that has a sign, so near zero where it is by chance
     floor_at    drift only: the floor for (rows_reference, rows_current) where it depends on them
     law         (exchange, result) -> the law of the value when nothing changed, of two samples that could be
                 exchanged
@@ -76,6 +77,7 @@ class Statistic:
     measure: Measure | None = None
     fine: bool = False
     both_ways: bool = False
+    folded: bool = False
     floor_at: Callable[[int, int], float] | None = None
     law: Callable[[Exchange, Result], Law] | None = None
     weight: float = 1.0
@@ -130,7 +132,10 @@ def refuse(reference: Profile, current: Profile) -> Result | None:
     elif current.absent == current.rows:
         reason = "the window's data do not have this column"
     elif current.known == 0:
-        reason = f"none of the window's {current.rows} values is usable"
+        reason = f"none of the window's {current.rows:,} values is usable"
+        if current.invalid:
+            what = "a number" if current.grid.kind == "numeric" else "a category"
+            reason += f": {current.invalid:,} are there but cannot be read as {what}"
     return None if reason is None else Result(None, reference.known, current.known, reason)
 
 

@@ -52,5 +52,6 @@ MEAN_SHIFT = register(
         compute=compute,
         law=law,
         weight=1.0,
+        folded=True,
     )
 )

@@ -41,7 +41,7 @@ def law(exchange: Exchange, result: Result) -> Law:
     if exchange.pool.unseen is None:  # too many to be kept: as often new as the reference's single values say
         once = round(float(result.details["expected"]) * result.rows_reference)
         return RateLaw(once, result.rows_reference, rows)
-    drawn = fit_law(exchange.coarse[1][:, -1] / rows)
+    drawn = fit_law(exchange.new_rows / rows)
     if drawn.std <= 0:  # no split gives a new value: the reference's rows alone say how rare one is
         return rate_law(exchange, result)
     return dataclasses.replace(drawn, mean=drawn.mean + 0.5 / rows)

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from backend import clock
 from backend.database.session import writing
 from backend.monitoring.tables import MetricPoint, WindowState
+from backend.registry.tables import Model
 from tests.integration.api.conftest import Callers
 
 PATH = "/models/toy/monitors"
@@ -119,3 +121,20 @@ def test_figures_of_ones_own_are_stored_once_and_read_in_windows(callers: Caller
     ]  # fmt: skip
     refused = callers.post("engineer", "/models/toy/kpis", {"kpis": [{**rows[0], "value": "much"}]})
     assert (refused.status_code, "value" in refused.json()["detail"]) == (422, True)
+
+
+def test_where_the_policy_says_so_a_direct_edit_is_refused_with_what_to_do(callers: Callers) -> None:
+    with writing() as session:
+        session.execute(update(Model).where(Model.name == "toy").values(tier="high"))
+    refused = callers.post("lead", PATH, {"definition": definition()})
+    assert refused.status_code == 403
+    assert "POST /api/v1/changes, kind `monitor`" in refused.json()["detail"]
+    asked = {
+        "kind": "monitor",
+        "model": "toy",
+        "environment": "production",
+        "subject": {"definition": definition()},
+    }
+    preview = callers.post("lead", "/changes/preview", asked).json()
+    made = callers.post("lead", "/changes", asked | {"reason": "we need it", "digest": preview["digest"]})
+    assert made.status_code == 201, made.text

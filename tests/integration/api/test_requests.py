@@ -13,7 +13,7 @@ from backend import clock
 from backend.alerting.service import Firing, fire
 from backend.alerting.tables import Incident
 from backend.audit.actions import Action
-from backend.audit.tables import AuditEntry
+from backend.audit.tables import AuditEntry, AuditVerification
 from backend.database.session import reading, writing
 from backend.identity.sessions import open_session
 from backend.identity.tables import Person
@@ -67,7 +67,7 @@ def test_an_error_says_what_where_and_under_which_request(callers: Callers) -> N
 )  # fmt: skip
 def test_what_is_not_there_is_404(callers: Callers, path: str) -> None:
     answer = callers.get("lead", path)
-    assert (answer.status_code, answer.json()["status"]) == (404, 404)
+    assert (answer.status_code, answer.json()["status"]) == (404, 404), answer.json()
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,11 @@ def test_a_time_without_zone_is_refused(callers: Callers, path: str) -> None:
         ("GET", f"/changes/preview?kind=rollback&model=toy&to_version={2**70}", None),
         ("GET", "/changes/preview?kind=erase&model=toy", None),
         ("GET", "/models/toy/points?limit=0", None),
+        ("GET", "/audit/entries?until=0001-01-01T00:00:00%2B14:00", None),
+        ("GET", "/audit/export?since=9999-12-31T23:59:59-12:00", None),
+        ("GET", "/audit/as-of?at=0001-01-01T00:00:00%2B14:00", None),
+        ("GET", "/audit/population?period=2026&as_of=0001-01-01T00:00:00%2B14:00", None),
+        ("GET", "/served?model=toy&at=0001-01-01T00:00:00%2B14:00", None),
         ("POST", f"/incidents/{2**70}/acknowledgement", {}),
         ("POST", "/changes", {"kind": "rollback", "model": "toy", "reason": "x" * 4001, "digest": "d"}),
         ("POST", "/changes", {"kind": "rollback", "model": "toy", "reason": "no digest"}),
@@ -116,6 +121,18 @@ def test_a_wrong_request_is_422_and_says_where(
     callers: Callers, method: str, path: str, document: Any
 ) -> None:
     answer = callers.send("lead", method, path, json=document)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/serious-rules", "/questionnaire"])
+@pytest.mark.parametrize(
+    "document", ["clocks: " + "{a: " * 2000, "[" * 5000, "a: &a [1]\nb: *a", "clocks: 2026-13-99"]
+)
+def test_a_document_nested_beyond_reading_or_no_yaml_is_422(
+    callers: Callers, path: str, document: str
+) -> None:
+    answer = callers.post("compliance", path, {"document": document, "note": "x"})
     assert answer.status_code == 422, answer.text
     assert answer.json()["detail"]
 
@@ -221,8 +238,10 @@ def test_pages_follow_each_other_without_gap_or_overlap(callers: Callers) -> Non
     assert len(whole) > 6
 
     points = callers.get("lead", "/models/toy/points", limit=1).json()
-    following = callers.get("lead", "/models/toy/points", limit=5, before=points["next"]).json()
-    assert len(points["points"]) + len(following["points"]) == 2
+    following = callers.get("lead", "/models/toy/points", limit=50, before=points["next"]).json()
+    every = callers.get("lead", "/models/toy/points", limit=50).json()["points"]
+    assert points["points"] + following["points"] == every
+    assert len(every) == 6  # three windows of each version
     assert following["next"] is None
 
 
@@ -245,3 +264,15 @@ def test_acknowledging_keeps_the_first_name_and_a_closed_incident_is_a_conflict(
     assert one == two
     assert callers.post("lead", f"/incidents/{first}/acknowledgement").status_code == 409
     assert audited(Action.INCIDENT_ACKNOWLEDGED) == 1
+
+
+def test_the_stored_verification_is_answered_and_nothing_is_recomputed(callers: Callers) -> None:
+    none = callers.get("compliance", "/audit/verification").json()
+    assert (none["ok"], none["at"]) == (None, None)
+    at = clock.now()
+    with writing() as session:
+        session.add(AuditVerification(at=at, ok=False, size=1, root="ab", problem="entry 0 was altered"))
+    found = callers.get("compliance", "/audit/verification").json()
+    assert (found["ok"], found["problem"]) == (False, "entry 0 was altered")
+    assert clock.from_iso(found["at"]) == at
+    assert found["since"] == none["since"] - 1

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -74,6 +75,14 @@ def test_a_signed_in_page_request_gets_the_frame_with_security_headers(site: Sit
     assert "frame-ancestors 'none'" in policy
     assert "http" not in policy.replace("http-equiv", "")
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/", "/change?id=1"])
+def test_a_page_is_told_where_it_is_served_from_and_need_not_guess(site: Site, path: str) -> None:
+    answer = site.get(site.world.viewer, path)
+    assert "BACKEND_BASE_URL:window.location.origin" in answer.text
+    assert answer.text.rstrip().endswith("</html>"), "the page is whole"
+    assert "etag" not in answer.headers
 
 
 def test_media_and_uploads_need_a_session_too(site: Site) -> None:
@@ -178,14 +187,17 @@ def test_a_report_that_was_altered_is_not_handed_out(site: Site) -> None:
 
 
 def test_the_log_is_exported_to_those_who_may_read_it(site: Site) -> None:
-    assert site.get(site.world.viewer, "/export/audit.json").status_code == 403
-    rows = site.get(site.world.compliance, "/export/audit.json?object_kind=version").json()
+    def exported(query: str) -> list[dict[str, Any]]:
+        lines = site.get(site.world.compliance, f"/export/audit.jsonl{query}").text.splitlines()
+        return [json.loads(line) for line in lines]
+
+    assert site.get(site.world.viewer, "/export/audit.jsonl").status_code == 403
+    rows = exported("?object_kind=version")
     assert {row["object_kind"] for row in rows} == {"version"}
     with writing() as session:
         record(session, SYSTEM, Action.WINDOW_COMPUTED, object_kind="window", object_id="routine")
     for query, told in (("", True), ("?routine=no", False)):
-        found = site.get(site.world.compliance, f"/export/audit.json{query}").json()
-        assert ("monitoring:window:compute" in {row["action"] for row in found}) is told
+        assert ("monitoring:window:compute" in {row["action"] for row in exported(query)}) is told
     table = site.get(site.world.compliance, "/export/audit.csv").text.splitlines()
     assert table[0].startswith("seq,at,actor")
     assert len(table) > len(rows)

@@ -11,6 +11,7 @@ import pytest
 from app import data
 from app.components.incident_parts import advice, situation, standing
 from backend import clock
+from backend.alerting import handling
 from backend.alerting.service import Firing, fire
 from backend.audit.actions import Action
 from backend.audit.log import record
@@ -112,3 +113,46 @@ def test_everywhere_an_alert_is_as_old_as_its_notice(world: World, open_page: Op
     assert health.since in fired
     said = text_of(open_page(world.on_call, "incident", id=str(found["id"])))
     assert ">noticed<" in said
+
+
+def test_the_page_tells_the_causes_one_timeline_and_what_mutes_and_offers_every_act(
+    world: World, open_page: Open
+) -> None:
+    found = opened(world, "quality", column="distance", columns=["distance"])
+    number = int(found["id"])
+    with writing() as session:
+        handling.add_note(session, world.on_call, number, text="asked the *team*")
+        handling.silence_incident(session, world.on_call, number, comment="known")
+    data.incident.clear()
+    page = open_page(world.on_call, "incident", id=str(number))
+    said = text_of(page)
+    for told in ("ruled out", "likely", "suppressed", "muted by silence", "note: asked the *team*", "SEV-3"):
+        assert told in said, told
+    assert f"/i/{number}/report.md" in said
+    offered = {one.label for one in page.button}
+    assert {"Mark mitigated", "Mark a false alarm", "Write the note", "Assign"} <= offered
+    assert "Silence what fires" not in offered, "it is silent already"
+
+
+def test_an_incident_of_the_whole_installation_has_a_page(world: World, open_page: Open) -> None:
+    with writing() as session:
+        alert = fire(
+            session, SYSTEM,
+            Firing("", "production", None, "gateway", "page", "the gateway is down", "answers", clock.now(), {}),
+        )  # fmt: skip
+    said = text_of(open_page(world.on_call, "incident", id=str(alert.incident_id)))
+    assert "SEV-1 installation: the gateway is down" in said
+    assert "INC-" in text_of(open_page(world.on_call, "overview"))
+
+
+def test_the_page_of_silences_lists_what_is_muted_and_by_whom(world: World, open_page: Open) -> None:
+    found = opened(world, "quality", column="distance")
+    assert "Nothing is silenced" in text_of(open_page(world.viewer, "silences"))
+    with writing() as session:
+        handling.silence_incident(session, world.on_call, int(found["id"]), comment="a known feed")
+    data.silences.clear()
+    data.firing.clear()
+    said = text_of(open_page(world.viewer, "silences"))
+    assert "a known feed" in said
+    assert "Oncall" in said
+    assert "Your role cannot silence alerts." in said

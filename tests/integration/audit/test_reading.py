@@ -9,17 +9,18 @@ from sqlalchemy import text
 
 from backend import clock
 from backend.audit.actions import Action
+from backend.audit.erasure import destroy_key
 from backend.audit.log import record
 from backend.audit.merkle import ProofInvalid
 from backend.audit.proofs import prove_inclusion
 from backend.audit.reading import EntryView, entry_detail, search_entries
-from backend.database.engine import database as current_database
 from backend.database.session import reading, writing
 from backend.errors import BadInput, NotAllowed, NotFound
 from backend.identity.actor import Actor, system_actor
 from backend.identity.people import create_person
 from backend.identity.roles import Role
 from tests.integration.audit.conftest import append
+from tests.integration.audit.tampering import tampering
 
 
 def viewer(role: Role) -> Actor:
@@ -45,7 +46,9 @@ def log(database: str) -> str:
         person = create_person(
             session, system_actor("tests"), username="ada", display_name="Ada Lindqvist", roles={Role.ML_LEAD}
         )
-    ada = Actor(person_id=person.id, kind="person", roles=frozenset({Role.ML_LEAD}), display_name="Ada")
+    ada = Actor(
+        person_id=person.id, kind="person", roles=frozenset({Role.ML_LEAD}), display_name="Ada Lindqvist"
+    )
     worker = system_actor("worker")
     for actor, action, number, why in (
         (ada, Action.CHANGE_APPROVED, 7, 'it "looks" 100% right'),
@@ -114,6 +117,32 @@ def test_names_for_readers_payloads_for_compliance_nothing_for_others(log: str) 
         assert entry_detail(session, COMPLIANCE, 1).salt is not None
 
 
+def test_the_name_of_who_acted_is_the_one_that_was_recorded_whatever_the_list_of_people_says(
+    database: str,
+) -> None:
+    worker = system_actor("worker")
+    with writing() as session:
+        ada = create_person(
+            session, worker, username="ada", display_name="Ada Lindqvist", roles={Role.ML_LEAD}
+        )
+        actor = Actor(ada.id, "person", frozenset({Role.ML_LEAD}), display_name="Ada Lindqvist")
+        approved = record(session, actor, Action.CHANGE_APPROVED, object_kind="change", object_id=1)
+        ada.display_name = "Mallory Kern"
+    for who in (ON_CALL, COMPLIANCE):
+        with reading() as session:
+            found = entry_detail(session, who, approved).view
+        assert (found.actor_name, found.name_now, found.name_unbound) == (
+            "Ada Lindqvist",
+            "Mallory Kern",
+            False,
+        )
+    with writing() as session:
+        destroy_key(session, worker, ada.id, why="she asked", request="dsr_1")
+    with reading() as session:
+        found = entry_detail(session, ON_CALL, approved).view
+    assert (found.actor_name, found.name_now, found.name_unbound) == ("Mallory Kern", "", True)
+
+
 @pytest.mark.parametrize("filters", [{"limit": 0}, {"limit": 501}, {"text": "a\0b"}, {"who": "\ud800"}])
 def test_a_bad_search_is_refused(log: str, filters: dict[str, object]) -> None:
     with pytest.raises(BadInput):
@@ -139,7 +168,7 @@ def test_every_entry_is_provable(database: str) -> None:
 
 def test_a_damaged_entry_is_shown_as_damaged(database: str) -> None:
     append(3)
-    with current_database().write_engine.begin() as connection:
+    with tampering() as connection:
         connection.execute(text("UPDATE audit_payloads SET payload = '[1' WHERE seq = 1"))
         connection.execute(text("UPDATE audit_entries SET leaf_hash = 'zz' WHERE seq = 2"))
         if database == "sqlite":

@@ -6,25 +6,21 @@ import json
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-import rfc8785
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from backend import clock
 from backend.audit import heads
-from backend.audit.log import commit_to
-from backend.audit.merkle import Frontier, leaf_hash
+from backend.audit.merkle import leaf_hash
 from backend.audit.verification import PUBLISHED_WITHIN, verify
 from backend.database.engine import connect, database, use_database
 from backend.settings import settings
 from tests.integration.audit.conftest import append
+from tests.integration.audit.tampering import forge, problem, rewrite_head, run, tampering
 
 STORED = (
     ("audit_entries", "leaf"),
@@ -32,70 +28,6 @@ STORED = (
     ("audit_payloads", "salt"),
     ("audit_payloads", "payload"),
 )
-
-
-@contextmanager
-def tampering() -> Iterator[Connection]:
-    """A connection that neither our code nor a foreign key watches."""
-    with database().write_engine.connect() as connection:
-        if connection.dialect.name == "sqlite":
-            connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=OFF")  # type: ignore[union-attr]
-        else:
-            connection.exec_driver_sql("SET session_replication_role = replica")
-        yield connection
-        connection.commit()
-        if connection.dialect.name == "sqlite":
-            connection.connection.dbapi_connection.execute("PRAGMA foreign_keys=ON")  # type: ignore[union-attr]
-        else:
-            connection.exec_driver_sql("SET session_replication_role = DEFAULT")
-            connection.commit()
-
-
-def run(statement: str, **values: Any) -> None:
-    with tampering() as connection:
-        connection.execute(text(statement), values)
-
-
-def problem() -> str:
-    result = verify()
-    assert not result.ok
-    assert result.problem is not None
-    return result.problem.message
-
-
-def rewrite_head() -> None:
-    """What an attacker with write access to the database does after changing entries."""
-    frontier = Frontier()
-    with tampering() as connection:
-        for (stored,) in connection.execute(text("SELECT leaf_hash FROM audit_entries ORDER BY seq")).all():
-            frontier.append(bytes.fromhex(stored))
-        connection.execute(
-            text("UPDATE audit_head SET size = :size, root = :root, frontier = :frontier"),
-            {
-                "size": frontier.size,
-                "root": frontier.root().hex(),
-                "frontier": json.dumps([peak.hex() for peak in frontier.peaks], separators=(",", ":")),
-            },
-        )
-
-
-def forge(seq: int, like: int, **changes: Any) -> None:
-    """Insert an entry whose leaf, hash, payload and commitment agree."""
-    with tampering() as connection:
-        leaf = connection.execute(
-            text("SELECT leaf FROM audit_entries WHERE seq = :s"), {"s": like}
-        ).scalar_one()
-        salt, payload = "00" * 32, '{"why":"forged"}'
-        fields = {**json.loads(leaf), "seq": seq, "commitment": commit_to(salt, payload), **changes}
-        forged = rfc8785.dumps(fields).decode()
-        connection.execute(
-            text("INSERT INTO audit_entries (seq, leaf, leaf_hash) VALUES (:s, :l, :h)"),
-            {"s": seq, "l": forged, "h": leaf_hash(forged.encode()).hex()},
-        )
-        connection.execute(
-            text("INSERT INTO audit_payloads (seq, salt, payload) VALUES (:s, :t, :p)"),
-            {"s": seq, "t": salt, "p": payload},
-        )
 
 
 def test_an_untouched_log_verifies(five: str) -> None:
@@ -122,6 +54,7 @@ def test_a_log_longer_than_a_batch_verifies_and_names_an_altered_entry(
     assert "does not match its commitment" in message
 
 
+@pytest.mark.slow
 def test_every_changed_character_of_an_entry_is_found(five: str) -> None:
     """Every position on SQLite; every third on PostgreSQL, where each costs more. A change that the database
     itself refuses (a leaf that is no longer JSON) did not happen."""
@@ -223,21 +156,43 @@ def test_an_inserted_entry_is_seen(five: str, seq: int) -> None:
     assert message.startswith(f"entry {seq}" if seq != 9 else "entry 5 is missing: entry 9")
 
 
-def test_an_entry_added_at_the_end_with_a_rewritten_head_is_seen_because_nobody_published_it(
-    five: str,
+@pytest.mark.parametrize("age", [timedelta(0), PUBLISHED_WITHIN * 2], ids=["just now", "earlier"])
+def test_an_entry_added_at_the_end_is_seen_at_once_because_its_head_has_no_mark_of_ours(
+    five: str, age: timedelta
 ) -> None:
-    before = clock.to_iso(clock.now() - PUBLISHED_WITHIN - timedelta(seconds=1))
-    forge(5, like=2, at=before)
+    forge(5, like=2, at=clock.to_iso(clock.now() - age))
     rewrite_head()
     assert problem().startswith("entry 5")
     assert "never published" in problem()
 
 
-def test_an_entry_just_committed_may_still_await_its_publication(five: str) -> None:
-    forge(5, like=2, at=clock.to_iso(clock.now()))
-    rewrite_head()
+def test_an_entry_whose_process_died_before_publication_is_fine_however_long_ago(five: str) -> None:
+    early = heads.head_path().read_text()
+    append(1, start=5)
+    heads.head_path().write_text(early)
     assert verify().ok
     assert verify().published == heads.Head(5, heads.read_head().root)  # type: ignore[union-attr]
+
+
+def test_an_entry_under_a_mark_that_this_home_cannot_read_must_be_published_within_a_minute(
+    five: str,
+) -> None:
+    forge(5, like=2, at=clock.to_iso(clock.now()))
+    rewrite_head(mac="00000000:" + "ab" * 32)
+    assert verify().ok
+    for table in ("audit_payloads", "audit_entries"):
+        run(f"DELETE FROM {table} WHERE seq = 5")
+    forge(5, like=2, at=clock.to_iso(clock.now() - PUBLISHED_WITHIN - timedelta(seconds=1)))
+    rewrite_head()
+    assert problem().startswith("entry 5")
+    assert "never published" in problem()
+
+
+def test_a_head_row_whose_mark_is_altered_is_seen(five: str) -> None:
+    with tampering() as connection:
+        mac = connection.execute(text("SELECT mac FROM audit_head")).scalar_one()
+    run("UPDATE audit_head SET mac = :mac", mac=mac[:-1] + ("0" if mac[-1] != "0" else "1"))
+    assert problem().startswith("the head row does not carry Warrant's mark")
 
 
 def test_an_entry_rewritten_with_hash_and_head_differs_from_the_published_head(five: str) -> None:

@@ -15,15 +15,27 @@ from pyarrow import csv
 from sqlalchemy import select
 
 from backend import clock
+from backend.assurance.tables import Finding
 from backend.database.session import reading, writing
+from backend.governance.kinds import kinds
+from backend.governance.policies import store_policy
+from backend.governance.policy_document import read_policy
+from backend.governance.settling import settle_gates
 from backend.governance.tables import Change
+from backend.identity.tables import Person
 from backend.identity.tokens import create_token
 from backend.observations.reader import row_counts
 from backend.settings import settings
 from jobs.commit_spool import commit_once
 from tests.console import running_console
 from tests.integration.cli.conftest import Said, warrant
-from tests.worlds import make_world
+from tests.worlds import SYSTEM, make_world
+
+GATED = """
+rules:
+  - name: all
+    rule: {roles: {ml_lead: 1}, gates: [{gate: artefact_scanned}]}
+"""
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
@@ -35,6 +47,8 @@ def console(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     world = make_world(tmp_path / "files")
     with writing() as session:
         people = {
+            "on_call": world.on_call,
+            "compliance": world.compliance,
             "lead": world.lead,
             "other": world.other_lead,
             "engineer": world.engineer,
@@ -140,8 +154,176 @@ def test_a_change_is_previewed_asked_for_and_decided_by_somebody_else(console: d
     assert (decided.code, decided.document["state"]) == (0, "approved")
 
     plain = warrant("change", "preview", "toy", WARRANT_TOKEN=console["viewer"])
+    assert (plain.code, "governance:change:request" in plain.err) == (2, True)
+    plain = warrant("change", "preview", "toy", WARRANT_TOKEN=console["engineer"])
     assert plain.code == 0
-    assert "rollback toy: version 2 -> 1 in production" in plain.out
+    assert "toy returns from v2 to v1 in production" in plain.out
     assert preview["digest"] in plain.out
-    shown = warrant("change", "show", number, WARRANT_TOKEN=console["viewer"])
+    shown = run("viewer", "show", number)
     assert shown.document["state"] == "approved"
+    read = warrant("change", "show", number, WARRANT_TOKEN=console["viewer"])
+    assert "approve, as ml lead" in read.out
+    assert asked.document["digest"] in read.out
+    signed = warrant("change", "show", number, "--shown", digest, WARRANT_TOKEN=console["viewer"])
+    assert signed.document["evidence"] == shown.document["evidence"]
+
+
+def test_every_kind_of_change_can_be_previewed_and_asked_for(console: dict[str, str], tmp_path: Path) -> None:
+    files = {
+        "policy": "rules:\n  - name: all\n    rule: {roles: {ml_lead: 2}}\n",
+        "monitor": "budget: {pages_per_quarter: 6, rota: night, rota_pages_per_shift: 0.5}\n",
+    }
+    for kind, text in files.items():
+        (tmp_path / f"{kind}.yaml").write_text(text)
+    wanted = {
+        "rollback": ["toy"], "promote": ["toy", "--to", "1"], "cutoff": ["toy", "--cutoff", "0.4"], "retire": ["toy"],
+        "observe": ["toy"],
+        "tier": ["toy", "--tier", "low"], "monitor": ["toy", "--subject", str(tmp_path / "monitor.yaml")],
+        "policy": ["--subject", str(tmp_path / "policy.yaml")],
+    }  # fmt: skip
+    assert set(wanted) == {name for name, kind in kinds().items() if not kind.outside}
+
+    def say(*words: str) -> Said:
+        return warrant("change", *words, "--json", WARRANT_TOKEN=console["engineer"])
+
+    for kind, words in wanted.items():
+        seen = say("preview", *words, "--kind", kind)
+        assert seen.code == 0, seen.err
+        asked = say(
+            "request", *words, "--kind", kind, "--digest", seen.document["digest"], "--reason", "tried out"
+        )
+        assert (asked.code, asked.err) == (0, ""), kind
+        with writing() as session:
+            change = session.get_one(Change, asked.document["id"])
+            assert (change.kind, change.environment) == (
+                kind,
+                "*" if kind in ("policy", "tier", "observe", "monitor") else "production",
+            )
+            change.state = "cancelled"
+    (tmp_path / "policy.yaml").write_text("rules:\n  - name: all\n    rulez: {}\n")
+    refused = warrant(
+        "change", "preview", "--kind", "policy", "--subject", str(tmp_path / "policy.yaml"),
+        WARRANT_TOKEN=console["engineer"],
+    )  # fmt: skip
+    assert refused.code == 2
+    assert "in line 3" in refused.err
+    assert "did you mean 'rule'" in refused.err
+
+
+def test_a_change_is_followed_from_the_command_line_as_from_its_page(console: dict[str, str]) -> None:
+    def run(who: str, *arguments: str) -> Said:
+        return warrant("change", *arguments, "--json", WARRANT_TOKEN=console[who])
+
+    def ask(*words: str) -> dict[str, Any]:
+        seen = run("engineer", "preview", "toy", *words)
+        assert seen.code == 0, seen.err
+        digest = seen.document["digest"]
+        asked = run("engineer", "request", "toy", *words, "--digest", digest, "--reason", "it degraded")
+        assert (asked.code, asked.err) == (0, "")
+        return dict(asked.document)
+
+    assert run("viewer", "list", "toy").document == {"changes": [], "next": None}
+    first = ask()
+    number = str(first["id"])
+    assert [one["ref"] for one in run("lead", "list", "--waiting-for-me").document["changes"]] == ["CHG-1"]
+    assert run("engineer", "list", "--waiting-for-me").document["changes"] == []
+    assert [one["id"] for one in run("viewer", "list", "--state", "waiting").document["changes"]] == [1]
+    assert run("lead", "look", number).document == {"news": None}
+
+    back = run("lead", "decide", number, "ask", "--digest", first["digest"], "--comment", "why v1?")
+    assert (back.code, back.document["state"]) == (0, "draft")
+    assert run("lead", "look", number).document["news"]["state"] == ["waiting", "draft"]
+    sent = run(
+        "engineer", "resend", number, "--digest", first["request_digest"], "--reason", "it held in May"
+    )
+    assert (sent.code, sent.document["state"]) == (0, "waiting"), sent.err
+    again = run("engineer", "recheck", number)
+    assert (again.code, "no gate" in again.line or "gates" in again.line) == (2, True)
+    other = run("lead", "cancel", number)
+    assert (other.code, "who asked" in other.line) == (2, True)
+    assert run("engineer", "cancel", number, "--reason", "not now").document["state"] == "cancelled"
+
+    none = run("on_call", "return", "toy")
+    assert (none.code, none.document) == (1, {"way_back": None})
+    taken = run("on_call", "return", "toy", "--digest", "sha256:other", "--reason", "it degraded")
+    assert (taken.code, "no return is agreed" in taken.line) == (2, True)
+
+    seen = run("on_call", "preview", "toy").document
+    assert seen["cannot_break_glass"] is None
+    broken = run("on_call", "break-glass", "toy", "--digest", seen["digest"], "--reason", "it burns")
+    assert (broken.code, broken.document["state"], broken.document["break_glass"]) == (0, "approved", True)
+    burnt = str(broken.document["id"])
+    rollout = run("on_call", "rollout", burnt)
+    assert (rollout.code, rollout.document["stages"]) == (0, [])
+    paused = run("on_call", "rollout", burnt, "pause")
+    assert (paused.code, "only a rollout that runs is told something" in paused.line) == (2, True)
+    own = run("on_call", "review", burnt, "justified", "--comment", "it burned")
+    assert own.code == 2
+    refused = run("compliance", "review", burnt, "perhaps", "--comment", "it burned")
+    assert refused.code == 2
+
+
+def test_an_inconclusive_gate_is_accepted_from_the_command_line(console: dict[str, str]) -> None:
+    def run(who: str, *arguments: str) -> Said:
+        return warrant("change", *arguments, "--json", WARRANT_TOKEN=console[who])
+
+    with writing() as session:
+        lead = session.scalars(select(Person).where(Person.username == "lead")).one()
+        document = read_policy(GATED)
+        change = Change(
+            kind="policy", environment="*", subject={}, summary="a policy", requested_by=lead.id,
+            requested_at=clock.now(), reason="for a test", policy={"roles": {}}, bound={}, gates=[], evidence={},
+            request_digest="", digest="", expires_at=clock.now(), state="executed",
+        )  # fmt: skip
+        session.add(change)
+        session.flush()
+        store_policy(session, SYSTEM, document, change_id=change.id, note="for a test")
+    seen = run("engineer", "preview", "toy").document["digest"]
+    asked = run("engineer", "request", "toy", "--digest", seen, "--reason", "it degraded").document
+    result = {
+        "gate": "artefact_scanned", "title": "Scanned", "required": True, "verdict": "inconclusive",
+        "text": "cut \x1b[2J",
+    }  # fmt: skip
+    with writing() as session:
+        settled = settle_gates(session, SYSTEM, asked["id"], revision=1, results=[result], flips=None)
+        assert settled is not None
+        asked["digest"] = settled.digest
+    number, digest = str(asked["id"]), asked["digest"]
+    paused = run("lead", "decide", number, "approve", "--digest", digest)
+    assert (paused.code, "artefact scanned" in paused.line.replace("_", " ")) == (2, True)
+    read = warrant("change", "show", number, WARRANT_TOKEN=console["viewer"])
+    assert "inconclusive" in read.out
+    assert "\x1b" not in read.out, "what others wrote does not steer a terminal"
+    taken = run(
+        "lead",
+        "decide",
+        number,
+        "approve",
+        "--digest",
+        digest,
+        "--accept",
+        "artefact_scanned",
+        "--comment",
+        "read it",
+    )
+    assert (taken.code, taken.document["decisions"][0]["accepted"]) == (0, ["artefact_scanned"]), taken.err
+
+
+def test_the_inventory_and_its_findings_say_by_exit_code_whether_something_is_overdue(
+    console: dict[str, str],
+) -> None:
+    listed = warrant("inventory", "list", "--json", WARRANT_TOKEN=console["viewer"])
+    assert listed.code == 0
+    assert [one["model"] for one in listed.document["models"]] == ["toy"]
+    with writing() as session:
+        owner = session.scalars(select(Person).where(Person.username == "engineer")).one()
+        session.add(
+            Finding(
+                model="toy", title="it leaks", detail="so", severity="high", owner_id=owner.id, owners=[owner.id],
+                due_at=clock.now() - timedelta(days=1), opened_at=clock.now(),
+            )
+        )  # fmt: skip
+    late = warrant("inventory", "findings", WARRANT_TOKEN=console["viewer"])
+    assert late.code == 1
+    assert "OVERDUE" in late.out
+    assert warrant("inventory", "list", "--needing", WARRANT_TOKEN=console["viewer"]).code == 1

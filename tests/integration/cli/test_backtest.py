@@ -53,6 +53,7 @@ def test_a_past_is_replayed_into_windows_points_and_alarms(files: tuple[Path, Pa
     assert "realised roc_auc from" in plain.out
 
 
+@pytest.mark.slow
 def test_what_cannot_be_replayed_is_refused_in_one_line(files: tuple[Path, Path], tmp_path: Path) -> None:
     spec, data = files
     wrong = tmp_path / "wrong.yaml"

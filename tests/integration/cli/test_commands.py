@@ -102,3 +102,11 @@ def test_help_is_there_for_every_command(home: Path) -> None:
                       ("change", "decide"), ("demo", "fault"), ("db", "upgrade")):  # fmt: skip
         said = warrant(*arguments, "--help")
         assert (said.code, said.err) == (0, "")
+
+
+def test_the_help_of_a_change_names_every_kind_that_can_be_asked_for() -> None:
+    from backend.commands.change_commands import KINDS
+    from backend.governance.kinds import kinds
+
+    here = {name for name, kind in kinds().items() if not kind.outside}  # the others: warrant data
+    assert set(KINDS.replace(" or ", ", ").split(", ")) == here

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from backend.database.session import writing
 from backend.identity.tokens import create_token
+from backend.registry.tables import Model
 from tests.console import running_console
 from tests.integration.cli.conftest import warrant
 from tests.worlds import make_world
@@ -47,6 +49,10 @@ def test_a_monitor_is_tried_out_stored_and_listed_and_kpis_are_sent(
         assert f"{made.document['key']}  active" in warrant("monitor", "list", "toy").out
         refused = warrant("monitor", "create", "toy", str(file))
         assert (refused.code, "give this one another name" in refused.line) == (2, True)
+        with writing() as session:
+            session.execute(update(Model).values(tier="high"))
+        guarded = warrant("monitor", "create", "toy", str(file))
+        assert (guarded.code != 0, "changed only by an approved change" in guarded.line) == (True, True)
         file.write_text("name: [")
         assert "is not readable as YAML" in warrant("monitor", "replay", "toy", str(file)).line
         assert (

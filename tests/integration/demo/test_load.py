@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -34,7 +36,16 @@ from jobs.demo import census, flights
 from jobs.demo.stages import COMPUTED_AT_LOAD
 
 ROOT = Path(__file__).parents[3]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load that has ended, however."""
+
+    returncode: int
+    out: str
+    err: str
 
 
 def start(home: Path) -> subprocess.Popen[str]:
@@ -44,20 +55,32 @@ def start(home: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def kill_during(home: Path, stage: int, after_s: float) -> bool:
-    """Start a load and kill it so long after a stage began. False where it had ended before."""
+def end(process: subprocess.Popen[str], when: str) -> Load:
+    """Wait for its end, and show what it said: pytest prints it beside whatever fails later."""
+    out, err = process.communicate()
+    sys.stdout.write(f"--- load {when}: exit {process.returncode}\n{out}\n{err}\n")
+    return Load(process.returncode, out, err)
+
+
+# What a load makes, in this order: the first sight of each is a moment at which it is killed.
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "its database is made": lambda home: (home / "warrant.db").exists(),
+    "MLflow's database is made": lambda home: (home / "mlflow.db.draft").exists(),
+    "its second version is trained": lambda home: (home / "training/flight-delay/2/model.skops").exists(),
+    "labels lie in the spool": lambda home: any(home.glob("spool/labels/flight-delay/*.arrow")),
+    "the store gets its first rows": lambda home: any(home.glob("observations/*/*/_delta_log/*.json")),
+    "windows have figures": lambda _home: count(MetricPoint) > 0,
+}
+
+
+def kill_when(home: Path, moment: str) -> Load:
+    """Start a load and kill it as soon as what it makes at that moment is seen, or let it end by itself."""
+    seen = MOMENTS[moment]
     process = start(home)
-    assert process.stdout is not None
-    seen = ""
-    while f"demo {stage}/6" not in seen:
-        read_now = process.stdout.read(1)
-        if not read_now:
-            break
-        seen += read_now
-    time.sleep(after_s)
+    while process.poll() is None and not seen(home):
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
-    return process.returncode == -signal.SIGKILL
+    return end(process, f"killed when {moment}")
 
 
 def count(table: type, *where: object) -> int:
@@ -70,34 +93,51 @@ def test_a_load_that_is_killed_again_and_again_ends_as_one_load(
 ) -> None:
     monkeypatch.setenv("WARRANT_DEMO", "true")
     settings.cache_clear()
-    moments = [(1, 0.5), (3, 8.0), (4, 4.0), (5, 2.0)]
-    killed = [kill_during(home, stage, after_s) for stage, after_s in moments]
-    assert any(killed)
-    process = start(home)
-    out, err = process.communicate()
-    assert (process.returncode, err) == (0, ""), out
+    for moment in MOMENTS:
+        killed = kill_when(home, moment)
+        assert (killed.returncode, killed.err) == (-signal.SIGKILL, ""), moment
+    last = end(start(home), "to its end")
+    assert (last.returncode, last.err) == (0, "")
 
     _the_data_are_there_once()
     _the_record_says_who_served_when()
     _windows_and_figures_are_there()
     _every_account_is_there_once(home)
-    assert verify().ok
+    verified = verify()
+    assert verified.ok, verified
     assert count(AuditEntry, AuditEntry.action == Action.DEMO_LOADED.value) == 1
     assert count(JobRun, JobRun.name == "compute_shap") == 2
 
-    before = count(AuditEntry), count(MetricPoint)
-    began = _cpu_s()
-    again = start(home)
-    assert again.communicate() == ("", "")
-    assert again.returncode == 0
-    assert _cpu_s() - began < 2
-    assert (count(AuditEntry), count(MetricPoint)) == before
+    before = _files(home)
+    assert end(start(home), "of what is loaded") == Load(0, "", "")
+    assert _files(home) == before
+    _nothing_is_imported_where_nothing_is_to_load(home)
 
 
-def _cpu_s() -> float:
-    """What ended children have used of a processor: the same however busy the machine is."""
-    used = os.times()
-    return used.children_user + used.children_system
+def _files(home: Path) -> dict[Path, tuple[int, int]]:
+    """Every file with the moment it was written last (ns) and its bytes."""
+    found = {path: path.stat() for path in home.rglob("*") if path.is_file()}
+    return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in found.items()}
+
+
+def _nothing_is_imported_where_nothing_is_to_load(home: Path) -> None:
+    """Every start of the demo comes through here: it must not cost the seconds that these imports take."""
+    script = "import sys; from jobs.demo.load import main; code = main(); print(*sys.modules); sys.exit(code)"
+    told = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "WARRANT_HOME": str(home)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    imported = set(told.stdout.split())
+    assert "jobs.demo.load" in imported
+    assert not imported & {
+        "jobs.demo.stages",
+        "mlflow",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "sklearn",
+        "sqlalchemy",
+    }
 
 
 def _anchored() -> datetime:

@@ -13,6 +13,7 @@ from backend.alerting.tables import Alert, Incident
 from backend.audit.actions import Action
 from backend.database.session import reading, writing
 from backend.deployment.tables import Deployment
+from backend.governance.tables import RegistryMove
 from backend.identity.actor import system_actor
 from backend.queue import MIRROR_REGISTRY, request_job
 from backend.registry.service import register_model
@@ -42,11 +43,11 @@ def serving(database: str) -> str:
             )  # fmt: skip
         session.flush()
         session.add(
-            Deployment(model="flights", environment="production", version=1, state="ended",
+            Deployment(model="flights", environment="production", version=1, cutoff=0.5, state="ended",
                        started_at=now - timedelta(days=1), ended_at=now - timedelta(hours=1))
         )  # fmt: skip
         session.add(
-            Deployment(model="flights", environment="production", version=2, state="serving",
+            Deployment(model="flights", environment="production", version=2, cutoff=0.5, state="serving",
                        started_at=now - timedelta(hours=1))
         )  # fmt: skip
     return "flights"
@@ -69,8 +70,8 @@ def moves() -> list[object]:
 
 
 def test_a_move_is_one_entry_and_one_ticket_however_often_it_is_seen(serving: str) -> None:
-    assert not look(2)
     assert not look(None)
+    assert not look(2)
     for _ in range(3):
         assert look(3)
     assert moves() == [3]
@@ -89,11 +90,61 @@ def test_a_move_is_one_entry_and_one_ticket_however_often_it_is_seen(serving: st
         assert list(deployed) == [2]
 
 
+def test_an_alias_that_was_deleted_is_a_finding_and_closes_none(serving: str) -> None:
+    assert not look(None), "it was never set"
+    assert look(1)
+    for _ in range(2):
+        assert look(None)
+    assert moves() == [1, None]
+    assert alerts() == [
+        ("firing", "ticket", "MLflow's alias champion was deleted; the deployment record has version 2")
+    ]
+    with reading() as session:
+        said = [
+            (one.to_version, one.state)
+            for one in session.scalars(select(RegistryMove).order_by(RegistryMove.id))
+        ]
+    assert said == [(1, "overtaken"), (None, "open")]
+    assert not look(2)
+    assert alerts()[0][0] == "resolved"
+    assert look(None), "it agreed a moment ago"
+
+
+def test_an_alias_that_goes_with_what_served_is_none(serving: str) -> None:
+    assert not look(2)
+    with writing() as session:
+        session.execute(update(Deployment).values(ended_at=clock.now(), state="ended"))
+    assert not look(None)
+    assert (moves(), alerts()) == ([], [])
+
+
 def test_a_record_that_has_just_moved_has_a_minute_to_be_mirrored(serving: str) -> None:
     with writing() as session:
         session.execute(update(Deployment).where(Deployment.version == 2).values(started_at=clock.now()))
     assert not look(1)
     assert moves() == []
+
+
+def test_what_serves_in_another_environment_justifies_no_alias(
+    serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing() as session:
+        session.add(
+            Deployment(model="flights", environment="staging", version=1, cutoff=0.5, state="serving",
+                       started_at=clock.now() - timedelta(hours=1))
+        )  # fmt: skip
+    assert look(1)
+    assert not look(2)
+    monkeypatch.setenv("WARRANT_CHAMPION_ENVIRONMENT", "staging")
+    settings.cache_clear()
+    assert look(2)
+    assert not look(1)
+    with reading() as session:
+        environments = [
+            one.environment for one in session.scalars(select(RegistryMove).order_by(RegistryMove.id))
+        ]
+    assert environments == ["production", "staging"]
+    settings.cache_clear()
 
 
 @pytest.mark.slow

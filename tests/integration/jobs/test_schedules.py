@@ -37,9 +37,12 @@ def flights(database: str) -> str:
 def test_a_slot_is_asked_for_once_and_nothing_piles_up(flights: str) -> None:
     made = request_due(NOON)
     assert sorted(made) == [
+        "keep_data-2026-03-04T00:00:00Z",
         "mirror_registry-2026-03-04T12:00:00Z",
         "prune-2026-03-04T12:00:00Z",
-        "read_sli-2026-03-04T12:00:00Z",
+        "reconcile_audit-2026-03-04T12:00:00Z",
+        "sign_audit-2026-03-04T12:00:00Z",
+        "verify_audit-2026-03-04T12:00:00Z",
     ]
     assert request_due(NOON + timedelta(seconds=5)) == []
     # none of them has run: hours later there is still one of each
@@ -47,9 +50,11 @@ def test_a_slot_is_asked_for_once_and_nothing_piles_up(flights: str) -> None:
     with writing() as session:
         session.execute(update(JobRun).values(state="succeeded", finished_at=NOON))
     later = NOON + timedelta(hours=5)
-    assert "read_sli-2026-03-04T17:00:00Z" in request_due(later)
+    assert "mirror_registry-2026-03-04T17:00:00Z" in request_due(later)
     with reading() as session:
-        assert session.scalar(select(func.count()).select_from(JobRun)) == 6
+        assert (
+            session.scalar(select(func.count()).select_from(JobRun)) == 10
+        )  # the log is recomputed every six hours
 
 
 def test_what_has_just_failed_rests(flights: str) -> None:
@@ -57,7 +62,7 @@ def test_what_has_just_failed_rests(flights: str) -> None:
     with writing() as session:
         session.execute(update(JobRun).values(state="failed", finished_at=NOON))
     assert request_due(NOON + timedelta(minutes=2)) == []
-    assert len(request_due(NOON + timedelta(minutes=6))) == 2  # prune has an hour
+    assert len(request_due(NOON + timedelta(minutes=6))) == 2  # the others have an hour and more
 
 
 def test_metrics_are_due_for_dirty_ended_and_missing_windows_only(flights: str) -> None:
@@ -117,7 +122,14 @@ def test_a_champion_without_an_explanation_is_due(flights: str) -> None:
         )  # fmt: skip
         session.flush()
         session.add(
-            Deployment(model=flights, environment="production", version=3, state="serving", started_at=NOON)
+            Deployment(
+                model=flights,
+                environment="production",
+                version=3,
+                cutoff=0.5,
+                state="serving",
+                started_at=NOON,
+            )
         )
     with reading() as session:
         assert unexplained_champions(session, NOON) == [Due(flights, {"version": 3}, "v3")]
@@ -148,10 +160,10 @@ def test_old_runs_go_with_their_workflow_rows_and_failures_stay_longer(flights: 
     with writing() as session:
         session.execute(update(JobRun).values(state="succeeded", finished_at=old))
         session.execute(update(JobRun).where(JobRun.name == "mirror_registry").values(state="failed"))
-    assert delete_runs() == 1  # read_sli
+    assert delete_runs() == 2  # sign_audit and reconcile_audit
     with writing() as session:
         session.execute(update(JobRun).values(finished_at=clock.now() - timedelta(days=31)))
-    assert delete_runs() == 2
+    assert delete_runs() == 4
     delete_attempts()
     schema = "" if database_is_sqlite() else "dbos."
     with reading() as session:

@@ -88,8 +88,11 @@ def odd_rows(count: int, seed: int) -> pa.Table:
     )  # fmt: skip
 
 
+SUMS = ("total", "squares", "under_sum", "over_sum")
+
+
 def count_all(source: Any, grids: dict[str, Grid]) -> dict[str, Any]:
-    """Every count of every window, segment, group and column, and the sums to 12 digits."""
+    """Every count of every window, segment, group and column, and the sums (`SUMS`)."""
     found: dict[str, Any] = {}
     for (start, segment, name), profile in profile_segments(source, grids, windows(), BY).items():
         found[f"{start.isoformat()} {segment} {name}"] = _written(profile)
@@ -100,10 +103,7 @@ def count_all(source: Any, grids: dict[str, Grid]) -> dict[str, Any]:
 
 def _written(profile: Profile) -> dict[str, Any]:
     # Where rows lie in their cells follows from sums: their last unit is the order in which threads finish.
-    document = replace(profile, offsets=None).to_json()
-    for name in ("total", "squares", "under_sum", "over_sum"):
-        document[name] = float(f"{document[name]:.9g}")
-    return document
+    return replace(profile, offsets=None).to_json()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from jobs.compute_joint import examine_due
 from jobs.schedules import models_unexamined
 from tests.integration.monitoring.conftest import MIDNIGHT, Monitored, ago, make_monitored, sample
 
+pytestmark = pytest.mark.slow  # whole windows with trees and principal components, on both databases
+
 
 def examined(shopper: Monitored, days: float = 2) -> dict[tuple[str, str], MetricPoint]:
     return {(p.statistic, p.column): p for p in shopper.points(ago(days)) if p.statistic in STATISTICS}

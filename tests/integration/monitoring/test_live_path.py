@@ -467,10 +467,14 @@ def test_a_job_that_dies_anywhere_ends_as_one_that_does_not(
     "changes",
     [
         {},
-        {
-            "reference": {"kind": "rolling", "length": "2d"}, "segments": ["shop"], "rules": ["x < 1.5", "score > 0"],
-        },
-        {"reference": "previous"},
+        pytest.param(
+            {
+                "reference": {"kind": "rolling", "length": "2d"}, "segments": ["shop"],
+                "rules": ["x < 1.5", "score > 0"],
+            },
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"reference": "previous"}, marks=pytest.mark.slow),
     ],
     ids=["fixed", "rolling with segments and rules", "previous"],
 )  # fmt: skip

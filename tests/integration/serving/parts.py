@@ -74,9 +74,9 @@ def train_artefact(folder: Path, *, seed: int) -> Path:
     return folder
 
 
-def register_model(name: str = MODEL) -> None:
+def register_model(name: str = MODEL, spec: dict[str, Any] = SPEC) -> None:
     with writing() as session:
-        session.add(Model(name=name, title=name, spec=SPEC, created_at=clock.now()))
+        session.add(Model(name=name, title=name, spec=spec, created_at=clock.now()))
 
 
 def register_version(version: int, folder: Path, *, model: str = MODEL, digest: str | None = None) -> None:

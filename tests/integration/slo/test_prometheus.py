@@ -1,33 +1,104 @@
-"""Indicators read from a real Prometheus: one hour of history written into it, and a live endpoint it scrapes."""
+"""Objectives counted by a real Prometheus whose history is known, beside the same traffic in the outcome log."""
 
 from __future__ import annotations
 
 import json
+import random
 import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
-from prometheus_client import start_http_server
+from prometheus_client import generate_latest
 
+from backend.database.session import reading, writing
+from backend.registry.service import register_model
 from backend.serving.metrics import GatewayMetrics
+from backend.serving.outcomes import EDGES_S
+from backend.serving.tables import GatewayHour, RequestOutcome
 from backend.slo import prometheus as prometheus_module
-from backend.slo.gateway_metrics import GatewayAway, read_from_gateway
-from backend.slo.indicators import quantile_of_buckets
-from backend.slo.prometheus import (
-    Prometheus,
-    PrometheusAway,
-    QueryRefused,
-    quote,
-    read_from_prometheus,
-)
+from backend.slo.burn_rates import Counts
+from backend.slo.objectives import Availability, Latency, Objective, Queries, Threshold
+from backend.slo.prometheus import Prometheus, PrometheusAway, QueryRefused, quote
+from backend.slo.slots import floor_to
+from backend.slo.sources import Asked, Reading
+from backend.slo.sources.gateway import count_requests
+from backend.slo.sources.prometheus import count_in_prometheus, selector_of
+from backend.slo.windows import Rolling
 from tests.requirements import require
+from tests.worlds import SPEC, SYSTEM
 
-ODD_MODEL = 'a"b\\c} or vector(1) #\nd'
+ODD_MODEL = 'a"b\\c} or vector(1) #d'
+SCRAPED_S = 15
+HOURS = 2
+ANSWERED = Objective(
+    name="answers", model="busy", sli=Availability(), target=Decimal("0.99"), window=Rolling(720)
+)
+FAST = replace(ANSWERED, name="fast", sli=Latency(Decimal(250)))
+
+
+class Traffic:
+    """Two hours of requests that end at the edge of a minute: each second some, of which some fail or are slow. The
+    gateway is restarted in the middle, and nothing fails in the first quarter of an hour."""
+
+    def __init__(self) -> None:
+        self.end = floor_to(time.time() - 60, 60)
+        self.start = self.end - HOURS * 3600
+        draw = random.Random(7)
+        self.seconds: dict[int, Counter[tuple[str, float]]] = {}
+        for second in range(self.start, self.end):
+            happened: Counter[tuple[str, float]] = Counter()
+            for _ in range(draw.randint(0, 6)):
+                fails = second > self.start + 900 and draw.random() < 0.04
+                code = "503" if fails else draw.choice(["200", "200", "200", "422"])
+                happened[code, 0.5 if draw.random() < 0.07 else 0.02] += 1
+            self.seconds[second] = happened
+        self.restart = self.start + 3600 + 7
+
+    def between(self, start: int, end: int) -> Counter[tuple[str, float]]:
+        found: Counter[tuple[str, float]] = Counter()
+        for second in range(start, end):
+            found += self.seconds[second]
+        return found
+
+    def open_metrics(self) -> str:
+        """Counters as they stood at each scrape; those of the second process begin at zero."""
+        requests_lines: list[str] = []
+        bucket_lines: list[str] = []
+        odd = ODD_MODEL.replace("\\", "\\\\").replace('"', '\\"')
+        where = 'instance="g:1",job="gateway"'
+        sums: Counter[tuple[str, float]] = Counter()
+        for at in range(self.start, self.end + 1, SCRAPED_S):
+            began = self.restart if at > self.restart else self.start
+            if at - SCRAPED_S < self.restart < at:
+                sums = Counter()
+            sums += self.between(max(began, at - SCRAPED_S, self.start), at)
+            codes: Counter[str] = Counter()
+            for (code, _), count in sums.items():
+                codes[code] += count
+            for code in ("200", *sorted(set(codes) - {"200"})):
+                labels = f'model="busy",version="1",code="{code}",{where}'
+                requests_lines.append(f"warrant_requests_total{{{labels}}} {codes[code]} {at}")
+            fast = sum(count for (_, seconds), count in sums.items() if seconds < 0.25)
+            for bound, count in (("0.25", fast), ("0.5", codes.total()), ("+Inf", codes.total())):
+                labels = f'model="busy",version="1",le="{bound}",{where}'
+                bucket_lines.append(f"warrant_request_seconds_bucket{{{labels}}} {count} {at}")
+            passed = (at - self.start) // SCRAPED_S
+            requests_lines.append(f'warrant_requests_total{{model="idle",code="200",{where}}} 500 {at}')
+            requests_lines.append(f'warrant_requests_total{{model="{odd}",code="200",{where}}} {passed} {at}')
+        lines = ["# TYPE warrant_requests counter"]
+        lines += sorted(requests_lines, key=lambda line: line.rsplit("} ", 1)[0])
+        lines.append("# TYPE warrant_request_seconds histogram")
+        lines += sorted(bucket_lines, key=lambda line: line.split("} ")[0])
+        return "\n".join([*lines, "# EOF", ""])
 
 
 def free_port() -> int:
@@ -36,55 +107,21 @@ def free_port() -> int:
         return int(held.getsockname()[1])
 
 
-def history(now: int) -> str:
-    """OpenMetrics: `steady` answers 60 requests a minute for two hours, of which 3 are 503; 90 % within 50 ms."""
-    lines = ["# TYPE warrant_requests counter", "# TYPE warrant_request_seconds histogram"]
-    requests_lines, bucket_lines = [], []
-    for at in range(now - 7200, now + 1, 30):
-        minutes = (at - now + 7200) / 60
-        for code, a_minute in (("200", 55), ("422", 2), ("503", 3)):
-            labels = f'model="steady",version="1",code="{code}"'
-            requests_lines.append(f"warrant_requests_total{{{labels}}} {a_minute * minutes} {at}")
-        for bound, a_minute in (("0.05", 54), ("0.1", 60), ("+Inf", 60)):
-            labels = f'model="steady",version="1",le="{bound}"'
-            bucket_lines.append(f"warrant_request_seconds_bucket{{{labels}}} {a_minute * minutes} {at}")
-        requests_lines.append(f'warrant_requests_total{{model="idle",version="1",code="200"}} 500 {at}')
-    by_series = sorted(requests_lines, key=lambda line: line.split("} ")[0])
-    buckets_by_series = sorted(bucket_lines, key=lambda line: line.split("} ")[0])
-    return "\n".join([lines[0], *by_series, lines[1], *buckets_by_series, "# EOF", ""])
+@pytest.fixture(scope="module")
+def traffic() -> Traffic:
+    return Traffic()
 
 
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[tuple[GatewayMetrics, int]]:
-    """The gateway's real metrics behind a real endpoint."""
-    metrics = GatewayMetrics()
-    port = free_port()
-    server, thread = start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
-    yield metrics, port
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def server(gateway: tuple[GatewayMetrics, int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(traffic: Traffic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     prometheus, promtool = require("prometheus"), require("promtool")
     folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "history.om").write_text(history(int(time.time())))
+    (folder / "history.om").write_text(traffic.open_metrics())
     subprocess.run(
         [promtool, "tsdb", "create-blocks-from", "openmetrics", "history.om", "data"],
         cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
-    (folder / "prometheus.yml").write_text(
-        json.dumps(
-            {
-                "global": {"scrape_interval": "1s"},
-                "scrape_configs": [
-                    {"job_name": "gateway", "static_configs": [{"targets": [f"127.0.0.1:{gateway[1]}"]}]}
-                ],
-            }
-        )
-    )
+    (folder / "prometheus.yml").write_text("{}")
     port = free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -107,75 +144,120 @@ def server(gateway: tuple[GatewayMetrics, int], tmp_path_factory: pytest.TempPat
         process.wait(timeout=20)
 
 
-def test_an_hour_of_history_gives_the_known_indicators(server: str) -> None:
-    availability, latency, rate = read_from_prometheus(server, "steady")
-    assert availability.value == pytest.approx(1 - 3 / 60, abs=1e-4)
-    assert availability.events == pytest.approx(3600, rel=0.02)
-    assert latency.value == pytest.approx(75.0, abs=0.5)  # rank 57 of 60: halfway between 50 and 100 ms
-    assert rate.value == pytest.approx(1.0, rel=0.02)
-    assert {one.source for one in (availability, latency, rate)} == {"prometheus"}
-    assert availability.window_s == 3600
+def asked(objective: Objective, traffic: Traffic) -> Asked:
+    return Asked(objective.name, objective, traffic.start, traffic.end)
 
 
-def test_no_request_and_no_series_are_different_and_neither_is_a_number(server: str) -> None:
-    idle = {one.name: one for one in read_from_prometheus(server, "idle")}
-    assert idle["availability"].value is None
-    assert "no request" in idle["availability"].reason
-    assert idle["requests"].value == 0.0
-    unknown = read_from_prometheus(server, "nobody")
-    assert [one.value for one in unknown] == [None, None, None]
-    assert all("counter is not there" in one.reason for one in unknown)
+def ask(server: str, objective: Objective, traffic: Traffic) -> Reading:
+    return count_in_prometheus(server, [asked(objective, traffic)])[objective.name]
 
 
-def test_a_scraped_gateway_is_read_and_its_label_values_stay_values(
-    server: str, gateway: tuple[GatewayMetrics, int]
+def total_of(reading: Reading) -> Counts:
+    return sum((slot.counts for slot in reading.slots), Counts())
+
+
+def test_a_real_prometheus_counts_what_was_asked(server: str, traffic: Traffic) -> None:
+    happened = traffic.between(traffic.start, traffic.end)
+    total = happened.total()
+    bad = sum(count for (code, _), count in happened.items() if code == "503")
+    lost = traffic.between(
+        traffic.restart // SCRAPED_S * SCRAPED_S, traffic.restart
+    ).total()  # before a last scrape
+    counts = total_of(ask(server, ANSWERED, traffic))
+    assert total - lost - 6 * SCRAPED_S <= counts.total <= total
+    assert float(counts.bad) == pytest.approx(bad, rel=0.01)
+    assert counts.observed_s == traffic.end - traffic.start
+    slow = sum(count for (_, seconds), count in happened.items() if seconds > 0.25)
+    assert float(total_of(ask(server, FAST, traffic)).bad) == pytest.approx(slow, rel=0.01)
+
+
+def test_both_sources_agree_within_a_hundredth(server: str, traffic: Traffic, database: str) -> None:
+    with writing() as session:
+        register_model(session, SYSTEM, name="busy", title="Busy", description="", tier="low", spec=SPEC)
+        for start in range(traffic.start, traffic.end, 60):
+            happened = traffic.between(start, start + 60)
+            codes: Counter[str] = Counter()
+            buckets = [0] * (len(EDGES_S) + 1)
+            for (code, seconds), count in happened.items():
+                codes[code] += count
+                buckets[9 if seconds > 0.25 else 4] += count
+            at = datetime.fromtimestamp(start, UTC)
+            session.add(
+                RequestOutcome(
+                    model="busy", environment="production", span_s=60, start=at, version="1", role="champion",
+                    gateway_id="g", process="p", codes=dict(codes), kinds={}, buckets=buckets, seconds_sum=1.0,
+                    updated_at=at,
+                )
+            )  # fmt: skip
+            session.merge(
+                GatewayHour(
+                    environment="production", hour=at.replace(minute=0), gateway_id="g", minutes=(1 << 60) - 1
+                )
+            )
+    for objective in (ANSWERED, FAST):
+        with reading() as session:
+            ours = total_of(count_requests(session, SYSTEM, asked(objective, traffic)))
+        theirs = total_of(ask(server, objective, traffic))
+        assert ours.error is not None
+        assert theirs.error is not None
+        assert float(theirs.total) == pytest.approx(ours.total, rel=0.01)
+        assert float(theirs.error) == pytest.approx(float(ours.error), rel=0.01)
+
+
+def test_no_request_and_no_series_are_different_and_neither_is_a_rate(server: str, traffic: Traffic) -> None:
+    idle = ask(server, replace(ANSWERED, model="idle"), traffic)
+    assert (total_of(idle).error, total_of(idle).observed_s) == (None, traffic.end - traffic.start)
+    unknown = ask(server, replace(ANSWERED, model="nobody"), traffic)
+    assert (total_of(unknown).error, total_of(unknown).observed_s) == (None, 0)
+    assert "has no series" in unknown.problem
+
+
+def test_label_values_stay_values(server: str, traffic: Traffic) -> None:
+    found = total_of(ask(server, replace(ANSWERED, model=ODD_MODEL), traffic))
+    assert found.total == HOURS * 3600 / SCRAPED_S
+
+
+def test_own_queries_are_counted_by_five_minutes(server: str, traffic: Traffic) -> None:
+    def own(**queries: str | bool) -> Objective:
+        return replace(ANSWERED, name="own", sli=Queries(**queries))  # type: ignore[arg-type]
+
+    chosen = 'warrant_requests_total{model="busy"}'
+    failed = 'warrant_requests_total{model="busy",code=~"5.."}'
+    total, bad = f"sum(rate({chosen}[{{{{.window}}}}]))", f"sum(rate({failed}[{{{{.window}}}}]))"
+    rates = total_of(ask(server, own(total=total, bad=bad), traffic))
+    exact = total_of(ask(server, ANSWERED, traffic))
+    assert rates.total == pytest.approx(exact.total, rel=0.05)
+    assert float(rates.error or 0) == pytest.approx(float(exact.error or 0), rel=0.05)
+    raw = total_of(ask(server, own(raw=f"({bad}) / ({total})", raw_type="failure"), traffic))
+    assert float(raw.error or 0) == pytest.approx(float(exact.error or 0), rel=0.2)
+    assert ask(server, own(total=chosen, good=chosen), traffic).problem  # several series
+    more = ask(server, own(total=bad, good=total), traffic)  # more good than there are events
+    assert "are left out" in more.problem
+    looks = replace(ANSWERED, sli=Threshold(f"sum(rate({chosen}[{{{{.window}}}}]))", "lte", Decimal(10**6)))
+    found = total_of(ask(server, looks, traffic))
+    assert found.good == found.total > 100
+    refused = ask(server, own(total="sum(((", good="up"), traffic)
+    assert "parse error" in refused.problem
+    assert refused.slots == ()
+
+
+def test_a_long_time_is_asked_for_in_parts(
+    server: str, traffic: Traffic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    metrics, _ = gateway
-    good = metrics.requests.labels(ODD_MODEL, "1", "200")
-    bad = metrics.requests.labels(ODD_MODEL, "1", "503")
-    seconds = metrics.seconds.labels(ODD_MODEL, "1")
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline:
-        good.inc(3)
-        bad.inc(1)
-        seconds.observe(0.003)
-        found = {one.name: one for one in read_from_prometheus(server, ODD_MODEL, window_s=60)}
-        if found["availability"].value is not None and found["latency_p95"].value is not None:
-            break
-        time.sleep(0.5)
-    assert found["availability"].value == pytest.approx(0.75, abs=0.02)
-    assert 2.5 < found["latency_p95"].value <= 5.0
-    assert found["requests"].value > 0
-
-
-def test_the_gateway_answers_itself_where_no_prometheus_is_configured(
-    gateway: tuple[GatewayMetrics, int],
-) -> None:
-    metrics, port = gateway
-    for code, count in (("200", 18), ("400", 1), ("500", 1)):
-        metrics.requests.labels("direct", "1", code).inc(count)
-    for _ in range(20):
-        metrics.seconds.labels("direct", "1").observe(0.02)
-    availability, latency, rate = read_from_gateway(f"http://127.0.0.1:{port}", "direct")
-    assert availability.value == pytest.approx(0.95)
-    assert availability.events == 20
-    assert 10 < latency.value <= 25
-    assert rate.value == pytest.approx(20 / rate.window_s)
-    assert {one.source for one in (availability, latency, rate)} == {"gateway"}
-    assert "since the gateway started" in availability.details["note"]
-    with pytest.raises(GatewayAway, match="is it running"):
-        read_from_gateway(f"http://127.0.0.1:{free_port()}", "direct")
-
-
-def test_our_quantile_equals_promql(server: str) -> None:
+    monkeypatch.setattr(prometheus_module, "MOST_POINTS", 50)
     with Prometheus(server) as client:
-        buckets = client.query('warrant_request_seconds_bucket{model="steady"}')
-        for q in (0.0, 0.1, 0.5, 0.9, 0.95, 1.0):
-            expected = client.query(
-                f'histogram_quantile({q}, warrant_request_seconds_bucket{{model="steady"}})'
-            ).single
-            counts = [(float(one.labels["le"]), one.value) for one in buckets.samples]
-            assert quantile_of_buckets(q, counts) == pytest.approx(expected)  # type: ignore[arg-type]
+        answer = client.query_range("vector(1)", start_s=traffic.start, end_s=traffic.end, step_s=60)
+    assert [len(one.points) for one in answer.series] == [HOURS * 60 + 1]
+
+
+def test_the_gateway_exports_the_series_that_are_read() -> None:
+    metrics = GatewayMetrics()
+    metrics.requests.labels("m", "1", "champion", "200").inc()
+    metrics.seconds.labels("m", "1", "champion").observe(0.1)
+    text = generate_latest(metrics.registry).decode()
+    assert 'warrant_requests_total{code="200",model="m"' in text
+    assert 'warrant_request_seconds_bucket{le="0.25",model="m"' in text
+    assert selector_of(FAST) == 'warrant_request_seconds_bucket{model="busy",le=~"0\\\\.25|\\\\+Inf"}'
 
 
 def test_numbers_that_are_none_are_none(server: str) -> None:
@@ -193,7 +275,7 @@ def test_a_wrong_query_says_what_is_wrong(server: str) -> None:
         with pytest.raises(QueryRefused, match="one series was expected"):
             _ = client.query("warrant_requests_total").single
         with pytest.raises(QueryRefused, match="matrix"):
-            client.query('warrant_requests_total{model="steady"}[1m]')
+            client.query('warrant_requests_total{model="busy"}[1m]')
 
 
 @pytest.fixture
@@ -227,15 +309,49 @@ def odd_server(request: pytest.FixtureRequest) -> Iterator[str]:
 WARNED = {
     "status": "success",
     "warnings": ["one store did not answer"],
-    "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "3"]}]},
+    "data": {"resultType": "matrix", "result": []},
 }
 FAILED = {"status": "error", "error": "query timed out", "data": {"result": []}}
 
 
 @pytest.mark.parametrize("odd_server", [(200, json.dumps(WARNED))], indirect=True)
-def test_warnings_reach_the_reading(odd_server: str) -> None:
-    availability, *_ = read_from_prometheus(odd_server, "m")
-    assert availability.details["warnings"] == ["one store did not answer"]
+def test_warnings_reach_the_reading(odd_server: str, traffic: Traffic) -> None:
+    assert ask(odd_server, ANSWERED, traffic).problem == "one store did not answer"
+
+
+def matrix(result: object) -> tuple[int, str]:
+    return 200, json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
+
+
+@pytest.mark.parametrize(
+    "odd_server",
+    [
+        matrix([{"metric": {}, "histograms": [[1, {"count": "7"}]]}]),
+        matrix(None),
+        matrix([{"metric": {}, "values": [[1, "many"]]}]),
+    ],
+    indirect=True,
+)
+def test_an_answer_that_is_no_series_of_numbers_is_the_problem_of_its_own_objective(
+    odd_server: str, traffic: Traffic
+) -> None:
+    reading = ask(odd_server, ANSWERED, traffic)
+    assert reading.slots == ()
+    assert "no series of numbers" in reading.problem
+    with Prometheus(odd_server) as client, pytest.raises(QueryRefused):
+        client.query("up")
+
+
+@pytest.mark.parametrize("odd_server", [(503, "{}"), (200, "<html>sign in</html>"), None], indirect=True)
+def test_a_server_that_is_away_is_asked_once_and_counts_nothing(
+    odd_server: str, traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prometheus_module, "READ_TIMEOUT_S", 0.2)
+    wanted = [replace(asked(ANSWERED, traffic), key=str(number)) for number in range(50)]
+    found = count_in_prometheus(odd_server, wanted)
+    assert {(one.slots, one.problem) for one in found.values()} == {((), found["0"].problem)}
+    assert found["0"].problem
+    assert "secret" not in found["0"].problem
 
 
 @pytest.mark.parametrize(
@@ -260,45 +376,3 @@ def test_what_is_not_an_answer_is_an_error_without_the_password(
 
 def test_quote_escapes() -> None:
     assert quote('a"b\\c\nd') == '"a\\"b\\\\c\\nd"'
-
-
-def test_a_reading_is_stored_once_and_read_by_viewers(
-    database: str, gateway: tuple[GatewayMetrics, int]
-) -> None:
-    from backend.database.session import reading, writing
-    from backend.errors import NotAllowed
-    from backend.identity.actor import Actor, system_actor
-    from backend.identity.roles import Role
-    from backend.registry.service import register_model
-    from backend.slo.service import list_readings, store_readings
-
-    worker = system_actor("worker")
-    metrics, port = gateway
-    metrics.requests.labels("stored", "1", "200").inc()
-    with writing() as session:
-        register_model(
-            session,
-            worker,
-            name="stored",
-            title="S",
-            description="",
-            tier="low",
-            spec={"task": "binary", "features": {"x": "numeric"}},
-        )
-    for _ in range(2):
-        indicators = read_from_gateway(f"http://127.0.0.1:{port}", "stored")
-        with writing() as session:
-            store_readings(session, worker, model="stored", environment="production", indicators=indicators)
-    with reading() as session:
-        viewer = Actor("per_v", "person", frozenset({Role.VIEWER}))
-        rows = list_readings(session, viewer, "stored", "production")
-        assert [(row.name, row.source, row.unit) for row in rows] == [
-            ("availability", "gateway", "share"),
-            ("latency_p95", "gateway", "ms"),
-            ("requests", "gateway", "requests/s"),
-        ]
-        assert rows[0].value == 1.0
-        assert rows[1].value is None
-        assert rows[1].reason == "no latency was recorded"
-        with pytest.raises(NotAllowed):
-            list_readings(session, Actor("per_n", "person", frozenset()), "stored", "production")

@@ -63,6 +63,7 @@ def test_parts_of_analysed_windows_stand_on_the_time_axis_of_what_happened() -> 
     assert list(bars["behaviour within segments"].y) == pytest.approx([4.0, 4.0])
     assert [str(at) for at in bars["input mix"].x] == ["2026-02-28 13:00:00", "2026-03-02 13:00:00"]
     assert bars["data quality"].customdata[0][1] == "0.9 points better"
+    assert {trace.name for trace in figure.data if trace.showlegend is not False} == set(bars)
     assert {trace.xaxis for trace in figure.data} == {None}  # one axis for all
     assert figure.layout.yaxis.domain[1] < figure.layout.yaxis2.domain[0]
     assert figure.layout.yaxis2.title.text.startswith("points of AUC")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from streamlit.testing.v1 import AppTest
 
+import app
 from app.components.facts import diff_html, value_text
 from app.components.links import href
-from app.components.status import badge_html
+from app.components.status import badge_html, prose
+from app.components.tables import long_text, name_link, small
 
 
 def approval_page() -> None:
@@ -128,3 +132,43 @@ def test_values_read_as_words() -> None:
 
 def test_addresses_quote_their_parameters_and_leave_out_unknown_ones() -> None:
     assert href("model", model="a&b", window=None) == "/model?model=a%26b"
+
+
+def test_what_stands_between_backticks_reads_as_code_and_the_rest_stays_text() -> None:
+    assert prose("run `warrant worker` <b>") == "run <code>warrant worker</code> &lt;b&gt;"
+    assert prose("a ` alone <") == "a ` alone &lt;"
+    assert str(small("`a` & b")) == '<span class="w-detail"><code>a</code> &amp; b</span>'
+
+
+def sentences() -> None:
+    from app import components
+    from app.components.tables import open_point
+
+    components.headline("no `champion`", "page", detail="run `warrant worker`")
+    components.title("the page of `a`", detail="`b`")
+    components.banner("`c`")
+    components.empty_state("no `d`", "run `warrant demo load`")
+    open_point("`e` is not known")
+
+
+def test_no_block_shows_a_literal_backtick() -> None:
+    page = AppTest.from_function(sentences, default_timeout=20).run()
+    drawn = [block.proto.body for block in page.get("html")]
+    assert len(drawn) == 5
+    assert not [one for one in drawn if "`" in one or "<code>" not in one]
+
+
+def test_a_name_that_is_linked_stays_in_one_piece() -> None:
+    cell = str(name_link("taxi-fares/tier/<b>", "registry", about="taxi"))
+    assert cell.startswith('<a class="w-name" href="/registry?about=taxi"') and "&lt;b&gt;" in cell
+    css = (Path(app.__file__ or "").parent / "static" / "console.css").read_text()
+    assert ".w-name { display: inline-block; width: max-content;" in css, "a hyphen or slash breaks no name"
+
+
+def test_a_long_text_is_cut_and_can_be_read_whole() -> None:
+    assert long_text("short <b>") == '<span class="w-long">short &lt;b&gt;</span>'
+    endless = "x" * 4000
+    drawn = long_text(endless)
+    assert drawn.startswith('<details class="w-long"><summary>' + "x" * 240 + "…")
+    assert endless in drawn
+    assert "word… <u>" in long_text("word " * 400)

@@ -14,12 +14,8 @@ from app import charts
 from app.charts.performance import take_over
 from app.components.drift_parts import as_ratio, by_effect, heat_cells
 from app.components.paged import with_pages
-from app.components.performance_parts import (
-    come_together,
-    judgeable,
-    verdict_cell,
-    worst_segments,
-)
+from app.components.performance_parts import verdict_cell
+from app.components.performance_points import come_together, judgeable, worst_segments
 from app.components.quality_parts import worst_checks
 from app.components.seen import as_first_seen
 from app.words import effect_words, is_beyond_chance, statistic_word

@@ -135,6 +135,14 @@ def test_the_spec_names_exactly_the_features(flight_spec: ModelSpec) -> None:
     assert {column.name for column in flight_spec.features if column.kind == "numeric"} == set(NUMERIC)
 
 
+def test_the_cut_off_is_the_best_for_what_the_spec_says_outcomes_are_worth(flight_spec: ModelSpec) -> None:
+    worth = {(predicted, true): amount for predicted, true, amount in flight_spec.costs}
+    silence = worth["0", "0"] - worth["1", "0"]  # won on a punctual flight by not announcing it
+    word = worth["1", "1"] - worth["0", "1"]  # won on a late one by announcing it
+    assert silence / (silence + word) == pytest.approx(flight_spec.cutoff)
+    assert flight_spec.costs_unit == "USD"
+
+
 def test_no_flight_is_scheduled_in_the_quiet_hours(all_flights: pd.DataFrame, flight_spec: ModelSpec) -> None:
     first, last = (int(part[:2]) for part in str(flight_spec.quiet).split("-"))
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)

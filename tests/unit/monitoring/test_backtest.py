@@ -253,6 +253,56 @@ def test_a_window_that_the_data_leave_unfinished_is_shown_and_not_judged() -> No
     assert "is not over where the data end" in " ".join(found.notes)
 
 
+def test_windows_that_the_live_rows_begin_or_end_in_are_incomplete_and_their_volume_is_not_judged() -> None:
+    frame = history()
+    frame.loc[frame["ts"] < day(0) + timedelta(hours=19), "split"] = "reference"
+    frame = frame[frame["ts"] < day(LIVE_DAYS - 1) + timedelta(hours=17)]
+    found = played(frame)
+    first, *between, last = found.windows
+    assert (first.complete, last.complete) == (False, False), "though labels came after the end of the last"
+    assert all(window.complete for window in between)
+    assert not [alarm for alarm in found.alarms if alarm.kind == "volume"]
+    for window, does in ((first, "begin"), (last, "end")):
+        (volume,) = [point for point in window.points if point.family == "volume"]
+        assert (volume.verdict, volume.level) == ("inconclusive", None)
+        told = f"the live rows {does} within the window {window.window}: its volume was not judged"
+        assert told in found.notes
+        assert {p.verdict for p in window.points if p.statistic == "kolmogorov_smirnov"} == {"ok"}
+
+
+def test_hours_that_never_have_rows_leave_no_window_incomplete() -> None:
+    frame = history()
+    midnight = frame["ts"].dt.floor("D")
+    frame["ts"] = midnight + (frame["ts"] - midnight) / 3 + timedelta(hours=8)
+    frame["label_ts"] = frame["ts"]
+    found = played(frame)
+    assert all(window.complete for window in found.windows)
+    assert not [note for note in found.notes if "within the window" in note or "is not over" in note]
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_times_without_a_zone_are_told_also_where_one_of_them_is_no_time(wrong: int) -> None:
+    frame = history()
+    bare = frame["ts"].dt.strftime("%Y-%m-%dT%H:%M:%S").copy()
+    zoned = frame["label_ts"].dt.strftime("%Y-%m-%dT%H:%M:%S-05:00").copy()
+    bare.iloc[:wrong] = zoned.iloc[:wrong] = "rubbish"
+    notes = check_history(frame.assign(ts=bare, label_ts=zoned), spec(timezone="America/New_York")).notes
+    assert "ts has no zone; it was read as UTC" in notes
+    assert not [note for note in notes if note.startswith("label_ts has no zone")]
+    bare.iloc[5] = "2026-01-05T03:00Z"
+    mixed = check_history(frame.assign(ts=bare), spec()).notes
+    assert f"values of ts without a zone, read as UTC: {len(frame) - 1 - wrong:,}" in mixed
+
+
+def test_a_reference_too_small_to_judge_inputs_by_is_told() -> None:
+    frame = history()
+    few = pd.concat([frame[frame["split"] == "reference"].head(30), frame[frame["split"] == "live"]])
+    assert "no input is judged: the reference has 30 rows, and 50 are needed" in played(few).notes
+    frame.loc[frame[frame["split"] == "reference"].index[40:], "x"] = np.nan
+    told = "drift not judged, as the reference has fewer than 50 usable rows: x (40)"
+    assert told in played(frame).notes
+
+
 def test_one_id_for_every_row_is_refused() -> None:
     with pytest.raises(BadInput, match="once rows without a time and repeated ids are left out"):
         played(history(prediction_id="a"))

@@ -66,10 +66,9 @@ def test_what_cannot_be_told_is_said(found: Attribution, sentence: str) -> None:
 
 def test_both_baselines_are_named_where_they_differ() -> None:
     assert say_baselines("roc_auc", 0.739, 0.712, 0.594) == (
-        "Against all reference rows 0.739; the limit is held against 0.712, halfway to the mean of the reference's own "
-        "windows of this size, from which roc_auc fell by 11.8 points."
+        "Against all reference rows 0.739; the limit is held against 0.712, "
+        "from which roc_auc fell by 11.8 points."
     )
-    assert "halfway" not in say_baselines("roc_auc", 0.739, 0.735, 0.594)
     assert "mae rose by 1.5." in say_baselines("mae", 4.0, 4.5, 6.0)
     for same in ((0.739, 0.7391, 0.6), (None, 0.7, 0.6), (0.7, None, 0.6)):
         assert say_baselines("roc_auc", *same) == ""

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -22,6 +24,7 @@ print(json.dumps([names, heavy, left, whole]))
 """
 
 
+@pytest.mark.slow
 def test_estimators_load_without_what_draws_tunes_or_reports_and_leave_the_library_whole() -> None:
     ran = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     names, heavy, left, whole = json.loads(ran.stdout.splitlines()[-1])

@@ -1,3 +1,4 @@
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -85,13 +86,38 @@ def test_an_error_that_grew_by_a_tenth_is_worse() -> None:
         assert point.verdict == verdict
 
 
-def test_own_windows_count_only_where_they_differ_from_all_rows_in_practice() -> None:
-    pooled = Performance({"roc_auc": Metric(0.71, 0.705, 0.715, 9000, None, 0.0025)}, 9000, 9000, 0, 1.0)
-    assert take_baseline(pooled, {"roc_auc": [0.70, 0.71, 0.72, 0.70, 0.70]}).windows == frozenset()
-    apart = take_baseline(pooled, {"roc_auc": [0.66, 0.67, 0.68, 0.66, 0.66]})
-    assert apart.windows == {"roc_auc"}
-    assert apart.metrics["roc_auc"].value == pytest.approx((0.666 + 0.71) / 2)
-    assert take_baseline(pooled, {"roc_auc": [0.5, 0.5]}).windows == frozenset()
+POOLED = Performance({"roc_auc": Metric(0.71, 0.705, 0.715, 9000, None, 0.0025)}, 9000, 9000, 0, 1.0)
+LOWER_WINDOWS = {"roc_auc": [0.66, 0.67, 0.68, 0.66, 0.66]}
+
+
+def judged_auc(value: float, error: float, own: Mapping[str, Sequence[float]] = LOWER_WINDOWS) -> Point:
+    metric = Metric(value, value - 2 * error, value + 2 * error, 900, None, error)
+    now = Performance({"roc_auc": metric}, 900, 900, 0, 1.0)
+    (point,) = judge_realised(take_baseline(POOLED, own), now, primary="roc_auc", alpha=ALPHA)
+    return point
+
+
+def test_own_windows_count_only_where_they_are_worse_than_all_rows_in_practice() -> None:
+    assert take_baseline(POOLED, LOWER_WINDOWS).usual == {"roc_auc": pytest.approx(0.666)}
+    for own in ([0.70, 0.71, 0.72, 0.70, 0.70], [0.5, 0.5], [0.76, 0.77, 0.76, 0.77, 0.76]):
+        assert take_baseline(POOLED, {"roc_auc": own}).usual == {}
+    assert take_baseline(POOLED, LOWER_WINDOWS).metrics["roc_auc"].value == 0.71
+
+
+def test_a_window_as_usual_never_pages_however_many_rows_it_has() -> None:
+    for value in (0.666, 0.65):
+        assert judged_auc(value, 0.001).verdict == "ok"
+        assert judged_auc(value, 0.001, {}).verdict == "alarm"
+    assert judged_auc(0.64, 0.001).threshold == pytest.approx(0.646)
+    assert judged_auc(0.64, 0.001).verdict == "alarm"
+    assert "own windows had 0.666 on average" in judged_auc(0.64, 0.001).text
+
+
+def test_lower_own_windows_do_not_add_to_what_chance_asks() -> None:
+    for value, error in ((0.63, 0.025), (0.58, 0.04)):
+        assert judged_auc(value, error).verdict == "alarm"
+        assert judged_auc(value, error).threshold == judged_auc(value, error, {}).threshold
+    assert judged_auc(0.645, 0.025).verdict == "ok"
 
 
 def estimated(fallen: Estimate, **options: object) -> Point:
@@ -125,18 +151,47 @@ def test_calibration_error_is_held_against_windows_of_the_same_size_alone() -> N
     current, reference = performance(200, 1), performance(10_000, 0)
     assert realised(current)["ece"].verdict == "inconclusive"
     own = {"ece": [0.06, 0.07, 0.08, 0.07, 0.06]}
-    points = judge_realised(take_baseline(reference, own), current, primary="roc_auc", alpha=ALPHA)
+    baseline = take_baseline(reference, own, {"ece": 200.0})
+    points = judge_realised(baseline, current, primary="roc_auc", alpha=ALPHA)
     (ece,) = [point for point in points if point.statistic == "ece"]
     assert ece.verdict == "ok"
     assert ece.details["reference"] == pytest.approx(0.068)
 
 
+def calibrated(draw: np.random.Generator, rows: int, sharper: float = 1.0) -> Performance:
+    """Scores that are what comes true; sharper: further from a half than that, by so many times in logits."""
+    logit = draw.normal(0, 1, rows)
+    label = draw.random(rows) < 1 / (1 + np.exp(-logit))
+    return measure_performance(1 / (1 + np.exp(-sharper * logit)), None, label.astype(np.int64))
+
+
+@pytest.mark.parametrize(("usual", "rows"), [(25, 25), (25, 12), (200, 200), (200, 110)])
+def test_calibration_error_by_chance_is_no_alarm_however_few_the_rows(usual: int, rows: int) -> None:
+    draw = np.random.default_rng(0)
+    own = {"ece": [calibrated(draw, usual).metrics["ece"].value or 0.0 for _ in range(20)]}
+    baseline = take_baseline(calibrated(draw, 20 * usual), own, {"ece": float(usual)})
+
+    def alarms(sharper: float) -> float:
+        found = [
+            {
+                point.statistic: point.verdict
+                for point in judge_realised(
+                    baseline, calibrated(draw, rows, sharper), primary="roc_auc", alpha=ALPHA, min_labels=10
+                )
+            }["ece"]
+            for _ in range(100)
+        ]
+        return found.count("alarm") / 100
+
+    assert alarms(1.0) <= 0.02
+    if rows == 200:
+        assert alarms(6.0) > 0.9
+
+
 def test_an_error_is_told_in_the_unit_of_the_label() -> None:
     then = Metric(4.0, 3.9, 4.1, 5000, None, 0.05)
     now = replace(performance(500, 1), metrics={"mae": Metric(5.25, 5.0, 5.5, 500, None, 0.1)})
-    (point,) = judge_realised(
-        Baseline({"mae": then}, frozenset()), now, primary="mae", alpha=0.01, label_unit="min"
-    )
+    (point,) = judge_realised(Baseline({"mae": then}), now, primary="mae", alpha=0.01, label_unit="min")
     assert "realised mae from 4.000 to 5.250 min (limit " in point.text
     assert " min), 500 rows" in point.text
 
@@ -194,3 +249,36 @@ def test_heavy_tails_without_a_wild_row_are_judged_whole() -> None:
         error = np.exp(draw.normal(0, 1.2, rows))
         found = measure(spec, pa.table({"prediction": error, "label": np.zeros(rows)}))
         assert found.metrics["mae"].rest is None
+
+
+def heavy(draw: np.random.Generator, rows: int, skill: float = 1.0) -> Performance:
+    """Labels of a log-normal law, of which the model knows a part."""
+    known = draw.normal(0, 1, rows)
+    label = 10 * np.exp(known + 0.5 * draw.normal(0, 1, rows))
+    columns = pa.table({"prediction": 10 * np.exp(skill * known), "label": label})
+    return measure(ModelSpec("regression", (Column("a", "numeric"),), "1d"), columns)
+
+
+@pytest.mark.parametrize("own_windows", [0, 20])
+def test_r2_of_heavy_tails_is_no_alarm_by_chance_and_its_fall_is_one(own_windows: int) -> None:
+    draw = np.random.default_rng(0)
+    found: dict[float, list[str]] = {1.0: [], 0.0: []}
+    for _ in range(10):
+        own = {"r2": [heavy(draw, 70).metrics["r2"].value or 0.0 for _ in range(own_windows)]}
+        baseline = take_baseline(heavy(draw, 1500), own, {"r2": 70.0})
+        for skill, verdicts in found.items():
+            for _ in range(20):
+                points = judge_realised(baseline, heavy(draw, 70, skill), primary="mae", alpha=ALPHA)
+                verdicts += [point.verdict for point in points if point.statistic == "r2"]
+    assert found[1.0].count("alarm") <= 0.02 * len(found[1.0])
+    assert found[0.0].count("alarm") > 0.8 * len(found[0.0])
+
+
+@pytest.mark.parametrize(("noise", "verdict"), [(12, "ok"), (36, "alarm")])
+def test_a_wild_label_makes_no_fall_of_r2(noise: float, verdict: str) -> None:
+    baseline = take_baseline(regression(10_000, 0, 12), {})
+    points = judge_realised(baseline, regression(300, 1, noise, wild=1), primary="mae", alpha=ALPHA)
+    (point,) = [point for point in points if point.statistic == "r2"]
+    assert point.verdict == verdict
+    assert point.details["all_rows"] == pytest.approx(0.0, abs=0.01)
+    assert "1 of 300 rows makes up over 99.9 % of the squared errors" in point.text

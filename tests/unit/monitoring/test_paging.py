@@ -57,6 +57,14 @@ def test_an_effect_within_chance_is_not_felt_where_the_column_is_worth_nothing()
     assert [p.level for p in settle_levels(points, STAKES, unsure)] == ["ticket", "info"]
 
 
+def test_one_drift_keeps_its_level_while_chance_moves_its_small_effect() -> None:
+    day_by_day = (0.0058, -0.0015, 0.0032, 0.0024)
+    for column, level in (("age", "ticket"), ("old", "info")):
+        for points in day_by_day:
+            unsure = {column: replace(effect(column, points), se=0.003)}
+            assert [p.level for p in settle_levels([drifted(column)], STAKES, unsure)] == [level]
+
+
 def test_a_segment_is_told_by_its_worst_point_unless_all_rows_say_the_same() -> None:
     far = replace(drifted("note"), segment="shop=a", value=0.9)
     same = replace(drifted("age"), segment="shop=b", value=0.9)

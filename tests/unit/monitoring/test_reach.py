@@ -6,7 +6,7 @@ import pytest
 
 from backend.monitoring.columns import Column
 from backend.monitoring.profiles import freeze_grids, profile_table
-from backend.monitoring.reach import BAD_ALREADY, UNUSUAL_ALREADY, largest_among_known
+from backend.monitoring.reach import BAD_ALREADY, FEW_USUALLY, UNUSUAL_ALREADY, largest_among_known
 from backend.monitoring.statistics import REGISTRY, statistics_for
 from backend.monitoring.thresholds import Noise, reference_noise
 from backend.monitoring.verdicts import Finding, judge_columns
@@ -52,6 +52,18 @@ def test_the_day_of_the_week_is_not_held_against_a_whole_week() -> None:
     drift = [one for one in found.values() if one.statistic.family == "drift"]
     assert {one.decision.verdict for one in drift} == {"inconclusive"}
     assert found["l_infinity"].decision.reason == UNUSUAL_ALREADY
+
+
+def test_windows_that_only_their_few_rows_set_apart_are_told_to_be_too_small() -> None:
+    random = np.random.default_rng(4)
+    windows = [random.choice(["no", "yes"], 20) for _ in range(6)]
+    found = judged(windows, random.choice(["no", "yes"], 20), "categorical")
+    drift = [one for one in found.values() if one.statistic.family == "drift"]
+    assert {one.decision.verdict for one in drift} == {"inconclusive"}
+    for one in drift:
+        assert str(one.decision.reason).startswith(FEW_USUALLY)
+        assert "larger windows" in str(one.decision.reason)
+        assert "seasonal" not in str(one.decision.reason)
 
 
 def test_a_new_category_is_told_where_known_ones_come_and_go() -> None:

@@ -27,6 +27,7 @@ def test_every_stream_has_a_spec_that_monitoring_reads() -> None:
         assert stream.spec["budget"] == {"pages_per_quarter": 1}
 
 
+@pytest.mark.slow
 def test_saved_stream_holds_the_columns_of_the_contract_and_is_built_once(tmp_path: Path) -> None:
     stream = streams()["concept_only"]
     place = save(stream, tmp_path)

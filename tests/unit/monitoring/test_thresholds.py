@@ -224,6 +224,44 @@ def test_quiet_windows_stay_below_the_noise_limit_as_often_as_it_says() -> None:
     assert 0.002 < np.mean(beyond) < 0.02
 
 
+def test_changes_without_their_sign_are_bounded_by_the_larger_ones_alone() -> None:
+    draw = np.random.default_rng(8)
+    limits, beyond = [], []
+    for _ in range(300):
+        seen, later = np.abs(draw.normal(size=20)), np.abs(draw.normal(size=100))
+        plain, limit = (noise_limit(tuple(seen), 0.01, folded=folded) or 0.0 for folded in (False, True))
+        assert limit <= plain
+        limits.append((plain, limit))
+        beyond.append((later > limit).mean())
+    plain, limit = np.median(limits, axis=0)
+    assert limit < 5 < plain, "2.6 is true"
+    assert np.mean(beyond) < 0.01
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+def test_the_bound_of_folded_changes_holds_where_days_differ(heavy: bool) -> None:
+    draw = np.random.default_rng(9)
+    beyond = []
+    for _ in range(300):
+        days = np.abs(
+            draw.standard_t(4, 120) if heavy else draw.normal(size=120) * draw.lognormal(0, 0.5, 120)
+        )
+        beyond.append((days[20:] > float(noise_limit(tuple(days[:20]), 0.01, folded=True) or 0)).mean())
+    assert np.mean(beyond) < 0.012
+
+
+def test_a_shift_of_a_quarter_of_a_sigma_is_told_where_days_are_alike() -> None:
+    random = np.random.default_rng(10)
+    days = [pa.table({"n0": random.normal(size=500)}) for _ in range(20)]
+    grids = Watched(pa.concat_tables(days)).grids
+    watched = Watched(pa.concat_tables(days), reference_noise([profile_table(day, grids) for day in days]))
+    fired = 0
+    for _ in range(20):
+        now = pa.table({"n0": random.normal(0.25, 1, 500)})
+        fired += verdicts(watched.points(now), "n0")["mean_shift"] == "alarm"
+    assert fired >= 12
+
+
 def test_windows_that_resemble_their_neighbours_tell_less() -> None:
     draw = np.random.default_rng(5)
     alone = np.exp(draw.normal(0, 0.5, 60))

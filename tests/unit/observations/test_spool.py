@@ -42,12 +42,18 @@ def test_segment_reads_back_and_leaves_no_draft(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_a_model_named_like_a_table_of_a_catalogue_has_a_folder(tmp_path: Path) -> None:
+    path = spool_files.append(tmp_path, "predictions", "main.credit.v2", predictions([1]))
+    assert path.parent.name == "main.credit.v2"
+    assert spool_files.segments(tmp_path, "predictions", "main.credit.v2") == [path]
+
+
 def test_segments_are_in_order_of_arrival(tmp_path: Path) -> None:
     paths = [spool_files.append(tmp_path, "predictions", "m", predictions([i])) for i in range(5)]
     assert spool_files.segments(tmp_path, "predictions", "m") == paths
 
 
-@pytest.mark.parametrize("model", ["", "../up", "a/b", ".hidden", "a" * 101, "a b"])
+@pytest.mark.parametrize("model", ["", "../up", "a/b", ".hidden", "a" * 201, "a b"])
 def test_model_that_is_no_folder_name_is_refused(tmp_path: Path, model: str) -> None:
     with pytest.raises(BadInput, match="cannot be a model's name"):
         spool_files.append(tmp_path, "predictions", model, predictions([1]))

@@ -9,6 +9,7 @@ import pytest
 import streamlit as st
 from sqlalchemy import select
 
+from app.formats import format_when
 from backend.database.session import writing
 from backend.monitoring.tables import MetricPoint
 from tests.integration.app.monitoring.opened import Open, chart, text_of
@@ -138,7 +139,7 @@ def test_a_window_is_compared_with_any_other_that_is_stored(open_page: Open, sta
     assert test.query_params["other"] == starts[1].isoformat(), "first the one before"
     assert len(offered.options) == len(starts) - 2, "itself and the one without rows are left out"
     said = text_of(open_page("drift", **query, other=later))
-    assert f"window from {starts[6]:%Y-%m-%d %H:%M} UTC" in said
+    assert f"window from {format_when(starts[6], 'UTC')}" in said
     assert "This pair gives" in "\n".join(one.value for one in test.caption)
 
 

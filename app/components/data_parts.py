@@ -1,0 +1,62 @@
+"""Requests of data subjects as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.components.assurance_parts import day
+from app.components.links import href
+from app.components.tables import Cell, badge, lines, link, small, table
+from app.formats import format_age, format_utc
+from app.words import count_of
+from backend import clock
+
+OPEN = ("draft", "waiting", "approved", "executing")
+TITLES = {"erase": "erase", "access": "hand out"}
+LEVELS = {"executed": "ok", "failed": "page", "void": "attention", "expired": "attention", "rejected": "unknown",
+          "cancelled": "unknown"}  # fmt: skip
+
+
+def show_requests(requests: Sequence[Mapping[str, Any]]) -> None:
+    """Newest first: what was asked, by whom, how far it is, and what and how many."""
+    rows: list[list[Cell]] = [
+        [
+            lines(f"{TITLES[one['kind']]}: {one['subject']}", small(one["id"])),
+            lines(format_utc(one["requested_at"]), small(f"by {one['requested_by']}"), _due(one)),
+            lines(
+                badge(one["state_words"], LEVELS.get(one["state"], "unknown")),
+                link(one["change"], href("change", id=one["change_id"])),
+            ),
+            _came_of(one),
+        ]
+        for one in requests
+    ]
+    table(["What", "Asked", "Change", "What came of it"], rows)
+
+
+def is_open(one: Mapping[str, Any]) -> bool:
+    return one["state"] in OPEN
+
+
+def _due(one: Mapping[str, Any]) -> Cell:
+    """By when an open request is to be answered."""
+    if not is_open(one):
+        return None
+    if one["due_at"] <= clock.now():
+        return badge(f"was to be answered by {day(one['due_at'])}", "page")
+    return small(f"to be answered by {day(one['due_at'])}, in {format_age(one['due_at'])}")
+
+
+def _came_of(one: Mapping[str, Any]) -> Cell:
+    if one["counts"] is None:
+        return small(one["outcome"] or "nothing yet")
+    told = ", ".join(f"{number:,} {place}" for place, number in one["counts"].items()) or "nothing was found"
+    if one["documents"]:
+        files = [
+            link(form.upper(), f"/export/data-request/{form}?id={one['id']}") for form in one["documents"]
+        ]
+        return lines(told, *files)
+    if one["about"] == "person":
+        return lines("erased, proof intact", small(told))
+    return lines(told, small(count_of(sum(one["counts"].values()), "row")))

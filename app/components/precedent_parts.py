@@ -1,0 +1,63 @@
+"""What a change shows beside its own measurements: earlier trials, code and data, and what nobody measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from app.components.facts import diff_table
+from app.components.links import viewer_zone
+from app.components.rollout import VERDICT_LEVELS, analysis_lines
+from app.components.tables import Cell, anchor, badge, lines, small, table
+from app.formats import format_share, format_when
+from app.plain_text import plain
+from app.words import count_of
+from backend import clock
+
+
+def show_trials(evidence: Mapping[str, Any]) -> None:
+    """The proposed version on live requests of earlier rollouts; nothing where it was never tried."""
+    trials = evidence.get("trials")
+    if not trials:
+        return
+    with st.expander(
+        f"v{evidence['after']['version']} on live traffic: {count_of(len(trials), 'earlier trial')}",
+        expanded=True,
+    ):
+        rows: list[list[Cell]] = [
+            [
+                lines(
+                    anchor(f"CHG-{one['change_id']}", "change", id=one["change_id"]),
+                    small(f"{one['role']}, {format_share(one['share'])} of requests"),
+                ),
+                badge(one["verdict"], VERDICT_LEVELS.get(one["verdict"], "unknown"))
+                if one["verdict"]
+                else badge("not judged", "unknown"),
+                lines(*analysis_lines(one["analysis"])),
+                _when(one["started_at"]),
+            ]
+            for one in trials
+        ]
+        table(("trial", "says", "what was seen", "since"), rows, caption="earlier trials on live traffic")
+
+
+def _when(moment: str | None) -> str:
+    return format_when(clock.from_iso(moment), viewer_zone()) if moment else "–"
+
+
+def show_provenance(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
+    """Code and data of both versions; nothing for a change whose evidence is older than that."""
+    found = evidence.get("provenance")
+    if not found:
+        return
+    st.markdown("**Code and data**")
+    diff_table(found["before"], found["after"], names=("now", "proposed") if pending else ("before", "after"))
+
+
+def show_not_measured(evidence: Mapping[str, Any]) -> None:
+    """What a decider might look for in vain."""
+    named = evidence.get("not_measured")
+    if named:
+        st.caption(f"Not measured: {plain('; '.join(named))}.")

@@ -1,0 +1,299 @@
+"""What a page says of objectives: the list, how a budget went, the windows that alert, maintenance, months."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.charts import sparkline_uri
+from app.charts.budgets import budget_figure
+from app.components.charts import draw
+from app.components.links import href, viewer_zone
+from app.components.status import empty_state
+from app.components.tables import Cell, anchor, badge, image, lines, link, small, table
+from app.formats import format_age, format_count, format_share, format_when
+from app.words import ALERT_LEVELS, count_of
+from backend import clock
+from backend.slo.budget_history import MonthReport
+from backend.slo.objectives import Objective
+from backend.slo.reading import Detail, Standing, budget_of, counts_of
+from backend.slo.sentences import events_words
+from backend.slo.tables import Maintenance
+from backend.slo.wording import span_words, target_words
+
+WORDS = {"breach": ("in danger", "page"), "ok": ("holds", "ok"), "no_data": ("no data", "unknown")}
+ROW_WORDS = {
+    "fires": ("fires", "page"), "ok": ("ok", "ok"), "too_few": ("too few events", "unknown"),
+    "no_data": ("no data", "unknown"),
+}  # fmt: skip
+LOW = 0.25
+"""The share of a budget below which what is left is marked, though nothing fires."""
+
+
+def answer_of(standings: Sequence[Standing]) -> tuple[str, str, str]:
+    """The page's question answered: (sentence, level, what it rests on)."""
+    danger = [one for one in standings if one.word == "breach"]
+    unknown = [one for one in standings if one.word == "no_data"]
+    rest = f"{count_of(len(standings), 'objective')}, judged every minute"
+    if danger:
+        first = danger[0]
+        more = f"{len(danger)} of {count_of(len(standings), 'objective')} in danger: "
+        return f"{more}{name_of(first.objective)} of {first.revision.model}", level_of(first), first.says
+    if unknown:
+        told = f"{len(unknown)} of {count_of(len(standings), 'objective')} cannot be judged; no other is in danger"
+        return told, "unknown", rest
+    holds = "holds" if len(standings) == 1 else "hold"
+    return f"No objective is in danger; {count_of(len(standings), 'objective')} {holds}", "ok", rest
+
+
+def name_of(objective: Objective) -> str:
+    return objective.title or objective.name
+
+
+def level_of(one: Standing) -> str:
+    """A page only where a row that pages fires, or the budget is gone; else a ticket."""
+    if one.word != "breach":
+        return WORDS[one.word][1]
+    rows = one.state.figures.get("rows", []) if one.state is not None else []
+    fires = [row["severity"] for row in rows if row["state"] == "fires"]
+    return "page" if "page" in fires else "attention"
+
+
+def show_standings(standings: Sequence[Standing]) -> None:
+    """Every objective: its state, what is left, how fast it goes, and how long it lasts."""
+    if not standings:
+        empty_state(
+            "Nobody has said yet what has to hold",
+            "An objective says which share of requests or windows must be good, over which time. Define one below; "
+            "Warrant counts what there is of the past at once, and alerts by how fast the budget goes.",
+        )
+        return
+    table(
+        ("objective", "state", "budget left", "burns", "lasts", "30 days"),
+        [_row(one) for one in standings],
+        caption="objectives, those in danger first",
+    )
+    st.html(
+        '<div class="w-take">'
+        + str(link("All as OpenSLO", "/export/objectives.yaml"))
+        + " · "
+        + str(link("as rules of Prometheus", "/export/slo-rules.yml"))
+        + "</div>"
+    )
+
+
+def _row(one: Standing) -> list[Cell]:
+    state, objective = one.state, one.objective
+    word = "budget gone" if _is_gone(one) else WORDS[one.word][0]
+    since = (
+        f"for {format_age(state.since)}"
+        if state is not None and state.judged_at is not None
+        else "not judged yet"
+    )
+    excluded = counts_of(state.figures.get("period") if state is not None else None).excluded_s
+    values = [value for value in one.spark if value is not None]
+    return [
+        lines(
+            anchor(name_of(objective), "slos", objective=one.revision.key),
+            small(f"{one.revision.model} · {target_words(objective)}"),
+        ),
+        lines(badge(word, level_of(one)), small(since)),
+        lines(_left_words(one), small(f"{span_words(excluded)} of maintenance left out" if excluded else "")),
+        _burn_words(one),
+        _lasts(one),
+        image(sparkline_uri(one.spark), f"budget left on {len(values)} days") if values else "",
+    ]
+
+
+def _burn_words(one: Standing) -> str:
+    burn = None if one.state is None else one.state.burn
+    if burn is None:
+        return "not known"
+    return f"{burn:.2g}× the allowed rate" if burn > 0 else "nothing"
+
+
+def _is_gone(one: Standing) -> bool:
+    return one.state is not None and one.state.remaining is not None and one.state.remaining < 0
+
+
+def _left_words(one: Standing) -> str:
+    remaining = None if one.state is None else one.state.remaining
+    if remaining is None:
+        return "not known"
+    return f"{format_share(remaining)}" if remaining >= 0 else f"overspent by {format_share(-remaining)}"
+
+
+def _lasts(one: Standing) -> str:
+    state = one.state
+    if state is None or state.judged_at is None or state.remaining is None:
+        return "not known"
+    if state.remaining <= 0:
+        return "gone"
+    if state.exhausted_at is None:
+        return "not burning" if state.burn is not None else "not known"
+    left = state.exhausted_at - state.judged_at
+    lasts = budget_of(one.objective, state).outlasts
+    return "the whole period" if lasts else span_words(left.total_seconds())
+
+
+def show_budget(detail: Detail) -> None:
+    """The budget's history with its forecast, and the windows by which it alerts."""
+    state = detail.standing.state
+    judged = state is not None and state.judged_at is not None
+    ahead = None
+    if state is not None and judged and state.exhausted_at is not None and state.judged_at is not None:
+        ahead = None if budget_of(detail.standing.objective, state).outlasts else state.exhausted_at
+    figure = budget_figure(
+        [(point.at, point.remaining) for point in detail.history],
+        exhausted_at=ahead,
+        excluded=[(one.starts_at, one.ends_at, one.reason) for one in _counting(detail)],
+        tz=viewer_zone(),
+    )
+    draw(figure, "error budget left over time", key=f"budget:{detail.standing.revision.key}")
+
+
+def show_rows(detail: Detail) -> None:
+    """The pairs of windows: each fires while both exceed its threshold."""
+    state, objective = detail.standing.state, detail.standing.objective
+    rows = state.figures.get("rows", []) if state is not None else []
+    if not rows:
+        empty_state("Nothing alerts", "This objective has no alert rows, or has not been judged yet.")
+        return
+
+    def window(row: Mapping[str, Any], name: str) -> Cell:
+        counts = counts_of(row[name])
+        error = counts.error
+        told = "no event" if error is None else f"{format_share(float(error))} bad"
+        seconds = int(row[f"{name}_s"])
+        seen = counts.observed_s / seconds if seconds else 0.0
+        part = f"; {format_share(seen)} of it observed" if seen < 0.99 else ""
+        of = f": {events_words(objective, counts)}" if error is not None else ""
+        return lines(told, small(f"{span_words(seconds)}{of}{part}"))
+
+    table(
+        ("alerts as", "now", "long window", "short window", "fires above"),
+        [
+            [
+                badge(row["severity"], ALERT_LEVELS[row["severity"]]),
+                badge(*_row_word(row)),
+                window(row, "long"),
+                window(row, "short"),
+                lines(
+                    format_share(row["threshold"]) if row["threshold"] < 1 else "never: above all events",
+                    small(f"{row['factor']:.4g}× the allowed rate"),
+                ),
+            ]
+            for row in rows
+        ],
+        caption="windows by which it alerts",
+    )
+
+
+def _row_word(row: Mapping[str, Any]) -> tuple[str, str]:
+    word, level = ROW_WORDS[str(row["state"])]
+    return (word, ALERT_LEVELS[str(row["severity"])]) if row["state"] == "fires" else (word, level)
+
+
+def _counting(detail: Detail) -> list[Maintenance]:
+    return [one for one in detail.maintenance if one.withdrawn_at is None]
+
+
+def show_revisions(revisions: Sequence[Mapping[str, Any]]) -> None:
+    """Who set and changed it, when and why."""
+    table(
+        ("revision", "made", "by", "state", "why"),
+        [
+            [f"{one['number']}", format_when(one["made_at"], viewer_zone()), one["made_by_name"] or "Warrant",
+             one["state"], one["why"]]
+            for one in revisions
+        ],
+        caption="revisions of the objective",
+    )  # fmt: skip
+
+
+def show_maintenance(detail: Detail) -> None:
+    """Times that do not count, and why."""
+    if not detail.maintenance:
+        return
+    now = clock.now()
+
+    def word(one: Maintenance) -> tuple[str, str]:
+        if one.withdrawn_at is not None:
+            return "withdrawn", "unknown"
+        if one.starts_at <= now < one.ends_at:
+            return "now", "attention"
+        return ("planned", "unknown") if one.starts_at > now else ("over", "unknown")
+
+    table(
+        ("maintenance", "state", "about", "why"),
+        [
+            [
+                f"{format_when(one.starts_at, viewer_zone())} to {format_when(one.ends_at, viewer_zone())}",
+                badge(*word(one)),
+                "this objective" if one.objective else "all of the model",
+                one.reason,
+            ]
+            for one in detail.maintenance
+        ],
+        caption="times that do not count",
+    )
+
+
+def show_month(detail: Detail) -> None:
+    """What the last calendar month came to, beside this one so far."""
+    key = detail.standing.revision.key
+    table(
+        ("month", "target", "events", "budget used", "observed", "worst day", "alerts"),
+        [_month(detail.standing.objective, detail.past_month, over=True),
+         _month(detail.standing.objective, detail.this_month, over=False)],
+        caption="months",
+    )  # fmt: skip
+    st.html(
+        '<div class="w-take">'
+        + str(link("Report of last month", f"/export/slo-report.md?objective={key}"))
+        + " · "
+        + str(link("budget as CSV", href("export/slo.csv", objective=key)))
+        + " · "
+        + str(link("JSON", href("export/slo.json", objective=key)))
+        + "</div>"
+    )
+
+
+def _month(objective: Objective, one: MonthReport, *, over: bool) -> list[Cell]:
+    first = format_when(one.start, one.zone).split(",")[0]
+    met = {
+        True: badge("met", "ok"), False: badge("missed", "page"), None: badge("no data", "unknown"),
+    }[one.met]  # fmt: skip
+    pages = sum(level == "page" for level, *_ in one.alerts)
+    return [
+        lines(f"from {first}", small("until its end" if over else "so far")),
+        met,
+        events_words(objective, one.counts) if one.counts.total else "none",
+        "not known" if one.spent is None else format_share(one.spent),
+        format_share(one.observed),
+        lines(
+            format_when(one.worst_day, one.zone).split(",")[0],
+            small(f"{format_count(one.worst_day_bad)} bad"),
+        )
+        if one.worst_day
+        else "none",
+        f"{count_of(pages, 'page')}, {count_of(len(one.alerts) - pages, 'ticket')}",
+    ]
+
+
+def show_objectives_card(standings: Sequence[Standing], model: str) -> None:
+    """The objectives of one model on its page."""
+    if not standings:
+        empty_state(
+            "No objective is set for this model",
+            "Say which share of its requests and windows must be good.",
+            ("Define one", href("slos", model=model)),
+        )
+        return
+    table(
+        ("objective", "state", "budget left", "lasts", "says"),
+        [[row[0], row[1], row[2], row[4], one.says] for one in standings for row in (_row(one),)],
+        caption="service-level objectives",
+    )

@@ -1,0 +1,61 @@
+"""The page around Streamlit's pages, told where it is served from.
+
+Without that its script guesses: on /approvals it first asks for /approvals/_stcore/health, which is not there, and so
+every page begins with two failed requests.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.nav import PAGES
+
+PATHS: Final = frozenset({"/", *(f"/{row.path}" for row in PAGES)})
+HEAD: Final = b"<head>"
+TOLD: Final = HEAD + b'<script>window.__streamlit={BACKEND_BASE_URL:window.location.origin+"/"}</script>'
+
+# A page of a few kilobytes is neither compressed nor compared with what the browser has: its line is put into it here.
+ASKED: Final = (b"accept-encoding", b"if-none-match", b"if-modified-since")
+
+
+class Frame:
+    """ASGI middleware: puts one line into the HTML of a page; passes everything else on as it is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] not in PATHS:
+            await self._app(scope, receive, send)
+            return
+        scope = dict(scope, headers=[pair for pair in scope["headers"] if pair[0] not in ASKED])
+        started: Message | None = None
+        body = b""
+
+        async def hold(message: Message) -> None:
+            nonlocal started, body
+            if message["type"] == "http.response.start" and _is_page(message):
+                started = message
+            elif started is None:
+                await send(message)
+            elif message["type"] == "http.response.body":
+                body += message.get("body", b"")
+                if not message.get("more_body"):
+                    told = body.replace(HEAD, TOLD, 1)
+                    headers = MutableHeaders(scope=started)
+                    headers["content-length"] = str(len(told))
+                    for stamp in ("etag", "last-modified"):  # of the file, which is not what is sent
+                        del headers[stamp]
+                    await send(started)
+                    await send({"type": "http.response.body", "body": told})
+
+        await self._app(scope, receive, hold)
+
+
+def _is_page(message: Message) -> bool:
+    headers = Headers(raw=message["headers"])
+    plain = "content-encoding" not in headers
+    return message["status"] == 200 and plain and headers.get("content-type", "").startswith("text/html")

@@ -1,0 +1,64 @@
+"""The inventory of models and who can do what, as CSV or JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from app.downloads import as_file, guarded
+from backend.access.rights import rights_now
+from backend.assurance.inventory import list_models_kept
+from backend.database.session import reading
+from backend.identity.actor import Actor
+from backend.settings import settings
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/export/models.{form}", guarded(export_models)),
+        Route("/export/access.{form}", guarded(export_access)),
+    ]
+
+
+def export_models(request: Request, viewer: Actor) -> Response:
+    """What the filters of the Inventory page find, in its order; `due` says what is overdue or missing."""
+    query = request.query_params
+    with reading() as session:
+        page = list_models_kept(
+            session, viewer, environment=settings().environment, text=query.get("text", ""),
+            tiers=query.getlist("tier"), kinds=query.getlist("kind"), needing=query.get("needing") == "1",
+            sort=query.get("sort", "due"), limit=None,
+        )  # fmt: skip
+    rows = [one.as_dict() for one in page.entries]
+    if request.path_params["form"] == "csv":
+        rows = [_flat(one) for one in rows]
+    return as_file("models", request.path_params["form"], rows)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    validation, findings = row.pop("validation"), row.pop("findings")
+    return {
+        **row, "due": "; ".join(row["due"]), "exceptions": "; ".join(row["exceptions"]),
+        "validation": validation["ref"] if validation else None,
+        "outcome": validation["outcome"] if validation else None,
+        "validated_at": validation["recorded_at"] if validation else None,
+        **{f"findings_{name}": count for name, count in findings.items()},
+    }  # fmt: skip
+
+
+def export_access(request: Request, viewer: Actor) -> Response:
+    """Every right of every open account."""
+    with reading() as session:
+        rows = [
+            {
+                "person": one.name, "username": one.username, "account": one.account, "kind": one.kind,
+                "subject": one.subject, "last_used_at": one.last_used_at,
+                "permissions": ", ".join(one.facts.get("permissions") or ()), "until": one.facts.get("until"),
+                "from": one.facts.get("from"), "models": ", ".join(one.facts.get("models") or ()),
+            }
+            for one in rights_now(session, viewer)
+        ]  # fmt: skip
+    return as_file("access", request.path_params["form"], rows)

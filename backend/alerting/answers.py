@@ -1,0 +1,96 @@
+"""How requests were answered of late, in words: whether callers see errors, and how long they wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from backend import clock
+from backend.database.session import ReadSession
+from backend.identity.actor import Actor
+from backend.serving.outcome_log import MINUTE, outcomes_between, outcomes_by_step
+from backend.serving.outcomes import EDGES_S
+
+LATELY: Final = timedelta(hours=1)
+SHARE_WITHIN: Final = 0.95
+UNSEEN: Final = timedelta(minutes=3)  # so many minutes may be missing: the newest are still being written
+SLOW_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Requests of the last hour and those that failed (5xx). `within_s`: 95 % took at most so long; None: longer than
+    is counted, or there were none. `observed_s`: how much of the hour a gateway ran; `observed_until`: the end of the
+    newest minute of it, None where there was none."""
+
+    requests: int
+    failed: int
+    within_s: float | None
+    minutes: int
+    observed_s: int
+    observed_until: datetime | None
+    at: datetime
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the newest minutes were observed: what is said holds now."""
+        return self.observed_until is not None and self.at - self.observed_until <= UNSEEN
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing worth a word of the hour is unobserved."""
+        return self.is_current and self.observed_s >= (LATELY - UNSEEN).total_seconds()
+
+    @property
+    def is_slow(self) -> bool:
+        return bool(self.requests) and (self.within_s is None or self.within_s > SLOW_S)
+
+    @property
+    def availability(self) -> float | None:
+        """The share that did not fail; None: there was no request, or nobody looked."""
+        return 1 - self.failed / self.requests if self.requests else None
+
+
+def answers_lately(session: ReadSession, viewer: Actor, model: str, environment: str) -> Answers:
+    """Of the gateways' own log of outcomes. Raises `NotFound` for a model that the viewer may not see."""
+    now = clock.now()
+    found = outcomes_between(session, viewer, model, environment, start=now - LATELY, end=now)
+    total = found.latency[-1]
+    within = next(
+        (edge for edge, count in zip(EDGES_S, found.latency, strict=False) if count >= SHARE_WITHIN * total),
+        None,
+    )
+    minutes = round(LATELY.total_seconds() / 60)
+    steps = outcomes_by_step(session, viewer, model, environment, start=now - LATELY, end=now, step=MINUTE)
+    until = max((start + MINUTE for start, one in steps if one.observed_s), default=None)
+    return Answers(
+        found.requests, found.failed, within if total else None, minutes, found.observed_s, until, now
+    )
+
+
+def unseen_words(answers: Answers) -> str:
+    """Since when nothing is known; empty where the newest minutes are."""
+    if answers.is_current:
+        return ""
+    if answers.observed_until is None:
+        return f"not known: no gateway was heard of in the last {answers.minutes} min"
+    return f"not known since {answers.observed_until:%H:%M} UTC"
+
+
+def availability_words(answers: Answers) -> str:
+    share = answers.availability
+    unseen = unseen_words(answers)
+    lately = f"in the last {answers.minutes} min{f'; {unseen}' if unseen else ''}"
+    if share is None:
+        return f"no request {lately}"
+    return f"{share:.2%} of {answers.requests:,} requests were answered without an error {lately}"
+
+
+def latency_words(answers: Answers) -> str:
+    """Empty where nothing is known."""
+    if not answers.requests:
+        return ""
+    if answers.within_s is None:
+        return f"more than 5 % took longer than {EDGES_S[-1]:g} s"
+    return f"95 % took at most {answers.within_s * 1000:,.0f} ms"

@@ -1,0 +1,215 @@
+"""All that one page has to answer at 3 am, in order, read once: the plain page, REST and the report all show this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import or_, select
+
+from backend import clock
+from backend.alerting.actions_offered import Offer, offers
+from backend.alerting.answers import answers_lately, availability_words, latency_words, unseen_words
+from backend.alerting.incidents import get_incident
+from backend.alerting.muting import Mute, muting_now, shown_state
+from backend.alerting.service import LEVELS, alerts_of_incident
+from backend.alerting.suspects import Suspect, suspects
+from backend.alerting.tables import Alert, Incident
+from backend.alerting.timeline import Event, began, changed_within
+from backend.database.session import ReadSession
+from backend.governance.authority import possible_deciders
+from backend.identity.actor import Actor
+from backend.identity.people import names_of
+from backend.monitoring.health import ModelHealth, health_of
+from backend.monitoring.page_points import Series, point_series, request_series
+from backend.registry.service import get_model
+
+MOST_SIMILAR: Final = 5
+WINDOWS_SHOWN: Final = 28
+_LENGTH: Final = {
+    "1h": timedelta(hours=1), "1d": timedelta(days=1), "1w": timedelta(weeks=1), "1mo": timedelta(days=31),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A past incident of the same model and area, and how it ended. `shared`: of its alerts that fired here too."""
+
+    incident: Incident
+    shared: int
+
+    @property
+    def lasted(self) -> timedelta:
+        return (self.incident.closed_at or clock.now()) - self.incident.opened_at
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What is known of one incident, for one viewer, at one moment.
+
+    alerts    the worst and oldest first, with what mutes each (by id)
+    sentence  what, since when, before and now, whether callers see errors, in figures
+    impact    rows of (what, told)
+    names     of people, by id; `deciders` could approve a change now
+    """
+
+    incident: Incident
+    at: datetime
+    began: datetime
+    alerts: tuple[Alert, ...]
+    mutes: dict[int, Mute]
+    health: ModelHealth | None
+    sentence: str
+    impact: tuple[tuple[str, str], ...]
+    suspects: tuple[Suspect, ...]
+    changed: tuple[Event, ...]
+    series: tuple[Series, ...]
+    offers: tuple[Offer, ...]
+    names: dict[str, str]
+    deciders: tuple[str, ...]
+    similar: tuple[Similar, ...]
+
+    @property
+    def firing(self) -> list[Alert]:
+        return [one for one in self.alerts if one.state == "firing"]
+
+    def state_of(self, alert: Alert) -> str:
+        return shown_state(alert, self.mutes.get(alert.id))
+
+
+def read_brief(session: ReadSession, viewer: Actor, incident_id: int) -> Brief:
+    """Raises `NotFound` for an incident that the viewer may not see."""
+    incident = get_incident(session, viewer, incident_id)
+    alerts = _worst_first(alerts_of_incident(session, viewer, incident_id))
+    changed = changed_within(session, viewer, incident)
+    health = health_of(session, viewer, incident.model, incident.environment) if incident.model else None
+    people = {incident.acknowledged_by, incident.assigned_to, incident.opened_by, incident.severity_by}
+    return Brief(
+        incident, clock.now(), began(session, incident), tuple(alerts), muting_now(session).of_all(alerts), health,
+        _sentence(session, viewer, incident, alerts, health), tuple(_impact(session, viewer, incident, alerts)),
+        tuple(suspects(session, viewer, incident, alerts, changed)), tuple(changed),
+        tuple(_series(session, viewer, incident, alerts)), tuple(offers(session, viewer, incident, alerts, health)),
+        names_of(session, people), tuple(one.display_name for one in possible_deciders(session)),
+        tuple(similar(session, viewer, incident)),
+    )  # fmt: skip
+
+
+def similar(session: ReadSession, viewer: Actor, incident: Incident) -> list[Similar]:
+    """Those that are over, of its model and area; first those in which the same alerts fired, then the latest."""
+    mine = set(session.scalars(select(Alert.fingerprint).where(Alert.incident_id == incident.id)))
+    past = session.scalars(
+        select(Incident)
+        .where(
+            Incident.model == incident.model, Incident.area == incident.area, Incident.state == "closed",
+            Incident.id != incident.id, Incident.phase != "merged", Incident.opened_at < incident.opened_at,
+        )
+        .order_by(Incident.opened_at.desc())
+        .limit(50)
+    ).all()  # fmt: skip
+    rows = session.execute(
+        select(Alert.incident_id, Alert.fingerprint)
+        .where(or_(Alert.incident_id.in_([one.id for one in past])), Alert.fingerprint.in_(mine))
+        .distinct()
+    ).all()  # fmt: skip
+    shared = [Similar(one, sum(number == one.id for number, _ in rows)) for one in past]
+    return sorted(shared, key=lambda one: -one.shared)[:MOST_SIMILAR]
+
+
+def callers_words(session: ReadSession, viewer: Actor, incident: Incident) -> str:
+    """Whether callers see errors, by the last reading; unknown is said."""
+    if not incident.model:
+        return "not known"
+    lately = answers_lately(session, viewer, incident.model, incident.environment)
+    share, unseen = lately.availability, unseen_words(lately)
+    failed = "" if share is None else f"{1 - share:.2%} of requests failed"
+    if unseen:
+        return f"whether callers see errors is {unseen}{f'; before, {failed}' if lately.failed else ''}"
+    if share is None:
+        return "whether callers see errors is not known"
+    slow = f", but {latency_words(lately)}" if lately.is_slow else ""
+    if not lately.failed:
+        return f"callers see no errors{slow} (last {lately.minutes} min)"
+    return f"callers see errors: {failed} (last {lately.minutes} min)"
+
+
+def _worst_first(alerts: list[Alert]) -> list[Alert]:
+    return sorted(
+        alerts, key=lambda one: (one.state == "resolved", LEVELS.index(one.level), one.since, one.id)
+    )
+
+
+def _sentence(
+    session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert], health: ModelHealth | None
+) -> str:
+    firing = [one for one in alerts if one.state == "firing"]
+    start = began(session, incident)
+    what = f"{incident.title}, since {start:%Y-%m-%d %H:%M} UTC"
+    parts = [what[:1].upper() + what[1:]]
+    about_performance = any(one.kind in ("realised", "estimated") for one in firing)
+    if health is not None and health.value is not None and not about_performance:
+        told = "estimated" if health.estimated else "by labels"
+        before = "" if health.reference is None else f" ({health.reference:.3g} in the reference)"
+        parts.append(f"{health.metric} is {health.value:.3g}{before}, {told}")
+    parts.append(callers_words(session, viewer, incident))
+    if incident.state == "open" and not firing:
+        parts.append("nothing fires any more")
+    return "; ".join(parts) + "."
+
+
+def _impact(
+    session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert]
+) -> list[tuple[str, str]]:
+    told: list[tuple[str, str]] = []
+    firing = [one for one in alerts if one.state == "firing"]
+    segments = sorted({str(one.details["segment"]) for one in firing if one.details.get("segment")})
+    whole = any(not one.details.get("segment") for one in firing)
+    rows = max(
+        (int(one.details.get("window_rows") or one.details.get("rows") or 0) for one in firing), default=0
+    )
+    if incident.model and firing:
+        who = "every prediction" if whole or not segments else f"predictions of {' and '.join(segments)}"
+        told.append(("for whom", f"{who}{f': {rows:,} in the window' if rows else ''}"))
+    told += [
+        ("error budget", str(one.details["budget_text"])) for one in firing if one.details.get("budget_text")
+    ]
+    if incident.model:
+        lately = answers_lately(session, viewer, incident.model, incident.environment)
+        told.append(("answers", availability_words(lately)))
+        if latency_words(lately):
+            told.append(("waiting", latency_words(lately)))
+        model = get_model(session, viewer, incident.model)
+        told.append(("model", f"{model.title or model.name}, tier {model.tier}, {incident.environment}"))
+    return told
+
+
+def _series(session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert]) -> list[Series]:
+    """Requests, performance with its band, the predicted rate, and missing values of the column that fires."""
+    if not incident.model:
+        return []
+    spec = get_model(session, viewer, incident.model).spec
+    sizes = [one.details.get("size") for one in alerts if one.details.get("size")]
+    size = str(sizes[0] if sizes else spec["window"])
+    until = min(
+        incident.closed_at or clock.now(), incident.opened_at + 4 * _LENGTH.get(size, timedelta(days=7))
+    )
+    since = until - WINDOWS_SHOWN * _LENGTH.get(size, timedelta(days=7))
+    place: dict[str, Any] = {
+        "model": incident.model, "environment": incident.environment, "size": size, "since": since, "until": until,
+    }  # fmt: skip
+    metric = next((str(one.details["statistic"]) for one in alerts if one.kind in ("realised", "estimated")
+                   and one.details.get("statistic")), _primary(session, viewer, incident))  # fmt: skip
+    column = next((str(one.details["column"]) for one in alerts if one.details.get("column")), None)
+    found = [request_series(session, **place)]
+    for kind in ("realised", "estimated"):
+        one = point_series(session, **place, kinds=(kind,), statistic=metric)
+        found.append(one._replace(name=f"{metric} {'by labels' if kind == 'realised' else 'estimated'}"))
+    found.append(point_series(session, **place, kinds=("prediction",), statistic="predicted_rate"))
+    if column is not None:
+        one = point_series(session, **place, kinds=("quality",), statistic="missing_rate", column=column)
+        found.append(one._replace(name=f"missing share of {column}"))
+    return [one for one in found if any(value is not None for _, value, *_ in one.points)]
+
+
+def _primary(session: ReadSession, viewer: Actor, incident: Incident) -> str:
+    return health_of(session, viewer, incident.model, incident.environment).metric

@@ -1,0 +1,123 @@
+"""Incidents: what a human handles. Opened by the rule or by hand, joined by alerts of one model and area, named by the
+worst that fires, acknowledged. What people do with one is `backend.alerting.handling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import select
+
+from backend import clock
+from backend.alerting.entries import write_entry
+from backend.alerting.phases import move
+from backend.alerting.sources import LEVELS, area_of, severity_by_rule
+from backend.alerting.tables import Alert, Incident
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.database.session import ReadSession, WriteSession
+from backend.errors import Conflict, NotFound
+from backend.identity.actor import Actor
+from backend.identity.reach import see
+from backend.identity.roles import Permission
+from backend.registry.service import get_model
+from backend.registry.tables import Model
+
+LONGEST_TITLE: Final = 300
+
+
+def join_incident(session: WriteSession, actor: Actor, alert: Alert, *, may_open: bool) -> Incident | None:
+    """The open incident of the alert's model and area, or a new one for a page. A ticket alone opens none."""
+    incident = session.scalars(
+        select(Incident)
+        .where(
+            Incident.model == alert.model, Incident.environment == alert.environment, Incident.state == "open",
+            Incident.area == area_of(alert.source),
+        )
+        .order_by(Incident.opened_by.is_not(None), Incident.id)
+        .with_for_update()  # whoever closes it is waited for, and it is open no more
+    ).first()  # fmt: skip
+    if incident is None and alert.level == "page" and may_open:
+        incident = Incident(
+            model=alert.model, environment=alert.environment, area=area_of(alert.source), title=alert.title,
+            severity=severity_by_rule([(alert.level, alert.source)], tier_of(session, alert.model)),
+            opened_at=clock.now(),
+        )  # fmt: skip
+        session.add(incident)
+        session.flush()
+        write_entry(session, actor, incident, "opened", alert.title, alert=alert.id)
+        record(
+            session, actor, Action.INCIDENT_OPENED, object_kind="incident", object_id=incident.id,
+            payload={"title": incident.title, "alert": alert.id, "severity": incident.severity},
+        )  # fmt: skip
+    elif incident is not None and incident.phase == "mitigated":
+        move(incident, "acknowledged" if incident.acknowledged_at else "new")
+        incident.mitigated_at = None
+        write_entry(session, actor, incident, "relapsed", alert.title, alert=alert.id)
+    return incident
+
+
+def name_by_worst(session: WriteSession, incident_id: int) -> None:
+    """An incident is called after the worst that fires under it now, not after what opened it. The rule makes it
+    graver with its alerts, never milder, and not at all once a person has set its severity."""
+    firing = session.scalars(
+        select(Alert).where(Alert.incident_id == incident_id, Alert.state == "firing")
+    ).all()
+    incident = session.get_one(Incident, incident_id)
+    worst = min(firing, key=lambda alert: (LEVELS.index(alert.level), alert.since, alert.id))
+    incident.title = worst.title
+    if incident.severity_by is None:
+        grave = severity_by_rule(
+            ((one.level, one.source) for one in firing), tier_of(session, incident.model)
+        )
+        incident.severity = min(incident.severity, grave)
+    session.flush()
+
+
+def tier_of(session: ReadSession, model: str) -> str:
+    """Empty for the whole installation."""
+    return session.scalar(select(Model.tier).where(Model.name == model)) or ""
+
+
+def acknowledge(session: WriteSession, actor: Actor, incident_id: int) -> Incident:
+    """Say that someone is on it. Acknowledging again keeps the first name."""
+    actor.require(Permission.ACKNOWLEDGE)
+    incident = get_incident(session, actor, incident_id)
+    if incident.state == "closed":
+        raise Conflict(f"INC-{incident_id} is closed; there is nothing to acknowledge")
+    if incident.acknowledged_by is None:
+        incident.acknowledged_at, incident.acknowledged_by = clock.now(), actor.person_id
+        if incident.phase == "new":
+            move(incident, "acknowledged")
+        session.flush()
+        write_entry(session, actor, incident, "acknowledged")
+        record(session, actor, Action.INCIDENT_ACKNOWLEDGED, object_kind="incident", object_id=incident_id)
+    return incident
+
+
+def on_it(incident: Incident, names: Mapping[str, str]) -> str:
+    """Who acknowledged it, by name; where that was elsewhere, "somebody" with the place. Empty: nobody."""
+    if incident.acknowledged_by is not None:
+        return names.get(incident.acknowledged_by, "somebody")
+    return f"somebody, {incident.acknowledged_there}" if incident.acknowledged_there else ""
+
+
+def get_incident(session: ReadSession, viewer: Actor, incident_id: int) -> Incident:
+    see(session, viewer)
+    incident = session.get(Incident, incident_id)
+    if incident is None:
+        raise NotFound(f"there is no incident INC-{incident_id} that you may see")
+    if incident.model:
+        get_model(session, viewer, incident.model)
+    return incident
+
+
+def recent_incidents(
+    session: ReadSession, viewer: Actor, *, model: str | None = None, limit: int = 50
+) -> list[Incident]:
+    see(session, viewer)
+    query = select(Incident).order_by(Incident.opened_at.desc()).limit(limit)
+    if model is not None:
+        query = query.where(Incident.model == model)
+    return list(session.scalars(query))

@@ -1,0 +1,87 @@
+"""What mutes an alert that fires, worked out whenever it is asked, so that it always ends with its reason.
+
+Inhibition: an outage mutes its consequences. A gateway that is down mutes, in its environment, what would come of it
+(traffic, objectives, monitors); a model's traffic that stopped mutes the monitors of that model. Only what is
+upstream mutes, so nothing mutes itself or each other. A silenced outage mutes all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import select
+
+from backend.alerting.silences import active_silences, mutes
+from backend.alerting.tables import Alert, Silence
+from backend.database.session import ReadSession
+
+_MUTED_BY: Final = {"gateway": frozenset({"data", "slo", "monitor"}), "data": frozenset({"monitor"})}
+
+
+@dataclass(frozen=True)
+class Mute:
+    """by: silence | maintenance | alert, with its `id`; text: who or what, and why; until: None with the alert."""
+
+    by: str
+    id: int
+    text: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Muting:
+    """What holds at one moment: ask `of(alert)`."""
+
+    silences: tuple[Silence, ...]
+    outages: tuple[Alert, ...]
+
+    def of(self, alert: Alert) -> Mute | None:
+        """What mutes it; the silence that lasts longest before an outage. None: it is heard."""
+        if alert.state != "firing":
+            return None
+        for row in self.silences:
+            if row.ended_at is None and mutes(row, alert):  # one may have ended in this transaction
+                return Mute(row.purpose, row.id, row.comment, row.ends_at)
+        for outage in self.outages:
+            if _inhibits(outage, alert):
+                return Mute("alert", outage.id, outage.title)
+        return None
+
+    def of_all(self, alerts: Iterable[Alert]) -> dict[int, Mute]:
+        """By id, of those that are muted."""
+        found = ((alert.id, self.of(alert)) for alert in alerts)
+        return {number: mute for number, mute in found if mute is not None}
+
+
+def muting_now(session: ReadSession) -> Muting:
+    """The silences that hold and the outages that fire now: two questions, whatever the number of alerts."""
+    outages = session.scalars(
+        select(Alert).where(Alert.state == "firing", Alert.source.in_(sorted(_MUTED_BY)))
+    )
+    return Muting(tuple(active_silences(session)), tuple(one for one in outages if is_outage(one)))
+
+
+def shown_state(alert: Alert, mute: Mute | None) -> str:
+    """pending | firing | suppressed | no_data | resolved."""
+    return "suppressed" if mute is not None and alert.state == "firing" else alert.state
+
+
+def is_outage(alert: Alert) -> bool:
+    """Something upstream is gone: a gateway does not answer, or no prediction comes."""
+    return alert.source == "gateway" or (alert.source == "data" and not alert.details.get("value"))
+
+
+def heard(alerts: Sequence[Alert], muting: Muting) -> list[Alert]:
+    """Those that fire and that nothing mutes."""
+    return [one for one in alerts if one.state == "firing" and muting.of(one) is None]
+
+
+def _inhibits(outage: Alert, alert: Alert) -> bool:
+    if outage.id == alert.id or outage.environment != alert.environment:
+        return False
+    if alert.source not in _MUTED_BY[outage.source]:
+        return False
+    return outage.model == alert.model or (outage.source == "gateway" and not outage.model)

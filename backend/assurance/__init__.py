@@ -1,0 +1,1 @@
+"""What people vouch for about models: validations, findings, exceptions, the inventory's own facts."""

@@ -1,0 +1,160 @@
+"""What is vouched for about a model, as plain data: for pages, API, the evidence of a change and the pack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from backend import clock
+from backend.assurance.documents import checked_file
+from backend.assurance.findings import unsettled_findings
+from backend.assurance.tables import Document, Finding, Validation, ValidationCondition
+from backend.assurance.validations import OUTCOMES, list_validations, newest_validation, open_conditions
+from backend.database.session import ReadSession
+from backend.errors import NotFound
+from backend.identity.actor import Actor
+from backend.identity.people import names_of
+from backend.identity.reach import see
+from backend.registry.service import get_model
+
+
+def assurance_of(session: ReadSession, viewer: Actor, model: str) -> dict[str, Any]:
+    """Everything recorded about a model: validations newest first, findings newest first, closed ones too."""
+    get_model(session, viewer, model)
+    validations = list_validations(session, viewer, model)
+    findings = list(
+        session.scalars(select(Finding).where(Finding.model == model).order_by(Finding.id.desc()))
+    )
+    return {
+        "model": model,
+        "validations": validation_views(session, validations),
+        "findings": finding_views(session, findings),
+    }
+
+
+def assurance_evidence(session: ReadSession, model: str, version: int) -> dict[str, Any]:
+    """What deciders of a change see, frozen with it: the validation that covers the version, and what is unsettled."""
+    newest = newest_validation(session, model, version)
+    views = validation_views(session, [newest]) if newest is not None else []
+    seen: dict[str, Any] = _plain(
+        {
+            "at": clock.now(),
+            "validation": views[0] if views else None,
+            "conditions": [condition_view(one) for one in open_conditions(session, model, version)],
+            "findings": finding_views(session, unsettled_findings(session, model)),
+        }
+    )
+    return seen
+
+
+def validation_views(session: ReadSession, validations: Iterable[Validation]) -> list[dict[str, Any]]:
+    rows = list(validations)
+    names = names_of(
+        session, {person for one in rows for person in (one.validator, *(c.met_by for c in one.conditions))}
+    )
+    papers = _papers(session, {one.report for one in rows})
+    return [
+        {
+            "id": one.id, "ref": f"VAL-{one.id}", "model": one.model, "version": one.version, "scope": one.scope,
+            "outcome": one.outcome, "outcome_words": OUTCOMES[one.outcome], "summary": one.summary,
+            "report": one.report, "report_name": papers[one.report].name, "validator": names[one.validator],
+            "recorded_at": one.recorded_at, "next_review_at": one.next_review_at,
+            "conditions": [
+                condition_view(c) | {"met_by": names.get(c.met_by) if c.met_by else None} for c in one.conditions
+            ],
+        }
+        for one in rows
+    ]  # fmt: skip
+
+
+def condition_view(condition: ValidationCondition) -> dict[str, Any]:
+    return {
+        "id": condition.id, "validation_id": condition.validation_id, "text": condition.text,
+        "due_at": condition.due_at, "state": condition_state(condition, clock.now()), "met_at": condition.met_at,
+        "evidence": condition.evidence, "document": condition.document,
+    }  # fmt: skip
+
+
+def condition_state(condition: ValidationCondition, now: datetime) -> str:
+    """open, met, met late, or lapsed: its day is over and nobody met it."""
+    if condition.met_at is not None:
+        return "met" if condition.met_at <= condition.due_at else "met late"
+    return "lapsed" if now >= condition.due_at else "open"
+
+
+def finding_views(session: ReadSession, findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    rows, now = list(findings), clock.now()
+    names = names_of(
+        session, {person for one in rows for person in (one.owner_id, one.opened_by, one.closed_by)}
+    )
+    return [
+        {
+            "id": one.id, "ref": f"FND-{one.id}", "model": one.model, "title": one.title, "detail": one.detail,
+            "severity": one.severity, "state": one.state, "owner": names[one.owner_id], "owner_id": one.owner_id,
+            "due_at": one.due_at, "overdue": is_overdue(one, now), "plan": one.plan, "answer": one.answer,
+            "answered_at": one.answered_at, "validation_id": one.validation_id,
+            "opened_by": names.get(one.opened_by) if one.opened_by else "Warrant", "opened_at": one.opened_at,
+            "closed_by": names.get(one.closed_by) if one.closed_by else None, "closed_at": one.closed_at,
+            "evidence": one.evidence, "document": one.document,
+        }
+        for one in rows
+    ]  # fmt: skip
+
+
+def is_overdue(finding: Finding, now: datetime) -> bool:
+    return finding.state != "closed" and now >= finding.due_at
+
+
+def open_document(session: ReadSession, viewer: Actor, digest: str) -> tuple[Document, Any]:
+    """A paper and its file, checked now, for whoever may see a model that it is about, or handed it in.
+
+    `NotFound` also where the viewer may not know that it exists.
+    """
+    see(session, viewer)
+    document = session.get(Document, digest)
+    if document is None or not _may_see(session, viewer, document):
+        raise NotFound(f"there is no file {digest[:19]}… that you may see")
+    return document, checked_file(document)
+
+
+def _may_see(session: ReadSession, viewer: Actor, document: Document) -> bool:
+    if document.added_by in viewer.people:
+        return True
+    from backend.controls.tables import ControlJudgement  # its judgements rest on what is vouched for here
+
+    about = set(session.scalars(select(Validation.model).where(Validation.report == document.digest)))
+    about |= set(
+        session.scalars(select(ControlJudgement.model).where(ControlJudgement.attachment == document.digest))
+    )
+    about |= set(session.scalars(select(Finding.model).where(Finding.document == document.digest)))
+    about |= set(
+        session.scalars(
+            select(Validation.model)
+            .join(ValidationCondition, ValidationCondition.validation_id == Validation.id)
+            .where(ValidationCondition.document == document.digest)
+        )
+    )
+    for model in about:
+        try:
+            if model is not None:
+                get_model(session, viewer, model)
+            return True
+        except NotFound:
+            continue
+    return False
+
+
+def _papers(session: ReadSession, digests: set[str]) -> dict[str, Document]:
+    return {one.digest: one for one in session.scalars(select(Document).where(Document.digest.in_(digests)))}
+
+
+def _plain(value: Any) -> Any:
+    """Times as text: evidence is stored as JSON and signed."""
+    if isinstance(value, datetime):
+        return clock.to_iso(value)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value

@@ -1,0 +1,85 @@
+"""Another host that co-signs: c2sp.org/tlog-witness. It signs only what continues the last head it saw.
+
+`warrant witness` is such a host; any that follows the document will do. `WARRANT_AUDIT_WITNESSES` names them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httpx
+
+from backend.audit.anchors.base import AnchorAway, AnchorRefused, Head, Prove
+from backend.audit.merkle import ProofInvalid
+from backend.audit.notes import NoteMalformed, encode64, parse_note, parse_signatures, verify_signatures
+from backend.audit.witnesses import Witness
+
+TIMEOUT_S: Final = 10.0
+_TRIES: Final = 3
+
+
+class WitnessAnchor:
+    kind = "witness"
+
+    def __init__(self, witness: Witness) -> None:
+        self._witness = witness
+        self.place = str(witness.key)
+        self.title = witness.key.name
+
+    def keep(self, head: Head, prove: Prove) -> str:
+        known = head.size  # mostly it saw this head, or the one before; its answer says which
+        for _ in range(_TRIES):
+            answer = self._send(head, known, prove)
+            if answer.status_code == 200:
+                return self._verified(head, answer.text)
+            if answer.status_code != 409:
+                break
+            known = self._known_size(answer, head, known)
+        raise AnchorRefused(
+            f"{self.title} refuses the head of {head.size} entries: {answer.status_code} {answer.text.strip()[:200]}"
+        )
+
+    def holds(self, head: Head, proof: str) -> bool:
+        try:
+            self._verify(head, proof)
+        except (NoteMalformed, ProofInvalid):
+            return False
+        return True
+
+    def _send(self, head: Head, known: int, prove: Prove) -> httpx.Response:
+        hashes = prove(known) if known else []
+        body = "".join([f"old {known}\n", *(f"{encode64(one)}\n" for one in hashes), "\n", head.note])
+        try:
+            answer = httpx.post(
+                f"{self._witness.url}/add-checkpoint", content=body.encode(), timeout=TIMEOUT_S
+            )
+        except httpx.HTTPError as error:
+            raise AnchorAway(
+                f"{self.title} ({self._witness.url}) does not answer: {error or type(error).__name__}"
+            ) from error
+        if answer.status_code >= 500 or answer.status_code in (404, 403, 429):
+            raise AnchorAway(
+                f"{self.title} ({self._witness.url}) does not take it: {answer.status_code} {answer.text.strip()[:200]}"
+            )
+        return answer
+
+    def _known_size(self, answer: httpx.Response, head: Head, asked: int) -> int:
+        """What it saw last, as it says itself. Raises `AnchorRefused` where ours cannot continue that."""
+        said = answer.text.strip()
+        if not said.isdigit() or int(said) > head.size or int(said) == asked:
+            raise AnchorRefused(
+                f"{self.title} has a head of {said[:40]} entries that this one of {head.size} does not continue"
+            )
+        return int(said)
+
+    def _verified(self, head: Head, lines: str) -> str:
+        try:
+            self._verify(head, lines)
+        except (NoteMalformed, ProofInvalid) as error:
+            raise AnchorAway(
+                f"{self.title} answered with something else than its signature: {error}"
+            ) from error
+        return lines
+
+    def _verify(self, head: Head, lines: str) -> None:
+        verify_signatures(parse_note(head.note)[0], parse_signatures(lines), [self._witness.key])

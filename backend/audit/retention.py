@@ -1,0 +1,90 @@
+"""Erasing payloads older than this house keeps them (`WARRANT_AUDIT_KEEP_PAYLOADS_DAYS`), but for what is held.
+
+What holds keep is said in `backend.holds.payloads`. Leaves, proofs and the entries that record erasures stay for ever,
+and so do those of signed judgements: the same text is kept with the judgement, which nothing else would bear out.
+Entries about a change keep theirs until it has ended: before each decision the change is compared with them.
+
+What a system that follows the log with payloads has not taken yet waits for it, for a week at most, and a finding says
+so all that time. It waits because a copy that is missing in the SIEM cannot be made afterwards; not for ever, because
+data that were to be kept for so long are not kept longer on account of a system that nobody mends.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select
+
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.erasure import erase_payloads
+from backend.audit.findings import NOT_STREAMED_IN_TIME, close_finding, open_finding
+from backend.audit.streams import streams
+from backend.audit.tables import AuditCursor, AuditEntry, AuditPayload
+from backend.database.session import WriteSession
+from backend.governance.machine import OPEN
+from backend.governance.tables import Change
+from backend.holds.payloads import kept_payloads
+from backend.identity.actor import Actor
+
+AT_ONCE: Final = 2_000
+SUBJECT: Final = "retention"
+_STAY: Final = (Action.PAYLOADS_ERASED.value, Action.CONTROL_JUDGED.value)
+_OF_OPEN: Final = and_(
+    AuditEntry.object_kind == "change",
+    AuditEntry.object_id.in_(select(cast(Change.id, String)).where(Change.state.in_(OPEN))),
+)
+WAITS: Final = timedelta(days=7)  # for a system that follows the log
+
+
+def erase_old_payloads(session: WriteSession, actor: Actor, *, before: datetime, limit: int = AT_ONCE) -> int:
+    """Erase the payloads of entries dated before that moment, oldest first, `limit` at most. Returns how many."""
+    kept = [
+        one for one in (kept_payloads(session), _waiting(session, actor, before), _OF_OPEN) if one is not None
+    ]
+    query = (
+        select(AuditEntry.seq)
+        .join(AuditPayload, AuditPayload.seq == AuditEntry.seq)
+        .where(
+            AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(_STAY), *(~one for one in kept),
+        )
+        .order_by(AuditEntry.seq)
+        .limit(limit)
+    )  # fmt: skip
+    seqs = session.scalars(query).all()
+    if not seqs:
+        return 0
+    why = f"payloads are kept until they are older than {before:%Y-%m-%d %H:%M:%S} UTC"
+    return len(erase_payloads(session, actor, seqs, why=why, subject=SUBJECT))
+
+
+def _waiting(session: WriteSession, actor: Actor, before: datetime) -> ColumnElement[bool] | None:
+    """What waits for a system that follows the log, as a condition; None where nothing does. Keeps the finding."""
+    behind: ColumnElement[bool] | None = None
+    for stream in streams():
+        if not stream.with_payload:
+            continue
+        cursor = session.get(AuditCursor, stream.name)
+        taken = cursor.next_seq if cursor is not None else 0
+        due = and_(
+            AuditEntry.seq >= taken, AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(_STAY),
+        )  # fmt: skip
+        oldest = session.scalar(
+            select(func.min(AuditEntry.at)).join(AuditPayload, AuditPayload.seq == AuditEntry.seq).where(due)
+        )
+        if oldest is None:
+            close_finding(
+                session, actor, NOT_STREAMED_IN_TIME, subject=stream.name, why="it took what was to go"
+            )
+            continue
+        open_finding(
+            session, actor, NOT_STREAMED_IN_TIME, subject=stream.name, level="page",
+            title=f"payloads are to be erased that {stream.kind} {stream.address} has not taken: they wait until "
+            f"{clock.from_iso(oldest) + (clock.now() - before) + WAITS:%Y-%m-%d %H:%M:%S} UTC and go then",
+            details={"next": taken},
+        )  # fmt: skip
+        late = AuditEntry.at >= clock.to_iso(before - WAITS)
+        waits = and_(AuditEntry.seq >= taken, late)
+        behind = waits if behind is None else or_(behind, waits)
+    return behind

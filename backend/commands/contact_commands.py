@@ -1,0 +1,120 @@
+"""`warrant contacts`: who is told of incidents, and whether that works, asked of the file and of the other side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backend.commands.group import Json, refuse_plainly
+from backend.commands.output import say, write_json
+
+if TYPE_CHECKING:
+    from backend.notifications.contacts import Contacts, Route
+
+commands = typer.Typer(no_args_is_help=True, help="Who is told of incidents, and how.")
+File = Annotated[Path | None, typer.Argument(help="the file; default: WARRANT_CONTACTS")]
+
+
+@commands.command("check")
+@refuse_plainly
+def contacts_check(file: File = None, as_json: Json = False) -> None:
+    """Say whether the file can be read and every secret of it is there. Nothing is sent. A mistake ends with 2."""
+    from backend.notifications.contacts import open_channel
+
+    name, contacts = _read(file)
+    for channel in contacts.channels:
+        open_channel(contacts, channel)
+    unreached = [one for one in contacts.channels if not any(one in _of(route) for route in contacts.routes)]
+    if as_json:
+        write_json({
+            "file": name, "channels": list(contacts.channels), "routes": [route.name for route in contacts.routes],
+            "rotas": list(contacts.rotas), "unreached": unreached,
+        })  # fmt: skip
+        return
+    say(f"{name} can be read: {len(contacts.channels)} channels, {len(contacts.routes)} routes")
+    for one in unreached:
+        say(f"no route leads to {one}: it is told of nothing")
+    if not contacts.routes:
+        say("there is no route: nobody is told of anything")
+
+
+@commands.command("test")
+@refuse_plainly
+def contacts_test(
+    channel: Annotated[str, typer.Argument(help="its name in the file")],
+    file: File = None,
+    as_json: Json = False,
+) -> None:
+    """Tell one channel of an incident that is none, then that it is over: does it get through?"""
+    from dataclasses import replace
+
+    from backend import clock
+    from backend.audit.signers import origin
+    from backend.database.base import new_id
+    from backend.errors import NotFound
+    from backend.notifications.contacts import open_channel
+    from backend.notifications.messages import Message, Told, iso
+    from backend.settings import settings
+
+    name, contacts = _read(file)
+    if channel not in contacts.channels:
+        raise NotFound(f"{name} has no channel {channel!r}; it has {', '.join(contacts.channels) or 'none'}")
+    opened = open_channel(contacts, channel)
+    test = Message(
+        key=f"{origin().removesuffix('/audit')}/test/{new_id('try')}", incident=0, state="open", severity=4,
+        title="a test of Warrant's notifications, nothing is wrong", lines=("Nobody has to do anything.",),
+        link=settings().console, model="", environment=settings().environment, opened_at=iso(clock.now()),
+    )  # fmt: skip
+    first = opened.tell(test, None)
+    last = opened.tell(
+        replace(test, state="resolved"), Told(first.ref, test.state, test.digest, test.severity)
+    )
+    if as_json:
+        write_json({"channel": channel, "told": first.said, "resolved": last.said})
+        return
+    say(f"{channel} was told ({first.said}) and told that it is over ({last.said})")
+
+
+@commands.command("on-call")
+@refuse_plainly
+def contacts_on_call(file: File = None, as_json: Json = False) -> None:
+    """Say who is on call now, by every rota."""
+    from dataclasses import asdict
+
+    from backend import clock
+    from backend.notifications.rotas import fetch_calendars, on_call
+
+    _, contacts = _read(file)
+    for problem in fetch_calendars(contacts, clock.now()):
+        say(problem, error=True)
+    found = on_call(contacts, clock.now())
+    if as_json:
+        write_json([asdict(one) for one in found])
+        return
+    for one in found:
+        who = ", ".join(one.people) or "nobody"
+        until = f" until {one.until:%Y-%m-%d %H:%M} UTC" if one.until else ""
+        say(f"{one.rota}: {who}{until}{f' ({one.problem})' if one.problem else ''}")
+    if not found:
+        say("the contacts name no rota")
+
+
+def _read(file: Path | None) -> tuple[str, Contacts]:
+    from backend.errors import BadInput
+    from backend.notifications.contacts import contacts_path, current_contacts, parse_contacts
+
+    path = file or contacts_path()
+    if path is None:
+        raise BadInput("name a file, or set WARRANT_CONTACTS")
+    if file is None:
+        return path.name, current_contacts()
+    try:
+        return path.name, parse_contacts(path.read_text(encoding="utf-8"), name=path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read ({type(error).__name__})") from error
+
+
+def _of(route: Route) -> set[str]:
+    return {*route.to, *(name for step in route.then for name in step.to)}

@@ -1,0 +1,319 @@
+"""Requests of people about their data: asked for, decided on as a change of kind `erase` or `access`, carried out.
+
+Who a request is about is in its row alone, until it is done; the change, its evidence and the log name the request by
+its id, what it is about in kind ("by the column customer"), and how much was found.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import delete, or_, select
+
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.data_rights.documents import forget_document, holds_rows_of
+from backend.data_rights.people import erase_person, require_erasable
+from backend.data_rights.tables import DataRequest, PredictionExplanation
+from backend.database.session import ReadSession, WriteSession
+from backend.errors import BadInput, Conflict, NotFound
+from backend.governance.asking import draft_change, preview_change, send_change
+from backend.governance.digests import digest_of
+from backend.governance.kinds import Asked
+from backend.governance.tables import Change
+from backend.holds.rows import hold_on_rows
+from backend.holds.service import refusal
+from backend.holds.tables import Hold
+from backend.identity.actor import Actor
+from backend.identity.people import person_by_id
+from backend.identity.reach import see
+from backend.identity.roles import Permission
+from backend.monitoring.columns import parse_spec
+from backend.observations.erasing import Subject
+from backend.observations.pseudonyms import pseudonym
+from backend.registry.service import get_model
+from backend.settings import settings
+
+KINDS: Final = ("erase", "access")
+MOST_IDS: Final = 10_000
+LONGEST_VALUE: Final = 1024
+
+
+def request_rows(
+    session: WriteSession,
+    actor: Actor,
+    *,
+    kind: str,
+    model: str,
+    reason: str,
+    prediction_ids: Sequence[str] = (),
+    value: str = "",
+) -> DataRequest:
+    """Ask that rows of a data subject be erased, or handed out: by prediction ids, or by the value of the model's
+    declared `subject` column. Gives the request; its change waits for others.
+
+    Raises `BadInput`, and `Held` where a hold forbids an erasure.
+    """
+    actor.require(Permission.REQUEST_DATA)
+    if kind not in KINDS:
+        raise BadInput(f"a request is one of {', '.join(KINDS)}, not {kind!r}", field="kind")
+    row = get_model(session, actor, model)
+    ids, value = sorted({one.strip() for one in prediction_ids if one.strip()}), value.strip()
+    if bool(ids) == bool(value):
+        raise BadInput("name the rows by their prediction ids or by the subject's value, one of both")
+    if len(ids) > MOST_IDS or len(value) > LONGEST_VALUE:
+        raise BadInput(
+            f"at most {MOST_IDS:,} prediction ids, and a value of {LONGEST_VALUE} characters, in one request"
+        )
+    if ids:
+        selector: dict[str, Any] = {"prediction_ids": ids}
+        how = "1 prediction id" if len(ids) == 1 else f"{len(ids):,} prediction ids"
+    else:
+        spec = parse_spec(row.spec)
+        if not spec.subject:
+            raise BadInput(
+                f"the spec of {model} declares no `subject` column; name the prediction ids, or declare one",
+                field="value",
+            )
+        stored = pseudonym(model, value) if spec.subject in spec.pseudonymise else value
+        selector = {"column": spec.subject, "value": stored}
+        how = f"by the column {spec.subject}"
+    if kind == "erase":
+        hold = hold_on_rows(session, model, prediction_ids=ids, values=[value] if value else ())
+        if hold is not None:
+            raise refusal(hold)
+    return _ask(
+        session, actor, DataRequest(kind=kind, about="rows", model=model, how=how, selector=selector), reason
+    )
+
+
+def request_erasure_of_person(
+    session: WriteSession, actor: Actor, *, person_id: str, reason: str
+) -> DataRequest:
+    """Ask that somebody who used Warrant be erased. Raises `Held`, `NotFound`, `Conflict`, `AlreadyErased`."""
+    actor.require(Permission.REQUEST_DATA)
+    require_erasable(session, person_id)
+    waiting = session.scalar(
+        select(DataRequest.id)
+        .join(Change, Change.id == DataRequest.change_id)
+        .where(DataRequest.person_id == person_id, Change.state.in_(("waiting", "approved", "executing")))
+    )
+    if waiting is not None:
+        raise Conflict(f"request {waiting} to erase this person is open already")
+    made = DataRequest(kind="erase", about="person", person_id=person_id, how=f"the account {person_id}")
+    return _ask(session, actor, made, reason)
+
+
+def _ask(session: WriteSession, actor: Actor, made: DataRequest, reason: str) -> DataRequest:
+    # The salt is thrown away: nobody can try out whom a digest in the log is about.
+    made.digest = digest_of(
+        {"kind": made.kind, "model": made.model, "person": made.person_id, "selector": made.selector,
+         "salt": secrets.token_hex(16)}
+    )  # fmt: skip
+    made.requested_by, made.requested_at = actor.person_id, clock.now()
+    session.add(made)
+    session.flush()
+    asked = Asked(made.kind, settings().environment, made.model, subject={"request": made.id})
+    seen = preview_change(session, actor, asked).digest
+    change = draft_change(session, actor, asked, reason=reason, seen_digest=seen)
+    made.change_id = change.id
+    send_change(session, change)
+    session.flush()
+    return made
+
+
+def get_request(session: ReadSession, viewer: Actor, request_id: str) -> DataRequest:
+    """One request. Raises `NotFound`."""
+    see(session, viewer, Permission.READ_DATA_REQUESTS)
+    found = session.get(DataRequest, request_id)
+    if found is None:
+        raise NotFound(f"there is no data request {request_id} that you may see")
+    return found
+
+
+def list_requests(session: ReadSession, viewer: Actor, *, limit: int = 100) -> list[DataRequest]:
+    """The newest first."""
+    see(session, viewer, Permission.READ_DATA_REQUESTS)
+    query = select(DataRequest).order_by(DataRequest.requested_at.desc(), DataRequest.id).limit(limit)
+    return list(session.scalars(query))
+
+
+def request_of(session: ReadSession, change: Change) -> DataRequest:
+    """The request that a change carries out. Raises `NotFound`."""
+    found = session.get(DataRequest, str(change.subject.get("request", "")))
+    if found is None:
+        raise NotFound(f"CHG-{change.id} names no data request")
+    if found.change_id != change.id:
+        raise Conflict(f"data request {found.id} was asked for with another change than CHG-{change.id}")
+    return found
+
+
+def subject_of(request: DataRequest) -> Subject:
+    """Whose rows, for the observation store."""
+    selector = request.selector or {}
+    return Subject(
+        prediction_ids=tuple(selector.get("prediction_ids", ())),
+        column=selector.get("column", ""),
+        value=selector.get("value", ""),
+    )
+
+
+def require_erasable_now(
+    session: ReadSession, request: DataRequest, *, prediction_ids: Sequence[str] = ()
+) -> None:
+    """Asked again directly before anything is erased: a hold may have come after the approval. Raises `Held`.
+
+    `prediction_ids`: what was found to be erased, besides what the request itself names.
+    """
+    if request.about == "person":
+        require_erasable(session, request.person_id or "")
+        return
+    hold = _hold_on(session, request, prediction_ids)
+    if hold is not None:
+        raise refusal(hold, reason=False)
+
+
+def _hold_on(session: ReadSession, request: DataRequest, prediction_ids: Sequence[str] = ()) -> Hold | None:
+    selector = request.selector or {}
+    value = selector.get("value")
+    ids = {*prediction_ids, *selector.get("prediction_ids", ())}
+    return hold_on_rows(session, request.model or "", prediction_ids=ids, values=[value] if value else ())
+
+
+def keep_found(session: WriteSession, request_id: str, counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Add what was found (rows by place, by prediction id) to the request, before it is erased: who is killed after it
+    still knows what there was. Ids that are known already are not counted again. Gives every id found so far.
+    """
+    request = session.scalars(select(DataRequest).where(DataRequest.id == request_id).with_for_update()).one()
+    known: list[str] = (request.found or {}).get("ids", [])
+    new = sorted(set(counts) - set(known))
+    sums = Counter(request.counts or {})
+    for one in new:
+        sums.update(counts[one])
+    request.found, request.counts = {"ids": [*known, *new]}, dict(sorted(sums.items()))
+    session.flush()
+    return [*known, *new]
+
+
+def mark_carried_out(session: WriteSession, request_id: str, *, file: str = "", digest: str = "") -> None:
+    """What lies outside the database is done."""
+    request = session.scalars(select(DataRequest).where(DataRequest.id == request_id).with_for_update()).one()
+    request.carried_out_at = request.carried_out_at or clock.now()
+    request.file, request.file_digest = file or request.file, digest or request.file_digest
+    session.flush()
+
+
+def finish_erasure(session: WriteSession, actor: Actor, change: Change) -> str:
+    """The last transaction of an erasure: what the database holds goes, and so does who was asked about."""
+    request = request_of(session, change)
+    if request.about == "person":
+        why = f"CHG-{change.id}, request {request.id}"
+        request.counts = erase_person(session, actor, request.person_id or "", why=why, request=request.id)
+        outcome = "the person is erased; the log verifies as before"
+    else:
+        _require_carried_out(request)
+        ids: list[str] = (request.found or {}).get("ids", [])
+        named = set(ids) | set((request.selector or {}).get("prediction_ids", ()))
+        hold = _hold_on(session, request)  # it may have come when the rows were gone already
+        explained = _forget_explanations(session, request.model or "", sorted(named)) if hold is None else 0
+        copies = _forget_copies(session, request, named) if hold is None else 0
+        more = {"explanations": explained, "access documents": copies}
+        request.counts = {**(request.counts or {}), **{name: count for name, count in more.items() if count}}
+        rows = sum(request.counts.values())
+        outcome = (
+            f"{len(ids):,} predictions of {request.model} erased, {rows:,} rows in all; profiles are kept"
+        ) + (f"; so are explanations and documents, for hold {hold.id}" if hold is not None else "")
+    _close(session, actor, change, request, Action.DATA_ERASED)
+    return outcome
+
+
+def finish_access(session: WriteSession, actor: Actor, change: Change) -> str:
+    """The last transaction of an access request: the document is there, and who was asked about is forgotten."""
+    request = request_of(session, change)
+    _require_carried_out(request)
+    _close(session, actor, change, request, Action.DATA_HANDED_OUT)
+    return f"{sum((request.counts or {}).values()):,} rows of {request.model} are in the document"
+
+
+def _require_carried_out(request: DataRequest) -> None:
+    if request.carried_out_at is None:
+        raise Conflict(f"request {request.id} has not been carried out yet; its rows are still there")
+
+
+def _close(session: WriteSession, actor: Actor, change: Change, request: DataRequest, action: Action) -> None:
+    request.done_at = clock.now()
+    found = len((request.found or {}).get("ids", []))
+    request.selector = request.found = None
+    session.flush()
+    record(
+        session, actor, action, object_kind="data_request", object_id=request.id, why=change.reason,
+        payload={"change": change.id, "about": request.about, "model": request.model, "how": request.how,
+                 "predictions": found, "rows": request.counts or {}, "document": request.file_digest or None},
+    )  # fmt: skip
+
+
+def _forget_explanations(session: WriteSession, model: str, ids: Sequence[str]) -> int:
+    count = 0
+    for start in range(0, len(ids), 500):
+        done = session.execute(
+            delete(PredictionExplanation).where(
+                PredictionExplanation.model == model,
+                PredictionExplanation.prediction_id.in_(ids[start : start + 500]),
+            )
+        )
+        count += int(done.rowcount)  # type: ignore[attr-defined]
+    return count
+
+
+def _forget_copies(session: WriteSession, request: DataRequest, ids: set[str]) -> int:
+    """Remove what access requests handed out of the same person. Gives how many documents."""
+    handed_out = session.scalars(
+        select(DataRequest).where(
+            DataRequest.kind == "access", DataRequest.model == request.model, DataRequest.file != ""
+        )
+    )
+    selector = request.selector or {}
+    mine = [
+        one
+        for one in handed_out
+        if holds_rows_of(one, ids, selector.get("column", ""), selector.get("value"))
+    ]
+    for one in mine:
+        forget_document(one)
+    return len(mine)
+
+
+def open_request_of(session: ReadSession, request_id: str) -> DataRequest:
+    """A request that can still be carried out. Raises `NotFound`, or `Conflict` when it is done."""
+    found = session.get(DataRequest, request_id)
+    if found is None:
+        raise NotFound(f"there is no data request {request_id}")
+    if found.done_at is not None:
+        raise Conflict(f"data request {request_id} was carried out on {found.done_at:%Y-%m-%d %H:%M UTC}")
+    return found
+
+
+def forget_withdrawn(session: WriteSession) -> int:
+    """Forget who those requests were about whose change ended without being executed. Gives how many."""
+    ended = session.scalars(
+        select(DataRequest)
+        .join(Change, Change.id == DataRequest.change_id)
+        .where(
+            or_(DataRequest.selector.is_not(None), DataRequest.found.is_not(None)),
+            Change.state.in_(("rejected", "expired", "void", "cancelled", "failed")),
+        )
+    ).all()
+    for request in ended:
+        request.selector = request.found = None
+    return len(ended)
+
+
+def name_of_subject(session: ReadSession, request: DataRequest) -> str:
+    """For lists: what a request is about, naming nobody who is not a colleague."""
+    if request.about == "person":
+        return person_by_id(session, request.person_id or "").display_name
+    return f"{request.model}: {request.how}"

@@ -1,0 +1,322 @@
+"""Whether loading the files of an artefact would run or import anything that a model is not made of.
+
+Every file is looked at as a pickle from its first byte, and also as an archive: one that is both cannot hide one in the
+other. Archives and compressed streams are opened, to a bounded size and depth. What cannot be judged is `Unscannable`,
+never clean.
+"""
+
+from __future__ import annotations
+
+import ast
+import bz2
+import io
+import json
+import lzma
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Final
+
+from backend.governance.pickle_scan import Global, Unscannable, scan_pickle
+
+MOST_BYTES: Final = 2 << 30  # of one artefact, everything opened
+MOST_OF_ONE: Final = 1 << 30
+MOST_MEMBERS: Final = 20_000
+DEEPEST: Final = 4
+
+_IDENTIFIER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_PICKLES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".sav")
+_CODE: Final = (".py", ".pyc", ".pyd", ".pyx", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat")
+# Classes may come from below these; a name that begins in lower case is a function (or an old class) and has to be
+# listed, because many a harmless module also offers a function that opens, loads or executes something.
+_MODULES: Final = (
+    "sklearn", "numpy.core", "numpy._core", "numpy.random", "numpy.ma", "numpy.matrixlib", "pandas.core",
+    "pandas._libs", "scipy.sparse", "scipy.interpolate", "scipy.stats", "scipy.special", "scipy.spatial",
+    "xgboost.core", "xgboost.sklearn", "lightgbm.basic", "lightgbm.sklearn", "catboost.core", "torch.nn",
+    "torch.storage", "joblib.numpy_pickle", "datetime", "decimal", "uuid",
+)  # fmt: skip
+_NOT_BELOW: Final = (
+    "sklearn.externals", "sklearn.datasets", "sklearn.utils._testing", "numpy.random._examples", "numpy.core._",
+)  # fmt: skip
+_NAMES: Final = frozenset({
+    *(f"{module} {name}" for module in ("builtins", "__builtin__") for name in (
+        "object", "set", "frozenset", "list", "dict", "tuple", "int", "float", "complex", "str", "bytes", "bytearray",
+        "bool", "range", "slice", "type", "Ellipsis", "NotImplemented", "unicode", "long")),
+    *(f"collections {name}" for name in ("OrderedDict", "defaultdict", "deque", "Counter")),
+    "copyreg _reconstructor", "copy_reg _reconstructor", "_codecs encode", "operator itemgetter",
+    *(f"datetime {name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
+    "numpy dtype", "numpy ndarray", "numpy matrix", "numpy recarray",
+    *(f"numpy {name}" for name in (
+        "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
+        "float64", "complex64", "complex128", "str_", "bytes_", "object_", "datetime64", "timedelta64")),
+    *(f"numpy.{core}.{rest}" for core in ("core", "_core") for rest in (
+        "multiarray _reconstruct", "multiarray scalar", "numeric _frombuffer")),
+    *(f"numpy.random._pickle {name}" for name in (
+        "__randomstate_ctor", "__bit_generator_ctor", "__generator_ctor")),
+    "numpy.ma.core _mareconstruct",
+    "pandas._libs.internals _unpickle_block", "pandas.core.indexes.base _new_Index",
+    "pandas._libs.arrays __pyx_unpickle_NDArrayBacked",
+    "scipy.sparse._csr csr_matrix", "scipy.sparse._csc csc_matrix", "scipy.sparse._coo coo_matrix",
+    "scipy.interpolate._interpolate interp1d", "scipy.interpolate interp1d",
+    "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "torch._utils _rebuild_tensor",
+    *(f"torch {kind}Storage" for kind in (
+        "Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")),
+    "torch Size", "torch device",
+    *(f"torch {name}" for name in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")),
+})  # fmt: skip
+_CYTHON: Final = re.compile(r"(sklearn|numpy\.random)(\.\w+)* __pyx_unpickle_\w+")
+# Old-style lower-case extension types of scikit-learn's own trees, losses and neighbours.
+_SKLEARN_LOWER: Final = re.compile(r"sklearn(\.\w+)* (newObj|[a-z_]*(loss|link|kernel)[a-z_]*)")
+
+
+def scan_folder(folder: Path, allow: tuple[str, ...] = ()) -> list[str]:
+    """Each thing that loading the artefact would import or run and that is not expected, as `file: module name`.
+
+    allow   further modules whose names are expected
+    Raises `Unscannable` for what cannot be judged: too large, nested too deep, encrypted, an unknown compression.
+    """
+    budget = _Budget()
+    found: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            raise Unscannable(f"{path.relative_to(folder)} is a symbolic link")
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
+            if path.stat().st_size > MOST_OF_ONE:
+                raise Unscannable(f"{name} has more than {MOST_OF_ONE >> 20} MiB")
+            found += scan_file(name, path.read_bytes(), allow, budget)
+    return found
+
+
+class _Budget:
+    """How much may still be opened; shared by everything in one artefact."""
+
+    def __init__(self) -> None:
+        self.bytes, self.members = MOST_BYTES, MOST_MEMBERS
+
+    def take(self, name: str, count: int) -> None:
+        self.bytes -= count
+        self.members -= 1
+        if self.bytes < 0:
+            raise Unscannable(f"{name}: opened, the artefact has more than {MOST_BYTES >> 20} MiB")
+        if self.members < 0:
+            raise Unscannable(f"{name}: the artefact holds more than {MOST_MEMBERS:,} files")
+
+
+def scan_file(
+    name: str, content: bytes, allow: tuple[str, ...] = (), budget: _Budget | None = None, depth: int = 0
+) -> list[str]:
+    """What loading this file would import or run that is not expected; `name` says where it lies."""
+    budget = budget or _Budget()
+    budget.take(name, len(content))
+    if depth > DEEPEST:
+        raise Unscannable(f"{name} is nested more than {DEEPEST} deep")
+    lower = name.lower()
+    if lower.endswith(_CODE):
+        return [f"{name}: code of its own"]
+    found = [f"{name}: {one}" for one in _pickled(name, content, allow)]
+    found += _described(name, content)
+    for member, inside in _opened(name, content, budget):
+        found += scan_file(f"{name}/{member}" if member else name, inside, allow, budget, depth + 1)
+    return list(dict.fromkeys(found))
+
+
+def is_expected(one: Global, allow: tuple[str, ...] = ()) -> bool:
+    """Whether a model of the supported trainers is made of this."""
+    if one.module is None or one.name is None:
+        return False
+    if "." in one.name or not _IDENTIFIER.fullmatch(one.module):  # a path of attributes leads anywhere
+        return False
+    if _below(one.module, allow) or str(one) in _NAMES or _CYTHON.fullmatch(str(one)):
+        return True
+    if _SKLEARN_LOWER.fullmatch(str(one)):
+        return True
+    if any(one.module == bad or one.module.startswith(bad) for bad in _NOT_BELOW):
+        return False
+    return _below(one.module, _MODULES) and one.name.lstrip("_")[:1].isupper()
+
+
+def _below(module: str, parents: tuple[str, ...]) -> bool:
+    return any(module == parent or module.startswith(f"{parent}.") for parent in parents)
+
+
+def _pickled(name: str, content: bytes, allow: tuple[str, ...]) -> list[str]:
+    """Unexpected names of the pickles at the beginning of a file."""
+    declared = name.lower().endswith(_PICKLES) or content[:1] == b"\x80"
+    start = _numpy_objects(content)
+    stream = io.BytesIO(content)
+    if start is not None:
+        stream.seek(start)
+        declared = True
+    bad: list[str] = []
+    first = True
+    while stream.tell() < len(content):
+        found = scan_pickle(stream)
+        names = list(dict.fromkeys(found.globals))
+        if (
+            not declared
+        ):  # text may begin as a pickle does: it calls nothing, and ends at a name that cannot be
+            names = list(takewhile(_importable, names)) if found.calls else []
+        bad += [str(one) for one in names if not is_expected(one, allow)]
+        if found.broken:
+            if first and content[:1] == b"\x80" and not bad and found.opcodes > 2:
+                raise Unscannable(f"{name} begins as a pickle and cannot be read to its end: {found.broken}")
+            break
+        first = False
+    return bad
+
+
+def _importable(one: Global) -> bool:
+    return one.module is None or _IDENTIFIER.fullmatch(one.module) is not None
+
+
+def _numpy_objects(content: bytes) -> int | None:
+    """Where the pickle of an .npy file of objects begins; None for anything else."""
+    if not content.startswith(b"\x93NUMPY") or len(content) < 12:
+        return None
+    wide = content[6] >= 2
+    size = int.from_bytes(content[8 : 12 if wide else 10], "little")
+    start = (12 if wide else 10) + size
+    try:
+        described = ast.literal_eval(content[start - size : start].decode("latin-1").strip())
+    except (ValueError, SyntaxError) as error:
+        raise Unscannable(f"the header of an .npy file cannot be read: {error}") from error
+    return start if "O" in str(described.get("descr")) else None
+
+
+def _described(name: str, content: bytes) -> list[str]:
+    """What a file that describes a model makes its loader import."""
+    base = name.rsplit("/", 1)[-1]
+    if base == "MLmodel":
+        return [f"{name}: {one}" for one in _mlflow_code(content)]
+    if base == "schema.json":
+        return [f"{name}: {one}" for one in _skops_types(content)]
+    if base == "config.json" and b'"Lambda"' in content:
+        return [f"{name}: a Keras Lambda layer, which holds code"]
+    return []
+
+
+def _mlflow_code(content: bytes) -> Iterator[str]:
+    import yaml
+
+    try:
+        flavors = (yaml.safe_load(content) or {}).get("flavors", {})
+    except (yaml.YAMLError, AttributeError) as error:
+        raise Unscannable(f"MLmodel cannot be read: {error}") from error
+    for flavor in flavors.values():
+        if isinstance(flavor, dict):
+            module = str(flavor.get("loader_module") or "mlflow.")
+            if not module.startswith("mlflow."):
+                yield f"the loader {module}"
+            if flavor.get("code"):
+                yield f"code of its own in {flavor['code']}"
+
+
+def _skops_types(content: bytes) -> Iterator[str]:
+    """Types that a skops file names beyond those that the gateway trusts."""
+    from backend.serving.loader import TRUSTED_LIBRARIES, TRUSTED_TYPES
+
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Unscannable(f"schema.json cannot be read: {error}") from error
+    waiting: list[Any] = [document]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            waiting += node.values()
+            named = [(node.get("__module__"), node.get("__class__"))]
+            if "module_path" in node:  # a function
+                named.append((node["module_path"], node.get("function")))
+            for module, kind in named:
+                full = f"{module}.{kind}"
+                trusted = full in TRUSTED_TYPES or full.startswith(TRUSTED_LIBRARIES)
+                if module is not None and not trusted and f"{module} {kind}" not in _NAMES:
+                    yield f"{module} {kind}"
+
+
+def _opened(name: str, content: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
+    """Members of an archive, or what a compressed stream holds."""
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        yield from _unzipped(name, content, budget)
+    if content[257:262] == b"ustar" or (name.lower().endswith((".tar", ".nemo")) and _is_tar(content)):
+        yield from _untarred(name, content, budget)
+    yield from _decompressed(name, content, budget)
+
+
+def _unzipped(name: str, content: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist():
+                if member.is_dir():
+                    continue
+                if member.flag_bits & 1:
+                    raise Unscannable(f"{name}/{member.filename} is encrypted")
+                if member.file_size > min(MOST_OF_ONE, budget.bytes):
+                    raise Unscannable(f"{name}/{member.filename} has {member.file_size >> 20} MiB opened")
+                with archive.open(member) as stream:
+                    yield member.filename, _bounded(name, stream, budget)
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error, OSError, EOFError) as error:
+        raise Unscannable(f"{name} is no archive that can be read: {error}") from error
+
+
+def _is_tar(content: bytes) -> bool:
+    return tarfile.is_tarfile(io.BytesIO(content))
+
+
+def _untarred(name: str, content: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+            for member in archive:
+                stream = archive.extractfile(member) if member.isfile() else None
+                if stream is not None:
+                    yield member.name, _bounded(name, stream, budget)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise Unscannable(f"{name} is no archive that can be read: {error}") from error
+
+
+def _decompressed(name: str, content: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:
+    """What joblib and others decompress by the first bytes of a file."""
+    if content[:4] == b"\x04\x22\x4d\x18":
+        raise Unscannable(f"{name} is compressed with LZ4, which is not opened here")
+    if content[:4] == b"\x28\xb5\x2f\xfd":
+        raise Unscannable(f"{name} is compressed with Zstandard, which is not opened here")
+    # By the first bytes, then whether failing to open it is an error: two bytes of zlib begin many other files.
+    kinds: list[tuple[bool, Any, bool]] = [
+        (content[:2] == b"\x1f\x8b", lambda: zlib.decompressobj(31), True),
+        (
+            content[:1] == b"\x78" and content[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"),
+            zlib.decompressobj,
+            False,
+        ),
+        (content[:3] == b"BZh", bz2.BZ2Decompressor, True),
+        (content[:6] == b"\xfd7zXZ\x00", lzma.LZMADecompressor, True),
+        (content[:3] == b"\x5d\x00\x00", lzma.LZMADecompressor, False),
+    ]
+    for matches, make, sure in kinds:
+        if not matches:
+            continue
+        limit = min(MOST_OF_ONE, budget.bytes)
+        try:
+            opened = make().decompress(content, limit + 1)
+        except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError) as error:
+            if sure:
+                raise Unscannable(f"{name} cannot be decompressed: {error}") from error
+            continue
+        if len(opened) > limit:
+            raise Unscannable(f"{name} has more than {limit >> 20} MiB decompressed")
+        yield "", opened
+
+
+def _bounded(name: str, stream: Any, budget: _Budget) -> bytes:
+    limit = min(MOST_OF_ONE, budget.bytes)
+    content: bytes = stream.read(limit + 1)
+    if len(content) > limit:
+        raise Unscannable(f"{name} has more than {limit >> 20} MiB opened")
+    return content

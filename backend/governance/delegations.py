@@ -1,0 +1,165 @@
+"""Lending the right to decide: from one person to another, for a time. Borrowed rights are not lent on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Select, or_, select
+
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.database.session import ReadSession, WriteSession
+from backend.errors import BadInput, NotAllowed, NotFound
+from backend.governance.tables import Delegation
+from backend.identity.actor import Actor
+from backend.identity.people import is_auditor
+from backend.identity.roles import Permission
+from backend.identity.sessions import actor_of
+from backend.identity.tables import Person
+
+LONGEST: Final = timedelta(days=90)
+
+
+def delegate(
+    session: WriteSession,
+    actor: Actor,
+    *,
+    to_person: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    reason: str,
+) -> Delegation:
+    """Lend one's own right to decide. Only a person can, only their own, and for at most 90 days."""
+    actor.require(Permission.DECIDE_CHANGE)
+    if actor.kind != "person":
+        raise NotAllowed("only a person lends the right to decide; a service account cannot")
+    reason = reason.strip()
+    if not reason or len(reason) > 500:
+        raise BadInput("write a reason of at most 500 characters", field="reason")
+    if to_person in actor.people:
+        raise BadInput("name somebody else", field="to_person")
+    person = session.get(Person, to_person)
+    if person is None or person.disabled_at is not None or person.kind != "person" or is_auditor(person):
+        raise NotFound("there is no such person to lend it to")
+    now = clock.now()
+    if not now - timedelta(minutes=5) <= starts_at < ends_at <= starts_at + LONGEST:
+        raise BadInput(
+            f"it begins now or later and ends after that, at most {LONGEST.days} days later", field="ends_at"
+        )
+    lent = Delegation(
+        from_person=actor.person_id, to_person=to_person, starts_at=starts_at, ends_at=ends_at, reason=reason,
+        created_at=now,
+    )  # fmt: skip
+    session.add(lent)
+    session.flush()
+    record(
+        session, actor, Action.DELEGATION_CREATED, object_kind="delegation", object_id=lent.id,
+        payload={"to": to_person, "from": clock.to_iso(starts_at), "until": clock.to_iso(ends_at)}, why=reason,
+    )  # fmt: skip
+    return lent
+
+
+def end_delegation(session: WriteSession, actor: Actor, delegation_id: int) -> Delegation:
+    """Take back, or give back, what was lent."""
+    lent = session.get(Delegation, delegation_id)
+    if lent is None or not {lent.from_person, lent.to_person} & actor.people:
+        raise NotFound(f"there is no delegation {delegation_id} of yours")
+    if lent.revoked_at is None:
+        lent.revoked_at = clock.now()
+        session.flush()
+        record(
+            session, actor, Action.DELEGATION_ENDED, object_kind="delegation", object_id=lent.id,
+            payload={"from": lent.from_person, "to": lent.to_person},
+        )  # fmt: skip
+    return lent
+
+
+def revoke_delegation(session: WriteSession, actor: Actor, delegation_id: int, *, why: str) -> Delegation:
+    """End what somebody else lent, as a review of access does. Ending again does nothing."""
+    actor.require(Permission.REVIEW_ACCESS)
+    lent = session.get(Delegation, delegation_id)
+    if lent is None:
+        raise NotFound(f"there is no delegation {delegation_id}")
+    if lent.revoked_at is None:
+        lent.revoked_at = clock.now()
+        session.flush()
+        record(
+            session, actor, Action.DELEGATION_ENDED, object_kind="delegation", object_id=lent.id, why=why,
+            payload={"from": lent.from_person, "to": lent.to_person},
+        )  # fmt: skip
+    return lent
+
+
+def delegations_of(session: ReadSession, viewer: Actor) -> list[Delegation]:
+    """What this person lends and has been lent, and is not over yet."""
+    return list(
+        session.scalars(
+            select(Delegation)
+            .where(
+                or_(Delegation.from_person == viewer.person_id, Delegation.to_person == viewer.person_id),
+                Delegation.revoked_at.is_(None),
+                Delegation.ends_at > clock.now(),
+            )
+            .order_by(Delegation.starts_at)
+        )
+    )
+
+
+def lent_at(session: ReadSession, at: datetime) -> list[str]:
+    """Everybody to whom a right is lent at a moment."""
+    return list(
+        session.scalars(
+            select(Delegation.to_person)
+            .where(Delegation.revoked_at.is_(None), Delegation.starts_at <= at, Delegation.ends_at > at)
+            .distinct()
+        )
+    )
+
+
+def lent_to(session: ReadSession, person_id: str, *, at: datetime) -> list[Actor]:
+    """Those who lend this person their right at a moment, as they are now: a role that was taken lends nothing.
+
+    A session that only reads asks once for each person: an inbox asks about every change in it.
+    """
+    held: dict[str, list[Actor]] = (
+        {} if isinstance(session, WriteSession) else session.info.setdefault("lenders", {})
+    )
+    if person_id not in held:
+        held[person_id] = _lenders(session, person_id, at)
+    return held[person_id]
+
+
+def read_lenders(session: ReadSession, people: Iterable[str], *, at: datetime) -> None:
+    """Read in one question who lends to each of these people, for `lent_to` of a session that only reads."""
+    if isinstance(session, WriteSession):
+        return
+    held: dict[str, list[Actor]] = session.info.setdefault("lenders", {})
+    found: dict[str, list[Actor]] = {person: [] for person in people if person not in held}
+    rows = session.execute(_lending(at).add_columns(Delegation.to_person)) if found else ()
+    for row, to_person in rows:
+        lender = actor_of(row, session_id=None)
+        if to_person in found and lender.may(Permission.DECIDE_CHANGE):
+            found[to_person].append(lender)
+    held.update(found)
+
+
+def _lenders(session: ReadSession, person_id: str, at: datetime) -> list[Actor]:
+    rows = session.scalars(_lending(at).where(Delegation.to_person == person_id))
+    lenders = (actor_of(row, session_id=None) for row in rows)
+    return [lender for lender in lenders if lender.may(Permission.DECIDE_CHANGE)]
+
+
+def _lending(at: datetime) -> Select[Person]:
+    """Those whose right is lent at a moment, in the order in which they lent it."""
+    return (
+        select(Person)
+        .join(Delegation, Delegation.from_person == Person.id)
+        .where(
+            Delegation.revoked_at.is_(None), Delegation.starts_at <= at, Delegation.ends_at > at,
+            Person.disabled_at.is_(None),
+        )
+        .order_by(Delegation.id)
+    )  # fmt: skip

@@ -1,0 +1,117 @@
+"""Break-glass: acting without approval where the policy allows it, and the review by somebody else afterwards."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import select
+
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.database.session import ReadSession, WriteSession
+from backend.errors import BadInput, NotAllowed
+from backend.governance import errors
+from backend.governance.asking import checked_text
+from backend.governance.tables import Change, Review
+from backend.identity.actor import Actor, system_actor
+from backend.identity.reach import see
+from backend.identity.roles import Permission
+from backend.registry.tables import Model
+
+GOVERNANCE: Final = system_actor("governance")
+ONLY_PEOPLE: Final = "a person reviews that the glass was broken; a service account does not"
+BLOCKED: Final = ("promote", "cutoff")  # not the way back, nor taking a model out of service
+
+
+def owed_before(session: ReadSession, change: Change) -> str | None:
+    """Why this release of the team waits for a review, in words; None where it does not. Breaking the glass again does
+    not wait: it is what is reviewed."""
+    if change.kind not in BLOCKED or change.model is None or change.break_glass:
+        return None
+    waiting = outstanding_reviews(session, change.model)
+    named = ", ".join(f"CHG-{review.change_id}" for review in waiting)
+    return f"{named} broke the glass and nobody else has reviewed it" if waiting else None
+
+
+def open_review(session: WriteSession, change: Change, *, within_h: float) -> Review:
+    """The review that a break-glass change owes."""
+    review = Review(change_id=change.id, due_at=clock.now() + timedelta(hours=within_h))
+    session.add(review)
+    session.flush()
+    return review
+
+
+def review_change(
+    session: WriteSession, actor: Actor, change_id: int, *, verdict: str, comment: str
+) -> Review:
+    """Say afterwards whether breaking the glass was justified. Somebody else, who decides on changes."""
+    actor.require(Permission.DECIDE_CHANGE)
+    if actor.kind != "person":
+        raise NotAllowed(ONLY_PEOPLE)
+    if verdict not in ("justified", "not_justified"):
+        raise BadInput(f"a review says justified or not_justified, not {verdict!r}", field="verdict")
+    comment = checked_text(comment, "comment", required=True)
+    review = session.scalars(
+        select(Review).where(Review.change_id == change_id).with_for_update()
+    ).one_or_none()
+    if review is None:
+        raise errors.ChangeNotFound(f"CHG-{change_id} owes no review")
+    change = session.get_one(Change, change_id)
+    why_not = why_not_review(actor, change)
+    if why_not is not None:
+        raise errors.OwnRequest(why_not)
+    if review.verdict is not None:
+        raise errors.DecidedAlready(f"CHG-{change_id} has been reviewed: {review.verdict.replace('_', ' ')}")
+    review.verdict, review.comment = verdict, comment
+    review.reviewed_by, review.reviewed_at = actor.person_id, clock.now()
+    session.flush()
+    record(
+        session, actor, Action.CHANGE_REVIEWED, object_kind="change", object_id=change_id,
+        payload={"verdict": verdict}, why=comment,
+    )  # fmt: skip
+    from backend.governance.time_boxes import note_time_box  # it is about what reviews say
+
+    if change.state == "executed":
+        note_time_box(session, GOVERNANCE, change_id)
+    return review
+
+
+def why_not_review(viewer: Actor, change: Change) -> str | None:
+    """Why this person cannot review the change, in words, or None when they can."""
+    if not viewer.may(Permission.DECIDE_CHANGE):
+        return "your role does not decide on changes, nor reviews them"
+    if viewer.kind != "person":
+        return ONLY_PEOPLE
+    if change.requested_by in viewer.people:
+        return f"you broke the glass with CHG-{change.id}; somebody else has to review it"
+    return None
+
+
+def outstanding_reviews(session: ReadSession, model: str) -> list[Review]:
+    """Reviews that the team of this model owes: of its own changes and of those of models with the same owner."""
+    owner = session.get_one(Model, model).owner_id
+    team = Change.model == model
+    if owner is not None:
+        team = Change.model.in_(select(Model.name).where(Model.owner_id == owner))
+    return list(
+        session.scalars(
+            select(Review)
+            .join(Change, Change.id == Review.change_id)
+            .where(Review.verdict.is_(None), team)
+            .order_by(Review.due_at)
+        )
+    )
+
+
+def all_outstanding_reviews(session: ReadSession, viewer: Actor) -> list[tuple[Review, Change]]:
+    """Every review that is owed, the most urgent first."""
+    see(session, viewer)
+    rows = session.execute(
+        select(Review, Change)
+        .join(Change, Change.id == Review.change_id)
+        .where(Review.verdict.is_(None))
+        .order_by(Review.due_at)
+    )
+    return [(review, change) for review, change in rows]

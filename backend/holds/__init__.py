@@ -1,0 +1,1 @@
+"""Legal holds: what retention and erasure must leave alone, and why."""

@@ -1,0 +1,1 @@
+"""Telling people of incidents, wherever they are told, and hearing what they do there."""

@@ -1,0 +1,54 @@
+"""Every other way to reach people, through Apprise: mail, Teams, Telegram, ntfy and a hundred more.
+
+Apprise says False, raises nothing and tries nothing again; its reasons are only in its log, and its addresses hold
+secrets. It cannot change what it sent: only what a person must know is sent again. https://appriseit.com
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from datetime import timedelta
+from typing import ClassVar
+
+from backend.errors import BadInput
+from backend.notifications.channels.base import Heard, Receipt
+from backend.notifications.messages import Message, Told
+from backend.signed_http import NotAnswered
+
+
+class AppriseUrl:
+    kind: ClassVar[str] = "apprise"
+    changes: ClassVar[bool] = False
+    refresh: ClassVar[timedelta | None] = None
+    hears = False
+
+    def __init__(self, url: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # of a module of Python's that it tries to import
+            import apprise
+
+            self._sender = apprise.Apprise()
+            known = self._sender.add(url)
+        if not known:
+            raise BadInput(
+                "apprise url: it names no service that Apprise knows; see `apprise --help` for the forms"
+            )
+        logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines may hold the address
+        self._services = ", ".join(str(one.service_name) for one in self._sender)
+
+    def tell(self, message: Message, told: Told | None) -> Receipt:
+        from apprise import NotifyType
+
+        kinds = {"open": "failure", "acknowledged": "warning", "resolved": "success"}
+        taken = self._sender.notify(
+            title=message.summary, body=message.text, notify_type=NotifyType(kinds[message.state])
+        )
+        if not taken:
+            raise NotAnswered(f"{self._services} did not take it; Apprise does not say why")
+        return Receipt("", f"handed to {self._services}")
+
+    def hear(self, key: str, ref: str) -> Heard | None:
+        return None

@@ -1,0 +1,128 @@
+"""Who is on call, from calendars that other systems keep (`rotas` of the contacts). Nothing is planned here.
+
+A calendar behind an address is fetched by the notifier into WARRANT_HOME, so that no page waits for it; one that
+cannot be fetched is used as it last was, and its age is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from backend import clock
+from backend.durable import write_text
+from backend.errors import BadInput, Unavailable
+from backend.notifications.contacts import Contacts
+from backend.settings import settings
+
+FETCH_EVERY: Final = timedelta(minutes=15)
+STALE: Final = timedelta(hours=24)
+LARGEST: Final = 5 * 1024 * 1024  # bytes
+TIMEOUT_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class OnCall:
+    """Who a rota names at a moment. `people` empty: nobody, or `problem` says why it cannot be told."""
+
+    rota: str
+    people: tuple[str, ...] = ()
+    until: datetime | None = None
+    problem: str = ""
+
+
+def on_call(contacts: Contacts, at: datetime) -> list[OnCall]:
+    """Of every rota, in the order of the file."""
+    return [_of(name, rota.ics, at) for name, rota in contacts.rotas.items()]
+
+
+def fetch_calendars(contacts: Contacts, now: datetime) -> list[str]:
+    """Fetch each calendar behind an address whose copy is older than a quarter of an hour. Returns what went wrong."""
+    problems = []
+    for name, rota in contacts.rotas.items():
+        if not _is_address(rota.ics):
+            continue
+        copy = copy_path(name)
+        if copy.exists() and now - datetime.fromtimestamp(copy.stat().st_mtime, UTC) < FETCH_EVERY:
+            continue
+        try:
+            write_text(copy, _fetch(rota.ics))
+        except Unavailable as error:
+            problems.append(f"rota {name}: {error.message}")
+    return problems
+
+
+def copy_path(name: str) -> Path:
+    folder = settings().resolved_home() / "rotas"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{name}.ics"
+
+
+def _of(name: str, ics: str, at: datetime) -> OnCall:
+    path = copy_path(name) if _is_address(ics) else Path(ics)
+    try:
+        people, until = people_at(path.read_bytes(), at)
+    except OSError as error:
+        missing = "its calendar was not fetched yet" if _is_address(ics) else f"{path}: {error.strerror}"
+        return OnCall(name, problem=missing)
+    except BadInput as error:
+        return OnCall(name, problem=f"{path.name}: {error.message}")
+    problem = ""
+    if _is_address(ics):
+        age = at - datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        if age > STALE:
+            problem = f"its calendar was last fetched {age.days} day(s) ago"
+    return OnCall(name, people, until, problem)
+
+
+def people_at(calendar: bytes, at: datetime) -> tuple[tuple[str, ...], datetime | None]:
+    """Titles of the events that hold at a moment, with the end of the first to end. Raises `BadInput`."""
+    import icalendar
+    import recurring_ical_events
+
+    try:
+        parsed = icalendar.Calendar.from_ical(calendar)
+        events = recurring_ical_events.of(parsed).between(at, at + timedelta(seconds=1))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"this is no calendar that can be read ({type(error).__name__})") from error
+    names, ends = [], []
+    for event in events:
+        title = str(event.get("SUMMARY", "")).strip()
+        if title and title not in names:
+            names.append(title)
+        end = event.get("DTEND")
+        if end is not None and isinstance(end.dt, datetime):
+            ends.append(end.dt if end.dt.tzinfo else end.dt.replace(tzinfo=UTC))
+    return tuple(sorted(names)), min(ends).astimezone(UTC) if ends else None
+
+
+def _is_address(ics: str) -> bool:
+    return ics.startswith(("http://", "https://", "webcal://"))
+
+
+def _fetch(address: str) -> str:
+    url = "https://" + address.removeprefix("webcal://") if address.startswith("webcal://") else address
+    try:
+        answer = httpx.get(url, timeout=TIMEOUT_S, follow_redirects=True)
+        answer.raise_for_status()
+    except httpx.HTTPStatusError as error:
+        raise Unavailable(f"the calendar's host answered {error.response.status_code}") from error
+    except httpx.HTTPError as error:
+        raise Unavailable(f"the calendar cannot be fetched ({type(error).__name__})") from error
+    if len(answer.content) > LARGEST:
+        raise Unavailable(f"the calendar has more than {LARGEST // 1024 // 1024} MB")
+    return answer.text
+
+
+def now_on_call() -> list[OnCall]:
+    """Of the contacts of this home; one line with the problem where these cannot be read."""
+    from backend.notifications.contacts import current_contacts
+
+    try:
+        return on_call(current_contacts(), clock.now())
+    except BadInput as error:
+        return [OnCall("contacts", problem=error.message)]

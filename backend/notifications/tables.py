@@ -1,0 +1,60 @@
+"""The outbox of notices, and what each channel was last told of each incident."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.database.base import Base
+from backend.database.types import BigId
+
+
+class Notice(Base):
+    """One thing to tell one channel. One that was not sent yet is replaced by a newer one about the same incident."""
+
+    __tablename__ = "notices"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    incident_id: Mapped[int] = mapped_column(ForeignKey("incidents.id"), index=True)
+    channel: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text, default="queued")  # queued | sent | refused | replaced
+    why: Mapped[str] = mapped_column(Text)  # for people: the route, the step, what changed
+    document: Mapped[dict[str, Any]]  # the message, as it is or was sent
+    created_at: Mapped[datetime]
+    next_try_at: Mapped[datetime]
+    tried_at: Mapped[datetime | None]  # when the last attempt began; without an end it may have been taken
+    attempts: Mapped[int] = mapped_column(default=0)
+    problem: Mapped[str] = mapped_column(Text, default="")
+    receipt: Mapped[str] = mapped_column(Text, default="")  # what the other side answered
+    sent_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(
+            "uq_notices_queued", "incident_id", "channel", unique=True,
+            sqlite_where=text("state = 'queued'"), postgresql_where=text("state = 'queued'"),
+        ),
+        Index("ix_notices_due", "state", "next_try_at"),
+    )  # fmt: skip
+
+
+class ToldIncident(Base):
+    """What a channel was last told of an incident, and what was last heard of it there."""
+
+    __tablename__ = "told_incidents"
+
+    incident_id: Mapped[int] = mapped_column(ForeignKey("incidents.id"), primary_key=True)
+    channel: Mapped[str] = mapped_column(Text, primary_key=True)
+    ref: Mapped[str] = mapped_column(Text, default="")
+    state: Mapped[str] = mapped_column(Text)
+    severity: Mapped[int]
+    step: Mapped[int] = mapped_column(default=0)  # of the escalation that reached it
+    digest: Mapped[str] = mapped_column(Text)
+    told_at: Mapped[datetime]
+    closed_there: Mapped[bool] = mapped_column(
+        default=False
+    )  # people resolved it there while it goes on here
+    heard_at: Mapped[datetime | None]
+    problem: Mapped[str] = mapped_column(Text, default="")  # why nothing can be heard there

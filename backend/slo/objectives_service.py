@@ -1,0 +1,251 @@
+"""Objectives in the database: defining, revising and retiring them, each with its audit entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+
+from backend import clock
+from backend.alerting.service import fingerprint, resolve
+from backend.alerting.tables import Alert
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.database.base import new_id
+from backend.database.session import ReadSession, WriteSession
+from backend.errors import BadInput, ChangedSinceSeen, Conflict, NotFound
+from backend.governance.direct_edits import refuse_direct_edit
+from backend.identity.actor import Actor
+from backend.identity.reach import see
+from backend.identity.roles import Permission
+from backend.registry.service import get_model
+from backend.slo.lint import lint
+from backend.slo.objectives import Objective
+from backend.slo.openslo import parse_openslo
+from backend.slo.openslo_writing import write_openslo
+from backend.slo.tables import ObjectiveRevision, ObjectiveState, SliCount
+
+KIND = "slo"
+ABSENT = "slo_absent"
+MOST_OBJECTIVES = 50  # of one model
+LONGEST_WHY = 2000
+LONGEST_DOCUMENT = 100_000
+EVENTS = ("page", "ticket")
+
+
+def define_objective(
+    session: WriteSession, actor: Actor, *, objective: Objective, why: str = ""
+) -> ObjectiveRevision:
+    """Store an objective; it is counted and judged from the next minute on.
+
+    Raises `Conflict` for a name that another objective of the model has, `OnlyByChange` where the policy guards it.
+    """
+    actor.require(Permission.WRITE_OBJECTIVES)
+    _check_place(session, actor, objective)
+    if len(_present(session, objective.model, objective.environment)) >= MOST_OBJECTIVES:
+        raise Conflict(f"{objective.model} has {MOST_OBJECTIVES} objectives; retire one that nobody needs")
+    row = _row(actor, objective, key=new_id("slo"), number=1, why=why)
+    return _add(session, actor, row, Action.OBJECTIVE_DEFINED, before=None)
+
+
+def revise_objective(
+    session: WriteSession, actor: Actor, key: str, *, objective: Objective, seen: int, why: str = ""
+) -> ObjectiveRevision:
+    """Store another definition as the next revision; `seen` is the one that the person looked at.
+
+    Counts stay where the indicator and its slices are the same; else they are counted anew.
+    """
+    actor.require(Permission.WRITE_OBJECTIVES)
+    row = _seen(session, actor, key, seen)
+    _check_place(session, actor, objective)
+    if (objective.model, objective.environment) != (row.model, row.environment):
+        raise BadInput("an objective stays with its model and environment; define another one there")
+    before = objective_of(row)
+    if row.state == "active" and before == objective:
+        return row
+    if _counted(before) != _counted(objective):
+        _forget_counts(session, key)
+    row.superseded_at = clock.now()
+    session.flush()
+    return _add(
+        session, actor, _row(actor, objective, key=key, number=row.number + 1, why=why),
+        Action.OBJECTIVE_REVISED, before=row,
+    )  # fmt: skip
+
+
+def retire_objective(
+    session: WriteSession, actor: Actor, key: str, *, seen: int, why: str
+) -> ObjectiveRevision:
+    """Stop judging it; what fires by it is resolved, its revisions and counts stay readable. Again: nothing."""
+    actor.require(Permission.WRITE_OBJECTIVES)
+    row = _seen(session, actor, key, seen)
+    if row.state == "retired":
+        return row
+    if not why.strip():
+        raise BadInput("write why it is retired: others will read it", field="why")
+    row.superseded_at = clock.now()
+    session.flush()
+    gone = _row(actor, objective_of(row), key=key, number=row.number + 1, why=why)
+    gone.state = "retired"
+    added = _add(session, actor, gone, Action.OBJECTIVE_RETIRED, before=row)
+    for kind, subject in _subjects(key):
+        mine = fingerprint(row.model, row.environment, kind, subject)
+        for alert in session.scalars(select(Alert).where(Alert.fingerprint == mine, Alert.state == "firing")):
+            resolve(session, actor, alert, why="the objective was retired")
+    session.execute(delete(ObjectiveState).where(ObjectiveState.objective == key))
+    return added
+
+
+def list_objectives(
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    model: str | None = None,
+    environment: str | None = None,
+    retired: bool = False,
+) -> list[ObjectiveRevision]:
+    """Objectives as they are now, by model and name."""
+    see(session, viewer)
+    query = select(ObjectiveRevision).where(ObjectiveRevision.superseded_at.is_(None))
+    if model is not None:
+        get_model(session, viewer, model)
+        query = query.where(ObjectiveRevision.model == model)
+    if environment is not None:
+        query = query.where(ObjectiveRevision.environment == environment)
+    if not retired:
+        query = query.where(ObjectiveRevision.state == "active")
+    return list(session.scalars(query.order_by(ObjectiveRevision.model, ObjectiveRevision.name)))
+
+
+def get_objective(session: ReadSession, viewer: Actor, key: str) -> ObjectiveRevision:
+    """The present revision of an objective."""
+    see(session, viewer)
+    row = session.scalars(
+        select(ObjectiveRevision).where(
+            ObjectiveRevision.key == key, ObjectiveRevision.superseded_at.is_(None)
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound("there is no such objective that you may see")
+    get_model(session, viewer, row.model)
+    return row
+
+
+def objective_revisions(session: ReadSession, viewer: Actor, key: str) -> list[ObjectiveRevision]:
+    """Every revision of an objective, newest first."""
+    get_objective(session, viewer, key)
+    query = (
+        select(ObjectiveRevision)
+        .where(ObjectiveRevision.key == key)
+        .order_by(ObjectiveRevision.number.desc())
+    )
+    return list(session.scalars(query))
+
+
+def objective_of(row: ObjectiveRevision) -> Objective:
+    """The definition of a revision. Documents were checked when they were stored, and are kept once read."""
+    return _read(row.document)
+
+
+@lru_cache(maxsize=4096)
+def _read(document: str) -> Objective:
+    return parse_openslo(document)[0]
+
+
+def _check_place(session: ReadSession, actor: Actor, objective: Objective) -> None:
+    model = get_model(session, actor, objective.model)
+    refuse_direct_edit(session, actor, model, objective.environment, what="objectives")
+    for remark in lint(objective):
+        if remark.level == "error":
+            raise BadInput(f"{objective.name}: {remark.text}", field="document")
+    if objective.slice_s is not None and objective.slice_s % 60:
+        raise BadInput(
+            f"{objective.name}: events are counted by the minute, so a slice is a number of whole minutes; "
+            f"{objective.slice_s} s is none",
+            field="slice_s",
+        )
+
+
+def _counted(objective: Objective) -> tuple[object, ...]:
+    return objective.sli, objective.budgeting, objective.slice_s, objective.slice_target
+
+
+def _forget_counts(session: WriteSession, key: str) -> None:
+    session.execute(delete(SliCount).where(SliCount.objective == key))
+    session.execute(delete(ObjectiveState).where(ObjectiveState.objective == key))
+
+
+def _subjects(key: str) -> Sequence[tuple[str, str]]:
+    """What alerts of an objective are about: (kind, subject) of `backend.alerting.service.Firing`."""
+    return (*((KIND, f"{key}/{severity}") for severity in EVENTS), (ABSENT, key))
+
+
+def _row(actor: Actor, objective: Objective, *, key: str, number: int, why: str) -> ObjectiveRevision:
+    if len(why) > LONGEST_WHY:
+        raise BadInput(f"why: write at most {LONGEST_WHY} characters", field="why")
+    document = write_openslo([objective])
+    if len(document) > LONGEST_DOCUMENT:
+        raise BadInput(f"an objective is at most {LONGEST_DOCUMENT:,} characters of OpenSLO")
+    return ObjectiveRevision(
+        key=key, number=number, model=objective.model, environment=objective.environment, name=objective.name,
+        document=document, state="active", why=why.strip(), made_by=actor.person_row, made_at=clock.now(),
+    )  # fmt: skip
+
+
+def _present(session: ReadSession, model: str, environment: str) -> list[str]:
+    return list(
+        session.scalars(
+            select(ObjectiveRevision.key).where(
+                ObjectiveRevision.model == model, ObjectiveRevision.environment == environment,
+                ObjectiveRevision.superseded_at.is_(None), ObjectiveRevision.state == "active",
+            )
+        )
+    )  # fmt: skip
+
+
+def _seen(session: WriteSession, actor: Actor, key: str, seen: int) -> ObjectiveRevision:
+    """The present revision, locked, if it is the one that was looked at."""
+    there = get_objective(session, actor, key)
+    model = get_model(session, actor, there.model)
+    refuse_direct_edit(session, actor, model, there.environment, what="objectives")
+    row = session.scalars(
+        select(ObjectiveRevision)
+        .where(ObjectiveRevision.key == key, ObjectiveRevision.superseded_at.is_(None))
+        .with_for_update()
+    ).one_or_none()
+    if row is None or row.number != seen:
+        raise ChangedSinceSeen("somebody has changed this objective since you looked at it", seen=seen)
+    return row
+
+
+def _add(
+    session: WriteSession,
+    actor: Actor,
+    row: ObjectiveRevision,
+    action: Action,
+    *,
+    before: ObjectiveRevision | None,
+) -> ObjectiveRevision:
+    clash = f"{row.model} has an objective named {row.name!r}; give this one another name"
+    taken = session.scalars(
+        select(ObjectiveRevision.key).where(
+            ObjectiveRevision.model == row.model, ObjectiveRevision.environment == row.environment,
+            ObjectiveRevision.name == row.name, ObjectiveRevision.superseded_at.is_(None),
+            ObjectiveRevision.state == "active", ObjectiveRevision.key != row.key,
+        )
+    ).first()  # fmt: skip
+    if taken is not None and row.state == "active":
+        raise Conflict(clash)
+    session.add(row)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise Conflict(f"{clash}, or look again: somebody else has just changed it") from error
+    record(
+        session, actor, action, object_kind="objective", object_id=row.key, why=row.why,
+        payload={"model": row.model, "environment": row.environment, "revision": row.number, "state": row.state,
+                 "document": row.document, "before": None if before is None else before.document},
+    )  # fmt: skip
+    return row

@@ -1,0 +1,330 @@
+"""Scoring the same rows with two versions: what comparing gates, and who flips, are computed from.
+
+Both artefacts are fetched by digest and checked before anything of them is loaded. The number of rows is bounded.
+"""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from backend import clock
+from backend.errors import NotAllowed
+from backend.governance.pairs import Answers, Measured, PairedRows, Source
+from backend.monitoring.columns import ModelSpec
+from backend.observations.reader import Filter, scan
+from backend.registry.artefacts import file_digest
+from backend.registry.tables import Version
+from backend.settings import settings
+
+if TYPE_CHECKING:
+    from backend.serving.predictor import Predictor
+
+MOST_ROWS: Final = 5000
+ENOUGH_LABELS: Final = (
+    500  # fewer known labels among live rows: a metric is measured on the reference instead
+)
+TRIED_ROWS: Final = 5
+LATENCY_ROUNDS: Final = 40
+MEMORY_ROUNDS: Final = 3
+MOST_REASONS: Final = 100
+MOST_REASON_FEATURES: Final = 40
+ROLES: Final = ("champion", "canary", "backfill")  # a shadow's answers reached nobody
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of it: `pairs`, or `missing` why there are none; and whether the candidate answers at all.
+
+    `reasons`: how often the first reason of a positive decision changes, as `count_flips` takes it.
+    """
+
+    pairs: PairedRows | None = None
+    missing: str = ""
+    reasons: dict[str, Any] | None = None
+    answers: bool | None = None
+    answers_not: str = ""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    version: Version
+    cutoff: float
+    predictor: Predictor
+    folder: Path
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows before they are scored; `frame` has id, ts (or None), label and the columns of the spec."""
+
+    source: Source
+    frame: pd.DataFrame
+    note: str = ""
+
+
+def score_rows(
+    spec: ModelSpec, environment: str, *, before: Version | None, before_cutoff: float | None, after: Version,
+    after_cutoff: float, allow: tuple[str, ...] = (), most: int = MOST_ROWS,
+) -> Scored:  # fmt: skip
+    """Score rows with champion and candidate. Whatever stands in the way is said, never raised.
+
+    allow   further modules that a model file may import (the parameter of the gate `artefact_scanned`)
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    # As the gateway does: for single rows, threads that wait for each other cost more than they do.
+    with threadpool_limits(limits=1):
+        return _scored(spec, environment, before, before_cutoff, after, after_cutoff, allow, most)
+
+
+def _scored(
+    spec: ModelSpec, environment: str, before: Version | None, before_cutoff: float | None, after: Version,
+    after_cutoff: float, allow: tuple[str, ...], most: int,
+) -> Scored:  # fmt: skip
+    try:
+        candidate = _load(after, after_cutoff, allow)
+        reference = _reference(spec, after, most)
+    except Exception as error:  # noqa: BLE001 - a file, a registry or a library may raise anything; it is said
+        said = f"version {after.version} cannot be loaded: {_reason(error)}"
+        return Scored(missing=said, answers_not=said)
+    try:
+        candidate.predictor.check_fits(_kinds(spec), spec.task)
+        _answers(spec, candidate, reference.frame.head(TRIED_ROWS))
+    except Exception as error:  # noqa: BLE001 - the candidate's own code
+        said = f"version {after.version} cannot score rows of the model's spec: {_reason(error)}"
+        return Scored(missing=said, answers=False, answers_not=said)
+    if before is None or before_cutoff is None:
+        return Scored(
+            missing=f"nothing serves in {environment}, so there is nothing to compare with", answers=True
+        )
+    try:
+        champion = (
+            replace(candidate, cutoff=before_cutoff)
+            if before.version == after.version
+            else _load(before, before_cutoff, allow)
+        )
+    except Exception as error:  # noqa: BLE001 - as above
+        return Scored(missing=f"version {before.version} cannot be loaded: {_reason(error)}", answers=True)
+    try:
+        pairs = _pairs(spec, environment, champion, candidate, reference, most)
+    except Exception as error:  # noqa: BLE001 - as above
+        return Scored(
+            missing=f"the rows could not be scored by both versions: {_reason(error)}", answers=True
+        )
+    return Scored(pairs, reasons=_reasons(spec, pairs, champion, candidate), answers=True)
+
+
+def _pairs(
+    spec: ModelSpec, environment: str, champion: _Loaded, candidate: _Loaded, reference: _Rows, most: int
+) -> PairedRows:
+    since, note = _unseen_since(champion.version, candidate.version)
+    labelled = _live(spec, environment, candidate.version.model, since, note, most, labelled=True)
+    if len(labelled.frame) >= ENOUGH_LABELS:
+        return _score(spec, champion, candidate, labelled, measure=True)
+    newest = _live(spec, environment, candidate.version.model, since, note, most, labelled=False)
+    on_reference = _score(spec, champion, candidate, reference, measure=newest.frame.empty)
+    if newest.frame.empty:
+        return on_reference
+    return replace(_score(spec, champion, candidate, newest, measure=True), judged=on_reference)
+
+
+def _unseen_since(champion: Version, candidate: Version) -> tuple[datetime | None, str]:
+    """From when on rows were among the training data of neither; a candidate would shine on rows it learned from."""
+    ends = []
+    for version in (champion, candidate):
+        end = version.training.get("to")
+        if not isinstance(end, str):
+            return None, f"whether version {version.version} was trained on them is not known"
+        try:
+            ends.append(clock.from_iso(end))
+        except ValueError:
+            return None, f"whether version {version.version} was trained on them is not known"
+    return max(ends), "after both were trained"
+
+
+def _live(
+    spec: ModelSpec, environment: str, model: str, since: datetime | None, note: str, most: int, *, labelled: bool
+) -> _Rows:  # fmt: skip
+    where = Filter(start=since, environments=[environment], roles=ROLES)
+    found = scan(settings().observations, model, where)
+    wanted = _columns(spec, found.columns)
+    if labelled:
+        found = found.filter("label_status = 'known'")
+    names = ", ".join('"' + name.replace('"', '""') + '"' for name in ["prediction_id", "label", *wanted])
+    frame = found.order("ts DESC, prediction_id").limit(most).project(f"epoch_us(ts) AS ts, {names}").df()
+    frame = frame.rename(columns={"prediction_id": "id"})
+    for column in spec.features:
+        if column.name not in frame:  # the store has never seen it: every row lacks it
+            frame[column.name] = None
+    return _Rows("live", frame, note)
+
+
+def _reference(spec: ModelSpec, version: Version, most: int) -> _Rows:
+    """The newest rows of the version's reference, whose digest is checked first."""
+    found = file_digest(Path(version.reference_path))
+    if found != version.reference_digest:
+        raise ValueError(f"its reference data are not the recorded ones: {found}")
+    whole = pd.read_parquet(Path(version.reference_path))
+    missing = [column.name for column in spec.features if column.name not in whole]
+    if missing:
+        raise ValueError(f"its reference data lack {', '.join(missing)}")
+    part = whole.tail(most)
+    frame = part[_columns(spec, list(part.columns))].copy()
+    frame["id"] = [f"reference row {number}" for number in range(len(whole) - len(part), len(whole))]
+    frame["ts"] = None
+    frame["label"] = part.get("label")
+    return _Rows("reference", frame.reset_index(drop=True), "held out when it was trained")
+
+
+def _columns(spec: ModelSpec, there: list[str]) -> list[str]:
+    wanted = [*(column.name for column in spec.features), *spec.segments, *spec.protected]
+    return [name for name in dict.fromkeys(wanted) if name in there]
+
+
+def _load(version: Version, cutoff: float, allow: tuple[str, ...]) -> _Loaded:
+    """The model from the bytes that its digest names; a file that would import anything unexpected is not loaded."""
+    from backend.governance.artefact_files import scan_folder
+    from backend.serving.loader import Loader
+
+    loader = Loader(settings().resolved_home() / "jobs" / "artefacts", tracking_uri=settings().mlflow)
+    folder = loader.fetch(version.uri, version.artefact_digest)
+    unexpected = scan_folder(folder, allow)
+    if unexpected:
+        raise NotAllowed(f"loading it would use {unexpected[0]}")
+    return _Loaded(version, cutoff, loader.load(version.uri, version.artefact_digest), folder)
+
+
+def _kinds(spec: ModelSpec) -> Any:
+    return {column.name: column.kind for column in spec.features}
+
+
+def _score(
+    spec: ModelSpec, champion: _Loaded, candidate: _Loaded, rows: _Rows, *, measure: bool
+) -> PairedRows:
+    frame = rows.frame
+    sides = [_answers(spec, one, frame) for one in (champion, candidate)]
+    if measure and champion.version.version != candidate.version.version:
+        costs = _costs(spec, (champion, candidate), _records(spec, frame))
+        sides = [replace(side, measured=cost) for side, cost in zip(sides, costs, strict=True)]
+    groups = [name for name in dict.fromkeys([*spec.segments, *spec.protected]) if name in frame]
+    return PairedRows(
+        task=spec.task, source=rows.source, ids=tuple(str(one) for one in frame["id"]),
+        times=tuple(_moment(one) for one in frame["ts"]),
+        features=frame[[column.name for column in spec.features]], segments=frame[groups],
+        label=_texts(frame["label"]), before=sides[0], after=sides[1], note=rows.note,
+    )  # fmt: skip
+
+
+def _moment(microseconds: Any) -> datetime | None:
+    return None if microseconds is None else datetime.fromtimestamp(int(microseconds) / 1e6, UTC)
+
+
+def _texts(values: pd.Series) -> Any:
+    from backend.monitoring.performance import class_name
+
+    found = np.empty(len(values), dtype=object)
+    found[:] = [None if pd.isna(value) else class_name(value) for value in values]
+    return found
+
+
+def _records(spec: ModelSpec, frame: pd.DataFrame) -> list[dict[str, float | str]]:
+    """The rows as the gateway would get them: numbers, text, and nothing where there is nothing."""
+    records: list[dict[str, float | str]] = [{} for _ in range(len(frame))]
+    for column in spec.features:
+        numeric = column.kind == "numeric"
+        for record, value in zip(records, frame[column.name].tolist(), strict=True):
+            if not pd.isna(value):
+                record[column.name] = float(value) if numeric else str(value)
+    return records
+
+
+def _answers(spec: ModelSpec, loaded: _Loaded, frame: pd.DataFrame) -> Answers:
+    scored = loaded.predictor.score(
+        _records(spec, frame), features=_kinds(spec), task=spec.task, cutoff=loaded.cutoff
+    )
+    score = np.array([np.nan if one.score is None else one.score for one in scored], dtype=np.float64)
+    prediction = np.empty(len(scored), dtype=object)
+    prediction[:] = [one.prediction for one in scored]
+    return Answers(loaded.version.version, loaded.cutoff, score, prediction)
+
+
+def _costs(
+    spec: ModelSpec, sides: tuple[_Loaded, _Loaded], records: list[dict[str, float | str]]
+) -> list[Measured]:
+    """Time of single rows, in turns on the same row so that a busy machine hits both; and memory of all rows."""
+    latency: tuple[list[float], list[float]] = ([], [])
+    memory: tuple[list[int], list[int]] = ([], [])
+    kinds = _kinds(spec)
+    for number in range(LATENCY_ROUNDS + 2):
+        row = [records[number % len(records)]]
+        for at in (0, 1) if number % 2 else (1, 0):
+            started = time.perf_counter()
+            sides[at].predictor.score(row, features=kinds, task=spec.task, cutoff=sides[at].cutoff)
+            if number >= 2:  # the first calls warm up
+                latency[at].append((time.perf_counter() - started) * 1e3)
+    for _ in range(MEMORY_ROUNDS):
+        for at in (0, 1):
+            tracemalloc.start()
+            sides[at].predictor.score(records, features=kinds, task=spec.task, cutoff=sides[at].cutoff)
+            memory[at].append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    return [Measured(tuple(latency[at]), tuple(memory[at]), _held(sides[at].folder)) for at in (0, 1)]
+
+
+def _reasons(spec: ModelSpec, pairs: PairedRows, champion: _Loaded, candidate: _Loaded) -> dict[str, Any]:
+    """Whether what pushes a case most towards the positive class changes, among those that both decide positively."""
+    from backend.monitoring.performance import wilson
+    from backend.serving.loader import load_estimator
+    from jobs.compute_shap import explain_rows
+
+    if spec.task != "binary":
+        return {"share": None, "why": f"a {spec.task} model decides nothing positively"}
+    both = np.flatnonzero((pairs.before.prediction == "1") & (pairs.after.prediction == "1"))[:MOST_REASONS]
+    if not len(both):
+        return {"share": None, "why": "both versions decide no row positively"}
+    if len(spec.features) > MOST_REASON_FEATURES:
+        return {
+            "share": None,
+            "why": f"reasons over {len(spec.features)} features take too long to compute here",
+        }
+    if champion.version.version == candidate.version.version:
+        return {"share": 0.0, "rows": len(both), "changed": 0, "low": 0.0, "high": 0.0}
+    rows = pairs.features.iloc[both]
+    try:
+        first = []
+        for one in (champion, candidate):
+            values = explain_rows(load_estimator(one.folder), rows, pairs.features, spec)
+            if values.ndim == 3:  # a value for each class; the positive one is the last
+                values = values[..., -1]
+            first.append(values.argmax(axis=1))
+    except Exception as error:  # noqa: BLE001 - shap and models raise anything; flips are counted without
+        return {"share": None, "why": f"the reasons could not be computed: {_reason(error)}"}
+    changed = int((first[0] != first[1]).sum())
+    low, high = wilson(float(changed), float(len(both)))
+    return {"share": changed / len(both), "rows": len(both), "changed": changed, "low": low, "high": high}
+
+
+def _held(folder: Path) -> int:
+    """What a loaded model allocates and keeps; everything that it imports is there already."""
+    from backend.serving.loader import load_estimator
+
+    tracemalloc.start()
+    try:
+        estimator = load_estimator(folder)
+        held, _ = tracemalloc.get_traced_memory()
+        del estimator
+    finally:
+        tracemalloc.stop()
+    return held
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "message", "")) or f"{type(error).__name__}: {error}"

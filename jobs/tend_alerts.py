@@ -1,0 +1,32 @@
+"""What happens to alerts by the clock: what was held for flapping and has stayed quiet is over, and a gateway that is
+not heard of any more is told of."""
+
+from __future__ import annotations
+
+from backend import clock
+from backend.alerting.gateways import watch_gateways
+from backend.alerting.service import release_held
+from backend.database.session import writing
+from backend.queue import TEND_ALERTS
+from jobs.runtime import Run, workflow
+
+STEPS = ("release_held", "watch_gateways")
+
+
+@workflow(TEND_ALERTS)
+def tend_alerts(run: Run) -> None:
+    run.progress(0.1, "looking at what was held")
+    run.step("release_held", _release, run)
+    run.step("watch_gateways", _watch, run)
+
+
+def _release(run: Run) -> int:
+    with writing() as session:
+        run.require_owned(session)
+        return release_held(session, run.actor)
+
+
+def _watch(run: Run) -> int:
+    with writing() as session:
+        run.require_owned(session)
+        return len(watch_gateways(session, run.actor, clock.now()))

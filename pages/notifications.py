@@ -1,0 +1,51 @@
+"""Is everybody told? Channels and how they do, who is told of what, who is on call, each notice with its receipt."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import data
+from app.components import empty_state, headline
+from app.components.notice_parts import channel_level, show_channels, show_notices, show_on_call, show_routes
+from app.session import live, viewer
+from app.words import count_of
+
+
+@live(run_every=3)
+def state_of_notices() -> None:
+    found = data.notifications(data.scope_of(viewer()))
+    channels = found["channels"]
+    if found["problem"] or not channels:
+        headline(
+            "Nobody is told of incidents",
+            "attention",
+            detail=found["problem"] or "The contacts name no channel.",
+        )
+        empty_state(
+            "Say who is told, and how",
+            "Write channels and routes into a YAML file and name it in WARRANT_CONTACTS; "
+            "`warrant contacts check` reads it, `warrant contacts test CHANNEL` tries one.",
+        )
+    else:
+        levels = [channel_level(one)[1] for one in channels]
+        waiting = sum(one["waiting"] for one in channels)
+        if "page" in levels or "attention" in levels:
+            bad = sum(level in ("page", "attention") for level in levels)
+            headline(f"{count_of(bad, 'channel')} of {len(channels)} cannot be relied on", "page")
+        elif "ok" in levels:
+            headline("Everybody who is to be told was told", "ok" if not waiting else "unknown")
+        else:
+            headline(
+                "No channel was ever used", "unknown", detail="`warrant contacts test CHANNEL` tries one."
+            )
+        show_channels(channels)
+        st.subheader("Who is told of what", anchor=False)
+        show_routes(found["routes"])
+        st.subheader("On call now", anchor=False)
+        show_on_call(found["on_call"])
+    if channels or found["notices"]:
+        st.subheader("Notices", anchor=False)
+        show_notices(found["notices"])
+
+
+state_of_notices()

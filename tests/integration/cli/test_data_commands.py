@@ -1,0 +1,99 @@
+"""`warrant data` against a console process that serves: ask, fetch, explain, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.database.session import writing
+from backend.identity.roles import Role
+from backend.identity.tokens import create_token
+from tests.console import running_console
+from tests.integration.cli.conftest import Said, warrant
+from tests.integration.data_rights.conftest import (
+    SUBJECT_SPEC,
+    approve,
+    carry_out,
+    describe,
+    ids_of,
+    move_spool,
+    send,
+)
+from tests.worlds import World, make_world, person
+
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
+
+
+@pytest.fixture
+def world(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    made = make_world(tmp_path / "files")
+    describe(SUBJECT_SPEC)
+    with running_console(tmp_path) as running:
+        monkeypatch.setenv("WARRANT_PUBLIC_URL", running.url)
+        yield made
+
+
+def test_rows_are_handed_out_erased_and_explained_by_commands(world: World, tmp_path: Path) -> None:
+    with writing() as session:
+        token = create_token(session, world.compliance, name="cli")[1]
+        other = create_token(session, world.engineer, name="cli")[1]
+    send({"p1": "Ada", "p2": "Bob"})
+    move_spool()
+
+    def data(*arguments: str, by: str = token) -> Said:
+        return warrant("data", *arguments, WARRANT_TOKEN=by)
+
+    assert data("erase", "--model", "toy", "--subject", "Ada", "--reason", "so", by=other).code != 0
+    assert data("erase", "--reason", "so").code == 2
+    explained = data("explain", "toy", "p1", "--json")
+    assert (explained.code, explained.document["score"]) == (0, 0.7), explained.err
+    assert data("explain", "toy", "p1", "--out", str(tmp_path / "why.pdf")).code == 0
+    assert (tmp_path / "why.pdf").read_bytes().startswith(b"%PDF")
+    assert data("explain", "toy", "p1", "--out", str(tmp_path / "why.doc")).code == 2
+
+    for kind in ("access", "erase"):
+        asked = data(kind, "--model", "toy", "--subject", "Ada", "--reason", "she wrote", "--json")
+        assert (asked.code, asked.document["how"]) == (0, "by the column passenger"), asked.err
+        request = asked.document["id"]
+        change = asked.document["change_id"]
+        approve(world, _named(request))
+        carry_out(change)
+        if kind == "access":
+            out = tmp_path / "rows.json"
+            assert data("access", "--request", request, "--out", str(out)).code == 0
+            assert [row["prediction_id"] for row in json.loads(out.read_text())["rows"]["predictions"]] == [
+                "p1"
+            ]
+    assert ids_of(ids=["p1", "p2"]) == ["p2"]
+    assert "was erased" in data("explain", "toy", "p1").line
+
+
+def test_holds_are_placed_listed_and_released_by_commands(world: World) -> None:
+    with writing() as session:
+        token = create_token(session, world.compliance, name="cli")[1]
+        other = create_token(session, person(session, "legal", Role.COMPLIANCE), name="cli")[1]
+
+    def hold(*arguments: str, by: str = token) -> Said:
+        return warrant("hold", *arguments, WARRANT_TOKEN=by)
+
+    assert hold("place", "predictions", "tyo", "--reason", "a case").code != 0
+    placed = hold("place", "person", "Ada", "--model", "toy", "--reason", "a case", "--json")
+    assert placed.code == 0, placed.err
+    number = str(placed.document[0]["id"])
+    assert "Ada" not in placed.out
+    assert placed.document[0]["predictions"] == 0
+    assert hold("release", number, "--why", "over").code != 0
+    assert hold("list").out.startswith(f"hold {number}: person psn_")
+    assert hold("release", number, "--why", "over", by=other).code == 0
+    assert "nothing is on hold" in hold("list").out
+
+
+def _named(request_id: str):  # type: ignore[no-untyped-def]
+    from backend.data_rights.tables import DataRequest
+    from backend.database.session import reading
+
+    with reading() as session:
+        return session.get_one(DataRequest, request_id)

@@ -1,0 +1,228 @@
+"""Requests of data subjects: four eyes, holds, a record of what and how many, and nothing left of whom."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import select, text
+
+from backend.audit.reading import search_entries
+from backend.audit.verification import verify
+from backend.data_rights.handing_out import open_document
+from backend.data_rights.people import ERASED_NAME
+from backend.data_rights.requests import (
+    get_request,
+    request_erasure_of_person,
+    request_rows,
+)
+from backend.data_rights.tables import DataRequest, PredictionExplanation
+from backend.database.session import reading, writing
+from backend.errors import BadInput, Conflict, NotAllowed
+from backend.governance.execution import begin
+from backend.holds.service import Held, place_hold
+from backend.identity.tables import Person
+from backend.observations.pseudonyms import pseudonym
+from tests.integration.data_rights.conftest import (
+    Here,
+    approve,
+    carry_out,
+    change_of,
+    describe,
+    ids_of,
+    move_spool,
+    send,
+)
+from tests.worlds import SPEC, SYSTEM, World
+
+
+def ask_to_erase(world: World, value: str = "Ada L.", **more: object) -> DataRequest:
+    with writing() as session:
+        return request_rows(
+            session, world.compliance, kind="erase", model="toy", value=value, reason="she wrote", **more,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+def request_now(world: World, request: DataRequest) -> DataRequest:
+    with reading() as session:
+        return get_request(session, world.compliance, request.id)
+
+
+def test_rows_of_a_subject_are_erased_by_a_change_that_another_person_agrees_to(world: World) -> None:
+    send({"p1": "Ada L.", "p2": "Bob"})
+    move_spool()
+    send({"p3": "Ada L."})
+    with writing() as session:
+        session.add(
+            PredictionExplanation(model="toy", prediction_id="p1", version=2, computed_at=change_time(), method="m",
+                                  contributions=[])
+        )  # fmt: skip
+    request = ask_to_erase(world)
+    assert change_of(request.change_id or 0).state == "waiting"
+    approve(world, request)
+    change = carry_out(request.change_id or 0)
+    assert change.state == "executed"
+    assert ids_of(ids=["p1", "p2", "p3"]) == ["p2"]
+    done = request_now(world, request)
+    assert done.counts == {
+        "predictions": 1, "labels": 1, "predictions in the spool": 1, "labels in the spool": 1, "explanations": 1,
+    }  # fmt: skip
+    assert (done.selector, done.found) == (None, None)
+    with reading() as session:
+        (entry,) = search_entries(session, world.compliance, action="data:rows:erase")
+        assert session.scalar(select(PredictionExplanation.prediction_id)) is None
+    assert entry.payload is not None
+    assert (entry.payload["rows"], entry.payload["predictions"]) == (done.counts, 2)
+    assert verify().ok
+
+
+def change_time() -> object:
+    from backend import clock
+
+    return clock.now()
+
+
+def test_who_it_is_about_is_nowhere_in_the_database_afterwards(world: World) -> None:
+    send({"secret-id-77": "Ada L."})
+    request = ask_to_erase(world)
+    approve(world, request)
+    carry_out(request.change_id or 0)
+    with reading() as session:
+        tables = session.execute(
+            text("SELECT subject, evidence, summary, bound FROM changes WHERE id = :id"),
+            {"id": request.change_id},
+        ).one()
+        kept = json.dumps([str(cell) for cell in tables])
+        kept += str(session.execute(text("SELECT selector, found, counts, how FROM data_requests")).all())
+        kept += str(session.execute(text("SELECT payload FROM audit_payloads")).all())
+    for secret in ("Ada L.", pseudonym("toy", "Ada L."), "secret-id-77"):
+        assert secret not in kept
+
+
+def test_only_compliance_asks_and_not_for_itself(world: World) -> None:
+    for actor in (world.lead, world.engineer, world.on_call, world.viewer):
+        with writing() as session, pytest.raises(NotAllowed):
+            request_rows(session, actor, kind="erase", model="toy", value="x", reason="r")
+    request = ask_to_erase(world)
+    with pytest.raises(NotAllowed):
+        approve(_with(world, world.compliance), request)
+
+
+def _with(world: World, lead: object) -> World:
+    from dataclasses import replace
+
+    return replace(world, lead=lead)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("predictions", "toy"), ("person", "Ada L.")])
+def test_a_hold_refuses_the_request_with_its_reason(world: World, kind: str, name: str) -> None:
+    with writing() as session:
+        place_hold(session, world.compliance, kind=kind, object_id=name, reason="court file 7")
+    with pytest.raises(Held, match="court file 7"):
+        ask_to_erase(world)
+
+
+def test_a_hold_that_comes_after_the_approval_still_forbids_it(world: World) -> None:
+    send({"p1": "Ada L."})
+    request = ask_to_erase(world)
+    approve(world, request)
+    with writing() as session:
+        place_hold(session, world.compliance, kind="predictions", object_id="toy", reason="court file 7")
+    with writing() as session:
+        assert begin(session, SYSTEM, request.change_id or 0, f"change-{request.change_id}") is None
+    change = change_of(request.change_id or 0)
+    assert change.state == "void"
+    assert "court file 7" in change.outcome
+    assert ids_of(ids=["p1"]) == ["p1"]
+
+
+def test_a_hold_between_beginning_and_erasing_forbids_it_too(world: World) -> None:
+    from jobs.data_requests import carry_out as carry_out_outside
+
+    send({"p1": "Ada L."})
+    request = ask_to_erase(world)
+    approve(world, request)
+    with writing() as session:
+        assert begin(session, SYSTEM, request.change_id or 0, f"change-{request.change_id}") is not None
+        place_hold(session, world.compliance, kind="predictions", object_id="toy", reason="court file 7")
+    with pytest.raises(Held):
+        carry_out_outside(Here(), request.change_id or 0)  # type: ignore[arg-type]
+    assert ids_of(ids=["p1"]) == ["p1"]
+
+
+def test_several_requests_of_a_model_may_be_open(world: World) -> None:
+    assert ask_to_erase(world, "a").change_id != ask_to_erase(world, "b").change_id
+
+
+def test_a_model_that_names_no_subject_is_asked_by_prediction_ids(world: World) -> None:
+    describe(SPEC)
+    with pytest.raises(BadInput, match="declares no `subject`"):
+        ask_to_erase(world)
+    request = ask_to_erase(world, "", prediction_ids=["p1", "p2"])
+    assert request.how == "2 prediction ids"
+
+
+def test_an_access_request_hands_out_every_row_and_changes_nothing(world: World) -> None:
+    send({"p1": "Ada L.", "p2": "Bob"})
+    move_spool()
+    send({"p3": "Ada L."})
+    with writing() as session:
+        request = request_rows(
+            session, world.compliance, kind="access", model="toy", value="Ada L.", reason="she asked"
+        )
+    approve(world, request)
+    assert carry_out(request.change_id or 0).state == "executed"
+    with reading() as session:
+        data, media_type = open_document(session, world.compliance, request.id, "json")
+        html, _ = open_document(session, world.compliance, request.id, "html")
+        pdf, _ = open_document(session, world.compliance, request.id, "pdf")
+        with pytest.raises(NotAllowed):
+            open_document(session, world.lead, request.id, "json")
+    found = json.loads(data)
+    assert media_type == "application/json"
+    assert [row["prediction_id"] for row in found["rows"]["predictions"]] == ["p1"]
+    assert [row["prediction_id"] for row in found["rows"]["predictions in the spool"]] == ["p3"]
+    assert b"p1" in html
+    assert b"p2" not in html
+    assert pdf.startswith(b"%PDF")
+    assert ids_of(ids=["p1", "p2", "p3"]) == ["p1", "p2", "p3"]
+
+
+def test_a_person_is_erased_and_the_log_still_tells_what_they_did(world: World) -> None:
+    with writing() as session:
+        request_rows(
+            session,
+            world.compliance,
+            kind="access",
+            model="toy",
+            value="x",
+            reason="from a person who leaves",
+        )
+        request = request_erasure_of_person(
+            session, world.compliance, person_id=world.other_lead.person_id, reason="she left"
+        )
+    approve(world, request)
+    carry_out(request.change_id or 0)
+    assert verify().ok
+    with reading() as session:
+        row = session.get_one(Person, world.other_lead.person_id)
+        assert (row.display_name, row.password_hash) == (ERASED_NAME, None)
+        assert row.disabled_at is not None
+        assert [
+            one.object_id for one in search_entries(session, world.compliance, action="audit:person:erase")
+        ] == [world.other_lead.person_id]
+    with writing() as session, pytest.raises(Conflict, match="erased already"):
+        request_erasure_of_person(
+            session, world.compliance, person_id=world.other_lead.person_id, reason="again"
+        )
+
+
+def test_a_hold_on_a_person_keeps_them(world: World) -> None:
+    with writing() as session:
+        place_hold(
+            session, world.compliance, kind="person", object_id=world.other_lead.person_id, reason="a trial"
+        )
+    with writing() as session, pytest.raises(Held, match="a trial"):
+        request_erasure_of_person(
+            session, world.compliance, person_id=world.other_lead.person_id, reason="she left"
+        )

@@ -1,0 +1,133 @@
+"""What is said of changes is so: dry runs, health, repeated decisions, filters, and changes that nobody approved."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import delete, select
+
+from app.components.evidence import unresolved
+from app.words import approval_words
+from backend.database.session import reading, writing
+from backend.errors import BadInput
+from backend.governance import errors
+from backend.governance.freezes import next_opening
+from backend.governance.health import earlier_versions, last_healthy
+from backend.governance.kinds import Asked
+from backend.governance.policies import Replayed, dry_run
+from backend.governance.policy_document import read_policy
+from backend.governance.reading import list_changes
+from backend.governance.registry_moves import list_moves
+from backend.governance.tables import Change, Decision
+from backend.monitoring.tables import MetricPoint
+from tests.integration.governance.conftest import ask, carry_out, now, put_in_force, say
+from tests.worlds import SYSTEM, World
+
+STRICT = """
+rules:
+  - {name: high tier, for: {kinds: [tier], tiers: [high]}, rule: {roles: {ml_lead: 2}}}
+  - {name: rest}
+"""
+
+
+def replay(text: str, change: Change) -> Replayed:
+    with reading() as session:
+        return next(one for one in dry_run(session, SYSTEM, read_policy(text)) if one.change_id == change.id)
+
+
+def test_a_dry_run_asks_the_rule_of_the_tier_of_the_time(world: World) -> None:
+    with writing() as session:
+        put_in_force(session, world, "rules: [{name: rest}]")
+    change = ask(world.engineer, Asked("tier", "*", "toy", subject={"tier": "high"}))
+    say(world.lead, change)
+    carry_out(change)
+    told = replay(STRICT, change)
+    assert (told.would, told.reasons) == ("refused", ("1 of 2 approvals by ml lead",))
+    assert replay("rules: [{name: rest}]", change).would == "allowed"
+
+
+def test_a_dry_run_counts_no_hand_that_is_excluded(world: World) -> None:
+    with writing() as session:
+        put_in_force(session, world, "rules: [{name: rest}]")
+    change = ask(world.engineer, Asked("promote", "production", "toy", to_version=2))
+    say(world.lead, change)
+    carry_out(change)
+    assert replay("rules: [{name: rest}]", change).would == "allowed"
+    with writing() as session:
+        decision = session.scalars(select(Decision).where(Decision.change_id == change.id)).one()
+        decision.on_behalf_of = world.engineer.person_id
+    assert replay("rules: [{name: rest}]", change).would == "refused"
+
+
+def test_a_version_with_too_few_judged_windows_is_not_known_to_be_healthy(world: World) -> None:
+    with reading() as session:
+        newest = last_healthy(earlier_versions(session, SYSTEM, "toy", "production"))
+    assert newest is not None and newest.version == 2
+    with writing() as session:
+        points = session.scalars(select(MetricPoint).order_by(MetricPoint.window_start)).all()
+        of_second = [one for one in points if one.window_start.month == 3]
+        session.execute(
+            delete(MetricPoint).where(MetricPoint.window_id.in_([one.window_id for one in of_second[1:]]))
+        )
+    with reading() as session:
+        found = {one.version: one for one in earlier_versions(session, SYSTEM, "toy", "production")}
+    assert (found[2].healthy, found[1].healthy) == (None, True)
+    assert "too little is known: realised performance was judged in 1 of its windows" in found[2].because
+
+
+def test_the_same_decision_with_other_words_says_that_it_changed_nothing(world: World) -> None:
+    change = ask(world.engineer, Asked("promote", "production", "toy", to_version=2))
+    say(world.lead, change, comment="fine")
+    say(world.lead, change, comment="fine")
+    with pytest.raises(errors.DecidedAlready, match="changed nothing"):
+        say(world.lead, change, comment="not so fine")
+    assert [one.comment for one in now(change).decisions] == ["fine"]
+
+
+def test_a_filter_that_names_no_state_is_refused(world: World) -> None:
+    with reading() as session:
+        with pytest.raises(BadInput, match="not 'bogus'"):
+            list_changes(session, world.viewer, states=("bogus",))
+        with pytest.raises(BadInput, match="not 'bogus'"):
+            list_moves(session, world.viewer, states=("bogus",))
+        assert list_changes(session, world.viewer, states=("waiting",)) == []
+
+
+def test_what_nobody_approved_is_not_counted_in_approvals() -> None:
+    change = {"approvals": 0, "approvals_needed": 1, "break_glass": True, "way_back_id": None, "review": None}
+    assert approval_words(change) == "nobody approved it: the glass was broken"
+    reviewed = {**change, "review": {"verdict": "not_justified"}}
+    assert approval_words(reviewed).endswith("a review called it not justified")
+    assert approval_words({**change, "break_glass": False, "way_back_id": 3}).startswith(
+        "approved in advance"
+    )
+    assert approval_words({**change, "break_glass": False}) == "0 of 1 approvals"
+
+
+def test_a_failing_gate_for_information_is_named_on_top() -> None:
+    gates = [
+        {"gate": "drift_under_bound", "required": False, "verdict": "fail"},
+        {"gate": "data_checks_passed", "required": False, "verdict": "pass"},
+    ]
+    change = {"evidence": {}, "gates": gates, "gates_failed": [], "gates_unclear": []}
+    assert unresolved(change) == ["gate drift under bound, for information, failed"]
+
+
+@pytest.mark.parametrize(
+    ("at", "until"),
+    [
+        ("2026-10-24T17:59", None),
+        ("2026-10-24T18:00", "2026-10-25T01:30"),
+        ("2026-10-25T00:30", "2026-10-25T01:30"),  # 02:30 for the first time
+        ("2026-10-25T00:45", "2026-10-25T01:30"),
+        ("2026-10-25T01:15", "2026-10-25T01:30"),
+        ("2026-10-25T01:30", None),  # 02:30 for the second time
+    ],
+)
+def test_a_freeze_holds_without_a_gap_when_an_hour_comes_twice(at: str, until: str | None) -> None:
+    def moment(text: str) -> datetime:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+    told = next_opening(("sat 20:00", "sun 02:30"), None, "Europe/Berlin", moment(at))
+    assert told == (moment(until) if until else None)

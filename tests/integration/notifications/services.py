@@ -1,0 +1,179 @@
+"""PagerDuty, Opsgenie and Slack as their documentation says they answer, on this machine.
+
+Each keeps what it was told as the real one would: one page a dedup key, one alert an alias, one message a `ts`.
+One form for all, so that one test holds for every channel.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+@dataclass
+class Page:
+    """One thing that a service shows its people."""
+
+    text: str
+    state: str = "open"
+    by: str = ""
+
+
+@dataclass
+class Service:
+    """The state of one service. `fail` answers the next requests with these statuses, taking nothing; `drop` takes the
+    next one and cuts the line before it answers."""
+
+    kind: str
+    pages: dict[str, Page] = field(default_factory=dict)
+    calls: list[tuple[str, str, Any]] = field(default_factory=list)
+    secrets_seen: list[str] = field(default_factory=list)
+    fail: list[int] = field(default_factory=list)
+    drop: int = 0
+    taken: Callable[[], None] = lambda: (
+        None
+    )  # called when a request has had its effect and is not answered yet
+    said: str = ""  # Slack: the error that the next answer names, although it was done
+    address: str = ""
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+        made: tuple[int, Any] = getattr(self, f"_{self.kind}")(method, path, query, body)
+        return made
+
+    def act(self, state: str, by: str) -> None:
+        """Somebody acknowledges or resolves the one page there, in the service's own page."""
+        (page,) = self.pages.values()
+        page.state, page.by = state, by
+
+    def _pagerduty(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+        if path == "/v2/enqueue":
+            key, action = body["dedup_key"], body["event_action"]
+            page = self.pages.get(key)
+            if action == "trigger":
+                text = body["payload"]["summary"]
+                if page is None or page.state == "resolved":
+                    self.pages[key] = Page(text)
+                else:
+                    page.text = text
+            elif page is not None and page.state != "resolved":
+                page.state = {"acknowledge": "acknowledged", "resolve": "resolved"}[action]
+            return 202, {"status": "success", "message": "Event processed", "dedup_key": key}
+        page = self.pages.get(query["incident_key"])
+        if page is None:
+            return 200, {"incidents": []}
+        status = {"open": "triggered"}.get(page.state, page.state)
+        who = {"summary": page.by}
+        acks = [{"acknowledger": who}] if page.state == "acknowledged" else []
+        return 200, {
+            "incidents": [{"status": status, "acknowledgements": acks, "last_status_change_by": who}]
+        }
+
+    def _opsgenie(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+        parts = [unquote(part) for part in path.removeprefix("/v2/alerts").strip("/").split("/") if part]
+        if not parts:
+            page = self.pages.get(body["alias"])
+            if len(body["message"]) > 130:
+                return 422, {"message": "Request body is not processable", "errors": {"message": "too long"}}
+            if page is None or page.state == "resolved":
+                self.pages[body["alias"]] = Page(body["message"])
+            return 202, {"result": "Request will be processed", "requestId": "r"}
+        if query.get("identifierType") != "alias":
+            return 422, {"message": "this is no id"}
+        page = self.pages.get(parts[0])
+        if page is None:
+            return 404, {"message": "Alert does not exist"}
+        if method == "GET":
+            return 200, {
+                "data": {
+                    "status": "closed" if page.state == "resolved" else "open",
+                    "acknowledged": page.state == "acknowledged",
+                    "report": {"acknowledgedBy": page.by, "closedBy": page.by},
+                }
+            }
+        if parts[1] == "message":
+            page.text = body["message"]
+        elif parts[1] in ("acknowledge", "close"):
+            page.state = {"acknowledge": "acknowledged", "close": "resolved"}[parts[1]]
+        return 202, {"result": "Request will be processed"}
+
+    def _slack(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
+        if path == "/chat.postMessage":
+            ts = f"17000000{len(self.pages):02}.000100"
+            self.pages[ts] = Page(body["text"], by=body["metadata"]["event_payload"]["key"])
+            return 200, {"ok": True, "ts": ts, "channel": body["channel"]}
+        if path == "/chat.update":
+            if body["ts"] not in self.pages:
+                return 200, {"ok": False, "error": "message_not_found"}
+            self.pages[body["ts"]].text = body["text"]
+            return 200, {"ok": True, "ts": body["ts"]}
+        if path == "/conversations.history":
+            return 200, {"ok": True, "messages": [
+                {"ts": ts, "metadata": {"event_payload": {"key": page.by}}} for ts, page in self.pages.items()
+            ]}  # fmt: skip
+        if path == "/users.info":
+            return 200, {"ok": True, "user": {"real_name": query["user"].removeprefix("U-")}}
+        page = self.pages[query["timestamp"]]
+        names = {"acknowledged": "eyes", "resolved": "white_check_mark"}
+        users = [f"U-{page.by}"]
+        reactions = [{"name": names[page.state], "users": users}] if page.state in names else []
+        return 200, {"ok": True, "message": {"reactions": reactions}}
+
+
+@contextmanager
+def running(kind: str) -> Iterator[Service]:
+    service = Service(kind)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _serve(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            raw = self.rfile.read(length)
+            body = json.loads(raw) if raw else None
+            parts = urlsplit(self.path)
+            service.secrets_seen.append(
+                self.headers.get("Authorization") or (body or {}).get("routing_key", "")
+            )
+            if service.fail:
+                self._answer(service.fail.pop(0), {"message": "not now"})
+                return
+            query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+            service.calls.append((self.command, parts.path, body))
+            status, document = service.answer(self.command, parts.path, query, body)
+            if service.said:
+                document, service.said = {"ok": False, "error": service.said}, ""
+            service.taken()
+            if service.drop:
+                service.drop -= 1
+                self.close_connection = True
+                self.connection.close()
+                return
+            self._answer(status, document)
+
+        do_GET = do_POST = do_PUT = _serve  # noqa: N815 - the names that http.server asks for
+
+        def _answer(self, status: int, document: Any) -> None:
+            content = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    service.address = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield service
+    finally:
+        server.shutdown()
+        server.server_close()

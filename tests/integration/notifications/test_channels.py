@@ -1,0 +1,129 @@
+"""One contract for PagerDuty, Opsgenie and Slack: what is told twice is one page, what people do there is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from backend.notifications.channels.base import Channel, Heard, Receipt
+from backend.notifications.channels.opsgenie import Opsgenie
+from backend.notifications.channels.pagerduty import PagerDuty
+from backend.notifications.channels.slack import Slack
+from backend.notifications.channels.webhook import Webhook
+from backend.notifications.messages import Message, Told
+from backend.signed_http import NotAnswered, NotTaken
+from tests.integration.notifications.services import Service, running
+
+SECRET = "s3cr3t-key"
+FIRST = Message(
+    key="here/incidents/7", incident=7, state="open", severity=2, title="AUC of credit fell to 0.61",
+    lines=("credit in production", "Since: 2026-03-01 03:00 UTC"), link="https://warrant.example/i/7",
+    model="credit", environment="production", opened_at="2026-03-01T03:00:00.000Z",
+)  # fmt: skip
+
+
+def told(message: Message, receipt: Receipt, *, perhaps: bool = False) -> Told:
+    return Told(receipt.ref, message.state, message.digest, message.severity, perhaps)
+
+
+@pytest.fixture(params=["pagerduty", "opsgenie", "slack"])
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with running(request.param) as running_service:
+        yield running_service
+
+
+@pytest.fixture
+def channel(service: Service) -> Channel:
+    made: dict[str, Channel] = {
+        "pagerduty": PagerDuty(SECRET, SECRET, events=service.address, rest=service.address),
+        "opsgenie": Opsgenie(SECRET, address=service.address),
+        "slack": Slack(SECRET, "C1", address=service.address),
+    }
+    return made[service.kind]
+
+
+def test_an_incident_is_one_page_from_open_to_resolved(channel: Channel, service: Service) -> None:
+    receipt = channel.tell(FIRST, None)
+    changed = replace(FIRST, title="AUC of credit fell to 0.55", severity=1)
+    receipt = channel.tell(changed, told(FIRST, receipt))
+    (page,) = service.pages.values()
+    assert "0.55" in page.text
+    assert "SEV-1" in page.text
+    taken = replace(changed, state="acknowledged", by="Ada")
+    receipt = channel.tell(taken, told(changed, receipt))
+    channel.tell(replace(taken, state="resolved"), told(taken, receipt))
+    assert len(service.pages) == 1
+    if service.kind == "slack":
+        assert "🟢" in page.text
+    else:
+        assert page.state == "resolved"
+
+
+def test_told_again_after_an_attempt_that_was_cut_off_is_one_page(channel: Channel, service: Service) -> None:
+    service.drop = 1
+    with pytest.raises(NotAnswered):
+        channel.tell(FIRST, None)
+    assert len(service.pages) == 1
+    receipt = channel.tell(FIRST, Told("", "open", "", 4, perhaps=True))
+    assert len(service.pages) == 1
+    assert channel.hear(FIRST.key, receipt.ref) == Heard("open")
+
+
+@pytest.mark.parametrize("state", ["acknowledged", "resolved"])
+def test_what_people_do_there_is_heard_with_their_name(
+    channel: Channel, service: Service, state: str
+) -> None:
+    receipt = channel.tell(FIRST, None)
+    service.act(state, "Grace")
+    assert channel.hear(FIRST.key, receipt.ref) == Heard(state, "Grace")
+
+
+def test_what_is_known_there_is_not_told_back(channel: Channel, service: Service) -> None:
+    receipt = channel.tell(FIRST, None)
+    service.act("acknowledged", "Grace")
+    before = len(service.calls)
+    taken = replace(FIRST, state="acknowledged", by="Grace")
+    channel.tell(taken, told(taken, receipt))
+    if service.kind != "slack":  # there the message is changed, which shows nobody anything new
+        assert len(service.calls) == before
+    assert len(service.pages) == 1
+
+
+def test_what_was_never_told_cannot_be_heard(channel: Channel) -> None:
+    assert channel.hear("here/incidents/99", "") is None
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_service_that_cannot_now_is_tried_again(channel: Channel, service: Service, status: int) -> None:
+    service.fail = [status]
+    with pytest.raises(NotAnswered) as told_so:
+        channel.tell(FIRST, None)
+    assert SECRET not in told_so.value.message
+    assert not isinstance(told_so.value, NotTaken)
+
+
+def test_a_refusal_is_no_reason_to_try_again_and_holds_no_secret(channel: Channel, service: Service) -> None:
+    service.fail = [403]
+    with pytest.raises(NotTaken) as told_so:
+        channel.tell(FIRST, None)
+    assert "403" in told_so.value.message
+    assert SECRET not in told_so.value.message
+    assert any(SECRET in one for one in service.secrets_seen)
+
+
+def test_a_host_that_is_away_is_named_without_its_secrets() -> None:
+    for channel in (
+        PagerDuty(SECRET, events="http://127.0.0.1:9"),
+        Slack(SECRET, "C1", address="http://127.0.0.1:9"),
+    ):
+        with pytest.raises(NotAnswered, match=r"127\.0\.0\.1:9 cannot be reached"):
+            channel.tell(FIRST, None)
+
+
+def test_a_webhook_that_is_away_is_named_by_its_host_alone() -> None:
+    with pytest.raises(NotAnswered) as told_so:
+        Webhook("http://127.0.0.1:9/services/T0/s3cr3tpath", "secret").tell(FIRST, None)
+    assert "127.0.0.1:9" in told_so.value.message
+    assert "s3cr3tpath" not in told_so.value.message

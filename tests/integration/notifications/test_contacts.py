@@ -1,0 +1,156 @@
+"""The file of contacts: what it says is what happens, and what is wrong in it is told with its line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from backend.errors import BadInput
+from backend.notifications.contacts import About, Contacts, open_channel, parse_contacts, reached
+from backend.notifications.rotas import people_at
+
+CONTACTS = """\
+channels:
+  mail: {kind: apprise, url: {env: MAIL_URL}}
+  hook: {kind: webhook, url: "https://hook.example/in", secret: {env: HOOK_SECRET}}
+  pager: {kind: pagerduty, key: {env: PD_KEY}}
+routes:
+  - name: serious
+    when: {severity: [SEV-1, SEV-2], tier: [high], model: ["credit*"]}
+    to: [hook]
+    then: [{after_min: 10, to: [pager]}]
+  - name: nights
+    when: {hours: {from: "20:00", to: "08:00", zone: Europe/Berlin, days: [mon, tue, wed, thu, fri]}}
+    to: [mail]
+"""
+NIGHT = datetime(2026, 3, 3, 2, 0, tzinfo=UTC)  # a Tuesday, 03:00 in Berlin
+NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
+
+
+def about(
+    severity: int = 1,
+    *,
+    model: str = "credit-risk",
+    tier: str = "high",
+    told: datetime | None = None,
+    acked: bool = False,
+) -> About:
+    return About(severity, tier, model, "production", "", told, acked)
+
+
+def names(contacts: Contacts, incident: About, now: datetime) -> list[str]:
+    return sorted(one.channel for one in reached(contacts, incident, now))
+
+
+def test_routes_ask_for_severity_tier_model_and_the_time_of_day() -> None:
+    contacts = parse_contacts(CONTACTS)
+    assert names(contacts, about(), NOON) == ["hook"]
+    assert names(contacts, about(), NIGHT) == ["hook", "mail"]
+    assert names(contacts, about(3), NIGHT) == ["mail"]
+    assert names(contacts, about(tier="low"), NOON) == []
+    assert names(contacts, about(model="fraud"), NOON) == []
+
+
+def test_hours_over_midnight_belong_to_the_day_they_begin_on() -> None:
+    contacts = parse_contacts(CONTACTS)
+    friday_night = datetime(2026, 3, 7, 2, 0, tzinfo=UTC)  # Saturday 03:00 in Berlin: Friday's night
+    saturday_night = friday_night + timedelta(days=1)
+    assert names(contacts, about(4), friday_night) == ["mail"]
+    assert names(contacts, about(4), saturday_night) == []
+
+
+def test_hours_follow_the_clock_on_the_wall_through_the_change_of_summer_time() -> None:
+    contacts = parse_contacts(CONTACTS.replace('from: "20:00", to: "08:00"', 'from: "09:00", to: "10:00"'))
+    winter, summer = datetime(2026, 3, 27, 8, 30, tzinfo=UTC), datetime(2026, 3, 30, 7, 30, tzinfo=UTC)
+    assert names(contacts, about(4), winter) == ["mail"]
+    assert names(contacts, about(4), summer) == ["mail"]
+    assert names(contacts, about(4), summer + timedelta(hours=1)) == []
+
+
+def test_an_escalation_counts_from_when_the_first_was_told_and_ends_with_an_acknowledgement() -> None:
+    contacts = parse_contacts(CONTACTS)
+    told = NOON - timedelta(minutes=10)
+    assert names(contacts, about(told=told), NOON - timedelta(seconds=1)) == ["hook"]
+    assert names(contacts, about(told=told), NOON) == ["hook", "pager"]
+    assert names(contacts, about(told=told, acked=True), NOON) == ["hook"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line", "said"),
+    [
+        ("channels: {mail: [}", 1, "expected"),
+        ("channels:\n  mail: {kind: fax}", 2, "kind is one of"),
+        ("channels:\n  mail: {kind: apprise, url: mailto://u:p@h}", 2, "write {env: VARIABLE}"),
+        ("channels:\n  h: {kind: webhook, url: https://x}", 2, "needs secret"),
+        ("channels:\n  h: {kind: alertmanager, url: https://x, colour: red}", 2, "has no 'colour'"),
+        (CONTACTS.replace("to: [mail]", "to: [fax]"), 12, "leads to 'fax', which is no channel"),
+        (CONTACTS.replace("Europe/Berlin", "Europe/Nowhere"), 11, "there is no time zone"),
+        (CONTACTS.replace("SEV-1", "SEV-9"), 7, "SEV-1"),
+        (CONTACTS.replace("nights", "serious"), 10, "two routes are called"),
+        (
+            CONTACTS + "rotas: {primary: {ics: a.ics, route: none}}\n",
+            13,
+            "answers route 'none', which is none",
+        ),
+        (CONTACTS.replace("after_min: 10", "after_min: 0"), 9, "greater than or equal to 1"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(wrong: str, line: int, said: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        parse_contacts(wrong, name="contacts.yaml")
+    assert refused.value.message.startswith(f"contacts.yaml:{line}:"), refused.value.message
+    assert said in refused.value.message
+
+
+def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "key"
+    contacts = parse_contacts(f"channels:\n  pager: {{kind: pagerduty, key: {{file: {secret}}}}}\n")
+    with pytest.raises(BadInput, match="cannot be read"):
+        open_channel(contacts, "pager")
+    secret.write_text("k-1\n")
+    assert open_channel(contacts, "pager").kind == "pagerduty"
+    monkeypatch.delenv("PD_KEY", raising=False)
+    with pytest.raises(BadInput, match="env PD_KEY holds none"):
+        open_channel(parse_contacts(CONTACTS), "pager")
+
+
+def test_an_address_that_apprise_does_not_know_is_said_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_URL", "nosuch://user:s3cret@host")
+    with pytest.raises(BadInput) as refused:
+        open_channel(parse_contacts(CONTACTS), "mail")
+    assert "s3cret" not in refused.value.message
+
+
+CALENDAR = b"""BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//rota//EN
+BEGIN:VEVENT
+UID:1
+SUMMARY:Ada Lovelace
+DTSTART;TZID=Europe/Berlin:20260302T090000
+DTEND;TZID=Europe/Berlin:20260302T210000
+RRULE:FREQ=WEEKLY;INTERVAL=2
+END:VEVENT
+BEGIN:VEVENT
+UID:2
+SUMMARY:Grace Hopper
+DTSTART;TZID=Europe/Berlin:20260309T090000
+DTEND;TZID=Europe/Berlin:20260309T210000
+RRULE:FREQ=WEEKLY;INTERVAL=2
+EXDATE;TZID=Europe/Berlin:20260323T090000
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def test_a_calendar_says_who_is_on_call_and_until_when() -> None:
+    assert people_at(CALENDAR, datetime(2026, 3, 16, 8, 0, tzinfo=UTC)) == (
+        ("Ada Lovelace",), datetime(2026, 3, 16, 20, 0, tzinfo=UTC),
+    )  # fmt: skip
+    in_summer_time = datetime(2026, 4, 6, 7, 30, tzinfo=UTC)  # 09:30 in Berlin
+    assert people_at(CALENDAR, in_summer_time)[0] == ("Grace Hopper",)
+    assert people_at(CALENDAR, datetime(2026, 3, 23, 8, 30, tzinfo=UTC)) == ((), None)  # she swapped that day
+    with pytest.raises(BadInput, match="no calendar"):
+        people_at(b"not a calendar", NOON)

@@ -1,0 +1,73 @@
+"""Rows that nobody waits for any more are not scored, and a model that hangs is told from one that is busy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.observations.spool import all_logs, read_log
+from backend.observations.spool_log import SpoolLog
+from backend.serving import scoring
+from backend.serving.errors import TimedOut
+from backend.serving.metrics import GatewayMetrics
+from backend.serving.scoring import Job, Scorer
+from backend.serving.tallies import Tallies
+from tests.unit.serving.test_shadowing import Slow, rows, serving
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    made = Slow()
+    yield made
+    made.go.set()
+
+
+def test_rows_that_waited_too_long_are_not_scored_and_not_stored(tmp_path: Path, slow: Slow) -> None:
+    metrics, model = GatewayMetrics(), serving(slow)
+    with SpoolLog(tmp_path / "spool") as spool:
+        scorer = Scorer(spool, Tallies(), metrics, environment="production", max_waiting_rows=1000)
+        first, late, patient = (
+            Job(model, rows(1, "first")),
+            Job(model, rows(3, "late")),
+            Job(model, rows(2, "patient")),
+        )
+        late.expires_at = time.monotonic() + 0.1
+        scorer.submit(first)
+        deadline = time.monotonic() + 10
+        while metrics.registry.get_sample_value("warrant_waiting_rows") and time.monotonic() < deadline:
+            time.sleep(0.01)  # until the first one is being scored
+        scorer.submit(late)
+        scorer.submit(patient)
+        assert metrics.registry.get_sample_value("warrant_waiting_rows") == 5
+        time.sleep(0.2)
+        slow.go.set()
+        assert all(isinstance(one, TimedOut) for one in late.done.result(10))
+        assert [one["prediction_id"] for one in patient.done.result(10)] == ["patient0", "patient1"]  # type: ignore[index]
+        scorer.close()
+    stored = {
+        found.row["prediction_id"] for path in all_logs(tmp_path / "spool") for found in read_log(path).rows
+    }
+    assert stored == {"first0", "patient0", "patient1"}
+
+
+def test_a_model_that_hangs_is_trouble_and_a_scorer_without_work_is_not(
+    tmp_path: Path, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "STUCK_AFTER_S", 0.1)
+    with SpoolLog(tmp_path / "spool") as spool:
+        scorer = Scorer(spool, Tallies(), GatewayMetrics(), environment="production", max_waiting_rows=1000)
+        time.sleep(0.2)
+        assert scorer.trouble() is None
+        job = Job(serving(slow), rows(1))
+        scorer.submit(job)
+        time.sleep(0.3)
+        assert "has not answered" in (scorer.trouble() or "")
+        slow.go.set()
+        job.done.result(10)
+        time.sleep(0.1)
+        assert scorer.trouble() is None
+        scorer.close()
+        assert scorer.trouble() == "the thread that scores has ended"
