@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import plotly.graph_objects as go
@@ -34,16 +35,28 @@ def draw(figure: go.Figure, alt: str, *, key: str, clicked: Clicked | None = Non
     if clicked is None:
         st.plotly_chart(figure, key=key, config=config, alt=alt)
         return
-    st.plotly_chart(
-        figure,
-        key=key,
-        config=config,
-        alt=alt,
-        on_select=lambda: _tell(key, clicked),
-        selection_mode="points",
-    )
+    drawn = f"{key}:{st.session_state.get(_clicks(key), 0)}"
+    with st.container(key=key):
+        st.plotly_chart(
+            figure,
+            key=drawn,
+            config=config,
+            alt=alt,
+            on_select=partial(_tell, key, drawn, clicked),
+            selection_mode="points",
+        )
 
 
-def _tell(key: str, clicked: Clicked) -> None:
-    for point in st.session_state[key]["selection"]["points"][:1]:
+def _clicks(key: str) -> str:
+    return f"{key}:clicks"
+
+
+def _tell(key: str, drawn: str, clicked: Clicked) -> None:
+    """Pass on what was clicked, once.
+
+    The chart that is drawn next has another key: one of the same key and figure would find its earlier click in the
+    browser, which then sends it again with whatever is chosen next.
+    """
+    for point in st.session_state[drawn]["selection"]["points"][:1]:
+        st.session_state[_clicks(key)] = st.session_state.get(_clicks(key), 0) + 1
         clicked(point)

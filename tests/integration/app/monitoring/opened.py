@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sqlalchemy import delete
@@ -22,7 +23,8 @@ def text_of(test: AppTest) -> str:
 
 def chart(test: AppTest, key: str) -> str:
     """The figure of a chart, as plotly's JSON."""
-    return next(one.proto.spec for one in test.get("plotly_chart") if one.proto.id.endswith(f"-{key}"))
+    named = re.compile(rf"-{re.escape(key)}(:\d+)?$")  # a chart that can be clicked counts its clicks
+    return next(one.proto.spec for one in test.get("plotly_chart") if named.search(one.proto.id))
 
 
 def silence() -> None:
