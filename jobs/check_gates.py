@@ -16,6 +16,7 @@ from backend.governance import outside
 from backend.governance.external_checks import with_reports
 from backend.governance.flips import count_flips, unknown_flips
 from backend.governance.gates import Asked, evaluate, unanswered
+from backend.governance.group_rates import compare_groups, unknown_groups
 from backend.governance.policy_document import GateRule
 from backend.governance.same_rows import compare_rows, decisions_a_day, risk_a_day, unknown_comparison
 from backend.governance.settling import settle_gates
@@ -104,7 +105,7 @@ def _questions(change_id: int, revision: int) -> list[outside.Question]:
 
 
 def evaluate_gates(change_id: int, revision: int) -> dict[str, Any] | None:
-    """Results of every gate of the rule, and who flips; None where this revision no longer waits for them."""
+    """Results of every gate of the rule, who flips, how groups fare; None where this revision waits for none of it."""
     with reading() as session:
         change = session.get_one(Change, change_id)
         if change.state != "checking" or change.revision != revision:
@@ -156,18 +157,21 @@ def _measured(asked: Asked, reasons: dict[str, Any] | None) -> dict[str, Any]:
     """Who flips, metrics on the same rows and what is at risk, or why that is not known: it never stands in the way of
     the gates."""
     flips, compared = unknown_flips(asked.rows_missing), unknown_comparison(asked.rows_missing)
+    groups = unknown_groups(asked.rows_missing)
     rows = asked.rows
     if rows is not None:
         flips = _tried(lambda: count_flips(asked.spec, rows, reasons=reasons), unknown_flips)
         compared = _tried(lambda: compare_rows(asked.spec, rows), unknown_comparison)
+        groups = _tried(lambda: compare_groups(asked.spec, rows), unknown_groups)
     a_day = decisions_a_day(asked.session, asked.spec, asked.model.name, asked.environment)
     at_risk = risk_a_day(asked.spec, compared, flips, a_day=a_day)
     explained = compare_explanations(
         asked.session, asked.model.name, asked.before.version if asked.before else None, asked.after.version
     )
     return {
-        "flips": flips, "measured": {"same_rows": compared, "at_risk": at_risk, "explanations": explained}
-    }  # fmt: skip
+        "flips": flips,
+        "measured": {"same_rows": compared, "groups": groups, "at_risk": at_risk, "explanations": explained},
+    }
 
 
 def _tried(measure: Callable[[], dict[str, Any]], unknown: Callable[[str], dict[str, Any]]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class ModelSpec:
     embeddings   columns that hold a vector each
     segments     features or protected columns by whose values everything is also looked at
     protected    columns for fairness; they need not be features
+    favourable   binary: which decision is good for whom it is about, "positive" or "negative"; empty when not declared
     cutoff       binary: a score at or above it is the positive class
     positive     binary: the label and prediction that count as 1; None: 1, "1" or true
     classes      multiclass: column of each class's probability; empty where only the predicted class's is known
@@ -73,6 +74,7 @@ class ModelSpec:
     window: str
     timezone: str = "UTC"
     protected: tuple[str, ...] = ()
+    favourable: str = ""
     cutoff: float = 0.5
     min_rows: int = MIN_ROWS
     min_labels: int = MIN_LABELS
@@ -151,6 +153,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         window=window,
         timezone=fields.timezone(mapping.get("timezone", "UTC")),
         protected=protected,
+        favourable=fields.favourable(mapping, task),
         cutoff=fields.share(mapping, "cutoff", 0.5),
         min_rows=fields.whole(mapping, "min_rows", MIN_ROWS),
         min_labels=fields.whole(mapping, "min_labels", mapping.get("min_rows", MIN_LABELS)),

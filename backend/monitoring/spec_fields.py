@@ -90,9 +90,9 @@ class ReferenceRule:
 
 
 KEYS = (
-    "task", "features", "window", "timezone", "protected", "cutoff", "min_rows", "min_labels", "quiet", "live_window",
-    "segments", "positive_label", "classes", "quantile", "costs", "costs_unit", "tier", "budget", "reference", "rules",
-    "label_delay", "label_unit", "subject", "pseudonymise",
+    "task", "features", "window", "timezone", "protected", "favourable", "cutoff", "min_rows", "min_labels", "quiet",
+    "live_window", "segments", "positive_label", "classes", "quantile", "costs", "costs_unit", "tier", "budget",
+    "reference", "rules", "label_delay", "label_unit", "subject", "pseudonymise",
 )  # fmt: skip
 
 
@@ -110,6 +110,17 @@ def one_of(mapping: Mapping[str, Any], key: str, accepted: tuple[str, ...]) -> s
         found = "missing" if value is None else f"{value!r}"
         raise BadInput(f"{key}: {found}; write one of {', '.join(accepted)}")
     return str(value)
+
+
+def favourable(mapping: Mapping[str, Any], task: str) -> str:
+    """Which decision of a binary model is good for whom it is about; empty when the spec does not say."""
+    if mapping.get("favourable") is None:
+        return ""
+    if task != "binary":
+        raise BadInput(
+            f"favourable: only a binary model decides for or against somebody, not one of task {task}"
+        )
+    return one_of(mapping, "favourable", ("positive", "negative"))
 
 
 def read_features(value: Any) -> tuple[tuple[str, str], ...]:

@@ -13,7 +13,7 @@ from backend.governance.tables import Change, Condition
 from backend.queue import CHECK_CONDITIONS, request_job
 from tests.integration.governance.conftest import ask, put_in_force
 from tests.integration.jobs.conftest import Start, run_of, wait_for
-from tests.worlds import make_world
+from tests.worlds import SPEC, make_world
 
 RULE = """
 rules:
@@ -29,8 +29,9 @@ rules:
 
 @pytest.mark.slow
 def test_a_worker_settles_gates_and_flips_and_checks_conditions(
-    database: str, tmp_path: Path, start_worker: Start
+    database: str, tmp_path: Path, start_worker: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tests.worlds.SPEC", {**SPEC, "protected": ["carrier"], "favourable": "negative"})
     world = make_world(tmp_path / "files", trained=(1, 2))
     with writing() as session:
         put_in_force(session, world, RULE)
@@ -43,12 +44,15 @@ def test_a_worker_settles_gates_and_flips_and_checks_conditions(
             found = session.get_one(Change, change.id)
             return found if found.state == "waiting" else None
 
-    found = wait_for(settled, within_s=90)
+    found = wait_for(settled, within_s=240)
     assert [result["gate"] for result in found.gates] == [
         "artefact_scanned", "signature_compatible", "metric_not_worse", "inference_not_slower",
     ]  # fmt: skip
     assert [result["verdict"] for result in found.gates[:2]] == ["pass", "pass"]
     assert sum(found.evidence["flips"]["counts"].values()) == 600
+    (carriers,) = found.evidence["groups"]["columns"]
+    assert sum(group["rows"] for group in carriers["groups"]) == 600
+    assert 0 < carriers["after"]["ratio"]["low"] <= carriers["after"]["ratio"]["value"] <= 1
 
     with writing() as session:
         serving = champion(session, "toy", "production")

@@ -1,0 +1,132 @@
+"""How both versions decide about protected groups: the gap of each column in a sentence, then every group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from app.components.tables import Cell, badge, lines, small, table
+from app.formats import format_count, format_share, written
+from app.plain_text import plain
+from backend.governance.group_rates import FOUR_FIFTHS, verdict_of_ratio
+
+SAYS = {
+    "pass": ("four fifths or more", "ok"),
+    "fail": ("below four fifths", "attention"),
+    "inconclusive": ("open whether four fifths", "unknown"),
+}
+
+
+def show_groups(evidence: Mapping[str, Any]) -> None:
+    """Nothing where the change is older than this part of the evidence."""
+    found = evidence.get("groups")
+    if found is None:
+        return
+    st.subheader("Groups of people", anchor="groups")
+    if not found["known"]:
+        st.caption(f"How groups of people fare is not known: {plain(found['why'])}.")
+        return
+    before = f"v{evidence['before']['version']}" if evidence["before"] else "before"
+    after = f"v{evidence['after']['version']}"
+    if before == after:
+        before, after = "now", "then"
+    table(
+        ("gap between groups", before, after, "says"),
+        [row for column in found["columns"] for row in _gaps(column, declared=bool(found["favourable"]))],
+        caption="gaps between protected groups",
+    )
+    st.caption(_reading(found))
+    for column in found["columns"]:
+        with st.expander(f"Every group of {plain(column['column'])} ({len(column['groups'])})"):
+            _show_column(column, found, before, after)
+
+
+def _reading(found: Mapping[str, Any]) -> str:
+    said = {
+        "positive": "A positive decision is the favourable one.",
+        "negative": "A negative decision is the favourable one.",
+        "": "Which decision is favourable is not declared (`favourable` in the model's spec), so four fifths cannot be "
+        "held against anything; rates are of positive decisions.",
+    }[found["favourable"]]
+    missing = (
+        f" The rows do not hold {plain(', '.join(found['missing']))}: nothing is known of these."
+        if found["missing"]
+        else ""
+    )
+    where = written(found["where"][:1].upper() + found["where"][1:])
+    return (
+        f"{said} {plain(where)}, decided by both; 95 % intervals for all pairs of groups at once. A group with fewer "
+        f"than {found['fewest']} rows is shown and not judged.{missing}"
+    )
+
+
+def _gaps(column: Mapping[str, Any], *, declared: bool) -> list[list[Cell]]:
+    before, after = column["before"], column["after"]
+    name = column["column"]
+    rows: list[list[Cell]] = []
+    if declared:
+        ratio = after["ratio"]
+        furthest = (
+            small(f"{ratio['least']} against {ratio['most']}")
+            if ratio
+            else small("fewer than two groups have rows enough")
+        )
+        rows.append(
+            [lines(f"{name}: ratio of favourable decisions", furthest), _number(before["ratio"]), _number(ratio),
+             badge(*SAYS[verdict_of_ratio(ratio, FOUR_FIFTHS)])]
+        )  # fmt: skip
+    rows.append(
+        [
+            lines(f"{name}: difference of rates", None),
+            _share(before["difference"]),
+            _share(after["difference"]),
+            "",
+        ]
+    )
+    if before["odds_difference"] or after["odds_difference"]:
+        worst = (after["odds_difference"] or before["odds_difference"])["rate"].replace("_", " ")
+        rows.append(
+            [lines(f"{name}: equalised odds difference", small(f"of {worst} rates")),
+             _share(before["odds_difference"]), _share(after["odds_difference"]), ""]
+        )  # fmt: skip
+    return rows
+
+
+def _number(gap: Mapping[str, Any] | None) -> str:
+    return "not known" if gap is None else f"{gap['value']:.2f} [{gap['low']:.2f}, {gap['high']:.2f}]"
+
+
+def _share(gap: Mapping[str, Any] | None) -> str:
+    if gap is None:
+        return "not known"
+    return f"{format_share(gap['value'])} [{format_share(gap['low'])}, {format_share(gap['high'])}]"
+
+
+def _show_column(column: Mapping[str, Any], found: Mapping[str, Any], before: str, after: str) -> None:
+    word = "favourable" if found["favourable"] else "positive"
+    table(
+        ("group", "rows", f"{word}, {before}", f"{word}, {after}", f"true positives, {before}",
+         f"true positives, {after}", f"false positives, {before}", f"false positives, {after}"),
+        [
+            [lines(group["name"], None if group["after"]["favourable"]["judged"] else small("too few to judge")),
+             format_count(group["rows"]),
+             *(_rate(group[side][rate]) for rate in ("favourable", "true_positive", "false_positive")
+               for side in ("before", "after"))]
+            for group in column["groups"]
+        ],
+        caption=f"groups of {column['column']}",
+    )  # fmt: skip
+    st.caption(f"True and false positives are of {plain(found['labelled_where'])}, with a known label.")
+
+
+def _rate(share: Mapping[str, Any]) -> Cell:
+    if share["rate"] is None:
+        return "no rows"
+    return lines(
+        format_share(share["rate"]),
+        small(
+            f"{format_share(share['low'])} to {format_share(share['high'])} of {format_count(share['of'])}"
+        ),
+    )
