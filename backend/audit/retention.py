@@ -31,8 +31,8 @@ from backend.identity.actor import Actor
 from backend.packs.tables import EvidencePack
 
 AT_ONCE: Final = 2_000
-_STAY: Final = (Action.PAYLOADS_ERASED.value, Action.CONTROL_JUDGED.value)
-_OF_OPEN: Final = and_(
+STAY: Final = (Action.PAYLOADS_ERASED.value, Action.CONTROL_JUDGED.value)
+OF_OPEN_CHANGES: Final = and_(
     AuditEntry.object_kind == "change",
     AuditEntry.object_id.in_(select(cast(Change.id, String)).where(Change.state.in_(OPEN))),
 )
@@ -46,14 +46,14 @@ def erase_old_payloads(session: WriteSession, actor: Actor, *, before: datetime,
     """Erase the payloads of entries dated before that moment, oldest first, `limit` at most. Returns how many."""
     kept = [
         one
-        for one in (kept_payloads(session), _waiting(session, actor, before), _OF_OPEN, _OF_KEPT_PACKS)
+        for one in (kept_payloads(session), _waiting(session, actor, before), OF_OPEN_CHANGES, _OF_KEPT_PACKS)
         if one is not None
     ]
     query = (
         select(AuditEntry.seq)
         .join(AuditPayload, AuditPayload.seq == AuditEntry.seq)
         .where(
-            AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(_STAY), *(~one for one in kept),
+            AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(STAY), *(~one for one in kept),
         )
         .order_by(AuditEntry.seq)
         .limit(limit)
@@ -74,7 +74,7 @@ def _waiting(session: WriteSession, actor: Actor, before: datetime) -> ColumnEle
         cursor = session.get(AuditCursor, stream.name)
         taken = cursor.next_seq if cursor is not None else 0
         due = and_(
-            AuditEntry.seq >= taken, AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(_STAY),
+            AuditEntry.seq >= taken, AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(STAY),
         )  # fmt: skip
         oldest = session.scalar(
             select(func.min(AuditEntry.at)).join(AuditPayload, AuditPayload.seq == AuditEntry.seq).where(due)
