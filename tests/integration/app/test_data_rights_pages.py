@@ -86,7 +86,7 @@ def test_texts_of_the_log_are_asked_to_be_erased_on_the_page(world: World, open_
     page.text_input(key="entries:entries:entries").set_value("0, one")
     page.text_area(key="entries:entries:reason").set_value("it names somebody")
     next(one for one in page.button if one.label == "Ask to erase them").click().run()
-    assert "an entry of the log is a number, not 'one'" in text_of(page)
+    assert "An entry of the log is a number, not 'one'" in text_of(page)
     page.text_input(key="entries:entries:entries").set_value("0, 1")
     next(one for one in page.button if one.label == "Ask to erase them").click().run()
     with reading() as session:
