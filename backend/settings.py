@@ -137,6 +137,11 @@ class Settings(BaseSettings):
     audit_keep_payloads_days: int | None = Field(
         None, ge=1, description="payloads of audit entries are erased after so many days; default: kept"
     )
+    keep_packs_days: int | None = Field(
+        None,
+        ge=1,
+        description="evidence packs are kept for so many days; default: a year, with payloads as long as the log",
+    )
     keep_trials_days: int = Field(
         30, ge=1, description="how long counts and shadow predictions of finished rollouts are kept, in days"
     )

@@ -46,10 +46,11 @@ class WriterAway(Unavailable):
 
 
 def carry_out(run: Run, change_id: int) -> None:
-    """Erase the rows of the request, or hand them out. A request about a person is one transaction: nothing here."""
+    """Erase the rows of the request, or hand them out. A request about a person or about
+    entries of the log is one transaction: nothing here."""
     with reading() as session:
         request = request_of(session, session.get_one(Change, change_id))
-    if request.carried_out_at is not None or request.about == "person":
+    if request.carried_out_at is not None or request.about in ("person", "entries"):
         return
     if request.kind == "access":
         _hand_out(run, request, change_id)

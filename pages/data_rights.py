@@ -8,13 +8,17 @@ from app import data
 from app.components import Field, action_form, empty_state, headline, key_values
 from app.components.assurance_actions import because, done
 from app.components.assurance_parts import day
-from app.components.data_parts import is_open, show_requests
+from app.components.data_parts import is_open, numbers_of, show_requests
 from app.components.hold_parts import offer_hold, offer_release, show_holds
 from app.plain_text import plain
 from app.session import page_link, viewer
 from app.words import count_of
 from backend import clock
-from backend.data_rights.requests import request_erasure_of_person, request_rows
+from backend.data_rights.requests import (
+    request_erasure_of_person,
+    request_erasure_of_texts,
+    request_rows,
+)
 from backend.data_rights.rules import PURPOSES, opt_in, opt_out, set_rule
 from backend.identity.roles import Permission
 
@@ -79,6 +83,23 @@ with side, st.container(border=True, key="act"):
             sent,
             lambda session, me, form: request_erasure_of_person(
                 session, me, person_id=form.values["person"].strip(), reason=form.values["reason"]
+            ),
+            "Asked; an ML lead decides on it.",
+        )  # fmt: skip
+    with st.popover("Erase texts of the log…", width="stretch", disabled=why_not is not None):
+        st.caption(
+            "For reasons and comments that name somebody. Leaves and proofs stay; so does what the entries are about."
+        )
+        sent = action_form(
+            "entries", label="Ask to erase them", object_id="entries", digest="new", danger=True,
+            fields=[Field("entries", "Numbers of the entries, with commas", required=True, max_chars=4000),
+                    Field("reason", "Why, without naming the person: it stays on the record", "area", required=True)],
+            disabled_because=why_not,
+        )  # fmt: skip
+        done(
+            sent,
+            lambda session, me, form: request_erasure_of_texts(
+                session, me, entries=numbers_of(form.values["entries"]), reason=form.values["reason"]
             ),
             "Asked; an ML lead decides on it.",
         )  # fmt: skip

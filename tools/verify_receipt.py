@@ -79,8 +79,8 @@ def verify(receipt, log_keys, witness_keys):
     if not {False, True} <= {at is not None for name, at in signed if name == origin}:
         raise InvalidSignature(f"no key that was given signed for the log {origin}, text and time")
     cosigned = [list(signers(text, lines, dict([read_key(key, 4)]))) for key in witness_keys]
-    if not all(cosigned):
-        raise InvalidSignature("a witness whose key was given did not sign")
+    if not all(cosigned) or {read_key(k, 4)[0] for k in log_keys} & {read_key(k, 4)[0] for k in witness_keys}:
+        raise InvalidSignature("a witness whose key was given did not sign, or is the log itself")
     index, proof, leaf = int(index), [decode(one) for one in hashes.split()], decode(leaf)
     fits = index < int(size) and root_from(leaf, index, int(size), proof) == decode(root)
     if not fits or json.loads(leaf).get("seq") != index:

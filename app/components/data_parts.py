@@ -11,6 +11,7 @@ from app.components.tables import Cell, badge, lines, link, small, table
 from app.formats import format_age, format_utc
 from app.words import count_of
 from backend import clock
+from backend.errors import BadInput
 
 OPEN = ("draft", "waiting", "approved", "executing")
 TITLES = {"erase": "erase", "access": "hand out"}
@@ -57,6 +58,15 @@ def _came_of(one: Mapping[str, Any]) -> Cell:
             link(form.upper(), f"/export/data-request/{form}?id={one['id']}") for form in one["documents"]
         ]
         return lines(told, *files)
-    if one["about"] == "person":
+    if one["about"] in ("person", "entries"):
         return lines("erased, proof intact", small(told))
     return lines(told, small(count_of(sum(one["counts"].values()), "row")))
+
+
+def numbers_of(text: str) -> list[int]:
+    """Numbers of entries as people write them: with commas, spaces or lines between. Raises `BadInput`."""
+    words = text.replace(",", " ").split()
+    wrong = next((one for one in words if not (one.isascii() and one.isdigit() and len(one) < 19)), None)
+    if wrong is not None:
+        raise BadInput(f"an entry of the log is a number, not {wrong[:40]!r}", field="entries")
+    return [int(one) for one in words]

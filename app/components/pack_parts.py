@@ -47,13 +47,14 @@ def offer_pack(models: Sequence[str]) -> None:
     }[kind]  # fmt: skip
     sent = action_form(
         f"pack-{kind}", label="Make the pack", object_id=kind, digest="new",
-        fields=[*fields, Field("as_of", "As of, UTC: 2026-10-01T00:00:00Z. Empty: now", max_chars=40),
+        fields=[*fields, Field("as_of", "As of, UTC: 2026-10-01T00:00:00Z. Empty: now", value=query.get("as_of"),
+                               max_chars=40),
                 Field("reason", "Why, for the record", "area", required=True)],
         disabled_because=why_not or (None if models else "No model is registered yet."),
     )  # fmt: skip
     done(sent, _ask, "Asked; a worker makes it.")
     st.caption(
-        "A worker signs the log and makes one ZIP, in the state you may see now. It is kept for a year."
+        "A worker signs the log and makes one ZIP, of what you may see now. Until when it is kept stands beside it."
     )
 
 
@@ -114,7 +115,7 @@ def _gaps(one: Mapping[str, Any]) -> Cell:
 def _file(one: Mapping[str, Any]) -> Cell:
     state = badge(one["state_words"], _STATES.get(one["state"], "unknown"))
     if one["state"] == "forgotten":
-        return lines(state, small(one["forgotten_because"]))
+        return lines(state, small(one["forgotten_because"]), _again(one))
     if one["state"] != "made":
         return lines(state, small(one["error"] or one["step"]))
     entry = (
@@ -126,7 +127,21 @@ def _file(one: Mapping[str, Any]) -> Cell:
         take = link(f"ZIP, {_size(one['bytes'])}", href(f"export/pack/{one['id']}.zip"))
     proof = link("proof of its making", href(f"export/pack/{one['id']}.made.json"))
     short = Markup('<span class="w-detail" title="{}">{}…</span>').format(one["digest"], one["digest"][:19])
-    return lines(take, short, entry, proof)
+    return lines(take, short, entry, proof, _until(one))
+
+
+def _until(one: Mapping[str, Any]) -> Cell:
+    words = f"kept until {one['kept_until']:%Y-%m-%d %H:%M:%S} UTC"
+    return lines(
+        small(f"{words}, and longer: a hold keeps it" if one["on_hold"] else words),
+        small(one["kept_because"]),
+    )
+
+
+def _again(one: Mapping[str, Any]) -> Cell:
+    """The form with what this pack was about: a new one is made from what the record holds now."""
+    asked = {name: one[name] for name in ("kind", "model", "version", "change", "period") if one[name]}
+    return anchor("make it again", "packs", as_of=f"{one['as_of']:%Y-%m-%dT%H:%M:%SZ}", **asked)
 
 
 def _size(count: int) -> str:

@@ -26,6 +26,7 @@ from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 
 CHUNK = 500
+RETENTION = "retention"  # what it is done for where time alone was the reason; of one model: retention-MODEL
 
 
 def erase_payloads(
@@ -95,6 +96,20 @@ def destroy_key(session: WriteSession, actor: Actor, subject: str, *, why: str, 
     row.key, row.destroyed_at, row.destroyed_by = None, at, recorded
     session.flush()
     return row
+
+
+def erased_on_request(session: ReadSession, *, since: int) -> set[int]:
+    """Entries whose payload was erased by an entry numbered `since` or later, for a request and not for their age."""
+    return set(
+        session.scalars(
+            select(AuditErasure.seq)
+            .join(AuditEntry, AuditEntry.seq == AuditErasure.recorded_by)
+            .where(
+                AuditErasure.recorded_by >= since, AuditEntry.object_id != RETENTION,
+                ~AuditEntry.object_id.startswith(f"{RETENTION}-", autoescape=True),
+            )
+        )
+    )  # fmt: skip
 
 
 def erased_by(session: ReadSession, seq: int) -> int | None:

@@ -2,7 +2,8 @@
 
 What holds keep is said in `backend.holds.payloads`. Leaves, proofs and the entries that record erasures stay for ever,
 and so do those of signed judgements: the same text is kept with the judgement, which nothing else would bear out.
-Entries about a change keep theirs until it has ended: before each decision the change is compared with them.
+Entries about a change keep theirs until it has ended: before each decision the change is compared with them. Those of
+the making of a pack keep theirs as long as the pack is kept, which is proved with them.
 
 What a system that follows the log with payloads has not taken yet waits for it, for a week at most, and a finding says
 so all that time. It waits because a copy that is missing in the SIEM cannot be made afterwards; not for ever, because
@@ -18,7 +19,7 @@ from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select
 
 from backend import clock
 from backend.audit.actions import Action
-from backend.audit.erasure import erase_payloads
+from backend.audit.erasure import RETENTION, erase_payloads
 from backend.audit.findings import NOT_STREAMED_IN_TIME, close_finding, open_finding
 from backend.audit.streams import streams
 from backend.audit.tables import AuditCursor, AuditEntry, AuditPayload
@@ -27,13 +28,16 @@ from backend.governance.machine import OPEN
 from backend.governance.tables import Change
 from backend.holds.payloads import kept_payloads
 from backend.identity.actor import Actor
+from backend.packs.tables import EvidencePack
 
 AT_ONCE: Final = 2_000
-SUBJECT: Final = "retention"
-_STAY: Final = (Action.PAYLOADS_ERASED.value, Action.CONTROL_JUDGED.value)
-_OF_OPEN: Final = and_(
+STAY: Final = (Action.PAYLOADS_ERASED.value, Action.CONTROL_JUDGED.value)
+OF_OPEN_CHANGES: Final = and_(
     AuditEntry.object_kind == "change",
     AuditEntry.object_id.in_(select(cast(Change.id, String)).where(Change.state.in_(OPEN))),
+)
+_OF_KEPT_PACKS: Final = AuditEntry.seq.in_(
+    select(EvidencePack.entry).where(EvidencePack.entry.is_not(None), EvidencePack.forgotten_at.is_(None))
 )
 WAITS: Final = timedelta(days=7)  # for a system that follows the log
 
@@ -41,13 +45,15 @@ WAITS: Final = timedelta(days=7)  # for a system that follows the log
 def erase_old_payloads(session: WriteSession, actor: Actor, *, before: datetime, limit: int = AT_ONCE) -> int:
     """Erase the payloads of entries dated before that moment, oldest first, `limit` at most. Returns how many."""
     kept = [
-        one for one in (kept_payloads(session), _waiting(session, actor, before), _OF_OPEN) if one is not None
+        one
+        for one in (kept_payloads(session), _waiting(session, actor, before), OF_OPEN_CHANGES, _OF_KEPT_PACKS)
+        if one is not None
     ]
     query = (
         select(AuditEntry.seq)
         .join(AuditPayload, AuditPayload.seq == AuditEntry.seq)
         .where(
-            AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(_STAY), *(~one for one in kept),
+            AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(STAY), *(~one for one in kept),
         )
         .order_by(AuditEntry.seq)
         .limit(limit)
@@ -56,7 +62,7 @@ def erase_old_payloads(session: WriteSession, actor: Actor, *, before: datetime,
     if not seqs:
         return 0
     why = f"payloads are kept until they are older than {before:%Y-%m-%d %H:%M:%S} UTC"
-    return len(erase_payloads(session, actor, seqs, why=why, subject=SUBJECT))
+    return len(erase_payloads(session, actor, seqs, why=why, subject=RETENTION))
 
 
 def _waiting(session: WriteSession, actor: Actor, before: datetime) -> ColumnElement[bool] | None:
@@ -68,7 +74,7 @@ def _waiting(session: WriteSession, actor: Actor, before: datetime) -> ColumnEle
         cursor = session.get(AuditCursor, stream.name)
         taken = cursor.next_seq if cursor is not None else 0
         due = and_(
-            AuditEntry.seq >= taken, AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(_STAY),
+            AuditEntry.seq >= taken, AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(STAY),
         )  # fmt: skip
         oldest = session.scalar(
             select(func.min(AuditEntry.at)).join(AuditPayload, AuditPayload.seq == AuditEntry.seq).where(due)

@@ -31,15 +31,21 @@ def data_erase(
     prediction: Prediction = None,
     subject: Subject = "",
     person: Annotated[str, typer.Option(help="instead of rows: the id of somebody who used Warrant")] = "",
+    entry: Annotated[
+        list[int] | None,
+        typer.Option(help="instead of rows: an entry of the log whose text goes; repeatable"),
+    ] = None,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Ask that rows of a person, or somebody who used Warrant, be erased. Others decide on the change."""
+    """Ask that rows of a person, somebody who used Warrant, or texts of the log be erased. Others decide."""
     from backend.commands.client import Api
 
-    if bool(person) == bool(model):
-        raise BadInput("name --model with --prediction or --subject, or --person")
-    if person:
+    if bool(person) + bool(model) + bool(entry) != 1:
+        raise BadInput("name --model with --prediction or --subject, or --person, or --entry")
+    if entry:
+        made = Api(token).post("/audit/entries/erasure", {"entries": entry, "reason": reason})
+    elif person:
         made = Api(token).post(f"/people/{person}/erasure", {"reason": reason})
     else:
         made = _ask(token, "erase", model, prediction, subject, reason)

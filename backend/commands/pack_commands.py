@@ -185,3 +185,8 @@ def _tell(one: dict[str, Any], as_json: bool) -> None:
     found = f", {gaps['high']} grave and {gaps['medium']} other gaps, {one['digest']}" if gaps else ""
     said = f" ({one['error']})" if one["error"] else ""
     say(f"{one['id']}  {one['state_words']:<10} {one['about']}, as of {one['as_of']}{found}{said}")
+    if one["forgotten_because"]:
+        say(f"  it is handed out no more: {one['forgotten_because']}")
+    elif one["kept_until"]:
+        longer = ", and longer: a hold keeps it" if one["on_hold"] else ""
+        say(f"  until {one['kept_until']}{longer} ({one['kept_because']})")

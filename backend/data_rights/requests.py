@@ -15,10 +15,12 @@ from sqlalchemy import delete, or_, select
 
 from backend import clock
 from backend.audit.actions import Action
+from backend.audit.erasure import erase_payloads
 from backend.audit.log import record
 from backend.data_rights.documents import forget_document, holds_rows_of
 from backend.data_rights.people import erase_person, require_erasable
 from backend.data_rights.tables import DataRequest, PredictionExplanation
+from backend.data_rights.texts import checked_numbers, require_removable
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
 from backend.governance.asking import draft_change, preview_change, send_change
@@ -108,6 +110,27 @@ def request_erasure_of_person(
     return _ask(session, actor, made, reason)
 
 
+def request_erasure_of_texts(
+    session: WriteSession, actor: Actor, *, entries: Sequence[int], reason: str
+) -> DataRequest:
+    """Ask that the texts of entries of the log be erased, because they name somebody; leaves and proofs stay.
+
+    Raises `BadInput` for entries without a text, `Conflict` for those whose text has to stay, and `Held`.
+    """
+    actor.require(Permission.REQUEST_DATA)
+    actor.require(Permission.READ_AUDIT_PAYLOAD)
+    numbers = checked_numbers(entries)
+    require_removable(session, numbers)
+    named = ", ".join(str(one) for one in numbers[:20]) + (", …" if len(numbers) > 20 else "")
+    how = f"{'entry' if len(numbers) == 1 else f'{len(numbers)} entries'} of the log: {named}"
+    return _ask(
+        session,
+        actor,
+        DataRequest(kind="erase", about="entries", how=how, selector={"entries": numbers}),
+        reason,
+    )
+
+
 def _ask(session: WriteSession, actor: Actor, made: DataRequest, reason: str) -> DataRequest:
     # The salt is thrown away: nobody can try out whom a digest in the log is about.
     made.digest = digest_of(
@@ -172,6 +195,9 @@ def require_erasable_now(
     if request.about == "person":
         require_erasable(session, request.person_id or "")
         return
+    if request.about == "entries":
+        require_removable(session, (request.selector or {}).get("entries", []))
+        return
     hold = _hold_on(session, request, prediction_ids)
     if hold is not None:
         raise refusal(hold, reason=False)
@@ -214,6 +240,13 @@ def finish_erasure(session: WriteSession, actor: Actor, change: Change) -> str:
         why = f"CHG-{change.id}, request {request.id}"
         request.counts = erase_person(session, actor, request.person_id or "", why=why, request=request.id)
         outcome = "the person is erased; the log verifies as before"
+    elif request.about == "entries":
+        numbers: list[int] = (request.selector or {}).get("entries", [])
+        require_removable(session, numbers)
+        why = f"CHG-{change.id}, request {request.id}"
+        gone = erase_payloads(session, actor, numbers, why=why, subject=request.id)
+        request.counts = {"texts of entries": len(gone)}
+        outcome = f"{len(gone):,} texts of the log are erased; it verifies as before"
     else:
         _require_carried_out(request)
         ids: list[str] = (request.found or {}).get("ids", [])
@@ -316,4 +349,4 @@ def name_of_subject(session: ReadSession, request: DataRequest) -> str:
     """For lists: what a request is about, naming nobody who is not a colleague."""
     if request.about == "person":
         return person_by_id(session, request.person_id or "").display_name
-    return f"{request.model}: {request.how}"
+    return request.how if request.model is None else f"{request.model}: {request.how}"

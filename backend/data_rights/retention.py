@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, delete, or_, select
 
 from backend import clock
 from backend.audit.actions import Action
-from backend.audit.erasure import erase_payloads
+from backend.audit.erasure import RETENTION, erase_payloads
 from backend.audit.log import record
 from backend.audit.tables import AuditEntry, AuditPayload
 from backend.data_rights.tables import DataRule, PredictionExplanation
@@ -64,7 +64,7 @@ def trim_rows(session: WriteSession, actor: Actor, due: Due) -> dict[str, int]:
             erase_payloads(
                 session, actor, _old_payloads(session, due.model, due.payloads_days),
                 why=f"retention of {due.model}: payloads are kept for {due.payloads_days} days",
-                subject=f"retention-{due.model}",
+                subject=f"{RETENTION}-{due.model}",
             )
         )  # fmt: skip
     return {name: number for name, number in counts.items() if number}

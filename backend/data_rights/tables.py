@@ -19,7 +19,7 @@ class DataRequest(Base):
 
     id: Mapped[str] = mapped_column(Text, primary_key=True, default=lambda: new_id("dsr"))
     kind: Mapped[str] = mapped_column(Text)  # erase | access: a kind of change
-    about: Mapped[str] = mapped_column(Text)  # rows | person
+    about: Mapped[str] = mapped_column(Text)  # rows | person | entries
     model: Mapped[str | None] = mapped_column(ForeignKey("models.name"), index=True)  # of rows
     person_id: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))
     how: Mapped[str] = mapped_column(Text)  # "2 prediction ids", "by the column customer": names nobody

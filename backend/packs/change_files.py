@@ -30,7 +30,6 @@ from backend.documents import (
 from backend.governance import machine
 from backend.governance.deciding import quorum_reached
 from backend.governance.digests import digest_of
-from backend.governance.policies import rule_digest
 from backend.governance.tables import (
     Change,
     Condition,
@@ -42,6 +41,7 @@ from backend.governance.tables import (
 )
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
+from backend.packs.as_shown import held_against_log
 from backend.packs.container import safe_name
 from backend.packs.draft import Draft
 from backend.packs.scope import Subject
@@ -127,12 +127,18 @@ def _add_seen(
         .order_by(Snapshot.created_at, Snapshot.digest)
     ).all()
     altered: dict[str, str] = {}
+    untold: dict[str, str] = {}
     for one in shown:
         short = one.digest.removeprefix("sha256:")[:16]
         path = draft.add(f"{folder}/seen/{safe_name(short)}.json", rfc8785.dumps(one.document) + b"\n")
-        if why := why_not_shown(one.digest, one.document, told):
-            altered[one.digest] = why
-            draft.gap("high", f"What was shown of CHG-{change.id} under {one.digest[:19]}… {why}", path)
+        held = held_against_log(one.digest, one.document, told)
+        under = f"What was shown of CHG-{change.id} under {one.digest[:19]}…"
+        if held.altered:
+            altered[one.digest] = held.altered
+            draft.gap("high", f"{under} {held.altered}", path)
+        elif held.untold:
+            untold[one.digest] = held.untold
+            draft.gap("low", f"{under} is what was signed, but {held.untold}", path)
     known = {one.digest for one in shown} - altered.keys()
     for decision in decisions:
         if decision.seen_digest not in known:
@@ -140,16 +146,17 @@ def _add_seen(
                       f"CHG-{change.id} is not stored as it was", f"{folder}/change.json")  # fmt: skip
     if shown:
         sheet = Sheet(f"CHG-{change.id} as its deciders saw it", f"CHG-{change.id}", change.digest, as_of)
-        blocks = as_seen(change, [(one.digest, one.document) for one in shown], decisions, names, altered)
+        blocks = as_seen(change, [(one.digest, one.document) for one in shown], decisions, names, altered,
+                         untold)  # fmt: skip
         draft.add(f"{folder}/as-seen.html", standalone_html(sheet, blocks))
 
 
 def as_seen(
     change: Change, shown: list[tuple[str, dict[str, Any]]], decisions: list[Decision], names: dict[str, str],
-    altered: Mapping[str, str],
+    altered: Mapping[str, str], untold: Mapping[str, str],
 ) -> list[Block]:  # fmt: skip
     """Each state of a change that somebody was shown, and who said what on it. `altered`: digests of those that are
-    not what was shown, and why."""
+    not what was shown, and why; `untold`: what of others nobody can tell any more."""
     blocks: list[Block] = [Heading(1, plain(f"CHG-{change.id}: {change.summary}"))]
     for digest, document in shown:
         blocks += [
@@ -157,6 +164,11 @@ def as_seen(
             *(
                 [Paragraph((Span(f"ALTERED SINCE: what is kept {altered[digest]}.", bold=True),))]
                 if digest in altered
+                else []
+            ),
+            *(
+                [Paragraph(plain(f"Not all of this can be told: {untold[digest]}."))]
+                if digest in untold
                 else []
             ),
             Paragraph(
@@ -274,34 +286,6 @@ def _judge(
     for one in session.scalars(select(Condition).where(Condition.change_id == change.id)):
         if one.state == "broken":
             draft.gap("high", f"A condition of {name} does not hold: {one.gate}: {one.text}", where)
-
-
-def why_not_shown(digest: str, document: dict[str, Any], told: list[Told]) -> str:
-    """Why this is not what was shown under the digest; empty: it is.
-
-    A decision signs what was asked for, whom its rule excludes, the evidence and the gates
-    (`backend.governance.asking.signed_digest`); what was asked for covers what is bound, and that the rule. To the rest
-    (summary, reason, versions) an entry of the change is bound; where that entry's payload was erased, nobody can tell
-    of the rest.
-    """
-    bound = document.get("bound")
-    people = {part: document.get(part) for part in ("requested_by", "trained_by", "data_owner")}
-    request = digest_of({name: document.get(name) for name in ("kind", "model", "environment", "bound")})
-    signed = digest_of(
-        {"request": request, "revision": document.get("revision"), "people": people,
-         "evidence": digest_of(document.get("evidence")), "gates": digest_of(document.get("gates"))}
-    )  # fmt: skip
-    rule = document.get("policy")
-    if signed != digest or document.get("request_digest") != request:
-        return "is not what was signed"
-    if not isinstance(bound, dict) or not isinstance(rule, dict) or bound.get("policy") != rule_digest(rule):
-        return "is not what was signed: it names another rule"
-    whole = digest_of(document)
-    if any(one.said is not None and one.said.get("shown") == whole for one in told):
-        return ""
-    if any(one.said is None for one in told):
-        return ""
-    return "is not what the log is bound to: its summary, reason or versions were altered"
 
 
 def _review_then(review: Review | None, as_of: datetime) -> dict[str, Any] | None:

@@ -1,28 +1,54 @@
-"""Where the file of a pack lies, and whether it is kept: asked before it is offered, handed out or let go."""
+"""Where the file of a pack lies, until when it is kept, and why one goes: asked before each showing and handing out.
+
+A pack is a copy with a time of its own. Retention that empties payloads of the log later leaves a pack that was made
+before; the erasure of a person whom it names, and that of a payload which somebody asked for, take it away.
+"""
 
 from __future__ import annotations
 
 import json
 import zipfile
-from datetime import timedelta
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import select
 
 from backend import clock
-from backend.audit.tables import AuditErasure, SubjectKey
+from backend.audit.erasure import erased_on_request
+from backend.audit.tables import SubjectKey
+from backend.data_rights.tables import DataRule
 from backend.database.session import ReadSession
 from backend.durable import durable_folder
-from backend.holds.service import held, open_holds
+from backend.holds.service import open_holds
+from backend.holds.tables import EVERYTHING, Hold
 from backend.packs.log_extract import ENTRIES
 from backend.packs.tables import EvidencePack
 from backend.settings import settings
 
-KEPT: Final = timedelta(days=365)
-_ERASED: Final = "what it holds was erased from the log"
+KEPT_DAYS: Final = 365
+_ERASED: Final = "a payload of the log that it holds was erased on request"
 _PERSON: Final = "somebody whom it named was erased"
-_TIME: Final = "it was kept long enough"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """For how many days a pack is kept from its making on, and what says so."""
+
+    days: int
+    because: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`until` is when its time is over, None before it is made. `gone` says why it is not handed out, empty: it is."""
+
+    until: datetime | None
+    because: str
+    held: bool
+    gone: str
 
 
 def folder() -> Path:
@@ -32,17 +58,20 @@ def folder() -> Path:
     return found
 
 
+def standing_of(session: ReadSession, packs: Sequence[EvidencePack]) -> dict[str, Standing]:
+    """How each pack stands now, by its id."""
+    days = payload_days(session)
+    holds = {kind: open_holds(session, kind) for kind in ("pack", "log", "person")}
+    return {one.id: _standing(session, one, kept_for(one, days), _held(one, holds)) for one in packs}
+
+
 def why_not_kept(session: ReadSession, pack: EvidencePack) -> str:
     """Why the file of a pack that was offered goes, or would have gone by now; empty while it is kept."""
-    if pack.made_at is None:
-        return ""
-    over = pack.made_at + kept_for(pack) <= clock.now()
-    why = why_outdated(session, pack) or (_TIME if over else "")
-    return why if why and why_held(session, pack) is None else ""
+    return standing_of(session, [pack])[pack.id].gone
 
 
 def why_outdated(session: ReadSession, pack: EvidencePack) -> str:
-    """What was erased since the moment of the record from which the pack was made; empty where nothing was.
+    """What was erased on request since the moment of the record from which the pack was made; empty where nothing was.
 
     Asked of numbers of the log and not of times: an erasure that committed while the pack was being written, or a
     clock that was set back, is later than the snapshot all the same.
@@ -52,25 +81,56 @@ def why_outdated(session: ReadSession, pack: EvidencePack) -> str:
     if later & set(pack.people):
         return _PERSON
     if pack.clear:
-        erased = set(session.scalars(select(AuditErasure.seq).where(AuditErasure.recorded_by >= since)))
+        erased = erased_on_request(session, since=since)
         if erased and erased & _payloads_in(folder() / pack.file):
             return _ERASED
     return ""
 
 
-def why_held(session: ReadSession, pack: EvidencePack) -> str | None:
-    """The reason of a hold on the pack itself, on the log of its model (of any, where it is about no single one), or
-    on somebody whom it names."""
-    logs = open_holds(session, "log", pack.model) if pack.model else open_holds(session, "log")
-    people = (held(session, "person", one) for one in pack.people)
-    found = held(session, "pack", pack.id) or next(iter(logs), None) or next((p for p in people if p), None)
-    return found.reason if found is not None else None
+def payload_days(session: ReadSession) -> dict[str, int]:
+    """For how many days the rule of each model that has one keeps payloads of the log."""
+    rows = session.execute(select(DataRule.model, DataRule.payloads_days))
+    return {model: days for model, days in rows if days is not None}
 
 
-def kept_for(pack: EvidencePack) -> timedelta:
-    """A pack with payloads is kept no longer than the house keeps payloads."""
-    days = settings().audit_keep_payloads_days
-    return KEPT if days is None or not pack.clear else min(KEPT, timedelta(days=days))
+def kept_for(pack: EvidencePack, payload_days: dict[str, int]) -> Kept:
+    """What the settings say of all packs; else a year, and with payloads no longer than the log keeps such payloads."""
+    chosen = settings().keep_packs_days
+    if chosen is not None:
+        return Kept(chosen, "the settings say so of all packs")
+    limits = [Kept(KEPT_DAYS, "nothing else is set")]
+    if pack.clear:
+        house = settings().audit_keep_payloads_days
+        if house is not None:
+            limits.append(Kept(house, "it holds payloads, which the log keeps no longer"))
+        limits += [
+            Kept(days, f"it holds payloads, which the rule of {model} keeps no longer")
+            for model, days in sorted(payload_days.items())
+            if pack.model in (None, model)
+        ]
+    return min(limits, key=lambda one: one.days)
+
+
+def _standing(session: ReadSession, pack: EvidencePack, kept: Kept, held: bool) -> Standing:
+    because = f"kept for {kept.days} days: {kept.because}"
+    if pack.made_at is None:
+        return Standing(None, because, held, "")
+    until = pack.made_at + timedelta(days=kept.days)
+    if pack.forgotten_at is not None:
+        return Standing(until, because, held, pack.forgotten_because)
+    over = f"its time was over at {until:%Y-%m-%d %H:%M:%S} UTC, {because}" if until <= clock.now() else ""
+    return Standing(until, because, held, "" if held else why_outdated(session, pack) or over)
+
+
+def _held(pack: EvidencePack, holds: dict[str, list[Hold]]) -> bool:
+    """Whether a hold is on the pack itself, on the log of its model (of any, where it is about no single one), or on
+    somebody whom it names."""
+    logs = holds["log"] if pack.model is None else _on(holds["log"], [pack.model])
+    return bool(logs or _on(holds["pack"], [pack.id]) or (pack.people and _on(holds["person"], pack.people)))
+
+
+def _on(holds: list[Hold], names: Collection[str]) -> list[Hold]:
+    return [one for one in holds if one.object_id == EVERYTHING or one.object_id in names]
 
 
 def _payloads_in(path: Path) -> set[int]:

@@ -1,8 +1,8 @@
 """Letting packs go: after a time, or because of an erasure that the pack would outlive; unless a hold keeps them.
 
-A pack is a copy. When somebody whom it names is erased, or a payload of the log that it holds, it is handed out no
-more from that moment on, and its file goes with the next run of the job. Its row and its entries stay. A file that no
-offered row names, left by a run that failed or was killed for good, goes too.
+A pack is a copy. When somebody whom it names is erased, or on request a payload of the log that it holds, it is handed
+out no more from that moment on, and its file goes with the next run of the job. Its row and its entries stay. A file
+that no offered row names, left by a run that failed or was killed for good, goes too.
 """
 
 from __future__ import annotations

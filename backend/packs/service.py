@@ -27,7 +27,7 @@ from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.identity.sessions import actor_of, may_sign_in
 from backend.identity.tables import Person
-from backend.packs.keeping import folder, kept_for, why_not_kept, why_outdated
+from backend.packs.keeping import Standing, folder, standing_of, why_not_kept, why_outdated
 from backend.packs.made import Built, Wanted
 from backend.packs.scope import Scope, scope_of
 from backend.packs.tables import EvidencePack
@@ -35,7 +35,12 @@ from backend.queue import MAKE_PACK, JobRun, request_job
 from backend.settings import settings
 
 AT_ONCE: Final = 20  # unfinished packs of one person
-_STATES: Final = {"queued": "queued", "running": "being made", "failed": "failed"}
+_STATES: Final = {
+    "queued": "queued",
+    "running": "being made",
+    "failed": "failed",
+    "forgotten": "not kept any more",
+}
 
 
 class PackGone(Conflict):
@@ -149,11 +154,14 @@ def pack_views(session: ReadSession, packs: list[EvidencePack]) -> list[dict[str
     runs = {
         one.id: one for one in session.scalars(select(JobRun).where(JobRun.id.in_([p.run_id for p in packs])))
     }
-    return [_view(one, runs.get(one.run_id), names) for one in packs]
+    stand = standing_of(session, packs)
+    return [_view(one, runs.get(one.run_id), names, stand[one.id]) for one in packs]
 
 
-def _view(pack: EvidencePack, run: JobRun | None, names: Mapping[str, str]) -> dict[str, Any]:
-    state = "forgotten" if pack.forgotten_at else "made" if pack.made_at else run.state if run else "failed"
+def _view(
+    pack: EvidencePack, run: JobRun | None, names: Mapping[str, str], stands: Standing
+) -> dict[str, Any]:
+    state = "forgotten" if stands.gone else "made" if pack.made_at else run.state if run else "failed"
     return {
         "id": pack.id, "kind": pack.kind, "model": pack.model, "version": pack.version, "change": pack.change_id,
         "period": pack.period, "about": pack.about, "environment": pack.environment, "as_of": pack.as_of,
@@ -163,8 +171,8 @@ def _view(pack: EvidencePack, run: JobRun | None, names: Mapping[str, str]) -> d
         "step": run.step if run and not pack.made_at else "", "error": run.error if run and not pack.made_at else "",
         "bytes": pack.bytes, "digest": pack.digest, "manifest": pack.manifest, "gaps": pack.gaps or None,
         "made_at": pack.made_at, "entry": pack.entry,
-        "kept_until": pack.made_at + kept_for(pack) if pack.made_at else None,
-        "forgotten_at": pack.forgotten_at, "forgotten_because": pack.forgotten_because,
+        "kept_until": stands.until, "kept_because": stands.because, "on_hold": stands.held,
+        "forgotten_at": pack.forgotten_at, "forgotten_because": stands.gone,
     }  # fmt: skip
 
 

@@ -17,10 +17,12 @@ from backend.data_rights.requests import (
     get_request,
     list_requests,
     request_erasure_of_person,
+    request_erasure_of_texts,
     request_rows,
 )
 from backend.data_rights.rules import count_opt_outs, opt_in, opt_out, rule_of, set_rule
 from backend.data_rights.tables import DataRequest
+from backend.data_rights.texts import MOST_ENTRIES
 from backend.data_rights.views import request_views, rule_view
 from backend.database.session import WriteSession, reading
 from backend.identity.actor import Actor
@@ -48,6 +50,11 @@ class RowsRequest(BaseModel):
 
 
 class PersonErasure(BaseModel):
+    reason: Text
+
+
+class TextsErasure(BaseModel):
+    entries: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(min_length=1, max_length=MOST_ENTRIES)
     reason: Text
 
 
@@ -112,6 +119,15 @@ def erase_person(
     return _asked(
         request, actor, body,
         lambda session: request_erasure_of_person(session, actor, person_id=person_id, reason=asked.reason),
+    )  # fmt: skip
+
+
+@router.post("/audit/entries/erasure", status_code=201)
+def erase_texts(request: Request, actor: Caller, body: Body, asked: TextsErasure) -> Response:
+    """Ask that the texts of entries of the log be erased. Leaves and proofs stay."""
+    return _asked(
+        request, actor, body,
+        lambda session: request_erasure_of_texts(session, actor, entries=asked.entries, reason=asked.reason),
     )  # fmt: skip
 
 

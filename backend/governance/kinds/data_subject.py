@@ -19,6 +19,7 @@ from backend.registry.service import get_model
 WORDS: Final = {
     ("erase", "rows"): "rows of a data subject are erased from {model} ({how}): {request}",
     ("erase", "person"): "who {how} belonged to is erased: {request}",
+    ("erase", "entries"): "texts of {how} are erased: {request}",
     ("access", "rows"): "all rows of a data subject are handed out from {model} ({how}): {request}",
 }
 KEPT: Final = {
@@ -31,6 +32,11 @@ KEPT: Final = {
         "erase",
         "person",
     ): "name, user name, sign-in, addresses and tokens go; what they did stays under their id",
+    (
+        "erase",
+        "entries",
+    ): "payload, salt and search words of these entries go; leaves and proofs stay, and so does what the entries "
+    "are about",
     ("access", "rows"): "nothing is changed; a document is made, kept for 30 days",
 }
 ASKED_FOR: Final = (
@@ -63,7 +69,8 @@ def propose(session: ReadSession, viewer: Actor, asked: Asked) -> Proposal:
 
 
 ERASE = register(
-    Kind("erase", "Erasure", "Erases the rows of a data subject, or who somebody was that used Warrant.", propose,
+    Kind("erase", "Erasure", "Erases the rows of a data subject, who somebody was that used it, or texts of the log.",
+         propose,
          rollout=False, apply=finish_erasure, outside=True, beside_others=True, asked_for=ASKED_FOR)
 )  # fmt: skip
 ACCESS = register(

@@ -164,6 +164,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ("GET", "/data-requests/{request_id}"): (DECIDERS, 404, {}, None),
     ("GET", "/data-requests/{request_id}/document"): (COMPLIANCE, 404, {}, None),
     ("POST", "/data-requests"): (COMPLIANCE, 422, {}, {"kind": "erase", "model": "toy", "reason": "so"}),
+    ("POST", "/audit/entries/erasure"): (COMPLIANCE, 422, {}, {"entries": [999_999], "reason": "so"}),
     ("POST", "/people/{person_id}/erasure"): (COMPLIANCE, 201, {}, {"reason": "so"}),
     ("GET", "/models/{model}/explanation"): (DECIDERS, 404, {"prediction_id": "none"}, None),
     ("POST", "/models/{model}/explanation"): (DECIDERS, 202, {}, {"prediction_id": "none"}),

@@ -81,6 +81,21 @@ def test_a_request_is_asked_for_on_the_page(world: World, open_page: Open) -> No
     )
 
 
+def test_texts_of_the_log_are_asked_to_be_erased_on_the_page(world: World, open_page: Open) -> None:
+    page = open_page(world.compliance, "data_rights")
+    page.text_input(key="entries:entries:entries").set_value("0, one")
+    page.text_area(key="entries:entries:reason").set_value("it names somebody")
+    next(one for one in page.button if one.label == "Ask to erase them").click().run()
+    assert "An entry of the log is a number, not 'one'" in text_of(page)
+    page.text_input(key="entries:entries:entries").set_value("0, 1")
+    next(one for one in page.button if one.label == "Ask to erase them").click().run()
+    with reading() as session:
+        request = session.query(DataRequest).one()
+    assert (request.about, request.how, request.selector) == (
+        "entries", "2 entries of the log: 0, 1", {"entries": [0, 1]},
+    )  # fmt: skip
+
+
 def test_a_hold_is_placed_and_released_on_the_page(world: World, open_page: Open) -> None:
     page = open_page(world.compliance, "data_rights")
     assert "Nothing is on hold" in text_of(page)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
 
+import streamlit as st
 from starlette.applications import Starlette
 
 from app import pack_downloads
+from backend import clock
 from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
+from backend.holds.service import place_hold
+from backend.holds.tables import Hold
 from backend.packs.tables import EvidencePack
 from backend.queue import JobRun
 from tests.integration.app.test_pages import Open, open_page, text_of, world
@@ -88,6 +93,36 @@ def test_a_made_pack_is_listed_and_taken_away_by_those_who_may(
         client.cookies.set("warrant_session", cookie_of(world.compliance))
         assert client.get(f"/export/pack/{waiting}.zip").status_code == 409
         assert client.get("/export/pack/pack_none.zip").status_code == 404
+
+
+def test_a_pack_says_until_when_it_is_kept_and_then_why_it_went_with_a_way_to_make_it_again(
+    world: World, open_page: Open
+) -> None:
+    make_pack(world.lead, kind="version", model="toy", version=2)
+    with reading() as session:
+        pack = session.query(EvidencePack).one()
+    said = text_of(open_page(world.lead, "packs"))
+    assert f"kept until {pack.made_at + timedelta(days=365):%Y-%m-%d %H:%M:%S} UTC" in said
+    assert "kept for 365 days: nothing else is set" in said
+    with writing() as session:
+        place_hold(session, world.compliance, kind="pack", object_id=pack.id, reason="the court asked")
+    st.cache_data.clear()
+    assert "and longer: a hold keeps it" in text_of(open_page(world.lead, "packs"))
+    with writing() as session:
+        session.query(Hold).one().released_at = clock.now()
+        session.get_one(EvidencePack, pack.id).made_at -= timedelta(days=366)
+    st.cache_data.clear()
+    said = text_of(
+        open_page(world.lead, "packs")
+    )  # its file goes with the next run of the job; it is offered no more
+    assert "not kept any more" in said
+    assert "its time was over at" in said
+    assert f"/export/pack/{pack.id}.zip" not in said
+    assert "kind=version&amp;model=toy&amp;version=2" in said
+    again = open_page(
+        world.lead, "packs", kind="version", model="toy", version="2", as_of="2026-01-01T00:00:00Z"
+    )
+    assert again.text_input(key="pack-version:version:as_of").value == "2026-01-01T00:00:00Z"
 
 
 def test_who_may_not_make_packs_sees_no_page(world: World, open_page: Open) -> None:

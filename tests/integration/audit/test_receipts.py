@@ -166,6 +166,9 @@ def test_a_witness_is_required_where_its_key_is_given(five: str, tmp_path: Path)
     assert "host-b.example/witness at " in said
     stranger = SigningKey.generate("host-b.example/witness").verifier.timed()
     assert tool(path, keys(), str(stranger))[0] == 1
+    for own in (verifier_keys()[0], verifier_keys()[0].timed()):  # a log is no witness of itself
+        code, said = tool(path, keys(), str(own))
+        assert (code, "or is the log itself" in said) == (1, True)
 
 
 def test_a_receipt_stays_the_same_and_outlives_erasure_and_a_new_key(five: str, verify: Any) -> None:

@@ -48,6 +48,9 @@ def test_rows_are_handed_out_erased_and_explained_by_commands(world: World, tmp_
 
     assert data("erase", "--model", "toy", "--subject", "Ada", "--reason", "so", by=other).code != 0
     assert data("erase", "--reason", "so").code == 2
+    texts = data("erase", "--entry", "0", "--entry", "1", "--reason", "it names somebody", "--json")
+    assert (texts.code, texts.document["how"]) == (0, "2 entries of the log: 0, 1"), texts.err
+    assert data("erase", "--entry", "0", "--model", "toy", "--reason", "so").code == 2
     explained = data("explain", "toy", "p1", "--json")
     assert (explained.code, explained.document["score"]) == (0, 0.7), explained.err
     assert data("explain", "toy", "p1", "--out", str(tmp_path / "why.pdf")).code == 0

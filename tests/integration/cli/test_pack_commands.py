@@ -52,6 +52,7 @@ def test_a_pack_is_made_fetched_and_verified_by_commands(running: House, tmp_pat
     assert "version 1 of toy" in asked.out
     listed = pack("list", "--model", "toy", "--json").document["packs"]
     assert {one["kind"] for one in listed} == {"change", "version"}
+    assert "kept for 365 days: nothing else is set" in pack("list").out
     again = tmp_path / "again.zip"
     assert pack("fetch", made.document["id"], "--out", str(again)).code == 0
     assert again.read_bytes() == out.read_bytes()

@@ -7,13 +7,17 @@ import json
 import pytest
 from sqlalchemy import select, text
 
-from backend.audit.reading import search_entries
+from backend.audit.actions import Action
+from backend.audit.erasure import erased_on_request
+from backend.audit.log import record
+from backend.audit.reading import entry_detail, search_entries
 from backend.audit.verification import verify
 from backend.data_rights.handing_out import open_document
 from backend.data_rights.people import ERASED_NAME
 from backend.data_rights.requests import (
     get_request,
     request_erasure_of_person,
+    request_erasure_of_texts,
     request_rows,
 )
 from backend.data_rights.tables import DataRequest, PredictionExplanation
@@ -215,6 +219,68 @@ def test_a_person_is_erased_and_the_log_still_tells_what_they_did(world: World) 
         request_erasure_of_person(
             session, world.compliance, person_id=world.other_lead.person_id, reason="again"
         )
+
+
+def entries_with(world: World, words: str) -> list[int]:
+    with reading() as session:
+        return [one.seq for one in search_entries(session, world.compliance, text=words)]
+
+
+def test_texts_of_the_log_that_name_somebody_are_erased_by_a_change(world: World) -> None:
+    """What people wrote as a reason is sealed for nobody; its text goes, its proof stays."""
+    with writing() as session:
+        record(session, world.compliance, Action.TIER_CHANGED, object_kind="model", object_id="toy",
+               why="Zacharias Quill complained")  # fmt: skip
+    (told,) = entries_with(world, "zacharias")
+    with writing() as session:
+        request = request_erasure_of_texts(session, world.compliance, entries=[told, told], reason="he asked")
+    assert entries_with(world, "zacharias") == [told]
+    approve(world, request)
+    assert carry_out(request.change_id or 0).state == "executed"
+    assert entries_with(world, "zacharias") == []
+    done = request_now(world, request)
+    assert (done.counts, done.selector) == ({"texts of entries": 1}, None)
+    with reading() as session:
+        found = entry_detail(session, world.compliance, told).view
+        kept = str(session.execute(text("SELECT payload FROM audit_payloads")).all())
+        assert erased_on_request(session, since=0) == {told}
+    assert not found.payload
+    assert "erased on" in found.erased
+    assert "Zacharias" not in kept
+    assert verify().ok
+    with writing() as session, pytest.raises(BadInput, match="erased already"):
+        request_erasure_of_texts(session, world.compliance, entries=[told], reason="again")
+
+
+def test_texts_that_something_open_or_held_needs_stay(world: World) -> None:
+    with writing() as session:
+        record(session, world.compliance, Action.TIER_CHANGED, object_kind="model", object_id="toy",
+               why="Zacharias Quill complained")  # fmt: skip
+    (told,) = entries_with(world, "zacharias")
+    open_request = ask_to_erase(world)
+    (asked,) = (
+        one for one in entries_with(world, "wrote") if one > told
+    )  # the entry of a change that has not ended
+    with writing() as session:
+        for actor in (world.lead, world.viewer):
+            with pytest.raises(NotAllowed):
+                request_erasure_of_texts(session, actor, entries=[told], reason="so")
+        with pytest.raises(BadInput):
+            request_erasure_of_texts(session, world.compliance, entries=[], reason="so")
+        with pytest.raises(BadInput, match="entry 999999 has no text"):
+            request_erasure_of_texts(session, world.compliance, entries=[told, 999_999], reason="so")
+        with pytest.raises(Conflict, match=f"entry {asked} is about a change that has not ended"):
+            request_erasure_of_texts(session, world.compliance, entries=[asked], reason="so")
+    with writing() as session:
+        request = request_erasure_of_texts(session, world.compliance, entries=[told], reason="he asked")
+    approve(world, request)
+    with writing() as session:
+        place_hold(session, world.compliance, kind="log", object_id="toy", reason="a trial")
+    with writing() as session:
+        assert begin(session, SYSTEM, request.change_id or 0, f"change-{request.change_id}") is None
+    assert change_of(request.change_id or 0).state in ("void", "failed")
+    assert entries_with(world, "zacharias") == [told]
+    assert open_request.id != request.id
 
 
 def test_a_hold_on_a_person_keeps_them(world: World) -> None:

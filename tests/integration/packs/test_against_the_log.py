@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import select, text, update
 
 from backend import clock
+from backend.audit.change_entries import ASKED, told_of
 from backend.audit.checkpoints import sign_head
+from backend.audit.erasure import erase_payloads
 from backend.audit.proofs import LogDamaged
 from backend.audit.reconciliation import reconcile
 from backend.audit.tables import AuditFinding
@@ -20,6 +22,7 @@ from backend.controls.evidence import State
 from backend.database.session import reading, writing
 from backend.governance.digests import digest_of
 from backend.governance.tables import Change, Decision, Snapshot
+from backend.holds.tables import Hold
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.packs import monitoring_files
 from backend.packs.card_files import add_cards
@@ -143,6 +146,40 @@ def test_what_a_decider_saw_cannot_be_rewritten_in_any_part(house: House) -> Non
         draft = drafted(house, kind="change", change=house.change)
         assert any(f"What was shown of CHG-{house.change}" in one for one in grave(draft)), forged
         assert b"ALTERED SINCE" in draft.files[f"changes/CHG-{house.change}/as-seen.html"], forged
+
+
+def test_what_was_shown_of_a_change_with_an_erased_payload_is_held_against_what_is_left(house: House) -> None:
+    """Entries beside the erased one still speak: a forged reason is found, and what nobody can tell is named."""
+    with writing() as session:
+        session.execute(update(Hold).values(released_at=clock.now()))
+        kept = session.scalars(select(Snapshot).where(Snapshot.change_id == house.change)).one()
+        told = told_of(session, [house.change])[house.change]
+        asked = next(one.seq for one in told if one.action in ASKED)
+        naming = [one.seq for one in told if (one.said or {}).get("shown") and one.seq != asked]
+        erase_payloads(session, WORKER, naming, why="it names somebody", subject="erq_2")
+
+    def said(**forged: object) -> list[tuple[str, str]]:
+        with writing() as session:
+            session.execute(
+                update(Snapshot)
+                .where(Snapshot.digest == kept.digest)
+                .values(document={**kept.document, **forged})
+            )
+        gaps = drafted(house, kind="change", change=house.change).gaps
+        return [(one.level, one.text) for one in gaps if "What was shown" in one.text]
+
+    assert said() == []
+    assert [level for level, _ in said(reason="FORGED")] == ["high"]
+    with writing() as session:
+        erase_payloads(session, WORKER, [asked], why="it names somebody", subject="erq_3")
+    ((level, text_of_gap),) = said()
+    assert level == "low"
+    assert "whether summary, reason, from version and to version stood there" in text_of_gap
+    assert f"({', '.join(str(one) for one in sorted([asked, *naming]))})" in text_of_gap
+    seen = drafted(house, kind="change", change=house.change).files[
+        f"changes/CHG-{house.change}/as-seen.html"
+    ]
+    assert b"Not all of this can be told" in seen
 
 
 def test_approvals_are_counted_by_role_and_those_of_barred_people_do_not_count(house: House) -> None:

@@ -12,11 +12,16 @@ from sqlalchemy import select, update
 
 from backend import clock
 from backend.audit.actions import Action
+from backend.audit.checkpoints import sign_head
 from backend.audit.erasure import destroy_key, erase_payloads
 from backend.audit.findings import open_findings
 from backend.audit.reading import search_entries
 from backend.audit.reconciliation import reconcile
+from backend.audit.retention import erase_old_payloads
+from backend.audit.signers import verifier_keys
+from backend.audit.tables import AuditPayload
 from backend.data_rights.people import erase_person
+from backend.data_rights.rules import set_rule
 from backend.database.session import reading, writing
 from backend.errors import BadInput, NotAllowed, NotFound
 from backend.holds.service import place_hold
@@ -26,8 +31,9 @@ from backend.identity.auditors import invite_auditor
 from backend.identity.people import set_roles
 from backend.identity.roles import Role
 from backend.identity.sessions import actor_of
-from backend.packs.keeping import KEPT, folder
+from backend.packs.keeping import KEPT_DAYS, folder
 from backend.packs.letting_go import forget_packs
+from backend.packs.making import making_of
 from backend.packs.service import (
     NotMadeYet,
     PackGone,
@@ -40,7 +46,9 @@ from backend.packs.service import (
     take_pack,
 )
 from backend.packs.tables import EvidencePack
+from backend.packs.verifying import verify_body
 from backend.queue import JobRun
+from backend.settings import settings
 from tests.integration.packs.conftest import (
     WORKER,
     House,
@@ -170,7 +178,7 @@ def test_packs_are_let_go_in_time_unless_a_hold_keeps_them(house: House) -> None
     with writing() as session:
         pack = session.query(EvidencePack).one()
         assert forget_packs(session, WORKER) == 0
-        pack.made_at = clock.now() - KEPT - timedelta(days=1)
+        pack.made_at = clock.now() - timedelta(days=KEPT_DAYS + 1)
     with writing() as session:
         # The serious incident of this house holds the log of toy.
         assert forget_packs(session, WORKER) == 0
@@ -185,7 +193,10 @@ def test_packs_are_let_go_in_time_unless_a_hold_keeps_them(house: House) -> None
     with writing() as session:
         assert (forget_packs(session, WORKER), forget_packs(session, WORKER)) == (1, 0)
     assert not path.exists()
-    with writing() as session, pytest.raises(PackGone, match="kept long enough"):
+    with (
+        writing() as session,
+        pytest.raises(PackGone, match=r"its time was over at .* kept for 365 days: nothing else is set"),
+    ):
         take_pack(session, house.world.lead, pack.id)
 
 
@@ -217,9 +228,72 @@ def test_a_pack_that_holds_a_payload_that_is_erased_later_is_let_go(house: House
         assert forget_packs(session, WORKER) == 1
         assert (
             session.get_one(EvidencePack, packs[True]).forgotten_because
-            == "what it holds was erased from the log"
+            == "a payload of the log that it holds was erased on request"
         )
         assert session.get_one(EvidencePack, packs[False]).forgotten_at is None
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("rule", ["of the house", "of the model"])
+def test_a_pack_outlives_retention_of_the_payloads_in_it_and_verifies(house: House, rule: str) -> None:
+    make_pack(house.world.compliance, kind="model", model="toy")
+    _release_holds()
+    with reading() as session:
+        (pack,) = list_packs(session, house.world.compliance)
+        entries = session.scalars(select(AuditPayload.seq)).all()
+    with writing() as session:
+        if rule == "of the house":
+            later = clock.now() + timedelta(days=2)
+            count = erase_old_payloads(session, WORKER, before=later)
+        else:
+            old = [one for one in entries if one != pack.entry][:3]
+            count = len(erase_payloads(session, WORKER, old, why="kept for 1 day", subject="retention-toy"))
+    assert count
+    with writing() as session:
+        assert forget_packs(session, WORKER) == 0
+    with writing() as session:
+        _, path = take_pack(session, house.world.compliance, pack.id)
+    sign_head()
+    with reading() as session:
+        assert "salt" in making_of(session, house.world.compliance, pack.id)
+    verify_body(path.read_bytes(), [one.statement for one in verifier_keys()])
+    with writing() as session:  # once it is let go, nothing keeps the text of the entry of its making
+        session.get_one(EvidencePack, pack.id).made_at = clock.now() - timedelta(days=400)
+    with writing() as session:
+        assert forget_packs(session, WORKER) == 1
+        if rule == "of the house":
+            erase_old_payloads(session, WORKER, before=clock.now() + timedelta(days=2))
+            assert session.get(AuditPayload, pack.entry) is None
+
+
+@ON_SQLITE
+def test_for_how_long_a_pack_is_kept_follows_the_shortest_rule_about_what_it_holds(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pack(house.world.compliance, kind="model", model="toy")
+    make_pack(house.world.lead, kind="model", model="toy")  # without payloads
+
+    def until() -> dict[bool, tuple[int, str]]:
+        with reading() as session:
+            packs = list_packs(session, house.world.compliance)
+            return {
+                one["with_payloads"]: ((one["kept_until"] - one["made_at"]).days, one["kept_because"])
+                for one in pack_views(session, packs)
+            }
+
+    assert until()[True] == until()[False] == (365, "kept for 365 days: nothing else is set")
+    monkeypatch.setenv("WARRANT_AUDIT_KEEP_PAYLOADS_DAYS", "90")
+    settings.cache_clear()
+    assert (until()[True][0], until()[False][0]) == (90, 365)
+    with writing() as session:
+        set_rule(session, house.world.compliance, model="toy", purposes=["prediction"], basis="contract",
+                 payloads_days=30, why="less is more")  # fmt: skip
+    assert until()[True] == (
+        30, "kept for 30 days: it holds payloads, which the rule of toy keeps no longer",
+    )  # fmt: skip
+    monkeypatch.setenv("WARRANT_KEEP_PACKS_DAYS", "700")
+    settings.cache_clear()
+    assert until()[True] == until()[False] == (700, "kept for 700 days: the settings say so of all packs")
 
 
 @pytest.mark.slow

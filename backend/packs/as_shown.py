@@ -1,0 +1,87 @@
+"""Whether what is stored as shown under a digest is what was shown, held against the signature and the log.
+
+A decision signs what was asked for, whom its rule excludes, the evidence and the gates
+(`backend.governance.asking.signed_digest`); what was asked for covers what is bound, and that the rule. To the rest
+(summary, reason, versions) the entries of the change are bound. Where payloads of those were erased, what the others
+still bear out counts, and what nobody can tell any more is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from backend.addresses import all_without_credentials
+from backend.audit.actions import Action
+from backend.audit.change_entries import ASKED, GATES, VERDICTS, Told
+from backend.governance.digests import digest_of
+from backend.governance.policies import rule_digest
+
+_FIRST: Final = frozenset({Action.CHANGE_REQUESTED.value})
+# What nothing signs: the part of the document, what an entry calls it, and the entries that say it.
+_PARTS: Final[tuple[tuple[str, str, Collection[str]], ...]] = (
+    ("summary", "summary", ASKED), ("reason", "why", ASKED), ("from_version", "from_version", _FIRST),
+    ("to_version", "to_version", _FIRST),
+)  # fmt: skip
+_OTHERWISE: Final = "is not what the log is bound to: its summary, reason or versions were altered"
+
+
+@dataclass(frozen=True)
+class Held:
+    """`altered` says why it is not what was shown, `untold` what of it nobody can tell any more; empty: nothing."""
+
+    altered: str = ""
+    untold: str = ""
+
+
+def held_against_log(digest: str, document: dict[str, Any], told: Sequence[Told]) -> Held:
+    """What the signature and the entries of the change (`told`, in their order) say of a stored document."""
+    if why := _signed_otherwise(digest, document):
+        return Held(altered=why)
+    whole = digest_of(document)
+    if any(one.said is not None and one.said.get("shown") == whole for one in told):
+        return Held()
+    # Each of these may have been the one that names the whole document.
+    erased = [
+        one for one in told
+        if one.said is None and (one.action in ASKED or one.action == GATES or one.action in VERDICTS)
+    ]  # fmt: skip
+    if not erased:
+        return Held(altered=_OTHERWISE)
+    unknown = []
+    for part, name, actions in _PARTS:
+        entries = [one for one in told if one.action in actions]
+        stands = all_without_credentials(document.get(part))  # as entries have it
+        if any(one.said is not None and name in one.said and one.said[name] == stands for one in entries):
+            continue
+        if all(one.said is not None for one in entries):
+            return Held(altered=_OTHERWISE)
+        unknown.append(part.replace("_", " "))
+    if not unknown:
+        return Held()
+    numbers = ", ".join(str(one.seq) for one in erased)
+    return Held(
+        untold=f"nobody can tell any more whether {_listed(unknown)} stood there as they do: payloads of its entries "
+        f"in the log were erased ({numbers})"
+    )
+
+
+def _signed_otherwise(digest: str, document: dict[str, Any]) -> str:
+    bound = document.get("bound")
+    people = {part: document.get(part) for part in ("requested_by", "trained_by", "data_owner")}
+    request = digest_of({name: document.get(name) for name in ("kind", "model", "environment", "bound")})
+    signed = digest_of(
+        {"request": request, "revision": document.get("revision"), "people": people,
+         "evidence": digest_of(document.get("evidence")), "gates": digest_of(document.get("gates"))}
+    )  # fmt: skip
+    rule = document.get("policy")
+    if signed != digest or document.get("request_digest") != request:
+        return "is not what was signed"
+    if not isinstance(bound, dict) or not isinstance(rule, dict) or bound.get("policy") != rule_digest(rule):
+        return "is not what was signed: it names another rule"
+    return ""
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
