@@ -90,7 +90,9 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
         "age": f"open for {format_age(one.opened_at)}" if is_open else f"lasted {format_age((one.closed_at or brief.at) - one.opened_at)}",  # noqa: E501
         "over": None if is_open else {"what": WORDS[one.phase].capitalize(), "at": format_utc(one.closed_at),
                                       "why": one.closed_because},
-        "impact": brief.impact, "alerts": [_alert(brief, alert) for alert in brief.alerts[:20]],
+        "impact": [(what, readable(told)) for what, told in brief.impact],
+        "alerts": [_alert(brief, alert) for alert in brief.alerts[:20]],
+        "more_alerts": max(brief.tally.total - 20, 0), "firing": brief.tally.fires,
         "suspects": [_suspect(suspect) for suspect in brief.suspects],
         "changed": [_event(event) for event in brief.changed[:15]],
         "figure": figure_svg([series._replace(name=readable(series.name)) for series in brief.series], marks),

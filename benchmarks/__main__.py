@@ -33,6 +33,7 @@ BENCHMARKS: Final = (
     "registry_import",
     "pack",
     "slo_evaluation",
+    "incident_page",
 )
 RESULTS: Final = Path(__file__).with_name("results.json")
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import data
 from app.components import empty_state, headline, key_values, viewer_zone
-from app.components.alert_parts import show_fired
+from app.components.alert_parts import show_alerts
 from app.components.incident_actions import show_handling
 from app.components.incident_parts import (
     advice,
@@ -79,7 +79,7 @@ with main:
         cause = {"cause": CAUSES[found["cause"]]} if found["cause"] in CAUSES else {}
         key_values({"closed": found["closed_at"], "because": found["closed_because"]} | cause)
     st.subheader("What fired", anchor=False)
-    show_fired(alerts, usual)
+    show_alerts(found, usual, st.query_params.get("alerts", "1"))
     st.subheader("Why: suspected causes", anchor=False)
     show_suspects(found)
     if fallen is not None:

@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import streamlit as st
+from markupsafe import Markup
+
+from app import data
 from app.components.links import href, viewer_zone
 from app.components.status import empty_state
-from app.components.tables import badge, lines, link, small, table
+from app.components.tables import anchor, badge, lines, link, small, table
 from app.formats import format_age, format_when
+from app.session import viewer
 from app.words import ALERT_LEVELS
 from backend import clock
+from backend.alerting.incident_alerts import PAGE
 
 ALERT_PAGES = {
     "quality": "quality", "volume": "quality", "drift": "drift", "prediction": "drift",
@@ -119,3 +125,25 @@ def show_fired(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> None:
             ]
         )
     table(("alert", "state", "kind", "noticed", "last seen"), rows, caption="alerts of this incident")
+
+
+def show_alerts(found: Mapping[str, Any], usual_size: str, wanted: str) -> None:
+    """The page of its alerts that the address wants (from 1), and the way to the others."""
+    pages = max(-(-found["alerts_in_all"] // PAGE), 1)
+    number = min(int(wanted), pages) if wanted.isdecimal() and len(wanted) < 9 and int(wanted) else 1
+    show_fired(data.alerts_of(data.scope_of(viewer()), found["id"], number), usual_size)
+    if pages == 1:
+        return
+    first, last = (number - 1) * PAGE + 1, min(number * PAGE, found["alerts_in_all"])
+    ways = [
+        anchor(word, "incident", id=found["id"], alerts=to)
+        for word, to in (
+            ("first", 1),
+            ("earlier in the list", number - 1),
+            ("next", number + 1),
+            ("last", pages),
+        )
+        if 1 <= to <= pages and to != number
+    ]
+    said = f"{first:,} to {last:,} of {found['alerts_in_all']:,} alerts, those that fire first"
+    st.html(Markup('<p class="w-detail">{} · {}</p>').format(said, Markup(" · ").join(ways)))

@@ -46,7 +46,7 @@ def show_handling(found: Mapping[str, Any]) -> None:
         _offer_writing(found, is_open, refused)
     if is_open:
         with st.popover("Mitigate or resolve…", use_container_width=True):
-            _offer_ends(found, firing, refused)
+            _offer_ends(found, refused)
         with st.popover("False alarm, or merge…", use_container_width=True):
             _offer_false(found, refused)
 
@@ -96,12 +96,12 @@ def _offer_writing(found: Mapping[str, Any], is_open: bool, refused: str | None)
          ), "The severity is set; the rule leaves it alone from now on.", refused)  # fmt: skip
 
 
-def _offer_ends(found: Mapping[str, Any], firing: Sequence[Mapping[str, Any]], refused: str | None) -> None:
+def _offer_ends(found: Mapping[str, Any], refused: str | None) -> None:
     if found["phase"] != "mitigated":
         _act(found, "mitigate", "Mark mitigated", (Field("how", "How the harm was stopped", "area", required=True),),
              lambda session, me, sent: handling.mitigate(session, me, int(sent.object_id), how=sent.values["how"]),
              "Marked mitigated.", refused)  # fmt: skip
-    still = f"{count_of(len(firing), 'alert')} still firing" if firing else None
+    still = f"{count_of(sum(found['firing'].values()), 'alert')} still firing" if found["firing"] else None
     fields = (Field("cause", "Cause", "select", required=True, options=list(CAUSES.values())),
               Field("why", "What it was, and what mended it", "area", required=True))  # fmt: skip
     _act(found, "close", f"Resolve INC-{found['id']}", fields,

@@ -179,18 +179,17 @@ def standing(found: Mapping[str, Any]) -> str:
     is_open = found["state"] == "open"
     on_it = f"{found['on_it']} is on it" if found["acknowledged_at"] else "nobody is on it"
     for_long = f"open for {format_age(found['opened_at'])}"
-    facts = [found["environment"], for_long if is_open else found["state"], firing_words(found["alerts"])]
+    facts = [found["environment"], for_long if is_open else found["state"], firing_words(found["firing"])]
     return " · ".join([*facts, on_it] if is_open or found["acknowledged_at"] else facts)
 
 
-def firing_words(alerts: Sequence[Mapping[str, Any]]) -> str:
-    """`2 alerts firing: 1 page, 1 ticket`."""
-    firing = [one for one in alerts if one["state"] == "firing"]
+def firing_words(firing: Mapping[str, int]) -> str:
+    """`2 alerts firing: 1 page, 1 ticket`, from how many fire by level."""
     if not firing:
         return "nothing fires"
-    levels = [one["level"] for one in firing]
-    parts = [count_of(levels.count(level), level) for level in ("page", "ticket") if level in levels]
-    return f"{count_of(len(firing), 'alert')} firing: {', '.join(parts)}" if parts else "1 notice"
+    parts = [count_of(firing[level], level) for level in ("page", "ticket") if level in firing]
+    count = sum(firing.values())
+    return f"{count_of(count, 'alert')} firing: {', '.join(parts)}" if parts else count_of(count, "notice")
 
 
 VERDICT_LEVELS = {"likely": "page", "possible": "attention", "unknown": "unknown", "ruled_out": "ok"}

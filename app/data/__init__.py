@@ -6,7 +6,16 @@ services filter by it.
 
 from __future__ import annotations
 
-from app.data.alerting import alerts_about, firing, incident, marks, open_incidents, silences, wrong_alarms
+from app.data.alerting import (
+    alerts_about,
+    alerts_of,
+    firing,
+    incident,
+    marks,
+    open_incidents,
+    silences,
+    wrong_alarms,
+)
 from app.data.analyses import analysed, analysis, analysis_runs, happened, parts_between
 from app.data.assurance import (
     access_items,
@@ -96,6 +105,7 @@ __all__ = [
     "access_reviews",
     "access_rights",
     "alerts_about",
+    "alerts_of",
     "analysed",
     "analysis",
     "analysis_runs",

@@ -12,6 +12,7 @@ from app.data.scope import SHORT, Scope, environment
 from app.words import readable
 from backend.alerting import service as alerting
 from backend.alerting.false_alarms import false_alarms_said
+from backend.alerting.incident_alerts import alerts_of_incident, page_of_alerts, tally_alerts
 from backend.alerting.incidents import on_it
 from backend.alerting.muting import Mute, muting_now
 from backend.alerting.silences import list_silences, matchers_of
@@ -45,7 +46,8 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
     viewer = scope.actor()
     with reading() as session:
         found = alerting.get_incident(session, viewer, incident_id)
-        alerts = alerting.alerts_of_incident(session, viewer, incident_id)
+        alerts = alerts_of_incident(session, viewer, incident_id)
+        tally = tally_alerts(session, viewer, incident_id)
         names = names_of(session, {found.acknowledged_by, found.assigned_to})
         changes = governance.list_changes(session, viewer, model=found.model, limit=20) if found.model else []
         served = (
@@ -56,6 +58,8 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
             "on_it": on_it(found, names),
             "assigned_to_name": names.get(found.assigned_to or ""),
             "alerts": _told(session, alerts),
+            "alerts_in_all": tally.total,
+            "firing": dict(tally.firing),
             "suspects": [
                 {
                     "name": one.name,
@@ -72,6 +76,13 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
             "changes": views.change_summaries(session, changes),
             "deployments": [row_of(one) for one in served],
         }
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def alerts_of(scope: Scope, incident_id: int, number: int) -> list[dict[str, Any]]:
+    """One page of the alerts of an incident."""
+    with reading() as session:
+        return _told(session, page_of_alerts(session, scope.actor(), incident_id, number=number))
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

@@ -20,7 +20,7 @@ SLOW_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Answers:
-    """Requests of the last hour and those that failed (5xx). `within_s`: 95 % took at most so long; None: longer than
+    """Requests of an hour and those that failed (5xx). `within_s`: 95 % took at most so long; None: longer than
     is counted, or there were none. `observed_s`: how much of the hour a gateway ran; `observed_until`: the end of the
     newest minute of it, None where there was none."""
 
@@ -31,6 +31,11 @@ class Answers:
     observed_s: int
     observed_until: datetime | None
     at: datetime
+    is_past: bool = False
+
+    @property
+    def when(self) -> str:
+        return f"last {self.minutes} min" + (" before it was over" if self.is_past else "")
 
     @property
     def is_current(self) -> bool:
@@ -52,9 +57,14 @@ class Answers:
         return 1 - self.failed / self.requests if self.requests else None
 
 
-def answers_lately(session: ReadSession, viewer: Actor, model: str, environment: str) -> Answers:
-    """Of the gateways' own log of outcomes. Raises `NotFound` for a model that the viewer may not see."""
-    now = clock.now()
+def answers_lately(
+    session: ReadSession, viewer: Actor, model: str, environment: str, *, over_at: datetime | None = None
+) -> Answers:
+    """Of the gateways' own log of outcomes, up to now or until something was over.
+
+    Raises `NotFound` for a model that the viewer may not see.
+    """
+    now = clock.now() if over_at is None else end_of_minute(over_at)
     found = outcomes_between(session, viewer, model, environment, start=now - LATELY, end=now)
     total = found.latency[-1]
     within = next(
@@ -65,8 +75,14 @@ def answers_lately(session: ReadSession, viewer: Actor, model: str, environment:
     steps = outcomes_by_step(session, viewer, model, environment, start=now - LATELY, end=now, step=MINUTE)
     until = max((start + MINUTE for start, one in steps if one.observed_s), default=None)
     return Answers(
-        found.requests, found.failed, within if total else None, minutes, found.observed_s, until, now
-    )
+        found.requests, found.failed, within if total else None, minutes, found.observed_s, until, now,
+        over_at is not None,
+    )  # fmt: skip
+
+
+def end_of_minute(at: datetime) -> datetime:
+    """Of the minute in which something was over: requests are counted by whole minutes."""
+    return at.replace(second=0, microsecond=0) + MINUTE
 
 
 def unseen_words(answers: Answers) -> str:
@@ -81,7 +97,7 @@ def unseen_words(answers: Answers) -> str:
 def availability_words(answers: Answers) -> str:
     share = answers.availability
     unseen = unseen_words(answers)
-    lately = f"in the last {answers.minutes} min{f'; {unseen}' if unseen else ''}"
+    lately = f"in the {answers.when}{f'; {unseen}' if unseen else ''}"
     if share is None:
         return f"no request {lately}"
     return f"{share:.2%} of {answers.requests:,} requests were answered without an error {lately}"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from backend import clock
 from backend.alerting.actions_offered import Offer, offers
 from backend.alerting.answers import answers_lately, availability_words, latency_words, unseen_words
+from backend.alerting.incident_alerts import Tally, alerts_of_incident, tally_alerts
 from backend.alerting.incidents import get_incident
 from backend.alerting.muting import Mute, muting_now, shown_state
-from backend.alerting.service import LEVELS, alerts_of_incident
+from backend.alerting.sources import LEVELS
 from backend.alerting.suspects import Suspect, suspects
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began, changed_within
@@ -48,7 +50,7 @@ class Similar:
 class Brief:
     """What is known of one incident, for one viewer, at one moment.
 
-    alerts    the worst and oldest first, with what mutes each (by id)
+    alerts    those that say what it is, the worst and oldest first, with what mutes each (by id); `tally` counts all
     sentence  what, since when, before and now, whether callers see errors, in figures
     impact    rows of (what, told)
     names     of people, by id; `deciders` could approve a change now
@@ -58,6 +60,7 @@ class Brief:
     at: datetime
     began: datetime
     alerts: tuple[Alert, ...]
+    tally: Tally
     mutes: dict[int, Mute]
     health: ModelHealth | None
     sentence: str
@@ -86,10 +89,12 @@ def read_brief(session: ReadSession, viewer: Actor, incident_id: int) -> Brief:
     health = health_of(session, viewer, incident.model, incident.environment) if incident.model else None
     people = {incident.acknowledged_by, incident.assigned_to, incident.opened_by, incident.severity_by}
     return Brief(
-        incident, clock.now(), began(session, incident), tuple(alerts), muting_now(session).of_all(alerts), health,
+        incident, clock.now(), began(session, incident), tuple(alerts),
+        tally_alerts(session, viewer, incident_id), muting_now(session).of_all(alerts), health,
         _sentence(session, viewer, incident, alerts, health), tuple(_impact(session, viewer, incident, alerts)),
         tuple(suspects(session, viewer, incident, alerts, changed)), tuple(changed),
-        tuple(_series(session, viewer, incident, alerts)), tuple(offers(session, viewer, incident, alerts, health)),
+        tuple(_series(session, viewer, incident, alerts, health.metric if health else "")),
+        tuple(offers(session, viewer, incident, alerts, health)),
         names_of(session, people), tuple(one.display_name for one in possible_deciders(session)),
         tuple(similar(session, viewer, incident)),
     )  # fmt: skip
@@ -97,7 +102,7 @@ def read_brief(session: ReadSession, viewer: Actor, incident_id: int) -> Brief:
 
 def similar(session: ReadSession, viewer: Actor, incident: Incident) -> list[Similar]:
     """Those that are over, of its model and area; first those in which the same alerts fired, then the latest."""
-    mine = set(session.scalars(select(Alert.fingerprint).where(Alert.incident_id == incident.id)))
+    mine = select(Alert.fingerprint).where(Alert.incident_id == incident.id)
     past = session.scalars(
         select(Incident)
         .where(
@@ -109,10 +114,11 @@ def similar(session: ReadSession, viewer: Actor, incident: Incident) -> list[Sim
     ).all()  # fmt: skip
     rows = session.execute(
         select(Alert.incident_id, Alert.fingerprint)
-        .where(or_(Alert.incident_id.in_([one.id for one in past])), Alert.fingerprint.in_(mine))
+        .where(Alert.incident_id.in_([one.id for one in past]), Alert.fingerprint.in_(mine))
         .distinct()
     ).all()  # fmt: skip
-    shared = [Similar(one, sum(number == one.id for number, _ in rows)) for one in past]
+    count = Counter(number for number, _ in rows)
+    shared = [Similar(one, count[one.id]) for one in past]
     return sorted(shared, key=lambda one: -one.shared)[:MOST_SIMILAR]
 
 
@@ -120,7 +126,7 @@ def callers_words(session: ReadSession, viewer: Actor, incident: Incident) -> st
     """Whether callers see errors, by the last reading; unknown is said."""
     if not incident.model:
         return "not known"
-    lately = answers_lately(session, viewer, incident.model, incident.environment)
+    lately = answers_lately(session, viewer, incident.model, incident.environment, over_at=incident.closed_at)
     share, unseen = lately.availability, unseen_words(lately)
     failed = "" if share is None else f"{1 - share:.2%} of requests failed"
     if unseen:
@@ -129,8 +135,8 @@ def callers_words(session: ReadSession, viewer: Actor, incident: Incident) -> st
         return "whether callers see errors is not known"
     slow = f", but {latency_words(lately)}" if lately.is_slow else ""
     if not lately.failed:
-        return f"callers see no errors{slow} (last {lately.minutes} min)"
-    return f"callers see errors: {failed} (last {lately.minutes} min)"
+        return f"callers see no errors{slow} ({lately.when})"
+    return f"callers see errors: {failed} ({lately.when})"
 
 
 def _worst_first(alerts: list[Alert]) -> list[Alert]:
@@ -161,7 +167,7 @@ def _impact(
     session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert]
 ) -> list[tuple[str, str]]:
     told: list[tuple[str, str]] = []
-    firing = [one for one in alerts if one.state == "firing"]
+    firing = [one for one in alerts if one.state == "firing" or incident.state == "closed"]
     segments = sorted({str(one.details["segment"]) for one in firing if one.details.get("segment")})
     whole = any(not one.details.get("segment") for one in firing)
     rows = max(
@@ -171,10 +177,12 @@ def _impact(
         who = "every prediction" if whole or not segments else f"predictions of {' and '.join(segments)}"
         told.append(("for whom", f"{who}{f': {rows:,} in the window' if rows else ''}"))
     told += [
-        ("error budget", str(one.details["budget_text"])) for one in firing if one.details.get("budget_text")
+        ("error budget", budget_words(one)) for one in firing if one.details.get("remaining") is not None
     ]
     if incident.model:
-        lately = answers_lately(session, viewer, incident.model, incident.environment)
+        lately = answers_lately(
+            session, viewer, incident.model, incident.environment, over_at=incident.closed_at
+        )
         told.append(("answers", availability_words(lately)))
         if latency_words(lately):
             told.append(("waiting", latency_words(lately)))
@@ -183,7 +191,15 @@ def _impact(
     return told
 
 
-def _series(session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert]) -> list[Series]:
+def budget_words(alert: Alert) -> str:
+    """What is left of the budget of the objective that an alert is about."""
+    left, name = float(alert.details["remaining"]), alert.details.get("name", "")
+    return f"{name}: {left:.1%} left" if left > 0 else f"{name}: gone, overspent by {-left:,.0%}"
+
+
+def _series(
+    session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert], primary: str
+) -> list[Series]:
     """Requests, performance with its band, the predicted rate, and missing values of the column that fires."""
     if not incident.model:
         return []
@@ -198,7 +214,7 @@ def _series(session: ReadSession, viewer: Actor, incident: Incident, alerts: lis
         "model": incident.model, "environment": incident.environment, "size": size, "since": since, "until": until,
     }  # fmt: skip
     metric = next((str(one.details["statistic"]) for one in alerts if one.kind in ("realised", "estimated")
-                   and one.details.get("statistic")), _primary(session, viewer, incident))  # fmt: skip
+                   and one.details.get("statistic")), primary)  # fmt: skip
     column = next((str(one.details["column"]) for one in alerts if one.details.get("column")), None)
     found = [request_series(session, **place)]
     for kind in ("realised", "estimated"):
@@ -209,7 +225,3 @@ def _series(session: ReadSession, viewer: Actor, incident: Incident, alerts: lis
         one = point_series(session, **place, kinds=("quality",), statistic="missing_rate", column=column)
         found.append(one._replace(name=f"missing share of {column}"))
     return [one for one in found if any(value is not None for _, value, *_ in one.points)]
-
-
-def _primary(session: ReadSession, viewer: Actor, incident: Incident) -> str:
-    return health_of(session, viewer, incident.model, incident.environment).metric

@@ -55,7 +55,7 @@ def _lines(brief: Brief, events: list[Event]) -> list[str]:
         + (_text(names.get(one.opened_by, "somebody")) if one.opened_by else "the rule"),
         f"- Acknowledged: {_time(one.acknowledged_at)} by {_text(on_it(one, brief.names) or 'nobody')}"
         + (f", after {_span(one.acknowledged_at - one.opened_at)}" if one.acknowledged_at else ""),
-        f"- Mitigated: {_time(one.mitigated_at)}"
+        f"- Mitigated: {_time(one.mitigated_at) if one.mitigated_at or one.state == 'open' else 'not marked'}"
         + (f", after {_span(one.mitigated_at - one.opened_at)}" if one.mitigated_at else ""),
         f"- Over: {_time(one.closed_at)}"
         + (f", after {_span(one.closed_at - one.opened_at)}" if one.closed_at else ""),
@@ -69,13 +69,19 @@ def _lines(brief: Brief, events: list[Event]) -> list[str]:
         *(f"- {suspect.verdict.replace('_', ' ')}: {_text(suspect.name)}; {_text(suspect.evidence)}"
           for suspect in brief.suspects), "",
         "## Timeline", "", *(_event(event) for event in events), "",
-        "## Alerts", "",
+        "## Alerts", "", *_how_many(brief),
         *(f"- {_text(alert.title)} ({alert.level}, {brief.state_of(alert)}), fired {_time(alert.fired_at)}, resolved "
           f"{_time(alert.resolved_at)}" + (", a false alarm" if alert.false_alarm_at else "")
           for alert in brief.alerts), "",
         "## What we learnt", "", f"- Root cause: {BLANK}", f"- What went well: {BLANK}", f"- What did not: {BLANK}", "",
         "## What we will do", "", f"- {BLANK}", "",
     ]  # fmt: skip
+
+
+def _how_many(brief: Brief) -> list[str]:
+    """Nothing where each alert is named."""
+    left = brief.tally.total - len(brief.alerts)
+    return [f"{brief.tally.total:,} alerts came; {left:,} of them are not named here.", ""] if left else []
 
 
 def _figures(brief: Brief) -> list[str]:
@@ -109,11 +115,15 @@ def _charts(brief: Brief) -> list[Block]:
 
 def _event(event: Event) -> str:
     by = f" (by {_text(event.by)})" if event.by else ""
-    return f"- {_time(event.at)}, {event.kind.replace('_', ' ')}: {_text(event.text)}{by}"
+    kind = event.kind.replace("_", " ")
+    told = event.text if event.text.startswith(kind) else f"{kind}: {event.text}"
+    return f"- {_time(event.at)}, {_text(told)}{by}"
 
 
 def _span(span: timedelta) -> str:
     minutes = int(span.total_seconds() // 60)
+    if minutes < 2:
+        return f"{span.total_seconds():.0f} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from backend import clock
 from backend.addresses import all_without_credentials, without_credentials
@@ -28,7 +28,7 @@ from backend.alerting.muting import muting_now
 from backend.alerting.phases import CAUSES, move
 from backend.alerting.silences import end_if_worse
 from backend.alerting.sources import LEVELS, source_of
-from backend.alerting.tables import Alert, Incident
+from backend.alerting.tables import Alert, Incident, graver_first
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
@@ -39,9 +39,9 @@ from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
 __all__ = [
-    "LEVELS", "Firing", "acknowledge", "alerts_of_incident", "alerts_of_version", "close_by_hand", "close_incident",
+    "LEVELS", "Firing", "acknowledge", "alerts_of_version", "close_by_hand", "close_incident",
     "fingerprint", "fire", "firing_alerts", "get_incident", "note_no_data", "recent_alerts", "recent_incidents",
-    "release_held", "resolve",
+    "release_held", "resolve", "worst_by_model",
 ]  # fmt: skip
 
 
@@ -282,6 +282,20 @@ def firing_alerts(session: ReadSession, viewer: Actor, *, models: Sequence[str] 
     return sorted(found, key=lambda alert: (LEVELS.index(alert.level), alert.since))
 
 
+def worst_by_model(
+    session: ReadSession, viewer: Actor, models: Sequence[str], environment: str
+) -> dict[str, tuple[Alert, int]]:
+    """{model: the worst and oldest alert that fires there, how many fire}; of models under which any does."""
+    see(session, viewer)
+    fires = (Alert.state == "firing", Alert.environment == environment, Alert.model.in_(models))
+    place = func.row_number().over(partition_by=Alert.model, order_by=(graver_first(), Alert.since, Alert.id))
+    ranked = select(Alert.id, place.label("place")).where(*fires).subquery()
+    worst = session.scalars(select(Alert).where(Alert.id.in_(select(ranked.c.id).where(ranked.c.place == 1))))
+    counts = session.execute(select(Alert.model, func.count()).where(*fires).group_by(Alert.model)).all()
+    many = {model: count for model, count in counts}  # noqa: C416 - rows are no pairs to mypy
+    return {one.model: (one, many.get(one.model, 1)) for one in worst}
+
+
 def alerts_of_version(session: ReadSession, model: str, environment: str, version: int) -> list[Alert]:
     """Every alert that ever named this version, newest first: what a healthy version has none of (pages)."""
     return list(
@@ -294,19 +308,6 @@ def alerts_of_version(session: ReadSession, model: str, environment: str, versio
             .order_by(Alert.fired_at.desc())
         )
     )  # fmt: skip
-
-
-def alerts_of_incident(
-    session: ReadSession, viewer: Actor, incident_id: int, *, limit: int = 50
-) -> list[Alert]:
-    """All that fire, however many have come and gone since, and as many of the newest others as `limit` leaves;
-    together the newest first. Raises `NotFound` for an incident that the viewer may not see."""
-    newest = recent_alerts(session, viewer, incident_id=incident_id, limit=limit)
-    firing = session.scalars(
-        select(Alert).where(Alert.incident_id == incident_id, Alert.state == "firing")
-    ).all()
-    others = [one for one in newest if one.state != "firing"][: max(limit - len(firing), 0)]
-    return sorted([*firing, *others], key=lambda one: (one.fired_at, one.id), reverse=True)
 
 
 def recent_alerts(

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from backend.alerting.answers import answers_lately, availability_words, latency_words
+from backend.alerting.failures import failures_around
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began
 from backend.database.session import ReadSession
@@ -138,11 +139,23 @@ def _version(session: ReadSession, viewer: Actor, incident: Incident, alerts: Se
     last = served[0]
     at = last.serving_at or last.started_at
     name, before = f"version {last.version}, which began to serve", incident.opened_at - at
-    if at >= start - LATELY:
-        told = f"{_span(before)} before the incident was opened"
+    is_new = at >= start - LATELY
+    fails = failures_around(session, viewer, incident, last.version)
+    if fails.is_the_version:
+        own = f"on {fails.own:,} of {fails.requests:,} requests to it"
+        told = f"its model fails by itself: {own}; {_served(before, is_new)}"
+        return Suspect("version", name, "likely" if is_new else "possible", told, -0.5, steps)
+    if is_new:
         verdict = "possible" if _about_data(alerts) else "likely"
-        return Suspect("version", name, verdict, told, before.total_seconds() / 86_400, steps)
-    return Suspect("version", name, "ruled_out", f"it had served {_span(before)} without this", 0.2, steps)
+        return Suspect(
+            "version", name, verdict, _served(before, is_new), before.total_seconds() / 86_400, steps
+        )
+    return Suspect("version", name, "ruled_out", f"{_served(before, is_new)} without this", 0.2, steps)
+
+
+def _served(before: timedelta, is_new: bool) -> str:
+    """How long before the incident a version began to serve."""
+    return f"{_span(before)} before the incident was opened" if is_new else f"it had served {_span(before)}"
 
 
 def _serving(session: ReadSession, viewer: Actor, incident: Incident, alerts: Sequence[Alert]) -> Suspect:
@@ -150,8 +163,14 @@ def _serving(session: ReadSession, viewer: Actor, incident: Incident, alerts: Se
     steps = (("The model", "model", {"model": incident.model}),)
     fires = next((one for one in alerts if one.source in ("slo", "gateway") and one.state == "firing"), None)
     if fires is not None:
+        fails = failures_around(session, viewer, incident, fires.version or 0)
+        if fails.is_the_model:
+            told = (
+                f"{fails.of_model:,} of {fails.failed:,} failures are of the model itself, not of the gateway"
+            )
+            return Suspect("serving", name, "possible", told, 0.3, steps)
         return Suspect("serving", name, "likely", fires.title, 0.0, steps)
-    lately = answers_lately(session, viewer, incident.model, incident.environment)
+    lately = answers_lately(session, viewer, incident.model, incident.environment, over_at=incident.closed_at)
     share = lately.availability
     if share is None:
         return Suspect(

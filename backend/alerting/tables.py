@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Text, text
+from sqlalchemy import ColumnElement, ForeignKey, Index, Text, case, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from backend.alerting.sources import LEVELS
 from backend.database.base import Base
 from backend.database.types import BigId
 
@@ -102,6 +103,11 @@ class Alert(Base):
             sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE,
         ),
     )  # fmt: skip
+
+
+def graver_first() -> ColumnElement[int]:
+    """To order alerts by: pages, then tickets, then the rest."""
+    return case({level: place for place, level in enumerate(LEVELS)}, value=Alert.level, else_=len(LEVELS))
 
 
 class Silence(Base):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 
 from backend import clock
 from backend.alerting.entries import KINDS, entries_of
@@ -30,6 +30,7 @@ from backend.registry.service import get_model
 
 BEFORE: Final = timedelta(hours=2)
 MOST: Final = 200
+FIRST_ALERTS, LAST_ALERTS = 20, 60
 EDITS: Final = {
     Action.MONITOR_CREATED: "monitor created", Action.MONITOR_CHANGED: "monitor changed",
     Action.MONITOR_PAUSED: "monitor paused", Action.MONITOR_RESUMED: "monitor resumed",
@@ -70,9 +71,7 @@ def timeline(session: ReadSession, viewer: Actor, incident_id: int) -> list[Even
 def began(session: ReadSession, incident: Incident) -> datetime:
     """When what its alerts tell of began, where that is known, else when it was opened. A window that began a week
     before an alert says little of the moment; more than two days before, the notice counts."""
-    first = session.scalars(
-        select(Alert.since).where(Alert.incident_id == incident.id).order_by(Alert.since).limit(1)
-    ).first()
+    first = session.scalar(select(func.min(Alert.since)).where(Alert.incident_id == incident.id))
     if first is None or incident.opened_at - first > timedelta(days=2):
         return incident.opened_at
     return min(first, incident.opened_at)
@@ -81,18 +80,25 @@ def began(session: ReadSession, incident: Incident) -> datetime:
 def changed_within(
     session: ReadSession, viewer: Actor, incident: Incident, hours: float = 2.0
 ) -> list[Event]:
-    """What changed from `hours` before it began until it was noticed, the latest first: without alerts."""
+    """What changed from `hours` before it began until it was noticed, the latest first: without alerts, and without
+    what was done about it."""
     since = began(session, incident) - timedelta(hours=hours)
-    found = around(session, viewer, incident, since, incident.opened_at + timedelta(minutes=1))
-    return [one for one in reversed(found) if one.kind not in ("alert", "incident", "quality", "silence")]
+    found = around(session, viewer, incident, since, incident.opened_at, alerts=False)
+    return [one for one in reversed(found) if one.kind not in ("incident", "quality", "silence")]
 
 
 def around(
-    session: ReadSession, viewer: Actor, incident: Incident, since: datetime, until: datetime
+    session: ReadSession,
+    viewer: Actor,
+    incident: Incident,
+    since: datetime,
+    until: datetime,
+    *,
+    alerts: bool = True,
 ) -> list[Event]:
     """Everything that happened to its model and environment in [since, until], oldest first."""
     found = [
-        *_alerts(session, incident),
+        *(_alerts(session, incident) if alerts else ()),
         *_edits(session, incident, since, until),
         *_silences(session, incident),
     ]
@@ -119,8 +125,20 @@ def _says(one: Event) -> tuple[str, str, str, str]:
 
 
 def _alerts(session: ReadSession, incident: Incident) -> Iterable[Event]:
-    query = {"id": incident.id}
-    for one in session.scalars(select(Alert).where(Alert.incident_id == incident.id)):
+    """The first and the latest of them, and how many came in between."""
+    query, mine = {"id": incident.id}, Alert.incident_id == incident.id
+    first = session.scalars(
+        select(Alert).where(mine).order_by(Alert.fired_at, Alert.id).limit(FIRST_ALERTS)
+    ).all()
+    last = session.scalars(
+        select(Alert).where(mine).order_by(Alert.fired_at.desc(), Alert.id.desc()).limit(LAST_ALERTS)
+    ).all()
+    shown = {one.id: one for one in (*first, *last)}
+    between = (session.scalar(select(func.count()).where(mine)) or 0) - len(shown)
+    if between:
+        yield Event(last[-1].fired_at, "alert", f"{between:,} more alerts came until then", "unknown", "", "incident",
+                    query)  # fmt: skip
+    for one in shown.values():
         level = "page" if one.level == "page" else "attention"
         yield Event(one.fired_at, "alert", f"fires ({one.level}): {one.title}", level, "", "incident", query)
         if one.resolved_at is not None:

@@ -150,16 +150,14 @@ def evidence(
 def _cautions(session: ReadSession, model: Model, environment: str, after: Version) -> list[str]:
     """What speaks against expecting help: a feed that is broken for every version alike."""
     firing = session.scalars(
-        select(Alert)
-        .where(
+        select(Alert.details).where(
             Alert.model == model.name,
             Alert.environment == environment,
             Alert.state == "firing",
             Alert.kind == "quality",
         )
-        .order_by(Alert.since)
     )
-    columns = sorted({str(alert.details.get("column")) for alert in firing} & set(model.spec["features"]))
+    columns = sorted({str(details.get("column")) for details in firing} & set(model.spec["features"]))
     if not columns:
         return []
     named = ", ".join(columns)

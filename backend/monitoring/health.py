@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from backend import clock
-from backend.alerting.service import firing_alerts
+from backend.alerting.service import worst_by_model
 from backend.alerting.tables import Alert
 from backend.database.session import ReadSession
 from backend.deployment.tables import Deployment
@@ -107,15 +107,12 @@ def _health(
         for row in session.scalars(select(Version).where(Version.model.in_(names)))
     }
     recent = recent_windows(session, viewer, models, environment)
-    alerts: dict[str, list[Alert]] = {name: [] for name in names}
-    for alert in firing_alerts(session, viewer, models=names):
-        if alert.environment == environment:
-            alerts[alert.model].append(alert)
+    fires = worst_by_model(session, viewer, names, environment)
     heard = hear_labels(session, recent, environment)
     owners = names_of(session, {model.owner_id for model in models})
     return [
         _one(
-            model, champions.get(model.name), versions, recent[model.name], alerts[model.name],
+            model, champions.get(model.name), versions, recent[model.name], fires.get(model.name),
             owners.get(model.owner_id or ""), heard.get(model.name, Heard()),
         )
         for model in models
@@ -124,7 +121,7 @@ def _health(
 
 def _one(
     model: Model, champion: Deployment | None, versions: dict[tuple[str, int], Version],
-    recent: RecentWindows, alerts: list[Alert], owner: str | None, heard: Heard,
+    recent: RecentWindows, fires: tuple[Alert, int] | None, owner: str | None, heard: Heard,
 ) -> ModelHealth:  # fmt: skip
     serving = versions.get((model.name, champion.version)) if champion else None
     held_out = (serving.metrics.get(recent.metric) or {}) if serving else {}
@@ -132,7 +129,9 @@ def _one(
     estimate = _last_judged(recent.estimated)
     # A newer estimate says more about now than the last labels, but a realised figure is shown where there is one.
     shown = judged or estimate
-    level, word, because, since = _state(champion, recent, alerts, judged, estimate, heard)
+    level, word, because, since = _state(
+        champion, recent, fires[0] if fires else None, judged, estimate, heard
+    )
     history = recent.realised if judged else recent.estimated
     return ModelHealth(
         model=model.name, title=model.title, tier=model.tier, owner=owner, notice=model.notice, level=level,
@@ -144,17 +143,16 @@ def _one(
         rows=shown.rows if shown else recent.last_rows,
         completeness=shown.completeness if shown else recent.last_completeness, computed_at=recent.computed_at,
         version=champion.version if champion else None,
-        serving_since=(champion.serving_at or champion.started_at) if champion else None, alerts=len(alerts),
-        heard=heard,
+        serving_since=(champion.serving_at or champion.started_at) if champion else None,
+        alerts=fires[1] if fires else 0, heard=heard,
     )  # fmt: skip
 
 
 def _state(
-    champion: Deployment | None, recent: RecentWindows, alerts: list[Alert],
+    champion: Deployment | None, recent: RecentWindows, worst: Alert | None,
     judged: RecentPoint | None, estimate: RecentPoint | None, heard: Heard,
 ) -> tuple[str, str, str, datetime | None]:  # fmt: skip
     """(level, word, because, since): the first of these that applies is the worst that is known."""
-    worst = alerts[0] if alerts else None
     if worst is not None and worst.level == "page":
         return "page", f"{worst.kind} alert", worst.title, worst.fired_at
     if champion is not None and champion.state == "failed":

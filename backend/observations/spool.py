@@ -4,6 +4,7 @@
     <spool>/logs/<id>.open                   the log a living gateway appends to (it holds an flock)
     <spool>/logs/<id>.log                    a log its gateway closed
     <spool>/logs/<id>.left                   a log whose gateway died; its torn tail was never acknowledged
+    <spool>/logs/<id>-shadow.*               the same of shadows: what they scored was promised to nobody
     <spool>/corrupt/                         bytes of closed files that no longer read; never deleted by us
 
 Ids begin with the time, so that name order is arrival order on one host. Files appear under their final name
@@ -34,6 +35,8 @@ from backend.observations.schema import STREAMS, Stream, check_model
 
 MIN_FREE_BYTES: Final = 256 << 20
 MAX_PENDING_BYTES: Final = 8 << 30
+MAX_SHADOW_BYTES: Final = 64 << 20  # less than the reserve, out of which it comes on a disk that fills up
+SHADOW_MARK: Final = "-shadow"
 _FRAME: Final = struct.Struct(">II")  # payload bytes, CRC-32 of the payload
 _log = logging.getLogger(__name__)
 _COMPRESSION: Final = "lz4"
@@ -62,6 +65,29 @@ def pending_bytes(spool: Path) -> int:
     return total
 
 
+def shadow_bytes(spool: Path) -> int:
+    """Of these, bytes of shadows."""
+    total = 0
+    for path in spool.glob(f"logs/*{SHADOW_MARK}.*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def check_shadow_room(spool: Path, *, max_bytes: int = MAX_SHADOW_BYTES) -> None:
+    """Raise `SpoolFull` when shadows have written what they may, or answers could soon need the room."""
+    check_room(spool, min_free_bytes=2 * MIN_FREE_BYTES, max_pending_bytes=MAX_PENDING_BYTES // 2)
+    waiting = shadow_bytes(spool)
+    if waiting >= max_bytes:
+        raise SpoolFull(
+            f"{waiting >> 20} MiB of shadows wait in {spool} for the writer, the limit is {max_bytes >> 20} MiB; "
+            "nothing was stored: check that the worker's writer runs",
+            pending_bytes=waiting,
+        )
+
+
 def check_room(
     spool: Path,
     *,
@@ -69,15 +95,19 @@ def check_room(
     max_pending_bytes: int = MAX_PENDING_BYTES,
     min_free_bytes: int = MIN_FREE_BYTES,
 ) -> None:
-    """Raise `SpoolFull` when the disk or the backlog has no room for `needed_bytes` more."""
-    free = shutil.disk_usage(durable_folder(spool)).free
+    """Raise `SpoolFull` when the disk or the backlog has no room for `needed_bytes` more.
+
+    What shadows wrote counts neither as backlog nor as taken: they may use a part of the reserve and nothing else.
+    """
+    shadows = shadow_bytes(spool)
+    free = shutil.disk_usage(durable_folder(spool)).free + min(shadows, MAX_SHADOW_BYTES)
     if free - needed_bytes < min_free_bytes:
         raise SpoolFull(
             f"the disk of {spool} has {free >> 20} MiB free, {min_free_bytes >> 20} MiB are kept in reserve; "
             "nothing was stored: free some space, then send again",
             free_bytes=free,
         )
-    pending = pending_bytes(spool)
+    pending = pending_bytes(spool) - shadows
     if pending + needed_bytes > max_pending_bytes:
         raise SpoolFull(
             f"{pending >> 20} MiB wait in {spool} for the writer, the limit is {max_pending_bytes >> 20} MiB; "

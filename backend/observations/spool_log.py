@@ -22,8 +22,10 @@ from backend.observations.schema import Stream, check_table
 from backend.observations.spool import (
     MAX_PENDING_BYTES,
     MIN_FREE_BYTES,
+    SHADOW_MARK,
     SpoolFull,
     check_room,
+    check_shadow_room,
     frame,
     segment_id,
 )
@@ -35,6 +37,9 @@ class SpoolLog:
     """The gateway's append log. Records that arrive while one fsync runs share the next one.
 
     Thread-safe. Construct it after a fork; `close` it, or let the process die: nothing acknowledged is lost.
+
+    `shadows`: a log of rows that nobody was promised. It has a file and limits of its own, all below those of answers,
+    and is synced when it is closed (once in `rotate_s`) instead of before each row counts as stored.
     """
 
     def __init__(
@@ -46,10 +51,12 @@ class SpoolLog:
         max_queued_bytes: int = 32 << 20,
         max_pending_bytes: int = MAX_PENDING_BYTES,
         min_free_bytes: int = MIN_FREE_BYTES,
+        shadows: bool = False,
     ) -> None:
         self._spool, self._folder = spool, durable_folder(spool / "logs")
         self._rotate_s, self._rotate_bytes = rotate_s, rotate_bytes
         self._max_queued_bytes = max_queued_bytes
+        self._shadows = shadows
         self._limits = {"max_pending_bytes": max_pending_bytes, "min_free_bytes": min_free_bytes}
         self._changed = threading.Condition()
         self._queue: list[tuple[bytes, Future[None]]] = []
@@ -132,7 +139,10 @@ class SpoolLog:
             return
         self._next_check = time.monotonic() + 0.5
         try:
-            check_room(self._spool, **self._limits)
+            if self._shadows:
+                check_shadow_room(self._spool)
+            else:
+                check_room(self._spool, **self._limits)
         except SpoolFull as full:
             self.refusal = full
         else:
@@ -146,7 +156,8 @@ class SpoolLog:
             written = 0
             while written < len(data):
                 written += os.write(self.descriptor, data[written:])
-            os.fsync(self.descriptor)
+            if not self._shadows:
+                os.fsync(self.descriptor)
         except OSError as failure:
             self._abandon_batch()
             refusal = SpoolFull(
@@ -175,7 +186,7 @@ class SpoolLog:
             self._discard_empty()
 
     def _open(self) -> None:
-        name = segment_id()
+        name = segment_id() + (SHADOW_MARK if self._shadows else "")
         draft = self._folder / f".{name}.tmp"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
@@ -190,10 +201,12 @@ class SpoolLog:
 
     def _rotate(self) -> None:
         try:
+            if self._shadows:
+                os.fsync(self.descriptor)
             self._path.rename(self._path.with_suffix(".log"))
             sync_folder(self._folder)
         except OSError as failure:  # closing frees the lock, and the writer then takes the file over
-            _log.warning("the log %s could not be renamed: %s", self._path, failure)
+            _log.warning("the log %s could not be closed: %s", self._path, failure)
         os.close(self.descriptor)
         self.descriptor, self._size = -1, 0
 

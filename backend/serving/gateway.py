@@ -138,7 +138,8 @@ class Gateway:
             spool, self.tallies, self.metrics, environment=self.environment,
             max_waiting_rows=self._config.gateway_queue_rows,
         )  # fmt: skip
-        self._shadower = Shadower(spool, self.tallies, self.metrics, environment=self.environment)
+        shadow_spool = SpoolLog(self._config.spool, shadows=True)
+        self._shadower = Shadower(shadow_spool, self.tallies, self.metrics, environment=self.environment)
         earlier = await asyncio.to_thread(
             history.recent_answers, self._config.spool, self._config.observations, self.environment
         )
@@ -153,7 +154,8 @@ class Gateway:
             lag.cancel()
             await asyncio.to_thread(self._scorer.close)
             await asyncio.to_thread(self._shadower.close)
-            await asyncio.to_thread(spool.close)
+            for log_file in (shadow_spool, spool):
+                await asyncio.to_thread(log_file.close)
             await asyncio.to_thread(self.reporter.close)
             await asyncio.to_thread(self.watcher.close)
 

@@ -65,7 +65,7 @@ def _alone() -> Iterator[None]:
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError(f"No module named {LIBRARY!r}", name=LIBRARY)
     folder = next(iter(spec.submodule_search_locations))
-    before = {name: sys.modules[name] for name in sys.modules if _is_ours(name)}
+    before = {name: sys.modules[name] for name in list(sys.modules) if _is_ours(name)}
     for name in before:
         del sys.modules[name]
     try:
@@ -79,7 +79,7 @@ def _alone() -> Iterator[None]:
             sys.modules[name] = _Absent(name)
         yield
     finally:
-        for name in [name for name in sys.modules if _is_ours(name)]:
+        for name in [name for name in list(sys.modules) if _is_ours(name)]:
             del sys.modules[name]
         sys.modules.update(before)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from backend.alerting import handling
 from backend.alerting.answers import LATELY
 from backend.alerting.brief import read_brief
 from backend.alerting.false_alarms import false_alarms_said
+from backend.alerting.incident_alerts import TELLING, page_of_alerts
 from backend.alerting.muting import muting_now
 from backend.alerting.phases import MOVES, OPEN, PHASES, NotInThisPhase, move
 from backend.alerting.report import report_markdown, report_pdf
@@ -23,6 +24,7 @@ from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import timeline
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
+from backend.deployment.service import mark_serving, start_deployment
 from backend.errors import BadInput, Conflict, NotAllowed
 from backend.serving.outcome_log import MINUTE, write_outcomes, write_presence
 from backend.serving.outcomes import Minute
@@ -233,6 +235,43 @@ def answered(time: Time, *, until_min: int = 0, seconds: float = 0.01) -> None:
         write_outcomes(session, counts, environment="production", gateway_id="a", process="1")
 
 
+def deployed(version: int, at: datetime) -> None:
+    with writing() as session:
+        opened = start_deployment(
+            session, SYSTEM, model="toy", environment="production", version=version, change_id=None, reason="new",
+            at=at,
+        )  # fmt: skip
+        mark_serving(session, SYSTEM, opened, at=at)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "kind", "first", "version"),
+    [(20, "scoring_failed", "version", "likely"), (20, "timed_out", "serving", "likely"),
+     (20 * 24 * 60, "scoring_failed", "version", "possible")],
+)  # fmt: skip
+def test_a_version_whose_model_fails_by_itself_comes_before_the_gateway_that_says_so(
+    world: World, time: Time, minutes: int, kind: str, first: str, version: str
+) -> None:
+    deployed(2, time.now - timedelta(minutes=minutes))
+    minute = Minute()
+    for _ in range(30):
+        minute.count("500", kind, 0.01)
+        minute.count("200", None, 0.01)
+    start = time.now.replace(second=0, microsecond=0) - 5 * MINUTE
+    with writing() as session:
+        write_presence(session, [start], environment="production", gateway_id="a")
+        write_outcomes(session, {("toy", "2", "champion", start): minute}, environment="production",
+                       gateway_id="a", process="1")  # fmt: skip
+    number = incident_of(raised("answers", kind="slo", title="half of the requests fail"))
+    with reading() as session:
+        found = read_brief(session, world.on_call, number).suspects
+    assert (found[0].kind, next(one.verdict for one in found if one.kind == "version")) == (first, version)
+    if kind == "scoring_failed":
+        assert "on 30 of 60 requests to it" in found[0].evidence
+        serving = next(one for one in found if one.kind == "serving")
+        assert "30 of 30 failures are of the model itself" in serving.evidence
+
+
 @pytest.mark.parametrize(
     ("given", "verdict", "said"),
     [
@@ -274,6 +313,44 @@ def test_a_page_that_fires_is_told_behind_however_many_tickets_that_came_and_wen
     assert [one.id for one in brief.firing] == [page.id]
     assert "nothing fires" not in brief.sentence
     assert len(brief.alerts) == 50
+
+
+def test_thousands_of_alerts_are_counted_and_paged_and_each_kind_is_told(world: World, time: Time) -> None:
+    page = raised("answers", kind="realised", title="AUC fell")
+    number = incident_of(page)
+    with writing() as session:
+        for index in range(400):
+            at = time.now + timedelta(seconds=index)
+            fires = index >= 150
+            session.add(
+                Alert(
+                    fingerprint=f"toy/{index}", model="toy", environment="production", version=2, source="monitor",
+                    kind="quality", level="ticket", state="firing" if fires else "resolved", title=f"column {index}",
+                    details={}, since=at, fired_at=at, last_seen_at=at, resolved_at=None if fires else at,
+                    incident_id=number,
+                )
+            )  # fmt: skip
+    time.pass_(hours=1)
+    with reading() as session:
+        brief = read_brief(session, world.on_call, number)
+        pages = [page_of_alerts(session, world.on_call, number, number=one) for one in range(1, 11)]
+        events = [one.text for one in timeline(session, world.on_call, number)]
+        text = report_markdown(session, world.on_call, number)
+    assert (brief.tally.total, brief.tally.firing, brief.tally.fires) == (
+        401,
+        {"page": 1, "ticket": 250},
+        251,
+    )
+    assert brief.alerts[0].id == page.id
+    assert len(brief.firing) == 1 + TELLING
+    assert [len(one) for one in pages] == [50] * 8 + [1, 0]
+    listed = [one for found in pages for one in found]
+    assert len({one.id for one in listed}) == 401
+    assert listed[0].id == page.id
+    assert [one.title for one in listed[1:3]] == ["column 399", "column 398"]
+    assert [one.state for one in listed] == ["firing"] * 251 + ["resolved"] * 150
+    assert "321 more alerts came until then" in events
+    assert "401 alerts came; 350 of them are not named here." in text
 
 
 def test_an_alert_that_joined_as_its_incident_was_closed_opens_another_when_it_fires_on(world: World) -> None:

@@ -12,10 +12,12 @@ from app import data
 from app.components.incident_parts import advice, situation, standing
 from backend import clock
 from backend.alerting import handling
+from backend.alerting.incident_alerts import tally_alerts
 from backend.alerting.service import Firing, fire
+from backend.alerting.tables import Alert
 from backend.audit.actions import Action
 from backend.audit.log import record
-from backend.database.session import writing
+from backend.database.session import reading, writing
 from tests.integration.app.test_pages import Open, open_page, text_of, world
 from tests.watched import watch
 from tests.worlds import SYSTEM, World
@@ -48,6 +50,32 @@ def test_the_page_answers_before_it_shows(world: World, open_page: Open) -> None
         assert f"<dt>{question}</dt>" in said
     assert "nobody is on it" in said
     assert said.index("<dt>what to do</dt>") < said.index("What fired")
+
+
+def test_a_long_list_of_alerts_has_pages(world: World, open_page: Open) -> None:
+    number = opened(world, "quality", column="distance")["id"]
+    with writing() as session:
+        for index in range(60):
+            session.add(
+                Alert(
+                    fingerprint=f"toy/{index}", model="toy", environment="production", version=2, source="monitor",
+                    kind="quality", level="ticket", state="firing", title=f"column {index} is missing",
+                    details={"column": f"c{index}"}, since=clock.now(), fired_at=clock.now(),
+                    last_seen_at=clock.now(), incident_id=number,
+                )
+            )  # fmt: skip
+    with reading() as session:
+        total = tally_alerts(session, world.on_call, number).total
+    data.incident.clear()
+    first = text_of(open_page(world.on_call, "incident", id=str(number)))
+    assert f"1 to 50 of {total} alerts, those that fire first" in first
+    assert f"{total} alerts firing" in first
+    assert f'href="/incident?id={number}&amp;alerts=2"' in first
+    second = text_of(open_page(world.on_call, "incident", id=str(number), alerts="2"))
+    assert f"51 to {total} of {total} alerts" in second
+    for odd in ("0", "99", "x"):  # the nearest page that there is
+        said = text_of(open_page(world.on_call, "incident", id=str(number), alerts=odd))
+        assert f"of {total} alerts, those that fire first" in said
 
 
 def test_whom_it_concerns_counts_all_rows_of_the_window(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from backend.deployment.tables import ServingTally
 from backend.governance.tables import Change
 from backend.identity.roles import Role
 from backend.observations import reader
+from backend.observations.spool import MAX_PENDING_BYTES
 from backend.settings import settings
 from tests.integration.serving.parts import (
     FEATURES,
@@ -158,6 +160,29 @@ def test_a_shadow_scores_apart_and_answers_nobody(sqlite_gateway: GatewayProcess
     assert {(row["version"], row["role"]) for row in shadowed} == {(2, "shadow")}
     assert {row["prediction_id"] for row in served} == {row["prediction_id"] for row in shadowed} == set(keys)
     assert {row["score"] for row in served} != {row["score"] for row in shadowed}
+
+
+def test_a_shadow_whose_rows_pile_up_loses_them_and_no_answer(sqlite_gateway: GatewayProcess) -> None:
+    shadow = beside(2, "shadow")
+    wait_until(lambda: loaded(sqlite_gateway, shadow), what="the shadow")
+    pile = settings().spool / "logs" / "0-shadow.log"
+    with pile.open("wb") as file:
+        file.truncate(MAX_PENDING_BYTES + 1)  # holes: it takes no room on the disk
+    time.sleep(1.2)  # the gateway looks at the room twice a second
+    try:
+        keys = [f"row-{number}" for number in range(40)]
+        for round_ in ("a", "b", "c"):
+            ask(sqlite_gateway, keys, round_)
+        counted = ("warrant_shadow_rows_total", "2", "")
+        wait_until(lambda: samples(sqlite_gateway).get(counted) == 120, what="the end of the shadow's work")
+        assert sqlite_gateway.client.get("/readyz").status_code == 200
+    finally:
+        pile.unlink()
+    text = sqlite_gateway.client.get("/metrics").text
+    assert re.search(r'^warrant_shadow_rows_total\{.*outcome="unstored".*\} 120\.0$', text, re.MULTILINE)
+    stored = spooled_rows()
+    assert {row["prediction_id"] for row in stored} == {f"{one}{key}" for one in "abc" for key in keys}
+    assert {row["role"] for row in stored} == {"champion"}
 
 
 def test_what_both_did_meanwhile_is_tallied(gateway: GatewayProcess) -> None:

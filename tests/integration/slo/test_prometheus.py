@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import socket
 import subprocess
 import threading
 import time
@@ -16,7 +15,6 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import requests
 from prometheus_client import generate_latest
 
 from backend.database.session import reading, writing
@@ -33,6 +31,7 @@ from backend.slo.sources import Asked, Reading
 from backend.slo.sources.gateway import count_requests
 from backend.slo.sources.prometheus import count_in_prometheus, selector_of
 from backend.slo.windows import Rolling
+from tests.prometheus import running_prometheus
 from tests.requirements import require
 from tests.worlds import SPEC, SYSTEM
 
@@ -101,12 +100,6 @@ class Traffic:
         return "\n".join([*lines, "# EOF", ""])
 
 
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def traffic() -> Traffic:
     return Traffic()
@@ -114,34 +107,14 @@ def traffic() -> Traffic:
 
 @pytest.fixture(scope="module")
 def server(traffic: Traffic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    prometheus, promtool = require("prometheus"), require("promtool")
     folder = tmp_path_factory.mktemp("prometheus")
     (folder / "history.om").write_text(traffic.open_metrics())
     subprocess.run(
-        [promtool, "tsdb", "create-blocks-from", "openmetrics", "history.om", "data"],
+        [require("promtool"), "tsdb", "create-blocks-from", "openmetrics", "history.om", "data"],
         cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
-    (folder / "prometheus.yml").write_text("{}")
-    port = free_port()
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=data",
-             "--storage.tsdb.allow-overlapping-blocks", f"--web.listen-address=127.0.0.1:{port}"],
-            cwd=folder, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(150):
-            try:
-                if requests.get(f"{url}/-/ready", timeout=1).ok:
-                    break
-            except requests.RequestException:
-                assert process.poll() is None, (folder / "log").read_text()
-            time.sleep(0.2)
+    with running_prometheus(folder) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
 
 
 def asked(objective: Objective, traffic: Traffic) -> Asked:

@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import wait
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -72,6 +73,25 @@ def test_full_disk_and_long_backlog_refuse_and_store_nothing(tmp_path: Path) -> 
         with pytest.raises(SpoolFull, match="wait in"):
             log.append("predictions", "m", served(1))
     assert rows_in(tmp_path) == []
+
+
+def test_what_shadows_wrote_takes_no_room_from_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SpoolLog(tmp_path, rotate_s=0.05, shadows=True) as log:
+        log.append("predictions", "m~shadow", served(1))
+    waiting = spool_files.shadow_bytes(tmp_path)
+    assert waiting == spool_files.pending_bytes(tmp_path) > 10
+    spool_files.check_room(tmp_path, max_pending_bytes=10)
+    with pytest.raises(SpoolFull, match="of shadows wait"):
+        spool_files.check_shadow_room(tmp_path, max_bytes=10)
+    free = spool_files.MIN_FREE_BYTES - waiting  # the disk has filled up, by as much through shadows
+    monkeypatch.setattr(spool_files.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    spool_files.check_room(tmp_path)
+    with pytest.raises(SpoolFull, match="kept in reserve"):
+        spool_files.check_shadow_room(tmp_path)
+    with pytest.raises(SpoolFull, match="kept in reserve"):
+        spool_files.check_room(tmp_path, needed_bytes=1)
 
 
 def test_queue_beyond_its_limit_refuses(tmp_path: Path) -> None:
