@@ -1,7 +1,7 @@
 """Comparing the log with what happened: what does not fit becomes a finding, once.
 
 Entries are looked at as they come (a cursor, as those who follow the log have). A finding that was closed stays closed:
-what it is about happened, and somebody has said why.
+what it is about happened, and somebody has said why. It counts where the log opened and closed it, and not otherwise.
 
 gaps        numbers below the log's size that no entry has
 no change   a deployment whose change is missing, was never executed or is about something else, or that differs from
@@ -38,10 +38,11 @@ from backend.audit.findings import (
     NO_CHANGE,
     NOT_RECORDED,
     open_finding,
+    told_subjects,
 )
 from backend.audit.standing_checks import unset_standing
 from backend.audit.state import pauses
-from backend.audit.tables import AuditCursor, AuditEntry, AuditFinding, AuditHead
+from backend.audit.tables import AuditCursor, AuditEntry, AuditHead
 from backend.controls.recorded import unrecorded_judgements
 from backend.database.session import ReadSession, WriteSession
 from backend.identity.actor import Actor
@@ -106,8 +107,7 @@ def last_compared(session: ReadSession) -> datetime | None:
 
 
 def _open_once(session: WriteSession, actor: Actor, odd: Oddity) -> bool:
-    known = select(AuditFinding.id).where(AuditFinding.kind == odd.kind, AuditFinding.subject == odd.subject)
-    if session.scalar(known.limit(1)) is not None:
+    if odd.subject in told_subjects(session, odd.kind, odd.subject):
         return False
     open_finding(
         session, actor, odd.kind, subject=odd.subject, title=odd.title, level=odd.level, details=odd.details
@@ -170,7 +170,7 @@ def _gaps(session: ReadSession, size: int) -> Iterator[Oddity]:
 
 
 def _without_change(session: ReadSession) -> Iterator[Oddity]:
-    seen = set(session.scalars(select(AuditFinding.subject).where(AuditFinding.kind == NO_CHANGE)))
+    seen = told_subjects(session, NO_CHANGE)
     found = (one for one in unexplained_deployments(session) if one.subject not in seen)
     for one in islice(found, MOST_ROWS):
         row = one.deployment
@@ -183,7 +183,7 @@ def _without_change(session: ReadSession) -> Iterator[Oddity]:
 
 
 def _unrecorded(session: ReadSession) -> Iterator[Oddity]:
-    seen = set(session.scalars(select(AuditFinding.subject).where(AuditFinding.kind == NOT_RECORDED)))
+    seen = told_subjects(session, NOT_RECORDED)
     changes = (one for one in unrecorded_changes(session) if one.subject not in seen)
     for one in islice(changes, MOST_ROWS):
         yield Oddity(NOT_RECORDED, one.subject, one.title, "page", {"change": one.change})

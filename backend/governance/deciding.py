@@ -64,7 +64,8 @@ def decide(
 ) -> Change:
     """Approve, reject or ask for changes, on exactly the digest that was seen; or retract an approval of one's own.
 
-    What is approved can still be rejected, and an approval of it be retracted, until a worker has begun it.
+    What is approved can still be rejected, and an approval of it be retracted, until a worker has begun it; a draft
+    that was sent back can be rejected, also by who asked for changes to it.
     `accept` names inconclusive gates that an approval takes upon itself; that needs a comment. The approval that
     completes the quorum queues the execution in the same transaction, or leaves it to the schedule while a freeze
     holds. The same decision sent twice is one decision; a different one, or other words, is
@@ -81,7 +82,7 @@ def decide(
     authority = authority_over(session, actor, change)
     needs_comment = verdict == "ask" or verdict in change.policy["comment_required_to"] or bool(accept)
     comment = checked_text(comment, "comment", required=needs_comment)
-    mine = decision_of(session, actor, authority, change.counted)
+    mine = decision_of(session, actor, authority, _standing(change, verdict))
     if mine is not None:
         same = (mine.verdict, mine.seen_digest, mine.person_id) == (verdict, seen_digest, actor.person_id)
         if same and (mine.comment, set(mine.accepted)) == (
@@ -130,15 +131,26 @@ def decide(
     return change
 
 
+def _standing(change: Change, verdict: str) -> list[Decision]:
+    """The decisions beside which nobody gives another one. Once changes were asked for, only a rejection is."""
+    if verdict == "reject" and any(one.verdict == "ask" for one in change.counted):
+        return [one for one in change.counted if one.verdict == "reject"]
+    return change.counted
+
+
 def _require_open(session: WriteSession, change: Change, verdict: str) -> None:
     """`ChangeNotWaiting` where a change takes no such decision now."""
     late = expire_if_late(session, change)
     if not late and (
-        change.state == "waiting" or (verdict in ("reject", "retract") and is_stoppable(change))
+        change.state == "waiting"
+        or (verdict in ("reject", "retract") and is_stoppable(change))
+        or (verdict == "reject" and change.state == "draft")
     ):
         return
     state = machine.WORDS[change.state]  # type: ignore[index]
     hint = "; it can be rejected, or an approval of it retracted" if is_stoppable(change) else ""
+    if change.state == "draft":
+        hint = "; it can be rejected, and is decided on once it was sent again"
     if change.state == "executing" and kind_of(change.kind).rollout:
         hint = "; its rollout can be aborted"
     raise errors.ChangeNotWaiting(f"CHG-{change.id} is {state}; it takes no decisions{hint}")
@@ -150,15 +162,17 @@ def is_stoppable(change: Change) -> bool:
 
 
 def why_not_reject(session: ReadSession, viewer: Actor, change: Change) -> str | None:
-    """Why this viewer cannot reject the change now, in words; None where they can, also what is approved already."""
-    if not is_stoppable(change) or clock.now() >= change.expires_at:
+    """Why this viewer cannot reject the change now, in words; None where they can, also what is approved already, or
+    a draft that was sent back."""
+    sent_back = change.state == "draft"
+    if not (is_stoppable(change) or sent_back) or clock.now() >= change.expires_at:
         return why_not_decide(session, viewer, change)
     try:
         kind_of(change.kind).require_person(viewer, "decide on")
         authority = authority_over(session, viewer, change)
     except NotAllowed as error:
         return error.message
-    given = decision_of(session, viewer, authority, change.counted)
+    given = None if sent_back else decision_of(session, viewer, authority, change.counted)
     return None if given is None else "you have decided already; retract your approval to stop it"
 
 

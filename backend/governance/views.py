@@ -14,6 +14,7 @@ from backend.governance.authority import who_can_decide, why_not_decide
 from backend.governance.deciding import own_approval, refused_gates, why_not_reject
 from backend.governance.digests import digest_of
 from backend.governance.excepted import bound_exceptions, why_not_here
+from backend.governance.kinds import kind_of
 from backend.governance.policies import stored_rule
 from backend.governance.reconciling import tellings_of
 from backend.governance.request_record import what_was_altered
@@ -89,7 +90,7 @@ def change_detail(session: ReadSession, viewer: Actor, change: Change) -> dict[s
     accepted = {gate for d in change.counted if d.verdict == "approve" for gate in d.accepted}
     excepted = bound_exceptions(session, change)
     failed, unclear = refused_gates(change, accepted, excepted)
-    mine = is_requester(session, viewer, change)
+    mine, kind = is_requester(session, viewer, change), kind_of(change.kind)
     state = _state(change)
     return {
         **change_summary(session, change),
@@ -158,8 +159,8 @@ def change_detail(session: ReadSession, viewer: Actor, change: Change) -> dict[s
         and not change.is_urgent
         and own_approval(session, viewer, change) is not None,
         "cannot_reject": why_not_reject(session, viewer, change),
-        "can_cancel": mine and machine.can(state, "cancel"),
-        "can_resubmit": mine and state == "draft",
+        "can_cancel": mine and machine.can(state, "cancel") and viewer.may(kind.right_to_cancel),
+        "can_resubmit": mine and state == "draft" and viewer.may(kind.right),
         "can_recheck": state in ("waiting", "approved")
         and bool(change.policy["gates"])
         and why_not_recheck(session, viewer, change) is None,

@@ -34,7 +34,6 @@ from backend.governance.asking import (
     preview_change,
     request_change,
     request_digest,
-    resubmit_change,
     signed_digest,
 )
 from backend.governance.deciding import decide
@@ -44,6 +43,7 @@ from backend.governance.kinds import Asked
 from backend.governance.policies import active_policy, rule_digest, store_policy
 from backend.governance.policy_document import read_policy
 from backend.governance.reviews import review_change
+from backend.governance.sending_again import resubmit_change
 from backend.governance.settling import recheck_gates, settle_gates
 from backend.governance.tables import Change, Decision, Review, WayBack
 from backend.governance.urgent import break_glass, open_way_back, take_way_back, way_back_digest
@@ -326,11 +326,12 @@ class Changes(RuleBasedStateMachine):
                 change.requested_by = self.people["helper"].person_id
             else:
                 given = next((one for one in change.counted if one.verdict == "approve"), None)
-                if given is None:
+                planted = self.people["helper"].person_id
+                if given is None or any(one.person_id == planted for one in change.counted):
                     return
                 session.add(
                     Decision(
-                        change_id=change.id, revision=change.revision, person_id=self.people["helper"].person_id,
+                        change_id=change.id, revision=change.revision, person_id=planted,
                         verdict="approve", comment="", seen_digest=change.digest, accepted=[], role=given.role,
                         decided_at=clock.now(),
                     )

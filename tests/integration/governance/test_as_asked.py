@@ -18,13 +18,14 @@ from backend.audit.standing_checks import unset_standing
 from backend.audit.tables import AuditEntry, AuditPayload
 from backend.database.session import reading, writing
 from backend.governance import execution
-from backend.governance.asking import asked_of, cancel_change, preview_change, resubmit_change, signed_digest
+from backend.governance.asking import asked_of, cancel_change, preview_change, signed_digest
 from backend.governance.digests import digest_of
 from backend.governance.errors import ChangeAltered, PolicyAltered
 from backend.governance.kinds import Asked
 from backend.governance.policies import rule_digest
 from backend.governance.policy_document import read_policy
 from backend.governance.request_record import what_was_altered
+from backend.governance.sending_again import resubmit_change
 from backend.governance.tables import Change, Decision, Policy
 from backend.governance.views import change_detail
 from backend.registry.tables import Version

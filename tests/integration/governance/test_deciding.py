@@ -13,7 +13,7 @@ from backend import clock
 from backend.database.session import reading, writing
 from backend.errors import BadInput, NotAllowed, NotFound
 from backend.governance import errors, execution
-from backend.governance.asking import cancel_change, preview_change, resubmit_change
+from backend.governance.asking import cancel_change, preview_change
 from backend.governance.authority import who_can_decide
 from backend.governance.deciding import start_thawed_changes
 from backend.governance.delegations import delegate, end_delegation
@@ -21,6 +21,7 @@ from backend.governance.kinds import Asked
 from backend.governance.policies import active_policy, dry_run
 from backend.governance.policy_document import read_policy
 from backend.governance.reading import note_look, snapshot_of
+from backend.governance.sending_again import resubmit_change
 from backend.governance.settling import recheck_gates, settle_gates
 from backend.governance.tables import Change
 from backend.governance.views import change_detail
