@@ -138,7 +138,9 @@ def _offer_decision(change: Mapping[str, Any]) -> None:
 def _answer_late_click(change: Mapping[str, Any]) -> None:
     """Say that a click on a form that is gone did nothing. The second half of a double click is late, too, and is
     nothing to tell who has decided."""
-    late = [came_too_late(verdict, object_id=str(change["id"])) for verdict in OFFERS]
+    offered = {"reject"} if change["cannot_reject"] is None else set()
+    offered |= {"retract"} if change["can_retract"] else set()
+    late = [came_too_late(one, object_id=str(change["id"])) for one in OFFERS if one not in offered]
     if any(late) and viewer().display_name not in {one["person"] for one in change["decisions"]}:
         st.error("**Nothing was decided.** The change moved on before your click.", icon=":material/error:")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import select
 
@@ -14,6 +14,15 @@ from backend.audit.actions import Action
 from backend.audit.rows import parsed
 from backend.audit.tables import AuditEntry, AuditErasure, AuditPayload
 from backend.database.session import ReadSession
+
+_QUERY: Final = (
+    select(
+        AuditEntry.seq, AuditEntry.object_id, AuditEntry.action, AuditEntry.actor, AuditEntry.at,
+        AuditPayload.payload, AuditErasure.seq.label("erased"),
+    )
+    .outerjoin(AuditPayload, AuditPayload.seq == AuditEntry.seq)
+    .outerjoin(AuditErasure, AuditErasure.seq == AuditEntry.seq)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,23 +50,28 @@ def entries_about(
     found: dict[str, list[Said]] = defaultdict(list)
     for some in _portions(sorted({str(one) for one in objects})):
         rows = session.execute(
-            select(
-                AuditEntry.seq, AuditEntry.object_id, AuditEntry.action, AuditEntry.actor, AuditEntry.at,
-                AuditPayload.payload, AuditErasure.seq.label("erased"),
-            )
-            .outerjoin(AuditPayload, AuditPayload.seq == AuditEntry.seq)
-            .outerjoin(AuditErasure, AuditErasure.seq == AuditEntry.seq)
-            .where(
+            _QUERY.where(
                 AuditEntry.object_kind == kind, AuditEntry.object_id.in_(some),
                 AuditEntry.action.in_([one.value for one in actions]),
-            )
-            .order_by(AuditEntry.seq)
+            ).order_by(AuditEntry.seq)
         )  # fmt: skip
         for row in rows:
-            erased = row.payload is None and row.erased is not None
-            said = None if erased else parsed((row.payload or "").encode())
-            found[row.object_id].append(Said(row.seq, Action(row.action), row.actor, row.at, said))
+            found[row.object_id].append(_said(row))
     return found
+
+
+def newest_entry(session: ReadSession, action: Action) -> tuple[str, Said] | None:
+    """The last entry with this action, with the id of what it is about; None where there is none."""
+    row = session.execute(
+        _QUERY.where(AuditEntry.action == action.value).order_by(AuditEntry.seq.desc()).limit(1)
+    ).first()
+    return None if row is None else (row.object_id, _said(row))
+
+
+def _said(row: Any) -> Said:
+    erased = row.payload is None and row.erased is not None
+    said = None if erased else parsed((row.payload or "").encode())
+    return Said(row.seq, Action(row.action), row.actor, row.at, said)
 
 
 def _portions(names: list[str]) -> Iterable[list[str]]:

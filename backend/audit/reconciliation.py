@@ -7,8 +7,9 @@ gaps        numbers below the log's size that no entry has
 no change   a deployment whose change is missing, was never executed or is about something else, or that differs from
             the entry of its beginning (`deployment_checks`)
 recorded    a change or a decision on which tables and entries disagree, whichever of them lacks or alters it
-            (`change_checks`); an account that no entry made, roles and tiers that none set (`standing_checks`); a
-            signed judgement that no entry bears out, or that is gone (`backend.controls.recorded`)
+            (`change_checks`); an account that no entry made, roles and tiers that none set (`standing_checks`); what
+            is lent, excepted, reviewed, opened or excluded otherwise (`rights_checks`); a signed judgement that no
+            entry bears out, or that is gone (`backend.controls.recorded`)
 moved       an alias that was moved outside (each move; what was done about it is on the Registry page)
 clocks      an entry dated before the one it follows, or after now; long pauses between signed heads, which a clock that
             was set forward leaves as well
@@ -20,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -40,6 +41,7 @@ from backend.audit.findings import (
     open_finding,
     told_subjects,
 )
+from backend.audit.rights_checks import rights_otherwise
 from backend.audit.standing_checks import unset_standing
 from backend.audit.state import pauses
 from backend.audit.tables import AuditCursor, AuditEntry, AuditHead
@@ -187,7 +189,8 @@ def _unrecorded(session: ReadSession) -> Iterator[Oddity]:
     changes = (one for one in unrecorded_changes(session) if one.subject not in seen)
     for one in islice(changes, MOST_ROWS):
         yield Oddity(NOT_RECORDED, one.subject, one.title, "page", {"change": one.change})
-    standing = (one for one in unset_standing(session) if one.subject not in seen)
+    rights = chain(unset_standing(session), rights_otherwise(session))
+    standing = (one for one in rights if one.subject not in seen)
     for each in islice(standing, MOST_ROWS):
         details = {"model": each.model} if each.model else {}
         yield Oddity(NOT_RECORDED, each.subject, each.title, "page", details)

@@ -2,7 +2,9 @@
 
 What holds keep is said in `backend.holds.payloads`. Leaves, proofs and the entries that record erasures stay for ever,
 and so do those of signed judgements: the same text is kept with the judgement, which nothing else would bear out.
-Entries about a change keep theirs until it has ended: before each decision the change is compared with them.
+Entries about a change keep theirs until it has ended: before each decision the change is compared with them. So do
+those with which the policy in force, delegations and exceptions that stand, roles of open accounts, people of versions,
+enforcement of rules, and findings are compared.
 
 What a system that follows the log with payloads has not taken yet waits for it, for a week at most, and a finding says
 so all that time. It waits because a copy that is missing in the SIEM cannot be made afterwards; not for ever, because
@@ -17,20 +19,29 @@ from typing import Final
 from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select
 
 from backend import clock
+from backend.assurance.tables import PolicyException
 from backend.audit.actions import Action
 from backend.audit.erasure import erase_payloads
 from backend.audit.findings import NOT_STREAMED_IN_TIME, close_finding, open_finding
 from backend.audit.streams import streams
 from backend.audit.tables import AuditCursor, AuditEntry, AuditPayload
 from backend.database.session import WriteSession
+from backend.governance.account_record import ROLES_OF
 from backend.governance.machine import OPEN
-from backend.governance.tables import Change
+from backend.governance.tables import Change, Delegation
 from backend.holds.payloads import kept_payloads
 from backend.identity.actor import Actor
+from backend.identity.tables import Person
 
 AT_ONCE: Final = 2_000
 SUBJECT: Final = "retention"
-_STAY: Final = (Action.PAYLOADS_ERASED.value, Action.CONTROL_JUDGED.value)
+_STAY: Final = tuple(
+    one.value
+    for one in (
+        Action.PAYLOADS_ERASED, Action.CONTROL_JUDGED, Action.POLICY_REPLACED, Action.VERSION_REGISTERED,
+        Action.AUDIT_FINDING_OPENED, Action.AUDIT_FINDING_CLOSED, Action.ENFORCEMENT_CHANGED,
+    )
+)  # fmt: skip
 _OF_OPEN: Final = and_(
     AuditEntry.object_kind == "change",
     AuditEntry.object_id.in_(select(cast(Change.id, String)).where(Change.state.in_(OPEN))),
@@ -41,7 +52,9 @@ WAITS: Final = timedelta(days=7)  # for a system that follows the log
 def erase_old_payloads(session: WriteSession, actor: Actor, *, before: datetime, limit: int = AT_ONCE) -> int:
     """Erase the payloads of entries dated before that moment, oldest first, `limit` at most. Returns how many."""
     kept = [
-        one for one in (kept_payloads(session), _waiting(session, actor, before), _OF_OPEN) if one is not None
+        one
+        for one in (kept_payloads(session), _waiting(session, actor, before), _OF_OPEN, _standing())
+        if one is not None
     ]
     query = (
         select(AuditEntry.seq)
@@ -57,6 +70,27 @@ def erase_old_payloads(session: WriteSession, actor: Actor, *, before: datetime,
         return 0
     why = f"payloads are kept until they are older than {before:%Y-%m-%d %H:%M:%S} UTC"
     return len(erase_payloads(session, actor, seqs, why=why, subject=SUBJECT))
+
+
+def _standing() -> ColumnElement[bool]:
+    """Entries about what still counts: what is lent or excepted and not over, and the roles of open accounts."""
+    now = clock.now()
+    return or_(
+        and_(
+            AuditEntry.object_kind == "delegation",
+            AuditEntry.object_id.in_(select(cast(Delegation.id, String)).where(Delegation.ends_at > now)),
+        ),
+        and_(
+            AuditEntry.object_kind == "exception",
+            AuditEntry.object_id.in_(
+                select(cast(PolicyException.id, String)).where(PolicyException.expires_at > now)
+            ),
+        ),
+        and_(
+            AuditEntry.action.in_([one.value for one in ROLES_OF]),
+            AuditEntry.object_id.in_(select(Person.id).where(Person.disabled_at.is_(None))),
+        ),
+    )
 
 
 def _waiting(session: WriteSession, actor: Actor, before: datetime) -> ColumnElement[bool] | None:

@@ -27,6 +27,7 @@ from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.identity.tables import Person
 from backend.queue import CHECK_GATES, request_job
+from backend.registry.recorded import refuse_other_people
 
 LONGEST_TEXT = 4000
 TWICE = timedelta(minutes=1)  # so long the same request is taken for one that arrived twice
@@ -92,6 +93,8 @@ def preview_change(session: ReadSession, viewer: Actor, asked: Asked) -> Preview
     if not asked.everywhere:
         require_environment(session, asked.environment)
     proposal = kind.propose(session, viewer, asked)
+    if proposal.after is not None:
+        refuse_other_people(session, proposal.after)
     policy = active_policy(session)
     entry = policy.document.entry_for(
         asked.kind, proposal.tier, asked.environment, other_tier=proposal.other_tier
@@ -179,7 +182,7 @@ def draft_change(
                  "summary": change.summary, "digest": change.request_digest, "bound": change.bound,
                  "from_version": change.from_version, "to_version": change.to_version,
                  "evidence": digest_of(change.evidence), "policy": change.policy, "shown": shown_digest(change),
-                 "signed": change.digest, **excludable(change)},
+                 "signed": change.digest, "expires_at": clock.to_iso(change.expires_at), **excludable(change)},
         why=reason,
     )  # fmt: skip
     return change

@@ -14,13 +14,14 @@ from sqlalchemy.orm import aliased, defer, lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from backend import clock
-from backend.assurance.exceptions import is_excepted
+from backend.assurance.exceptions import is_excepted, why_not_granted
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.base import new_id
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotAllowed
 from backend.governance import errors, machine
+from backend.governance.account_record import counted_by, refuse_otherwise
 from backend.governance.asking import (
     checked_text,
     expire_if_late,
@@ -80,6 +81,8 @@ def decide(
         return _retract(session, actor, change, comment, seen_digest)
     kind_of(change.kind).require_person(actor, "decide on")
     authority = authority_over(session, actor, change)
+    if verdict in ("approve", "ask"):
+        refuse_otherwise(session, counted_by(actor.person_id, authority.on_behalf_of, authority.role))
     needs_comment = verdict == "ask" or verdict in change.policy["comment_required_to"] or bool(accept)
     comment = checked_text(comment, "comment", required=needs_comment)
     mine = decision_of(session, actor, authority, _standing(change, verdict))
@@ -105,7 +108,7 @@ def decide(
     _require_open(session, change, verdict)
     if verdict == "approve":
         excepted = bound_exceptions(session, change) if may_lean else {}
-        _refuse_gates(change, accept, excepted)
+        _refuse_gates(session, change, accept, excepted)
         _refuse_outstanding(session, change)
         refuse_reports(session, actor, authority.on_behalf_of, change)
     if not is_kept:
@@ -354,11 +357,18 @@ def _bad_gates(change: Change) -> set[str]:
     return {one["gate"] for one in change.gates if one["required"] and one["verdict"] != "pass"}
 
 
-def _refuse_gates(change: Change, accept: Collection[str], excepted: Collection[str]) -> None:
+def _refuse_gates(
+    session: ReadSession, change: Change, accept: Collection[str], excepted: Collection[str]
+) -> None:
     unknown = sorted(set(accept) - {r["gate"] for r in change.gates if r["verdict"] == "inconclusive"})
     if unknown:
         raise BadInput(f"{', '.join(unknown)} is not an inconclusive gate of CHG-{change.id}", field="accept")
     failed, unclear = refused_gates(change, accept, excepted)
+    if failed or unclear:
+        otherwise = why_not_granted(session, change.model)
+        altered = [otherwise[gate] for gate in (*failed, *unclear) if gate in otherwise]
+        if altered:
+            raise errors.GateFailed(f"CHG-{change.id} cannot be approved: {altered[0]}", gates=failed)
     if failed:
         raise errors.GateFailed(
             f"CHG-{change.id} cannot be approved: {', '.join(failed)} failed. Mend the cause and have the gates "

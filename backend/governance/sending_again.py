@@ -71,7 +71,8 @@ def resubmit_change(
         session, actor, Action.CHANGE_RESUBMITTED, object_kind="change", object_id=change.id,
         payload={"revision": change.revision, "digest": change.request_digest, "bound": change.bound,
                  "summary": change.summary, "evidence": digest_of(change.evidence), "policy": change.policy,
-                 "shown": shown_digest(change), "signed": change.digest, **excludable(change)},
+                 "shown": shown_digest(change), "signed": change.digest,
+                 "expires_at": clock.to_iso(change.expires_at), **excludable(change)},
         why=change.reason,
     )  # fmt: skip
     return change

@@ -18,7 +18,7 @@ from backend.governance.kinds import kind_of
 from backend.governance.policies import stored_rule
 from backend.governance.reconciling import tellings_of
 from backend.governance.request_record import what_was_altered
-from backend.governance.reviews import why_not_review
+from backend.governance.reviews import is_owed, why_not_review
 from backend.governance.settling import why_not_recheck
 from backend.governance.tables import Change, Review, WayBack
 from backend.governance.time_boxes import stands_until
@@ -136,11 +136,11 @@ def change_detail(session: ReadSession, viewer: Actor, change: Change) -> dict[s
             }
             for decision in change.decisions
         ],
-        "review": {**_review(review, names), "stands_until": stands_until(session, change, review)}
+        "review": {**_review(session, review, names), "stands_until": stands_until(session, change, review)}
         if review is not None
         else None,
         "cannot_review": why_not_review(viewer, change)
-        if review is not None and not review.verdict
+        if review is not None and is_owed(session, review)
         else None,
         "way_back": _way_back_of(session, change),
         "targets": [
@@ -172,9 +172,10 @@ def _not_as_asked(session: ReadSession, change: Change) -> str | None:
     return f"it is not as it was asked for: {'; '.join(altered)}" if altered else None
 
 
-def _review(review: Review, names: dict[str, str]) -> dict[str, Any]:
+def _review(session: ReadSession, review: Review, names: dict[str, str]) -> dict[str, Any]:
+    verdict = None if is_owed(session, review) else review.verdict
     return {
-        "due_at": review.due_at, "verdict": review.verdict, "comment": review.comment,
+        "due_at": review.due_at, "verdict": verdict, "comment": review.comment,
         "reviewed_by": names.get(review.reviewed_by) if review.reviewed_by else None,
         "reviewed_at": review.reviewed_at,
     }  # fmt: skip
