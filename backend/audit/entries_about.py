@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Subquery, select
 
 from backend.addresses import all_without_credentials
 from backend.audit.actions import Action
@@ -60,12 +60,14 @@ def entries_about(
     return found
 
 
-def newest_entry(session: ReadSession, action: Action) -> tuple[str, Said] | None:
-    """The last entry with this action, with the id of what it is about; None where there is none."""
-    row = session.execute(
-        _QUERY.where(AuditEntry.action == action.value).order_by(AuditEntry.seq.desc()).limit(1)
-    ).first()
-    return None if row is None else (row.object_id, _said(row))
+def newest_entry(action: Action) -> Subquery:
+    """The last entry with this action, at most one row, to be joined to what is asked anyway; `said_by` reads it."""
+    return _QUERY.where(AuditEntry.action == action.value).order_by(AuditEntry.seq.desc()).limit(1).subquery()
+
+
+def said_by(row: Any) -> tuple[str, Said] | None:
+    """The id of what the entry in this row is about, and what it says; None where the row holds no entry."""
+    return None if row.seq is None else (row.object_id, _said(row))
 
 
 def _said(row: Any) -> Said:

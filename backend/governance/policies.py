@@ -10,11 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import literal, select, true
+from sqlalchemy.orm import aliased
 
 from backend import clock
 from backend.audit.actions import Action
-from backend.audit.entries_about import Said, newest_entry
+from backend.audit.entries_about import Said, newest_entry, said_by
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import NotFound
@@ -64,15 +65,23 @@ def _read(digest: str, revision: int, source: str, change_id: int | None) -> Act
     return ActivePolicy(revision, digest, read_policy(source))
 
 
-_NEWEST: Final = select(Policy).order_by(Policy.revision.desc()).limit(1)
+_HIGHEST: Final = aliased(Policy, select(Policy).order_by(Policy.revision.desc()).limit(1).subquery())
+_TOLD: Final = newest_entry(Action.POLICY_REPLACED)
+# One question, and one row also where there is neither.
+_IN_FORCE: Final = (
+    select(_HIGHEST, *_TOLD.c)
+    .select_from(select(literal(1).label("one")).subquery())
+    .outerjoin(_HIGHEST, true())
+    .outerjoin(_TOLD, true())
+)
 
 
 def active_policy(session: ReadSession) -> ActivePolicy:
     """The highest revision there is. `PolicyAltered` where its row is not what was put in force by the log, or where
     the log put another revision in force than the highest that is stored."""
-    row = session.scalars(_NEWEST).first()
-    found = built_in() if row is None else _parsed(row)
-    _refuse_unrecorded(found, newest_entry(session, Action.POLICY_REPLACED))
+    row = session.execute(_IN_FORCE).one()
+    found = built_in() if row[0] is None else _parsed(row[0])
+    _refuse_unrecorded(found, said_by(row))
     return found
 
 
