@@ -11,16 +11,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backend import clock
+from backend.audit.actions import Action
+from backend.audit.log import record
 from backend.audit.sealing import make_keys
 from backend.database.session import WriteSession, writing
 from backend.deployment.service import mark_serving, start_deployment
+from backend.governance.digests import digest_of
 from backend.governance.health import MINIMUM_WINDOWS
+from backend.governance.policies import active_policy
+from backend.governance.policy_document import PolicyDocument
+from backend.governance.tables import Policy
 from backend.identity.actor import Actor, system_actor
 from backend.identity.roles import Role
 from backend.identity.tables import Person, PersonRole
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.artefacts import artefact_digest
 from backend.registry.service import NewVersion, register_model, register_version
+from backend.registry.tables import Version
 from backend.settings import settings
 
 SYSTEM = system_actor("test")
@@ -93,6 +100,32 @@ def make_world(
             _register(session, world, number)
     _serve_each("toy", versions)
     return world
+
+
+def put_policy_in_force(session: WriteSession, document: PolicyDocument) -> int:
+    """Another revision of the policy, as the execution of a change of it leaves it; gives its number."""
+    digest = digest_of(document.as_dict())
+    revision = active_policy(session).revision + 1
+    session.add(
+        Policy(revision=revision, document=document.as_dict(), digest=digest, note="for a test", created_at=clock.now())
+    )  # fmt: skip
+    session.flush()
+    record(
+        session, SYSTEM, Action.POLICY_REPLACED, object_kind="policy", object_id=revision, payload={"digest": digest}
+    )  # fmt: skip
+    return revision
+
+
+def name_people(session: WriteSession, model: str, version: int, **people: str | None) -> None:
+    """Who trained a version (`trained_by`) and whose its data are (`data_owner`), as its registration leaves it."""
+    row = session.get_one(Version, (model, version))
+    for name, person_id in people.items():
+        setattr(row, name, person_id)
+    session.flush()
+    record(
+        session, SYSTEM, Action.VERSION_REGISTERED, object_kind="version", object_id=f"{model}/{version}",
+        payload={"trained_by": row.trained_by, "data_owner": row.data_owner},
+    )  # fmt: skip
 
 
 def add_model(

@@ -16,9 +16,10 @@ from app.plain_text import plain
 from app.session import live, perform, viewer
 from app.words import CHANGE_LEVELS, approval_words, told_failure
 from backend.errors import WarrantError
-from backend.governance.asking import cancel_change, resubmit_change
+from backend.governance.asking import cancel_change
 from backend.governance.deciding import decide
 from backend.governance.reviews import review_change
+from backend.governance.sending_again import resubmit_change
 from backend.governance.settling import recheck_gates
 
 OFFERS = {
@@ -74,7 +75,7 @@ def decision_box(change: Mapping[str, Any]) -> None:
     elif change["state"] == "approved":
         _offer_stop(change)
     elif change["state"] == "draft":
-        st.caption("Changes were asked for; it is decided on after it was sent again.")
+        _offer_end_of_draft(change)
     else:
         st.caption(f"This change is {plain(change['state_words'])}; nothing is left to decide.")
     if change["can_retract"]:
@@ -90,7 +91,7 @@ def decision_box(change: Mapping[str, Any]) -> None:
 
 
 def _is_stopped_by_them(change: Mapping[str, Any]) -> bool:
-    return change["state"] == "approved" and not change["cannot_reject"]
+    return change["state"] in ("draft", "approved") and not change["cannot_reject"]
 
 
 def _offer_stop(change: Mapping[str, Any]) -> None:
@@ -105,6 +106,16 @@ def _offer_stop(change: Mapping[str, Any]) -> None:
         _offer(change, "reject")
     elif not (urgent or change["can_retract"]):
         st.info(f"You cannot reject it: {plain(change['cannot_reject'])}.", icon=":material/block:")
+
+
+def _offer_end_of_draft(change: Mapping[str, Any]) -> None:
+    """Changes were asked for: who decides need not wait for whoever asked for it."""
+    told = "Changes were asked for; it is decided on after it was sent again."
+    if change["cannot_reject"]:
+        st.caption(told)
+        return
+    st.caption(f"{told} Who decides on it can reject it now.")
+    _offer(change, "reject")
 
 
 def _offer_decision(change: Mapping[str, Any]) -> None:
@@ -127,7 +138,9 @@ def _offer_decision(change: Mapping[str, Any]) -> None:
 def _answer_late_click(change: Mapping[str, Any]) -> None:
     """Say that a click on a form that is gone did nothing. The second half of a double click is late, too, and is
     nothing to tell who has decided."""
-    late = [came_too_late(verdict, object_id=str(change["id"])) for verdict in OFFERS]
+    offered = {"reject"} if change["cannot_reject"] is None else set()
+    offered |= {"retract"} if change["can_retract"] else set()
+    late = [came_too_late(one, object_id=str(change["id"])) for one in OFFERS if one not in offered]
     if any(late) and viewer().display_name not in {one["person"] for one in change["decisions"]}:
         st.error("**Nothing was decided.** The change moved on before your click.", icon=":material/error:")
 

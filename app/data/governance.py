@@ -10,12 +10,13 @@ from app.data.scope import SHORT, Scope, environment
 from backend.database.session import reading, writing
 from backend.governance import authority, delegations, policies, reviews, rollout_commands, urgent, views
 from backend.governance import reading as governance
-from backend.governance.asking import asked_of, preview_change
+from backend.governance.asking import preview_change
 from backend.governance.authority import is_waiting
 from backend.governance.conditions import conditions_of
 from backend.governance.kinds import Asked
 from backend.governance.policy_cautions import policy_cautions
 from backend.governance.policy_document import read_policy
+from backend.governance.sending_again import preview_again
 from backend.identity.people import names_of
 from backend.identity.reach import see
 
@@ -76,8 +77,7 @@ def resubmission(scope: Scope, change_id: int) -> dict[str, Any]:
     """A draft as it would be sent again now: what is shown of it is what is sent."""
     viewer = scope.actor()
     with reading() as session:
-        asked = asked_of(governance.get_change(session, viewer, change_id))
-        return views.preview_view(preview_change(session, viewer, asked), viewer)
+        return views.preview_view(preview_again(session, viewer, change_id), viewer)
 
 
 def look_at(scope: Scope, shown: dict[str, Any]) -> dict[str, Any] | None:

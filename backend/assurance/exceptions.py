@@ -8,7 +8,7 @@ at each decision and when the change is executed: one that has expired or was en
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from backend.assurance.hands import same_hands
 from backend.assurance.tables import PolicyException
 from backend.assurance.texts import day_ahead, written
 from backend.audit.actions import Action
+from backend.audit.entries_about import Said, entries_about
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotAllowed, NotFound
@@ -29,6 +30,11 @@ from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
 LONGEST: Final = timedelta(days=366)
+
+
+_ENTRIES: Final = (
+    Action.EXCEPTION_ASKED, Action.EXCEPTION_GRANTED, Action.EXCEPTION_REFUSED, Action.EXCEPTION_ENDED,
+)  # fmt: skip
 
 
 class OwnException(NotAllowed):
@@ -156,15 +162,57 @@ def excepted_gates(session: ReadSession, model: str | None) -> dict[str, int]:
     """Gates that do not stand in this model's way at this moment, with the exception that says so."""
     if model is None:
         return {}
-    rows = session.execute(
-        select(PolicyException.gate, PolicyException.id)
+    rows = _granted(session, model)
+    otherwise = granted_otherwise(session, rows)
+    return {row.gate: row.id for row in rows if row.id not in otherwise}
+
+
+def why_not_granted(session: ReadSession, model: str | None) -> dict[str, str]:
+    """Gate -> why an exception from it that the table has does not count, in words."""
+    rows = _granted(session, model) if model is not None else []
+    otherwise = granted_otherwise(session, rows)
+    return {row.gate: otherwise[row.id] for row in rows if row.id in otherwise}
+
+
+def granted_otherwise(session: ReadSession, rows: Sequence[PolicyException]) -> dict[int, str]:
+    """Those of these granted exceptions that are not what the log says was granted, with what differs, in words. One
+    whose entry was erased is not either: nobody can tell any more what it said."""
+    entries = entries_about(session, "exception", [one.id for one in rows], _ENTRIES) if rows else {}
+    return {
+        row.id: f"EXC-{row.id} does not count: {wrong}. Have it ended and granted anew, and find out who wrote to the "
+        "database"
+        for row in rows
+        if (wrong := _differs(row, entries.get(str(row.id), [])))
+    }
+
+
+def _differs(row: PolicyException, entries: Sequence[Said]) -> str:
+    said = {one.action: one for one in entries}
+    told = {"model": row.model, "gate": row.gate, "expires_at": clock.to_iso(row.expires_at)}
+    for action, who, word in (
+        (Action.EXCEPTION_ASKED, row.asked_by, "asks for it"),
+        (Action.EXCEPTION_GRANTED, row.decided_by, "grants it"),
+    ):
+        one = said.get(action)
+        if one is None:
+            return f"no entry of the log {word}"
+        if one.payload is None:
+            return f"the text of entry {one.seq}, which {word}, was erased"
+        if one.actor != who or not one.says(**told):
+            return f"entry {one.seq}, which {word}, says another person, model, gate or end"
+    over = said.get(Action.EXCEPTION_ENDED) or said.get(Action.EXCEPTION_REFUSED)
+    return f"entry {over.seq} ends it" if over is not None else ""
+
+
+def _granted(session: ReadSession, model: str) -> Sequence[PolicyException]:
+    return session.scalars(
+        select(PolicyException)
         .where(
             PolicyException.model == model, PolicyException.state == "granted",
             PolicyException.expires_at > clock.now(),
         )
         .order_by(PolicyException.id)
-    )  # fmt: skip
-    return {row.gate: row.id for row in rows}
+    ).all()  # fmt: skip
 
 
 def list_exceptions(

@@ -35,7 +35,7 @@ from backend.audit.change_entries import (
 from backend.database.session import ReadSession
 from backend.governance.agreed_returns import agreed_otherwise, finished_times
 from backend.governance.digests import digest_of
-from backend.governance.request_record import contradictions
+from backend.governance.request_record import contradictions, lasts_longer
 from backend.governance.tables import Change, WayBack
 
 _AT_ONCE: Final = 500
@@ -190,6 +190,8 @@ def _row_differs(row: Change, entries: Sequence[Told]) -> Iterator[Unrecorded]:
         differs.append("requester")
     if _gates_differ(row, entries):
         differs.append("gates")
+    if lasts_longer(row, _told(asked, "expires_at")):
+        differs.append("end")
     if _signed_differs(row, entries):
         yield Unrecorded(
             row.id, f"change {row.id} signed otherwise",
@@ -202,6 +204,13 @@ def _row_differs(row: Change, entries: Sequence[Told]) -> Iterator[Unrecorded]:
             row.id, f"change {row.id} altered: {', '.join(sorted(differs))}",
             f"{_words(differs)} of CHG-{row.id} differs from what its entries say",
         )  # fmt: skip
+
+
+def _told(told: Iterable[Told], name: str) -> Any:
+    try:
+        return last_said(told, name, ASKED)
+    except LookupError:
+        return None
 
 
 def _gates_differ(row: Change, entries: Sequence[Told]) -> bool:

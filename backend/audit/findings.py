@@ -5,7 +5,7 @@ A kind is one row of `KINDS`. Findings of reconciliation (gaps, moves outside, c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -13,6 +13,7 @@ from sqlalchemy import select
 from backend import clock
 from backend.alerting.own_work import fire_finding, settle_finding
 from backend.audit.actions import Action
+from backend.audit.entries_about import entries_about
 from backend.audit.log import record
 from backend.audit.tables import AuditFinding
 from backend.database.session import ReadSession, WriteSession
@@ -48,26 +49,54 @@ def open_finding(
     level: str = "ticket",
     details: dict[str, Any] | None = None,
 ) -> AuditFinding:
-    """Open the finding, or refresh the one that is open already. `level`: page, ticket or info."""
+    """Open the finding, or refresh the one that is open already. `level`: page, ticket or info. An open row that no
+    entry opened tells nobody anything: it is opened here."""
     now = clock.now()
     found = _open(session, kind, subject)
+    planted = found is not None and not _borne_out(session, [found])
     if found is None:
         found = AuditFinding(
             kind=kind, subject=subject, level=level, state="open", title=title, details=details or {},
             opened_at=now, last_seen_at=now,
         )  # fmt: skip
         session.add(found)
-        session.flush()
-        record(
-            session, actor, Action.AUDIT_FINDING_OPENED, object_kind="audit_finding", object_id=found.id,
-            payload={"kind": kind, "subject": subject, "title": title, "level": level, "details": details or {}},
-        )  # fmt: skip
-        fire_finding(
-            session, actor, kind=kind, subject=subject, title=title, level=level, finding_id=found.id
-        )  # fmt: skip
     else:
         found.last_seen_at, found.title, found.level, found.details = now, title, level, details or {}
-        session.flush()
+        if not planted:
+            session.flush()
+            return found
+    session.flush()
+    record(
+        session, actor, Action.AUDIT_FINDING_OPENED, object_kind="audit_finding", object_id=found.id,
+        payload={"kind": kind, "subject": subject, "title": title, "level": level, "details": details or {}},
+    )  # fmt: skip
+    fire_finding(session, actor, kind=kind, subject=subject, title=title, level=level, finding_id=found.id)
+    return found
+
+
+def told_subjects(session: ReadSession, kind: str, subject: str | None = None) -> set[str]:
+    """Of what findings of this kind have told: rows that the log opened about that subject and, where they are closed,
+    closed as well. A row that somebody else wrote, closed or turned to another subject has told nothing."""
+    query = select(AuditFinding).where(AuditFinding.kind == kind)
+    rows = session.scalars(query if subject is None else query.where(AuditFinding.subject == subject)).all()
+    return {one.subject for one in _borne_out(session, rows)}
+
+
+def _borne_out(session: ReadSession, rows: Sequence[AuditFinding]) -> list[AuditFinding]:
+    """Those of these rows whose opening, and closing where they are closed, the log has."""
+    if not rows:
+        return []
+    actions = (Action.AUDIT_FINDING_OPENED, Action.AUDIT_FINDING_CLOSED)
+    entries = entries_about(session, "audit_finding", [one.id for one in rows], actions)
+    found = []
+    for row in rows:
+        said = {
+            one.action for one in entries.get(str(row.id), []) if one.says(kind=row.kind, subject=row.subject)
+        }
+        if Action.AUDIT_FINDING_OPENED in said and (
+            row.state == "open" or Action.AUDIT_FINDING_CLOSED in said
+        ):
+            found.append(row)
     return found
 
 

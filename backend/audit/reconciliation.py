@@ -1,14 +1,15 @@
 """Comparing the log with what happened: what does not fit becomes a finding, once.
 
 Entries are looked at as they come (a cursor, as those who follow the log have). A finding that was closed stays closed:
-what it is about happened, and somebody has said why.
+what it is about happened, and somebody has said why. It counts where the log opened and closed it, and not otherwise.
 
 gaps        numbers below the log's size that no entry has
 no change   a deployment whose change is missing, was never executed or is about something else, or that differs from
             the entry of its beginning (`deployment_checks`)
 recorded    a change or a decision on which tables and entries disagree, whichever of them lacks or alters it
-            (`change_checks`); an account that no entry made, roles and tiers that none set (`standing_checks`); a
-            signed judgement that no entry bears out, or that is gone (`backend.controls.recorded`)
+            (`change_checks`); an account that no entry made, roles and tiers that none set (`standing_checks`); what
+            is lent, excepted, reviewed, opened or excluded otherwise (`rights_checks`); a signed judgement that no
+            entry bears out, or that is gone (`backend.controls.recorded`)
 moved       an alias that was moved outside (each move; what was done about it is on the Registry page)
 clocks      an entry dated before the one it follows, or after now; long pauses between signed heads, which a clock that
             was set forward leaves as well
@@ -20,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -38,10 +39,12 @@ from backend.audit.findings import (
     NO_CHANGE,
     NOT_RECORDED,
     open_finding,
+    told_subjects,
 )
+from backend.audit.rights_checks import rights_otherwise
 from backend.audit.standing_checks import unset_standing
 from backend.audit.state import pauses
-from backend.audit.tables import AuditCursor, AuditEntry, AuditFinding, AuditHead
+from backend.audit.tables import AuditCursor, AuditEntry, AuditHead
 from backend.controls.recorded import unrecorded_judgements
 from backend.database.session import ReadSession, WriteSession
 from backend.identity.actor import Actor
@@ -106,8 +109,7 @@ def last_compared(session: ReadSession) -> datetime | None:
 
 
 def _open_once(session: WriteSession, actor: Actor, odd: Oddity) -> bool:
-    known = select(AuditFinding.id).where(AuditFinding.kind == odd.kind, AuditFinding.subject == odd.subject)
-    if session.scalar(known.limit(1)) is not None:
+    if odd.subject in told_subjects(session, odd.kind, odd.subject):
         return False
     open_finding(
         session, actor, odd.kind, subject=odd.subject, title=odd.title, level=odd.level, details=odd.details
@@ -170,7 +172,7 @@ def _gaps(session: ReadSession, size: int) -> Iterator[Oddity]:
 
 
 def _without_change(session: ReadSession) -> Iterator[Oddity]:
-    seen = set(session.scalars(select(AuditFinding.subject).where(AuditFinding.kind == NO_CHANGE)))
+    seen = told_subjects(session, NO_CHANGE)
     found = (one for one in unexplained_deployments(session) if one.subject not in seen)
     for one in islice(found, MOST_ROWS):
         row = one.deployment
@@ -183,11 +185,12 @@ def _without_change(session: ReadSession) -> Iterator[Oddity]:
 
 
 def _unrecorded(session: ReadSession) -> Iterator[Oddity]:
-    seen = set(session.scalars(select(AuditFinding.subject).where(AuditFinding.kind == NOT_RECORDED)))
+    seen = told_subjects(session, NOT_RECORDED)
     changes = (one for one in unrecorded_changes(session) if one.subject not in seen)
     for one in islice(changes, MOST_ROWS):
         yield Oddity(NOT_RECORDED, one.subject, one.title, "page", {"change": one.change})
-    standing = (one for one in unset_standing(session) if one.subject not in seen)
+    rights = chain(unset_standing(session), rights_otherwise(session))
+    standing = (one for one in rights if one.subject not in seen)
     for each in islice(standing, MOST_ROWS):
         details = {"model": each.model} if each.model else {}
         yield Oddity(NOT_RECORDED, each.subject, each.title, "page", details)

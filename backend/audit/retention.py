@@ -2,8 +2,10 @@
 
 What holds keep is said in `backend.holds.payloads`. Leaves, proofs and the entries that record erasures stay for ever,
 and so do those of signed judgements: the same text is kept with the judgement, which nothing else would bear out.
-Entries about a change keep theirs until it has ended: before each decision the change is compared with them. Those of
-the making of a pack keep theirs as long as the pack is kept, which is proved with them.
+Entries about a change keep theirs until it has ended: before each decision the change is compared with them. So do
+those with which the policy in force, delegations and exceptions that stand, roles of open accounts, people of versions,
+enforcement of rules, and findings are compared. Those of the making of a pack keep theirs as long as the pack is kept,
+which is proved with them.
 
 What a system that follows the log with payloads has not taken yet waits for it, for a week at most, and a finding says
 so all that time. It waits because a copy that is missing in the SIEM cannot be made afterwards; not for ever, because
@@ -18,20 +20,29 @@ from typing import Final
 from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select
 
 from backend import clock
+from backend.assurance.tables import PolicyException
 from backend.audit.actions import Action
 from backend.audit.erasure import RETENTION, erase_payloads
 from backend.audit.findings import NOT_STREAMED_IN_TIME, close_finding, open_finding
 from backend.audit.streams import streams
 from backend.audit.tables import AuditCursor, AuditEntry, AuditPayload
 from backend.database.session import WriteSession
+from backend.governance.account_record import ROLES_OF
 from backend.governance.machine import OPEN
-from backend.governance.tables import Change
+from backend.governance.tables import Change, Delegation
 from backend.holds.payloads import kept_payloads
 from backend.identity.actor import Actor
+from backend.identity.tables import Person
 from backend.packs.tables import EvidencePack
 
 AT_ONCE: Final = 2_000
-STAY: Final = (Action.PAYLOADS_ERASED.value, Action.CONTROL_JUDGED.value)
+STAY: Final = tuple(
+    one.value
+    for one in (
+        Action.PAYLOADS_ERASED, Action.CONTROL_JUDGED, Action.POLICY_REPLACED, Action.VERSION_REGISTERED,
+        Action.AUDIT_FINDING_OPENED, Action.AUDIT_FINDING_CLOSED, Action.ENFORCEMENT_CHANGED,
+    )
+)  # fmt: skip
 OF_OPEN_CHANGES: Final = and_(
     AuditEntry.object_kind == "change",
     AuditEntry.object_id.in_(select(cast(Change.id, String)).where(Change.state.in_(OPEN))),
@@ -46,7 +57,13 @@ def erase_old_payloads(session: WriteSession, actor: Actor, *, before: datetime,
     """Erase the payloads of entries dated before that moment, oldest first, `limit` at most. Returns how many."""
     kept = [
         one
-        for one in (kept_payloads(session), _waiting(session, actor, before), OF_OPEN_CHANGES, _OF_KEPT_PACKS)
+        for one in (
+            kept_payloads(session),
+            _waiting(session, actor, before),
+            OF_OPEN_CHANGES,
+            _OF_KEPT_PACKS,
+            standing(),
+        )
         if one is not None
     ]
     query = (
@@ -63,6 +80,27 @@ def erase_old_payloads(session: WriteSession, actor: Actor, *, before: datetime,
         return 0
     why = f"payloads are kept until they are older than {before:%Y-%m-%d %H:%M:%S} UTC"
     return len(erase_payloads(session, actor, seqs, why=why, subject=RETENTION))
+
+
+def standing() -> ColumnElement[bool]:
+    """Entries about what still counts: what is lent or excepted and not over, and the roles of open accounts."""
+    now = clock.now()
+    return or_(
+        and_(
+            AuditEntry.object_kind == "delegation",
+            AuditEntry.object_id.in_(select(cast(Delegation.id, String)).where(Delegation.ends_at > now)),
+        ),
+        and_(
+            AuditEntry.object_kind == "exception",
+            AuditEntry.object_id.in_(
+                select(cast(PolicyException.id, String)).where(PolicyException.expires_at > now)
+            ),
+        ),
+        and_(
+            AuditEntry.action.in_([one.value for one in ROLES_OF]),
+            AuditEntry.object_id.in_(select(Person.id).where(Person.disabled_at.is_(None))),
+        ),
+    )
 
 
 def _waiting(session: WriteSession, actor: Actor, before: datetime) -> ColumnElement[bool] | None:

@@ -62,17 +62,21 @@ def change_preview(
     if as_json:
         write_json(found)
         return
-    say(found["summary"])
+    for line in preview_lines(found):
+        say(line)
+
+
+def preview_lines(found: dict[str, Any]) -> list[str]:
+    """A preview as it is told: effect, figures, difference, who has to agree, and the digest, which comes last."""
+    told = [found["summary"]]
     for row in found["evidence"].get("metrics", ()):
         before, after = (_figure(row[side]) for side in ("before", "after"))
-        say(f"  {row['metric']:<12} {before:>10} -> {after:>10}")
+        told.append(f"  {row['metric']:<12} {before:>10} -> {after:>10}")
     texts = found["evidence"].get("texts")
-    for line in _difference(texts) if texts else ():
-        say(f"  {line}")
-    say(f"  {_needed(found['policy'])}, by the rule {found['policy']['name']!r}")
-    for caution in found["evidence"].get("cautions", ()):
-        say(f"  mind: {caution}")
-    say(f"digest {found['digest']}")
+    told += [f"  {line}" for line in (_difference(texts) if texts else ())]
+    told.append(f"  {_needed(found['policy'])}, by the rule {found['policy']['name']!r}")
+    told += [f"  mind: {caution}" for caution in found["evidence"].get("cautions", ())]
+    return [*told, f"digest {found['digest']}"]
 
 
 def _needed(rule: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from backend.commands.change_commands import preview_lines
 from backend.commands.group import Json, Token, refuse_plainly
 from backend.commands.output import say, write_json
 from backend.errors import BadInput
@@ -103,6 +104,10 @@ def _lines_of(change: dict[str, Any]) -> list[str]:
         who = ", ".join(one["name"] for one in change["can_still_decide"]) or "nobody"
         told.append(f"  can still decide: {who}")
         told.append(f"  you: {change['cannot_decide'] or 'can decide'}")
+    elif change["state"] in ("draft", "approved") and not change["cannot_reject"]:
+        told.append("  you: can reject it")
+    if change["can_resubmit"]:
+        told.append(f"  you: can send it again (warrant change resend {change['id']})")
     if change["outcome"]:
         told.append(f"  {change['outcome']}")
     if change["cannot_review"] is None and change["review"] and not change["review"]["verdict"]:
@@ -183,13 +188,27 @@ def change_recheck(change_id: Number, reason: Why = "", token: Token = "", as_js
 @commands.command("resend")
 @refuse_plainly
 def change_resend(
-    change_id: Number, digest: SeenDigest, reason: Why, token: Token = "", as_json: Json = False
+    change_id: Number,
+    digest: Annotated[
+        str, typer.Option(help="the digest of how it would be sent now; without one that is only shown")
+    ] = "",
+    reason: Why = "",
+    token: Token = "",
+    as_json: Json = False,
 ) -> None:
-    """Send a change of yours again, after somebody asked for changes."""
+    """Send a change of yours again, after somebody asked for changes; without --digest, show how it would be sent."""
     from backend.commands.client import Api
 
-    sent = Api(token).post(f"/changes/{change_id}/resubmission", {"reason": reason, "digest": digest})
-    _told(sent, as_json)
+    api, path = Api(token), f"/changes/{change_id}/resubmission"
+    if digest:
+        _told(api.post(path, {"reason": reason, "digest": digest}), as_json)
+        return
+    found = api.get(path)
+    if as_json:
+        write_json(found)
+        return
+    for line in preview_lines(found):
+        say(line)
 
 
 @commands.command("rollout")

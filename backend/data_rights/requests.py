@@ -23,6 +23,7 @@ from backend.data_rights.tables import DataRequest, PredictionExplanation
 from backend.data_rights.texts import checked_numbers, require_removable
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
+from backend.governance import machine
 from backend.governance.asking import draft_change, preview_change, send_change
 from backend.governance.digests import digest_of
 from backend.governance.kinds import Asked
@@ -102,7 +103,7 @@ def request_erasure_of_person(
     waiting = session.scalar(
         select(DataRequest.id)
         .join(Change, Change.id == DataRequest.change_id)
-        .where(DataRequest.person_id == person_id, Change.state.in_(("waiting", "approved", "executing")))
+        .where(DataRequest.person_id == person_id, Change.state.in_(machine.OPEN))
     )
     if waiting is not None:
         raise Conflict(f"request {waiting} to erase this person is open already")

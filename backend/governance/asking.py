@@ -1,4 +1,4 @@
-"""Asking for a change: preview, request, send again, withdraw, and what happens when its time is over."""
+"""Asking for a change: preview, request, withdraw, and what happens when its time is over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, ChangedSinceSeen, NotAllowed
 from backend.governance import errors, machine
 from backend.governance.digests import digest_of
-from backend.governance.evaluations import EVALUATIONS
 from backend.governance.kinds import Asked, Proposal, kind_of, kinds
 from backend.governance.places import require_environment
 from backend.governance.policies import ActivePolicy, active_policy, rule_digest, stored_rule
@@ -28,6 +27,7 @@ from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.identity.tables import Person
 from backend.queue import CHECK_GATES, request_job
+from backend.registry.recorded import refuse_other_people
 
 LONGEST_TEXT = 4000
 TWICE = timedelta(minutes=1)  # so long the same request is taken for one that arrived twice
@@ -89,11 +89,12 @@ def preview_change(session: ReadSession, viewer: Actor, asked: Asked) -> Preview
     subject's change is asked for under a right of its own)."""
     see(session, viewer)
     kind = kind_of(asked.kind)
-    if not kind.outside:
-        viewer.require(Permission.REQUEST_CHANGE)
+    viewer.require(kind.right)
     if not asked.everywhere:
         require_environment(session, asked.environment)
     proposal = kind.propose(session, viewer, asked)
+    if proposal.after is not None:
+        refuse_other_people(session, proposal.after)
     policy = active_policy(session)
     entry = policy.document.entry_for(
         asked.kind, proposal.tier, asked.environment, other_tier=proposal.other_tier
@@ -181,7 +182,7 @@ def draft_change(
                  "summary": change.summary, "digest": change.request_digest, "bound": change.bound,
                  "from_version": change.from_version, "to_version": change.to_version,
                  "evidence": digest_of(change.evidence), "policy": change.policy, "shown": shown_digest(change),
-                 "signed": change.digest, **excludable(change)},
+                 "signed": change.digest, "expires_at": clock.to_iso(change.expires_at), **excludable(change)},
         why=reason,
     )  # fmt: skip
     return change
@@ -263,44 +264,6 @@ def reopen(change: Change, event: Literal["recheck", "retract"]) -> None:
     change.run_id, change.step = None, ""
 
 
-def resubmit_change(
-    session: WriteSession, actor: Actor, change_id: int, *, reason: str, seen_digest: str
-) -> Change:
-    """Send a change again to whom changes were asked of. Everything bound is taken anew; who asked for it may."""
-    from backend.governance.request_record import refuse_altered, text_of_request
-
-    actor.require(Permission.REQUEST_CHANGE)
-    change = locked(session, actor, change_id)
-    _require_requester(session, actor, change, "send it again")
-    refuse_altered(change, session.scalar(select(text_of_request(change.id))))
-    preview = preview_change(session, actor, asked_of(change))
-    if not preview.rule.allowed:
-        raise errors.NotAllowedByPolicy(f"{preview.rule.because} (rule {preview.entry.name!r})")
-    refuse_stale(preview.digest, seen_digest, f"CHG-{change_id}")
-    if change.state != "draft":
-        raise errors.ChangeNotWaiting(f"CHG-{change_id} is {change.state}; only a draft is sent")
-    change.revision += 1
-    change.reason = checked_text(reason, "reason", required=True)
-    change.policy = stored_rule(preview.policy, preview.entry)
-    tries = {name: value for name, value in change.evidence.items() if name == EVALUATIONS}
-    change.bound, change.evidence = preview.bound, {**preview.proposal.evidence, **tries}
-    change.gates, change.gates_at = [], None
-    change.summary, change.request_digest = preview.proposal.summary, preview.digest
-    after = preview.proposal.after
-    change.trained_by, change.data_owner = (after.trained_by, after.data_owner) if after else (None, None)
-    change.expires_at, change.reminded_at = clock.now() + timedelta(hours=preview.rule.lifetime_h), None
-    change.digest = signed_digest(change)
-    send_change(session, change)
-    record(
-        session, actor, Action.CHANGE_RESUBMITTED, object_kind="change", object_id=change.id,
-        payload={"revision": change.revision, "digest": change.request_digest, "bound": change.bound,
-                 "summary": change.summary, "evidence": digest_of(change.evidence), "policy": change.policy,
-                 "shown": shown_digest(change), "signed": change.digest, **excludable(change)},
-        why=change.reason,
-    )  # fmt: skip
-    return change
-
-
 def asked_of(change: Change) -> Asked:
     """What a stored change asks for, to be proposed again."""
     return Asked(
@@ -313,9 +276,9 @@ def asked_of(change: Change) -> Asked:
 
 def cancel_change(session: WriteSession, actor: Actor, change_id: int, *, reason: str) -> Change:
     """Withdraw a change that no worker has begun. Only who asked for it may, or whose account did."""
-    actor.require(Permission.CANCEL_CHANGE)
     change = locked(session, actor, change_id)
-    _require_requester(session, actor, change, f"cancel it; {_other_way(change)}")
+    actor.require(kind_of(change.kind).right_to_cancel)
+    require_requester(session, actor, change, f"cancel it; {_other_way(change)}")
     change.state = machine.after(change.state, "cancel", what=f"CHG-{change_id}")
     change.finished_at = clock.now()
     change.outcome = checked_text(reason, "reason", required=False)
@@ -335,14 +298,15 @@ def _other_way(change: Change) -> str:
     """How somebody else stops it, as far as they can."""
     if change.is_urgent and change.state == "approved":
         return "it goes ahead without a decision, and a worker takes it up now"
-    if change.state in ("waiting", "approved"):
+    if change.state in ("draft", "waiting", "approved"):
         return "who may decide on it can reject it"
-    if change.state in ("draft", "checking"):
-        return f"who may decide on it can reject it once it is no longer {machine.WORDS[change.state]}"  # type: ignore[index]
+    if change.state == "checking":
+        return "who may decide on it can reject it once its gates are evaluated"
     return f"it is {machine.WORDS[change.state]}"  # type: ignore[index]
 
 
-def _require_requester(session: ReadSession, actor: Actor, change: Change, what: str) -> None:
+def require_requester(session: ReadSession, actor: Actor, change: Change, what: str) -> None:
+    """`NotAllowed` where neither this person nor an account of theirs asked for it."""
     if not is_requester(session, actor, change):
         raise NotAllowed(f"only who asked for CHG-{change.id}, or owns the account that did, can {what}")
 

@@ -18,7 +18,7 @@ from backend import clock
 from backend.database.session import ReadSession
 from backend.errors import NotAllowed
 from backend.governance import errors, machine
-from backend.governance.delegations import lent_at, lent_to, read_lenders
+from backend.governance.delegations import lent_at, lent_to, read_lenders, why_lent_otherwise
 from backend.governance.seats import seats
 from backend.governance.tables import Change, Decision
 from backend.identity.actor import Actor
@@ -172,6 +172,9 @@ def _rights(session: ReadSession, actor: Actor, change: Change | Case) -> Iterat
         return
     if refusal is not None:
         raise NotAllowed(f"{refusal.message}: who lent you the right to decide is excluded")
+    otherwise = why_lent_otherwise(session, actor.person_id, at=clock.now())
+    if otherwise is not None:
+        raise NotAllowed(otherwise)
     actor.require(Permission.DECIDE_CHANGE)
     raise NotAllowed(f"CHG-{change.id} is decided by: {', '.join(wanted)}")
 

@@ -20,6 +20,7 @@ from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.reach import see
 from backend.registry.inventory import require_known
+from backend.registry.recorded import enforcement_otherwise
 from backend.registry.service import get_model
 
 Answer = Literal["allowed", "refused", "waiting"]
@@ -68,7 +69,10 @@ def gate_answer(
             reasons.insert(0, f"CHG-{change.id} brought it into service, and something else serves there now")
         shown = None
     would_be: Answer = answer
-    if model.enforcement == "observe" and answer != "allowed":
+    otherwise = enforcement_otherwise(session, [model]).get(model.name)
+    if otherwise is not None:
+        reasons.append(f"{otherwise}: its rules are taken as enforced")
+    elif model.enforcement == "observe" and answer != "allowed":
         answer = "allowed"
         reasons.insert(0, f"{model_name} is only observed: its rules report and hold nothing up")
     return {

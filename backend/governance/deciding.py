@@ -14,13 +14,14 @@ from sqlalchemy.orm import aliased, defer, lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from backend import clock
-from backend.assurance.exceptions import is_excepted
+from backend.assurance.exceptions import is_excepted, why_not_granted
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.base import new_id
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotAllowed
 from backend.governance import errors, machine
+from backend.governance.account_record import counted_by, refuse_otherwise
 from backend.governance.asking import (
     checked_text,
     expire_if_late,
@@ -64,7 +65,8 @@ def decide(
 ) -> Change:
     """Approve, reject or ask for changes, on exactly the digest that was seen; or retract an approval of one's own.
 
-    What is approved can still be rejected, and an approval of it be retracted, until a worker has begun it.
+    What is approved can still be rejected, and an approval of it be retracted, until a worker has begun it; a draft
+    that was sent back can be rejected, also by who asked for changes to it.
     `accept` names inconclusive gates that an approval takes upon itself; that needs a comment. The approval that
     completes the quorum queues the execution in the same transaction, or leaves it to the schedule while a freeze
     holds. The same decision sent twice is one decision; a different one, or other words, is
@@ -79,9 +81,11 @@ def decide(
         return _retract(session, actor, change, comment, seen_digest)
     kind_of(change.kind).require_person(actor, "decide on")
     authority = authority_over(session, actor, change)
+    if verdict in ("approve", "ask"):
+        refuse_otherwise(session, counted_by(actor.person_id, authority.on_behalf_of, authority.role))
     needs_comment = verdict == "ask" or verdict in change.policy["comment_required_to"] or bool(accept)
     comment = checked_text(comment, "comment", required=needs_comment)
-    mine = decision_of(session, actor, authority, change.counted)
+    mine = decision_of(session, actor, authority, _standing(change, verdict))
     if mine is not None:
         same = (mine.verdict, mine.seen_digest, mine.person_id) == (verdict, seen_digest, actor.person_id)
         if same and (mine.comment, set(mine.accepted)) == (
@@ -104,7 +108,7 @@ def decide(
     _require_open(session, change, verdict)
     if verdict == "approve":
         excepted = bound_exceptions(session, change) if may_lean else {}
-        _refuse_gates(change, accept, excepted)
+        _refuse_gates(session, change, accept, excepted)
         _refuse_outstanding(session, change)
         refuse_reports(session, actor, authority.on_behalf_of, change)
     if not is_kept:
@@ -130,15 +134,26 @@ def decide(
     return change
 
 
+def _standing(change: Change, verdict: str) -> list[Decision]:
+    """The decisions beside which nobody gives another one. Once changes were asked for, only a rejection is."""
+    if verdict == "reject" and any(one.verdict == "ask" for one in change.counted):
+        return [one for one in change.counted if one.verdict == "reject"]
+    return change.counted
+
+
 def _require_open(session: WriteSession, change: Change, verdict: str) -> None:
     """`ChangeNotWaiting` where a change takes no such decision now."""
     late = expire_if_late(session, change)
     if not late and (
-        change.state == "waiting" or (verdict in ("reject", "retract") and is_stoppable(change))
+        change.state == "waiting"
+        or (verdict in ("reject", "retract") and is_stoppable(change))
+        or (verdict == "reject" and change.state == "draft")
     ):
         return
     state = machine.WORDS[change.state]  # type: ignore[index]
     hint = "; it can be rejected, or an approval of it retracted" if is_stoppable(change) else ""
+    if change.state == "draft":
+        hint = "; it can be rejected, and is decided on once it was sent again"
     if change.state == "executing" and kind_of(change.kind).rollout:
         hint = "; its rollout can be aborted"
     raise errors.ChangeNotWaiting(f"CHG-{change.id} is {state}; it takes no decisions{hint}")
@@ -150,15 +165,17 @@ def is_stoppable(change: Change) -> bool:
 
 
 def why_not_reject(session: ReadSession, viewer: Actor, change: Change) -> str | None:
-    """Why this viewer cannot reject the change now, in words; None where they can, also what is approved already."""
-    if not is_stoppable(change) or clock.now() >= change.expires_at:
+    """Why this viewer cannot reject the change now, in words; None where they can, also what is approved already, or
+    a draft that was sent back."""
+    sent_back = change.state == "draft"
+    if not (is_stoppable(change) or sent_back) or clock.now() >= change.expires_at:
         return why_not_decide(session, viewer, change)
     try:
         kind_of(change.kind).require_person(viewer, "decide on")
         authority = authority_over(session, viewer, change)
     except NotAllowed as error:
         return error.message
-    given = decision_of(session, viewer, authority, change.counted)
+    given = None if sent_back else decision_of(session, viewer, authority, change.counted)
     return None if given is None else "you have decided already; retract your approval to stop it"
 
 
@@ -340,11 +357,18 @@ def _bad_gates(change: Change) -> set[str]:
     return {one["gate"] for one in change.gates if one["required"] and one["verdict"] != "pass"}
 
 
-def _refuse_gates(change: Change, accept: Collection[str], excepted: Collection[str]) -> None:
+def _refuse_gates(
+    session: ReadSession, change: Change, accept: Collection[str], excepted: Collection[str]
+) -> None:
     unknown = sorted(set(accept) - {r["gate"] for r in change.gates if r["verdict"] == "inconclusive"})
     if unknown:
         raise BadInput(f"{', '.join(unknown)} is not an inconclusive gate of CHG-{change.id}", field="accept")
     failed, unclear = refused_gates(change, accept, excepted)
+    if failed or unclear:
+        otherwise = why_not_granted(session, change.model)
+        altered = [otherwise[gate] for gate in (*failed, *unclear) if gate in otherwise]
+        if altered:
+            raise errors.GateFailed(f"CHG-{change.id} cannot be approved: {altered[0]}", gates=failed)
     if failed:
         raise errors.GateFailed(
             f"CHG-{change.id} cannot be approved: {', '.join(failed)} failed. Mend the cause and have the gates "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -10,6 +10,7 @@ from sqlalchemy import Select, or_, select
 
 from backend import clock
 from backend.audit.actions import Action
+from backend.audit.entries_about import Said, entries_about
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotAllowed, NotFound
@@ -110,13 +111,7 @@ def delegations_of(session: ReadSession, viewer: Actor) -> list[Delegation]:
 
 def lent_at(session: ReadSession, at: datetime) -> list[str]:
     """Everybody to whom a right is lent at a moment."""
-    return list(
-        session.scalars(
-            select(Delegation.to_person)
-            .where(Delegation.revoked_at.is_(None), Delegation.starts_at <= at, Delegation.ends_at > at)
-            .distinct()
-        )
-    )
+    return sorted({lent.to_person for lent, _ in _standing(session, at)})
 
 
 def lent_to(session: ReadSession, person_id: str, *, at: datetime) -> list[Actor]:
@@ -138,28 +133,68 @@ def read_lenders(session: ReadSession, people: Iterable[str], *, at: datetime) -
         return
     held: dict[str, list[Actor]] = session.info.setdefault("lenders", {})
     found: dict[str, list[Actor]] = {person: [] for person in people if person not in held}
-    rows = session.execute(_lending(at).add_columns(Delegation.to_person)) if found else ()
-    for row, to_person in rows:
+    for lent, row in _standing(session, at) if found else ():
         lender = actor_of(row, session_id=None)
-        if to_person in found and lender.may(Permission.DECIDE_CHANGE):
-            found[to_person].append(lender)
+        if lent.to_person in found and lender.may(Permission.DECIDE_CHANGE):
+            found[lent.to_person].append(lender)
     held.update(found)
 
 
 def _lenders(session: ReadSession, person_id: str, at: datetime) -> list[Actor]:
-    rows = session.scalars(_lending(at).where(Delegation.to_person == person_id))
-    lenders = (actor_of(row, session_id=None) for row in rows)
+    lenders = (actor_of(row, session_id=None) for _, row in _standing(session, at, person_id))
     return [lender for lender in lenders if lender.may(Permission.DECIDE_CHANGE)]
 
 
-def _lending(at: datetime) -> Select[Person]:
-    """Those whose right is lent at a moment, in the order in which they lent it."""
-    return (
-        select(Person)
-        .join(Delegation, Delegation.from_person == Person.id)
+def why_lent_otherwise(session: ReadSession, person_id: str, *, at: datetime) -> str | None:
+    """Why what is lent to this person by the table does not count, in words; None where all of it does."""
+    rows = session.scalars(_lending(at, person_id).with_only_columns(Delegation)).all()
+    return next(iter(lent_otherwise(session, rows).values()), None)
+
+
+def lent_otherwise(session: ReadSession, rows: Sequence[Delegation]) -> dict[int, str]:
+    """Those of these delegations that are not what the log says was lent, with what differs, in words. One whose
+    entry was erased is not either: nobody can tell any more what it said."""
+    actions = (Action.DELEGATION_CREATED, Action.DELEGATION_ENDED)
+    entries = entries_about(session, "delegation", [one.id for one in rows], actions) if rows else {}
+    return {
+        row.id: f"delegation {row.id} does not count: {wrong}. Have it ended and lent again, and find out who wrote to "
+        "the database"
+        for row in rows
+        if (wrong := _differs(row, entries.get(str(row.id), [])))
+    }
+
+
+def _differs(row: Delegation, entries: Sequence[Said]) -> str:
+    made = next((one for one in entries if one.action is Action.DELEGATION_CREATED), None)
+    if made is None:
+        return "no entry of the log lends it"
+    if made.payload is None:
+        return f"the text of entry {made.seq}, which lends it, was erased"
+    told = {"to": row.to_person, "from": clock.to_iso(row.starts_at), "until": clock.to_iso(row.ends_at)}
+    if made.actor != row.from_person or not made.says(**told):
+        return f"entry {made.seq}, which lends it, says another giver, taker or time"
+    ended = next((one.seq for one in entries if one.action is Action.DELEGATION_ENDED), None)
+    if ended is not None and row.revoked_at is None:
+        return f"entry {ended} ends it"
+    return ""
+
+
+def _standing(session: ReadSession, at: datetime, to: str | None = None) -> list[tuple[Delegation, Person]]:
+    """What is lent at a moment (to one person) and the log says so, with who lends it, in the order of lending."""
+    rows = [(one[0], one[1]) for one in session.execute(_lending(at, to))]
+    otherwise = lent_otherwise(session, [lent for lent, _ in rows])
+    return [one for one in rows if one[0].id not in otherwise]
+
+
+def _lending(at: datetime, to: str | None = None) -> Select[Delegation, Person]:
+    """What the table says is lent at a moment, in the order in which it was lent, with who lends it."""
+    query = (
+        select(Delegation, Person)
+        .join(Person, Delegation.from_person == Person.id)
         .where(
             Delegation.revoked_at.is_(None), Delegation.starts_at <= at, Delegation.ends_at > at,
             Person.disabled_at.is_(None),
         )
         .order_by(Delegation.id)
     )  # fmt: skip
+    return query if to is None else query.where(Delegation.to_person == to)

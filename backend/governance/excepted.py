@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 
 from backend import clock
-from backend.assurance.exceptions import excepted_gates
+from backend.assurance.exceptions import excepted_gates, why_not_granted
 from backend.assurance.tables import PolicyException
 from backend.database.session import ReadSession
 from backend.governance.authority import excluded_people
@@ -72,6 +72,9 @@ def why_not_here(session: ReadSession, change: Change, gate: str) -> str | None:
         return None
     if gate in bound_exceptions(session, change):
         return None
+    otherwise = why_not_granted(session, change.model).get(gate)
+    if otherwise is not None:
+        return otherwise
     if gate not in exceptions_for(session, change):
         return "it does not count here: the rule of this change excludes who granted it"
     return "it counts here once the gates are evaluated again: it was granted after somebody had decided"

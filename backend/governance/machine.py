@@ -64,6 +64,7 @@ _MOVES: Final[dict[tuple[State, Event], State]] = {
     ("draft", "submit_unchecked"): "waiting",
     ("draft", "break_glass"): "approved",
     ("draft", "agreed_before"): "approved",
+    ("draft", "reject"): "rejected",
     ("checking", "gates_settled"): "waiting",
     ("waiting", "recheck"): "checking",
     ("waiting", "ask_for_changes"): "draft",

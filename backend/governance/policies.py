@@ -10,10 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import literal, select, true
+from sqlalchemy.orm import aliased
 
 from backend import clock
 from backend.audit.actions import Action
+from backend.audit.entries_about import Said, newest_entry, said_by
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import NotFound
@@ -63,13 +65,52 @@ def _read(digest: str, revision: int, source: str, change_id: int | None) -> Act
     return ActivePolicy(revision, digest, read_policy(source))
 
 
-_NEWEST: Final = select(Policy).order_by(Policy.revision.desc()).limit(1)
+_HIGHEST: Final = aliased(Policy, select(Policy).order_by(Policy.revision.desc()).limit(1).subquery())
+_TOLD: Final = newest_entry(Action.POLICY_REPLACED)
+# One question, and one row also where there is neither.
+_IN_FORCE: Final = (
+    select(_HIGHEST, *_TOLD.c)
+    .select_from(select(literal(1).label("one")).subquery())
+    .outerjoin(_HIGHEST, true())
+    .outerjoin(_TOLD, true())
+)
 
 
 def active_policy(session: ReadSession) -> ActivePolicy:
-    """The highest revision there is. `PolicyAltered` where its row is not what was put in force."""
-    row = session.scalars(_NEWEST).first()
-    return built_in() if row is None else _parsed(row)
+    """The highest revision there is. `PolicyAltered` where its row is not what was put in force by the log, or where
+    the log put another revision in force than the highest that is stored."""
+    row = session.execute(_IN_FORCE).one()
+    found = built_in() if row[0] is None else _parsed(row[0])
+    _refuse_unrecorded(found, said_by(row))
+    return found
+
+
+def _refuse_unrecorded(found: ActivePolicy, told: tuple[str, Said] | None) -> None:
+    revision = int(told[0]) if told is not None and told[0].isdigit() else 1
+    if found.revision > revision:
+        wrong = f"revision {found.revision} of the policy is in the table `policies`, and no entry put it in force"
+        mend = "take that row away again"
+    elif found.revision < revision:
+        wrong = f"revision {revision} of the policy was put in force by the log, and its row in `policies` is gone"
+        mend = "put the row back"
+    elif told is not None and told[1].payload is not None and not told[1].says(digest=found.digest):
+        wrong = (
+            f"revision {found.revision} of the policy is not the document that was put in force: its digest is "
+            f"{found.digest}, and entry {told[1].seq} says {told[1].payload.get('digest')}"
+        )
+        mend = f"put back the document that {_asked(told[1])} asked for"
+    else:
+        return
+    raise PolicyAltered(
+        f"{wrong}. Nothing is asked for, decided or carried out under it; {mend}, and find out who wrote to the "
+        "database",
+        revision=found.revision, digest=found.digest,
+    )  # fmt: skip
+
+
+def _asked(told: Said) -> str:
+    change = told.payload.get("change") if told.payload is not None else None
+    return f"CHG-{change}" if change is not None else "its change"
 
 
 def why_forbidden(session: ReadSession, kind: str, model: Model, environment: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, ScalarSelect, String, case, cast, func, select
 
+from backend import clock
 from backend.audit.actions import Action
 from backend.audit.rows import parsed
 from backend.audit.tables import AuditEntry, AuditErasure, AuditPayload
@@ -76,11 +77,19 @@ def differences(change: Change, told: str | None) -> list[str]:
         "digest": change.request_digest, "requested_by": change.requested_by, "trained_by": change.trained_by,
         "data_owner": change.data_owner,
     }  # fmt: skip
-    return [
+    differs = [
         f"{words} differs from the log's entry of the request"
         for part, words in _SAID.items()
         if said.get(part) != now[part]
     ]
+    if lasts_longer(change, said.get("expires_at")):
+        differs.append("its end is later than the log's entry of the request says")
+    return differs
+
+
+def lasts_longer(change: Change, told: Any) -> bool:
+    """Whether the row ends later than what the entry of the request told, where it told that."""
+    return isinstance(told, str) and change.expires_at > clock.from_iso(told)
 
 
 def refuse_altered(change: Change, told: str | None) -> None:

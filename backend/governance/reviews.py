@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import String, cast, exists, or_, select
 
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
+from backend.audit.tables import AuditEntry
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotAllowed
 from backend.governance import errors
@@ -25,14 +26,30 @@ ONLY_PEOPLE: Final = "a person reviews that the glass was broken; a service acco
 BLOCKED: Final = ("promote", "cutoff")  # not the way back, nor taking a model out of service
 
 
+# A verdict that no entry gives is none: whoever writes it to the table has reviewed nothing.
+_OWED: Final = or_(
+    Review.verdict.is_(None),
+    ~exists().where(
+        AuditEntry.object_kind == "change", AuditEntry.object_id == cast(Review.change_id, String),
+        AuditEntry.action == Action.CHANGE_REVIEWED.value, AuditEntry.actor == Review.reviewed_by,
+    ),
+)  # fmt: skip
+
+
 def owed_before(session: ReadSession, change: Change) -> str | None:
     """Why this release of the team waits for a review, in words; None where it does not. Breaking the glass again does
     not wait: it is what is reviewed."""
     if change.kind not in BLOCKED or change.model is None or change.break_glass:
         return None
     waiting = outstanding_reviews(session, change.model)
+    if not waiting:
+        return None
     named = ", ".join(f"CHG-{review.change_id}" for review in waiting)
-    return f"{named} broke the glass and nobody else has reviewed it" if waiting else None
+    planted = [f"CHG-{review.change_id}" for review in waiting if review.verdict is not None]
+    by_log = (
+        f" (the review of {', '.join(planted)} in the table is in no entry of the log)" if planted else ""
+    )
+    return f"{named} broke the glass and nobody else has reviewed it{by_log}"
 
 
 def open_review(session: WriteSession, change: Change, *, within_h: float) -> Review:
@@ -62,8 +79,9 @@ def review_change(
     why_not = why_not_review(actor, change)
     if why_not is not None:
         raise errors.OwnRequest(why_not)
-    if review.verdict is not None:
-        raise errors.DecidedAlready(f"CHG-{change_id} has been reviewed: {review.verdict.replace('_', ' ')}")
+    if not is_owed(session, review):
+        said = (review.verdict or "").replace("_", " ")
+        raise errors.DecidedAlready(f"CHG-{change_id} has been reviewed: {said}")
     review.verdict, review.comment = verdict, comment
     review.reviewed_by, review.reviewed_at = actor.person_id, clock.now()
     session.flush()
@@ -99,9 +117,17 @@ def outstanding_reviews(session: ReadSession, model: str) -> list[Review]:
         session.scalars(
             select(Review)
             .join(Change, Change.id == Review.change_id)
-            .where(Review.verdict.is_(None), team)
+            .where(_OWED, team)
             .order_by(Review.due_at)
         )
+    )
+
+
+def is_owed(session: ReadSession, review: Review) -> bool:
+    """Whether nobody has reviewed it, by the table and by the log."""
+    return (
+        session.scalar(select(Review.change_id).where(Review.change_id == review.change_id, _OWED))
+        is not None
     )
 
 
@@ -111,7 +137,7 @@ def all_outstanding_reviews(session: ReadSession, viewer: Actor) -> list[tuple[R
     rows = session.execute(
         select(Review, Change)
         .join(Change, Change.id == Review.change_id)
-        .where(Review.verdict.is_(None))
+        .where(_OWED)
         .order_by(Review.due_at)
     )
     return [(review, change) for review, change in rows]

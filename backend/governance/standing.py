@@ -10,6 +10,7 @@ from backend.database.session import ReadSession
 from backend.deployment.service import champion
 from backend.deployment.tables import Deployment
 from backend.errors import WarrantError
+from backend.governance.account_record import accounts_otherwise, counted_by
 from backend.governance.asking import Preview, asked_of, preview_change, signed_digest
 from backend.governance.deciding import quorum_reached, refused_gates
 from backend.governance.evidence import RETURN_PARTS, bind_version
@@ -127,7 +128,13 @@ def _approvals_lost(session: ReadSession, change: Change) -> list[str]:
         elif given.role not in {role.value for role in actor_of(entitled, session_id=None).roles}:
             role = given.role.replace("_", " ")
             lost.append(f"{entitled.display_name} no longer has the role {role}, by which it was approved")
-    return lost
+    needed = [
+        one
+        for decision in change.counted
+        if decision.verdict == "approve"
+        for one in counted_by(decision.person_id, decision.on_behalf_of, decision.role)
+    ]
+    return lost or accounts_otherwise(session, needed)
 
 
 def why_not_allowed(session: ReadSession, change: Change) -> str | None:

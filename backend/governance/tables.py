@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -93,6 +93,9 @@ class Change(Base):
         return self.break_glass or self.way_back_id is not None
 
 
+_STANDING: Final = "retracted_at IS NULL AND verdict = 'approve'"
+
+
 class Decision(Base):
     """One person's word on a change, on exactly the digest they saw."""
 
@@ -114,7 +117,7 @@ class Decision(Base):
 
     __table_args__ = (
         Index("uq_decisions_standing", "change_id", "person_id", "revision", unique=True,
-              sqlite_where=text("retracted_at IS NULL"), postgresql_where=text("retracted_at IS NULL")),
+              sqlite_where=text(_STANDING), postgresql_where=text(_STANDING)),
     )  # fmt: skip
 
 

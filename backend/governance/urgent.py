@@ -15,6 +15,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.deployment.service import champion
 from backend.errors import NotAllowed, WarrantError
 from backend.governance import errors, machine
+from backend.governance.account_record import refuse_otherwise
 from backend.governance.agreed_returns import agreed_otherwise, days_agreed, finished_times
 from backend.governance.asking import Preview, draft_change, keep_snapshot, preview_change, signed_digest
 from backend.governance.digests import digest_of
@@ -46,6 +47,8 @@ def break_glass(
         raise NotAllowed(why_not)
     rule = preview.rule.break_glass
     assert rule is not None  # noqa: S101 - else there was a reason why not
+    role = next(one for one in rule.roles if one in {role.value for role in actor.roles})
+    refuse_otherwise(session, [(actor.person_id, role)])
     again = _broken_already(session, actor, asked, seen_digest)
     if again is not None:
         return again

@@ -14,10 +14,11 @@ from backend.governance.authority import who_can_decide, why_not_decide
 from backend.governance.deciding import own_approval, refused_gates, why_not_reject
 from backend.governance.digests import digest_of
 from backend.governance.excepted import bound_exceptions, why_not_here
+from backend.governance.kinds import kind_of
 from backend.governance.policies import stored_rule
 from backend.governance.reconciling import tellings_of
 from backend.governance.request_record import what_was_altered
-from backend.governance.reviews import why_not_review
+from backend.governance.reviews import is_owed, why_not_review
 from backend.governance.settling import why_not_recheck
 from backend.governance.tables import Change, Review, WayBack
 from backend.governance.time_boxes import stands_until
@@ -89,7 +90,7 @@ def change_detail(session: ReadSession, viewer: Actor, change: Change) -> dict[s
     accepted = {gate for d in change.counted if d.verdict == "approve" for gate in d.accepted}
     excepted = bound_exceptions(session, change)
     failed, unclear = refused_gates(change, accepted, excepted)
-    mine = is_requester(session, viewer, change)
+    mine, kind = is_requester(session, viewer, change), kind_of(change.kind)
     state = _state(change)
     return {
         **change_summary(session, change),
@@ -135,11 +136,11 @@ def change_detail(session: ReadSession, viewer: Actor, change: Change) -> dict[s
             }
             for decision in change.decisions
         ],
-        "review": {**_review(review, names), "stands_until": stands_until(session, change, review)}
+        "review": {**_review(session, review, names), "stands_until": stands_until(session, change, review)}
         if review is not None
         else None,
         "cannot_review": why_not_review(viewer, change)
-        if review is not None and not review.verdict
+        if review is not None and is_owed(session, review)
         else None,
         "way_back": _way_back_of(session, change),
         "targets": [
@@ -158,8 +159,8 @@ def change_detail(session: ReadSession, viewer: Actor, change: Change) -> dict[s
         and not change.is_urgent
         and own_approval(session, viewer, change) is not None,
         "cannot_reject": why_not_reject(session, viewer, change),
-        "can_cancel": mine and machine.can(state, "cancel"),
-        "can_resubmit": mine and state == "draft",
+        "can_cancel": mine and machine.can(state, "cancel") and viewer.may(kind.right_to_cancel),
+        "can_resubmit": mine and state == "draft" and viewer.may(kind.right),
         "can_recheck": state in ("waiting", "approved")
         and bool(change.policy["gates"])
         and why_not_recheck(session, viewer, change) is None,
@@ -171,9 +172,10 @@ def _not_as_asked(session: ReadSession, change: Change) -> str | None:
     return f"it is not as it was asked for: {'; '.join(altered)}" if altered else None
 
 
-def _review(review: Review, names: dict[str, str]) -> dict[str, Any]:
+def _review(session: ReadSession, review: Review, names: dict[str, str]) -> dict[str, Any]:
+    verdict = None if is_owed(session, review) else review.verdict
     return {
-        "due_at": review.due_at, "verdict": review.verdict, "comment": review.comment,
+        "due_at": review.due_at, "verdict": verdict, "comment": review.comment,
         "reviewed_by": names.get(review.reviewed_by) if review.reviewed_by else None,
         "reviewed_at": review.reviewed_at,
     }  # fmt: skip

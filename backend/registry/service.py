@@ -83,7 +83,7 @@ def register_model(
     session.flush()
     record(
         session, actor, Action.MODEL_REGISTERED, object_kind="model", object_id=name, why=why,
-        payload={"title": title, "tier": tier, "spec": spec, **(told or {})},
+        payload={"title": title, "tier": tier, "spec": spec, "enforcement": model.enforcement, **(told or {})},
     )  # fmt: skip
     return model
 
@@ -130,7 +130,8 @@ def register_version(session: WriteSession, actor: Actor, *, new: NewVersion) ->
     record(
         session, actor, Action.VERSION_REGISTERED, object_kind="version", object_id=f"{new.model}/{new.version}",
         payload={"artefact": new.artefact_digest, "reference": version.reference_digest, "card": version.card_digest,
-                 "training": dict(new.training), "metrics": dict(new.metrics)},
+                 "training": dict(new.training), "metrics": dict(new.metrics), "trained_by": version.trained_by,
+                 "data_owner": version.data_owner},
     )  # fmt: skip
     return version
 

@@ -18,11 +18,10 @@ from backend.alerting.service import Firing, fire
 from backend.database.session import reading, writing
 from backend.governance.asking import preview_change, request_change
 from backend.governance.deciding import decide
-from backend.governance.digests import digest_of
 from backend.governance.kinds import Asked
-from backend.governance.policies import BUILT_IN, active_policy
+from backend.governance.policies import BUILT_IN
 from backend.governance.policy_document import read_policy
-from backend.governance.tables import Change, Policy
+from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.roles import Role
 from backend.observations.reader import row_counts
@@ -30,7 +29,7 @@ from backend.settings import settings
 from tests.browser.people import give_passwords
 from tests.integration.serving.parts import GatewayProcess
 from tests.processes import START_S, BackgroundWorker, ConsoleProcess, wait_until
-from tests.worlds import SYSTEM, World, add_model, make_world, person, register_in_mlflow
+from tests.worlds import SYSTEM, World, add_model, make_world, person, put_policy_in_force, register_in_mlflow
 
 # Two small models on a busy machine: how fast they answer, and that they score differently, is not what is tried.
 ANALYSIS = {"minimum_requests": 10, "latency_ratio": 1000.0, "score_shift": 1.0}
@@ -150,13 +149,8 @@ def stored(model: str) -> int:
 
 def put_in_force(document: dict[str, Any]) -> None:
     """Another revision of the policy."""
-    found = read_policy(document).as_dict()
     with writing() as session:
-        revision = active_policy(session).revision + 1
-        session.add(
-            Policy(revision=revision, document=found, digest=digest_of(found), note="for a test",
-                   created_at=clock.now())
-        )  # fmt: skip
+        put_policy_in_force(session, read_policy(document))
 
 
 def policy_of_seconds() -> dict[str, Any]:

@@ -36,18 +36,16 @@ from backend.deployment.service import champion
 from backend.deployment.tables import Deployment
 from backend.governance.asking import preview_change, request_change
 from backend.governance.deciding import decide
-from backend.governance.digests import digest_of
 from backend.governance.kinds import Asked
-from backend.governance.policies import active_policy
 from backend.governance.policy_document import read_policy
 from backend.governance.rollout_commands import tell_rollout
-from backend.governance.tables import Change, Policy, RolloutStep
+from backend.governance.tables import Change, RolloutStep
 from backend.queue import JobRun
 from backend.settings import settings
 from jobs.ownership import workflow_table
 from tests.chaos.processes import WorkerProcess, start_forking
 from tests.integration.serving.parts import GatewayProcess
-from tests.worlds import SYSTEM, World, make_world
+from tests.worlds import SYSTEM, World, make_world, put_policy_in_force
 
 MODEL, ENVIRONMENT = "toy", "production"
 FEATURES = {"distance": 800.0, "carrier": "UA"}
@@ -147,14 +145,7 @@ class Stage:
         document = read_policy({"schema": 1, "rules": [{"name": "tried out", "rule": rule}]})
         asked = Asked("promote", ENVIRONMENT, MODEL, to_version)
         with writing() as session:
-            session.add(
-                Policy(
-                    revision=active_policy(session).revision + 1,
-                    document=document.as_dict(),
-                    digest=digest_of(document.as_dict()),
-                    created_at=clock.now(),
-                )
-            )
+            put_policy_in_force(session, document)
         with reading() as session:
             seen = preview_change(session, self.world.on_call, asked).digest
         with writing() as session:

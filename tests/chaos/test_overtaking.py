@@ -7,20 +7,18 @@ import signal
 
 import pytest
 
-from backend import clock
 from backend.audit.actions import Action
 from backend.database.session import reading, writing
 from backend.governance.asking import preview_change
-from backend.governance.digests import digest_of
 from backend.governance.kinds import Asked
 from backend.governance.policies import active_policy
 from backend.governance.policy_document import read_policy
 from backend.governance.reviews import review_change
-from backend.governance.tables import Policy
 from backend.governance.urgent import break_glass
 from jobs.kill_points import MOMENTS
 from tests.chaos.stage import ENVIRONMENT, MODEL, Stage
 from tests.chaos.test_rollout import CANARY, traffic
+from tests.worlds import put_policy_in_force
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 LONG = CANARY | {"bake_s": 600}
@@ -34,12 +32,7 @@ def smash(on_stage: Stage, version: int) -> int:
         rules = [{"name": "back", "for": {"kinds": ["rollback"]}, "rule": {"break_glass": glass}}]
         rules += policy.document.as_dict()["rules"]
         document = read_policy({"schema": 1, "rules": rules})
-        session.add(
-            Policy(
-                revision=policy.revision + 1, document=document.as_dict(),
-                digest=digest_of(document.as_dict()), created_at=clock.now(),
-            )
-        )  # fmt: skip
+        put_policy_in_force(session, document)
     asked = Asked("rollback", ENVIRONMENT, MODEL, version)
     with reading() as session:
         seen = preview_change(session, on_stage.world.on_call, asked).digest

@@ -19,6 +19,7 @@ import streamlit as st
 
 import backend.governance
 from backend import clock
+from backend.data_rights.requests import request_rows
 from backend.database.engine import use_database
 from backend.database.session import WriteSession, reading, writing
 from backend.database.upgrade import upgrade
@@ -31,6 +32,7 @@ from backend.governance import (
     move_answers,
     reviews,
     rollouts,
+    sending_again,
     settling,
     urgent,
 )
@@ -93,6 +95,7 @@ class Stage:
     lent: int
     approved: int
     agreed: int
+    sent_back: int
 
 
 @dataclass(frozen=True)
@@ -137,9 +140,9 @@ MATRIX: dict[str, Row] = {
         frozenset({"asker", "lead"}), lambda s, who, on: settling.recheck_gates(s, who, on.gated, reason="newer data"),
         (("POST", "/changes/{change_id}/gates"),), by_change("Evaluate again", "gated"),
     ),
-    "asking.resubmit_change": Row(
+    "sending_again.resubmit_change": Row(
         frozenset({"asker"}),
-        lambda s, who, on: asking.resubmit_change(s, who, on.draft, reason="so", seen_digest=STALE),
+        lambda s, who, on: sending_again.resubmit_change(s, who, on.draft, reason="so", seen_digest=STALE),
         (("POST", "/changes/{change_id}/resubmission"),), by_change("Send CHG-{stage.draft} again", "draft"),
     ),
     "asking.cancel_change": Row(
@@ -163,6 +166,27 @@ MATRIX: dict[str, Row] = {
         frozenset({"lead"}),
         lambda s, who, on: deciding.decide(s, who, on.approved, verdict="reject", comment="no", seen_digest=STALE),
         (), by_change("Reject CHG-{stage.approved}", "approved"),
+    ),
+    "deciding.decide (reject what was sent back)": Row(
+        frozenset({"lead"}),
+        lambda s, who, on: deciding.decide(s, who, on.draft, verdict="reject", comment="no", seen_digest=STALE),
+        (), by_change("Reject CHG-{stage.draft}", "draft"),
+    ),
+    "sending_again.resubmit_change (data request)": Row(
+        frozenset({"compliance"}),
+        lambda s, who, on: sending_again.resubmit_change(s, who, on.sent_back, reason="so", seen_digest=STALE),
+        (), by_change("Send CHG-{stage.sent_back} again", "sent_back"),
+    ),
+    "asking.cancel_change (data request)": Row(
+        frozenset({"compliance"}), lambda s, who, on: asking.cancel_change(s, who, on.sent_back, reason=""),
+        (), by_change("Withdraw CHG-{stage.sent_back}", "sent_back"),
+    ),
+    "deciding.decide (reject a data request that was sent back)": Row(
+        frozenset({"lead", "asker"}),
+        lambda s, who, on: deciding.decide(
+            s, who, on.sent_back, verdict="reject", comment="no", seen_digest=STALE
+        ),
+        (), by_change("Reject CHG-{stage.sent_back}", "sent_back"),
     ),
     "delegations.delegate": Row(
         DECIDERS | {"asker"},
@@ -321,6 +345,12 @@ def stage(world: World) -> Stage:
     approved, agreed = (ask(asker, replace(forth, model=name)) for name in ("approved", "agreed"))
     with writing() as session:
         third = person(session, "third", Role.ML_LEAD)
+    with writing() as session:
+        made = request_rows(
+            session, world.compliance, kind="access", model="free", prediction_ids=["p1"], reason="they wrote"
+        )
+        sent_back = session.get_one(Change, made.change_id)
+    say(world.lead, sent_back, "ask", comment="which letter?")
     say(third, approved)
     say(world.lead, agreed)
     with writing() as session:
@@ -341,7 +371,7 @@ def stage(world: World) -> Stage:
         assert way is not None
         return Stage(
             people, waiting.id, gated.id, draft.id, burnt.id, rolling.id, way.id, move.id, lent.id, approved.id,
-            agreed.id,
+            agreed.id, sent_back.id,
         )  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from backend.governance.asking import (
     cancel_change,
     preview_change,
     request_change,
-    resubmit_change,
 )
 from backend.governance.deciding import decide
 from backend.governance.kinds import Asked
@@ -25,6 +24,7 @@ from backend.governance.policy_document import Kind
 from backend.governance.reading import get_change, list_changes, note_look, snapshot_of, waiting_for
 from backend.governance.reviews import review_change
 from backend.governance.rollout_commands import rollout_view, tell_rollout
+from backend.governance.sending_again import preview_again, resubmit_change
 from backend.governance.settling import recheck_gates
 from backend.governance.tables import Change
 from backend.governance.urgent import break_glass, take_way_back, way_back_view
@@ -243,6 +243,13 @@ def evaluate_again(
     return acted(
         request, actor, body, lambda session: recheck_gates(session, actor, change_id, reason=asked.reason)
     )  # fmt: skip
+
+
+@router.get("/changes/{change_id}/resubmission")
+def again(actor: Caller, change_id: RowId) -> dict[str, Any]:
+    """A draft of yours as it would be sent again now, with the digest to send it with."""
+    with reading() as session:
+        return preview_view(preview_again(session, actor, change_id), actor)
 
 
 @router.post("/changes/{change_id}/resubmission", status_code=201)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from backend.errors import BadInput, NotAllowed
 from backend.governance.catalogue import Catalogue
 from backend.governance.policy_document import EVERYWHERE, EVERYWHERE_KINDS
+from backend.identity.roles import Permission
 
 if TYPE_CHECKING:
     from backend.database.session import ReadSession, WriteSession
@@ -92,6 +93,8 @@ class Kind:
     asked_for: str = (
         ""  # how, where it is not asked for as a change: who may, and how often, is decided there
     )
+    right: Permission = Permission.REQUEST_CHANGE  # previews it, and sends it again
+    right_to_cancel: Permission = Permission.CANCEL_CHANGE
 
     def __post_init__(self) -> None:
         if self.rollout == (self.apply is not None):

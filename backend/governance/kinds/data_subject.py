@@ -71,9 +71,11 @@ def propose(session: ReadSession, viewer: Actor, asked: Asked) -> Proposal:
 ERASE = register(
     Kind("erase", "Erasure", "Erases the rows of a data subject, who somebody was that used it, or texts of the log.",
          propose,
-         rollout=False, apply=finish_erasure, outside=True, beside_others=True, asked_for=ASKED_FOR)
+         rollout=False, apply=finish_erasure, outside=True, beside_others=True, asked_for=ASKED_FOR,
+         right=Permission.REQUEST_DATA, right_to_cancel=Permission.REQUEST_DATA)
 )  # fmt: skip
 ACCESS = register(
     Kind("access", "Access", "Hands out all rows of a data subject, as a document.", propose,
-         rollout=False, apply=finish_access, outside=True, beside_others=True, asked_for=ASKED_FOR)
+         rollout=False, apply=finish_access, outside=True, beside_others=True, asked_for=ASKED_FOR,
+         right=Permission.REQUEST_DATA, right_to_cancel=Permission.REQUEST_DATA)
 )  # fmt: skip

@@ -99,3 +99,29 @@ def test_a_rejection_needs_words(callers: Callers) -> None:
     assert answer.status_code == 422
     assert nothing_decided(change)
     assert decide(callers, "lead", change, digest, "reject") == (201, "rejected")
+
+
+def test_a_data_request_that_was_sent_back_is_sent_again_rejected_and_withdrawn(callers: Callers) -> None:
+    def sent_back() -> int:
+        asked = callers.post(
+            "compliance", "/data-requests",
+            {"kind": "erase", "model": "toy", "prediction_ids": ["p1"], "reason": "they wrote"},
+        )  # fmt: skip
+        change: int = asked.json()["change_id"]
+        digest = callers.get("lead", f"/changes/{change}").json()["digest"]
+        assert decide(callers, "lead", change, digest, "ask") == (201, "draft")
+        return change
+
+    change = sent_back()
+    assert callers.get("lead", f"/changes/{change}/resubmission").status_code == 403
+    again = callers.get("compliance", f"/changes/{change}/resubmission").json()
+    sent = callers.post(
+        "compliance", f"/changes/{change}/resubmission", {"reason": "of 3 May", "digest": again["digest"]}
+    )
+    assert (sent.status_code, sent.json()["state"], sent.json()["revision"]) == (201, "waiting", 2)
+    assert callers.get("compliance", f"/changes/{change}/resubmission").status_code == 409
+    assert decide(callers, "lead", change, sent.json()["digest"], "ask") == (201, "draft")
+    assert decide(callers, "lead", change, sent.json()["digest"], "reject") == (201, "rejected")
+    other = sent_back()
+    withdrawn = callers.post("compliance", f"/changes/{other}/cancellation", {"reason": "asked twice"})
+    assert (withdrawn.status_code, withdrawn.json()["state"]) == (201, "cancelled")

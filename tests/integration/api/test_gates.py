@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from backend import clock
 from backend.database.session import reading, writing
+from backend.governance.move_answers import lift_enforcement
 from backend.governance.policies import store_policy
 from backend.governance.policy_document import read_policy
 from backend.governance.settling import settle_gates
@@ -16,7 +17,6 @@ from backend.governance.tables import Change, ExternalCheck, Snapshot
 from backend.identity.people import create_person
 from backend.identity.roles import Role
 from backend.identity.tokens import create_token
-from backend.registry.tables import Model
 from tests.integration.api.conftest import Callers
 from tests.worlds import SYSTEM
 
@@ -94,7 +94,7 @@ def test_a_rule_that_forbids_it_refuses(callers: Callers) -> None:
 def test_a_model_that_is_only_observed_is_not_held_up_and_told_what_would_be(callers: Callers) -> None:
     govern({"allowed": False, "because": "no"}, callers)
     with writing() as session:
-        session.get_one(Model, "toy").enforcement = "observe"
+        lift_enforcement(session, SYSTEM, "toy", change_id=1, why="for a test")
     found = callers.get("viewer", GATE).json()
     assert (found["answer"], found["would_be"]) == ("allowed", "refused")
 

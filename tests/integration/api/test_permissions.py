@@ -241,6 +241,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ),
     ("POST", "/changes/{change_id}/look"): (ALL, 200, {}, {}),
     ("POST", "/changes/{change_id}/gates"): (frozenset({"lead"}), 422, {}, {}),
+    ("GET", "/changes/{change_id}/resubmission"): (frozenset(), 200, {}, None),
     ("POST", "/changes/{change_id}/resubmission"): (frozenset(), 201, {}, {"reason": "again", **STALE}),
     ("POST", "/changes/{change_id}/review"): (DECIDERS, 404, {}, {"verdict": "justified", "comment": "it burned"}),
     ("POST", "/ways-back/{way_back_id}/return"): (ACTORS, 409, {}, {"reason": "it degraded", **STALE}),

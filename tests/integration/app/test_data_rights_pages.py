@@ -22,10 +22,12 @@ from tests.integration.data_rights.conftest import (
     SUBJECT_SPEC,
     approve,
     carry_out,
+    change_of,
     describe,
     move_spool,
     send,
 )
+from tests.integration.governance.conftest import say
 from tests.watched import watch
 from tests.worlds import SYSTEM, World, person
 
@@ -94,6 +96,28 @@ def test_texts_of_the_log_are_asked_to_be_erased_on_the_page(world: World, open_
     assert (request.about, request.how, request.selector) == (
         "entries", "2 entries of the log: 0, 1", {"entries": [0, 1]},
     )  # fmt: skip
+
+
+def test_a_request_that_was_sent_back_is_sent_again_or_rejected_on_its_page(
+    world: World, open_page: Open
+) -> None:
+    def sent_back() -> int:
+        with writing() as session:
+            made = request_rows(
+                session, world.compliance, kind="erase", model="toy", prediction_ids=["p1"], reason="wrote"
+            )
+        say(world.lead, change_of(made.change_id or 0), "ask", comment="which letter?")
+        return made.change_id or 0
+
+    first, second = sent_back(), sent_back()
+    page = open_page(world.compliance, "change", id=str(first))
+    next(one for one in page.button if one.label == f"Send CHG-{first} again").click().run()
+    assert change_of(first).state == "waiting"
+    page = open_page(world.lead, "change", id=str(second))
+    assert "Who decides on it can reject it now." in text_of(page)
+    page.text_area(key=f"reject:{second}:comment").set_value("no letter came")
+    next(one for one in page.button if one.label == f"Reject CHG-{second}").click().run()
+    assert change_of(second).state == "rejected"
 
 
 def test_a_hold_is_placed_and_released_on_the_page(world: World, open_page: Open) -> None:

@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import select, text
 
 from backend import clock
+from backend.alerting.service import fingerprint
+from backend.alerting.tables import Alert
 from backend.audit.actions import Action
 from backend.audit.export import begin_export
 from backend.audit.finding_hands import close_by_hand, list_findings, own_finding
@@ -40,6 +42,7 @@ from backend.identity.people import create_person
 from backend.identity.roles import Role
 from backend.identity.tables import PersonRole
 from backend.registry.tables import Model
+from backend.settings import settings
 from tests.integration.audit.conftest import append
 from tests.integration.audit.tampering import tampering
 from tests.integration.audit.test_population import add_change
@@ -86,6 +89,66 @@ def test_missing_numbers_are_a_finding_each(database: str) -> None:
     found = [one for one in look() if one.kind == GAP]
     assert [(one.subject, one.level) for one in found] == [("0", "page"), ("3 to 4", "page"), ("6", "page")]
     assert len([one for one in look() if one.kind == GAP]) == 3
+
+
+@pytest.mark.parametrize("way", ["planted closed", "planted open", "closed by hand", "turned to it"])
+def test_a_finding_that_the_log_does_not_have_silences_nothing(
+    database: str, tmp_path: Path, way: str
+) -> None:
+    """Somebody who is about to alter a row writes its finding first, as if it had been told and closed."""
+    make_world(tmp_path / "files")
+    look()
+    name, subject = "toy", "model toy tier low"
+    row = AuditFinding(
+        kind=NOT_RECORDED, subject=subject, level="page", title="old", details={}, opened_at=clock.now(),
+        last_seen_at=clock.now(), state="closed" if way == "planted closed" else "open",
+    )  # fmt: skip
+    if way in ("planted closed", "planted open"):
+        with writing() as session:
+            session.add(row)
+    elif way == "turned to it":
+        (closer,) = people("closer")
+        with writing() as session:
+            other = open_finding(
+                session, WORKER, NOT_RECORDED, subject="model gone tier low", title="another"
+            )
+            close_by_hand(session, closer, other.id, why="settled")
+        with writing() as session:
+            session.get_one(AuditFinding, other.id).subject = subject
+    with writing() as session:
+        session.get_one(Model, name).tier = "low"
+    if way == "closed by hand":
+        (found,) = [one for one in look() if one.subject == subject]
+        with writing() as session:
+            session.get_one(AuditFinding, found.id).state = "closed"
+    (told,) = [one for one in look() if one.subject == subject]
+    assert told.title.startswith("toy is of tier low, and entry ")
+    with reading() as session:
+        fired = session.scalars(
+            select(Alert).where(Alert.fingerprint == fingerprint("", settings().environment, "audit",
+                                                                 f"{NOT_RECORDED}/{subject}"))
+        ).all()  # fmt: skip
+        assert [one.state for one in fired] == ["firing"]
+    before = entries()
+    look()
+    assert entries() == before  # told once
+
+
+def entries() -> int:
+    with reading() as session:
+        return session.query(AuditEntry).count()
+
+
+def test_a_finding_that_was_told_and_closed_is_not_told_again(database: str, tmp_path: Path) -> None:
+    make_world(tmp_path / "files")
+    look()
+    with writing() as session:
+        session.get_one(Model, "toy").tier = "low"
+    (found,) = [one for one in look() if one.subject == "model toy tier low"]
+    (closer,) = people("closer")
+    with writing() as session:
+        close_by_hand(session, closer, found.id, why="we know")
+    assert [one for one in look() if one.subject == "model toy tier low"] == []
 
 
 def test_a_clock_that_is_set_back_is_a_finding(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

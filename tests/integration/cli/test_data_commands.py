@@ -74,6 +74,40 @@ def test_rows_are_handed_out_erased_and_explained_by_commands(world: World, tmp_
     assert "was erased" in data("explain", "toy", "p1").line
 
 
+def test_a_request_that_was_sent_back_is_sent_again_withdrawn_and_rejected_by_commands(world: World) -> None:
+    with writing() as session:
+        token = create_token(session, world.compliance, name="cli")[1]
+        decider = create_token(session, world.lead, name="cli")[1]
+
+    def change(*arguments: str, by: str = token) -> Said:
+        return warrant("change", *arguments, WARRANT_TOKEN=by)
+
+    def asked_and_sent_back() -> str:
+        made = warrant("data", "erase", "--model", "toy", "--prediction", "p1", "--reason", "wrote", "--json",
+                       WARRANT_TOKEN=token)  # fmt: skip
+        number = str(made.document["change_id"])
+        digest = change("show", number, "--json").document["digest"]
+        assert (
+            change("decide", number, "ask", "--digest", digest, "--comment", "which?", by=decider).code == 0
+        )
+        return number
+
+    number = asked_and_sent_back()
+    assert f"you: can send it again (warrant change resend {number})" in change("show", number).out
+    assert "you: can reject it" in change("show", number, by=decider).out
+    assert "only who asked" in change("resend", number, by=decider).line
+    told = change("resend", number)
+    assert (told.code, "needs 1 x ml lead" in told.out) == (0, True), told.err
+    digest = told.out.split()[-1]
+    assert "waiting" in change("resend", number, "--digest", digest, "--reason", "of 3 May").out
+    other = asked_and_sent_back()
+    assert "cancelled" in change("cancel", other, "--reason", "twice").out
+    third = asked_and_sent_back()
+    signed = change("show", third, "--json").document["digest"]
+    rejected = change("decide", third, "reject", "--digest", signed, "--comment", "no letter", by=decider)
+    assert "rejected" in rejected.out, rejected.err
+
+
 def test_holds_are_placed_listed_and_released_by_commands(world: World) -> None:
     with writing() as session:
         token = create_token(session, world.compliance, name="cli")[1]

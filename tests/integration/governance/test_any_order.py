@@ -34,7 +34,6 @@ from backend.governance.asking import (
     preview_change,
     request_change,
     request_digest,
-    resubmit_change,
     signed_digest,
 )
 from backend.governance.deciding import decide
@@ -44,6 +43,7 @@ from backend.governance.kinds import Asked
 from backend.governance.policies import active_policy, rule_digest, store_policy
 from backend.governance.policy_document import read_policy
 from backend.governance.reviews import review_change
+from backend.governance.sending_again import resubmit_change
 from backend.governance.settling import recheck_gates, settle_gates
 from backend.governance.tables import Change, Decision, Review, WayBack
 from backend.governance.urgent import break_glass, open_way_back, take_way_back, way_back_digest
@@ -51,8 +51,8 @@ from backend.identity.actor import Actor
 from backend.identity.roles import Role
 from backend.identity.sessions import actor_of
 from backend.identity.tables import Person
-from backend.registry.tables import Model, Version
-from tests.worlds import SYSTEM, World, add_model, make_world, person
+from backend.registry.tables import Model
+from tests.worlds import SYSTEM, World, add_model, make_world, name_people, person
 
 POLICY = """
 rules:
@@ -106,11 +106,11 @@ class Changes(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        number = next(NUMBER)
-        self.model = f"m{number}"
+        unique = next(NUMBER)
+        self.model = f"m{unique}"
         add_model(self.world, self.model, versions=3)
         with writing() as session:
-            make: Callable[..., Actor] = lambda name, *roles: person(session, f"{name}-{number}", *roles)  # noqa: E731
+            make: Callable[..., Actor] = lambda name, *roles: person(session, f"{name}-{unique}", *roles)  # noqa: E731
             self.people = {
                 "asker": make("asker", Role.ON_CALL), "engineer": make("engineer", Role.ML_ENGINEER),
                 "lead": make("lead", Role.ML_LEAD), "lead2": make("lead2", Role.ML_LEAD),
@@ -121,9 +121,10 @@ class Changes(RuleBasedStateMachine):
             bot.kind, bot.owner_id = "service", self.people["lead"].person_id
             session.flush()
             self.people["bot"] = actor_of(bot, session_id=None)
-            for version in session.query(Version).where(Version.model == self.model):
-                version.trained_by = self.people["lead3"].person_id
-                version.data_owner = self.people["reviewer"].person_id if version.version == 1 else None
+            for number in (1, 2, 3):
+                owner = self.people["reviewer"].person_id if number == 1 else None
+                trainer = self.people["lead3"].person_id
+                name_people(session, self.model, number, trained_by=trainer, data_owner=owner)
         self.names = {actor.person_id: name for name, actor in self.people.items()}
         self.changes: dict[int, Seen] = {}
         self.lent: list[Lent] = []
@@ -326,11 +327,12 @@ class Changes(RuleBasedStateMachine):
                 change.requested_by = self.people["helper"].person_id
             else:
                 given = next((one for one in change.counted if one.verdict == "approve"), None)
-                if given is None:
+                planted = self.people["helper"].person_id
+                if given is None or any(one.person_id == planted for one in change.counted):
                     return
                 session.add(
                     Decision(
-                        change_id=change.id, revision=change.revision, person_id=self.people["helper"].person_id,
+                        change_id=change.id, revision=change.revision, person_id=planted,
                         verdict="approve", comment="", seen_digest=change.digest, accepted=[], role=given.role,
                         decided_at=clock.now(),
                     )

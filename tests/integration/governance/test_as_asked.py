@@ -18,18 +18,18 @@ from backend.audit.standing_checks import unset_standing
 from backend.audit.tables import AuditEntry, AuditPayload
 from backend.database.session import reading, writing
 from backend.governance import execution
-from backend.governance.asking import asked_of, cancel_change, preview_change, resubmit_change, signed_digest
+from backend.governance.asking import asked_of, cancel_change, preview_change, signed_digest
 from backend.governance.digests import digest_of
 from backend.governance.errors import ChangeAltered, PolicyAltered
 from backend.governance.kinds import Asked
 from backend.governance.policies import rule_digest
 from backend.governance.policy_document import read_policy
 from backend.governance.request_record import what_was_altered
+from backend.governance.sending_again import resubmit_change
 from backend.governance.tables import Change, Decision, Policy
 from backend.governance.views import change_detail
-from backend.registry.tables import Version
 from tests.integration.governance.conftest import ask, now, put_in_force, say
-from tests.worlds import SYSTEM, World
+from tests.worlds import SYSTEM, World, name_people
 
 TWO = "rules: [{name: all, rule: {roles: {ml_lead: 2}, excluded: [requester, trainer, data_owner]}}]"
 PROMOTE = Asked("promote", "production", "toy", 1)
@@ -83,7 +83,7 @@ def test_a_change_that_was_rewritten_takes_no_decision_and_is_a_finding(
 ) -> None:
     with writing() as session:
         put_in_force(session, world, TWO)
-        session.get_one(Version, ("toy", 1)).trained_by = world.lead.person_id
+        name_people(session, "toy", 1, trained_by=world.lead.person_id)
     change = ask(world.engineer, PROMOTE)
     with writing() as session:
         rewrite(session.get_one(Change, change.id), world)
@@ -222,7 +222,7 @@ def test_what_is_sent_again_excludes_who_owns_the_data_by_then(world: World) -> 
     change = ask(world.engineer, PROMOTE)
     say(world.lead, change, "ask", comment="why?")
     with writing() as session:
-        session.get_one(Version, ("toy", 1)).data_owner = world.lead.person_id
+        name_people(session, "toy", 1, data_owner=world.lead.person_id)
     with reading() as session:
         seen = preview_change(session, world.engineer, asked_of(session.get_one(Change, change.id))).digest
     with writing() as session:

@@ -13,7 +13,7 @@ from backend import clock
 from backend.database.session import reading, writing
 from backend.errors import BadInput, NotAllowed, NotFound
 from backend.governance import errors, execution
-from backend.governance.asking import cancel_change, preview_change, resubmit_change
+from backend.governance.asking import cancel_change, preview_change
 from backend.governance.authority import who_can_decide
 from backend.governance.deciding import start_thawed_changes
 from backend.governance.delegations import delegate, end_delegation
@@ -21,6 +21,7 @@ from backend.governance.kinds import Asked
 from backend.governance.policies import active_policy, dry_run
 from backend.governance.policy_document import read_policy
 from backend.governance.reading import note_look, snapshot_of
+from backend.governance.sending_again import resubmit_change
 from backend.governance.settling import recheck_gates, settle_gates
 from backend.governance.tables import Change
 from backend.governance.views import change_detail
@@ -30,7 +31,7 @@ from backend.identity.tables import Person
 from backend.queue import JobRun
 from backend.registry.tables import Model, Version
 from tests.integration.governance.conftest import ask, carry_out, now, put_in_force, say
-from tests.worlds import SYSTEM, World, person
+from tests.worlds import SYSTEM, World, name_people, person
 
 PROMOTE = Asked("promote", "production", "toy", 1)
 
@@ -138,7 +139,7 @@ def test_who_is_excluded_cannot_lend_around_it(world: World) -> None:
 
 def test_the_owner_of_the_data_is_excluded_where_the_rule_says_so(world: World) -> None:
     with writing() as session:
-        session.execute(update(Version).values(data_owner=world.lead.person_id))
+        name_people(session, "toy", 1, data_owner=world.lead.person_id)
     change = ask(world.on_call, PROMOTE)
     with reading() as session:
         assert [one["name"] for one in who_can_decide(session, now(change))] == ["Lead", "Lead2"]

@@ -74,11 +74,11 @@ def test_a_data_request_is_asked_for_once_by_who_may_and_under_the_rules_of_ever
         change = session.get_one(Change, made.change_id)
     assert rule_of(change) == ("*", {"ml_lead": 2, "compliance": 1})
     again = Asked(kind, "staging", "toy", subject={"request": made.id})
-    with reading() as session, pytest.raises(NotAllowed, match="data:request:read"):
-        preview_change(session, world.engineer, again)
+    with reading() as session, pytest.raises(NotAllowed, match="data:request:make"):
+        preview_change(session, world.lead, again)
     for asker in (world.lead, world.compliance):
         with reading() as session:
-            seen = preview_change(session, world.lead, again).digest
+            seen = preview_change(session, world.compliance, again).digest
         with writing() as session, pytest.raises((BadInput, NotAllowed)) as refused:
             request_change(session, asker, again, reason="again", seen_digest=seen)
         assert asker is world.compliance or "Data rights" in refused.value.message

@@ -24,11 +24,12 @@ from tests.worlds import World, make_world, person
 
 __all__ = ["open_page"]
 
-# The change and the snapshot under its lock, the decisions, the decision; then the head of the log and the entry, which
+# The change and the snapshot under its lock, the decisions, the entries about who decides, the decision; then the head
+# of the log and the entry, which
 # are two statements on PostgreSQL and five on SQLite.
-APPROVAL = {"postgresql": 5, "sqlite": 8}
-# The policy for its freezes, the state, the run, and its two rows in the queue.
-COMPLETION = {"postgresql": 10, "sqlite": 13}
+APPROVAL = {"postgresql": 6, "sqlite": 9}
+# The policy for its freezes with its entry, the state, the run, and its two rows in the queue.
+COMPLETION = {"postgresql": 11, "sqlite": 14}
 
 
 @pytest.fixture

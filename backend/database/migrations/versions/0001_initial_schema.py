@@ -1622,8 +1622,8 @@ def upgrade() -> None:
         "decisions",
         ["change_id", "person_id", "revision"],
         unique=True,
-        sqlite_where=sa.text("retracted_at IS NULL"),
-        postgresql_where=sa.text("retracted_at IS NULL"),
+        sqlite_where=sa.text("retracted_at IS NULL AND verdict = 'approve'"),
+        postgresql_where=sa.text("retracted_at IS NULL AND verdict = 'approve'"),
     )
     op.create_table(
         "deployments",

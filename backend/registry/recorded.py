@@ -1,0 +1,79 @@
+"""What the log says of versions and of models: who trained, whose data, and whether a model's rules are enforced.
+
+The first two decide who may not decide on a change; the last, whether rules hold anything up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from backend.audit.actions import Action
+from backend.audit.entries_about import Said, entries_about
+from backend.database.session import ReadSession
+from backend.errors import Conflict
+from backend.registry.tables import Model, Version
+
+_PEOPLE: Final = {"trained_by": "who trained it", "data_owner": "who owns its data"}
+ENFORCED: Final = (Action.MODEL_REGISTERED, Action.ENFORCEMENT_CHANGED)
+
+
+class VersionAltered(Conflict):
+    """The stored version names other people than its registration."""
+
+    title = "The version is not as it was registered"
+
+
+def people_otherwise(session: ReadSession, versions: Sequence[Version]) -> dict[tuple[str, int], str]:
+    """(model, version) -> what its registration says otherwise, in words. Not compared: an entry that was erased."""
+    entries = entries_about(
+        session, "version", [f"{one.model}/{one.version}" for one in versions], (Action.VERSION_REGISTERED,)
+    )
+    found = {}
+    for one in versions:
+        for last in entries.get(f"{one.model}/{one.version}", [])[-1:]:
+            differs = [
+                words
+                for name, words in _PEOPLE.items()
+                if last.payload is not None
+                and name in last.payload
+                and last.payload[name] != getattr(one, name)
+            ]
+            if differs:
+                found[one.model, one.version] = (
+                    f"{' and '.join(differs)} of version {one.version} of {one.model} differs from entry {last.seq}, "
+                    "which registers it"
+                )
+    return found
+
+
+def refuse_other_people(session: ReadSession, version: Version) -> None:
+    """`VersionAltered` where the row names other people than the log: whom the rule excludes would not be excluded."""
+    for said in people_otherwise(session, [version]).values():
+        raise VersionAltered(
+            f"{said}. Nobody asks for a change with it or carries one out; put the row in `versions` back to what the "
+            "entry says, and find out who wrote to the database",
+            model=version.model, version=version.version,
+        )  # fmt: skip
+
+
+def enforcement_otherwise(session: ReadSession, models: Collection[Model]) -> dict[str, str]:
+    """Model -> what the log says otherwise of whether its rules are enforced, in words. A model that was only imported
+    is observed; what an erased entry said is not compared."""
+    entries = entries_about(session, "model", [one.name for one in models], ENFORCED)
+    found = {}
+    for one in models:
+        for last in entries.get(one.name, [])[-1:]:
+            said = _enforcement(last)
+            if said is not None and said != one.enforcement:
+                found[one.name] = (
+                    f"the rules of {one.name} are set to {one.enforcement}, and entry {last.seq} says {said}"
+                )
+    return found
+
+
+def _enforcement(last: Said) -> Any:
+    told: Mapping[str, Any] | None = last.payload
+    if last.action is Action.MODEL_REGISTERED:
+        return None if told is None or "enforcement" not in told else told["enforcement"]
+    return None if told is None else told.get("to")
