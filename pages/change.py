@@ -28,7 +28,12 @@ from app.components.evidence import (
     show_policy,
 )
 from app.components.explanation_parts import show_explanations
-from app.components.precedent_parts import show_not_measured, show_provenance, show_trials
+from app.components.precedent_parts import (
+    show_not_measured,
+    show_objectives,
+    show_provenance,
+    show_trials,
+)
 from app.components.rollout import show_rollout
 from app.formats import format_age
 from app.session import page_link, viewer
@@ -82,6 +87,7 @@ with main:
         measured = show_same_rows(evidence)
         if not measured:
             show_metrics(evidence, pending=pending)
+        show_objectives(evidence)
         show_not_measured(evidence)
         show_trials(evidence)
     else:

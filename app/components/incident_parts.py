@@ -100,6 +100,12 @@ def what_changed(found: Mapping[str, Any], fallen: tuple[str, datetime] | None, 
 def advice(found: Mapping[str, Any], health: ModelHealth) -> str:
     """What one can do, in a sentence or two: whether another version can help, and how the incident ends."""
     firing = [one for one in found["alerts"] if one["state"] == "firing"]
+    if found["phase"] == "mitigated" and found["reopens_at"] is not None:
+        reopens = format_when(found["reopens_at"], viewer_zone())
+        return (
+            f"CHG-{found['mitigated_by_change']} was executed. It closes by itself once nothing fires; if something "
+            f"still fires after {reopens}, it reopens, one level graver."
+        )
     if not firing:
         return "Nothing fires any more: close it and say what it was."
     if any(one["details"].get("injected_rows") for one in firing):
@@ -179,6 +185,8 @@ def standing(found: Mapping[str, Any]) -> str:
     is_open = found["state"] == "open"
     on_it = f"{found['on_it']} is on it" if found["acknowledged_at"] else "nobody is on it"
     for_long = f"open for {format_age(found['opened_at'])}"
+    if found["phase"] == "mitigated":
+        for_long = f"mitigated, {for_long}"
     facts = [found["environment"], for_long if is_open else found["state"], firing_words(found["alerts"])]
     return " · ".join([*facts, on_it] if is_open or found["acknowledged_at"] else facts)
 

@@ -12,6 +12,7 @@ from backend import clock
 from backend.alerting.actions_offered import Offer, offers
 from backend.alerting.answers import answers_lately, availability_words, latency_words, unseen_words
 from backend.alerting.incidents import get_incident
+from backend.alerting.mitigation import LENGTHS, watch_words
 from backend.alerting.muting import Mute, muting_now, shown_state
 from backend.alerting.service import LEVELS, alerts_of_incident
 from backend.alerting.suspects import Suspect, suspects
@@ -27,9 +28,6 @@ from backend.registry.service import get_model
 
 MOST_SIMILAR: Final = 5
 WINDOWS_SHOWN: Final = 28
-_LENGTH: Final = {
-    "1h": timedelta(hours=1), "1d": timedelta(days=1), "1w": timedelta(weeks=1), "1mo": timedelta(days=31),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -154,6 +152,9 @@ def _sentence(
     parts.append(callers_words(session, viewer, incident))
     if incident.state == "open" and not firing:
         parts.append("nothing fires any more")
+    watched = watch_words(incident)
+    if watched:
+        parts.append(f"CHG-{incident.mitigated_by_change} was executed and has to end it. {watched}")
     return "; ".join(parts) + "."
 
 
@@ -191,9 +192,9 @@ def _series(session: ReadSession, viewer: Actor, incident: Incident, alerts: lis
     sizes = [one.details.get("size") for one in alerts if one.details.get("size")]
     size = str(sizes[0] if sizes else spec["window"])
     until = min(
-        incident.closed_at or clock.now(), incident.opened_at + 4 * _LENGTH.get(size, timedelta(days=7))
+        incident.closed_at or clock.now(), incident.opened_at + 4 * LENGTHS.get(size, timedelta(days=7))
     )
-    since = until - WINDOWS_SHOWN * _LENGTH.get(size, timedelta(days=7))
+    since = until - WINDOWS_SHOWN * LENGTHS.get(size, timedelta(days=7))
     place: dict[str, Any] = {
         "model": incident.model, "environment": incident.environment, "size": size, "since": since, "until": until,
     }  # fmt: skip

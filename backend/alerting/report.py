@@ -56,6 +56,7 @@ def _lines(brief: Brief, events: list[Event]) -> list[str]:
         f"- Acknowledged: {_time(one.acknowledged_at)} by {_text(on_it(one, brief.names) or 'nobody')}"
         + (f", after {_span(one.acknowledged_at - one.opened_at)}" if one.acknowledged_at else ""),
         f"- Mitigated: {_time(one.mitigated_at)}"
+        + (f" by CHG-{one.mitigated_by_change}" if one.mitigated_by_change else "")
         + (f", after {_span(one.mitigated_at - one.opened_at)}" if one.mitigated_at else ""),
         f"- Over: {_time(one.closed_at)}"
         + (f", after {_span(one.closed_at - one.opened_at)}" if one.closed_at else ""),

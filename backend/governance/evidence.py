@@ -23,6 +23,7 @@ from backend.monitoring.performance import PRIMARY
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.artefacts import artefact_digest, file_digest
 from backend.registry.tables import Model, Version
+from backend.slo.evidence import objective_facts
 
 
 def bind_version(
@@ -96,7 +97,6 @@ def _artefact(version: Version) -> str:
 # Said on every change of what serves, so that nobody takes their absence for a result.
 NOT_MEASURED = (
     "fairness metrics: only who flips, and the metrics on the same rows, are counted by protected group",
-    "SLO budget left: no service-level objective is kept",
 )
 
 
@@ -139,6 +139,7 @@ def evidence(
         )
         if before is not None
         else None,
+        "objectives": objective_facts(session, model.name, environment),
         "not_measured": list(NOT_MEASURED),
         "live": {
             "before": _live(session, model, environment, before.version) if before else [],

@@ -49,7 +49,8 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "phase": incident.phase, "severity": incident.severity, "area": incident.area, "title": incident.title,
         "opened_at": incident.opened_at, "acknowledged_at": incident.acknowledged_at,
         "acknowledged_by": incident.acknowledged_by, "assigned_to": incident.assigned_to,
-        "mitigated_at": incident.mitigated_at, "closed_at": incident.closed_at,
+        "mitigated_at": incident.mitigated_at, "mitigated_by_change": incident.mitigated_by_change,
+        "reopens_at": incident.reopens_at, "relapsed_at": incident.relapsed_at, "closed_at": incident.closed_at,
         "closed_by_change": incident.closed_by_change, "closed_because": incident.closed_because,
         "cause": incident.cause, "merged_into": incident.merged_into,
     }  # fmt: skip
