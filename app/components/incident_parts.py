@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import streamlit as st
+
 from app import data
+from app.charts.answers import answers_figure
 from app.charts.changes import LANES
 from app.components.alert_parts import place_of, size_words
+from app.components.charts import draw
 from app.components.links import viewer_zone
 from app.components.performance_parts import labels_words
 from app.components.status import empty_state
@@ -239,3 +243,17 @@ def show_story(found: Mapping[str, Any]) -> None:
         empty_state("Nothing is on record yet", "Notes, acts, alerts and changes appear here as they come.")
         return
     table(("when", "what", "told", "by"), rows, caption="timeline of the incident")
+
+
+def show_answers(found: Mapping[str, Any]) -> None:
+    """Requests, errors and latency around it; changes of what serves are marked."""
+    series = found["answers"]
+    first = min((at for one in series for at, *_ in one.points), default=None)
+    served = [(one["started_at"], f"version {one['version']}") for one in found["deployments"]]
+    marks = [one for one in served if first is not None and one[0] >= first]
+    figure = answers_figure(series, opened_at=found["opened_at"], marks=marks, tz=viewer_zone())
+    draw(figure, "requests, errors and latency around the incident", key=f"answers:{found['id']}")
+    if series:
+        st.caption(
+            "Red: the incident was opened; grey: another version began. Latency is an edge of the histogram."
+        )

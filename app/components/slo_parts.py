@@ -86,7 +86,7 @@ def show_standings(standings: Sequence[Standing]) -> None:
 
 def _row(one: Standing) -> list[Cell]:
     state, objective = one.state, one.objective
-    word = _gone_word(one) or OBJECTIVE_WORDS[one.word][0]
+    word = gone_word(one) or OBJECTIVE_WORDS[one.word][0]
     since = (
         f"for {format_age(state.since)}"
         if state is not None and state.judged_at is not None
@@ -121,7 +121,7 @@ def budget_words(one: Standing) -> str:
     )
 
 
-def _gone_word(one: Standing) -> str:
+def gone_word(one: Standing) -> str:
     """`budget gone`, or of a calendar period that may still keep it `ahead of budget`; empty where neither is so."""
     if one.state is None or one.state.remaining is None or one.state.remaining >= 0:
         return ""
@@ -141,7 +141,7 @@ def _lasts(one: Standing) -> str:
     if state is None or state.judged_at is None or state.remaining is None:
         return "not known"
     if state.remaining <= 0:
-        return "gone" if _gone_word(one) != "ahead of budget" else "ahead of its pace"
+        return "gone" if gone_word(one) != "ahead of budget" else "ahead of its pace"
     if state.exhausted_at is None:
         return "not burning" if state.burn is not None else "not known"
     left = state.exhausted_at - state.judged_at

@@ -11,6 +11,7 @@ from sqlalchemy import or_, select
 from backend import clock
 from backend.alerting.actions_offered import Offer, offers
 from backend.alerting.answers import answers_lately, availability_words, latency_words, unseen_words
+from backend.alerting.answers_around import answers_around
 from backend.alerting.incidents import get_incident
 from backend.alerting.mitigation import LENGTHS, watch_words
 from backend.alerting.muting import Mute, muting_now, shown_state
@@ -62,7 +63,8 @@ class Brief:
     impact: tuple[tuple[str, str], ...]
     suspects: tuple[Suspect, ...]
     changed: tuple[Event, ...]
-    series: tuple[Series, ...]
+    series: tuple[Series, ...]  # over windows
+    answers: tuple[Series, ...]  # of requests around it
     offers: tuple[Offer, ...]
     names: dict[str, str]
     deciders: tuple[str, ...]
@@ -87,7 +89,8 @@ def read_brief(session: ReadSession, viewer: Actor, incident_id: int) -> Brief:
         incident, clock.now(), began(session, incident), tuple(alerts), muting_now(session).of_all(alerts), health,
         _sentence(session, viewer, incident, alerts, health), tuple(_impact(session, viewer, incident, alerts)),
         tuple(suspects(session, viewer, incident, alerts, changed)), tuple(changed),
-        tuple(_series(session, viewer, incident, alerts)), tuple(offers(session, viewer, incident, alerts, health)),
+        tuple(_series(session, viewer, incident, alerts)),
+        tuple(answers_around(session, viewer, incident)), tuple(offers(session, viewer, incident, alerts, health)),
         names_of(session, people), tuple(one.display_name for one in possible_deciders(session)),
         tuple(similar(session, viewer, incident)),
     )  # fmt: skip

@@ -81,16 +81,20 @@ def _lines(brief: Brief, events: list[Event]) -> list[str]:
 
 def _figures(brief: Brief) -> list[str]:
     """First, at its worst, and last of each; the PDF draws them."""
-    if not brief.series:
-        return ["No window is stored."]
+    series = [*brief.answers, *brief.series]
+    if not series:
+        return ["No window is stored, and no gateway was heard of around it."]
     rows = ["| figure | first | before it began | last | beyond its limit |", "|---|---|---|---|---|"]
-    for series in brief.series:
-        known = [(at, value) for at, value, *_ in series.points if value is not None]
+    for one in series:
+        known = [(at, value) for at, value, *_ in one.points if value is not None]
+        if not known:
+            rows.append(f"| {_text(one.name)} | not known | not known | not known | 0 points |")
+            continue
         before = [value for at, value in known if at < brief.began]
-        alarms = sum(verdict == "alarm" for *_, verdict in series.points)
+        alarms = sum(verdict == "alarm" for *_, verdict in one.points)
         told = f"{before[-1]:.4g}" if before else "not known"
         rows.append(
-            f"| {_text(series.name)} | {known[0][1]:.4g} | {told} | {known[-1][1]:.4g} | {alarms} windows |"
+            f"| {_text(one.name)} | {known[0][1]:.4g} | {told} | {known[-1][1]:.4g} | {alarms} points |"
         )
     return rows
 
@@ -104,7 +108,8 @@ def _charts(brief: Brief) -> list[Block]:
                   if verdict == "alarm" and value is not None),
             alt=f"{series.name} over time",
         )
-        for series in brief.series
+        for series in [*brief.answers, *brief.series]
+        if any(value is not None for _, value, *_ in series.points)
     ]  # fmt: skip
 
 

@@ -147,7 +147,8 @@ def sum_periods(session: ReadSession, now_s: int) -> dict[str, Counts]:
 
 def last_events(session: ReadSession, objectives: Iterable[str]) -> dict[str, int]:
     """{objective: the end of the last slot in which anything was counted}, in seconds since 1970."""
-    keys, found = sorted(objectives), {}
+    keys = sorted(objectives)
+    found: dict[str, int] = {}
     for first in range(0, len(keys), _BATCH):
         query = (
             select(SliCount.objective, func.max(SliCount.end_s))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from backend import clock
-from backend.governance.gates import Asked, Finding, Gate, Parameters, register
+from backend.governance.gates import Asked, Finding, Gate, Parameters, Verdict, register
 
 
 class Settings(Parameters):
@@ -40,7 +40,7 @@ def check(asked: Asked, settings: Settings) -> Finding:
     told = [f"{one['title']}: {left_words(one['remaining'])} ({one['target']})" for one in low or known]
     told += [f"{one['title']}: {_why_unknown(one)}" for one in unknown]
     told += [f"{name}: no such objective" for name in missing]
-    verdict = "fail" if low else "inconclusive" if unknown or missing else "pass"
+    verdict: Verdict = "fail" if low else "inconclusive" if unknown or missing else "pass"
     return Finding(
         verdict, "; ".join(told[:5]) + (f" and {len(told) - 5} more" if len(told) > 5 else ""),
         value=min((one["remaining"] for one in known), default=None), limit=settings.least_left,

@@ -186,9 +186,9 @@ def test_by_night_the_last_counts_speak_and_it_is_said_that_nobody_asks(world: W
 
 
 def test_what_was_in_danger_when_requests_ended_stays_so(world: World, noon: datetime) -> None:
-    log_requests(minutes_until(noon, 20), good=50)
-    log_requests(minutes_until(noon - MINUTE * 20, 600), good=300)
-    log_requests(minutes_until(noon, 6), good=0, failed=300)
+    log_requests(minutes_until(noon - MINUTE * 60, 600), good=300)
+    log_requests(minutes_until(noon - MINUTE * 6, 54), good=10)
+    log_requests(minutes_until(noon, 6), good=0, failed=200)
     define(world)
     assert look(noon) == {"breach": 1}
     log_requests([noon + MINUTE * one for one in range(100)], good=0)

