@@ -329,6 +329,10 @@ def _brief(brief: Brief) -> dict[str, Any]:
             for one in brief.suspects
         ],
         "changed": [one.document() for one in brief.changed],
+        "answers": [
+            {"name": one.name, "points": [{"at": at, "value": value} for at, value, *_ in one.points]}
+            for one in brief.answers
+        ],
         "actions": [
             {"act": one.act, "label": one.label, "helps": one.helps, "refused": one.refused or None,
              "digest": one.digest or None}

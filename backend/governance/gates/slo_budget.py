@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -22,18 +23,28 @@ class Settings(Parameters):
 
 
 def check(asked: Asked, settings: Settings) -> Finding:
-    """Known budgets decide first: one that is too small fails whatever is not known of others."""
-    from backend.slo.evidence import left_words, objective_facts
+    from backend.slo.evidence import objective_facts
 
     found = objective_facts(asked.session, asked.model.name, asked.environment)
+    return _judge(found, settings, clock.now(), where=f"{asked.model.name} in {asked.environment}")
+
+
+def _then(evidence: Mapping[str, Any], settings: Settings, at: datetime) -> Finding | None:
+    """By the budgets that are frozen with a change; of one that is older than these nothing is known."""
+    found = evidence.get("objectives")
+    return None if found is None else _judge(found, settings, at, where=str(evidence["model"]["name"]))
+
+
+def _judge(found: list[dict[str, Any]], settings: Settings, at: datetime, *, where: str) -> Finding:
+    """Known budgets decide first: one that is too small fails whatever is not known of others."""
+    from backend.slo.evidence import left_words
+
     if settings.objectives:
         found = [one for one in found if one["name"] in settings.objectives]
     missing = sorted(set(settings.objectives) - {one["name"] for one in found})
     if not found and not missing:
-        return Finding(
-            "inconclusive", f"no objective is defined for {asked.model.name} in {asked.environment}"
-        )
-    oldest = clock.now() - timedelta(hours=settings.longest_age_h)
+        return Finding("inconclusive", f"no objective is defined for {where}")
+    oldest = at - timedelta(hours=settings.longest_age_h)
     unknown = [one for one in found if _is_unknown(one, oldest)]
     known = [one for one in found if one not in unknown]
     low = [one for one in known if one["remaining"] < settings.least_left]
@@ -77,5 +88,6 @@ GATE = register(
         Settings,
         check,
         condition=True,
+        then=_then,
     )
 )

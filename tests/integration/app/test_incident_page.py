@@ -59,6 +59,7 @@ def test_an_incident_that_a_change_mitigated_says_what_happens_next_everywhere(
     with writing() as session:
         row = session.get_one(Incident, found["id"])
         settle_by_change(session, SYSTEM, row, change_id=4, summary="toy returns to v1")
+    data.incident.clear()
     said = text_of(open_page(world.on_call, "incident", id=str(found["id"])))
     assert "production · mitigated, open for " in said
     assert (

@@ -16,7 +16,8 @@ from backend.errors import BadInput
 from backend.governance.asking import preview_change
 from backend.governance.gates import Asked, Finding, check_gate_rule, evaluate
 from backend.governance.kinds import Asked as AskedChange
-from backend.governance.policy_document import GateRule
+from backend.governance.policies import dry_run
+from backend.governance.policy_document import GateRule, read_policy
 from backend.governance.tables import Change
 from backend.monitoring.columns import parse_spec
 from backend.registry.tables import Model, Version
@@ -24,7 +25,7 @@ from backend.slo.objectives import Availability, Objective
 from backend.slo.objectives_service import define_objective, retire_objective
 from backend.slo.tables import ObjectiveState
 from backend.slo.windows import Rolling
-from tests.integration.governance.conftest import ask
+from tests.integration.governance.conftest import ask, carry_out, say
 from tests.worlds import World
 
 
@@ -126,3 +127,26 @@ def test_budgets_do_not_make_a_preview_stale(world: World) -> None:
         session.get_one(ObjectiveState, key).remaining = 0.42
     with reading() as session:
         assert preview_change(session, world.engineer, wanted).digest == before
+
+
+def test_a_dry_run_holds_a_draft_against_the_budgets_of_the_time(world: World) -> None:
+    key = objective(world, "answers", remaining=0.43, at=clock.now())
+    change = ask(world.engineer, AskedChange("promote", "production", "toy", 1))
+    say(world.lead, change)
+    carry_out(change)
+    with writing() as session:
+        session.get_one(ObjectiveState, key).remaining = -2.0
+
+    def would(least_left: float) -> tuple[str, tuple[str, ...]]:
+        gate = f"{{gate: slo_budget, parameters: {{least_left: {least_left}}}}}"
+        with reading() as session:
+            document = read_policy(f"rules: [{{name: all, rule: {{gates: [{gate}]}}}}]")
+            (told,) = dry_run(session, world.lead, document)
+            return told.would, told.reasons
+
+    assert would(0.4) == ("allowed", ())
+    assert would(0.5) == ("refused", ("gate slo_budget: fail",))
+    with writing() as session:
+        kept = session.get_one(Change, change.id)
+        kept.evidence = {name: value for name, value in kept.evidence.items() if name != "objectives"}
+    assert would(0.4) == ("refused", ("gate slo_budget: was not asked then",))
