@@ -8,13 +8,14 @@ from typing import Any, Final
 from app.components.links import href
 from app.formats import format_age, format_metric, format_utc
 from app.phone_forms import Typed
-from app.words import CHANGE_LEVELS, approval_words, metric_word, readable
+from app.words import CHANGE_LEVELS, OBJECTIVE_WORDS, approval_words, metric_word, readable
 from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.governance.deciding import decide
 from backend.governance.reading import get_change
 from backend.governance.views import change_detail
 from backend.identity.sessions import SignedIn
+from backend.slo.evidence import left_words
 
 _GATE_LEVELS: Final = {"pass": "ok", "fail": "page", "inconclusive": "unknown"}
 OFFERED: Final = ("approve", "ask", "reject")
@@ -80,6 +81,10 @@ def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
     lines += [f"caution: {one}" for one in evidence.get("cautions") or ()]
     if evidence.get("alert"):
         lines.append(f"answers the alert: {readable(evidence['alert']['title'])}")
+    lines += [
+        f"error budget of {one['title']}: {left_words(one['remaining'])}, {OBJECTIVE_WORDS[one['state']][0]}"
+        for one in (evidence.get("objectives") or [])[:MOST_METRICS]
+    ]
     for one in (evidence.get("metrics") or [])[:MOST_METRICS]:
         values = [(one.get(side) or {}).get("value") if isinstance(one.get(side), Mapping) else one.get(side)
                   for side in ("before", "after")]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -31,6 +31,7 @@ from backend.governance.urgent import take_way_back
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.identity.sessions import SignedIn
+from backend.monitoring.page_points import Series
 from backend.notifications.rotas import now_on_call
 from backend.notifications.service import recent_notices
 
@@ -83,6 +84,10 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
     grave = "page" if one.severity <= 2 else "attention"
     firing = bool(brief.firing)
     marks = [(event.at, event.text) for event in reversed(brief.changed)][-8:]
+    first = min((at for one in brief.answers for at, *_ in one.points), default=brief.at)
+    answer_marks = [
+        one for one in [*marks, (brief.incident.opened_at, "the incident was opened")] if one[0] >= first
+    ]
     return {
         "ref": f"INC-{one.id}", "title": readable(one.title), "model": one.model or "installation",
         "environment": one.environment, "severity": one.severity, "sentence": readable(brief.sentence),
@@ -96,6 +101,8 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
         "suspects": [_suspect(suspect) for suspect in brief.suspects],
         "changed": [_event(event) for event in brief.changed[:15]],
         "figure": figure_svg([series._replace(name=readable(series.name)) for series in brief.series], marks),
+        "answers": figure_svg(_shown(brief.answers), answer_marks),
+        "answer_marks": [f"{at:%H:%M} {text}" for at, text in answer_marks],
         "marks": [f"{at:%H:%M} {text}" for at, text in marks],
         "offers": [_offer(offer, first=index == 0) for index, offer in enumerate(brief.offers)],
         "more": _more(brief, viewer),
@@ -224,6 +231,11 @@ def _more(brief: Brief, viewer: Actor) -> list[dict[str, Any]]:
         for name, label, asks in _MORE
         if name in allowed
     ]
+
+
+def _shown(series: Sequence[Series]) -> list[Series]:
+    """Without those that have no value at all."""
+    return [one for one in series if any(value is not None for _, value, *_ in one.points)]
 
 
 def _similar(past: Similar) -> dict[str, Any]:

@@ -112,8 +112,8 @@ def month_markdown(detail: Detail, now: datetime) -> str:
     told += [f"- {level}: {_span(fired, over, one.zone)}" for level, fired, over in one.alerts] or ["None."]
     told += ["", "## Maintenance", ""]
     mine = [
-        row for row in detail.maintenance
-        if row.withdrawn_at is None and row.starts_at < one.end and row.ends_at > one.start
+        row for row in detail.left_out
+        if row.starts_at < one.end and row.ends_at > one.start
     ]  # fmt: skip
     told += [f"- {_span(row.starts_at, row.ends_at, one.zone)}: {row.reason}" for row in mine] or ["None."]
     return "\n".join([*told, "", f"Written {format_when(now, 'UTC', seconds=True)}.", ""])

@@ -26,6 +26,7 @@ CHANGE_LEVELS = {
     "cancelled": "unknown",
     "expired": "unknown",
 }
+OBJECTIVE_WORDS = {"breach": ("in danger", "page"), "ok": ("holds", "ok"), "no_data": ("no data", "unknown")}
 ALERT_LEVELS = {"page": "page", "ticket": "attention", "info": "unknown"}
 WINDOW_WORDS = {
     "open": "not over yet",

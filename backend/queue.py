@@ -53,7 +53,9 @@ RESTORE_ALIAS = Job("restore_alias", "metrics", "Put an alias in MLflow back to 
 EXECUTE_CHANGE = Job("execute_change", "changes", "Execute an approved change", retryable=False)
 REMIND_DECIDERS = Job("remind_deciders", "metrics", "Remind those who can still decide on a change")
 TEND_CHANGES = Job("tend_changes", "metrics", "Start changes that were held, end what stands by break-glass")
-TEND_ALERTS = Job("tend_alerts", "metrics", "End alerts that were held because they come and go")
+TEND_ALERTS = Job(
+    "tend_alerts", "metrics", "End alerts that were held, close or reopen incidents that a change answered"
+)
 RECONCILE_TARGET = Job("reconcile_target", "metrics", "Tell a target again that does not follow the record")
 CHECK_GATES = Job("check_gates", "changes", "Evaluate the gates of a change")
 CHECK_CONDITIONS = Job(

@@ -32,6 +32,7 @@ from backend.queue import (
     WorkerBeat,
 )
 from backend.serving.outcome_log import sum_up_outcomes
+from backend.serving.usage_log import forget_usage
 from backend.settings import settings
 from jobs.ownership import record_tables, workflow_table
 from jobs.runtime import Run, workflow
@@ -84,6 +85,7 @@ def prune(run: Run) -> None:
 def sum_up_requests() -> int:
     """Hours of the request-outcome log from their minutes, which then may go. Returns how many hours."""
     with writing() as session:
+        forget_usage(session, clock.now())
         return sum_up_outcomes(session, clock.now())
 
 

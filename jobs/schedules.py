@@ -188,11 +188,14 @@ def changes_to_tend(session: ReadSession, now: datetime) -> list[Due]:
 
 
 def alerts_to_tend(session: ReadSession, now: datetime) -> list[Due]:
-    """One run, where an alert that comes and goes was held and has long been quiet, or a gateway is silent."""
+    """One run, where an alert that comes and goes was held and has long been quiet, a gateway is silent, or an incident
+    that a change answered is to be closed or reopened."""
     from backend.alerting.gateways import is_anything_silent
+    from backend.alerting.mitigation import to_tend
 
     held = select(Alert.id).where(Alert.state == "firing", Alert.held_until <= now).limit(1)
-    return [Due()] if session.scalars(held).first() is not None or is_anything_silent(session, now) else []
+    is_held = session.scalars(held).first() is not None
+    return [Due()] if is_held or is_anything_silent(session, now) or to_tend(session) else []
 
 
 def reviews_overdue(session: ReadSession, now: datetime) -> list[Due]:

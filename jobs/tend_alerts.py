@@ -1,16 +1,17 @@
-"""What happens to alerts by the clock: what was held for flapping and has stayed quiet is over, and a gateway that is
-not heard of any more is told of."""
+"""What happens to alerts by the clock: what was held for flapping and has stayed quiet is over, a gateway that is not
+heard of any more is told of, and an incident that a change answered is closed or reopened."""
 
 from __future__ import annotations
 
 from backend import clock
 from backend.alerting.gateways import watch_gateways
+from backend.alerting.mitigation import tend_mitigated
 from backend.alerting.service import release_held
 from backend.database.session import writing
 from backend.queue import TEND_ALERTS
 from jobs.runtime import Run, workflow
 
-STEPS = ("release_held", "watch_gateways")
+STEPS = ("release_held", "watch_gateways", "tend_mitigated")
 
 
 @workflow(TEND_ALERTS)
@@ -18,6 +19,7 @@ def tend_alerts(run: Run) -> None:
     run.progress(0.1, "looking at what was held")
     run.step("release_held", _release, run)
     run.step("watch_gateways", _watch, run)
+    run.step("tend_mitigated", _tend, run)
 
 
 def _release(run: Run) -> int:
@@ -30,3 +32,9 @@ def _watch(run: Run) -> int:
     with writing() as session:
         run.require_owned(session)
         return len(watch_gateways(session, run.actor, clock.now()))
+
+
+def _tend(run: Run) -> int:
+    with writing() as session:
+        run.require_owned(session)
+        return tend_mitigated(session, run.actor)

@@ -29,7 +29,11 @@ from app.components.evidence import (
 )
 from app.components.explanation_parts import show_explanations
 from app.components.group_parts import show_groups
-from app.components.precedent_parts import show_not_measured, show_provenance, show_trials
+from app.components.precedent_parts import (
+    show_objectives,
+    show_provenance,
+    show_trials,
+)
 from app.components.rollout import show_rollout
 from app.formats import format_age
 from app.session import page_link, viewer
@@ -84,7 +88,7 @@ with main:
         if not measured:
             show_metrics(evidence, pending=pending)
         show_groups(evidence)
-        show_not_measured(evidence)
+        show_objectives(evidence)
         show_trials(evidence)
     else:
         st.subheader("What differs", anchor=False)

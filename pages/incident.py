@@ -11,6 +11,7 @@ from app.components.incident_actions import show_handling
 from app.components.incident_parts import (
     advice,
     around,
+    show_answers,
     show_around,
     show_changes,
     show_story,
@@ -82,6 +83,9 @@ with main:
     show_alerts(found, usual, st.query_params.get("alerts", "1"))
     st.subheader("Why: suspected causes", anchor=False)
     show_suspects(found)
+    if name:
+        st.subheader("Requests around it", anchor=False)
+        show_answers(found)
     if fallen is not None:
         st.subheader(f"What changed in the window from {format_when(fallen[1], viewer_zone())}", anchor=False)
         draw_what_changed(name, found["environment"], *fallen)

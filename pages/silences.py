@@ -89,6 +89,10 @@ sent = action_form(
         Field("why", "Why", "area", required=True),
     ],
 )  # fmt: skip
+st.caption(
+    "Maintenance of a whole model (no kind, no column) is also left out of its objectives from now on, unless an "
+    "objective says that planned work counts."
+)
 if sent is not None:
     told, hours = sent.values, LASTS.get(sent.values["until"])
     given = Matchers(model=told["model"] or None, environment=data.environment(), kind=told["kind"] or None,

@@ -16,6 +16,7 @@ from app.components.slo_form import (
 )
 from app.components.slo_parts import (
     answer_of,
+    budget_words,
     level_of,
     name_of,
     show_budget,
@@ -57,6 +58,8 @@ def show_detail(key: str) -> None:
     judged = f"; judged {format_when(state.judged_at, viewer_zone())}" if state and state.judged_at else ""
     banner(one.says, level_of(one), word={"breach": "in danger", "ok": "holds"}.get(one.word, "no data"))
     st.caption(plain(f"{row.model} in {row.environment}: {target_words(one.objective)}{judged}"))
+    if state is not None and state.judged_at and (told := budget_words(one)) not in one.says:
+        st.caption(plain(f"{told[:1].upper()}{told[1:]}."))
     if state is not None and state.problem and state.problem != one.says:
         banner(state.problem, "attention", word="its source says")
     show_budget(found)

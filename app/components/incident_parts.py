@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import streamlit as st
+
 from app import data
+from app.charts.answers import answers_figure
 from app.charts.changes import LANES
 from app.components.alert_parts import place_of, size_words
+from app.components.charts import draw
 from app.components.links import viewer_zone
 from app.components.performance_parts import labels_words
 from app.components.status import empty_state
@@ -100,6 +104,12 @@ def what_changed(found: Mapping[str, Any], fallen: tuple[str, datetime] | None, 
 def advice(found: Mapping[str, Any], health: ModelHealth) -> str:
     """What one can do, in a sentence or two: whether another version can help, and how the incident ends."""
     firing = [one for one in found["alerts"] if one["state"] == "firing"]
+    if found["phase"] == "mitigated" and found["reopens_at"] is not None:
+        reopens = format_when(found["reopens_at"], viewer_zone())
+        return (
+            f"CHG-{found['mitigated_by_change']} was executed. It closes by itself once nothing fires; if something "
+            f"still fires after {reopens}, it reopens, one level graver."
+        )
     if not firing:
         return "Nothing fires any more: close it and say what it was."
     if any(one["details"].get("injected_rows") for one in firing):
@@ -179,6 +189,8 @@ def standing(found: Mapping[str, Any]) -> str:
     is_open = found["state"] == "open"
     on_it = f"{found['on_it']} is on it" if found["acknowledged_at"] else "nobody is on it"
     for_long = f"open for {format_age(found['opened_at'])}"
+    if found["phase"] == "mitigated":
+        for_long = f"mitigated, {for_long}"
     facts = [found["environment"], for_long if is_open else found["state"], firing_words(found["firing"])]
     return " · ".join([*facts, on_it] if is_open or found["acknowledged_at"] else facts)
 
@@ -230,3 +242,17 @@ def show_story(found: Mapping[str, Any]) -> None:
         empty_state("Nothing is on record yet", "Notes, acts, alerts and changes appear here as they come.")
         return
     table(("when", "what", "told", "by"), rows, caption="timeline of the incident")
+
+
+def show_answers(found: Mapping[str, Any]) -> None:
+    """Requests, errors and latency around it; changes of what serves are marked."""
+    series = found["answers"]
+    first = min((at for one in series for at, *_ in one.points), default=None)
+    served = [(one["started_at"], f"version {one['version']}") for one in found["deployments"]]
+    marks = [one for one in served if first is not None and one[0] >= first]
+    figure = answers_figure(series, opened_at=found["opened_at"], marks=marks, tz=viewer_zone())
+    draw(figure, "requests, errors and latency around the incident", key=f"answers:{found['id']}")
+    if series:
+        st.caption(
+            "Red: the incident was opened; grey: another version began. Latency is an edge of the histogram."
+        )

@@ -12,9 +12,9 @@ from app.components.links import viewer_zone
 from app.components.rollout import VERDICT_LEVELS, analysis_lines
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.formats import format_share, format_when
-from app.plain_text import plain
-from app.words import count_of
+from app.words import OBJECTIVE_WORDS, count_of
 from backend import clock
+from backend.slo.evidence import left_words
 
 
 def show_trials(evidence: Mapping[str, Any]) -> None:
@@ -56,8 +56,24 @@ def show_provenance(evidence: Mapping[str, Any], *, pending: bool = True) -> Non
     diff_table(found["before"], found["after"], names=("now", "proposed") if pending else ("before", "after"))
 
 
-def show_not_measured(evidence: Mapping[str, Any]) -> None:
-    """What a decider might look for in vain."""
-    named = evidence.get("not_measured")
-    if named:
-        st.caption(f"Not measured: {plain('; '.join(named))}.")
+def show_objectives(evidence: Mapping[str, Any]) -> None:
+    """What was left of each error budget when it was asked; nothing for a change whose evidence is older than that."""
+    found = evidence.get("objectives")
+    if found is None:
+        return
+    st.markdown("**Error budgets when it was asked**")
+    if not found:
+        st.caption(
+            "No objective was defined for this model there, so no budget says what a failure would cost."
+        )
+        return
+    rows: list[list[Cell]] = [
+        [
+            lines(one["title"], small(one["target"])),
+            badge(*OBJECTIVE_WORDS[one["state"]]),
+            left_words(one["remaining"]),
+            _when(one["as_of"]) if one["as_of"] else "never judged",
+        ]
+        for one in found
+    ]
+    table(("objective", "state", "budget", "as of"), rows, caption="error budgets when it was asked")

@@ -18,6 +18,7 @@ from app.components.evidence import (
 )  # fmt: skip
 from app.components.explanation_parts import show_explanations
 from app.components.pickers import pick
+from app.components.precedent_parts import show_objectives
 from app.components.tables import badge, open_point, table
 from app.data import Scope
 from app.plain_text import plain
@@ -74,6 +75,7 @@ def show_wanted(preview: Mapping[str, Any], model: str) -> None:
         )
     st.subheader("Before and after", anchor=False)
     show_metrics(evidence)
+    show_objectives(evidence)
     st.subheader("Both in service", anchor=False)
     show_live(evidence)
     if evidence.get("alert"):

@@ -74,10 +74,14 @@ def objective_document(key: str, model: str, environment: str, *, zone: str | No
         "Fewest events before anything fires", 0, 1_000_000, default_minimum_events(kind), key=f"{key}:least:{kind}",
         width=260, help="With few events one bad one is a high rate: below this number no row fires or resolves.",
     )  # fmt: skip
+    counts = st.checkbox(
+        "Planned work on the model counts", key=f"{key}:maintenance",
+        help="Otherwise maintenance, of alerts or of objectives, is left out of the budget.",
+    )  # fmt: skip
     objective = Objective(
         name=_slug(f"{model}-{title}"), model=model, environment=environment, sli=sli, title=title.strip(),
         target=Decimal(str(target)) / 100, window=_window(period, zone), rows=default_rows(kind),
-        minimum_events=int(least),
+        minimum_events=int(least), counts_maintenance=counts,
     )  # fmt: skip
     return write_openslo([objective])
 

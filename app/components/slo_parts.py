@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import streamlit as st
@@ -14,16 +15,15 @@ from app.components.links import href, viewer_zone
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, image, lines, link, small, table
 from app.formats import format_age, format_count, format_share, format_when
-from app.words import ALERT_LEVELS, count_of
+from app.words import ALERT_LEVELS, OBJECTIVE_WORDS, count_of
 from backend import clock
 from backend.slo.budget_history import MonthReport
+from backend.slo.left_out import LeftOut
 from backend.slo.objectives import Objective
 from backend.slo.reading import Detail, Standing, budget_of, counts_of
-from backend.slo.sentences import events_words
-from backend.slo.tables import Maintenance
+from backend.slo.sentences import allowance_words, events_words
 from backend.slo.wording import span_words, target_words
 
-WORDS = {"breach": ("in danger", "page"), "ok": ("holds", "ok"), "no_data": ("no data", "unknown")}
 ROW_WORDS = {
     "fires": ("fires", "page"), "ok": ("ok", "ok"), "too_few": ("too few events", "unknown"),
     "no_data": ("no data", "unknown"),
@@ -55,7 +55,7 @@ def name_of(objective: Objective) -> str:
 def level_of(one: Standing) -> str:
     """A page only where a row that pages fires, or the budget is gone; else a ticket."""
     if one.word != "breach":
-        return WORDS[one.word][1]
+        return OBJECTIVE_WORDS[one.word][1]
     rows = one.state.figures.get("rows", []) if one.state is not None else []
     fires = [row["severity"] for row in rows if row["state"] == "fires"]
     return "page" if "page" in fires else "attention"
@@ -86,7 +86,7 @@ def show_standings(standings: Sequence[Standing]) -> None:
 
 def _row(one: Standing) -> list[Cell]:
     state, objective = one.state, one.objective
-    word = "budget gone" if _is_gone(one) else WORDS[one.word][0]
+    word = gone_word(one) or OBJECTIVE_WORDS[one.word][0]
     since = (
         f"for {format_age(state.since)}"
         if state is not None and state.judged_at is not None
@@ -114,8 +114,19 @@ def _burn_words(one: Standing) -> str:
     return f"{burn:.2g}× the allowed rate" if burn > 0 else "nothing"
 
 
-def _is_gone(one: Standing) -> bool:
-    return one.state is not None and one.state.remaining is not None and one.state.remaining < 0
+def budget_words(one: Standing) -> str:
+    """What the budget comes to in bad events, and how many of them were used."""
+    return (
+        allowance_words(one.objective, budget_of(one.objective, one.state)) if one.state is not None else ""
+    )
+
+
+def gone_word(one: Standing) -> str:
+    """`budget gone`, or of a calendar period that may still keep it `ahead of budget`; empty where neither is so."""
+    if one.state is None or one.state.remaining is None or one.state.remaining >= 0:
+        return ""
+    found = budget_of(one.objective, one.state).allowance(Fraction(one.objective.target))
+    return "budget gone" if found is None or found.is_spent or not found.is_forecast else "ahead of budget"
 
 
 def _left_words(one: Standing) -> str:
@@ -130,7 +141,7 @@ def _lasts(one: Standing) -> str:
     if state is None or state.judged_at is None or state.remaining is None:
         return "not known"
     if state.remaining <= 0:
-        return "gone"
+        return "gone" if gone_word(one) != "ahead of budget" else "ahead of its pace"
     if state.exhausted_at is None:
         return "not burning" if state.burn is not None else "not known"
     left = state.exhausted_at - state.judged_at
@@ -148,7 +159,7 @@ def show_budget(detail: Detail) -> None:
     figure = budget_figure(
         [(point.at, point.remaining) for point in detail.history],
         exhausted_at=ahead,
-        excluded=[(one.starts_at, one.ends_at, one.reason) for one in _counting(detail)],
+        excluded=[(one.starts_at, one.ends_at, one.reason) for one in detail.left_out],
         tz=viewer_zone(),
     )
     draw(figure, "error budget left over time", key=f"budget:{detail.standing.revision.key}")
@@ -196,10 +207,6 @@ def _row_word(row: Mapping[str, Any]) -> tuple[str, str]:
     return (word, ALERT_LEVELS[str(row["severity"])]) if row["state"] == "fires" else (word, level)
 
 
-def _counting(detail: Detail) -> list[Maintenance]:
-    return [one for one in detail.maintenance if one.withdrawn_at is None]
-
-
 def show_revisions(revisions: Sequence[Mapping[str, Any]]) -> None:
     """Who set and changed it, when and why."""
     table(
@@ -213,15 +220,20 @@ def show_revisions(revisions: Sequence[Mapping[str, Any]]) -> None:
     )  # fmt: skip
 
 
+_ABOUT = {
+    "objective": "this objective", "model": "all of the model", "planned work": "planned work, which mutes alerts too",
+}  # fmt: skip
+
+
 def show_maintenance(detail: Detail) -> None:
     """Times that do not count, and why."""
-    if not detail.maintenance:
+    if detail.standing.objective.counts_maintenance:
+        st.caption("Planned work on the model counts for this objective.")
+    if not detail.left_out:
         return
     now = clock.now()
 
-    def word(one: Maintenance) -> tuple[str, str]:
-        if one.withdrawn_at is not None:
-            return "withdrawn", "unknown"
+    def word(one: LeftOut) -> tuple[str, str]:
         if one.starts_at <= now < one.ends_at:
             return "now", "attention"
         return ("planned", "unknown") if one.starts_at > now else ("over", "unknown")
@@ -232,10 +244,10 @@ def show_maintenance(detail: Detail) -> None:
             [
                 f"{format_when(one.starts_at, viewer_zone())} to {format_when(one.ends_at, viewer_zone())}",
                 badge(*word(one)),
-                "this objective" if one.objective else "all of the model",
+                _ABOUT[one.about],
                 one.reason,
             ]
-            for one in detail.maintenance
+            for one in detail.left_out
         ],
         caption="times that do not count",
     )

@@ -11,6 +11,7 @@ from app.data.rows import alert_of, row_of
 from app.data.scope import SHORT, Scope, environment
 from app.words import readable
 from backend.alerting import service as alerting
+from backend.alerting.answers_around import answers_around
 from backend.alerting.false_alarms import false_alarms_said
 from backend.alerting.incident_alerts import alerts_of_incident, page_of_alerts, tally_alerts
 from backend.alerting.incidents import on_it
@@ -73,6 +74,7 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
                 one.document() | {"text": readable(one.text), "page": one.page, "query": one.query}
                 for one in timeline(session, viewer, incident_id)
             ],
+            "answers": answers_around(session, viewer, found),
             "changes": views.change_summaries(session, changes),
             "deployments": [row_of(one) for one in served],
         }

@@ -10,7 +10,7 @@ from backend import clock
 from backend.database.session import ReadSession
 from backend.identity.actor import Actor
 from backend.serving.outcome_log import MINUTE, outcomes_between, outcomes_by_step
-from backend.serving.outcomes import EDGES_S
+from backend.serving.outcomes import EDGES_S, Outcomes
 
 LATELY: Final = timedelta(hours=1)
 SHARE_WITHIN: Final = 0.95
@@ -66,18 +66,19 @@ def answers_lately(
     """
     now = clock.now() if over_at is None else end_of_minute(over_at)
     found = outcomes_between(session, viewer, model, environment, start=now - LATELY, end=now)
-    total = found.latency[-1]
-    within = next(
-        (edge for edge, count in zip(EDGES_S, found.latency, strict=False) if count >= SHARE_WITHIN * total),
-        None,
-    )
     minutes = round(LATELY.total_seconds() / 60)
     steps = outcomes_by_step(session, viewer, model, environment, start=now - LATELY, end=now, step=MINUTE)
     until = max((start + MINUTE for start, one in steps if one.observed_s), default=None)
     return Answers(
-        found.requests, found.failed, within if total else None, minutes, found.observed_s, until, now,
-        over_at is not None,
-    )  # fmt: skip
+        found.requests, found.failed, p95_s(found), minutes, found.observed_s, until, now, over_at is not None
+    )
+
+
+def p95_s(found: Outcomes) -> float | None:
+    """The edge of the histogram below which 95 % of the requests lie; None: longer than is counted, or no request."""
+    total = found.latency[-1]
+    edges = zip(EDGES_S, found.latency, strict=False)
+    return next((edge for edge, count in edges if total and count >= SHARE_WITHIN * total), None)
 
 
 def end_of_minute(at: datetime) -> datetime:

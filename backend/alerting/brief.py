@@ -12,8 +12,10 @@ from sqlalchemy import select
 from backend import clock
 from backend.alerting.actions_offered import Offer, offers
 from backend.alerting.answers import answers_lately, availability_words, latency_words, unseen_words
+from backend.alerting.answers_around import answers_around
 from backend.alerting.incident_alerts import Tally, alerts_of_incident, tally_alerts
 from backend.alerting.incidents import get_incident
+from backend.alerting.mitigation import LENGTHS, watch_words
 from backend.alerting.muting import Mute, muting_now, shown_state
 from backend.alerting.sources import LEVELS
 from backend.alerting.suspects import Suspect, suspects
@@ -29,9 +31,6 @@ from backend.registry.service import get_model
 
 MOST_SIMILAR: Final = 5
 WINDOWS_SHOWN: Final = 28
-_LENGTH: Final = {
-    "1h": timedelta(hours=1), "1d": timedelta(days=1), "1w": timedelta(weeks=1), "1mo": timedelta(days=31),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ class Brief:
     impact: tuple[tuple[str, str], ...]
     suspects: tuple[Suspect, ...]
     changed: tuple[Event, ...]
-    series: tuple[Series, ...]
+    series: tuple[Series, ...]  # over windows
+    answers: tuple[Series, ...]  # of requests around it
     offers: tuple[Offer, ...]
     names: dict[str, str]
     deciders: tuple[str, ...]
@@ -94,7 +94,7 @@ def read_brief(session: ReadSession, viewer: Actor, incident_id: int) -> Brief:
         _sentence(session, viewer, incident, alerts, health), tuple(_impact(session, viewer, incident, alerts)),
         tuple(suspects(session, viewer, incident, alerts, changed)), tuple(changed),
         tuple(_series(session, viewer, incident, alerts, health.metric if health else "")),
-        tuple(offers(session, viewer, incident, alerts, health)),
+        tuple(answers_around(session, viewer, incident)), tuple(offers(session, viewer, incident, alerts, health)),
         names_of(session, people), tuple(one.display_name for one in possible_deciders(session)),
         tuple(similar(session, viewer, incident)),
     )  # fmt: skip
@@ -160,6 +160,9 @@ def _sentence(
     parts.append(callers_words(session, viewer, incident))
     if incident.state == "open" and not firing:
         parts.append("nothing fires any more")
+    watched = watch_words(incident)
+    if watched:
+        parts.append(f"CHG-{incident.mitigated_by_change} was executed and has to end it. {watched}")
     return "; ".join(parts) + "."
 
 
@@ -207,9 +210,9 @@ def _series(
     sizes = [one.details.get("size") for one in alerts if one.details.get("size")]
     size = str(sizes[0] if sizes else spec["window"])
     until = min(
-        incident.closed_at or clock.now(), incident.opened_at + 4 * _LENGTH.get(size, timedelta(days=7))
+        incident.closed_at or clock.now(), incident.opened_at + 4 * LENGTHS.get(size, timedelta(days=7))
     )
-    since = until - WINDOWS_SHOWN * _LENGTH.get(size, timedelta(days=7))
+    since = until - WINDOWS_SHOWN * LENGTHS.get(size, timedelta(days=7))
     place: dict[str, Any] = {
         "model": incident.model, "environment": incident.environment, "size": size, "since": since, "until": until,
     }  # fmt: skip

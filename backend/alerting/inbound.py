@@ -8,10 +8,10 @@ https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import MAXYEAR, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 from sqlalchemy import select
 
 from backend import clock
@@ -28,12 +28,21 @@ from backend.settings import settings
 KIND: Final = "outside"
 LEVELS: Final = {"critical": "page", "page": "page", "warning": "ticket", "ticket": "ticket"}
 OURS: Final = "WarrantIncident"  # what we hand to Alertmanager is called so, and carries a label `key`
+AHEAD: Final = timedelta(days=1)  # how far another clock may be ahead
 Text = Annotated[str, Field(max_length=4000)]
 
 
+def _written(value: Any) -> Any:
+    if not isinstance(value, str) or value.strip().lstrip("+-").replace(".", "", 1).isdigit():
+        raise ValueError("a time is written as text, such as 2026-03-01T03:00:00Z")
+    return value
+
+
 def _in_range(at: datetime) -> datetime:
-    if not 1970 < at.year < 2200:
-        raise ValueError(f"the year {at.year} is no time at which an alert began")
+    if at.year < 1970:
+        raise ValueError(f"the year {at.year} is before 1970, which is no time at which an alert began")
+    if at.year > MAXYEAR - 1 or at > clock.now() + AHEAD:
+        raise ValueError(f"{at:%Y-%m-%d} lies in the future, so no alert has begun then")
     return at
 
 
@@ -41,7 +50,7 @@ class OutsideAlert(BaseModel):
     status: Literal["firing", "resolved"]
     labels: dict[str, Text]
     annotations: dict[str, Text] = Field(default_factory=dict)
-    startsAt: Annotated[datetime, AfterValidator(_in_range)]  # noqa: N815 - Alertmanager's name
+    startsAt: Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_range)]  # noqa: N815 - theirs
     generatorURL: Text = ""  # noqa: N815 - Alertmanager's name
     fingerprint: Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -96,11 +105,10 @@ def _why_not(session: WriteSession, one: OutsideAlert, model: str, environment: 
 def _firing(one: OutsideAlert, model: str, environment: str) -> Firing:
     said = one.annotations.get("summary") or one.annotations.get("description")
     name = one.labels.get("alertname", "an alert")
-    starts = one.startsAt if one.startsAt.tzinfo else one.startsAt.replace(tzinfo=UTC)
     return Firing(
         model=model, environment=environment, version=None, kind=KIND,
         level=LEVELS.get(one.labels.get("severity", "").casefold(), "info"), title=said or name,
-        subject=one.fingerprint, since=min(starts, clock.now()),
+        subject=one.fingerprint, since=min(one.startsAt, clock.now()),
         details={"alertname": name, "labels": one.labels, "annotations": one.annotations, "link": one.generatorURL},
     )  # fmt: skip
 

@@ -52,10 +52,23 @@ def join_incident(session: WriteSession, actor: Actor, alert: Alert, *, may_open
             payload={"title": incident.title, "alert": alert.id, "severity": incident.severity},
         )  # fmt: skip
     elif incident is not None and incident.phase == "mitigated":
-        move(incident, "acknowledged" if incident.acknowledged_at else "new")
-        incident.mitigated_at = None
-        write_entry(session, actor, incident, "relapsed", alert.title, alert=alert.id)
+        relapse(session, actor, incident, alert.title, alert=alert.id)
     return incident
+
+
+def relapse(
+    session: WriteSession, actor: Actor, incident: Incident, why: str, *, alert: int | None = None
+) -> None:
+    """Take a mitigated incident back: who was on it still is, and channels are told again."""
+    move(incident, "acknowledged" if incident.acknowledged_at else "new")
+    change, incident.mitigated_by_change = incident.mitigated_by_change, None
+    incident.mitigated_at, incident.reopens_at, incident.relapsed_at = None, None, clock.now()
+    session.flush()
+    write_entry(session, actor, incident, "relapsed", why, **({"alert": alert} if alert else {}))
+    record(
+        session, actor, Action.INCIDENT_REOPENED, object_kind="incident", object_id=incident.id, why=why,
+        payload={"alert": alert, "change": change, "severity": incident.severity},
+    )  # fmt: skip
 
 
 def name_by_worst(session: WriteSession, incident_id: int) -> None:

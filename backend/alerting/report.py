@@ -56,6 +56,7 @@ def _lines(brief: Brief, events: list[Event]) -> list[str]:
         f"- Acknowledged: {_time(one.acknowledged_at)} by {_text(on_it(one, brief.names) or 'nobody')}"
         + (f", after {_span(one.acknowledged_at - one.opened_at)}" if one.acknowledged_at else ""),
         f"- Mitigated: {_time(one.mitigated_at) if one.mitigated_at or one.state == 'open' else 'not marked'}"
+        + (f" by CHG-{one.mitigated_by_change}" if one.mitigated_by_change else "")
         + (f", after {_span(one.mitigated_at - one.opened_at)}" if one.mitigated_at else ""),
         f"- Over: {_time(one.closed_at)}"
         + (f", after {_span(one.closed_at - one.opened_at)}" if one.closed_at else ""),
@@ -86,16 +87,20 @@ def _how_many(brief: Brief) -> list[str]:
 
 def _figures(brief: Brief) -> list[str]:
     """First, at its worst, and last of each; the PDF draws them."""
-    if not brief.series:
-        return ["No window is stored."]
+    series = [*brief.answers, *brief.series]
+    if not series:
+        return ["No window is stored, and no gateway was heard of around it."]
     rows = ["| figure | first | before it began | last | beyond its limit |", "|---|---|---|---|---|"]
-    for series in brief.series:
-        known = [(at, value) for at, value, *_ in series.points if value is not None]
+    for one in series:
+        known = [(at, value) for at, value, *_ in one.points if value is not None]
+        if not known:
+            rows.append(f"| {_text(one.name)} | not known | not known | not known | 0 points |")
+            continue
         before = [value for at, value in known if at < brief.began]
-        alarms = sum(verdict == "alarm" for *_, verdict in series.points)
+        alarms = sum(verdict == "alarm" for *_, verdict in one.points)
         told = f"{before[-1]:.4g}" if before else "not known"
         rows.append(
-            f"| {_text(series.name)} | {known[0][1]:.4g} | {told} | {known[-1][1]:.4g} | {alarms} windows |"
+            f"| {_text(one.name)} | {known[0][1]:.4g} | {told} | {known[-1][1]:.4g} | {alarms} points |"
         )
     return rows
 
@@ -109,7 +114,8 @@ def _charts(brief: Brief) -> list[Block]:
                   if verdict == "alarm" and value is not None),
             alt=f"{series.name} over time",
         )
-        for series in brief.series
+        for series in [*brief.answers, *brief.series]
+        if any(value is not None for _, value, *_ in series.points)
     ]  # fmt: skip
 
 

@@ -83,9 +83,10 @@ def fire(session: WriteSession, actor: Actor, firing: Firing) -> Alert:
     """
     now = clock.now()
     firing = _cleaned(firing)
-    alert = _live(session, firing.fingerprint)
+    alert, earlier, level = _live(session, firing.fingerprint), None, ""
     if alert is not None and alert.version != firing.version:
         if alert.state == "firing":
+            earlier = alert
             resolve(
                 session,
                 actor,
@@ -98,16 +99,19 @@ def fire(session: WriteSession, actor: Actor, firing: Firing) -> Alert:
         alert = None
     if alert is None:
         alert = _opened(session, firing, "pending" if firing.for_s else "firing")
+        if earlier is not None and alert.state == "firing" and _is_watched(session, earlier):
+            alert.incident_id, level = earlier.incident_id, earlier.level
         if alert.state == "firing":
             _told(session, actor, alert)
     else:
+        level = alert.level if alert.state == "firing" else ""
         _refresh(session, actor, alert, firing)
     if alert.state != "firing":
         return alert
     alert.last_seen_at, alert.held_until, alert.unknown_since = now, None, None
     muting = muting_now(session)
     end_if_worse(session, actor, alert, muting.silences)
-    if not _is_handled(session, alert) and alert.level in ("page", "ticket"):
+    if not _is_handled(session, alert, before=level) and alert.level in ("page", "ticket"):
         incident = join_incident(session, actor, alert, may_open=muting.of(alert) is None)
         alert.incident_id = incident.id if incident is not None else None
     session.flush()
@@ -132,10 +136,25 @@ def note_no_data(session: WriteSession, actor: Actor, firing: Firing) -> Alert:
     return alert
 
 
-def _is_handled(session: WriteSession, alert: Alert) -> bool:
-    """Whether it belongs to an incident that is open: one that was closed as this joined it tells nobody."""
+def _is_handled(session: WriteSession, alert: Alert, *, before: str) -> bool:
+    """Whether it belongs to an incident that is open: one that was closed as this joined it tells nobody.
+
+    A mitigated one is taken back by an alert that became graver. What fires on by another version after the change
+    that mitigated it is watched there (`backend.alerting.mitigation`), else it fires anew.
+    """
     incident = session.get(Incident, alert.incident_id) if alert.incident_id is not None else None
-    return incident is not None and incident.state == "open"
+    if incident is None or incident.state != "open":
+        return False
+    return incident.phase != "mitigated" or (before != "" and _no_graver(alert.level, before))
+
+
+def _is_watched(session: WriteSession, alert: Alert) -> bool:
+    incident = session.get(Incident, alert.incident_id) if alert.incident_id is not None else None
+    return incident is not None and incident.phase == "mitigated" and incident.reopens_at is not None
+
+
+def _no_graver(level: str, before: str) -> bool:
+    return LEVELS.index(level) >= LEVELS.index(before)
 
 
 def _cleaned(firing: Firing) -> Firing:

@@ -135,22 +135,18 @@ def list_silences(
     )
 
 
-def maintenance_between(
-    session: ReadSession, *, model: str, environment: str, start: datetime, end: datetime
-) -> list[tuple[datetime, datetime, str]]:
-    """Planned work that touches [start, end): from, to, and its reason. What objectives leave out of their windows."""
-    rows = session.scalars(
-        select(Silence)
-        .where(
-            Silence.purpose == "maintenance", Silence.kind.is_(None), Silence.column.is_(None),
-            Silence.fingerprint.is_(None), or_(Silence.model == model, Silence.model.is_(None)),
-            or_(Silence.environment == environment, Silence.environment.is_(None)),
-            Silence.starts_at < end, Silence.ends_at > start,
+def planned_work(session: ReadSession) -> list[Silence]:
+    """Planned work on whole models, also what is over: `backend.slo.left_out` takes it out of objectives."""
+    return list(
+        session.scalars(
+            select(Silence)
+            .where(
+                Silence.purpose == "maintenance", Silence.model.is_not(None), Silence.kind.is_(None),
+                Silence.column.is_(None), Silence.fingerprint.is_(None),
+            )
+            .order_by(Silence.starts_at)
         )
-        .order_by(Silence.starts_at)
     )  # fmt: skip
-    found = ((row.starts_at, min(row.ends_at, row.ended_at or row.ends_at), row.comment) for row in rows)
-    return [(begun, over, why) for begun, over, why in found if over > max(begun, start)]
 
 
 def active_silences(session: ReadSession) -> list[Silence]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from backend.alerting.answers import answers_lately, availability_words, latency_words
 from backend.alerting.failures import failures_around
+from backend.alerting.gateway_suspects import gateway_causes
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began
 from backend.database.session import ReadSession
@@ -54,7 +55,7 @@ def suspects(
         _drift(incident, alerts, points), _version(session, viewer, incident, alerts),
         _serving(session, viewer, incident, alerts), _edited(events), _segment(incident, alerts),
     ]  # fmt: skip
-    known = [one for one in found if one is not None]
+    known = [one for one in found if one is not None] + _gateway(session, viewer, incident, alerts)
     return sorted(known, key=lambda one: (VERDICTS.index(one.verdict), one.rank))
 
 
@@ -188,6 +189,21 @@ def _serving(session: ReadSession, viewer: Actor, incident: Incident, alerts: Se
         seen = f"{told}; a gateway ran in {lately.observed_s // 60} of {lately.minutes} min"
         return Suspect("serving", name, "unknown", seen, 0.3, steps)
     return Suspect("serving", name, "ruled_out", told, 0.3, steps)
+
+
+def _gateway(
+    session: ReadSession, viewer: Actor, incident: Incident, alerts: Sequence[Alert]
+) -> list[Suspect]:
+    """What the gateways measured of themselves. Only what concerns answering requests makes one of them likely."""
+    serving = incident.area == "serving" or any(one.source in ("slo", "gateway") for one in alerts)
+    steps = (("The model", "model", {"model": incident.model}),)
+    return [
+        Suspect(
+            "version" if number == 0 else "serving", name,
+            "possible" if verdict == "likely" and not serving else verdict, evidence, 0.31 + number / 100, steps,
+        )
+        for number, (name, verdict, evidence) in enumerate(gateway_causes(session, viewer, incident))
+    ]  # fmt: skip
 
 
 def _edited(events: Sequence[Event]) -> Suspect:

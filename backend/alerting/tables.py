@@ -39,6 +39,11 @@ class Incident(Base):
     acknowledged_there: Mapped[str] = mapped_column(Text, default="")  # by whom, and where, if not here
     assigned_to: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))
     mitigated_at: Mapped[datetime | None]
+    mitigated_by_change: Mapped[int | None] = mapped_column(BigId)
+    reopens_at: Mapped[
+        datetime | None
+    ]  # if something still fires then, after a change that should have ended it
+    relapsed_at: Mapped[datetime | None]  # when it was last taken back from mitigated
     closed_at: Mapped[datetime | None]
     closed_by_change: Mapped[int | None] = mapped_column(BigId)
     closed_because: Mapped[str] = mapped_column(Text, default="")

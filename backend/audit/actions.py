@@ -72,6 +72,7 @@ class Action(StrEnum):
     INCIDENT_LINKED = "alerting:incident:link"
     INCIDENT_MERGED = "alerting:incident:merge"
     INCIDENT_MITIGATED = "alerting:incident:mitigate"
+    INCIDENT_REOPENED = "alerting:incident:reopen"
     NOTICE_RETRIED = "alerting:notice:retry"
     INCIDENT_SEVERITY_SET = "alerting:incident:set_severity"
     ALERTS_FALSE = "alerting:alert:mark_false"

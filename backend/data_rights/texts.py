@@ -52,8 +52,8 @@ def require_removable(session: ReadSession, numbers: Sequence[int]) -> None:
     stands = session.scalar(mine.where(standing()))
     if stands is not None:
         raise Conflict(
-            f"entry {stands} gives a right that still counts (a role, a delegation, an exception), and is compared with "
-            "it; ask again when that has ended"
+            f"entry {stands} gives a right that still counts (a role, a delegation, an exception), and is compared "
+            "with it; ask again when that has ended"
         )
     hold = hold_on_payloads(session, numbers)
     if hold is not None:

@@ -59,6 +59,7 @@ class GatewayReport(Base):
     deployment_id: Mapped[int | None] = mapped_column(ForeignKey("deployments.id"))
     version: Mapped[int | None]
     loaded_at: Mapped[datetime | None]
+    load_s: Mapped[float | None]  # fetching, checking and loading its artefact
     reported_at: Mapped[datetime]
     error: Mapped[str | None] = mapped_column(Text)
     url: Mapped[str] = mapped_column(Text)

@@ -23,6 +23,7 @@ from backend.monitoring.performance import PRIMARY
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.artefacts import artefact_digest, file_digest
 from backend.registry.tables import Model, Version
+from backend.slo.evidence import objective_facts
 
 
 def bind_version(
@@ -93,10 +94,6 @@ def _artefact(version: Version) -> str:
     return artefact_digest(folder) if folder.is_dir() else version.artefact_digest
 
 
-# Said on every change of what serves, so that nobody takes their absence for a result.
-NOT_MEASURED = ("SLO budget left: no service-level objective is kept",)
-
-
 def evidence(
     session: ReadSession, model: Model, before: Version | None, after: Version, *,
     environment: str, alert: Alert | None, why_target: str, before_cutoff: float | None, after_cutoff: float,
@@ -136,7 +133,7 @@ def evidence(
         )
         if before is not None
         else None,
-        "not_measured": list(NOT_MEASURED),
+        "objectives": objective_facts(session, model.name, environment),
         "live": {
             "before": _live(session, model, environment, before.version) if before else [],
             "after": _live(session, model, environment, after.version),

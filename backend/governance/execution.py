@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from backend import clock
 from backend.addresses import without_credentials
-from backend.alerting.service import close_incident
+from backend.alerting.mitigation import settle_by_change
 from backend.alerting.tables import Incident
 from backend.assurance.serious import keep_before_return
 from backend.audit.actions import Action
@@ -194,7 +194,7 @@ def record_smoke(
 
 
 def finish(session: WriteSession, actor: Actor, change_id: int, deployment_id: int, *, outcome: str) -> None:
-    """The gateways serve the version and answered the smoke requests: close the change and its incident."""
+    """The gateways serve the version and answered the smoke requests: close the change and settle its incident."""
     change = _locked(session, change_id)
     if change.state == "executed":
         return
@@ -222,10 +222,7 @@ def _close(
     )  # fmt: skip
     incident = session.get(Incident, change.incident_id) if change.incident_id else None
     if incident is not None:
-        close_incident(
-            session, actor, incident, change_id=change.id,
-            why=f"CHG-{change.id} executed: {change.summary}",
-        )  # fmt: skip
+        settle_by_change(session, actor, incident, change_id=change.id, summary=change.summary)
 
 
 def restore(session: WriteSession, actor: Actor, change_id: int, *, why: str) -> int | None:

@@ -21,6 +21,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import NotFound
 from backend.governance.digests import digest_of
 from backend.governance.errors import PolicyAltered
+from backend.governance.gates import asked_then
 from backend.governance.policy_document import TIERS, Entry, PolicyDocument, Rule, read_policy
 from backend.governance.tables import Change, Policy, WayBack
 from backend.identity.actor import Actor
@@ -192,7 +193,8 @@ def dry_run(
 ) -> list[Replayed]:
     """Hold a draft against the last finished changes: roles, exclusions, gates and freezes as they were then.
 
-    A gate that was not evaluated then counts as not passed: what it would have said is not known. One that was
+    A gate that was not evaluated then counts as not passed, unless the evidence holds what it looks at (error budgets):
+    what it would have said is not known. One that was
     inconclusive and accepted then, or from which the change was excepted, stands in the way of nothing. Break-glass
     changes are asked whether the draft allows break-glass, and agreed returns whether it would have agreed on them.
     """
@@ -289,7 +291,7 @@ def _replay(document: PolicyDocument, change: Change, owners: Mapping[str, str])
     accepted = {gate for one in change.counted if one.verdict == "approve" for gate in one.accepted}
     for gate in rule.gates:
         found = results.get(gate.gate, {})
-        verdict = found.get("verdict")
+        verdict = asked_then(gate, found, change.evidence, change.requested_at)
         waved = found.get("exception") or (verdict == "inconclusive" and gate.gate in accepted)
         if gate.required and verdict != "pass" and not waved:
             reasons.append(f"gate {gate.gate}: {verdict or 'was not asked then'}")

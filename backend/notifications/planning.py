@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import func, or_, select
 
+from backend.alerting.mitigation import is_watched, watch_words
 from backend.alerting.muting import Muting, muting_now
 from backend.alerting.sources import LEVELS
 from backend.alerting.tables import Alert, Incident
@@ -61,7 +62,11 @@ def _plan(
     about = about_of(session, incident)
     is_muted = bool(alerts) and all(muting.of(one) is not None for one in alerts)
     is_quiet = not alerts and _had_alerts(session, incident.id)
-    hits = {} if is_muted or is_quiet else {hit.channel: hit for hit in reached(contacts, about, now)}
+    hits = (
+        {}
+        if is_muted or is_quiet or is_watched(incident)
+        else {hit.channel: hit for hit in reached(contacts, about, now)}
+    )
     told = {
         row.channel: row
         for row in session.scalars(select(ToldIncident).where(ToldIncident.incident_id == incident.id))
@@ -74,7 +79,10 @@ def _plan(
             row.state = "resolved"
             continue
         kind = KINDS[contacts.channels[channel]["kind"]].make
-        why = reason_to_tell(row, message, hits.get(channel), now, changes=kind.changes, refresh=kind.refresh)
+        why = reason_to_tell(
+            row, message, hits.get(channel), now, changes=kind.changes, refresh=kind.refresh,
+            relapsed_at=incident.relapsed_at,
+        )  # fmt: skip
         notice = _queue(session, incident.id, channel, message, why, now) if why else None
         if notice is not None:
             made.append(notice)
@@ -100,6 +108,7 @@ def reason_to_tell(
     *,
     changes: bool,
     refresh: timedelta | None,
+    relapsed_at: datetime | None = None,
 ) -> str:
     """Why a channel is told of an incident now, for people; empty: there is nothing new for it.
 
@@ -111,6 +120,8 @@ def reason_to_tell(
         return f"route {hit.route}" + (f", step {hit.step}: nobody has acknowledged" if hit.step else "")
     if message.severity < row.severity:
         return f"it became {message.word}"
+    if relapsed_at is not None and row.told_at < relapsed_at and message.state != "resolved":
+        return "it fires on after it was mitigated"
     if row.closed_there:
         return ""
     if row.state != message.state:
@@ -170,6 +181,10 @@ def compose(session: ReadSession, incident: Incident, alerts: Iterable[Alert]) -
     lines += [f"{one.level}: {clipped(one.title, LONGEST_LINE)}" for one in firing[:SHOWN_ALERTS]]
     if len(firing) > SHOWN_ALERTS:
         lines.append(f"and {len(firing) - SHOWN_ALERTS} more alerts")
+    if is_watched(incident):
+        lines.append(f"Mitigated by CHG-{incident.mitigated_by_change}. {watch_words(incident)}.")
+    elif incident.relapsed_at is not None and incident.state == "open":
+        lines.append(f"It was mitigated, and fires again since {incident.relapsed_at:%Y-%m-%d %H:%M} UTC")
     over = incident.state != "open"
     if over and incident.closed_because:
         lines.append(f"Over: {clipped(incident.closed_because, LONGEST_LINE)}")

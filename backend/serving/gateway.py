@@ -66,6 +66,7 @@ from backend.serving.requests import Instance, PredictRequest, parse_request
 from backend.serving.scoring import Job, Scorer, score_instances
 from backend.serving.shadowing import Shadower
 from backend.serving.tallies import Tallies
+from backend.serving.usage import UsageMeter
 from backend.serving.watcher import Watcher
 from backend.settings import Settings, settings
 
@@ -95,12 +96,18 @@ class Gateway:
         )
         self.counts = OutcomeCounts()
         self.accounts = Accounts(self.metrics, self.counts)
-        self.tallies = Tallies()
+        self.tallies, self._lag = Tallies(), LoopLag()
         self.watcher.on_board = self.tallies.follow
         self.reporter = Reporter(
             self.watcher,
             self.tallies,
-            OutcomeWriter(self.counts, home, environment=config.environment, gateway_id=self.gateway_id),
+            OutcomeWriter(
+                self.counts,
+                home,
+                environment=config.environment,
+                gateway_id=self.gateway_id,
+                usage=UsageMeter(self._lag.worst_s),
+            ),
             gateway_id=self.gateway_id,
             environment=config.environment,
             url=config.gateway,
@@ -108,7 +115,7 @@ class Gateway:
         self.answers = Answers()
         self._config = config
         self._max_in_flight = max_in_flight
-        self._bodies, self._lag = Bodies(), LoopLag()
+        self._bodies = Bodies()
         self._spool: SpoolLog | None = None
         self._scorer: Scorer | None = None
         self._shadower: Shadower | None = None

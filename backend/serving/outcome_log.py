@@ -90,6 +90,22 @@ def outcomes_by_step(
     ]
 
 
+def versions_between(
+    session: ReadSession, viewer: Actor, model: str, environment: str, *, start: datetime, end: datetime
+) -> list[str]:
+    """The versions that ended requests in [start, end), without "several" and "none", lowest first."""
+    get_model(session, viewer, model)
+    found = session.scalars(
+        select(RequestOutcome.version)
+        .where(
+            *_of(model, environment, None), RequestOutcome.start >= _minute(start), RequestOutcome.start < end,
+            RequestOutcome.role != "shadow",
+        )
+        .distinct()
+    )  # fmt: skip
+    return sorted((one for one in found if one.isdigit()), key=int)
+
+
 def write_outcomes(
     session: WriteSession,
     counts: Mapping[Key, Minute],

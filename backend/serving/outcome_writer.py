@@ -1,4 +1,4 @@
-"""Brings what a gateway counted into the request-outcome log, also across an outage of the database.
+"""Brings what a gateway counted, and what it took of its machine, into the database, also across an outage of that.
 
 Counts are absolute for each minute and process: writing them again changes nothing. While the database is away they
 stand in `<home>/gateway/outcomes-<process>.json`; whichever gateway starts next in this home writes them down.
@@ -21,6 +21,8 @@ from backend.database.session import writing
 from backend.durable import write_json
 from backend.serving.outcome_log import write_outcomes, write_presence
 from backend.serving.outcomes import PENDING_MINUTES, Key, Minute, OutcomeCounts
+from backend.serving.usage import UsageMeter
+from backend.serving.usage_log import write_usage
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,16 @@ KEPT_EVERY_S: Final = 5.0  # at most so much is lost by a kill -9 while the data
 class OutcomeWriter:
     """Not thread-safe: the reporter's thread owns it."""
 
-    def __init__(self, counts: OutcomeCounts, folder: Path, *, environment: str, gateway_id: str) -> None:
-        self._counts, self._folder = counts, folder
+    def __init__(
+        self,
+        counts: OutcomeCounts,
+        folder: Path,
+        *,
+        environment: str,
+        gateway_id: str,
+        usage: UsageMeter | None = None,
+    ) -> None:
+        self._counts, self._folder, self._usage = counts, folder, usage
         self._place = {"environment": environment, "gateway_id": gateway_id, "process": uuid.uuid4().hex}
         self._path = folder / f"outcomes-{self._place['process']}.json"
         self._ran: set[datetime] = set()
@@ -39,13 +49,16 @@ class OutcomeWriter:
         self._kept_at = -KEPT_EVERY_S
 
     def note_presence(self) -> None:
-        """This gateway runs now; said with the next `flush`."""
+        """This gateway runs now, and takes so much; said with the next `flush`."""
+        if self._usage is not None:
+            self._usage.note()
         minute = clock.now().replace(second=0, microsecond=0)
         if minute != self._told:
             self._ran = {*sorted(self._ran)[-PENDING_MINUTES:], minute}
 
     def flush(self) -> None:
         """Write what is new. Raises what the database raises; then everything is kept, and written next time."""
+        self._flush_usage()
         taken = self._counts.take(clock.now())
         if not taken and not self._ran:
             return
@@ -59,6 +72,15 @@ class OutcomeWriter:
         if self._kept_at > 0:
             self._path.unlink(missing_ok=True)
             self._kept_at = -KEPT_EVERY_S
+
+    def _flush_usage(self) -> None:
+        """Minutes that are over; they wait in memory while the database is away."""
+        minutes = [] if self._usage is None else self._usage.over()
+        if self._usage is None or not minutes:
+            return
+        with writing() as session:
+            write_usage(session, minutes, self._usage, **self._place)
+        self._usage.forget(minutes)
 
     def keep(self, *, at_once: bool = False) -> None:
         """The database is away: put what it has not got into the file, at most every `KEPT_EVERY_S`."""

@@ -108,6 +108,7 @@ class Reporter:
                         deployment_id=None if serving is None else serving.target.deployment_id,
                         version=None if serving is None else serving.target.version,
                         loaded_at=None if serving is None else serving.loaded_at,
+                        load_s=None if serving is None else serving.predictor.load_s,
                         reported_at=at,
                         error=entry.error,
                         url=self._url,

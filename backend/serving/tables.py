@@ -48,3 +48,22 @@ class GatewayHour(Base):
     hour: Mapped[datetime] = mapped_column(primary_key=True)
     gateway_id: Mapped[str] = mapped_column(Text, primary_key=True)
     minutes: Mapped[int] = mapped_column(BigInteger)  # bit n: minute n
+
+
+class GatewayMinute(Base):
+    """What one gateway process took of its machine in one minute; None: the system does not tell."""
+
+    __tablename__ = "gateway_minutes"
+
+    environment: Mapped[str] = mapped_column(Text, primary_key=True)
+    start: Mapped[datetime] = mapped_column(primary_key=True)
+    gateway_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    process: Mapped[str] = mapped_column(Text, primary_key=True)
+    began_at: Mapped[datetime]  # when the process began
+    seconds: Mapped[float]  # how much of the minute was measured
+    cpu_s: Mapped[float]
+    cores: Mapped[float]  # how many it may use
+    throttled_s: Mapped[float | None]  # held back by its CPU quota
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # resident, the most of the minute
+    memory_limit_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    lag_s: Mapped[float]  # how late its loop was at worst

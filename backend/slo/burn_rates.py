@@ -120,6 +120,26 @@ def judge_row(row: Row, long: Counts, short: Counts, *, least_events: float = 0)
 
 
 @dataclass(frozen=True)
+class Allowance:
+    """A budget in bad events: `used` of the `so_far` that the events so far allow.
+
+    whole        what the whole period allows: of one that rolls the same; of one of the calendar that is not over a
+                 forecast, by the events that came so far in the time that has passed
+    is_forecast  whether `whole` is one
+    """
+
+    used: float
+    so_far: float
+    whole: float
+    is_forecast: bool
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether more is used than the whole period allows, as far as that can be said."""
+        return self.used > self.whole
+
+
+@dataclass(frozen=True)
 class Budget:
     """An error budget over its period.
 
@@ -137,6 +157,16 @@ class Budget:
     burn_window_s: int
     exhausted_in: timedelta | None
     left_s: float | None = None
+
+    def allowance(self, target: Fraction) -> Allowance | None:
+        """What the budget comes to in events; None where nothing was counted."""
+        if self.period.total <= 0:
+            return None
+        allowed = (1 - target) * Fraction(self.period.total)
+        ahead = self.left_s or 0.0
+        passed_s = self.period_s - ahead
+        whole = allowed * Fraction(self.period_s) / Fraction(passed_s) if passed_s > 0 else allowed
+        return Allowance(float(self.period.bad), float(allowed), float(whole), is_forecast=ahead > 0)
 
     @property
     def outlasts(self) -> bool:
@@ -174,13 +204,6 @@ def time_to_exhaustion(
     return LONGEST if seconds >= LONGEST.total_seconds() else timedelta(seconds=seconds)
 
 
-def spent_in(target: Fraction, window: Counts, period: Counts) -> Fraction | None:
-    """The share of the period's budget that went in a window of it: bad(window)/((1−T)·total(period))."""
-    if period.total <= 0:
-        return None
-    return window.bad / ((1 - target) * Fraction(period.total))
-
-
 def judge_objective(rows: Sequence[JudgedRow], budget: Budget) -> State:
     """`breach` while a row fires or the budget is overspent; `no_data` while nothing can be said; else `ok`.
 
@@ -193,10 +216,29 @@ def judge_objective(rows: Sequence[JudgedRow], budget: Budget) -> State:
         return State.BREACH
     if not rows:
         return State.NO_DATA if budget.remaining is None else State.OK
-    live = [one for one in rows if one.row.threshold < 1] or list(rows)
-    shortest = min(one.row.long_s for one in live)
-    if all(one.state is RowState.NO_DATA for one in live if one.row.long_s == shortest):
+    live = _live(rows)
+    if all(one.state is RowState.NO_DATA for one in _shortest(live)):
         return State.NO_DATA
     if any(one.state is RowState.OK for one in live):
         return State.OK
     return State.NO_DATA
+
+
+def is_quiet(rows: Sequence[JudgedRow]) -> bool:
+    """Whether the shortest row is without data only because nothing came: its source was seen, and counted no event."""
+    short = _shortest(_live(rows))
+    return bool(short) and all(
+        one.state is RowState.NO_DATA
+        and all(counts.observed_s > 0 for counts in (one.long, one.short) if counts.total <= 0)
+        for one in short
+    )
+
+
+def _live(rows: Sequence[JudgedRow]) -> list[JudgedRow]:
+    """Those that can fire, where there are any."""
+    return [one for one in rows if one.row.threshold < 1] or list(rows)
+
+
+def _shortest(rows: Sequence[JudgedRow]) -> list[JudgedRow]:
+    shortest = min((one.row.long_s for one in rows), default=0)
+    return [one for one in rows if one.row.long_s == shortest]

@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, sel
 
 from backend.database.session import ReadSession, WriteSession
 from backend.slo.burn_rates import Counts
+from backend.slo.left_out import LeftOut
 from backend.slo.slots import AGES, Slot, compact
 from backend.slo.sources import STORE
-from backend.slo.tables import Maintenance, ObjectiveState, SliCount
+from backend.slo.tables import ObjectiveState, SliCount
 
 KEPT_S: Final = 100 * 86_400
 """How long counts are kept: a quarter and some days, so that last month can be reported whole."""
@@ -25,7 +26,7 @@ def moment(second: float) -> datetime:
 
 
 def store_slots(
-    session: WriteSession, objective: str, slots: Sequence[Slot], *, source: str, maintenance: Sequence[Maintenance]
+    session: WriteSession, objective: str, slots: Sequence[Slot], *, source: str, maintenance: Sequence[LeftOut]
 ) -> None:  # fmt: skip
     """Store what was counted; a slot that was counted before is replaced. Storing again changes nothing.
 
@@ -80,13 +81,9 @@ def in_maintenance(slot: Slot, spans: Iterable[tuple[float, float]]) -> Slot:
     return Slot(slot.start_s, slot.length_s, counts, excluded)
 
 
-def spans_of(maintenance: Iterable[Maintenance]) -> list[tuple[float, float]]:
-    """Starts and ends of what was not withdrawn, in seconds since 1970."""
-    return [
-        (one.starts_at.timestamp(), one.ends_at.timestamp())
-        for one in maintenance
-        if one.withdrawn_at is None
-    ]
+def spans_of(maintenance: Iterable[LeftOut]) -> list[tuple[float, float]]:
+    """Starts and ends in seconds since 1970."""
+    return [(one.starts_at.timestamp(), one.ends_at.timestamp()) for one in maintenance]
 
 
 def slot_of(row: SliCount) -> Slot:
@@ -148,6 +145,20 @@ def sum_periods(session: ReadSession, now_s: int) -> dict[str, Counts]:
     return {key: _counts(sums) for key, *sums in session.execute(query)}
 
 
+def last_events(session: ReadSession, objectives: Iterable[str]) -> dict[str, int]:
+    """{objective: the end of the last slot in which anything was counted}, in seconds since 1970."""
+    keys = sorted(objectives)
+    found: dict[str, int] = {}
+    for first in range(0, len(keys), _BATCH):
+        query = (
+            select(SliCount.objective, func.max(SliCount.end_s))
+            .where(SliCount.objective.in_(keys[first : first + _BATCH]), SliCount.total > 0)
+            .group_by(SliCount.objective)
+        )
+        found |= {key: int(end_s) for key, end_s in session.execute(query)}
+    return found
+
+
 def _values() -> tuple[ColumnElement[float], ...]:
     """good, total, observed and excluded seconds, as they count."""
     counted = [
@@ -181,7 +192,7 @@ def compact_counts(
 
 
 def mark_maintenance(
-    session: WriteSession, objective: str, maintenance: Sequence[Maintenance], *, start_s: float, end_s: float
+    session: WriteSession, objective: str, maintenance: Sequence[LeftOut], *, start_s: float, end_s: float
 ) -> None:
     """Count the slots of a span anew as in or out of maintenance, after one was declared, ended or withdrawn.
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import func, select
 
+from backend import clock
 from backend.alerting.service import Firing, fingerprint, fire, resolve
 from backend.alerting.tables import Alert
 from backend.database.session import ReadSession, WriteSession
@@ -23,18 +24,19 @@ from backend.slo.burn_rates import (
     RowState,
     State,
     exact_rows,
+    is_quiet,
     judge_budget,
     judge_objective,
     judge_row,
 )
-from backend.slo.counting import moment, store_slots, sum_periods, sum_windows
-from backend.slo.maintenance import maintenance_of
+from backend.slo.counting import last_events, moment, store_slots, sum_periods, sum_windows
+from backend.slo.left_out import left_out
 from backend.slo.objectives import WINDOWED, Objective
 from backend.slo.objectives_service import ABSENT, KIND, list_objectives, objective_of
 from backend.slo.sentences import absent_sentence, alert_sentence
 from backend.slo.slots import HOUR, MINUTE, floor_to, length_at
 from backend.slo.sources import Asked, Reading
-from backend.slo.tables import Maintenance, ObjectiveRevision, ObjectiveState, SliCount
+from backend.slo.tables import ObjectiveRevision, ObjectiveState, SliCount
 
 READ_AGAIN_S: Final = 300
 """Slots that ended so lately are read again: gateways write, and Prometheus scrapes, some seconds after the event."""
@@ -57,6 +59,9 @@ class Judged:
     budget: Budget
     state: State
     windows: Mapping[int, Counts]
+    quiet_since: datetime | None = (
+        None  # the end of the last slot with an event, where only events are missing
+    )
 
 
 def readings_due(session: ReadSession, actor: Actor, *, now: datetime) -> list[Asked]:
@@ -87,8 +92,7 @@ def store_readings(
     actor.require(Permission.COMPUTE_METRICS)
     states = _states(session)
     present = {row.key: row for row in list_objectives(session, actor)}
-    places = {key: (row.model, row.environment) for key, row in present.items()}
-    declared = maintenance_of(list(session.scalars(select(Maintenance))), places)
+    declared = left_out(session, {key: objective_of(row) for key, row in present.items()})
     for one in asked:
         reading, row = readings.get(one.key), present.get(one.key)
         if reading is None or row is None or objective_of(row) != one.objective:
@@ -116,7 +120,8 @@ def store_readings(
 def judge_all(session: ReadSession, actor: Actor, *, now: datetime) -> list[Judged]:
     """Every objective that was counted, judged by the counts up to the last full minute.
 
-    None is `ok` while its source is absent: what was good before says nothing of now.
+    None is `ok` while its source is absent: what was good before says nothing of now. Where the source is seen and
+    nothing comes, no failure comes either: what the last counts said holds on.
     """
     states = _states(session)
     present = [row for row in list_objectives(session, actor) if row.key in states]
@@ -132,12 +137,37 @@ def judge_all(session: ReadSession, actor: Actor, *, now: datetime) -> list[Judg
         )
         for row in present
     ]  # fmt: skip
+    judged = _hold_on(session, judged)
     return [
         replace(one, state=State.NO_DATA)
         if one.state is State.OK and absent_since(one, states[one.revision.key], now=now) is not None
         else one
         for one in judged
     ]
+
+
+def _hold_on(session: ReadSession, judged: Sequence[Judged]) -> list[Judged]:
+    """The quiet ones with the state of their last counts: in danger as long as an alert fires, which resolves only when
+    events come, else by their budget. One whose period has no event stays without data."""
+    quiet = {
+        one.revision.key for one in judged
+        if one.state is State.NO_DATA and one.budget.remaining is not None and is_quiet(one.rows)
+    }  # fmt: skip
+    if not quiet:
+        return list(judged)
+    since, firing = last_events(session, quiet), _firing(session)
+    return [
+        replace(one, state=_last_state(one, firing), quiet_since=moment(since[one.revision.key]))
+        if one.revision.key in since
+        else one
+        for one in judged
+    ]
+
+
+def _last_state(judged: Judged, firing: Mapping[str, Alert]) -> State:
+    subjects = (f"{judged.revision.key}/{level}" for level in LEVELS)
+    fires = any(_fingerprint(judged, KIND, subject) in firing for subject in subjects)
+    return State.BREACH if fires else State.OK
 
 
 def judge_counts(
@@ -221,6 +251,7 @@ def figures_of(judged: Judged) -> dict[str, Any]:
         "period_s": judged.budget.period_s,
         "left_s": judged.budget.left_s,
         "burn_window_s": judged.budget.burn_window_s,
+        "quiet_since": clock.to_iso(judged.quiet_since) if judged.quiet_since else None,
     }  # fmt: skip
 
 

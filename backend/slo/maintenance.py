@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,7 +18,8 @@ from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 from backend.slo.counting import mark_maintenance
-from backend.slo.objectives_service import get_objective, list_objectives
+from backend.slo.left_out import left_out
+from backend.slo.objectives_service import get_objective, list_objectives, objective_of
 from backend.slo.tables import Maintenance
 
 LONGEST: Final = timedelta(days=14)
@@ -123,25 +123,8 @@ def list_maintenance(
     return list(session.scalars(query.order_by(Maintenance.starts_at.desc(), Maintenance.id.desc())))
 
 
-def maintenance_of(
-    found: Sequence[Maintenance], places: Mapping[str, tuple[str, str]]
-) -> dict[str, list[Maintenance]]:
-    """{objective: what counts for it}; `places` says the model and environment of each."""
-    by_place: dict[tuple[str, str], list[Maintenance]] = {}
-    for one in found:
-        by_place.setdefault((one.model, one.environment), []).append(one)
-    return {
-        key: [one for one in by_place.get(place, ()) if one.objective in (None, key)]
-        for key, place in places.items()
-    }
-
-
 def _recount(session: WriteSession, actor: Actor, row: Maintenance, *, until: datetime) -> None:
-    for one in list_objectives(session, actor, model=row.model, environment=row.environment):
-        if row.objective in (None, one.key):
-            declared = list_maintenance(
-                session, actor, model=row.model, environment=row.environment, objective=one.key
-            )
-            mark_maintenance(
-                session, one.key, declared, start_s=row.starts_at.timestamp(), end_s=until.timestamp()
-            )
+    rows = list_objectives(session, actor, model=row.model, environment=row.environment)
+    objectives = {one.key: objective_of(one) for one in rows if row.objective in (None, one.key)}
+    for key, spans in left_out(session, objectives).items():
+        mark_maintenance(session, key, spans, start_s=row.starts_at.timestamp(), end_s=until.timestamp())

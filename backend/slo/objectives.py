@@ -232,6 +232,7 @@ class Objective:
     rows: tuple[AlertRow, ...] = field(default=STANDARD_ROWS)
     minimum_events: int = 0  # in the long window; a row with fewer neither fires nor resolves
     labels: tuple[tuple[str, tuple[str, ...]], ...] = ()  # sorted by name
+    counts_maintenance: bool = False  # planned work on the model counts like any other time
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

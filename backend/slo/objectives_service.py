@@ -169,7 +169,9 @@ def _check_place(session: ReadSession, actor: Actor, objective: Objective) -> No
 
 
 def _counted(objective: Objective) -> tuple[object, ...]:
-    return objective.sli, objective.budgeting, objective.slice_s, objective.slice_target
+    return (
+        objective.sli, objective.budgeting, objective.slice_s, objective.slice_target, objective.counts_maintenance,
+    )  # fmt: skip
 
 
 def _forget_counts(session: WriteSession, key: str) -> None:

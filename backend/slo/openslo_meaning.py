@@ -40,7 +40,9 @@ from backend.slo.windows import NOMINAL_DAYS, Calendar, Rolling, Window
 ENVIRONMENT: Final = "warrant/environment"
 ALERT_ROWS: Final = "warrant/alert-rows"
 MINIMUM_EVENTS: Final = "warrant/minimum-events"
-ANNOTATIONS: Final = (ENVIRONMENT, ALERT_ROWS, MINIMUM_EVENTS)
+MAINTENANCE: Final = "warrant/maintenance"
+COUNTED: Final = {"excluded": False, "counted": True}  # what the annotation says: whether it counts
+ANNOTATIONS: Final = (ENVIRONMENT, ALERT_ROWS, MINIMUM_EVENTS, MAINTENANCE)
 READ: Final = ("prometheus", "warrant")  # types of metric sources, in lower case
 DEFAULT_WINDOW: Final = Rolling(30 * 24)
 _ENVIRONMENT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -107,6 +109,7 @@ def _objective(
             environment=_environment(slo), title=title, description=slo.spec.description,
             budgeting=Budgeting(slo.spec.budgeting_method), slice_s=slice_s, slice_target=slice_target,
             rows=_rows(slo, sli), minimum_events=_minimum_events(slo, sli), labels=_labels(slo),
+            counts_maintenance=_counts_maintenance(slo),
         )  # fmt: skip
     except Misfit:
         raise
@@ -285,6 +288,17 @@ def _minimum_events(slo: Slo, sli: Sli) -> int:
             ("metadata", "annotations", MINIMUM_EVENTS), f"it is a whole number from 0, not {text!r}"
         )
     return int(text)
+
+
+def _counts_maintenance(slo: Slo) -> bool:
+    text = slo.metadata.annotations.get(MAINTENANCE, "excluded")
+    if text not in COUNTED:
+        raise Misfit(
+            ("metadata", "annotations", MAINTENANCE),
+            f"it is {' or '.join(COUNTED)}, not {text!r}",
+            "maintenance",
+        )
+    return COUNTED[text]
 
 
 def _labels(slo: Slo) -> tuple[tuple[str, tuple[str, ...]], ...]:

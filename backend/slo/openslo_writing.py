@@ -9,7 +9,7 @@ from backend.governance.yaml_text import write_yaml
 from backend.slo.alert_row_text import write_rows
 from backend.slo.durations import write_duration
 from backend.slo.objectives import Objective, default_minimum_events, default_rows
-from backend.slo.openslo_meaning import ALERT_ROWS, ENVIRONMENT, MINIMUM_EVENTS
+from backend.slo.openslo_meaning import ALERT_ROWS, ENVIRONMENT, MAINTENANCE, MINIMUM_EVENTS
 from backend.slo.openslo_schema import VERSION
 from backend.slo.openslo_sources import source_of
 from backend.slo.windows import Calendar, Window
@@ -53,6 +53,8 @@ def _metadata(objective: Objective) -> dict[str, Any]:
         annotations[ALERT_ROWS] = write_rows(objective.rows)
     if objective.minimum_events != default_minimum_events(kind):
         annotations[MINIMUM_EVENTS] = str(objective.minimum_events)
+    if objective.counts_maintenance:
+        annotations[MAINTENANCE] = "counted"
     return metadata | {"annotations": annotations}
 
 

@@ -1,7 +1,8 @@
 """An objective's events as PromQL over any window: what was bad, and of how many.
 
-Of own queries `{{.window}}` is replaced, as in Sloth's files. A query without it is taken for what the SLI says it is:
-a counter, whose rate is taken, or a number that is looked at, whose values are added up.
+Whoever counts by somebody's own queries (`backend.slo.sources.prometheus`) and whoever writes rules from them ask here
+for them. In these `{{.window}}` is replaced, as in Sloth's files. A query without it is taken for what the SLI says it
+is: a counter, whose rate is taken, or a number that is looked at, whose values are added up.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def events_of(objective: Objective) -> Events:
         case Latency():
             return _latency(quote(objective.model), sli.threshold_ms)
         case Queries():
-            return _queries(objective.name, sli)
+            return _of_queries(objective.name, sli)
         case Threshold():
             return _threshold(sli)
         case _:
@@ -135,12 +136,25 @@ def _of_good(good: Callable[[str], str], total: Callable[[str], str], unit: str)
     return Events(ratio, bad, total, unit)
 
 
-def _queries(name: str, sli: Queries) -> Events:
+def _of_queries(name: str, sli: Queries) -> Events:
     if sli.raw:
         sign = "" if sli.raw_type == "failure" else "1 - "
-        if WINDOW.search(sli.raw):
-            return Events(lambda window: f"{sign}({_filled(sli.raw, window)})")
-        return Events(lambda window: f"{sign}avg_over_time(({sli.raw})[{window}:{LOOK_EVERY}])")
+        raw = ratio_query(sli)
+        return Events(lambda window: f"{sign}({raw(window)})")
+    part, total, unit = query_parts(name, sli)
+    return (_of_bad if sli.bad else _of_good)(part, total, unit)
+
+
+def ratio_query(sli: Queries) -> Callable[[str], str]:
+    """The stored ratio of somebody's own query, over a window."""
+    if WINDOW.search(sli.raw):
+        return lambda window: _filled(sli.raw, window)
+    return lambda window: f"avg_over_time(({sli.raw})[{window}:{LOOK_EVERY}])"
+
+
+def query_parts(name: str, sli: Queries) -> tuple[Callable[[str], str], Callable[[str], str], str]:
+    """Somebody's own queries over a window: of the good or bad events, of all, and in which unit both count (`rate` per
+    second, `count`, "" unknown). Raises `NotExportable` for queries that fit no window, or not each other."""
     part, total = sli.bad or sli.good, sli.total
     units = {_unit_of(query, sli) for query in (part, total)}
     if len(units) > 1:
@@ -148,8 +162,7 @@ def _queries(name: str, sli: Queries) -> Events:
             f"{name}: one query counts, the other gives a rate; write both the same way, "
             "such as sum(rate(x[{{.window}}]))"
         )
-    make = _of_bad if sli.bad else _of_good
-    return make(_over(name, part, sli), _over(name, total, sli), units.pop())
+    return _over(name, part, sli), _over(name, total, sli), units.pop()
 
 
 def _unit_of(query: str, sli: Queries) -> str:

@@ -26,10 +26,11 @@ from backend.slo.budget_history import (
 )
 from backend.slo.burn_rates import Budget, Counts, time_to_exhaustion
 from backend.slo.counting import moment, totals_by_step
+from backend.slo.left_out import LeftOut, left_out
 from backend.slo.maintenance import list_maintenance
 from backend.slo.objectives import Objective
 from backend.slo.objectives_service import KIND, get_objective, list_objectives, objective_of
-from backend.slo.sentences import events_words, forecast_words, state_words
+from backend.slo.sentences import events_words, forecast_words, quiet_words, state_words
 from backend.slo.slots import HOUR
 from backend.slo.tables import Maintenance, ObjectiveRevision, ObjectiveState
 
@@ -60,7 +61,8 @@ class Detail:
 
     standing: Standing
     history: tuple[BudgetPoint, ...]
-    maintenance: tuple[Maintenance, ...]
+    maintenance: tuple[Maintenance, ...]  # declared for objectives, also what was withdrawn
+    left_out: tuple[LeftOut, ...]  # all that does not count, planned work too
     past_month: MonthReport
     this_month: MonthReport
     alerts: tuple[Alert, ...]
@@ -79,7 +81,7 @@ def list_standings(
         )
     }
     sparks = _sparks(session, rows, now)
-    found = [_standing(row, states.get(row.key), sparks.get(row.key, ())) for row in rows]
+    found = [standing_of(row, states.get(row.key), sparks.get(row.key, ())) for row in rows]
     return sorted(
         found,
         key=lambda one: (
@@ -105,13 +107,17 @@ def read_detail(session: ReadSession, viewer: Actor, key: str) -> Detail:
     alerts = _alerts_of(session, row)
     fired = [(one.level, one.fired_at, one.resolved_at) for one in alerts]
     return Detail(
-        _standing(row, state, tuple(point.remaining for point in points[-4 * SPARK_DAYS :: 4])),
+        standing_of(row, state, tuple(point.remaining for point in points[-4 * SPARK_DAYS :: 4])),
         tuple(points),
         tuple(
             list_maintenance(
                 session, viewer, model=row.model, environment=row.environment, objective=key,
                 since=now - timedelta(days=HISTORY_DAYS),
             )
+        ),
+        tuple(
+            one for one in left_out(session, {key: objective})[key]
+            if one.ends_at >= now - timedelta(days=HISTORY_DAYS)
         ),
         report_month(objective, steps, past, fired, until=now),
         report_month(objective, steps, month_bounds(now, zone), fired, until=now),
@@ -137,9 +143,10 @@ def counts_of(found: Mapping[str, Any] | None) -> Counts:
     return Counts(**found) if found else Counts()
 
 
-def _standing(
-    row: ObjectiveRevision, state: ObjectiveState | None, spark: tuple[float | None, ...]
+def standing_of(
+    row: ObjectiveRevision, state: ObjectiveState | None, spark: tuple[float | None, ...] = ()
 ) -> Standing:
+    """One objective as it was last judged, and what that says in words."""
     objective = objective_of(row)
     if state is None or state.judged_at is None:
         return Standing(row, objective, state, "it is judged for the first time within a minute", spark)
@@ -151,6 +158,8 @@ def _standing(
         says = state_words(objective, budget, hour, HOUR)
     else:
         says = f"{forecast_words(objective, budget)}; {events_words(objective, budget.period)}"
+    if state.figures.get("quiet_since"):
+        says = f"{quiet_words(objective, clock.from_iso(state.figures['quiet_since']))}; {says}"
     return Standing(row, objective, state, says, spark)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from backend.slo.burn_rates import Budget, Counts, JudgedRow, judge_budget, spent_in
+from backend.slo.burn_rates import Budget, Counts, JudgedRow, judge_budget
 from backend.slo.objectives import Kind, Objective
 from backend.slo.wording import period_words, span_words
 
@@ -33,8 +33,7 @@ def forecast_words(objective: Objective, budget: Budget) -> str:
     if budget.remaining is None:
         return "nothing was counted in the period yet"
     if budget.remaining <= 0:
-        over = f", overspent by {_percent(-budget.remaining)}" if budget.remaining < 0 else ""
-        return f"{period} is gone{over}"
+        return allowance_words(objective, budget)
     if budget.burn is None:
         return f"no event in the last {span_words(budget.burn_window_s)}, so there is no rate to go by"
     if budget.exhausted_in is None:
@@ -44,11 +43,39 @@ def forecast_words(objective: Objective, budget: Budget) -> str:
     return f"at this rate {period} is gone in {span_words(budget.exhausted_in.total_seconds())}"
 
 
+def allowance_words(objective: Objective, budget: Budget) -> str:
+    """How many bad events the whole period allows, how many were used, and whether that is the fact or a forecast.
+
+    Early in a period of the calendar a few bad events are more than the events so far allow, and the budget of the
+    whole period is far from gone.
+    """
+    found = budget.allowance(Fraction(objective.target))
+    if found is None:
+        return "nothing was counted in the period yet"
+    period, used, whole = period_words(objective), _count(found.used), _count(found.whole)
+    noun = _EVENTS[objective.sli.kind][0]
+    if not found.is_forecast:
+        gone = "is gone" if found.used >= found.whole else "is not gone"
+        counted = f"{_count(budget.period.total)} {noun}"
+        return f"{period} budget {gone}: {used} bad of the {whole} that {counted} allow"
+    forecast = f"as things go, a forecast, {period} budget comes to {whole} bad {noun}"
+    if found.is_spent:
+        return f"{used} bad so far; {forecast}, so it is gone unless more come than so far"
+    over = f", where those so far allow {_count(found.so_far)}" if found.used > found.so_far else ""
+    return f"{used} bad so far{over}; {forecast}, so it is not gone"
+
+
+def quiet_words(objective: Objective, since: datetime) -> str:
+    """No request is no failure; said, so that nobody takes the last figures for those of now."""
+    return f"no {_EVENTS[objective.sli.kind][0]} since {since:%Y-%m-%d %H:%M} UTC"
+
+
 def state_words(objective: Objective, budget: Budget, window: Counts, window_s: int) -> str:
     """`at this rate … is gone in 2.1 days; 2 % of it went in the last hour; 312 of 41,000 requests failed`."""
     parts = [forecast_words(objective, budget)]
-    spent = spent_in(Fraction(objective.target), window, budget.period)
-    if spent is not None and window.total > 0:
+    allowed = budget.allowance(Fraction(objective.target))
+    if allowed is not None and allowed.whole > 0 and window.total > 0:
+        spent = window.bad / Fraction(allowed.whole)
         parts.append(f"{_percent(spent)} of it went in the last {span_words(window_s).removeprefix('1 ')}")
     if budget.period.total > 0:
         parts.append(events_words(objective, window if window.total > 0 else budget.period))

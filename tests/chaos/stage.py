@@ -283,8 +283,11 @@ class Stage:
         assert self.run_state(change_id) == "succeeded"
         if incident_id is not None:
             incident = self.incident(incident_id)
-            assert (incident.state, incident.closed_by_change) == ("closed", change_id)
-            assert self.entries(Action.INCIDENT_CLOSED, incident_id) == 1
+            assert (incident.phase, incident.mitigated_by_change) == ("mitigated", change_id), (
+                "it still fires"
+            )
+            assert self.entries(Action.INCIDENT_MITIGATED, incident_id) == 1
+            assert self.entries(Action.INCIDENT_CLOSED, incident_id) == 0
         self.assert_serves(change.to_version, deployment.id)
 
     def assert_restored_once(self, change_id: int, incident_id: int | None = None, *, why: str) -> None:

@@ -212,7 +212,7 @@ def run_jobs(seen: Seen) -> None:
         seen.change = session.get_one(Change, number).outcome
         answered = session.get_one(Alert, alert).incident_id
         assert answered is not None
-        assert session.get_one(Incident, answered).state == "closed"
+        assert session.get_one(Incident, answered).mitigated_by_change == number
 
 
 def wait_for(runs: list[str], seen: Seen) -> None:

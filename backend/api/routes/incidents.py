@@ -49,7 +49,8 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "phase": incident.phase, "severity": incident.severity, "area": incident.area, "title": incident.title,
         "opened_at": incident.opened_at, "acknowledged_at": incident.acknowledged_at,
         "acknowledged_by": incident.acknowledged_by, "assigned_to": incident.assigned_to,
-        "mitigated_at": incident.mitigated_at, "closed_at": incident.closed_at,
+        "mitigated_at": incident.mitigated_at, "mitigated_by_change": incident.mitigated_by_change,
+        "reopens_at": incident.reopens_at, "relapsed_at": incident.relapsed_at, "closed_at": incident.closed_at,
         "closed_by_change": incident.closed_by_change, "closed_because": incident.closed_because,
         "cause": incident.cause, "merged_into": incident.merged_into,
     }  # fmt: skip
@@ -328,6 +329,10 @@ def _brief(brief: Brief) -> dict[str, Any]:
             for one in brief.suspects
         ],
         "changed": [one.document() for one in brief.changed],
+        "answers": [
+            {"name": one.name, "points": [{"at": at, "value": value} for at, value, *_ in one.points]}
+            for one in brief.answers
+        ],
         "actions": [
             {"act": one.act, "label": one.label, "helps": one.helps, "refused": one.refused or None,
              "digest": one.digest or None}

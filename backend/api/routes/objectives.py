@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -80,6 +81,7 @@ def one_objective(actor: Caller, objective: str) -> dict[str, Any]:
             "last_month": _month(found.past_month),
             "this_month": _month(found.this_month),
             "maintenance": [_maintenance(one) for one in found.maintenance],
+            "left_out": [asdict(one) for one in found.left_out],
             "revisions": [_revision(row) for row in service.objective_revisions(session, actor, objective)],
         }  # fmt: skip
 

@@ -77,6 +77,10 @@ class Asked:
     answers_not: str = ""  # why it did not, or why that is not known
 
 
+Then = Callable[[Mapping[str, Any], Any, datetime], Finding | None]
+"""(evidence of a change, parameters, when it was asked for)"""
+
+
 @dataclass(frozen=True)
 class Gate:
     """One kind of check."""
@@ -88,6 +92,7 @@ class Gate:
     check: Callable[[Asked, Any], Finding]
     needs: Needs = "record"
     condition: bool = False
+    then: Then | None = None  # what it would have said of a past change, by its evidence; None: not known
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,18 @@ def evaluate(rule: GateRule, asked: Asked) -> Result:
             "inconclusive", without_credentials(f"it could not be asked: {type(error).__name__}: {error}")
         )
     return Result(gate.name, gate.title, rule.required, describe(parameters), finding, clock.now())
+
+
+def asked_then(
+    rule: GateRule, recorded: Mapping[str, Any], evidence: Mapping[str, Any], at: datetime
+) -> str | None:
+    """The verdict of a gate on a past change: as it was recorded under the same rule, else by the evidence where the
+    gate can read it there, else as recorded under another rule. None: it was not asked then."""
+    gate = gates()[rule.gate]
+    parameters = gate.parameters.model_validate(rule.parameters)
+    same = recorded.get("rule") == describe(parameters)
+    found = None if same or gate.then is None else gate.then(evidence, parameters, at)
+    return found.verdict if found is not None else recorded.get("verdict")
 
 
 def unanswered(rule: GateRule, why: str) -> Result:

@@ -16,12 +16,12 @@ from backend.errors import WarrantError
 from backend.slo.burn_rates import Counts
 from backend.slo.objectives import Latency, Objective, Queries, Threshold
 from backend.slo.prometheus import Prometheus, PrometheusAway, QueryRefused, RangeAnswer, Series, quote
+from backend.slo.promql import WINDOW, query_parts, ratio_query
 from backend.slo.slots import FIVE, MINUTE, Slot, floor_to
 from backend.slo.sources import OF_REQUESTS, PROMETHEUS, Asked, Reading, as_budgeted, steps_of
 
 REQUESTS: Final = "warrant_requests_total"
 BUCKETS: Final = "warrant_request_seconds_bucket"
-_WINDOW: Final = re.compile(r"\{\{\s*\.window\s*\}\}")
 _COMPARE: Final = {
     "lte": lambda value, limit: value <= limit, "gte": lambda value, limit: value >= limit,
     "lt": lambda value, limit: value < limit, "gt": lambda value, limit: value > limit,
@@ -50,7 +50,7 @@ def _count(server: Prometheus, asked: Asked) -> Reading:
     if asked.objective.sli.kind in OF_REQUESTS:
         return _requests(server, asked)
     if isinstance(asked.objective.sli, Queries):
-        return _queries(server, asked, asked.objective.sli)
+        return _own_queries(server, asked, asked.objective.sli)
     if isinstance(asked.objective.sli, Threshold):
         return _looks(server, asked, asked.objective.sli)
     return Reading((), PROMETHEUS, f"Prometheus does not count objectives of {asked.objective.sli.kind}")
@@ -113,27 +113,33 @@ def _process(series: Series) -> tuple[str, str]:
     return series.labels.get("job", ""), series.labels.get("instance", "")
 
 
-def _queries(server: Prometheus, asked: Asked, sli: Queries) -> Reading:
+def _own_queries(server: Prometheus, asked: Asked, sli: Queries) -> Reading:
+    """Somebody's own queries over five minutes, at the end of each."""
     start, end = floor_to(asked.since_s, FIVE), floor_to(asked.until_s, FIVE)
+    queries, scale = _filled_for_five(asked.objective.name, sli)
     values: dict[str, Mapping[int, float]] = {}
     notes: list[str] = []
-    for name in ("good", "bad", "total", "raw"):
-        query = getattr(sli, name)
-        if query:
-            answer = server.query_range(
-                _over_five(query, counter=sli.counter), start_s=start + FIVE, end_s=end, step_s=FIVE
-            )
-            notes += answer.notes
-            values[name] = _single(answer, query)
+    for name, query in queries.items():
+        answer = server.query_range(query, start_s=start + FIVE, end_s=end, step_s=FIVE)
+        notes += answer.notes
+        values[name] = _single(answer, query)
     slots = []
     for at in range(start + FIVE, end + 1, FIVE):
-        counts, note = _of_values(sli, {name: found.get(at) for name, found in values.items()})
+        counts, note = _of_values(sli, {name: found.get(at) for name, found in values.items()}, scale)
         slots.append(Slot(at - FIVE, FIVE, counts))
         notes += [note] if note else []
     return Reading(as_budgeted(asked.objective, slots), PROMETHEUS, "; ".join(dict.fromkeys(notes)))
 
 
-def _of_values(sli: Queries, at: Mapping[str, float | None]) -> tuple[Counts, str]:
+def _filled_for_five(name: str, sli: Queries) -> tuple[dict[str, str], int]:
+    """The queries by what they give, and what one of their values counts in five minutes."""
+    if sli.raw:
+        return {"raw": ratio_query(sli)("5m")}, 1
+    part, total, unit = query_parts(name, sli)
+    return {"part": part("5m"), "total": total("5m")}, FIVE if unit == "rate" else 1
+
+
+def _of_values(sli: Queries, at: Mapping[str, float | None], scale: int) -> tuple[Counts, str]:
     """Counts of five minutes, and what was wrong with them. A query without a value at all was not observed."""
     if "raw" in at:
         share = at["raw"]
@@ -145,9 +151,7 @@ def _of_values(sli: Queries, at: Mapping[str, float | None]) -> tuple[Counts, st
     total = at["total"]
     if total is None:
         return Counts(), ""
-    # While nothing ever failed (or went well) there is no such series yet.
-    part = at.get("good", at.get("bad")) or 0.0
-    scale = FIVE if "rate(" in sli.total and "increase(" not in sli.total else 1
+    part = at["part"] or 0.0  # while nothing ever failed (or went well) there is no such series yet
     if not 0 <= part <= total * (1 + 1e-9):
         name = "good" if sli.good else "bad"
         return Counts(), f"{part:g} {name} events of {total:g}: these five minutes are left out"
@@ -155,17 +159,11 @@ def _of_values(sli: Queries, at: Mapping[str, float | None]) -> tuple[Counts, st
     return Counts((part if sli.good else total - part) * scale, total * scale, FIVE), ""
 
 
-def _over_five(query: str, *, counter: bool) -> str:
-    if _WINDOW.search(query):
-        return _WINDOW.sub("5m", query)
-    return f"sum(increase({query}[5m]))" if counter else query
-
-
 def _looks(server: Prometheus, asked: Asked, sli: Threshold) -> Reading:
     start, end = floor_to(asked.since_s, MINUTE), floor_to(asked.until_s, MINUTE)
     step = MINUTE if end - start <= 86_400 else FIVE
     start, end = floor_to(start, step), floor_to(end, step)
-    answer = server.query_range(_WINDOW.sub("5m", sli.query), start_s=start + step, end_s=end, step_s=step)
+    answer = server.query_range(WINDOW.sub("5m", sli.query), start_s=start + step, end_s=end, step_s=step)
     values, limit, slots = _single(answer, sli.query), float(sli.value), []
     for at in range(start + step, end + 1, step):
         value = values.get(at)

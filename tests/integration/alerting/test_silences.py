@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from backend.alerting.muting import muting_now
-from backend.alerting.silences import Matchers, end_silence, list_silences, maintenance_between, silence
+from backend.alerting.silences import Matchers, end_silence, list_silences, planned_work, silence
 from backend.alerting.tables import Alert, Incident, Silence
 from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
@@ -136,7 +136,7 @@ def test_setting_it_twice_is_one_and_ending_it_twice_too_and_the_log_has_both(
             assert len(entries) == 1
 
 
-def test_maintenance_is_told_to_objectives_with_its_reason_and_as_long_as_it_lasted(
+def test_planned_work_on_a_model_mutes_and_is_kept_with_its_reason_and_as_long_as_it_lasted(
     world: World, time: Time
 ) -> None:
     start = time.now
@@ -150,7 +150,9 @@ def test_maintenance_is_told_to_objectives_with_its_reason_and_as_long_as_it_las
         end_silence(session, world.on_call, row.id)
     settled(alert)
     with reading() as session:
-        found = maintenance_between(
-            session, model="toy", environment="production", start=start, end=start + timedelta(days=1)
-        )
-    assert found == [(start, start + timedelta(hours=1), "new disks")]
+        (found,) = planned_work(session)
+    assert (found.starts_at, found.ended_at, found.comment) == (
+        start,
+        start + timedelta(hours=1),
+        "new disks",
+    )

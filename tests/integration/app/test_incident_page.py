@@ -13,8 +13,9 @@ from app.components.incident_parts import advice, situation, standing
 from backend import clock
 from backend.alerting import handling
 from backend.alerting.incident_alerts import tally_alerts
+from backend.alerting.mitigation import settle_by_change
 from backend.alerting.service import Firing, fire
-from backend.alerting.tables import Alert
+from backend.alerting.tables import Alert, Incident
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import reading, writing
@@ -76,6 +77,22 @@ def test_a_long_list_of_alerts_has_pages(world: World, open_page: Open) -> None:
     for odd in ("0", "99", "x"):  # the nearest page that there is
         said = text_of(open_page(world.on_call, "incident", id=str(number), alerts=odd))
         assert f"of {total} alerts, those that fire first" in said
+
+
+def test_an_incident_that_a_change_mitigated_says_what_happens_next_everywhere(
+    world: World, open_page: Open
+) -> None:
+    found = opened(world, "quality", column="distance", columns=["distance"])
+    with writing() as session:
+        row = session.get_one(Incident, found["id"])
+        settle_by_change(session, SYSTEM, row, change_id=4, summary="toy returns to v1")
+    data.incident.clear()
+    said = text_of(open_page(world.on_call, "incident", id=str(found["id"])))
+    assert "production · mitigated, open for " in said
+    assert (
+        "CHG-4 was executed. It closes by itself once nothing fires; if something still fires after " in said
+    )
+    assert "mitigated: CHG-4 executed: toy returns to v1; " in said, "the timeline"
 
 
 def test_whom_it_concerns_counts_all_rows_of_the_window(world: World) -> None:

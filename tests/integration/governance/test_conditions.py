@@ -10,6 +10,7 @@ import yaml
 from sqlalchemy import delete, select, update
 
 from backend import clock
+from backend.alerting.mitigation import tend_mitigated
 from backend.alerting.tables import Alert, Incident
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
@@ -135,7 +136,7 @@ def test_a_breach_pages_where_the_rule_says_so(world: World) -> None:
         assert session.scalars(select(Incident)).one().state == "open"
 
 
-def test_a_breach_takes_the_agreed_return_once_and_closes_its_incident(world: World) -> None:
+def test_a_breach_takes_the_agreed_return_once_and_ends_its_incident(world: World) -> None:
     done = promote(world, **DATA, on_breach="return")
     feed("alarm")
     taken = check()
@@ -153,8 +154,15 @@ def test_a_breach_takes_the_agreed_return_once_and_closes_its_incident(world: Wo
         serving = champion(session, "toy", "production")
         assert serving is not None
         assert serving.version == 3
+        assert session.scalars(select(Incident)).one().phase == "mitigated"
+    check()
+    assert alerts() == [("page", "resolved"), ("page", "firing")], "the data are no better for version 3"
+    feed("ok")
+    check()
+    assert alerts() == [("page", "resolved"), ("page", "resolved")]
+    with writing() as session:
+        assert tend_mitigated(session, SYSTEM) == 1
         assert session.scalars(select(Incident)).one().state == "closed"
-    assert alerts() == [("page", "resolved")]
 
 
 def test_a_return_that_is_no_longer_what_was_agreed_pages_and_moves_nothing(world: World) -> None:

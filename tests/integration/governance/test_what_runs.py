@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import update
 
 from backend import clock
-from backend.alerting.service import Firing, fire
+from backend.alerting.mitigation import tend_mitigated
+from backend.alerting.service import Firing, fire, resolve
 from backend.alerting.tables import Alert, Incident
 from backend.database.session import reading, writing
 from backend.deployment.service import champion
@@ -199,6 +200,16 @@ def incident_state(incident_id: int) -> str:
         return session.get_one(Incident, incident_id).state
 
 
+def phase_then_settled(alert_id: int, incident_id: int) -> tuple[str, str]:
+    """The incident's phase after the change, and after what fired is resolved and the clock has looked."""
+    with reading() as session:
+        phase = session.get_one(Incident, incident_id).phase
+    with writing() as session:
+        resolve(session, SYSTEM, session.get_one(Alert, alert_id), why="fine again")
+        tend_mitigated(session, SYSTEM)
+    return phase, incident_state(incident_id)
+
+
 @pytest.mark.parametrize(
     "asked",
     [
@@ -233,15 +244,17 @@ def test_a_change_that_was_not_asked_for_from_an_incident_does_not_close_it(
     ],
     ids=lambda asked: asked.kind,
 )
-def test_what_moves_what_serves_closes_the_incident_that_it_answers(world: World, asked: Asked) -> None:
+def test_what_moves_what_serves_mitigates_the_incident_that_it_answers_until_nothing_fires(
+    world: World, asked: Asked
+) -> None:
     alert_id, incident_id = paged()
     change = ask(world.engineer, replace(asked, alert_id=alert_id))
     say(world.lead, change)
     assert carry_out(change).state == "executed"
-    assert incident_state(incident_id) == "closed"
+    assert phase_then_settled(alert_id, incident_id) == ("mitigated", "closed")
 
 
-def test_an_agreed_return_closes_the_incident_only_when_it_is_taken_from_there(world: World) -> None:
+def test_an_agreed_return_settles_the_incident_only_when_it_is_taken_from_there(world: World) -> None:
     for answers in (False, True):
         change = ask(world.engineer, Asked("promote", "production", "toy", 1))
         say(world.lead, change)
@@ -255,4 +268,5 @@ def test_an_agreed_return_closes_the_incident_only_when_it_is_taken_from_there(w
                 alert_id=alert_id if answers else None,
             )  # fmt: skip
         carry_out(returned)
-        assert incident_state(incident_id) == ("closed" if answers else "open")
+        settled = ("mitigated", "closed") if answers else ("new", "open")
+        assert phase_then_settled(alert_id, incident_id) == settled

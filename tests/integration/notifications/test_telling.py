@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from backend.alerting.incidents import acknowledge
+from backend.alerting.mitigation import settle_by_change, tend_mitigated
 from backend.alerting.service import close_by_hand
 from backend.alerting.silences import Matchers, silence
+from backend.alerting.tables import Incident
 from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
@@ -22,7 +24,7 @@ from backend.notifications.tables import ToldIncident
 from backend.settings import settings
 from jobs.notifier import Notifier
 from tests.integration.notifications.scene import Scene, scene
-from tests.worlds import World, make_world
+from tests.worlds import SYSTEM, World, make_world
 
 __all__ = ["scene"]
 
@@ -113,6 +115,26 @@ def test_resolved_there_while_it_fires_here_stays_open_and_wakes_nobody_again(sc
     scene.tick(later_s=3)
     with reading() as session:
         assert {row.state for row in session.scalars(select(ToldIncident))} == {"resolved"}
+
+
+def test_what_a_change_mitigated_wakes_nobody_new_until_it_fires_on_past_its_time(scene: Scene) -> None:
+    number = scene.page()
+    scene.tick()
+    with writing() as session:
+        settle_by_change(
+            session, SYSTEM, session.get_one(Incident, number), change_id=4, summary="back to v1"
+        )
+    scene.tick(later_s=30 * 60)
+    assert "Mitigated by CHG-4" in scene.notices("sent")[-1].document["lines"][-1]
+    assert scene.genie.pages == {}, "nobody acknowledged, and it is watched: the next step waits"
+    scene.tick(later_s=31 * 60)
+    before = len(scene.pager.calls)
+    with writing() as session:
+        assert tend_mitigated(session, SYSTEM) == 1
+    scene.tick(later_s=3)
+    assert len([one for one in scene.pager.calls[before:] if one[0] == "POST"]) == 1
+    assert "fires again since" in scene.notices("sent")[-1].document["lines"][-1]
+    assert len(scene.genie.pages) == 1
 
 
 def test_resolved_there_when_nothing_fires_is_resolved_here(scene: Scene) -> None:

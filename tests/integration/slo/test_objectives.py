@@ -32,6 +32,7 @@ from backend.slo.objectives_service import (
     retire_objective,
     revise_objective,
 )
+from backend.slo.reading import read_detail
 from backend.slo.tables import ObjectiveState, SliCount
 from backend.slo.windows import Rolling
 from jobs.evaluate_slos import count_due, judge_due
@@ -165,6 +166,48 @@ def test_an_objective_whose_source_is_gone_is_not_ok(world: World, noon: datetim
     assert look(noon + MINUTE * 20) == {"no_data": 1}  # its windows still hold the good events of before
     log_requests([noon + MINUTE * 20], good=10)
     assert look(noon + MINUTE * 21) == {"ok": 1}
+
+
+def test_by_night_the_last_counts_speak_and_it_is_said_that_nobody_asks(world: World, noon: datetime) -> None:
+    log_requests(minutes_until(noon, 60), good=10)
+    key = define(world)
+    assert look(noon) == {"ok": 1}
+    log_requests([noon + MINUTE * one for one in range(120)], good=0)
+    assert look(noon + MINUTE * 120) == {"ok": 1}
+    state = state_of(key)
+    assert (state.remaining, state.burn) == (1.0, 0.0)
+    assert says(world, key).startswith(
+        f"no requests since {noon:%Y-%m-%d %H:%M} UTC; nothing of the 30 days' budget"
+    )
+    assert look(noon + MINUTE * 135) == {"no_data": 1}, "no gateway reports, so nothing is known"
+    log_requests([noon + MINUTE * 135], good=10)
+    assert look(noon + MINUTE * 136) == {"ok": 1}
+    assert "since" not in says(world, key)
+
+
+def test_what_was_in_danger_when_requests_ended_stays_so(world: World, noon: datetime) -> None:
+    log_requests(minutes_until(noon - MINUTE * 60, 600), good=300)
+    log_requests(minutes_until(noon - MINUTE * 6, 54), good=10)
+    log_requests(minutes_until(noon, 6), good=0, failed=200)
+    define(world)
+    assert look(noon) == {"breach": 1}
+    log_requests([noon + MINUTE * one for one in range(100)], good=0)
+    assert look(noon + MINUTE * 100) == {"breach": 1}, "nothing said that it is better"
+    assert [one[0] for one in titles()].count("page") == 1
+    log_requests([noon + MINUTE * one for one in range(100, 140)], good=50)
+    look(noon + MINUTE * 140)
+    assert not [one for one in titles() if one[0] == "page"]
+
+
+def test_without_any_request_in_the_period_nothing_is_known(world: World, noon: datetime) -> None:
+    define(world)
+    log_requests(minutes_until(noon, 60), good=0)
+    assert look(noon) == {"no_data": 1}
+
+
+def says(world: World, key: str) -> str:
+    with reading() as session:
+        return read_detail(session, world.viewer, key).standing.says
 
 
 @pytest.mark.parametrize(("minutes", "pruned"), [(185, True), (240, False), (30 * 60, True)])

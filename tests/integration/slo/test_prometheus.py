@@ -26,6 +26,7 @@ from backend.slo import prometheus as prometheus_module
 from backend.slo.burn_rates import Counts
 from backend.slo.objectives import Availability, Latency, Objective, Queries, Threshold
 from backend.slo.prometheus import Prometheus, PrometheusAway, QueryRefused, quote
+from backend.slo.promql import events_of
 from backend.slo.slots import floor_to
 from backend.slo.sources import Asked, Reading
 from backend.slo.sources.gateway import count_requests
@@ -212,6 +213,32 @@ def test_own_queries_are_counted_by_five_minutes(server: str, traffic: Traffic) 
     refused = ask(server, own(total="sum(((", good="up"), traffic)
     assert "parse error" in refused.problem
     assert refused.slots == ()
+
+
+def test_what_is_counted_of_own_queries_is_what_the_rules_for_prometheus_count(
+    server: str, traffic: Traffic
+) -> None:
+    """One meaning of a query: a counter without a window is its rate, another number is looked at every minute."""
+    chosen = 'sum(warrant_requests_total{model="busy"})'
+    failed = 'sum(warrant_requests_total{model="busy",code=~"5.."})'
+    at = traffic.end // 300 * 300
+    for sli, scale in (
+        (Queries(total=chosen, bad=failed, counter=True), 300),
+        (Queries(total=f"0 * {chosen} + 4", good=f"0 * {chosen} + 1"), 1),
+    ):
+        objective = replace(ANSWERED, name="own", sli=sli)
+        (slot,) = [one for one in ask(server, objective, traffic).slots if one.end_s == at]
+        events = events_of(objective)
+        assert events.total is not None
+        assert events.bad is not None
+        with Prometheus(server) as client:
+            total, bad = (
+                client.query_range(query("5m"), start_s=at, end_s=at + 60, step_s=300).series[0].points[at]
+                for query in (events.total, events.bad)
+            )
+        assert slot.counts.total == pytest.approx(total * scale)
+        assert float(slot.counts.bad) == pytest.approx(bad * scale)
+    assert slot.counts.total >= 5 * 4, "a look at every minute, each of which says 4"
 
 
 def test_a_long_time_is_asked_for_in_parts(

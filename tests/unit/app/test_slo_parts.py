@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from app.components.slo_parts import answer_of
+from app.components.slo_parts import answer_of, gone_word
 from backend.slo.objectives import Availability, Objective
 from backend.slo.reading import Standing
 from backend.slo.tables import ObjectiveRevision, ObjectiveState
@@ -28,3 +28,18 @@ ANSWERS = Objective(
 def test_the_headline_agrees_with_its_number(states: list[str], sentence: str) -> None:
     standings = [Standing(ObjectiveRevision(), ANSWERS, ObjectiveState(state=one), "", ()) for one in states]
     assert answer_of(standings)[0] == sentence
+
+
+@pytest.mark.parametrize(
+    ("bad", "left_s", "word"),
+    [(0.5, 29 * 86_400, ""), (9, 29 * 86_400, "ahead of budget"), (100, 29 * 86_400, "budget gone"),
+     (11, 0.0, "budget gone"), (11, None, "budget gone")],
+)  # fmt: skip
+def test_a_budget_is_gone_only_where_more_was_used_than_its_whole_period_allows(
+    bad: float, left_s: float | None, word: str
+) -> None:
+    """A hundred requests so far, of which one may fail; thirty in a month as things go."""
+    figures = {"period": {"good": 100 - bad, "total": 100}, "period_s": 30 * 86_400, "left_s": left_s}
+    remaining = 1 - bad / 100 / 0.01
+    one = Standing(ObjectiveRevision(), ANSWERS, ObjectiveState(remaining=remaining, figures=figures), "", ())
+    assert gone_word(one) == word

@@ -18,10 +18,10 @@ from backend.slo.burn_rates import (
     RowState,
     State,
     exact_rows,
+    is_quiet,
     judge_budget,
     judge_objective,
     judge_row,
-    spent_in,
     time_to_exhaustion,
 )
 from backend.slo.objectives import STANDARD_ROWS, AlertRow, Availability, Objective
@@ -149,6 +149,18 @@ def test_a_long_row_that_remembers_good_hours_makes_nothing_ok_while_the_shortes
     assert judge_objective([judge_row(short, good, Counts()), remembers], budget) is State.OK
 
 
+def test_no_event_where_the_source_is_seen_is_quiet_and_where_it_is_not_is_unknown() -> None:
+    short, long = exact_rows(STANDARD_ROWS[:2], target=Decimal("0.99"), period_s=MONTH)
+    remembers = judge_row(long, Counts(100, 100), Counts())
+    seen, part, unseen = Counts(observed_s=3600), Counts(observed_s=300), Counts()
+    assert is_quiet([judge_row(short, seen, part), remembers])
+    assert not is_quiet([judge_row(short, seen, unseen), remembers]), "the last minutes were not seen"
+    assert not is_quiet([judge_row(short, unseen, unseen), remembers])
+    assert is_quiet([judge_row(short, Counts(0, 10, 3600), part)]), "it failed before nothing came any more"
+    assert not is_quiet([judge_row(short, Counts(100, 100, 3600), part)]), "it says ok by itself"
+    assert not is_quiet([])
+
+
 def test_a_look_reads_again_what_is_new_and_not_its_whole_hour() -> None:
     objective = Objective(
         name="a", model="toy", sli=Availability(), target=Decimal("0.99"), window=Rolling(720)
@@ -173,7 +185,11 @@ def test_the_budget_is_never_clamped_and_its_end_is_forecast() -> None:
     assert (unknown.remaining, unknown.burn, unknown.exhausted_in) == (None, None, None)
     assert judge_objective([], unknown) is State.NO_DATA
     assert time_to_exhaustion(Fraction(1), Fraction(0), MONTH) is None
-    assert spent_in(target, Counts(90, 100), Counts(990, 1000)) == 1
+    allowance = over.allowance(target)
+    assert allowance is not None
+    assert (allowance.used, allowance.so_far, allowance.whole) == (100, 10, 10)
+    assert allowance.is_spent and not allowance.is_forecast
+    assert unknown.allowance(target) is None
 
 
 @settings(max_examples=60, deadline=None)

@@ -105,6 +105,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("environment", "hour", "gateway_id", name=op.f("pk_gateway_hours")),
     )
     op.create_table(
+        "gateway_minutes",
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("start", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("gateway_id", sa.Text(), nullable=False),
+        sa.Column("process", sa.Text(), nullable=False),
+        sa.Column("began_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("cpu_s", sa.Double(), nullable=False),
+        sa.Column("cores", sa.Double(), nullable=False),
+        sa.Column("throttled_s", sa.Double(), nullable=True),
+        sa.Column("memory_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("memory_limit_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("lag_s", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "environment", "start", "gateway_id", "process", name=op.f("pk_gateway_minutes")
+        ),
+    )
+    op.create_table(
         "leases",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("holder", sa.Text(), nullable=False),
@@ -396,6 +414,9 @@ def upgrade() -> None:
         sa.Column("acknowledged_there", sa.Text(), nullable=False),
         sa.Column("assigned_to", sa.Text(), nullable=True),
         sa.Column("mitigated_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("mitigated_by_change", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("reopens_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("relapsed_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("closed_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("closed_by_change", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("closed_because", sa.Text(), nullable=False),
@@ -1891,6 +1912,7 @@ def upgrade() -> None:
         sa.Column("deployment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("version", sa.Integer(), nullable=True),
         sa.Column("loaded_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("load_s", sa.Double(), nullable=True),
         sa.Column("reported_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("url", sa.Text(), nullable=False),

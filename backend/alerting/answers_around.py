@@ -1,0 +1,71 @@
+"""How requests were answered around an incident, on one time axis: requests, the share that failed, and latency."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from backend import clock
+from backend.alerting.answers import p95_s
+from backend.alerting.tables import Incident
+from backend.database.session import ReadSession
+from backend.identity.actor import Actor
+from backend.monitoring.page_points import Series
+from backend.serving.outcome_log import HOUR, KEEP_MINUTES, MINUTE, outcomes_by_step
+from backend.serving.outcomes import EDGES_S, Outcomes
+
+BEFORE: Final = timedelta(hours=2)
+AFTER: Final = timedelta(hours=4)
+STEP: Final = 5 * MINUTE
+DAYS_AROUND: Final = timedelta(days=1)  # of an incident of which only hours are kept
+
+Point = tuple[datetime, float | None, float | None, float | None, str]
+
+
+def answers_around(session: ReadSession, viewer: Actor, incident: Incident) -> list[Series]:
+    """From two hours before it was opened to its end, four hours at most, in steps of five minutes; where minutes are
+    gone, a day before and after by the hour. A gap: no gateway ran, or of shares that nobody asked.
+
+    Empty where no gateway was heard of in all that time. The newest minute is still being written.
+    """
+    if not incident.model:
+        return []
+    start, end, step = _span(incident)
+    steps = outcomes_by_step(
+        session, viewer, incident.model, incident.environment, start=start, end=end, step=step
+    )
+    if not any(one.observed_s or one.requests for _, one in steps):
+        return []
+    return [
+        Series("requests", tuple(_point(at, _requests(one)) for at, one in steps)),
+        Series("failed, % of requests", tuple(_point(at, _failed(one)) for at, one in steps)),
+        Series("95 % answered within, ms", tuple(_point(at, _latency(one)) for at, one in steps)),
+    ]
+
+
+def _span(incident: Incident) -> tuple[datetime, datetime, timedelta]:
+    now = clock.now().replace(second=0, microsecond=0)
+    opened = incident.opened_at
+    if opened - BEFORE < now - KEEP_MINUTES:
+        hour = opened.replace(minute=0, second=0, microsecond=0)
+        return hour - DAYS_AROUND, min(now, hour + DAYS_AROUND), HOUR
+    start = opened - BEFORE
+    start = start.replace(minute=start.minute // 5 * 5, second=0, microsecond=0)
+    return start, min(now, (incident.closed_at or now) + STEP, opened + AFTER), STEP
+
+
+def _point(at: datetime, value: float | None) -> Point:
+    return at, value, None, None, "ok"
+
+
+def _requests(one: Outcomes) -> float | None:
+    return float(one.requests) if one.observed_s or one.requests else None
+
+
+def _failed(one: Outcomes) -> float | None:
+    return 100 * one.failed / one.requests if one.requests else None
+
+
+def _latency(one: Outcomes) -> float | None:
+    """The edge below which 95 % lie; the last edge where more than 5 % lie above it."""
+    return (p95_s(one) or EDGES_S[-1]) * 1000 if one.requests else None
