@@ -16,7 +16,7 @@ from app.words import ALERT_LEVELS, count_of, readable
 from backend.alerting import handling
 from backend.alerting.actions_offered import Offer
 from backend.alerting.brief import Brief, Similar, read_brief
-from backend.alerting.incidents import on_it
+from backend.alerting.incidents import asks_again, on_it
 from backend.alerting.phases import CAUSES, WORDS
 from backend.alerting.report import report_markdown, report_pdf
 from backend.alerting.service import acknowledge, close_by_hand
@@ -97,7 +97,7 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
         "marks": [f"{at:%H:%M} {text}" for at, text in marks],
         "offers": [_offer(offer, first=index == 0) for index, offer in enumerate(brief.offers)],
         "more": _more(brief, viewer),
-        "on_it": on_it(one, brief.names) or "nobody",
+        "on_it": on_it(one, brief.names) or "nobody", "asks_again": asks_again(one),
         "assigned": brief.names.get(one.assigned_to or "", "nobody"),
         "deciders": ", ".join(brief.deciders[:12]) or "nobody",
         "similar": [_similar(past) for past in brief.similar],

@@ -12,7 +12,7 @@ from app.data.scope import SHORT, Scope, environment
 from app.words import readable
 from backend.alerting import service as alerting
 from backend.alerting.false_alarms import false_alarms_said
-from backend.alerting.incidents import on_it
+from backend.alerting.incidents import asks_again, on_it
 from backend.alerting.muting import Mute, muting_now
 from backend.alerting.silences import list_silences, matchers_of
 from backend.alerting.suspects import suspects
@@ -54,6 +54,7 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
         why = suspects(session, viewer, found, alerts, changed_within(session, viewer, found))
         return alert_of(found) | {
             "on_it": on_it(found, names),
+            "asks_again": asks_again(found),
             "assigned_to_name": names.get(found.assigned_to or ""),
             "alerts": _told(session, alerts),
             "suspects": [

@@ -38,6 +38,9 @@ def notifications(scope: Scope) -> dict[str, Any]:
         notices = recent_notices(session, viewer)
         return {
             "problem": state.problem,
+            "sending": asdict(state.sending),
+            "untold": [asdict(one) for one in state.untold],
+            "unrouted": list(state.unrouted),
             "channels": [asdict(one) for one in state.channels],
             "routes": [route.model_dump(by_alias=True) for route in state.contacts.routes],
             "on_call": [asdict(one) for one in on_call(state.contacts, clock.now())],
