@@ -31,8 +31,9 @@ from backend.governance.urgent import take_way_back
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.identity.sessions import SignedIn
+from backend.notifications.contacts import contacts_path
 from backend.notifications.rotas import now_on_call
-from backend.notifications.service import recent_notices
+from backend.notifications.service import recent_notices, sending_state
 
 _ASKS: Final = {"silence": "Why it may be silent", "way_back": "Why", "rollback": "Why"}
 _BUTTONS: Final = {
@@ -58,16 +59,15 @@ def told_words(session: ReadSession, viewer: Actor, number: int) -> str:
     """The channels that were told, each with when; empty where the viewer may not know."""
     if not viewer.may(Permission.READ_JOBS):
         return ""
+    unsent = sending_state(session, viewer).problem if contacts_path() is not None else ""
     last = {one.channel: one for one in reversed(recent_notices(session, viewer, incident_id=number))}
-    return (
-        "; ".join(
-            f"{name} {format_utc(one.sent_at)}"
-            if one.sent_at
-            else f"{name} not yet: {one.problem or 'it is on its way'}"
-            for name, one in sorted(last.items())
-        )
-        or "nobody"
-    )
+    said = [
+        f"{name} {format_utc(one.sent_at)}"
+        if one.sent_at
+        else f"{name} not yet: {one.problem or unsent or 'it is on its way'}"
+        for name, one in sorted(last.items())
+    ]
+    return "; ".join([*(said or ["nobody"]), *([unsent] if unsent else [])])
 
 
 def on_call_words() -> str:

@@ -38,7 +38,7 @@ def state_of_notices() -> None:
         headline(sentence, level, detail=detail)
         show_untold(found["untold"])
         st.subheader("Channels", anchor=False)
-        show_channels(channels)
+        show_channels(channels, is_sent=not found["sending"]["problem"])
         offer_tests(channels)
         st.subheader("Who is told of what", anchor=False)
         show_routes(found["routes"])

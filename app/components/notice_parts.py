@@ -50,10 +50,11 @@ def answer(found: Mapping[str, Any]) -> tuple[str, str, str]:
     sending, untold, channels = found["sending"], found["untold"], found["channels"]
     owed = sorted({one["incident_id"] for one in untold})
     if sending["problem"]:
-        since = f" since {format_when(sending['since'], viewer_zone())}" if sending["since"] else ""
+        since = f"since {format_when(sending['since'], viewer_zone())}" if sending["since"] else ""
+        sentence = f"Nobody has sent notices {since}" if since else "Nobody sends notices"
         waits = f" {count_of(len(owed), 'incident')} should be told: {_refs(owed)}." if owed else ""
         level = "page" if owed else "attention"
-        return f"Nobody is told of incidents{since}", level, f"{sending['problem']}{waits} {sending['to_do']}"
+        return sentence, level, f"{sending['problem']}{waits} {sending['to_do']}"
     bad = [one["name"] for one in channels if channel_level(one)[1] in ("page", "attention")]
     if bad:
         waits = f"Not told to everybody: {_refs(owed)}." if owed else ""
@@ -72,11 +73,11 @@ def answer(found: Mapping[str, Any]) -> tuple[str, str, str]:
         return "No channel was ever used", "unknown", f"Send a test to find out whether one works. {nowhere}"
     if nowhere:
         return "Some open incidents reach nobody", "attention", nowhere
-    return (
-        "Everybody who is to be told was told",
-        "ok",
-        f"Looked at {format_when(sending['since'], viewer_zone())}.",
-    )
+    unused = [one["name"] for one in channels if channel_level(one)[1] == "unknown"]
+    detail = f"Looked at {format_when(sending['since'], viewer_zone(), seconds=True)}."
+    if unused:
+        detail += f" Whether {', '.join(unused)} would get through is not known: send a test."
+    return "Everybody who is to be told was told", "ok", detail
 
 
 def _refs(incidents: Sequence[int]) -> str:
@@ -97,9 +98,9 @@ def show_untold(untold: Sequence[Mapping[str, Any]]) -> None:
                     anchor(f"INC-{one['incident_id']}", "incident", id=one["incident_id"]),
                     small(f"SEV-{one['severity']}"),
                 ),
-                lines(one["channel"], badge(*(("late", "page") if one["late"] else ("on its way", "unknown")))),
+                lines(one["channel"], badge(*(("not told", "page") if one["late"] else ("on its way", "unknown")))),
                 format_when(one["since"], viewer_zone()),
-                one["why"],
+                lines(one["why"], small(one["problem"]) if one["problem"] else None),
             )
             for one in sorted(untold, key=lambda one: one["since"])[:50]
         ],
@@ -107,14 +108,16 @@ def show_untold(untold: Sequence[Mapping[str, Any]]) -> None:
     )  # fmt: skip
 
 
-def show_channels(channels: Sequence[Mapping[str, Any]]) -> None:
+def show_channels(channels: Sequence[Mapping[str, Any]], *, is_sent: bool) -> None:
+    """`is_sent`: whether anybody sends; where nobody does, what worked is not known to work."""
     table(
         ("channel", "state", "last told", "last test", "what is wrong"),
         [
             (
                 lines(one["name"], small(KINDS[one["kind"]].title)),
                 lines(
-                    badge(*channel_level(one)), small(f"{one['waiting']} waiting") if one["waiting"] else None
+                    badge(*_shown_level(one, is_sent=is_sent)),
+                    small(f"{one['waiting']} waiting") if one["waiting"] else None,
                 ),
                 format_when(one["sent_at"], viewer_zone()) if one["sent_at"] else "never",
                 _test_cell(one),
@@ -126,12 +129,20 @@ def show_channels(channels: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
+def _shown_level(channel: Mapping[str, Any], *, is_sent: bool) -> tuple[str, str]:
+    word, level = channel_level(channel)
+    return ("worked", "unknown") if level == "ok" and not is_sent else (word, level)
+
+
 def _test_cell(channel: Mapping[str, Any]) -> Cell:
     if not channel["test"]:
         return "none"
     word, level = _TESTS[channel["test"]]
+    said = channel["test_said"] if channel["test"] == "passed" else ""
     return lines(
-        badge(word, level), small(format_when(channel["test_at"], viewer_zone())), small(channel["test_said"])
+        badge(word, level),
+        small(format_when(channel["test_at"], viewer_zone())),
+        small(said) if said else None,
     )
 
 
@@ -142,7 +153,11 @@ def _wrong(channel: Mapping[str, Any]) -> str:
         )
     if channel["problem"]:
         return str(channel["problem"])
-    return f"nothing can be heard there: {channel['deaf']}" if channel["deaf"] else "nothing"
+    if channel["deaf"]:
+        return f"nothing can be heard there: {channel['deaf']}"
+    if channel["test"] == "failed":
+        return f"the test: {channel['test_said']}"
+    return "nothing" if channel_level(channel)[1] == "ok" else "not known"
 
 
 def offer_tests(channels: Sequence[Mapping[str, Any]]) -> None:
@@ -226,6 +241,12 @@ def show_told(told: Mapping[str, Any]) -> None:
         show_notices(told["notices"])
     elif told["problem"]:
         empty_state("Nobody is told of incidents", told["problem"], ("Notifications", href("notifications")))
+    elif told["sending"]["problem"]:
+        sending = told["sending"]
+        empty_state(
+            "Nobody was told of it yet", f"{sending['problem']} {sending['to_do']}",
+            ("Notifications", href("notifications")),
+        )  # fmt: skip
     elif told["wanted"]:
         names = ", ".join(told["wanted"])
         empty_state(

@@ -21,6 +21,7 @@ def told_of(scope: Scope, incident_id: int) -> dict[str, Any]:
         notices = recent_notices(session, viewer, incident_id=incident_id)
         return {
             "problem": state.problem,
+            "sending": asdict(state.sending),
             "wanted": []
             if state.problem
             else [one.channel for one in to_be_told(session, viewer, incident_id)],

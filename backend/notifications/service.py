@@ -68,12 +68,17 @@ class Sending:
 
 @dataclass(frozen=True)
 class Untold:
-    """What a channel should have been told and was not. `late`: for longer than a notice takes."""
+    """What a channel should have been told and was not.
+
+    problem  what held up the last attempt; empty: there was none
+    late     it has waited longer than a notice takes, or nobody sends it
+    """
 
     incident_id: int
     severity: int
     channel: str
     why: str
+    problem: str
     since: datetime
     late: bool
 
@@ -101,8 +106,14 @@ def notification_state(session: ReadSession, viewer: Actor) -> NotificationState
     except BadInput as error:
         return NotificationState(Contacts(), (), error.message)
     sending, slow = _sending(session)
-    untold, unrouted = _untold(session, contacts)
+    untold, unrouted = _untold(session, contacts, is_sent=not sending.problem)
     return NotificationState(contacts, _channels(session, contacts, slow), "", sending, untold, unrouted)
+
+
+def sending_state(session: ReadSession, viewer: Actor) -> Sending:
+    """Whether anybody sends notices now."""
+    viewer.require(Permission.READ_JOBS)
+    return _sending(session)[0]
 
 
 def _sending(session: ReadSession) -> tuple[Sending, Mapping[str, str]]:
@@ -120,26 +131,31 @@ def _sending(session: ReadSession) -> tuple[Sending, Mapping[str, str]]:
     return Sending(at), lease.status["slow"]
 
 
-def _untold(session: ReadSession, contacts: Contacts) -> tuple[tuple[Untold, ...], tuple[int, ...]]:
+def _untold(
+    session: ReadSession, contacts: Contacts, *, is_sent: bool
+) -> tuple[tuple[Untold, ...], tuple[int, ...]]:
     """Open incidents, as routes want them told now, held against what was told."""
     now, incidents = clock.now(), incidents_to_plan(session)
     facts, muting = read_facts(session, incidents), muting_now(session)
     waiting = {
-        (number, channel): at
-        for number, channel, at in session.execute(
-            select(Notice.incident_id, Notice.channel, Notice.created_at)
-            .where(Notice.state.in_(("queued", "refused")))
-            .order_by(Notice.id)
+        (one.incident_id, one.channel): one
+        for one in session.scalars(
+            select(Notice).where(Notice.state.in_(("queued", "refused"))).order_by(Notice.id)
         )
     }
     found = []
     for due in due_now(contacts, incidents, facts, muting, now):
         if not due.is_news:
             continue
-        number, channel = due.incident.id, due.channel
-        since = waiting.get((number, channel), due.row.told_at if due.row else due.incident.opened_at)
-        late = now - since > ON_ITS_WAY
-        found.append(Untold(number, due.message.severity, channel, due.why, since, late))
+        notice = waiting.get((due.incident.id, due.channel))
+        begun = due.row.told_at if due.row is not None else due.incident.opened_at
+        since = notice.created_at if notice is not None else begun
+        found.append(
+            Untold(
+                due.incident.id, due.message.severity, due.channel, due.why, notice.problem if notice else "", since,
+                late=not is_sent or now - since > ON_ITS_WAY,
+            )
+        )  # fmt: skip
     unrouted = tuple(one.id for one in incidents if is_unrouted(contacts, facts, one, muting, now))
     return tuple(found), unrouted
 

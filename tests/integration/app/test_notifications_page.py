@@ -14,7 +14,7 @@ from backend.alerting.handling import open_incident, set_severity
 from backend.alerting.incidents import acknowledge
 from backend.clock import to_iso
 from backend.database.session import reading, writing
-from backend.leases import NOTIFIER, note_status
+from backend.leases import NOTIFIER, note_status, take_lease
 from backend.settings import settings
 from tests.integration.app.test_pages import Open, open_page, text_of, world
 from tests.integration.notifications.scene import Scene, scene
@@ -42,12 +42,14 @@ def test_contacts_that_cannot_be_read_are_said_with_their_line(
 
 def test_green_only_while_somebody_sends(scene: Scene, open_page: Open) -> None:
     said = text_of(open_page(scene.world.viewer, "notifications"))
-    assert "Nobody is told of incidents" in said
+    assert "Nobody sends notices" in said
     assert "No worker has ever sent a notice here." in said
     assert "python -m jobs.worker" in said
     number = scene.page()
     scene.tick()
-    assert "Everybody who is to be told was told" in text_of(open_page(scene.world.viewer, "notifications"))
+    said = text_of(open_page(scene.world.viewer, "notifications"))
+    assert "Everybody who is to be told was told" in said
+    assert "> works<" in said
     last = scene.now
     scene.now += timedelta(seconds=30)
     assert_nobody(scene, open_page, last)
@@ -63,8 +65,9 @@ def test_green_only_while_somebody_sends(scene: Scene, open_page: Open) -> None:
 
 def assert_nobody(scene: Scene, open_page: Open, last: datetime) -> str:
     said = text_of(open_page(scene.world.viewer, "notifications"))
-    assert f"Nobody is told of incidents since {format_when(last, 'UTC')}" in said
+    assert f"Nobody has sent notices since {format_when(last, 'UTC')}" in said
     assert "Everybody who is to be told was told" not in said
+    assert "> works<" not in said  # what worked is not known to work
     return said
 
 
@@ -161,6 +164,18 @@ def test_a_refused_notice_is_shown_with_its_reason_and_tried_again(scene: Scene,
 
 def test_an_incident_says_who_is_to_be_told_and_who_was(scene: Scene, open_page: Open) -> None:
     number = scene.page()
+    unsent = text_of(open_page(scene.world.on_call, "incident", id=str(number)))
+    assert "No worker has ever sent a notice here." in unsent
+    with reading() as session:
+        assert (
+            told_words(session, scene.world.on_call, number)
+            == "nobody; No worker has ever sent a notice here."
+        )
+    with writing() as session:
+        take_lease(session, NOTIFIER, holder="w-test", lasts=timedelta(minutes=1))
+        note_status(
+            session, NOTIFIER, holder="w-test", status={"at": to_iso(scene.now), "problem": "", "slow": {}}
+        )
     before = text_of(open_page(scene.world.on_call, "incident", id=str(number)))
     assert "A worker tells pager, team within seconds" in before
     scene.tick()
