@@ -16,7 +16,7 @@ from app.words import ALERT_LEVELS, count_of, readable
 from backend.alerting import handling
 from backend.alerting.actions_offered import Offer
 from backend.alerting.brief import Brief, Similar, read_brief
-from backend.alerting.incidents import on_it
+from backend.alerting.incidents import asks_again, on_it
 from backend.alerting.phases import CAUSES, WORDS
 from backend.alerting.report import report_markdown, report_pdf
 from backend.alerting.service import acknowledge, close_by_hand
@@ -32,8 +32,9 @@ from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.identity.sessions import SignedIn
 from backend.monitoring.page_points import Series
+from backend.notifications.contacts import contacts_path
 from backend.notifications.rotas import now_on_call
-from backend.notifications.service import recent_notices
+from backend.notifications.service import recent_notices, sending_state
 
 _ASKS: Final = {"silence": "Why it may be silent", "way_back": "Why", "rollback": "Why"}
 _BUTTONS: Final = {
@@ -59,16 +60,15 @@ def told_words(session: ReadSession, viewer: Actor, number: int) -> str:
     """The channels that were told, each with when; empty where the viewer may not know."""
     if not viewer.may(Permission.READ_JOBS):
         return ""
+    unsent = sending_state(session, viewer).problem if contacts_path() is not None else ""
     last = {one.channel: one for one in reversed(recent_notices(session, viewer, incident_id=number))}
-    return (
-        "; ".join(
-            f"{name} {format_utc(one.sent_at)}"
-            if one.sent_at
-            else f"{name} not yet: {one.problem or 'it is on its way'}"
-            for name, one in sorted(last.items())
-        )
-        or "nobody"
-    )
+    said = [
+        f"{name} {format_utc(one.sent_at)}"
+        if one.sent_at
+        else f"{name} not yet: {one.problem or unsent or 'it is on its way'}"
+        for name, one in sorted(last.items())
+    ]
+    return "; ".join([*(said or ["nobody"]), *([unsent] if unsent else [])])
 
 
 def on_call_words() -> str:
@@ -106,7 +106,7 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
         "marks": [f"{at:%H:%M} {text}" for at, text in marks],
         "offers": [_offer(offer, first=index == 0) for index, offer in enumerate(brief.offers)],
         "more": _more(brief, viewer),
-        "on_it": on_it(one, brief.names) or "nobody",
+        "on_it": on_it(one, brief.names) or "nobody", "asks_again": asks_again(one),
         "assigned": brief.names.get(one.assigned_to or "", "nobody"),
         "deciders": ", ".join(brief.deciders[:12]) or "nobody",
         "similar": [_similar(past) for past in brief.similar],

@@ -17,7 +17,7 @@ from backend import clock
 from backend.database.base import Base
 from backend.database.session import ReadSession, WriteSession
 
-WRITER, SCHEDULER = "writer", "scheduler"
+WRITER, SCHEDULER, NOTIFIER = "writer", "scheduler", "notifier"
 
 
 class Lease(Base):

@@ -6,9 +6,16 @@ import streamlit as st
 
 from app import data
 from app.components import empty_state, headline
-from app.components.notice_parts import channel_level, show_channels, show_notices, show_on_call, show_routes
+from app.components.notice_parts import (
+    answer,
+    offer_tests,
+    show_channels,
+    show_notices,
+    show_on_call,
+    show_routes,
+    show_untold,
+)
 from app.session import live, viewer
-from app.words import count_of
 
 
 @live(run_every=3)
@@ -27,18 +34,12 @@ def state_of_notices() -> None:
             "`warrant contacts check` reads it, `warrant contacts test CHANNEL` tries one.",
         )
     else:
-        levels = [channel_level(one)[1] for one in channels]
-        waiting = sum(one["waiting"] for one in channels)
-        if "page" in levels or "attention" in levels:
-            bad = sum(level in ("page", "attention") for level in levels)
-            headline(f"{count_of(bad, 'channel')} of {len(channels)} cannot be relied on", "page")
-        elif "ok" in levels:
-            headline("Everybody who is to be told was told", "ok" if not waiting else "unknown")
-        else:
-            headline(
-                "No channel was ever used", "unknown", detail="`warrant contacts test CHANNEL` tries one."
-            )
-        show_channels(channels)
+        sentence, level, detail = answer(found)
+        headline(sentence, level, detail=detail)
+        show_untold(found["untold"])
+        st.subheader("Channels", anchor=False)
+        show_channels(channels, is_sent=not found["sending"]["problem"])
+        offer_tests(channels)
         st.subheader("Who is told of what", anchor=False)
         show_routes(found["routes"])
         st.subheader("On call now", anchor=False)

@@ -188,6 +188,8 @@ def standing(found: Mapping[str, Any]) -> str:
     """Whether it is open and for how long, what fires, and who is on it."""
     is_open = found["state"] == "open"
     on_it = f"{found['on_it']} is on it" if found["acknowledged_at"] else "nobody is on it"
+    if found["asks_again"]:
+        on_it += f": {found['asks_again']}"
     for_long = f"open for {format_age(found['opened_at'])}"
     if found["phase"] == "mitigated":
         for_long = f"mitigated, {for_long}"

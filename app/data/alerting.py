@@ -14,7 +14,7 @@ from backend.alerting import service as alerting
 from backend.alerting.answers_around import answers_around
 from backend.alerting.false_alarms import false_alarms_said
 from backend.alerting.incident_alerts import alerts_of_incident, page_of_alerts, tally_alerts
-from backend.alerting.incidents import on_it
+from backend.alerting.incidents import asks_again, on_it
 from backend.alerting.muting import Mute, muting_now
 from backend.alerting.silences import list_silences, matchers_of
 from backend.alerting.suspects import suspects
@@ -57,6 +57,7 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
         why = suspects(session, viewer, found, alerts, changed_within(session, viewer, found))
         return alert_of(found) | {
             "on_it": on_it(found, names),
+            "asks_again": asks_again(found),
             "assigned_to_name": names.get(found.assigned_to or ""),
             "alerts": _told(session, alerts),
             "alerts_in_all": tally.total,

@@ -21,6 +21,7 @@ def told_of(scope: Scope, incident_id: int) -> dict[str, Any]:
         notices = recent_notices(session, viewer, incident_id=incident_id)
         return {
             "problem": state.problem,
+            "sending": asdict(state.sending),
             "wanted": []
             if state.problem
             else [one.channel for one in to_be_told(session, viewer, incident_id)],
@@ -38,6 +39,9 @@ def notifications(scope: Scope) -> dict[str, Any]:
         notices = recent_notices(session, viewer)
         return {
             "problem": state.problem,
+            "sending": asdict(state.sending),
+            "untold": [asdict(one) for one in state.untold],
+            "unrouted": list(state.unrouted),
             "channels": [asdict(one) for one in state.channels],
             "routes": [route.model_dump(by_alias=True) for route in state.contacts.routes],
             "on_call": [asdict(one) for one in on_call(state.contacts, clock.now())],

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from backend import clock
 from backend.addresses import without_credentials
 from backend.alerting.entries import write_entry
-from backend.alerting.incidents import LONGEST_TITLE, get_incident, tier_of
+from backend.alerting.incidents import LONGEST_TITLE, change_severity, get_incident, tier_of
 from backend.alerting.phases import move
 from backend.alerting.service import close_incident
 from backend.alerting.silences import Matchers, silence
@@ -125,8 +125,9 @@ def set_severity(
     before = incident.severity
     if before == severity and incident.severity_by is not None:
         return incident
-    incident.severity, incident.severity_by = severity, actor.person_id
+    incident.severity_by = actor.person_id
     write_entry(session, actor, incident, "severity", f"SEV-{before} to SEV-{severity}: {told}")
+    change_severity(session, actor, incident, severity)
     record(
         session, actor, Action.INCIDENT_SEVERITY_SET, object_kind="incident", object_id=incident.id, why=told,
         payload={"before": before, "severity": severity},
@@ -160,7 +161,7 @@ def merge(session: WriteSession, actor: Actor, incident_id: int, *, into: int) -
         raise Conflict(f"INC-{over.id} is over; only incidents that are both open become one")
     session.execute(update(Alert).where(Alert.incident_id == incident.id).values(incident_id=other.id))
     if other.severity_by is None:
-        other.severity = min(other.severity, incident.severity)
+        change_severity(session, actor, other, min(other.severity, incident.severity))
     incident.merged_into = other.id
     write_entry(
         session, actor, other, "merged", f"INC-{incident.id} came in: {incident.title}", other=incident.id

@@ -71,7 +71,7 @@ def relapse(
     )  # fmt: skip
 
 
-def name_by_worst(session: WriteSession, incident_id: int) -> None:
+def name_by_worst(session: WriteSession, actor: Actor, incident_id: int) -> None:
     """An incident is called after the worst that fires under it now, not after what opened it. The rule makes it
     graver with its alerts, never milder, and not at all once a person has set its severity."""
     firing = session.scalars(
@@ -84,8 +84,53 @@ def name_by_worst(session: WriteSession, incident_id: int) -> None:
         grave = severity_by_rule(
             ((one.level, one.source) for one in firing), tier_of(session, incident.model)
         )
-        incident.severity = min(incident.severity, grave)
+        change_severity(session, actor, incident, min(incident.severity, grave))
     session.flush()
+
+
+def change_severity(session: WriteSession, actor: Actor, incident: Incident, severity: int) -> None:
+    """Whoever acknowledged it acknowledged so much and no more: graver than that, nobody is on it until somebody
+    acknowledges it again, and people are told anew."""
+    incident.severity = severity
+    known = incident.acknowledged_severity
+    if incident.acknowledged_at is None or known is None or severity >= known:
+        return
+    incident.acknowledged_at, incident.acknowledged_by, incident.acknowledged_there = None, None, ""
+    incident.asks += 1
+    if incident.phase == "acknowledged":
+        move(incident, "new")
+    session.flush()
+    write_entry(session, actor, incident, "asks_again", asks_again(incident), before=known, severity=severity)
+    record(
+        session, actor, Action.INCIDENT_ASKS_AGAIN, object_kind="incident", object_id=incident.id,
+        payload={"acknowledged": known, "severity": severity},
+    )  # fmt: skip
+
+
+def asks_again(incident: Incident) -> str:
+    """Why it has to be acknowledged although somebody did; empty where nothing is to be said."""
+    if incident.state != "open" or incident.acknowledged_at or incident.acknowledged_severity is None:
+        return ""
+    return (
+        f"acknowledged as SEV-{incident.acknowledged_severity}, then it became SEV-{incident.severity}: "
+        "it has to be acknowledged again"
+    )
+
+
+def note_acknowledged(
+    session: WriteSession, actor: Actor, incident: Incident, *, by: str | None = None, there: str = ""
+) -> None:
+    """Somebody is on it, as grave as it is now: `by` a person here, or `there`, in words."""
+    incident.acknowledged_at, incident.acknowledged_severity = clock.now(), incident.severity
+    incident.acknowledged_by, incident.acknowledged_there = by, there
+    if incident.phase == "new":
+        move(incident, "acknowledged")
+    session.flush()
+    said = "" if by else there
+    write_entry(session, actor, incident, "acknowledged", said, severity=incident.severity)
+    record(
+        session, actor, Action.INCIDENT_ACKNOWLEDGED, object_kind="incident", object_id=incident.id, why=said
+    )
 
 
 def tier_of(session: ReadSession, model: str) -> str:
@@ -100,12 +145,7 @@ def acknowledge(session: WriteSession, actor: Actor, incident_id: int) -> Incide
     if incident.state == "closed":
         raise Conflict(f"INC-{incident_id} is closed; there is nothing to acknowledge")
     if incident.acknowledged_by is None:
-        incident.acknowledged_at, incident.acknowledged_by = clock.now(), actor.person_id
-        if incident.phase == "new":
-            move(incident, "acknowledged")
-        session.flush()
-        write_entry(session, actor, incident, "acknowledged")
-        record(session, actor, Action.INCIDENT_ACKNOWLEDGED, object_kind="incident", object_id=incident_id)
+        note_acknowledged(session, actor, incident, by=actor.person_id, there=incident.acknowledged_there)
     return incident
 
 

@@ -3,6 +3,7 @@
     new ──► acknowledged ──► mitigated ──► resolved
       any open phase ──► resolved | false_alarm | merged
       an alert that fires again: mitigated ──► acknowledged or new
+      graver than what was acknowledged: acknowledged ──► new
 
 `Incident.state` follows: open for new, acknowledged and mitigated, else closed.
 """
@@ -19,7 +20,7 @@ OVER: Final = ("resolved", "false_alarm", "merged")
 PHASES: Final = (*OPEN, *OVER)
 MOVES: Final[dict[str, frozenset[str]]] = {
     "new": frozenset({"acknowledged", "mitigated", *OVER}),
-    "acknowledged": frozenset({"mitigated", *OVER}),
+    "acknowledged": frozenset({"new", "mitigated", *OVER}),
     "mitigated": frozenset({"new", "acknowledged", *OVER}),
     **{phase: frozenset[str]() for phase in OVER},
 }

@@ -116,7 +116,7 @@ def fire(session: WriteSession, actor: Actor, firing: Firing) -> Alert:
         alert.incident_id = incident.id if incident is not None else None
     session.flush()
     if alert.incident_id is not None:
-        name_by_worst(session, alert.incident_id)
+        name_by_worst(session, actor, alert.incident_id)
     return alert
 
 

@@ -37,6 +37,8 @@ class Incident(Base):
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))
     acknowledged_there: Mapped[str] = mapped_column(Text, default="")  # by whom, and where, if not here
+    acknowledged_severity: Mapped[int | None]  # what was last acknowledged; a graver one asks again
+    asks: Mapped[int] = mapped_column(default=1)  # how often it has asked to be acknowledged
     assigned_to: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))
     mitigated_at: Mapped[datetime | None]
     mitigated_by_change: Mapped[int | None] = mapped_column(BigId)

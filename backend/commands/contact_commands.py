@@ -48,33 +48,18 @@ def contacts_test(
     as_json: Json = False,
 ) -> None:
     """Tell one channel of an incident that is none, then that it is over: does it get through?"""
-    from dataclasses import replace
-
-    from backend import clock
-    from backend.audit.signers import origin
-    from backend.database.base import new_id
     from backend.errors import NotFound
     from backend.notifications.contacts import open_channel
-    from backend.notifications.messages import Message, Told, iso
-    from backend.settings import settings
+    from backend.notifications.trying import try_channel
 
     name, contacts = _read(file)
     if channel not in contacts.channels:
         raise NotFound(f"{name} has no channel {channel!r}; it has {', '.join(contacts.channels) or 'none'}")
-    opened = open_channel(contacts, channel)
-    test = Message(
-        key=f"{origin().removesuffix('/audit')}/test/{new_id('try')}", incident=0, state="open", severity=4,
-        title="a test of Warrant's notifications, nothing is wrong", lines=("Nobody has to do anything.",),
-        link=settings().console, model="", environment=settings().environment, opened_at=iso(clock.now()),
-    )  # fmt: skip
-    first = opened.tell(test, None)
-    last = opened.tell(
-        replace(test, state="resolved"), Told(first.ref, test.state, test.digest, test.severity)
-    )
+    tried = try_channel(open_channel(contacts, channel))
     if as_json:
-        write_json({"channel": channel, "told": first.said, "resolved": last.said})
+        write_json({"channel": channel, "told": tried.told, "resolved": tried.resolved})
         return
-    say(f"{channel} was told ({first.said}) and told that it is over ({last.said})")
+    say(f"{channel} was told ({tried.told}) and told that it is over ({tried.resolved})")
 
 
 @commands.command("on-call")

@@ -22,6 +22,7 @@ acknowledged. Secrets come from the environment or from files, never from this o
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from fnmatch import fnmatchcase
@@ -124,8 +125,8 @@ class About:
     model: str
     environment: str
     team: str
-    told_since: datetime | None  # when the first channel was told; None: none yet
     acknowledged: bool
+    begun: Mapping[str, datetime]  # when each route first fitted it
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,29 @@ class Reached:
 
 
 def fits(route: Route, about: About, now: datetime) -> bool:
+    """Whether a route begins now, where it has not."""
     when = route.when
     return (
         (not when.severity or SEVERITIES[about.severity - 1] in when.severity)
-        and (not when.tier or about.tier in when.tier)
+        and _fits_what_lasts(when, about)
+        and (when.hours is None or when.hours.hold(now))
+    )
+
+
+def goes_on(route: Route, about: About) -> bool:
+    """Whether a route that began goes on: its hours may end and the incident may grow graver, and its steps are still
+    taken. One that grew milder than the route asks for ends it."""
+    asked = route.when.severity
+    mildest = max((SEVERITIES.index(one) + 1 for one in asked), default=len(SEVERITIES))
+    return about.severity <= mildest and _fits_what_lasts(route.when, about)
+
+
+def _fits_what_lasts(when: When, about: About) -> bool:
+    return (
+        (not when.tier or about.tier in when.tier)
         and _matches(when.model, about.model)
         and (not when.environment or about.environment in when.environment)
         and _matches(when.team, about.team)
-        and (when.hours is None or when.hours.hold(now))
     )
 
 
@@ -154,12 +170,16 @@ def _matches(patterns: tuple[str, ...], value: str) -> bool:
 
 
 def reached(contacts: Contacts, about: About, now: datetime) -> list[Reached]:
-    """Every channel that is to be told of an incident now, each once, by the first route and step that reaches it."""
+    """Every channel that is to be told of an incident now, each once, by the first route and step that reaches it.
+
+    The steps of a route count from when it began; one that fits and has not begun begins now.
+    """
     found: dict[str, Reached] = {}
     for route in contacts.routes:
-        if not fits(route, about, now):
+        began = about.begun.get(route.name)
+        if not (fits(route, about, now) or (began is not None and goes_on(route, about))):
             continue
-        waited = now - (about.told_since or now)
+        waited = now - (began or now)
         steps = [(0, route.to)]
         if not about.acknowledged:
             steps += [
@@ -171,6 +191,11 @@ def reached(contacts: Contacts, about: About, now: datetime) -> list[Reached]:
             for name in names:
                 found.setdefault(name, Reached(name, route.name, number))
     return list(found.values())
+
+
+def beginning(contacts: Contacts, about: About, now: datetime) -> list[str]:
+    """The routes that fit an incident for the first time."""
+    return [one.name for one in contacts.routes if one.name not in about.begun and fits(one, about, now)]
 
 
 def contacts_path() -> Path | None:
@@ -189,6 +214,19 @@ def current_contacts() -> Contacts:
         raise BadInput(f"WARRANT_CONTACTS: {path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"WARRANT_CONTACTS: {path} is no text in UTF-8 (byte {error.start})") from error
+
+
+def contacts_stamp(contacts: Contacts) -> tuple[object, ...]:
+    """Changes when the file of the contacts does, or one that holds a secret of theirs."""
+    path = contacts_path()
+    files = [path] if path is not None else []
+    files += [
+        Path(value["file"])
+        for values in contacts.channels.values()
+        for value in values.values()
+        if isinstance(value, dict) and "file" in value
+    ]
+    return tuple((str(one), one.stat().st_mtime_ns) for one in files if one.exists())
 
 
 @lru_cache(maxsize=4)

@@ -15,95 +15,112 @@ from sqlalchemy import or_, select
 
 from backend import clock
 from backend.alerting.entries import write_entry
-from backend.alerting.phases import move
+from backend.alerting.incidents import note_acknowledged
 from backend.alerting.service import close_incident
 from backend.alerting.tables import Alert, Incident
-from backend.audit.actions import Action
-from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.errors import WarrantError
 from backend.identity.actor import Actor
 from backend.notifications.channels import KINDS
-from backend.notifications.channels.base import Channel, Heard
+from backend.notifications.channels.base import Heard
 from backend.notifications.contacts import Contacts, open_channel
-from backend.notifications.planning import key_of
+from backend.notifications.facts import key_of
 from backend.notifications.tables import ToldIncident
 
 log = logging.getLogger("warrant.notifications")
 
 HEAR_EVERY: Final = timedelta(seconds=10)
+REMEMBERED: Final = 50  # acts there, of one incident
 
 
-def to_hear(session: ReadSession, contacts: Contacts, now: datetime) -> list[tuple[int, str, str]]:
-    """(incident, channel, ref) of all that is open there, longest unheard first."""
-    rows = session.execute(
-        select(ToldIncident.incident_id, ToldIncident.channel, ToldIncident.ref)
-        .where(
-            ToldIncident.state != "resolved", ToldIncident.closed_there.is_(False),
-            ToldIncident.channel.in_(list(contacts.channels)),
-            or_(ToldIncident.heard_at.is_(None), ToldIncident.heard_at <= now - HEAR_EVERY),
+def to_hear(session: ReadSession, contacts: Contacts, now: datetime) -> list[ToldIncident]:
+    """What is open in channels where people can answer, longest unheard first."""
+    hearing = [name for name, values in contacts.channels.items() if KINDS[values["kind"]].make.hears]
+    return list(
+        session.scalars(
+            select(ToldIncident)
+            .where(
+                ToldIncident.state != "resolved", ToldIncident.closed_there == "", ToldIncident.channel.in_(hearing),
+                or_(ToldIncident.heard_at.is_(None), ToldIncident.heard_at <= now - HEAR_EVERY),
+            )
+            .order_by(ToldIncident.heard_at.is_not(None), ToldIncident.heard_at)
         )
-        .order_by(ToldIncident.heard_at.is_not(None), ToldIncident.heard_at)
     )  # fmt: skip
-    return [(number, channel, ref) for number, channel, ref in rows]
 
 
-def hear_all(actor: Actor, contacts: Contacts, *, still: Callable[[], bool] = lambda: True) -> int:
-    """Ask every channel that hears. Returns how many incidents something was heard of that was new here."""
+def hear_channel(
+    actor: Actor, contacts: Contacts, name: str, *, still: Callable[[], bool] = lambda: True
+) -> int:
+    """Ask one channel. Returns of how many incidents something was heard that was new here. One that does not answer
+    is asked about the others the next time."""
     with reading() as session:
-        waiting = to_hear(session, contacts, clock.now())
-    opened: dict[str, Channel | None] = {}
-    news = 0
-    for incident_id, name, ref in waiting:
+        waiting = [one for one in to_hear(session, contacts, clock.now()) if one.channel == name]
+    where, news = KINDS[contacts.channels[name]["kind"]].title, 0
+    for row in waiting:
         if not still():
             break
-        problem, heard = "", None
         try:
-            if name not in opened:
-                opened[name] = open_channel(contacts, name)
-            channel = opened[name]
-            if channel is None:
-                continue
+            channel = open_channel(contacts, name)
             if not channel.hears:
-                opened[name] = None
-                continue
-            heard = channel.hear(key_of(incident_id), ref)
+                break
+            heard = channel.hear(key_of(row.incident_id, row.round), row.ref)
         except Exception as error:  # noqa: BLE001 - an odd answer of one channel deafens no other
             problem = error.message if isinstance(error, WarrantError) else type(error).__name__
-            opened[name] = None  # the others of this channel wait for the next time
             log.warning("nothing can be heard from %s: %s", name, problem)
-        with writing() as session:
-            row = session.get_one(ToldIncident, (incident_id, name), with_for_update=True)
-            row.heard_at, row.problem = clock.now(), problem
-            if heard is not None and take_over(
-                session, actor, row, heard, where=KINDS[contacts.channels[name]["kind"]].title
-            ):
-                news += 1
+            _note(row, problem)
+            break
+        news += _take(actor, row, heard, where)
     return news
+
+
+def _take(actor: Actor, heard_of: ToldIncident, heard: Heard | None, where: str) -> bool:
+    """In one transaction. What cannot be done here is said, and holds up no other incident."""
+    _note(heard_of, "")
+    if heard is None:
+        return False
+    try:
+        with writing() as session:
+            row = session.get_one(
+                ToldIncident, (heard_of.incident_id, heard_of.channel), with_for_update=True
+            )
+            return take_over(session, actor, row, heard, where=where)
+    except WarrantError as error:
+        _note(heard_of, f"what was done there cannot be done here: {error.message}")
+        return False
+
+
+def _note(heard_of: ToldIncident, problem: str) -> None:
+    with writing() as session:
+        row = session.get_one(ToldIncident, (heard_of.incident_id, heard_of.channel), with_for_update=True)
+        row.heard_at, row.problem = clock.now(), problem
 
 
 def take_over(session: WriteSession, actor: Actor, row: ToldIncident, heard: Heard, *, where: str) -> bool:
     """Do here what was done there, if it was not done yet. Returns whether that was new.
 
-    Resolved there while alerts fire here: nobody is woken again for it there unless it grows graver, and here it stays
-    open, acknowledged, with a line that says so.
+    Each act there counts once, also where what it did has been undone since. Resolved there while alerts fire here:
+    nobody is woken again for it there unless it grows graver, and here it stays open, acknowledged, with a line that
+    says so, until these alerts are over (`settle_closed_there`).
     """
     incident = session.get_one(Incident, row.incident_id, with_for_update=True)
     if heard.state == "open" or row.state == "resolved" or incident.state != "open":
         return False
-    said = f"in {where} by {heard.by or 'somebody'}"
+    if heard.act in row.heard:
+        return False
+    if heard.act:
+        row.heard = [*row.heard, heard.act][-REMEMBERED:]
+    said, is_present = f"in {where} by {heard.by or 'somebody'}", row.round == incident.asks
     if heard.state == "acknowledged":
-        row.state = "acknowledged"
-        return _acknowledge(session, actor, incident, said)
-    firing = session.scalars(
-        select(Alert.id).where(Alert.incident_id == incident.id, Alert.state == "firing")
-    ).all()
+        row.state = "acknowledged" if is_present else row.state
+        return is_present and _acknowledge(session, actor, incident, said)
+    firing = _firing(session, incident.id)
     if not firing:
-        close_incident(session, actor, incident, why=f"resolved {said}")
+        close_incident(session, actor, incident, why=f"resolved {said}", cause="unknown")
         row.state = "resolved"
         return True
-    row.closed_there = True
-    _acknowledge(session, actor, incident, said)
+    row.closed_there = said
+    if is_present:
+        _acknowledge(session, actor, incident, said)
     write_entry(
         session, actor, incident, "note",
         f"resolved {said}; {len(firing)} alert(s) still fire, so it stays open here",
@@ -111,15 +128,30 @@ def take_over(session: WriteSession, actor: Actor, row: ToldIncident, heard: Hea
     return True
 
 
+def settle_closed_there(session: WriteSession, actor: Actor) -> int:
+    """Close what people resolved elsewhere while alerts fired, now that these are over. Returns how many."""
+    rows = session.scalars(
+        select(ToldIncident)
+        .join(Incident, Incident.id == ToldIncident.incident_id)
+        .where(ToldIncident.closed_there != "", Incident.state == "open", ToldIncident.round == Incident.asks)
+    ).all()
+    over = [row for row in rows if not _firing(session, row.incident_id)]
+    for row in over:
+        incident = session.get_one(Incident, row.incident_id, with_for_update=True)
+        why = f"resolved {row.closed_there}, and what fired then is over"
+        close_incident(session, actor, incident, why=why, cause="unknown")
+        row.state = "resolved"
+    return len(over)
+
+
+def _firing(session: ReadSession, incident_id: int) -> list[int]:
+    return list(
+        session.scalars(select(Alert.id).where(Alert.incident_id == incident_id, Alert.state == "firing"))
+    )
+
+
 def _acknowledge(session: WriteSession, actor: Actor, incident: Incident, said: str) -> bool:
     if incident.acknowledged_at is not None:
         return False
-    incident.acknowledged_at, incident.acknowledged_there = clock.now(), said
-    if incident.phase == "new":
-        move(incident, "acknowledged")
-    session.flush()
-    write_entry(session, actor, incident, "acknowledged", said)
-    record(
-        session, actor, Action.INCIDENT_ACKNOWLEDGED, object_kind="incident", object_id=incident.id, why=said
-    )
+    note_acknowledged(session, actor, incident, there=said)
     return True

@@ -29,6 +29,18 @@ class Message:
     environment: str
     opened_at: str  # ISO 8601, UTC
     by: str = ""  # who acknowledged or resolved it, for people
+    round: int = (
+        1  # which asking for an acknowledgement this is: one more each time it grew graver than acknowledged
+    )
+
+    @property
+    def page_key(self) -> str:
+        """The dedup key where an acknowledged page rings nobody again: each asking is a page of its own there."""
+        return key_of_round(self.key, self.round)
+
+    def earlier_keys(self, told: Told | None) -> list[str]:
+        """Of the askings that `told` may have left open and this one takes the place of."""
+        return [key_of_round(self.key, one) for one in range(told.round if told else self.round, self.round)]
 
     @property
     def word(self) -> str:
@@ -73,6 +85,11 @@ class Told:
     digest: str
     severity: int
     perhaps: bool = False
+    round: int = 1
+
+
+def key_of_round(key: str, round_: int) -> str:
+    return key if round_ == 1 else f"{key}/{round_}"
 
 
 def iso(at: datetime) -> str:

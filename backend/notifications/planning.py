@@ -1,36 +1,48 @@
 """What has to be told now: every open incident held against what each channel was last told of it.
 
 Nothing has to be remembered when an incident changes: what differs from what was told is told. So nothing is lost with
-a process, and nothing is told twice because two things happened at once.
+a process, and nothing is told twice because two things happened at once. Remembered is only when a route began.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import or_, select, update
 
-from backend.alerting.mitigation import is_watched, watch_words
+from backend.alerting.mitigation import is_watched
 from backend.alerting.muting import Muting, muting_now
-from backend.alerting.sources import LEVELS
-from backend.alerting.tables import Alert, Incident
-from backend.audit.signers import origin
+from backend.alerting.tables import Incident
 from backend.database.session import ReadSession, WriteSession
-from backend.identity.tables import Person
 from backend.notifications.channels import KINDS
-from backend.notifications.contacts import About, Contacts, Reached, reached
-from backend.notifications.messages import Message, clipped, iso
-from backend.notifications.tables import Notice, ToldIncident
-from backend.registry.tables import Model
-from backend.settings import settings
+from backend.notifications.contacts import Contacts, Reached, beginning, reached
+from backend.notifications.facts import Facts, read_facts
+from backend.notifications.messages import Message
+from backend.notifications.tables import BegunRoute, Notice, ToldIncident
 
 TEXT_EVERY: Final = timedelta(
     minutes=5
 )  # figures in a title change all the time; state and severity do not wait
-SHOWN_ALERTS: Final = 3
-LONGEST_LINE: Final = 300
+TEXT_CHANGED: Final = "what is known of it changed"
+REFRESHED: Final = "told again before it is forgotten"
+
+
+@dataclass(frozen=True)
+class Due:
+    """What one channel is to be told now. `why` is for people; `is_news`: somebody waits for it."""
+
+    incident: Incident
+    channel: str
+    message: Message
+    why: str
+    row: ToldIncident | None  # what it was last told
+
+    @property
+    def is_news(self) -> bool:
+        return self.why not in (TEXT_CHANGED, REFRESHED)
 
 
 def incidents_to_plan(session: ReadSession) -> list[Incident]:
@@ -47,57 +59,66 @@ def incidents_to_plan(session: ReadSession) -> list[Incident]:
 
 def plan_notices(session: WriteSession, contacts: Contacts, now: datetime) -> list[Notice]:
     """Queue what is to be told now. Returns the notices that are new; asking again at once queues nothing."""
-    made: list[Notice] = []
-    muting = muting_now(session)
-    for incident in incidents_to_plan(session):
-        made += _plan(session, contacts, incident, muting, now)
+    incidents = incidents_to_plan(session)
+    facts, muting = read_facts(session, incidents), muting_now(session)
+    for incident in incidents:
+        if incident.state != "open":
+            for row in facts.told.get(incident.id, {}).values():
+                row.state = "resolved" if row.closed_there else row.state
+        elif _is_heard(facts, incident, muting):
+            for name in beginning(contacts, facts.about(incident), now):
+                session.add(BegunRoute(incident_id=incident.id, route=name, began_at=now))
+    made = [_queue(session, due, now) for due in due_now(contacts, incidents, facts, muting, now)]
     session.flush()
-    return made
+    return [one for one in made if one is not None]
 
 
-def _plan(
-    session: WriteSession, contacts: Contacts, incident: Incident, muting: Muting, now: datetime
-) -> list[Notice]:
-    alerts = _firing(session, incident.id)
-    about = about_of(session, incident)
-    is_muted = bool(alerts) and all(muting.of(one) is not None for one in alerts)
-    is_quiet = not alerts and _had_alerts(session, incident.id)
-    hits = (
-        {}
-        if is_muted or is_quiet or is_watched(incident)
-        else {hit.channel: hit for hit in reached(contacts, about, now)}
+def due_now(
+    contacts: Contacts, incidents: Iterable[Incident], facts: Facts, muting: Muting, now: datetime
+) -> Iterator[Due]:
+    """What differs from what was told, whether or not it waits in the outbox already."""
+    for incident in incidents:
+        is_heard = _is_heard(facts, incident, muting)
+        about, told = facts.about(incident), facts.told.get(incident.id, {})
+        hits = {hit.channel: hit for hit in reached(contacts, about, now)} if is_heard else {}
+        message = facts.message(incident)
+        for channel in sorted((hits.keys() | told.keys()) & contacts.channels.keys()):
+            row, kind = told.get(channel), KINDS[contacts.channels[channel]["kind"]].make
+            if row is not None and row.closed_there and message.state == "resolved":
+                continue
+            if message.state == "open" and kind.refresh is None and _is_muted(facts, incident, muting):
+                continue
+            mine = message
+            if row is not None and message.state != "open":
+                # nobody is asked anything: it changes what is there
+                mine = replace(message, round=row.round)
+            why = reason_to_tell(
+                row, mine, hits.get(channel), now, changes=kind.changes, refresh=kind.refresh,
+                relapsed_at=incident.relapsed_at,
+            )  # fmt: skip
+            if why:
+                yield Due(incident, channel, mine, why, row)
+
+
+def _is_heard(facts: Facts, incident: Incident, muting: Muting) -> bool:
+    """Whether it reaches anybody: not one all of whose alerts are muted or over, nor one that a change mitigated."""
+    is_over = not facts.firing.get(incident.id) and incident.id in facts.with_alerts
+    return not (is_over or is_watched(incident) or _is_muted(facts, incident, muting))
+
+
+def _is_muted(facts: Facts, incident: Incident, muting: Muting) -> bool:
+    alerts = facts.firing.get(incident.id, ())
+    return bool(alerts) and all(muting.of(one) is not None for one in alerts)
+
+
+def is_unrouted(contacts: Contacts, facts: Facts, incident: Incident, muting: Muting, now: datetime) -> bool:
+    """Whether it is open, heard, and no route leads anywhere with it: nobody was told, and nobody will be."""
+    return (
+        incident.state == "open"
+        and _is_heard(facts, incident, muting)
+        and not facts.told.get(incident.id)
+        and not reached(contacts, facts.about(incident), now)
     )
-    told = {
-        row.channel: row
-        for row in session.scalars(select(ToldIncident).where(ToldIncident.incident_id == incident.id))
-    }
-    message = compose(session, incident, alerts)
-    made = []
-    for channel in sorted((hits.keys() | told.keys()) & contacts.channels.keys()):
-        row = told.get(channel)
-        if row is not None and row.closed_there and message.state == "resolved":
-            row.state = "resolved"
-            continue
-        kind = KINDS[contacts.channels[channel]["kind"]].make
-        why = reason_to_tell(
-            row, message, hits.get(channel), now, changes=kind.changes, refresh=kind.refresh,
-            relapsed_at=incident.relapsed_at,
-        )  # fmt: skip
-        notice = _queue(session, incident.id, channel, message, why, now) if why else None
-        if notice is not None:
-            made.append(notice)
-    return made
-
-
-def about_of(session: ReadSession, incident: Incident) -> About:
-    """What routes ask of an incident."""
-    model = session.get(Model, incident.model) if incident.model else None
-    return About(
-        severity=incident.severity, tier=model.tier if model else "", model=incident.model,
-        environment=incident.environment, team=_name(session, model.owner_id if model else None),
-        told_since=session.scalar(select(func.min(Notice.created_at)).where(Notice.incident_id == incident.id)),
-        acknowledged=incident.acknowledged_at is not None,
-    )  # fmt: skip
 
 
 def reason_to_tell(
@@ -118,6 +139,8 @@ def reason_to_tell(
         if hit is None or message.state == "resolved":
             return ""
         return f"route {hit.route}" + (f", step {hit.step}: nobody has acknowledged" if hit.step else "")
+    if message.round > row.round:
+        return f"it became {message.word} after somebody had acknowledged it: it asks again"
     if message.severity < row.severity:
         return f"it became {message.word}"
     if relapsed_at is not None and row.told_at < relapsed_at and message.state != "resolved":
@@ -129,42 +152,40 @@ def reason_to_tell(
     if row.state == "resolved":
         return ""
     if changes and row.digest != message.digest and now - row.told_at >= TEXT_EVERY:
-        return "what is known of it changed"
+        return TEXT_CHANGED
     if refresh is not None and now - row.told_at >= refresh:
-        return "told again before it is forgotten"
+        return REFRESHED
     return ""
 
 
-def _queue(
-    session: WriteSession, incident_id: int, channel: str, message: Message, why: str, now: datetime
-) -> Notice | None:
+def _queue(session: WriteSession, due: Due, now: datetime) -> Notice | None:
     """Put it into the outbox in place of what waits there about the same incident.
 
     None where the same waits, or was refused: that would be refused again until a person does something about it.
     """
+    message = due.message
     last = session.scalars(
         select(Notice)
-        .where(Notice.incident_id == incident_id, Notice.channel == channel)
+        .where(Notice.incident_id == due.incident.id, Notice.channel == due.channel)
         .order_by(Notice.id.desc())
         .limit(1)
-    ).one_or_none()
-    if last is not None and last.state == "refused":
-        refused = Message.from_dict(last.document)
-        if (refused.state, refused.severity) == (message.state, message.severity):
-            return None
-    waiting = session.scalars(
-        select(Notice)
-        .where(Notice.incident_id == incident_id, Notice.channel == channel, Notice.state == "queued")
         .with_for_update()
     ).one_or_none()
+    before = Message.from_dict(last.document) if last is not None else message
+    if last is not None and last.state == "refused" and _asks_the_same(before, message):
+        return None
+    waiting = last if last is not None and last.state == "queued" else None
+    if (
+        waiting is not None and waiting.tried_at is not None
+    ):  # it may have got there, and is ended with this one
+        message = replace(message, round=max(message.round, before.round))
+    if waiting is not None and (before.state, before.digest) == (message.state, message.digest):
+        return None
     notice = Notice(
-        incident_id=incident_id, channel=channel, why=why, document=message.as_dict(), created_at=now,
+        incident_id=due.incident.id, channel=due.channel, why=due.why, document=message.as_dict(), created_at=now,
         next_try_at=now,
     )  # fmt: skip
     if waiting is not None:
-        before = Message.from_dict(waiting.document)
-        if (before.state, before.digest) == (message.state, message.digest):
-            return None
         waiting.state = "replaced"
         notice.attempts, notice.tried_at = waiting.attempts, waiting.tried_at
         notice.next_try_at, notice.problem = waiting.next_try_at, waiting.problem
@@ -173,47 +194,15 @@ def _queue(
     return notice
 
 
-def compose(session: ReadSession, incident: Incident, alerts: Iterable[Alert]) -> Message:
-    """The message of an incident as it is. Its lines hold nothing that changes by itself, such as an age."""
-    firing = sorted(alerts, key=lambda one: (LEVELS.index(one.level), one.since, one.id))
-    where = f"{incident.model or 'The installation'} in {incident.environment}"
-    lines = [where, f"Since: {incident.opened_at:%Y-%m-%d %H:%M} UTC"]
-    lines += [f"{one.level}: {clipped(one.title, LONGEST_LINE)}" for one in firing[:SHOWN_ALERTS]]
-    if len(firing) > SHOWN_ALERTS:
-        lines.append(f"and {len(firing) - SHOWN_ALERTS} more alerts")
-    if is_watched(incident):
-        lines.append(f"Mitigated by CHG-{incident.mitigated_by_change}. {watch_words(incident)}.")
-    elif incident.relapsed_at is not None and incident.state == "open":
-        lines.append(f"It was mitigated, and fires again since {incident.relapsed_at:%Y-%m-%d %H:%M} UTC")
-    over = incident.state != "open"
-    if over and incident.closed_because:
-        lines.append(f"Over: {clipped(incident.closed_because, LONGEST_LINE)}")
-    return Message(
-        key=key_of(incident.id), incident=incident.id,
-        state="resolved" if over else "acknowledged" if incident.acknowledged_at is not None else "open",
-        severity=incident.severity, title=clipped(incident.title, LONGEST_LINE), lines=tuple(lines),
-        link=f"{settings().console.rstrip('/')}/i/{incident.id}", model=incident.model,
-        environment=incident.environment, opened_at=iso(incident.opened_at),
-        by="" if over else _name(session, incident.acknowledged_by) or incident.acknowledged_there,
-    )  # fmt: skip
+def _asks_the_same(one: Message, other: Message) -> bool:
+    return (one.state, one.severity, one.round) == (other.state, other.severity, other.round)
 
 
-def key_of(incident_id: int) -> str:
-    """The dedup key of an incident: two installations that tell the same service do not get into each other's way."""
-    return f"{origin().removesuffix('/audit')}/incidents/{incident_id}"
-
-
-def _firing(session: ReadSession, incident_id: int) -> list[Alert]:
-    return list(
-        session.scalars(select(Alert).where(Alert.incident_id == incident_id, Alert.state == "firing"))
+def forget_refusals(session: WriteSession, contacts: Contacts) -> int:
+    """What was refused is planned anew, as it is now: what refused it may have been mended. Returns how many."""
+    forgotten = session.execute(
+        update(Notice)
+        .where(Notice.state == "refused", Notice.channel.in_(list(contacts.channels)))
+        .values(state="replaced")
     )
-
-
-def _had_alerts(session: ReadSession, incident_id: int) -> bool:
-    """Whether alerts belong to it at all: one that was opened by hand has none, and is told all the same."""
-    return session.scalar(select(Alert.id).where(Alert.incident_id == incident_id).limit(1)) is not None
-
-
-def _name(session: ReadSession, person_id: str | None) -> str:
-    person = session.get(Person, person_id) if person_id else None
-    return person.display_name if person is not None else ""
+    return int(forgotten.rowcount)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Emptying the outbox: each notice at least once, each channel in order, none held up by another.
+"""Emptying the outbox: each notice at least once, each channel in order and by itself (`lanes`).
 
 An attempt is noted before it is made. One that was cut off may have been taken: the next one says so to the channel,
 whose dedup key makes it the same page (`channels`).
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from backend import clock
-from backend.database.session import WriteSession, reading, writing
+from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.errors import WarrantError
 from backend.notifications.channels.base import Channel, Receipt
 from backend.notifications.contacts import Contacts, open_channel
@@ -25,7 +24,6 @@ from backend.signed_http import NotAnswered, NotTaken, OutcomeUnknown
 
 log = logging.getLogger("warrant.notifications")
 
-AT_ONCE: Final = 8  # channels
 BATCH: Final = 200
 FIRST_PAUSE: Final = timedelta(seconds=5)
 LONGEST_PAUSE: Final = timedelta(minutes=10)
@@ -39,40 +37,41 @@ def pause_after(attempts: int, asked_s: float | None = None) -> timedelta:
     return max(pause, timedelta(seconds=min(asked_s or 0, LONGEST_PAUSE.total_seconds())))
 
 
-def send_due(contacts: Contacts, *, still: Callable[[], bool] = lambda: True) -> int:
-    """Send every notice whose time has come. Returns how many were sent.
+def due_channels(session: ReadSession) -> list[str]:
+    """The channels for which a notice's time has come, the longest waiting first."""
+    return list(
+        session.scalars(
+            select(Notice.channel)
+            .where(Notice.state == "queued", Notice.next_try_at <= clock.now())
+            .group_by(Notice.channel)
+            .order_by(func.min(Notice.id))
+        )
+    )
+
+
+def send_channel(contacts: Contacts, name: str, *, still: Callable[[], bool] = lambda: True) -> int:
+    """Send every notice of one channel whose time has come, in order. Returns how many were sent.
 
     still  whether this sender may go on; asked before each notice
     """
     with reading() as session:
-        due = session.execute(
-            select(Notice.id, Notice.channel)
-            .where(Notice.state == "queued", Notice.next_try_at <= clock.now())
+        due = session.scalars(
+            select(Notice.id)
+            .where(Notice.channel == name, Notice.state == "queued", Notice.next_try_at <= clock.now())
             .order_by(Notice.id)
             .limit(BATCH)
         ).all()
-    by_channel: dict[str, list[int]] = {}
-    for number, channel in due:
-        by_channel.setdefault(channel, []).append(number)
-    if not by_channel:
+    if not due:
         return 0
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="notices") as pool:
-        runs = [
-            pool.submit(_send_all, contacts, name, numbers, still) for name, numbers in by_channel.items()
-        ]
-    return sum(one.result() for one in runs)
-
-
-def _send_all(contacts: Contacts, name: str, notices: list[int], still: Callable[[], bool]) -> int:
     try:
         channel = open_channel(contacts, name) if name in contacts.channels else None
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one channel holds up no other
         with writing() as session:
-            for number in notices:
+            for number in due:
                 _note_failure(session.get_one(Notice, number), error)
         return 0
     sent = 0
-    for number in notices:
+    for number in due:
         if not still():
             break
         taken = _send(channel, number)
@@ -111,7 +110,7 @@ def told_of(session: WriteSession, notice: Notice, *, perhaps: bool) -> Told | N
     if row is None:
         return Told("", "open", "", 4, perhaps=True) if perhaps else None
     state = "resolved" if row.closed_there else row.state
-    return Told(row.ref, state, row.digest, row.severity, perhaps)
+    return Told(row.ref, state, row.digest, row.severity, perhaps, row.round)
 
 
 def _note_sent(session: WriteSession, notice: Notice, message: Message, receipt: Receipt) -> None:
@@ -126,11 +125,11 @@ def _note_sent(session: WriteSession, notice: Notice, message: Message, receipt:
         notice.state = "sent"
     row = session.get(ToldIncident, (notice.incident_id, notice.channel))
     if row is None:
-        row = ToldIncident(incident_id=notice.incident_id, channel=notice.channel)
+        row = ToldIncident(incident_id=notice.incident_id, channel=notice.channel, heard=[])
         session.add(row)
     row.ref = receipt.ref or row.ref or ""
     row.state, row.severity, row.digest = message.state, message.severity, message.digest
-    row.told_at, row.closed_there = now, False
+    row.told_at, row.round, row.closed_there = now, message.round, ""
 
 
 def _note_failure(notice: Notice, error: Exception) -> None:

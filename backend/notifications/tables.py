@@ -1,4 +1,4 @@
-"""The outbox of notices, and what each channel was last told of each incident."""
+"""The outbox of notices, what each channel was last told of each incident, when routes began, and tests of channels."""
 
 from __future__ import annotations
 
@@ -50,11 +50,36 @@ class ToldIncident(Base):
     ref: Mapped[str] = mapped_column(Text, default="")
     state: Mapped[str] = mapped_column(Text)
     severity: Mapped[int]
-    step: Mapped[int] = mapped_column(default=0)  # of the escalation that reached it
+    round: Mapped[int] = mapped_column(default=1)  # which asking for an acknowledgement it was told of
     digest: Mapped[str] = mapped_column(Text)
     told_at: Mapped[datetime]
-    closed_there: Mapped[bool] = mapped_column(
-        default=False
-    )  # people resolved it there while it goes on here
+    # Who resolved it there while it goes on here: "in PagerDuty by Grace"; empty: nobody.
+    closed_there: Mapped[str] = mapped_column(Text, default="")
     heard_at: Mapped[datetime | None]
+    heard: Mapped[list[str]] = mapped_column(default=list)  # acts of people there; each counts once
     problem: Mapped[str] = mapped_column(Text, default="")  # why nothing can be heard there
+
+
+class BegunRoute(Base):
+    """When a route first fitted an incident: its steps count from then, also once its hours are over."""
+
+    __tablename__ = "begun_routes"
+
+    incident_id: Mapped[int] = mapped_column(ForeignKey("incidents.id"), primary_key=True)
+    route: Mapped[str] = mapped_column(Text, primary_key=True)
+    began_at: Mapped[datetime]
+
+
+class ChannelTest(Base):
+    """The last test of a channel that somebody asked for; the notifier sends it like any notice."""
+
+    __tablename__ = "channel_tests"
+
+    channel: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text)  # the same test may be sent twice, and is one page
+    asked_at: Mapped[datetime]
+    asked_by: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))
+    state: Mapped[str] = mapped_column(Text, default="queued")  # queued | passed | failed
+    tried_at: Mapped[datetime | None]  # when it was begun; without an end it may have been taken
+    said: Mapped[str] = mapped_column(Text, default="")  # what the other side answered, or what is wrong
+    done_at: Mapped[datetime | None]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from backend.alerting import handling
 from backend.alerting.brief import Brief, read_brief
 from backend.alerting.false_alarms import false_alarms_said
+from backend.alerting.incidents import asks_again
 from backend.alerting.muting import Mute, muting_now, shown_state
 from backend.alerting.report import report_markdown, report_pdf
 from backend.alerting.service import acknowledge, close_by_hand, firing_alerts, recent_incidents
@@ -48,7 +49,9 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "id": incident.id, "model": incident.model, "environment": incident.environment, "state": incident.state,
         "phase": incident.phase, "severity": incident.severity, "area": incident.area, "title": incident.title,
         "opened_at": incident.opened_at, "acknowledged_at": incident.acknowledged_at,
-        "acknowledged_by": incident.acknowledged_by, "assigned_to": incident.assigned_to,
+        "acknowledged_by": incident.acknowledged_by, "acknowledged_there": incident.acknowledged_there,
+        "acknowledged_severity": incident.acknowledged_severity, "asks_again": asks_again(incident),
+        "assigned_to": incident.assigned_to,
         "mitigated_at": incident.mitigated_at, "mitigated_by_change": incident.mitigated_by_change,
         "reopens_at": incident.reopens_at, "relapsed_at": incident.relapsed_at, "closed_at": incident.closed_at,
         "closed_by_change": incident.closed_by_change, "closed_because": incident.closed_because,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from backend.alerting.inbound import OutsideAlerts, take_alerts
 from backend.api.idempotency import body_of, once
@@ -14,11 +14,13 @@ from backend.api.security import current_actor
 from backend.database.session import reading
 from backend.identity.actor import Actor
 from backend.notifications.service import notification_state, recent_notices, retry_notice
-from backend.notifications.tables import Notice
+from backend.notifications.tables import ChannelTest, Notice
+from backend.notifications.trying import ask_test
 
 router = APIRouter(tags=["operations"])
 Caller = Annotated[Actor, Depends(current_actor)]
 Body = Annotated[bytes, Depends(body_of)]
+ChannelName = Annotated[str, Path(max_length=40)]
 
 
 def _notice(notice: Notice) -> dict[str, Any]:
@@ -30,18 +32,25 @@ def _notice(notice: Notice) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _test(test: ChannelTest) -> dict[str, Any]:
+    return {"channel": test.channel, "state": test.state, "asked_at": test.asked_at}
+
+
 @router.get("/notifications")
 def notifications(
     actor: Caller,
     incident: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> dict[str, Any]:
-    """How every channel does, and the newest notices with their receipts."""
+    """Whether notices are sent, what should have been told and was not, how every channel does, the newest notices."""
     with reading() as session:
         state = notification_state(session, actor)
         found = recent_notices(session, actor, incident_id=incident, limit=limit)
         return {
             "problem": state.problem,
+            "sending": asdict(state.sending),
+            "untold": [asdict(one) for one in state.untold],
+            "unrouted": state.unrouted,
             "channels": [asdict(one) for one in state.channels],
             "notices": [_notice(one) for one in found],
         }
@@ -53,6 +62,12 @@ def retry(request: Request, actor: Caller, body: Body, notice_id: RowId) -> Resp
     return once(
         request, actor, body, lambda session: _notice(retry_notice(session, actor, notice_id)), status=202
     )
+
+
+@router.post("/channels/{channel}/test", status_code=202)
+def test_channel(request: Request, actor: Caller, body: Body, channel: ChannelName) -> Response:
+    """Have the notifier tell a channel of an incident that is none. `GET /notifications` says what came of it."""
+    return once(request, actor, body, lambda session: _test(ask_test(session, actor, channel)), status=202)
 
 
 @router.post("/alerts/alertmanager", status_code=202)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
-from backend.alerting.tables import Incident
+from backend.alerting.tables import Incident, IncidentEntry
 from backend.assurance.as_of import UNKNOWN
 from backend.assurance.serious_tables import SeriousClock, SeriousIncident
 from backend.assurance.tables import Finding, PolicyException, Validation
@@ -120,10 +120,11 @@ def incidents_handled(asked: Question, *, within_hours: float = 24, days: float 
             f"no incident was opened in the {days:g} days before, so nothing shows how one is handled"
         )
     allowed = timedelta(hours=within_hours)
+    first = _first_acknowledged(asked, [one.id for one in rows])
     late = [
         one
         for one in rows
-        if (min(filter(None, (one.acknowledged_at, one.closed_at, asked.at))) - one.opened_at) > allowed
+        if min(filter(None, (first.get(one.id), one.closed_at, asked.at))) - one.opened_at > allowed
     ]
     newest = rows[0].opened_at
     links = tuple(_incident(one.id) for one in (late or rows)[:10])
@@ -133,6 +134,16 @@ def incidents_handled(asked: Question, *, within_hours: float = 24, days: float 
         return Evidence("contradicted", told, newest, links, mark)
     told = f"{count(len(rows), 'incident')} in {days:g} days, each taken on or over within {within_hours:g} hours"
     return Evidence("present", told, newest, links, mark)
+
+
+def _first_acknowledged(asked: Question, incidents: list[int]) -> dict[int, datetime]:
+    """When a person first took each on; one that grew graver since asks again, and was not late for that."""
+    found = asked.session.execute(
+        select(IncidentEntry.incident_id, func.min(IncidentEntry.at))
+        .where(IncidentEntry.kind == "acknowledged", IncidentEntry.incident_id.in_(incidents))
+        .group_by(IncidentEntry.incident_id)
+    )
+    return {incident: at for incident, at in found}  # noqa: C416 - rows, not tuples, to mypy
 
 
 @query("serious_clocks", "Clocks of serious incidents are met")

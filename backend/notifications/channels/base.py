@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +13,7 @@ import httpx
 
 from backend.errors import BadInput
 from backend.notifications.messages import Message, Told
-from backend.signed_http import NotAnswered, NotTaken, OutcomeUnknown
+from backend.signed_http import LONGEST_ANSWER, NotAnswered, NotTaken, OutcomeUnknown
 
 TIMEOUT_S: Final = 10.0
 
@@ -27,10 +28,16 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Heard:
-    """What the other side says of an incident now. `state` is one of `messages.STATES`; `by` is its name for who."""
+    """What the other side says of an incident now.
+
+    state  one of `messages.STATES`
+    by     its name for who did that
+    act    tells this very act from a later one of the same kind; the same act is heard once
+    """
 
     state: str
     by: str = ""
+    act: str = ""
 
 
 class Channel(Protocol):
@@ -77,9 +84,7 @@ def ask(
     """
     host = urlsplit(url).netloc.rpartition("@")[2]
     try:
-        answer = httpx.request(
-            method, url, headers=dict(headers or {}), json=body, params=params, timeout=TIMEOUT_S
-        )
+        answer = _answer(method, url, dict(headers or {}), body, params)
     except httpx.ConnectError as error:
         raise NotAnswered(f"{host} cannot be reached") from error
     except httpx.TimeoutException as error:
@@ -98,6 +103,23 @@ def ask(
         return answer.json() if answer.content else None
     except ValueError:
         return None
+
+
+def _answer(
+    method: str, url: str, headers: dict[str, str], body: Any, params: Mapping[str, str] | None
+) -> httpx.Response:
+    """An answer that comes in drops is cut off as one that does not come: each drop restarts the clock of the
+    connection, not ours."""
+    ends, content = time.monotonic() + TIMEOUT_S, b""
+    with httpx.stream(method, url, headers=headers, json=body, params=params, timeout=TIMEOUT_S) as answer:
+        for part in answer.iter_bytes():
+            content += part
+            if time.monotonic() > ends:
+                raise httpx.ReadTimeout("the answer did not end in time", request=answer.request)
+            if len(content) > LONGEST_ANSWER:
+                raise NotTaken(f"{urlsplit(url).hostname} answered more than {LONGEST_ANSWER} bytes")
+        kept = {"Retry-After": answer.headers["Retry-After"]} if "Retry-After" in answer.headers else {}
+        return httpx.Response(answer.status_code, headers=kept, content=content, request=answer.request)
 
 
 def _retry_after(answer: httpx.Response) -> float | None:

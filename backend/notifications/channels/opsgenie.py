@@ -1,6 +1,7 @@
 """Opsgenie: the Alert API v2. One incident of ours is one alert there, by its alias.
 
-Creating it again only counts it up, so a changed text is put into the alert that is open.
+Creating it again only counts it up, so a changed text is put into the alert that is open. An incident that asks again
+to be acknowledged is another alert, and closes the first.
 https://docs.opsgenie.com/docs/alert-api
 """
 
@@ -31,15 +32,13 @@ class Opsgenie:
         self._alerts = web_address(address, "opsgenie address") + "/v2/alerts"
 
     def tell(self, message: Message, told: Told | None) -> Receipt:
+        earlier = message.earlier_keys(told)
         if message.state == "resolved":
-            return self._act(message, "close")
-        receipt = Receipt(message.key, "nothing was new")
-        if told is None or told.perhaps or told.state == "resolved":
-            receipt = self._create(message)
-        elif told.digest != message.digest:
-            receipt = self._rewrite(message)
-        if message.state == "acknowledged" and (told is None or told.state != "acknowledged"):
-            receipt = self._act(message, "acknowledge")
+            receipt = self._act(message, "close")
+        else:
+            receipt = self._open(message, told, anew=bool(earlier))
+        for key in earlier:
+            self._act(message, "close", key)
         return receipt
 
     def hear(self, key: str, ref: str) -> Heard | None:
@@ -49,15 +48,28 @@ class Opsgenie:
         alert = answer.get("data") or {}
         report = alert.get("report") or {}
         if alert.get("status") == "closed":
-            return Heard("resolved", str(report.get("closedBy") or "somebody"))
+            return Heard(
+                "resolved", str(report.get("closedBy") or "somebody"), f"{alert.get('id', key)}/closed"
+            )
         if alert.get("acknowledged"):
-            return Heard("acknowledged", str(report.get("acknowledgedBy") or "somebody"))
+            by = str(report.get("acknowledgedBy") or "somebody")
+            return Heard("acknowledged", by, f"{alert.get('id', key)}/acknowledged")
         return Heard("open")
+
+    def _open(self, message: Message, told: Told | None, *, anew: bool) -> Receipt:
+        receipt = Receipt(message.page_key, "nothing was new")
+        if told is None or anew or told.perhaps or told.state == "resolved":
+            receipt = self._create(message)
+        elif told.digest != message.digest:
+            receipt = self._rewrite(message)
+        if message.state == "acknowledged" and (told is None or anew or told.state != "acknowledged"):
+            receipt = self._act(message, "acknowledge")
+        return receipt
 
     def _create(self, message: Message) -> Receipt:
         body = {
             "message": clipped(message.summary, LONGEST_MESSAGE),
-            "alias": message.key,
+            "alias": message.page_key,
             "description": clipped(message.text, LONGEST_DESCRIPTION),
             "priority": PRIORITIES[message.severity],
             "entity": f"{message.model} in {message.environment}",
@@ -66,7 +78,7 @@ class Opsgenie:
             "tags": [message.word, message.environment],
         }
         ask("POST", self._alerts, body=body, headers=self._headers)
-        return Receipt(message.key, "created")
+        return Receipt(message.page_key, "created")
 
     def _rewrite(self, message: Message) -> Receipt:
         for part, value in (
@@ -74,13 +86,16 @@ class Opsgenie:
             ("description", {"description": clipped(message.text, LONGEST_DESCRIPTION)}),
             ("priority", {"priority": PRIORITIES[message.severity]}),
         ):
-            ask("PUT", f"{self._of(message.key)}/{part}", params=_BY_ALIAS, body=value, headers=self._headers)
-        return Receipt(message.key, "its text was changed")
+            where = f"{self._of(message.page_key)}/{part}"
+            ask("PUT", where, params=_BY_ALIAS, body=value, headers=self._headers)
+        return Receipt(message.page_key, "its text was changed")
 
-    def _act(self, message: Message, act: str) -> Receipt:
+    def _act(self, message: Message, act: str, key: str = "") -> Receipt:
+        """`key`: of an earlier asking, which may not have got there."""
         body: dict[str, Any] = {"source": "Warrant", "note": f"{message.text}"[:LONGEST_DESCRIPTION]}
-        ask("POST", f"{self._of(message.key)}/{act}", params=_BY_ALIAS, body=body, headers=self._headers)
-        return Receipt(message.key, {"close": "closed", "acknowledge": "acknowledged"}[act])
+        where = f"{self._of(key or message.page_key)}/{act}"
+        ask("POST", where, params=_BY_ALIAS, body=body, headers=self._headers, missing=bool(key))
+        return Receipt(message.page_key, {"close": "closed", "acknowledge": "acknowledged"}[act])
 
     def _of(self, key: str) -> str:
         return f"{self._alerts}/{quote(key, safe='')}"

@@ -1,6 +1,7 @@
 """PagerDuty: Events API v2 to tell, the REST API to hear who acknowledged or resolved.
 
-One incident of ours is one alert there, by `dedup_key`; a further trigger changes its text and opens nothing new.
+One incident of ours is one alert there, by `dedup_key`; a further trigger changes its text and opens nothing new. Nor
+does it ring anybody again once it was acknowledged: an incident that asks again is another alert, and ends the first.
 https://developer.pagerduty.com/docs/events-api-v2-overview
 """
 
@@ -40,18 +41,24 @@ class PagerDuty:
         return self._token is not None
 
     def tell(self, message: Message, told: Told | None) -> Receipt:
+        earlier = message.earlier_keys(told)
         if message.state == "resolved":
-            return self._send(message, "resolve")
-        receipt = Receipt(message.key, "nothing was new")
-        if told is None or told.perhaps or told.state == "resolved" or told.digest != message.digest:
-            receipt = self._send(message, "trigger")
-        if message.state == "acknowledged" and (told is None or told.state != "acknowledged"):
-            receipt = self._send(message, "acknowledge")
+            receipt = self._send(message, "resolve")
+        else:
+            receipt = Receipt(message.page_key, "nothing was new")
+            if told is None or told.perhaps or told.state == "resolved" or told.digest != message.digest:
+                receipt = self._send(message, "trigger")
+            if message.state == "acknowledged" and (told is None or earlier or told.state != "acknowledged"):
+                receipt = self._send(message, "acknowledge")
+        for key in earlier:
+            self._send(message, "resolve", key)
         return receipt
 
     def hear(self, key: str, ref: str) -> Heard | None:
         answer = ask(
-            "GET", f"{self._rest}/incidents", params={"incident_key": key, "limit": "1"},
+            "GET", f"{self._rest}/incidents",
+            # Without a range only the last month is looked through; a key may name several, of which the newest counts.
+            params={"incident_key": key, "date_range": "all", "sort_by": "created_at:desc", "limit": "1"},
             headers={"Authorization": f"Token token={self._token}",
                      "Accept": "application/vnd.pagerduty+json;version=2"},
         )  # fmt: skip
@@ -60,10 +67,13 @@ class PagerDuty:
             return None
         incident = found[0]
         state = _STATES.get(str(incident.get("status")), "open")
-        return Heard(state, _who(incident) if state != "open" else "")
+        if state == "open":
+            return Heard(state)
+        return Heard(state, _who(incident), f"{incident.get('id', key)}/{state}")
 
-    def _send(self, message: Message, action: str) -> Receipt:
-        body: dict[str, Any] = {"routing_key": self._key, "event_action": action, "dedup_key": message.key}
+    def _send(self, message: Message, action: str, key: str = "") -> Receipt:
+        key = key or message.page_key
+        body: dict[str, Any] = {"routing_key": self._key, "event_action": action, "dedup_key": key}
         if action == "trigger":
             body |= {
                 "payload": {
@@ -80,7 +90,7 @@ class PagerDuty:
                 "client_url": message.link,
             }
         answer = ask("POST", f"{self._events}/v2/enqueue", body=body)
-        return Receipt(message.key, f"{action}: {(answer or {}).get('message', 'accepted')}")
+        return Receipt(key, f"{action}: {(answer or {}).get('message', 'accepted')}")
 
 
 def _who(incident: dict[str, Any]) -> str:

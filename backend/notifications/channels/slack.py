@@ -1,4 +1,5 @@
-"""Slack: one message an incident, changed as the incident changes; people answer with a reaction.
+"""Slack: one message an incident, changed as the incident changes; people answer with a reaction. One that asks again
+to be acknowledged is posted again.
 
 👀 on the message acknowledges, ✅ resolves. So nothing of ours has to be reachable from outside. Slack knows no dedup
 key: the message carries ours in its metadata, and after an attempt that was cut off the channel is searched for it
@@ -7,12 +8,15 @@ before anything is posted again. https://docs.slack.dev/reference/methods/chat.p
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from backend.notifications.channels.base import Heard, Receipt, ask, web_address
 from backend.notifications.messages import Message, Told, clipped
 from backend.signed_http import NotAnswered, NotTaken, OutcomeUnknown
+
+log = logging.getLogger("warrant.notifications")
 
 API: Final = "https://slack.com/api"
 EVENT: Final = "warrant_incident"
@@ -43,16 +47,31 @@ class Slack:
         self._channel, self._api = channel, web_address(address, "slack address")
 
     def tell(self, message: Message, told: Told | None) -> Receipt:
-        ref = told.ref if told is not None else ""
+        asks_again = bool(message.earlier_keys(told))
+        before = told.ref if told is not None else ""
+        ref = "" if asks_again else before
         if not ref and told is not None and told.perhaps:
-            ref = self._search(message.key)
+            ref = self._search(message.page_key)
         content = {"channel": self._channel, "text": _plain(message), "blocks": _blocks(message)}
+        receipt = Receipt(ref, "the message was changed")
         if ref:
             self._call("chat.update", content | {"ts": ref})
-            return Receipt(ref, "the message was changed")
-        metadata = {"event_type": EVENT, "event_payload": {"key": message.key}}
-        answer = self._call("chat.postMessage", content | {"metadata": metadata, "unfurl_links": False})
-        return Receipt(str(answer["ts"]), "posted")
+        else:
+            metadata = {"event_type": EVENT, "event_payload": {"key": message.page_key}}
+            answer = self._call("chat.postMessage", content | {"metadata": metadata, "unfurl_links": False})
+            receipt = Receipt(str(answer["ts"]), "posted")
+        if asks_again and before:
+            self._leave(before, message)
+        return receipt
+
+    def _leave(self, ref: str, message: Message) -> None:
+        """Say on an earlier message that another took its place. The newer one is there already: nothing may fail."""
+        text = clipped(f"⚪ {_escaped(message.summary)} asks again: see the newer message", LONGEST)
+        blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": text}}]
+        try:
+            self._call("chat.update", {"channel": self._channel, "ts": ref, "text": text, "blocks": blocks})
+        except (NotTaken, NotAnswered) as error:
+            log.info("an earlier message stays as it is: %s", error.message)
 
     def hear(self, key: str, ref: str) -> Heard | None:
         if not ref:
@@ -61,7 +80,8 @@ class Slack:
         reactions = {one["name"]: one.get("users") or [] for one in answer["message"].get("reactions") or ()}
         for name, state in ((RESOLVES, "resolved"), (ACKNOWLEDGES, "acknowledged")):
             if reactions.get(name):
-                return Heard(state, self._name(str(reactions[name][0])))
+                user = str(reactions[name][0])
+                return Heard(state, self._name(user), f"{ref}/{name}/{user}")
         return Heard("open")
 
     def _search(self, key: str) -> str:

@@ -85,7 +85,7 @@ def test_the_way_of_an_incident_is_on_one_timeline_and_every_act_in_the_log(worl
     assert (found.severity, found.assigned_to) == (2, world.engineer.person_id)
     with reading() as session:
         told = [event.kind for event in timeline(session, world.viewer, number)]
-        acts = ["acknowledged", "assigned", "note", "link", "severity", "mitigated", "resolved"]
+        acts = ["acknowledged", "assigned", "note", "link", "severity", "asks_again", "mitigated", "resolved"]
         assert [kind for kind in told if kind in acts] == acts
         entries = session.scalar(
             select(func.count()).where(

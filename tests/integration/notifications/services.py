@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,6 +23,8 @@ class Page:
     text: str
     state: str = "open"
     by: str = ""
+    number: int = 1  # how many there were under the same key
+    days_old: int = 0
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Service:
 
     kind: str
     pages: dict[str, Page] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)  # Slack: the key in the metadata of each message
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
     secrets_seen: list[str] = field(default_factory=list)
     fail: list[int] = field(default_factory=list)
@@ -39,6 +42,8 @@ class Service:
     taken: Callable[[], None] = lambda: (
         None
     )  # called when a request has had its effect and is not answered yet
+    wait: threading.Event | None = None  # no request is answered before it is set
+    before: dict[str, Page] = field(default_factory=dict)  # PagerDuty: what a key named earlier
     said: str = ""  # Slack: the error that the next answer names, although it was done
     address: str = ""
 
@@ -47,8 +52,8 @@ class Service:
         return made
 
     def act(self, state: str, by: str) -> None:
-        """Somebody acknowledges or resolves the one page there, in the service's own page."""
-        (page,) = self.pages.values()
+        """Somebody acknowledges or resolves the newest page there, in the service's own page."""
+        page = next(reversed(self.pages.values()))
         page.state, page.by = state, by
 
     def _pagerduty(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
@@ -58,20 +63,30 @@ class Service:
             if action == "trigger":
                 text = body["payload"]["summary"]
                 if page is None or page.state == "resolved":
-                    self.pages[key] = Page(text)
+                    self.pages[key] = Page(text, number=page.number + 1 if page else 1)
+                    self.before |= {key: page} if page else {}
                 else:
                     page.text = text
             elif page is not None and page.state != "resolved":
                 page.state = {"acknowledge": "acknowledged", "resolve": "resolved"}[action]
             return 202, {"status": "success", "message": "Event processed", "dedup_key": key}
-        page = self.pages.get(query["incident_key"])
-        if page is None:
+        key = query["incident_key"]
+        newest_first = query.get("sort_by") == "created_at:desc"
+        page = self.pages.get(key) if newest_first else self.before.get(key, self.pages.get(key))
+        if page is None or (page.days_old > 30 and query.get("date_range") != "all"):
             return 200, {"incidents": []}
         status = {"open": "triggered"}.get(page.state, page.state)
         who = {"summary": page.by}
         acks = [{"acknowledger": who}] if page.state == "acknowledged" else []
         return 200, {
-            "incidents": [{"status": status, "acknowledgements": acks, "last_status_change_by": who}]
+            "incidents": [
+                {
+                    "id": f"{key}-{page.number}",
+                    "status": status,
+                    "acknowledgements": acks,
+                    "last_status_change_by": who,
+                }
+            ]
         }
 
     def _opsgenie(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
@@ -91,6 +106,7 @@ class Service:
         if method == "GET":
             return 200, {
                 "data": {
+                    "id": parts[0],
                     "status": "closed" if page.state == "resolved" else "open",
                     "acknowledged": page.state == "acknowledged",
                     "report": {"acknowledgedBy": page.by, "closedBy": page.by},
@@ -105,7 +121,8 @@ class Service:
     def _slack(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
         if path == "/chat.postMessage":
             ts = f"17000000{len(self.pages):02}.000100"
-            self.pages[ts] = Page(body["text"], by=body["metadata"]["event_payload"]["key"])
+            self.pages[ts] = Page(body["text"], by="")
+            self.keys[ts] = body["metadata"]["event_payload"]["key"]
             return 200, {"ok": True, "ts": ts, "channel": body["channel"]}
         if path == "/chat.update":
             if body["ts"] not in self.pages:
@@ -114,7 +131,7 @@ class Service:
             return 200, {"ok": True, "ts": body["ts"]}
         if path == "/conversations.history":
             return 200, {"ok": True, "messages": [
-                {"ts": ts, "metadata": {"event_payload": {"key": page.by}}} for ts, page in self.pages.items()
+                {"ts": ts, "metadata": {"event_payload": {"key": key}}} for ts, key in self.keys.items()
             ]}  # fmt: skip
         if path == "/users.info":
             return 200, {"ok": True, "user": {"real_name": query["user"].removeprefix("U-")}}
@@ -140,6 +157,8 @@ def running(kind: str) -> Iterator[Service]:
             service.secrets_seen.append(
                 self.headers.get("Authorization") or (body or {}).get("routing_key", "")
             )
+            if service.wait is not None:
+                service.wait.wait(60)
             if service.fail:
                 self._answer(service.fail.pop(0), {"message": "not now"})
                 return
@@ -175,5 +194,32 @@ def running(kind: str) -> Iterator[Service]:
     try:
         yield service
     finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """A server that never ends an answer and never falls silent; its address."""
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            with suppress(OSError):
+                while not ended.wait(0.1):
+                    self.wfile.write(b" ")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        ended.set()
         server.shutdown()
         server.server_close()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from backend.notifications.channels import base
 from backend.notifications.channels.base import Channel, Heard, Receipt
 from backend.notifications.channels.opsgenie import Opsgenie
 from backend.notifications.channels.pagerduty import PagerDuty
@@ -14,7 +15,7 @@ from backend.notifications.channels.slack import Slack
 from backend.notifications.channels.webhook import Webhook
 from backend.notifications.messages import Message, Told
 from backend.signed_http import NotAnswered, NotTaken
-from tests.integration.notifications.services import Service, running
+from tests.integration.notifications.services import Service, dripping, running
 
 SECRET = "s3cr3t-key"
 FIRST = Message(
@@ -77,7 +78,10 @@ def test_what_people_do_there_is_heard_with_their_name(
 ) -> None:
     receipt = channel.tell(FIRST, None)
     service.act(state, "Grace")
-    assert channel.hear(FIRST.key, receipt.ref) == Heard(state, "Grace")
+    heard = channel.hear(FIRST.key, receipt.ref)
+    assert heard is not None
+    assert (heard.state, heard.by) == (state, "Grace")
+    assert heard == channel.hear(FIRST.key, receipt.ref)  # the same act, told so
 
 
 def test_what_is_known_there_is_not_told_back(channel: Channel, service: Service) -> None:
@@ -89,6 +93,50 @@ def test_what_is_known_there_is_not_told_back(channel: Channel, service: Service
     if service.kind != "slack":  # there the message is changed, which shows nobody anything new
         assert len(service.calls) == before
     assert len(service.pages) == 1
+
+
+def test_an_incident_that_asks_again_is_a_page_of_its_own_and_ends_the_first(
+    channel: Channel, service: Service
+) -> None:
+    receipt = channel.tell(FIRST, None)
+    service.act("acknowledged", "Grace")
+    heard = channel.hear(FIRST.key, receipt.ref)
+    taken = replace(FIRST, state="acknowledged", by="Grace")
+    again = replace(FIRST, severity=1, round=2)
+    for _ in range(2):  # the second time as after an attempt that was cut off
+        channel.tell(again, replace(told(taken, receipt), perhaps=bool(len(service.pages) > 1)))
+    first, second = service.pages.values()
+    assert "SEV-1" in second.text
+    ref = list(service.pages)[-1]
+    assert channel.hear(again.page_key, ref) == Heard("open")
+    if service.kind == "slack":
+        assert "see the newer message" in first.text
+    else:
+        assert (first.state, second.state) == ("resolved", "open")
+    service.act("acknowledged", "Grace")
+    anew = channel.hear(again.page_key, ref)
+    assert heard is not None
+    assert anew is not None
+    assert (anew.state, anew.act != heard.act) == ("acknowledged", True)
+
+
+def test_an_incident_of_last_quarter_is_heard_in_pagerduty_and_the_newest_under_its_key() -> None:
+    with running("pagerduty") as service:
+        channel = PagerDuty(SECRET, SECRET, events=service.address, rest=service.address)
+        channel.tell(FIRST, None)
+        service.act("resolved", "Grace")
+        channel.tell(FIRST, Told(FIRST.key, "resolved", "", 2))
+        service.act("acknowledged", "Ada")
+        next(iter(service.pages.values())).days_old = 100
+        heard = channel.hear(FIRST.key, FIRST.key)
+        assert heard is not None
+        assert (heard.state, heard.by) == ("acknowledged", "Ada")
+
+
+def test_an_answer_that_comes_in_drops_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "TIMEOUT_S", 0.5)
+    with dripping() as address, pytest.raises(NotAnswered, match=r"did not answer within 0\.5 s"):
+        base.ask("GET", address)
 
 
 def test_what_was_never_told_cannot_be_heard(channel: Channel) -> None:

@@ -37,7 +37,8 @@ def about(
     told: datetime | None = None,
     acked: bool = False,
 ) -> About:
-    return About(severity, tier, model, "production", "", told, acked)
+    begun = {} if told is None else {"serious": told}
+    return About(severity, tier, model, "production", "", acked, begun)
 
 
 def names(contacts: Contacts, incident: About, now: datetime) -> list[str]:
@@ -69,7 +70,7 @@ def test_hours_follow_the_clock_on_the_wall_through_the_change_of_summer_time() 
     assert names(contacts, about(4), summer + timedelta(hours=1)) == []
 
 
-def test_an_escalation_counts_from_when_the_first_was_told_and_ends_with_an_acknowledgement() -> None:
+def test_an_escalation_counts_from_when_its_route_began_and_ends_with_an_acknowledgement() -> None:
     contacts = parse_contacts(CONTACTS)
     told = NOON - timedelta(minutes=10)
     assert names(contacts, about(told=told), NOON - timedelta(seconds=1)) == ["hook"]
@@ -154,3 +155,15 @@ def test_a_calendar_says_who_is_on_call_and_until_when() -> None:
     assert people_at(CALENDAR, datetime(2026, 3, 23, 8, 30, tzinfo=UTC)) == ((), None)  # she swapped that day
     with pytest.raises(BadInput, match="no calendar"):
         people_at(b"not a calendar", NOON)
+
+
+def test_a_route_that_began_takes_its_steps_after_its_hours_and_above_its_severity_but_not_below() -> None:
+    contacts = parse_contacts(
+        CONTACTS.replace("to: [mail]", "to: [mail]\n    then: [{after_min: 30, to: [pager]}]").replace(
+            "severity: [SEV-1, SEV-2]", "severity: [SEV-3]"
+        )
+    )
+    night_began = About(2, "low", "fraud", "production", "", False, {"nights": NIGHT})
+    assert names(contacts, night_began, NOON) == ["mail", "pager"]
+    assert names(contacts, about(1, told=NOON - timedelta(hours=1)), NOON) == ["hook", "pager"]
+    assert names(contacts, about(4, told=NOON - timedelta(hours=1)), NOON) == []

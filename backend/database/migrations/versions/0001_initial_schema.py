@@ -412,6 +412,8 @@ def upgrade() -> None:
         sa.Column("acknowledged_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("acknowledged_by", sa.Text(), nullable=True),
         sa.Column("acknowledged_there", sa.Text(), nullable=False),
+        sa.Column("acknowledged_severity", sa.Integer(), nullable=True),
+        sa.Column("asks", sa.Integer(), nullable=False),
         sa.Column("assigned_to", sa.Text(), nullable=True),
         sa.Column("mitigated_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("mitigated_by_change", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
@@ -1180,17 +1182,41 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_tier_answers_model"), "tier_answers", ["model"], unique=False)
     op.create_table(
+        "begun_routes",
+        sa.Column("incident_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("began_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incidents.id"], name=op.f("fk_begun_routes_incident_id_incidents")
+        ),
+        sa.PrimaryKeyConstraint("incident_id", "route", name=op.f("pk_begun_routes")),
+    )
+    op.create_table(
+        "channel_tests",
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("asked_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("asked_by", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("tried_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("said", sa.Text(), nullable=False),
+        sa.Column("done_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["asked_by"], ["persons.id"], name=op.f("fk_channel_tests_asked_by_persons")),
+        sa.PrimaryKeyConstraint("channel", name=op.f("pk_channel_tests")),
+    )
+    op.create_table(
         "told_incidents",
         sa.Column("incident_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("ref", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("severity", sa.Integer(), nullable=False),
-        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("round", sa.Integer(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("told_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("closed_there", sa.Boolean(), nullable=False),
+        sa.Column("closed_there", sa.Text(), nullable=False),
         sa.Column("heard_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("heard", backend.database.types.Json(), nullable=False),
         sa.Column("problem", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["incident_id"], ["incidents.id"], name=op.f("fk_told_incidents_incident_id_incidents")
