@@ -255,6 +255,21 @@ def test_no_text_of_the_product_says_that_somebody_obeys_a_law() -> None:
     assert said == []
 
 
+def test_times_on_the_record_have_seconds() -> None:
+    """But for the bounds of windows, which lie on whole minutes."""
+    folders = ("governance", "holds", "data_rights", "assurance", "audit", "controls", "cards")
+    minutes = re.compile(r"%H:%M(?!:%S)")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for folder in folders
+        for path in sorted((ROOT / "backend" / folder).rglob("*.py"))
+        if path.parent.name != "gates" and path.name != "stored_points.py"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if minutes.search(line)
+    ]
+    assert found == []
+
+
 def variables() -> dict[str, str]:
     """Environment variable of every setting, and its description."""
     prefix = Settings.model_config["env_prefix"]
