@@ -26,7 +26,7 @@ from backend.audit.erasure import RETENTION, erase_payloads
 from backend.audit.findings import NOT_STREAMED_IN_TIME, close_finding, open_finding
 from backend.audit.streams import streams
 from backend.audit.tables import AuditCursor, AuditEntry, AuditPayload
-from backend.database.session import WriteSession
+from backend.database.session import ReadSession, WriteSession
 from backend.governance.account_record import ROLES_OF
 from backend.governance.machine import OPEN
 from backend.governance.tables import Change, Delegation
@@ -103,14 +103,26 @@ def standing() -> ColumnElement[bool]:
     )
 
 
+def not_taken_yet(session: ReadSession, before: datetime) -> ColumnElement[bool] | None:
+    """The condition of entries that wait for a system that follows the log with payloads: what it has not taken, until
+    a week after `before`, the moment up to which payloads go. None where nothing waits."""
+    late = AuditEntry.at >= clock.to_iso(before - WAITS)
+    waits = [and_(AuditEntry.seq >= _taken(session, one.name), late) for one in streams() if one.with_payload]
+    return or_(*waits) if waits else None
+
+
+def _taken(session: ReadSession, name: str) -> int:
+    """The number of the first entry that a system has not taken."""
+    cursor = session.get(AuditCursor, name)
+    return cursor.next_seq if cursor is not None else 0
+
+
 def _waiting(session: WriteSession, actor: Actor, before: datetime) -> ColumnElement[bool] | None:
     """What waits for a system that follows the log, as a condition; None where nothing does. Keeps the finding."""
-    behind: ColumnElement[bool] | None = None
     for stream in streams():
         if not stream.with_payload:
             continue
-        cursor = session.get(AuditCursor, stream.name)
-        taken = cursor.next_seq if cursor is not None else 0
+        taken = _taken(session, stream.name)
         due = and_(
             AuditEntry.seq >= taken, AuditEntry.at < clock.to_iso(before), AuditEntry.action.not_in(STAY),
         )  # fmt: skip
@@ -128,7 +140,4 @@ def _waiting(session: WriteSession, actor: Actor, before: datetime) -> ColumnEle
             f"{clock.from_iso(oldest) + (clock.now() - before) + WAITS:%Y-%m-%d %H:%M:%S} UTC and go then",
             details={"next": taken},
         )  # fmt: skip
-        late = AuditEntry.at >= clock.to_iso(before - WAITS)
-        waits = and_(AuditEntry.seq >= taken, late)
-        behind = waits if behind is None else or_(behind, waits)
-    return behind
+    return not_taken_yet(session, before)

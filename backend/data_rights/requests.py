@@ -327,7 +327,7 @@ def open_request_of(session: ReadSession, request_id: str) -> DataRequest:
     if found is None:
         raise NotFound(f"there is no data request {request_id}")
     if found.done_at is not None:
-        raise Conflict(f"data request {request_id} was carried out on {found.done_at:%Y-%m-%d %H:%M UTC}")
+        raise Conflict(f"data request {request_id} was carried out on {found.done_at:%Y-%m-%d %H:%M:%S UTC}")
     return found
 
 

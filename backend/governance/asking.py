@@ -329,7 +329,7 @@ def expire_if_late(session: WriteSession, change: Change) -> bool:
         return False
     change.state = machine.after(change.state, "expire")
     change.finished_at = clock.now()
-    change.outcome = f"nobody completed it before {change.expires_at:%Y-%m-%d %H:%M UTC}"
+    change.outcome = f"nobody completed it before {change.expires_at:%Y-%m-%d %H:%M:%S UTC}"
     session.flush()
     record(
         session, GOVERNANCE, Action.CHANGE_EXPIRED, object_kind="change", object_id=change.id,

@@ -57,7 +57,7 @@ def gate_answer(
     executing = change is not None and change.state == "executing"  # then what serves may have to leave again
     if serving is not None and serving.version == version and serving.state == "serving" and not executing:
         since = serving.serving_at or serving.started_at
-        answer, reasons = "allowed", [f"it serves in {environment} since {since:%Y-%m-%d %H:%M UTC}"]
+        answer, reasons = "allowed", [f"it serves in {environment} since {since:%Y-%m-%d %H:%M:%S UTC}"]
         if not entry.rule.allowed:
             answer = "refused"
             reasons.insert(0, f"{entry.rule.because} (rule {entry.name!r}); retire it")
@@ -92,7 +92,7 @@ def gate_answer(
 def _of_change(session: ReadSession, change: Change) -> tuple[Answer, list[str]]:
     ref, state = f"CHG-{change.id}", change.state
     if machine.can(state, "expire") and clock.now() >= change.expires_at:
-        return "refused", [f"{ref} expired at {change.expires_at:%Y-%m-%d %H:%M UTC}; ask again"]
+        return "refused", [f"{ref} expired at {change.expires_at:%Y-%m-%d %H:%M:%S UTC}; ask again"]
     if state == "executing":
         return _executing(session, change)
     if state == "approved":
@@ -139,7 +139,7 @@ def _approved(session: ReadSession, change: Change) -> tuple[Answer, list[str]]:
     if frozen is not None and not change.break_glass:
         freeze, until = frozen
         return "waiting", [
-            f"CHG-{change.id} is approved; the freeze {freeze.name} holds until {until:%Y-%m-%d %H:%M UTC}"
+            f"CHG-{change.id} is approved; the freeze {freeze.name} holds until {until:%Y-%m-%d %H:%M:%S UTC}"
         ]
     differs = what_differs(session, change)
     if differs:

@@ -95,12 +95,12 @@ def decide(
             return change
         if same:
             raise errors.DecidedAlready(
-                f"you decided to {verdict} CHG-{change_id} at {mine.decided_at:%H:%M UTC}; that stays with the comment "
-                "it had, and what you sent now changed nothing"
+                f"you decided to {verdict} CHG-{change_id} at {mine.decided_at:%H:%M:%S UTC}; that stays with the "
+                "comment it had, and what you sent now changed nothing"
             )
         raise errors.DecidedAlready(
             f"{'you' if mine.person_id == actor.person_id else 'the person you act for, or somebody for them,'} "
-            f"decided to {mine.verdict} CHG-{change_id} at {mine.decided_at:%H:%M UTC}"
+            f"decided to {mine.verdict} CHG-{change_id} at {mine.decided_at:%H:%M:%S UTC}"
             + ("; retract that first" if own_approval(session, actor, change) is mine else "")
         )
     refuse_stale(change.digest, seen_digest, f"CHG-{change_id}")
@@ -294,7 +294,7 @@ def start_unless_frozen(session: WriteSession, change: Change, *, requested_by: 
     frozen = active_policy(session).document.frozen_until(change.kind, change.environment, clock.now())
     if frozen is not None and not change.break_glass:
         freeze, until = frozen
-        change.step = f"frozen ({freeze.name}) until {until:%Y-%m-%d %H:%M UTC}; it starts then"
+        change.step = f"frozen ({freeze.name}) until {until:%Y-%m-%d %H:%M:%S UTC}; it starts then"
         return False
     owed = owed_before(session, change)
     if owed is not None:  # the glass was broken while a freeze held it

@@ -91,7 +91,7 @@ def judge_move(
     frozen = policy.document.frozen_until(kind, environment, at)
     if frozen is not None:
         reasons.append(
-            Reason("freeze", "refused", f"the freeze {frozen[0].name} held until {frozen[1]:%Y-%m-%d %H:%M UTC}")
+            Reason("freeze", "refused", f"the freeze {frozen[0].name} held until {frozen[1]:%Y-%m-%d %H:%M:%S UTC}")
         )  # fmt: skip
     change = _approved_change(session, model.name, environment, kind, to_version)
     if change is None:

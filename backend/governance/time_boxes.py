@@ -130,7 +130,7 @@ def _why_over(session: ReadSession, change: Change, review: Review, now: datetim
     end, named = ends_at(change), f"CHG-{change.id} broke the glass ({change.summary})"
     if end is not None and now >= end:
         said = "its review says that this was not justified" if review.verdict else "nobody has reviewed it"
-        return "page", f"{named}; its time was over at {end:%Y-%m-%d %H:%M UTC}, and {said}"
+        return "page", f"{named}; its time was over at {end:%Y-%m-%d %H:%M:%S UTC}, and {said}"
     if review.verdict is not None:
         return "ticket", f"{named}, and its review says that this was not justified: {review.comment}"
     return None

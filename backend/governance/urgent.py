@@ -147,7 +147,7 @@ def way_back_differs(
     if serving is None or (serving.id, serving.version) != (way.deployment_id, way.from_version):
         return ["something else serves now than the version it returns from"]
     if way.expires_at is None or clock.now() >= way.expires_at:
-        return [f"it was agreed until {way.expires_at:%Y-%m-%d %H:%M UTC}"]
+        return [f"it was agreed until {way.expires_at:%Y-%m-%d %H:%M:%S UTC}"]
     if way.used_by != taken_by:
         return [f"it was taken with CHG-{way.used_by}"]
     altered = _why_not_agreed(session, way)
@@ -181,7 +181,7 @@ def _why_not_now(session: ReadSession, viewer: Actor, way: WayBack) -> list[str]
     """`way_back_differs`, and a freeze that does not except returns; one that is under way goes on in it."""
     frozen = _frozen(session, way)
     told = (
-        f"the freeze {frozen[0].name} excepts no return until {frozen[1]:%Y-%m-%d %H:%M UTC}"
+        f"the freeze {frozen[0].name} excepts no return until {frozen[1]:%Y-%m-%d %H:%M:%S UTC}"
         if frozen
         else ""
     )

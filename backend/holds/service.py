@@ -93,7 +93,7 @@ def refusal(hold: Hold, *, reason: bool = True) -> Held:
     what = "a person whom this is about" if person else f"{hold.kind} {hold.object_id}"
     why = f": {hold.reason}" if reason or not person else "; compliance finds the reason there"
     return Held(
-        f"{what} is on hold since {hold.placed_at:%Y-%m-%d %H:%M UTC} (hold {hold.id}){why}. "
+        f"{what} is on hold since {hold.placed_at:%Y-%m-%d %H:%M:%S UTC} (hold {hold.id}){why}. "
         "Have the hold released before anything of it is deleted",
         hold=hold.id, kind=hold.kind, object=hold.object_id,
     )  # fmt: skip

@@ -239,6 +239,37 @@ def test_ci_runs_every_check_and_allows_no_skip() -> None:
     assert run("bash", "-n", str(script)).returncode == 0
 
 
+def test_no_text_of_the_product_says_that_somebody_obeys_a_law() -> None:
+    """What the record shows is said; whether that is enough is decided by people."""
+    claimed = re.compile("compl" + "iant", re.IGNORECASE)
+    folders = ("app", "backend", "jobs", "pages", "tools", "docs", "models_cards", "deploy", "benchmarks")
+    kinds = {".py", ".md", ".yaml", ".yml", ".html", ".css", ".js", ".toml", ".json", ".txt", ".svg"}
+    files = [ROOT / "README.md", ROOT / "CHANGELOG.md"] + [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in kinds and path.is_file()
+    ]
+    assert len(files) > 500
+    said = [str(path.relative_to(ROOT)) for path in files if claimed.search(path.read_text(errors="replace"))]
+    assert said == []
+
+
+def test_times_on_the_record_have_seconds() -> None:
+    """But for the bounds of windows, which lie on whole minutes."""
+    folders = ("governance", "holds", "data_rights", "assurance", "audit", "controls", "cards")
+    minutes = re.compile(r"%H:%M(?!:%S)")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for folder in folders
+        for path in sorted((ROOT / "backend" / folder).rglob("*.py"))
+        if path.parent.name != "gates" and path.name != "stored_points.py"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if minutes.search(line)
+    ]
+    assert found == []
+
+
 def variables() -> dict[str, str]:
     """Environment variable of every setting, and its description."""
     prefix = Settings.model_config["env_prefix"]

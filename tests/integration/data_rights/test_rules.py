@@ -126,6 +126,26 @@ def test_explanations_and_payloads_go_after_their_days_and_the_log_verifies(
     assert verify().ok
 
 
+def test_a_models_rule_waits_a_week_for_a_siem_that_has_not_taken_the_payloads(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARRANT_AUDIT_STREAMS", "syslog tcp://siem.example:601 cef payload")
+    settings.cache_clear()
+    with writing() as session:
+        record(
+            session, SYSTEM, Action.BATCH_INGESTED, object_kind="model", object_id="toy", payload={"rows": 7}
+        )
+    write_rule(world, payloads_days=30)
+    for days, gone in ((31, False), (38, True)):
+        later = clock.now() + timedelta(days=days)
+        with monkeypatch.context() as then:
+            then.setattr(clock, "now", lambda moment=later: moment)
+            trim()
+        with reading() as session:
+            (batch,) = search_entries(session, world.compliance, action="observations:batch:ingest")
+        assert bool(batch.erased) is gone
+
+
 def test_only_compliance_writes_rules_and_knows_purposes(world: World) -> None:
     with writing() as session, pytest.raises(NotAllowed):
         set_rule(session, world.lead, model="toy", purposes=[], why="so")
