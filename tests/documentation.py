@@ -44,6 +44,45 @@ def actions() -> str:
     return table(["scope", "actions"], [[f"`{scope}`", ", ".join(names)] for scope, names in scopes.items()])
 
 
+def compared() -> str:
+    from backend.audit.compared import COMPARED
+
+    rows = [
+        [
+            f"`{one.table}`",
+            ", ".join(f"`{name}`" for name in one.columns),
+            one.action,
+            one.at_use or "-",
+            one.check,
+        ]
+        for one in COMPARED
+    ]
+    return table(["table", "columns", "entries", "also asked", "in"], rows)
+
+
+def believed() -> str:
+    from backend.audit.compared import COMPARED
+    from backend.database.tables import Base
+
+    held: dict[str, set[str]] = {}
+    for one in COMPARED:
+        held.setdefault(one.table, set()).update(one.columns)
+    tables = sorted(Base.metadata.tables.values(), key=lambda one: one.name)
+    rows = [
+        [
+            f"`{one.name}`",
+            ", ".join(f"`{each.name}`" for each in one.columns if each.name not in held[one.name]),
+        ]
+        for one in tables
+        if one.name in held and held[one.name] != {each.name for each in one.columns}
+    ]
+    others = ", ".join(f"`{one.name}`" for one in tables if one.name not in held)
+    return (
+        table(["table", "columns that are believed"], rows)
+        + f"\nOf these tables all is believed: {others}.\n"
+    )
+
+
 def jobs() -> str:
     from backend.queue import JOBS
     from jobs.schedules import SCHEDULES
@@ -273,6 +312,10 @@ MADE: Final[dict[str, Callable[[], str]]] = {
     for made in (
         permissions,
         actions,
+        compared,
+        believed,
+        compared,
+        believed,
         jobs,
         pages,
         routes,

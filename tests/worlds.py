@@ -27,7 +27,7 @@ from backend.identity.tables import Person, PersonRole
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.artefacts import artefact_digest
 from backend.registry.service import NewVersion, register_model, register_version
-from backend.registry.tables import Version
+from backend.registry.tables import Model, Version
 from backend.settings import settings
 
 SYSTEM = system_actor("test")
@@ -114,6 +114,17 @@ def put_policy_in_force(session: WriteSession, document: PolicyDocument) -> int:
         session, SYSTEM, Action.POLICY_REPLACED, object_kind="policy", object_id=revision, payload={"digest": digest}
     )  # fmt: skip
     return revision
+
+
+def set_tier(session: WriteSession, model: str, tier: str) -> None:
+    """Another risk tier, as the execution of a change of it leaves it."""
+    row = session.get_one(Model, model)
+    before, row.tier = row.tier, tier
+    session.flush()
+    record(
+        session, SYSTEM, Action.TIER_CHANGED, object_kind="model", object_id=model,
+        payload={"before": before, "after": tier},
+    )  # fmt: skip
 
 
 def name_people(session: WriteSession, model: str, version: int, **people: str | None) -> None:

@@ -4,8 +4,8 @@ What holds keep is said in `backend.holds.payloads`. Leaves, proofs and the entr
 and so do those of signed judgements: the same text is kept with the judgement, which nothing else would bear out.
 Entries about a change keep theirs until it has ended: before each decision the change is compared with them. So do
 those with which the policy in force, delegations and exceptions that stand, roles of open accounts, people of versions,
-enforcement of rules, and findings are compared. Those of the making of a pack keep theirs as long as the pack is kept,
-which is proved with them.
+tiers and enforcement of models, and findings are compared. Those of the making of a pack keep theirs as long as the
+pack is kept, which is proved with them.
 
 What a system that follows the log with payloads has not taken yet waits for it, for a week at most, and a finding says
 so all that time. It waits because a copy that is missing in the SIEM cannot be made afterwards; not for ever, because
@@ -40,7 +40,8 @@ STAY: Final = tuple(
     one.value
     for one in (
         Action.PAYLOADS_ERASED, Action.CONTROL_JUDGED, Action.POLICY_REPLACED, Action.VERSION_REGISTERED,
-        Action.AUDIT_FINDING_OPENED, Action.AUDIT_FINDING_CLOSED, Action.ENFORCEMENT_CHANGED,
+        Action.MODEL_REGISTERED, Action.VENDOR_MODEL_REGISTERED, Action.TIER_CHANGED, Action.ENFORCEMENT_CHANGED,
+        Action.AUDIT_FINDING_OPENED, Action.AUDIT_FINDING_CLOSED,
     )
 )  # fmt: skip
 OF_OPEN_CHANGES: Final = and_(

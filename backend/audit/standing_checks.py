@@ -18,14 +18,11 @@ from backend.database.session import ReadSession
 from backend.governance.digests import digest_of
 from backend.governance.tables import Policy
 from backend.identity.tables import Person
+from backend.registry.recorded import tier_otherwise
 from backend.registry.tables import Model
 
 # What sets it, and what the entry calls it.
 _ROLES: Final = {Action.PERSON_CREATED.value: "roles", Action.ROLES_CHANGED.value: "after"}
-_TIERS: Final = {
-    Action.MODEL_REGISTERED.value: "tier", Action.VENDOR_MODEL_REGISTERED.value: "tier",
-    Action.TIER_CHANGED.value: "after",
-}  # fmt: skip
 _POLICIES: Final = {Action.POLICY_REPLACED.value: "digest"}
 
 
@@ -55,15 +52,9 @@ def unset_standing(session: ReadSession) -> Iterator[Unset]:
                 f"the account {row.id} has the roles {', '.join(roles) or 'none'}, and entry {known[0]} says "
                 f"{', '.join(sorted(known[1])) or 'none'}",
             )
-    said = _last(session, "model", _TIERS)
-    for name, tier in session.execute(select(Model.name, Model.tier).order_by(Model.name)):
-        known = said.get(name)
-        if known is not None and known[1] != tier:
-            yield Unset(
-                f"model {name} tier {tier}",
-                f"{name} is of tier {tier}, and entry {known[0]} says {known[1]}",
-                name,
-            )
+    models = {one.name: one for one in session.scalars(select(Model).order_by(Model.name))}
+    for name, told in tier_otherwise(session, models.values()).items():
+        yield Unset(f"model {name} tier {models[name].tier}", told, name)
     yield from _unset_policies(session)
 
 

@@ -27,7 +27,7 @@ from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.identity.tables import Person
 from backend.queue import CHECK_GATES, request_job
-from backend.registry.recorded import refuse_other_people
+from backend.registry.recorded import refuse_other_people, refuse_other_tier
 
 LONGEST_TEXT = 4000
 TWICE = timedelta(minutes=1)  # so long the same request is taken for one that arrived twice
@@ -93,6 +93,8 @@ def preview_change(session: ReadSession, viewer: Actor, asked: Asked) -> Preview
     if not asked.everywhere:
         require_environment(session, asked.environment)
     proposal = kind.propose(session, viewer, asked)
+    if proposal.model is not None:
+        refuse_other_tier(session, proposal.model)
     if proposal.after is not None:
         refuse_other_people(session, proposal.after)
     policy = active_policy(session)

@@ -15,6 +15,9 @@ from backend.errors import Conflict
 from backend.registry.tables import Model, Version
 
 _PEOPLE: Final = {"trained_by": "who trained it", "data_owner": "who owns its data"}
+TIERS_BY: Final = {
+    Action.MODEL_REGISTERED: "tier", Action.VENDOR_MODEL_REGISTERED: "tier", Action.TIER_CHANGED: "after",
+}  # fmt: skip
 ENFORCED: Final = (Action.MODEL_REGISTERED, Action.ENFORCEMENT_CHANGED)
 
 
@@ -22,6 +25,12 @@ class VersionAltered(Conflict):
     """The stored version names other people than its registration."""
 
     title = "The version is not as it was registered"
+
+
+class TierAltered(Conflict):
+    """The stored tier of a model is not the one that was set."""
+
+    title = "The tier is not as it was set"
 
 
 def people_otherwise(session: ReadSession, versions: Sequence[Version]) -> dict[tuple[str, int], str]:
@@ -55,6 +64,28 @@ def refuse_other_people(session: ReadSession, version: Version) -> None:
             "entry says, and find out who wrote to the database",
             model=version.model, version=version.version,
         )  # fmt: skip
+
+
+def tier_otherwise(session: ReadSession, models: Collection[Model]) -> dict[str, str]:
+    """Model -> what the log says otherwise of its tier, in words. A model that was only imported has no entry."""
+    entries = entries_about(session, "model", [one.name for one in models], tuple(TIERS_BY))
+    found = {}
+    for one in models:
+        for last in entries.get(one.name, [])[-1:]:
+            said = None if last.payload is None else last.payload.get(TIERS_BY[last.action])
+            if said is not None and said != one.tier:
+                found[one.name] = f"{one.name} is of tier {one.tier}, and entry {last.seq} says {said}"
+    return found
+
+
+def refuse_other_tier(session: ReadSession, model: Model) -> None:
+    """`TierAltered` where the row has another tier than the log: another rule would govern."""
+    for said in tier_otherwise(session, [model]).values():
+        raise TierAltered(
+            f"{said}. Nobody asks for a change of it or carries one out; put the row in `models` back to what the "
+            "entry says, and find out who wrote to the database",
+            model=model.name,
+        )
 
 
 def enforcement_otherwise(session: ReadSession, models: Collection[Model]) -> dict[str, str]:

@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
 from backend import clock
 from backend.database.session import writing
 from backend.monitoring.tables import MetricPoint, WindowState
-from backend.registry.tables import Model
 from tests.integration.api.conftest import Callers
+from tests.worlds import set_tier
 
 PATH = "/models/toy/monitors"
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -125,7 +124,7 @@ def test_figures_of_ones_own_are_stored_once_and_read_in_windows(callers: Caller
 
 def test_where_the_policy_says_so_a_direct_edit_is_refused_with_what_to_do(callers: Callers) -> None:
     with writing() as session:
-        session.execute(update(Model).where(Model.name == "toy").values(tier="high"))
+        set_tier(session, "toy", "high")
     refused = callers.post("lead", PATH, {"definition": definition()})
     assert refused.status_code == 403
     assert "POST /api/v1/changes, kind `monitor`" in refused.json()["detail"]

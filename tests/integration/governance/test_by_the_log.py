@@ -37,7 +37,7 @@ from backend.identity.people import create_person, disable_person
 from backend.identity.roles import Role
 from backend.identity.sessions import actor_of
 from backend.identity.tables import Person, PersonRole
-from backend.registry.recorded import VersionAltered
+from backend.registry.recorded import TierAltered, VersionAltered
 from backend.registry.tables import Model, Version
 from tests.integration.governance.conftest import ask, carry_out, now, put_in_force, say
 from tests.worlds import SYSTEM, World, add_model, person
@@ -268,6 +268,20 @@ def test_a_version_whose_people_were_altered_is_neither_asked_for_nor_carried_ou
         assert execution.begin(session, SYSTEM, approved.id, f"change-{approved.id}") is None
     assert "differs from entry" in now(approved).outcome
     assert any("of version 1 of toy differs" in one for one in told())
+
+
+def test_nothing_is_asked_or_carried_out_under_the_rule_of_a_planted_tier(world: World) -> None:
+    approved = say(world.lead, ask(world.on_call, PROMOTE))
+    with writing() as session:
+        session.get_one(Model, "toy").tier = "low"
+    with (
+        reading() as session,
+        pytest.raises(TierAltered, match=r"toy is of tier low, and entry \d+ says medium"),
+    ):
+        preview_change(session, world.on_call, PROMOTE)
+    with writing() as session:
+        assert execution.begin(session, SYSTEM, approved.id, f"change-{approved.id}") is None
+    assert "toy is of tier low" in now(approved).outcome
 
 
 # Accounts

@@ -26,9 +26,8 @@ from backend.governance.views import change_detail
 from backend.identity.actor import Actor
 from backend.identity.roles import Role
 from backend.identity.tables import Person
-from backend.registry.tables import Model
 from tests.integration.governance.conftest import ask, carry_out, now, put_in_force, say
-from tests.worlds import SYSTEM, World, person
+from tests.worlds import SYSTEM, World, person, set_tier
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 PROMOTE = Asked("promote", "production", "toy", 1)
@@ -230,7 +229,7 @@ def test_an_exception_granted_after_a_decision_counts_once_the_gates_are_evaluat
 
 def move(world: World, before: str, after: str) -> Change:
     with writing() as session:
-        session.get_one(Model, "toy").tier = before
+        set_tier(session, "toy", before)
     return ask(world.engineer, Asked("tier", "*", "toy", subject={"tier": after}))
 
 

@@ -29,7 +29,7 @@ from backend.governance.urgent import (
 from backend.identity.actor import Actor
 from backend.registry.tables import Model
 from tests.integration.governance.conftest import ask, carry_out, now, put_in_force, say
-from tests.worlds import SYSTEM, World, add_model
+from tests.worlds import SYSTEM, World, add_model, set_tier
 
 PROMOTE = Asked("promote", "production", "toy", 1)
 ROLLBACK = Asked("rollback", "production", "toy", 2)
@@ -132,7 +132,7 @@ def test_nothing_of_a_prohibited_model_comes_into_service(world: World) -> None:
     way = promoted(world)
     with writing() as session:
         put_in_force(session, world, BUILT_IN.read_text(encoding="utf-8"))
-        session.get_one(Model, "toy").tier = "prohibited"
+        set_tier(session, "toy", "prohibited")
     with pytest.raises(errors.NotAllowedByPolicy, match="may not serve"):
         go_back(world.on_call, way)
     with pytest.raises(errors.NotAllowedByPolicy, match="may not serve"):
