@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from backend.alerting.answers import answers_lately, availability_words, latency_words
 from backend.alerting.gateway_suspects import gateway_causes
+from backend.alerting.sources import LEVELS
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began
 from backend.database.session import ReadSession
@@ -149,9 +150,10 @@ def _version(session: ReadSession, viewer: Actor, incident: Incident, alerts: Se
 def _serving(session: ReadSession, viewer: Actor, incident: Incident, alerts: Sequence[Alert]) -> Suspect:
     name = "the gateway answers slowly or with errors"
     steps = (("The model", "model", {"model": incident.model}),)
-    fires = next((one for one in alerts if one.source in ("slo", "gateway") and one.state == "firing"), None)
-    if fires is not None:
-        return Suspect("serving", name, "likely", fires.title, 0.0, steps)
+    fires = [one for one in alerts if one.source in ("slo", "gateway") and one.state == "firing"]
+    if fires:
+        worst = min(fires, key=lambda one: (LEVELS.index(one.level), one.since, one.id))
+        return Suspect("serving", name, "likely", worst.title, 0.0, steps)
     lately = answers_lately(session, viewer, incident.model, incident.environment)
     share = lately.availability
     if share is None:
