@@ -24,8 +24,8 @@ Point = tuple[datetime, float | None, float | None, float | None, str]
 
 
 def answers_around(session: ReadSession, viewer: Actor, incident: Incident) -> list[Series]:
-    """From two hours before it was opened to its end, four hours at most, in steps of five minutes, of a minute while it
-    is new; where minutes are gone, a day before and after by the hour. Only steps that are over.
+    """From two hours before it was opened to its end, four hours at most, in steps of five minutes, of a minute while
+    it is new; where minutes are gone, a day before and after by the hour. Only steps that are over.
 
     A gap: no gateway ran, or of shares that nobody asked. Empty where no gateway was heard of in all that time.
     """
