@@ -18,6 +18,8 @@ from app.session import viewer
 from app.words import ALERT_LEVELS
 from backend import clock
 from backend.alerting.incident_alerts import PAGE
+from backend.alerting.sources import area_of
+from backend.slo.wording import span_words
 
 ALERT_PAGES = {
     "quality": "quality", "volume": "quality", "drift": "drift", "prediction": "drift",
@@ -70,16 +72,21 @@ def place_of(alert: Mapping[str, Any], usual_size: str) -> tuple[str, datetime]:
     return str(told.get("size") or usual_size), start
 
 
+def about_windows(alert: Mapping[str, Any]) -> bool:
+    """Whether it tells of a window of the model, not of requests, work or the record."""
+    return area_of(str(alert.get("source", ""))) == "model"
+
+
 def alert_window(alert: Mapping[str, Any], usual_size: str) -> str:
     """What an alert is about, beside its sentence: column, segment, the window and its size."""
     told = alert["details"]
     size, begun = place_of(alert, usual_size)
-    parts = (
-        told.get("column"),
-        f"segment {told['segment']}" if told.get("segment") else "",
-        f"window from {format_when(begun, viewer_zone())}",
-        size_words(size),
-    )
+    if about_windows(alert):
+        where = [f"window from {format_when(begun, viewer_zone())}", size_words(size)]
+    else:
+        where = [f"since {format_when(begun, viewer_zone())}"] if not told.get("long_s") else []
+        where += [f"in the last {span_words(float(told['long_s']))}"] if told.get("long_s") else []
+    parts = (told.get("column"), f"segment {told['segment']}" if told.get("segment") else "", *where)
     return " · ".join(part for part in parts if part)
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from app import data
 from app.charts.answers import answers_figure
 from app.charts.changes import LANES
-from app.components.alert_parts import place_of, size_words
+from app.components.alert_parts import about_windows, place_of, size_words
 from app.components.charts import draw
 from app.components.links import viewer_zone
 from app.components.performance_parts import labels_words
@@ -63,10 +63,12 @@ def situation(
         many = (
             f": {format_count(rows)} in the window from {format_when(start, viewer_zone())}" if rows else ""
         )
-        facts["for whom"] = f"{who}{many} ({size_words(size)})"
-        first = min(place_of(one, usual_size)[1] for one in alerts)
-        noticed = f"; noticed {format_when(found['opened_at'], viewer_zone())}"
-        facts["since"] = f"window from {format_when(first, viewer_zone())}{noticed}"
+        noticed = f"noticed {format_when(found['opened_at'], viewer_zone())}"
+        told = [place_of(one, usual_size)[1] for one in alerts if about_windows(one)]
+        facts["for whom"] = f"{who}{many} ({size_words(size)})" if told else who
+        facts["since"] = (
+            f"window from {format_when(min(told), viewer_zone())}; {noticed}" if told else noticed
+        )
     serves = f"v{health.version} for {format_age(health.serving_since)}" if health.version else "nothing"
     facts["serves"] = f"{serves} · tier {model['tier']} · owner {model['owner'] or 'nobody'}"
     if health.value is not None:

@@ -17,16 +17,17 @@ from backend.serving.outcomes import EDGES_S, Outcomes
 BEFORE: Final = timedelta(hours=2)
 AFTER: Final = timedelta(hours=4)
 STEP: Final = 5 * MINUTE
+NEW: Final = timedelta(minutes=30)
 DAYS_AROUND: Final = timedelta(days=1)  # of an incident of which only hours are kept
 
 Point = tuple[datetime, float | None, float | None, float | None, str]
 
 
 def answers_around(session: ReadSession, viewer: Actor, incident: Incident) -> list[Series]:
-    """From two hours before it was opened to its end, four hours at most, in steps of five minutes; where minutes are
-    gone, a day before and after by the hour. A gap: no gateway ran, or of shares that nobody asked.
+    """From two hours before it was opened to its end, four hours at most, in steps of five minutes, of a minute while
+    it is new; where minutes are gone, a day before and after by the hour. Only steps that are over.
 
-    Empty where no gateway was heard of in all that time. The newest minute is still being written.
+    A gap: no gateway ran, or of shares that nobody asked. Empty where no gateway was heard of in all that time.
     """
     if not incident.model:
         return []
@@ -51,7 +52,10 @@ def _span(incident: Incident) -> tuple[datetime, datetime, timedelta]:
         return hour - DAYS_AROUND, min(now, hour + DAYS_AROUND), HOUR
     start = opened - BEFORE
     start = start.replace(minute=start.minute // 5 * 5, second=0, microsecond=0)
-    return start, min(now, (incident.closed_at or now) + STEP, opened + AFTER), STEP
+    end = min(now, (incident.closed_at or now) + STEP, opened + AFTER)
+    if end - opened <= NEW:
+        return start, end, MINUTE
+    return start, start + (end - start) // STEP * STEP, STEP
 
 
 def _point(at: datetime, value: float | None) -> Point:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from backend.alerting.answers import answers_lately, availability_words, latency_words
 from backend.alerting.failures import failures_around
 from backend.alerting.gateway_suspects import gateway_causes
+from backend.alerting.sources import LEVELS
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began
 from backend.database.session import ReadSession
@@ -162,15 +163,16 @@ def _served(before: timedelta, is_new: bool) -> str:
 def _serving(session: ReadSession, viewer: Actor, incident: Incident, alerts: Sequence[Alert]) -> Suspect:
     name = "the gateway answers slowly or with errors"
     steps = (("The model", "model", {"model": incident.model}),)
-    fires = next((one for one in alerts if one.source in ("slo", "gateway") and one.state == "firing"), None)
-    if fires is not None:
-        fails = failures_around(session, viewer, incident, fires.version or 0)
+    fires = [one for one in alerts if one.source in ("slo", "gateway") and one.state == "firing"]
+    if fires:
+        worst = min(fires, key=lambda one: (LEVELS.index(one.level), one.since, one.id))
+        fails = failures_around(session, viewer, incident, worst.version or 0)
         if fails.is_the_model:
             told = (
                 f"{fails.of_model:,} of {fails.failed:,} failures are of the model itself, not of the gateway"
             )
             return Suspect("serving", name, "possible", told, 0.3, steps)
-        return Suspect("serving", name, "likely", fires.title, 0.0, steps)
+        return Suspect("serving", name, "likely", worst.title, 0.0, steps)
     lately = answers_lately(session, viewer, incident.model, incident.environment, over_at=incident.closed_at)
     share = lately.availability
     if share is None:

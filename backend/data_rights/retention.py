@@ -12,7 +12,7 @@ from backend import clock
 from backend.audit.actions import Action
 from backend.audit.erasure import RETENTION, erase_payloads
 from backend.audit.log import record
-from backend.audit.retention import not_taken_yet
+from backend.audit.retention import STAY, not_taken_yet
 from backend.audit.tables import AuditEntry, AuditPayload
 from backend.data_rights.tables import DataRule, PredictionExplanation
 from backend.database.session import ReadSession, WriteSession
@@ -100,7 +100,7 @@ def record_trimmed(session: WriteSession, actor: Actor, model: str, counts: dict
 
 def _old_payloads(session: ReadSession, model: str, days: int) -> list[int]:
     """Entries about the model and its versions that have a payload still, which no hold keeps and no system that
-    follows the log has still to take; what records rules and erasures stays."""
+    follows the log has still to take; what rows are compared with stays, and what records rules and erasures."""
     before = clock.now() - timedelta(days=days)
     kept = [one for one in (kept_payloads(session), not_taken_yet(session, before)) if one is not None]
     query = (
@@ -109,7 +109,7 @@ def _old_payloads(session: ReadSession, model: str, days: int) -> list[int]:
         .where(
             AuditEntry.at < clock.to_iso(before),
             *(~one for one in kept),
-            AuditEntry.action.not_in([Action.PAYLOADS_ERASED, Action.DATA_TRIMMED, Action.DATA_RULE_SET]),
+            AuditEntry.action.not_in([*STAY, Action.DATA_TRIMMED, Action.DATA_RULE_SET]),
             or_(
                 (AuditEntry.object_kind == "model") & (AuditEntry.object_id == model),
                 (AuditEntry.object_kind == "version")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -52,17 +53,15 @@ def allowance_words(objective: Objective, budget: Budget) -> str:
     found = budget.allowance(Fraction(objective.target))
     if found is None:
         return "nothing was counted in the period yet"
-    period, used, whole = period_words(objective), _count(found.used), _count(found.whole)
-    noun = _EVENTS[objective.sli.kind][0]
+    budget_of_it, used, whole = f"{period_words(objective)} budget", _count(found.used), _allowed(found.whole)
     if not found.is_forecast:
-        gone = "is gone" if found.used >= found.whole else "is not gone"
-        counted = f"{_count(budget.period.total)} {noun}"
-        return f"{period} budget {gone}: {used} bad of the {whole} that {counted} allow"
-    forecast = f"as things go, a forecast, {period} budget comes to {whole} bad {noun}"
+        if found.used >= found.whole:
+            return f"{budget_of_it} is gone: {used} bad of {whole} allowed"
+        return f"{used} bad of the {whole} that {budget_of_it} allows"
+    forecast = f"{used} bad so far of about {whole} that all of it allows, a forecast by what came so far"
     if found.is_spent:
-        return f"{used} bad so far; {forecast}, so it is gone unless more come than so far"
-    over = f", where those so far allow {_count(found.so_far)}" if found.used > found.so_far else ""
-    return f"{used} bad so far{over}; {forecast}, so it is not gone"
+        return f"{budget_of_it} is gone unless more comes: {forecast}"
+    return f"{budget_of_it} is not gone: {forecast}; what came so far allows {_allowed(found.so_far)}"
 
 
 def quiet_words(objective: Objective, since: datetime) -> str:
@@ -74,7 +73,7 @@ def state_words(objective: Objective, budget: Budget, window: Counts, window_s: 
     """`at this rate … is gone in 2.1 days; 2 % of it went in the last hour; 312 of 41,000 requests failed`."""
     parts = [forecast_words(objective, budget)]
     allowed = budget.allowance(Fraction(objective.target))
-    if allowed is not None and allowed.whole > 0 and window.total > 0:
+    if allowed is not None and not allowed.is_spent and allowed.whole > 0 and window.total > 0:
         spent = window.bad / Fraction(allowed.whole)
         parts.append(f"{_percent(spent)} of it went in the last {span_words(window_s).removeprefix('1 ')}")
     if budget.period.total > 0:
@@ -111,6 +110,11 @@ def absent_sentence(judged: Judged, problem: str, since: datetime) -> str:
 
 def _count(number: float) -> str:
     return f"{number:,.0f}" if abs(number - round(number)) < 0.05 else f"{number:,.1f}"
+
+
+def _allowed(number: float) -> str:
+    """Whole events: a part of one allows none."""
+    return f"{math.floor(number + 1e-9):,}" if number >= 1 or number <= 0 else "less than 1"
 
 
 def _percent(share: Fraction) -> str:

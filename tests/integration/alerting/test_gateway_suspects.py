@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -149,11 +149,22 @@ def test_errors_and_latency_around_it_are_on_the_page_and_in_the_report(world: W
         requests, failed, slow = brief.answers
         values = [(at, share) for at, share, *_ in failed.points if share is not None]
         assert values[0] == (time.now - timedelta(minutes=60), 0.0)
-        assert values[-1] == (time.now - timedelta(minutes=5), 50.0)
+        assert values[-1] == (time.now - timedelta(minutes=1), 50.0)
         assert [ms for _, ms, *_ in slow.points if ms is not None][-1] == 500
         assert requests.points[0][1] is None, "no gateway ran then: a gap, not zero requests"
         assert "95 % answered within, ms" in context_of(brief, world.viewer)["answers"]
         assert "| failed, % of requests | 0 |" in report_markdown(session, world.viewer, number)
+
+
+def test_a_step_that_is_not_over_is_not_shown_as_a_fall_of_traffic(world: World, time: Time) -> None:
+    time.pass_(minutes=3)
+    number = page()
+    time.pass_(minutes=44, seconds=30)
+    asked(time.now.replace(second=0) - timedelta(minutes=62), 62)
+    with reading() as session:
+        requests = read_brief(session, world.viewer, number).answers[0]
+    assert [value for _, value, *_ in requests.points][-3:] == [100.0, 100.0, 100.0]
+    assert requests.points[-1][0] == datetime(2026, 6, 1, 12, 40, tzinfo=UTC)
 
 
 def test_of_an_old_incident_the_hours_are_shown(world: World, time: Time) -> None:

@@ -212,7 +212,7 @@ def test_how_long_a_budget_lasts_in_words() -> None:
     gone = judge_budget(Fraction("0.999"), hour, period_s=7 * 86_400, recent=hour, recent_s=3600)
     assert (
         forecast_words(objective(window=Rolling(168)), gone)
-        == "the 7 days' budget is gone: 312 bad of the 41 that 41,000 requests allow"
+        == "the 7 days' budget is gone: 312 bad of 41 allowed"
     )
 
 
@@ -224,21 +224,18 @@ def test_a_budget_early_in_its_calendar_period_is_told_as_the_forecast_that_it_i
     ahead = judge_budget(Fraction("0.999"), few, recent=few, **early)  # type: ignore[arg-type]
     assert ahead.remaining == -8, "what is stored is not clamped"
     assert state_words(monthly, ahead, few, 3600) == (
-        "9 bad so far, where those so far allow 1; as things go, a forecast, the month's budget comes to 30 bad "
-        "requests, so it is not gone; 30 % of it went in the last hour; 9 of 1,000 requests failed"
+        "the month's budget is not gone: 9 bad so far of about 30 that all of it allows, a forecast by what came so "
+        "far; what came so far allows 1; 30 % of it went in the last hour; 9 of 1,000 requests failed"
     )
     spent = judge_budget(Fraction("0.999"), many, recent=many, **early)  # type: ignore[arg-type]
     assert forecast_words(monthly, spent) == (
-        "100 bad so far; as things go, a forecast, the month's budget comes to 30 bad requests, so it is gone unless "
-        "more come than so far"
+        "the month's budget is gone unless more comes: 100 bad so far of about 30 that all of it allows, a forecast by "
+        "what came so far"
     )
     over = judge_budget(Fraction("0.999"), many, period_s=30 * 86_400, recent=many, recent_s=3600, left_s=0.0)
-    assert (
-        forecast_words(monthly, over)
-        == "the month's budget is gone: 100 bad of the 1 that 1,000 requests allow"
-    )
+    assert forecast_words(monthly, over) == "the month's budget is gone: 100 bad of 1 allowed"
     exact = judge_budget(
         Fraction("0.99"), Counts(990, 1000), period_s=30 * 86_400, recent=many, recent_s=3600
     )
     assert exact.remaining == 0
-    assert "is gone: 10 bad of the 10" in forecast_words(objective("0.99", MONTH), exact)
+    assert "is gone: 10 bad of 10 allowed" in forecast_words(objective("0.99", MONTH), exact)
