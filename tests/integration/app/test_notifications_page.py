@@ -155,6 +155,7 @@ def test_a_refused_notice_is_shown_with_its_reason_and_tried_again(scene: Scene,
     page = open_page(scene.world.on_call, "notifications")
     said = text_of(page)
     assert "1 channel of 3 cannot be relied on" in said
+    assert "> not told<" in said
     assert "refused: 400" in said
     next(one for one in page.button if one.label == f"Tell pager of INC-{number} again").click().run()
     scene.tick(later_s=3)
