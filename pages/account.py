@@ -76,4 +76,6 @@ with st.expander("Create a token"):
         if made is not None:
             st.session_state["_new_token"] = made[1]
             st.rerun()
-st.caption("Notifications are not sent yet; what needs you is on the overview.")
+st.caption(
+    "Who is told of incidents, and how, is said on the page Notifications; what needs you is on the overview."
+)

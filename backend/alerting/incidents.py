@@ -109,12 +109,15 @@ def change_severity(session: WriteSession, actor: Actor, incident: Incident, sev
 
 def asks_again(incident: Incident) -> str:
     """Why it has to be acknowledged although somebody did; empty where nothing is to be said."""
-    if incident.state != "open" or incident.acknowledged_at or incident.acknowledged_severity is None:
+    milder = acknowledged_milder(incident) if incident.state == "open" else ""
+    return f"{milder}: it has to be acknowledged again" if milder else ""
+
+
+def acknowledged_milder(incident: Incident) -> str:
+    """Of one that was acknowledged, but never as grave as it is; empty of any other."""
+    if incident.acknowledged_at or incident.acknowledged_severity is None:
         return ""
-    return (
-        f"acknowledged as SEV-{incident.acknowledged_severity}, then it became SEV-{incident.severity}: "
-        "it has to be acknowledged again"
-    )
+    return f"acknowledged as SEV-{incident.acknowledged_severity}, then it became SEV-{incident.severity}"
 
 
 def note_acknowledged(

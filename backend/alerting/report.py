@@ -8,7 +8,7 @@ from typing import Final
 
 from backend import clock
 from backend.alerting.brief import Brief, read_brief
-from backend.alerting.incidents import on_it
+from backend.alerting.incidents import acknowledged_milder, on_it
 from backend.alerting.phases import CAUSES, WORDS
 from backend.alerting.timeline import Event, timeline
 from backend.database.session import ReadSession
@@ -54,7 +54,8 @@ def _lines(brief: Brief, events: list[Event]) -> list[str]:
         f"- Began: {_time(brief.began)}; opened {_time(one.opened_at)} by "
         + (_text(names.get(one.opened_by, "somebody")) if one.opened_by else "the rule"),
         f"- Acknowledged: {_time(one.acknowledged_at)} by {_text(on_it(one, brief.names) or 'nobody')}"
-        + (f", after {_span(one.acknowledged_at - one.opened_at)}" if one.acknowledged_at else ""),
+        + (f", after {_span(one.acknowledged_at - one.opened_at)}" if one.acknowledged_at else "")
+        + (f" ({milder})" if (milder := acknowledged_milder(one)) else ""),
         f"- Mitigated: {_time(one.mitigated_at) if one.mitigated_at or one.state == 'open' else 'not marked'}"
         + (f" by CHG-{one.mitigated_by_change}" if one.mitigated_by_change else "")
         + (f", after {_span(one.mitigated_at - one.opened_at)}" if one.mitigated_at else ""),

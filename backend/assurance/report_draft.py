@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from backend import clock
+from backend.alerting.incidents import acknowledged_milder
 from backend.alerting.service import get_incident, recent_alerts
 from backend.assurance.inventory_tables import ModelFacts
 from backend.assurance.serious import clock_state, clocks_of, snapshots_of
@@ -65,7 +66,9 @@ def report_draft(session: ReadSession, viewer: Actor, incident_id: int) -> str:
         ), "",
         "## What served", "", *_served(session, viewer, incident.model, incident.environment, incident.opened_at), "",
         "## What was done", "",
-        f"- {_time(incident.acknowledged_at)}: acknowledged" if incident.acknowledged_at else "- not acknowledged",
+        f"- {_time(incident.acknowledged_at)}: acknowledged"
+        if incident.acknowledged_at
+        else f"- {acknowledged_milder(incident) or 'not acknowledged'}",
         *(
             f"- {_time(one.requested_at)}: CHG-{one.id}, {_text(one.summary)}, asked for by "
             f"{_text(names[one.requested_by])}: {one.state}"

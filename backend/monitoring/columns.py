@@ -153,7 +153,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         window=window,
         timezone=fields.timezone(mapping.get("timezone", "UTC")),
         protected=protected,
-        favourable=fields.favourable(mapping, task),
+        favourable=fields.favourable(mapping.get("favourable"), task),
         cutoff=fields.share(mapping, "cutoff", 0.5),
         min_rows=fields.whole(mapping, "min_rows", MIN_ROWS),
         min_labels=fields.whole(mapping, "min_labels", mapping.get("min_rows", MIN_LABELS)),

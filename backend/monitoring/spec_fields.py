@@ -112,15 +112,15 @@ def one_of(mapping: Mapping[str, Any], key: str, accepted: tuple[str, ...]) -> s
     return str(value)
 
 
-def favourable(mapping: Mapping[str, Any], task: str) -> str:
+def favourable(value: Any, task: str) -> str:
     """Which decision of a binary model is good for whom it is about; empty when the spec does not say."""
-    if mapping.get("favourable") is None:
+    if value is None:
         return ""
     if task != "binary":
         raise BadInput(
             f"favourable: only a binary model decides for or against somebody, not one of task {task}"
         )
-    return one_of(mapping, "favourable", ("positive", "negative"))
+    return one_of({"favourable": value}, "favourable", ("positive", "negative"))
 
 
 def read_features(value: Any) -> tuple[tuple[str, str], ...]:

@@ -71,7 +71,7 @@ class Untold:
     """What a channel should have been told and was not.
 
     problem  what held up the last attempt; empty: there was none
-    late     it has waited longer than a notice takes, or nobody sends it
+    late     it has waited longer than a notice takes, was refused, or nobody sends it
     """
 
     incident_id: int
@@ -153,7 +153,7 @@ def _untold(
         found.append(
             Untold(
                 due.incident.id, due.message.severity, due.channel, due.why, notice.problem if notice else "", since,
-                late=not is_sent or now - since > ON_ITS_WAY,
+                late=not is_sent or now - since > ON_ITS_WAY or (notice is not None and notice.state == "refused"),
             )
         )  # fmt: skip
     unrouted = tuple(one.id for one in incidents if is_unrouted(contacts, facts, one, muting, now))

@@ -12,6 +12,7 @@ from app.phone_incident import context_of, told_words
 from backend.alerting.brief import read_brief
 from backend.alerting.handling import open_incident, set_severity
 from backend.alerting.incidents import acknowledge
+from backend.alerting.report import report_markdown
 from backend.clock import to_iso
 from backend.database.session import reading, writing
 from backend.leases import NOTIFIER, note_status, take_lease
@@ -145,6 +146,8 @@ def test_an_incident_that_asks_again_says_why(scene: Scene, open_page: Open) -> 
     with reading() as session:
         brief = read_brief(session, scene.world.on_call, number)
         assert context_of(brief, scene.world.on_call)["asks_again"] == why
+        report = report_markdown(session, scene.world.on_call, number)
+    assert "by nobody (acknowledged as SEV-3, then it became SEV-1)" in report
 
 
 def test_a_refused_notice_is_shown_with_its_reason_and_tried_again(scene: Scene, open_page: Open) -> None:
@@ -155,6 +158,7 @@ def test_a_refused_notice_is_shown_with_its_reason_and_tried_again(scene: Scene,
     page = open_page(scene.world.on_call, "notifications")
     said = text_of(page)
     assert "1 channel of 3 cannot be relied on" in said
+    assert "> not told<" in said
     assert "refused: 400" in said
     next(one for one in page.button if one.label == f"Tell pager of INC-{number} again").click().run()
     scene.tick(later_s=3)

@@ -15,6 +15,7 @@ from sqlalchemy import delete, select, text, update
 from backend import clock
 from backend.access.reviews import answer_item, start_review
 from backend.access.tables import AccessItem, AccessReview
+from backend.alerting.handling import set_severity
 from backend.alerting.service import Firing, acknowledge, fire
 from backend.alerting.tables import Incident
 from backend.assurance.exceptions import ask_exception, decide_exception
@@ -231,6 +232,9 @@ def test_incidents_that_were_taken_on(world: World) -> None:
     with writing() as session:
         acknowledge(session, world.on_call, number)
     assert state(world, "incidents_handled", later=timedelta(days=2)) == "present"
+    with writing() as session:
+        set_severity(session, world.on_call, number, severity=1, why="all callers see it")
+    assert state(world, "incidents_handled", later=timedelta(days=2)) == "present"  # it was taken on in time
 
 
 def test_how_incidents_ended(world: World) -> None:
