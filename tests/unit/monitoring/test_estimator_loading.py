@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from types import ModuleType
 
 import pytest
+
+from backend.monitoring.estimation import loading
 
 SCRIPT = """
 import json, sys, warnings
@@ -32,3 +36,27 @@ def test_estimators_load_without_what_draws_tunes_or_reports_and_leave_the_libra
     assert heavy == []
     assert left == []
     assert whole == ["CBPE", "nannyml.plots.components.figure", "nannyml.usage_logging"]
+
+
+def test_other_threads_may_import_while_the_library_is_loaded() -> None:
+    stop = threading.Event()
+    imported: list[str] = []
+
+    def import_on() -> None:
+        while not stop.wait(0.0001) and len(imported) < 50_000:
+            imported.append(f"of_another_thread_{len(imported)}")
+            sys.modules[imported[-1]] = ModuleType(imported[-1])
+
+    interval, thread = sys.getswitchinterval(), threading.Thread(target=import_on)
+    thread.start()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+            with loading._alone():
+                pass
+    finally:
+        sys.setswitchinterval(interval)
+        stop.set()
+        thread.join()
+        for name in imported:
+            del sys.modules[name]
