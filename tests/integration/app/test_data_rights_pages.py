@@ -8,6 +8,9 @@ import pytest
 import streamlit as st
 from sqlalchemy import select
 
+from backend.audit.actions import Action
+from backend.audit.log import record
+from backend.audit.reading import search_entries
 from backend.data_rights.explanation import keep_explanation
 from backend.data_rights.requests import request_rows
 from backend.data_rights.rules import set_rule
@@ -84,17 +87,24 @@ def test_a_request_is_asked_for_on_the_page(world: World, open_page: Open) -> No
 
 
 def test_texts_of_the_log_are_asked_to_be_erased_on_the_page(world: World, open_page: Open) -> None:
+    with writing() as session:
+        for _ in range(2):
+            record(session, world.compliance, Action.METRICS_REQUESTED, object_kind="model", object_id="toy",
+                   why="Zacharias Quill complained")  # fmt: skip
+    with reading() as session:
+        named = [one.seq for one in search_entries(session, world.compliance, text="zacharias")]
     page = open_page(world.compliance, "data_rights")
     page.text_input(key="entries:entries:entries").set_value("0, one")
     page.text_area(key="entries:entries:reason").set_value("it names somebody")
     next(one for one in page.button if one.label == "Ask to erase them").click().run()
     assert "An entry of the log is a number, not 'one'" in text_of(page)
-    page.text_input(key="entries:entries:entries").set_value("0, 1")
+    page.text_input(key="entries:entries:entries").set_value(", ".join(map(str, named)))
     next(one for one in page.button if one.label == "Ask to erase them").click().run()
     with reading() as session:
         request = session.query(DataRequest).one()
+    first, second = sorted(named)
     assert (request.about, request.how, request.selector) == (
-        "entries", "2 entries of the log: 0, 1", {"entries": [0, 1]},
+        "entries", f"2 entries of the log: {first}, {second}", {"entries": [first, second]},
     )  # fmt: skip
 
 

@@ -229,7 +229,7 @@ def entries_with(world: World, words: str) -> list[int]:
 def test_texts_of_the_log_that_name_somebody_are_erased_by_a_change(world: World) -> None:
     """What people wrote as a reason is sealed for nobody; its text goes, its proof stays."""
     with writing() as session:
-        record(session, world.compliance, Action.TIER_CHANGED, object_kind="model", object_id="toy",
+        record(session, world.compliance, Action.METRICS_REQUESTED, object_kind="model", object_id="toy",
                why="Zacharias Quill complained")  # fmt: skip
     (told,) = entries_with(world, "zacharias")
     with writing() as session:
@@ -254,7 +254,7 @@ def test_texts_of_the_log_that_name_somebody_are_erased_by_a_change(world: World
 
 def test_texts_that_something_open_or_held_needs_stay(world: World) -> None:
     with writing() as session:
-        record(session, world.compliance, Action.TIER_CHANGED, object_kind="model", object_id="toy",
+        record(session, world.compliance, Action.METRICS_REQUESTED, object_kind="model", object_id="toy",
                why="Zacharias Quill complained")  # fmt: skip
     (told,) = entries_with(world, "zacharias")
     open_request = ask_to_erase(world)
