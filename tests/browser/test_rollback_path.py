@@ -130,7 +130,7 @@ def test_three_people_return_a_model_to_its_earlier_version(installation: Instal
             assert installation.answer()["version"] == 1
     assert installation.answer()["version"] == 1, "with no worker alive"
     on_call.open(f"/incident?id={incident}")
-    expect(heading(on_call.page, re.compile(rf"^INC-{incident} toy"))).to_be_visible()
+    expect(heading(on_call.page, re.compile(rf"^INC-{incident} SEV-\d toy"))).to_be_visible()
     # The distances are missing whatever serves: the return is done, and nothing says that it helped.
     expect(
         on_call.page.get_by_text(re.compile(r"production · mitigated, open for .* firing"))
@@ -175,7 +175,7 @@ def see_the_alert(on_call: Visitor) -> int:
     found = re.search(r"INC-(\d+)", link.inner_text())
     assert found is not None
     link.click()
-    expect(heading(page, re.compile(r"^INC-\d+ toy: .*distance"))).to_be_visible()
+    expect(heading(page, re.compile(r"^INC-\d+ SEV-\d toy: .*distance"))).to_be_visible()
     expect(page.get_by_text(re.compile(r"production · open for .* · \d+ alerts? firing"))).to_be_visible()
     page.get_by_role("button", name=re.compile("^Acknowledge INC-")).click()
     expect(page.get_by_text("You are on it.")).to_be_visible()
