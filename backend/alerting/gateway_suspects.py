@@ -29,6 +29,7 @@ FEWEST: Final = 20
 SLOWER: Final = 2.0
 FAILED: Final = 0.01
 BUSY, THROTTLED, FULL = 0.9, 0.05, 0.9
+LATE_S: Final = 0.5
 Cause = tuple[str, str, str]  # name, verdict, evidence
 
 
@@ -141,6 +142,8 @@ def _cpu(minutes: Sequence[GatewayMinute]) -> Cause:
     told += f"; its loop was at most {late * 1000:,.0f} ms late"
     if used / busy.cores >= BUSY or share >= THROTTLED:
         return name, "likely", told
+    if late >= LATE_S:
+        return name, "possible", f"{told}, so others may have taken the machine"
     return name, "ruled_out" if held or used / busy.cores < BUSY / 2 else "unknown", told
 
 

@@ -112,6 +112,7 @@ def test_without_requests_before_a_version_that_looks_fine_is_not_ruled_out(worl
     [
         ({}, "cpu", "ruled_out", "at most 0.2 of 2 cores"),
         ({"cpu_s": 115.0}, "cpu", "likely", "at most 1.9 of 2 cores"),
+        ({"lag_s": 1.2}, "cpu", "possible", "1,200 ms late, so others may have taken the machine"),
         ({"throttled_s": 12.0}, "cpu", "likely", "held back by its quota for at most 20% of a minute"),
         ({"throttled_s": None}, "cpu", "ruled_out", "whether a quota held it back is not measured here"),
         ({"throttled_s": None, "cpu_s": 90.0}, "cpu", "unknown", "is not measured here"),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from backend.audit.actions import Action
+from backend.audit.log import record
 from backend.database.session import writing
 from backend.identity.roles import Role
 from backend.identity.tokens import create_token
@@ -48,8 +50,20 @@ def test_rows_are_handed_out_erased_and_explained_by_commands(world: World, tmp_
 
     assert data("erase", "--model", "toy", "--subject", "Ada", "--reason", "so", by=other).code != 0
     assert data("erase", "--reason", "so").code == 2
-    texts = data("erase", "--entry", "0", "--entry", "1", "--reason", "it names somebody", "--json")
-    assert (texts.code, texts.document["how"]) == (0, "2 entries of the log: 0, 1"), texts.err
+    with writing() as session:
+        one, two = (
+            record(
+                session,
+                world.compliance,
+                Action.METRICS_REQUESTED,
+                object_kind="model",
+                object_id="toy",
+                why="he",
+            )
+            for _ in range(2)
+        )
+    texts = data("erase", "--entry", str(one), "--entry", str(two), "--reason", "it names somebody", "--json")
+    assert (texts.code, texts.document["how"]) == (0, f"2 entries of the log: {one}, {two}"), texts.err
     assert data("erase", "--entry", "0", "--model", "toy", "--reason", "so").code == 2
     explained = data("explain", "toy", "p1", "--json")
     assert (explained.code, explained.document["score"]) == (0, 0.7), explained.err
