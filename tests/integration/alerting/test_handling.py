@@ -265,12 +265,10 @@ def test_a_version_whose_model_fails_by_itself_comes_before_the_gateway_that_say
     number = incident_of(raised("answers", kind="slo", title="half of the requests fail"))
     with reading() as session:
         found = read_brief(session, world.on_call, number).suspects
-    assert (found[0].kind, next(one.verdict for one in found if "began to serve" in one.name)) == (
-        first,
-        version,
-    )
+    began = next(one for one in found if "began to serve" in one.name)
+    assert (found[0].kind, began.verdict) == (first, version)
     if kind == "scoring_failed":
-        assert "on 30 of 60 requests to it" in found[0].evidence
+        assert "on 30 of 60 requests to it" in began.evidence
         serving = next(one for one in found if one.kind == "serving")
         assert "30 of 30 failures are of the model itself" in serving.evidence
 
