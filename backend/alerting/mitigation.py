@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from backend import clock
 from backend.alerting.entries import write_entry
-from backend.alerting.incidents import relapse
+from backend.alerting.incidents import change_severity, relapse
 from backend.alerting.muting import muting_now
 from backend.alerting.phases import move
 from backend.alerting.service import close_incident
@@ -124,12 +124,13 @@ def _is_due(session: ReadSession, incident: Incident, now: datetime) -> bool:
 
 
 def _reopen(session: WriteSession, actor: Actor, incident: Incident, firing: Sequence[Alert]) -> None:
-    """It did not help: one level graver, unless a person set the level, so that everybody is told again."""
-    graver = incident.severity_by is None and incident.severity > 1
-    if graver:
-        incident.severity -= 1
+    """It did not help: one level graver, unless a person set the level, so that it has to be acknowledged again and
+    everybody is told."""
+    graver = incident.severity - 1 if incident.severity_by is None and incident.severity > 1 else None
     told = f"CHG-{incident.mitigated_by_change} did not end it: {_count(len(firing))} on"
-    relapse(session, actor, incident, f"{told}; SEV-{incident.severity} now" if graver else told)
+    relapse(session, actor, incident, f"{told}; SEV-{graver} now" if graver else told)
+    if graver:
+        change_severity(session, actor, incident, graver)
 
 
 def _lock(session: WriteSession, incident: Incident) -> list[Alert]:

@@ -102,7 +102,8 @@ def test_it_reopens_graver_where_it_fires_on_past_its_time(world: World, time: T
     time.pass_(minutes=2)
     assert (tended(), tended()) == (1, 0)
     found = read(world, number)
-    assert (found.phase, found.severity, found.reopens_at) == ("acknowledged", before - 1, None)
+    assert (found.phase, found.severity, found.reopens_at) == ("new", before - 1, None)
+    assert (found.acknowledged_at, found.asks) == (None, 2), "nobody acknowledged it as grave as it is now"
     assert found.relapsed_at == clock.now()
     assert entries(number, Action.INCIDENT_REOPENED) == 1
     with reading() as session:
