@@ -108,13 +108,15 @@ def _offer_stop(change: Mapping[str, Any]) -> None:
         st.info(f"You cannot reject it: {plain(change['cannot_reject'])}.", icon=":material/block:")
 
 
+SENT_BACK = "Changes were asked for; it is decided on after it was sent again."
+
+
 def _offer_end_of_draft(change: Mapping[str, Any]) -> None:
     """Changes were asked for: who decides need not wait for whoever asked for it."""
-    told = "Changes were asked for; it is decided on after it was sent again."
     if change["cannot_reject"]:
-        st.caption(told)
+        st.caption(SENT_BACK)
         return
-    st.caption(f"{told} Who decides on it can reject it now.")
+    st.caption(f"{SENT_BACK} Who decides on it can reject it now.")
     _offer(change, "reject")
 
 

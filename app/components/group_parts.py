@@ -37,7 +37,7 @@ def show_groups(evidence: Mapping[str, Any]) -> None:
         [row for column in found["columns"] for row in _gaps(column, declared=bool(found["favourable"]))],
         caption="gaps between protected groups",
     )
-    st.caption(_reading(found))
+    st.caption(plain(_reading(found)))
     for column in found["columns"]:
         with st.expander(f"Every group of {plain(column['column'])} ({len(column['groups'])})"):
             _show_column(column, found, before, after)
@@ -47,17 +47,17 @@ def _reading(found: Mapping[str, Any]) -> str:
     said = {
         "positive": "A positive decision is the favourable one.",
         "negative": "A negative decision is the favourable one.",
-        "": "Which decision is favourable is not declared (`favourable` in the model's spec), so four fifths cannot be "
+        "": "Which decision is favourable is not declared (favourable, in the model's spec), so four fifths cannot be "
         "held against anything; rates are of positive decisions.",
     }[found["favourable"]]
     missing = (
-        f" The rows do not hold {plain(', '.join(found['missing']))}: nothing is known of these."
+        f" The rows do not hold {', '.join(found['missing'])}: nothing is known of these."
         if found["missing"]
         else ""
     )
     where = written(found["where"][:1].upper() + found["where"][1:])
     return (
-        f"{said} {plain(where)}, decided by both; 95 % intervals for all pairs of groups at once. A group with fewer "
+        f"{said} {where}, decided by both; 95 % intervals for all pairs of groups at once. A group with fewer "
         f"than {found['fewest']} rows is shown and not judged.{missing}"
     )
 
