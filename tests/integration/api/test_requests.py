@@ -102,7 +102,6 @@ def test_a_time_without_zone_is_refused(callers: Callers, path: str) -> None:
         ("GET", f"/changes?before={2**70}", None),
         ("GET", f"/audit/entries/{2**70}", None),
         ("GET", f"/changes/preview?kind=rollback&model=toy&to_version={2**70}", None),
-        ("GET", "/changes/preview?kind=erase&model=toy", None),
         ("GET", "/models/toy/points?limit=0", None),
         ("GET", "/audit/entries?until=0001-01-01T00:00:00%2B14:00", None),
         ("GET", "/audit/export?since=9999-12-31T23:59:59-12:00", None),
@@ -123,6 +122,12 @@ def test_a_wrong_request_is_422_and_says_where(
     answer = callers.send("lead", method, path, json=document)
     assert answer.status_code == 422, answer.text
     assert answer.json()["detail"]
+
+
+def test_an_erasure_that_names_no_request_is_422_to_whoever_may_ask_for_one(callers: Callers) -> None:
+    answer = callers.get("compliance", "/changes/preview?kind=erase&model=toy")
+    assert (answer.status_code, "names its request" in answer.json()["detail"]) == (422, True)
+    assert callers.get("lead", "/changes/preview?kind=erase&model=toy").status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/serious-rules", "/questionnaire"])
