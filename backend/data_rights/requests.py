@@ -23,6 +23,7 @@ from backend.data_rights.tables import DataRequest, PredictionExplanation
 from backend.data_rights.texts import checked_numbers, require_removable
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
+from backend.explain.reports import forget_reports
 from backend.governance import machine
 from backend.governance.asking import draft_change, preview_change, send_change
 from backend.governance.digests import digest_of
@@ -255,12 +256,13 @@ def finish_erasure(session: WriteSession, actor: Actor, change: Change) -> str:
         hold = _hold_on(session, request)  # it may have come when the rows were gone already
         explained = _forget_explanations(session, request.model or "", sorted(named)) if hold is None else 0
         copies = _forget_copies(session, request, named) if hold is None else 0
-        more = {"explanations": explained, "access documents": copies}
+        reports = forget_reports(session, request.model or "") if hold is None else 0
+        more = {"explanations": explained, "access documents": copies, "reports": reports}
         request.counts = {**(request.counts or {}), **{name: count for name, count in more.items() if count}}
         rows = sum(request.counts.values())
         outcome = (
             f"{len(ids):,} predictions of {request.model} erased, {rows:,} rows in all; profiles are kept"
-        ) + (f"; so are explanations and documents, for hold {hold.id}" if hold is not None else "")
+        ) + (f"; so are explanations, documents and reports, for hold {hold.id}" if hold is not None else "")
     _close(session, actor, change, request, Action.DATA_ERASED)
     return outcome
 

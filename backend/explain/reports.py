@@ -112,3 +112,13 @@ def open_report(session: ReadSession, viewer: Actor, report_id: str) -> tuple[Re
             found=found,
         )
     return report, path
+
+
+def forget_reports(session: WriteSession, model: str) -> int:
+    """Remove every report of a model, of which rows were erased: a report draws rows of its window, and is made again
+    from those that are left. Gives how many."""
+    found = session.scalars(select(Report).where(Report.model == model)).all()
+    for one in found:
+        (settings().artefacts / one.path).unlink(missing_ok=True)
+        session.delete(one)
+    return len(found)

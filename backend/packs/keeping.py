@@ -17,9 +17,10 @@ from typing import Final
 from sqlalchemy import select
 
 from backend import clock
+from backend.audit.actions import Action
 from backend.audit.erasure import erased_on_request
-from backend.audit.tables import SubjectKey
-from backend.data_rights.tables import DataRule
+from backend.audit.tables import AuditEntry, SubjectKey
+from backend.data_rights.tables import DataRequest, DataRule
 from backend.database.session import ReadSession
 from backend.durable import durable_folder
 from backend.holds.service import open_holds
@@ -31,6 +32,7 @@ from backend.settings import settings
 KEPT_DAYS: Final = 365
 _ERASED: Final = "a payload of the log that it holds was erased on request"
 _PERSON: Final = "somebody whom it named was erased"
+_ROWS: Final = "rows that a report in it may draw were erased"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ def why_outdated(session: ReadSession, pack: EvidencePack) -> str:
     later = set(session.scalars(select(SubjectKey.subject).where(SubjectKey.destroyed_by >= since)))
     if later & set(pack.people):
         return _PERSON
+    if _erased_of_models(session, pack, since) and _holds_reports(folder() / pack.file):
+        return _ROWS
     if pack.clear:
         erased = erased_on_request(session, since=since)
         if erased and erased & _payloads_in(folder() / pack.file):
@@ -131,6 +135,29 @@ def _held(pack: EvidencePack, holds: dict[str, list[Hold]]) -> bool:
 
 def _on(holds: list[Hold], names: Collection[str]) -> list[Hold]:
     return [one for one in holds if one.object_id == EVERYTHING or one.object_id in names]
+
+
+def _erased_of_models(session: ReadSession, pack: EvidencePack, since: int) -> bool:
+    """Whether rows of a model of the pack were erased since then."""
+    query = (
+        select(DataRequest.id)
+        .join(AuditEntry, AuditEntry.object_id == DataRequest.id)
+        .where(
+            AuditEntry.action == Action.DATA_ERASED, AuditEntry.seq >= since, DataRequest.about == "rows",
+            *([DataRequest.model == pack.model] if pack.model is not None else ()),
+        )
+        .limit(1)
+    )  # fmt: skip
+    return session.scalar(query) is not None
+
+
+def _holds_reports(path: Path) -> bool:
+    """Whether rows are drawn in it: reports are the only files of a pack that show any."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(one.startswith("reports/") and not one.endswith(".csv") for one in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _payloads_in(path: Path) -> set[int]:

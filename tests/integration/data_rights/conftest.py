@@ -12,10 +12,12 @@ import pytest
 from backend import clock
 from backend.data_rights.tables import DataRequest
 from backend.database.session import reading, writing
+from backend.explain.reports import WrittenReport, store_report
 from backend.governance import execution
 from backend.governance.deciding import decide
 from backend.governance.tables import Change
 from backend.observations.service import accept_batch
+from backend.registry.artefacts import file_digest
 from backend.registry.tables import Model
 from backend.settings import settings
 from jobs import data_requests
@@ -110,3 +112,20 @@ def ids_of(values: Sequence[str] = (), ids: Sequence[str] = ()) -> list[str]:
 
     subject = Subject(tuple(ids), "passenger" if values else "", values[0] if values else "")
     return find_ids(settings().observations, settings().spool, "toy", subject)
+
+
+def write_report_file(model: str) -> Path:
+    """A report that a job wrote about some window of a model."""
+    path = settings().artefacts / "reports" / f"{model}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("<p>rows that are drawn</p>")
+    with writing() as session:
+        store_report(
+            session, SYSTEM,
+            written=WrittenReport(
+                id=f"rep_{model}", kind="evidently", model=model, environment="production", window_start=None,
+                path=f"reports/{path.name}", media_type="text/html", bytes=path.stat().st_size,
+                sha256=file_digest(path), created_by=None,
+            ),
+        )  # fmt: skip
+    return path

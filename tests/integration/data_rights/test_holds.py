@@ -20,6 +20,7 @@ from backend.data_rights.rules import set_rule
 from backend.data_rights.tables import DataRequest, PredictionExplanation
 from backend.database.session import reading, writing
 from backend.errors import NotFound
+from backend.explain.reports import list_reports
 from backend.governance.execution import begin
 from backend.holds.rows import count_held
 from backend.holds.service import Held, place_hold, release_hold
@@ -38,6 +39,7 @@ from tests.integration.data_rights.conftest import (
     ids_of,
     move_spool,
     send,
+    write_report_file,
 )
 from tests.worlds import SPEC, SYSTEM, World
 
@@ -264,6 +266,21 @@ def test_an_erasure_takes_the_documents_that_were_handed_out_of_the_same_person(
         done = session.get_one(DataRequest, request.id)
         assert done.counts == {"predictions": 1, "labels": 1, "access documents": 1}
     assert [one.name for one in documents_folder().iterdir()] == [f"{documents['Bob'].id}.json"]
+
+
+@DESCRIBED
+def test_an_erasure_takes_the_reports_of_the_model(world: World, spec: dict[str, object]) -> None:
+    describe(spec)
+    send({"p1": "Ada L.", "p2": "Bob"})
+    move_spool()
+    path = write_report_file("toy")
+    request = ask(world, value="Ada L.")
+    approve(world, request)
+    carry_out(request.change_id or 0)
+    with reading() as session:
+        assert list_reports(session, world.viewer, "toy") == []
+        assert (session.get_one(DataRequest, request.id).counts or {})["reports"] == 1
+    assert not path.exists()
 
 
 def test_documents_are_not_let_go_while_rows_of_their_model_are_on_hold(

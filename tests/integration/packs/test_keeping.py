@@ -15,15 +15,18 @@ from backend.audit.actions import Action
 from backend.audit.checkpoints import sign_head
 from backend.audit.erasure import destroy_key, erase_payloads
 from backend.audit.findings import open_findings
+from backend.audit.log import record
 from backend.audit.reading import search_entries
 from backend.audit.reconciliation import reconcile
 from backend.audit.retention import erase_old_payloads
 from backend.audit.signers import verifier_keys
 from backend.audit.tables import AuditPayload
 from backend.data_rights.people import erase_person
+from backend.data_rights.requests import request_rows
 from backend.data_rights.rules import set_rule
 from backend.database.session import reading, writing
 from backend.errors import BadInput, NotAllowed, NotFound
+from backend.explain.reports import forget_reports
 from backend.holds.service import place_hold
 from backend.holds.tables import Hold
 from backend.identity.actor import Actor
@@ -49,6 +52,7 @@ from backend.packs.tables import EvidencePack
 from backend.packs.verifying import verify_body
 from backend.queue import JobRun
 from backend.settings import settings
+from tests.integration.data_rights.conftest import write_report_file
 from tests.integration.packs.conftest import (
     WORKER,
     House,
@@ -231,6 +235,26 @@ def test_a_pack_that_holds_a_payload_that_is_erased_later_is_let_go(house: House
             == "a payload of the log that it holds was erased on request"
         )
         assert session.get_one(EvidencePack, packs[False]).forgotten_at is None
+
+
+@ON_SQLITE
+def test_a_pack_with_a_report_goes_when_rows_of_its_model_are_erased(house: House) -> None:
+    _release_holds()
+    with writing() as session:
+        forget_reports(session, "toy")
+    make_pack(house.world.lead, kind="model", model="toy")  # without a report
+    write_report_file("toy")
+    make_pack(house.world.compliance, kind="model", model="toy")
+    with writing() as session:
+        asked = request_rows(
+            session, house.world.compliance, kind="erase", model="toy", prediction_ids=["p1"], reason="wrote"
+        )
+        assert forget_packs(session, WORKER) == 0
+        record(session, WORKER, Action.DATA_ERASED, object_kind="data_request", object_id=asked.id)
+    with writing() as session:
+        assert forget_packs(session, WORKER) == 1
+        told = {one.clear: one.forgotten_because for one in session.query(EvidencePack)}
+    assert told == {True: "rows that a report in it may draw were erased", False: ""}
 
 
 @ON_SQLITE
