@@ -34,6 +34,7 @@ _HANGING: Final = {
     "card_reviews": ("card_version_id", "card_versions"), "serious_clocks": ("incident_id", "incidents"),
     "serious_incidents": ("incident_id", "incidents"), "incident_entries": ("incident_id", "incidents"),
     "notices": ("incident_id", "incidents"), "told_incidents": ("incident_id", "incidents"),
+    "begun_routes": ("incident_id", "incidents"),
     "sli_counts": ("objective", "slo_states.objective"),
 }  # fmt: skip
 # audit entries name objects by kind and id: kind -> table whose ids they are
