@@ -126,8 +126,7 @@ def test_code_and_data_of_both_are_shown_or_said_to_be_unknown(world: World, ope
     assert found["before"]["training data"] == "sha256:rows"
     page = text_of(open_page(world.lead, "change", id=change.id))
     assert "3f2a91c" in page
-    assert "Not measured: fairness metrics" in page
-    assert "SLO budget left" in page
+    assert "Error budgets when it was asked" in page
     end(change)
     unknown = now(ask(world.engineer, Asked("promote", "production", "toy", 2))).evidence["provenance"][
         "after"
