@@ -94,6 +94,13 @@ def migrated_postgresql(postgresql: str) -> str:
     return "migrated"
 
 
+@pytest.fixture
+def migrated_home(home: Path, migrated_sqlite: Path) -> Path:
+    """A WARRANT_HOME with a migrated, empty SQLite database, for tests whose subject is not the database."""
+    shutil.copy(migrated_sqlite, home / "warrant.db")
+    return home
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A migrated, empty database; the test runs once on each kind. Gives the kind's name."""

@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Dialog, Page, Request, expect
 from backend.cards.service import import_card, submit_card
 from backend.database.engine import use_database
 from backend.database.session import writing
-from backend.database.upgrade import upgrade
 from tests.browser.people import PATIENCE_MS
 from tests.browser.test_pages import browser, page_of
 from tests.console import Console, running_console
@@ -31,8 +30,7 @@ ADDRESS = "/card?model=toy&version=2"
 
 
 @pytest.fixture
-def world(home: Path, tmp_path: Path) -> Iterator[World]:
-    upgrade()
+def world(migrated_home: Path, tmp_path: Path) -> Iterator[World]:
     made = make_world(tmp_path / "files")
     realise(0.55, days_ago=2)
     yield made

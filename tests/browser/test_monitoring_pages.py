@@ -12,7 +12,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from backend.database.engine import use_database
-from backend.database.upgrade import upgrade
 from tests.console import Console, running_console
 from tests.monitored import monitor
 from tests.watched import cookie_of
@@ -42,8 +41,7 @@ FRAMED = """({column, start}) => {
 
 
 @pytest.fixture
-def world(home: Path, tmp_path: Path) -> Iterator[World]:
-    upgrade()
+def world(migrated_home: Path, tmp_path: Path) -> Iterator[World]:
     yield make_world(tmp_path / "files")
     use_database(None)
 

@@ -13,7 +13,6 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from backend import clock
 from backend.database.engine import use_database
 from backend.database.session import reading, writing
-from backend.database.upgrade import upgrade
 from backend.deployment.service import mark_serving, start_deployment
 from backend.governance.asking import preview_change, request_change
 from backend.governance.kinds import Asked
@@ -47,8 +46,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def world(home: Path, tmp_path: Path) -> Iterator[World]:
-    upgrade()
+def world(migrated_home: Path, tmp_path: Path) -> Iterator[World]:
     made = make_world(tmp_path / "files")
     watch(made)
     ask_rollback(made, "production")

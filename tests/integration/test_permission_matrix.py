@@ -22,7 +22,6 @@ from backend import clock
 from backend.data_rights.requests import request_rows
 from backend.database.engine import use_database
 from backend.database.session import WriteSession, reading, writing
-from backend.database.upgrade import upgrade
 from backend.errors import NotAllowed, NotFound, WarrantError
 from backend.governance import (
     asking,
@@ -298,8 +297,7 @@ OF_GOVERNANCE = re.compile(
 
 
 @pytest.fixture
-def world(home: Path, tmp_path: Path) -> Iterator[World]:
-    upgrade()
+def world(migrated_home: Path, tmp_path: Path) -> Iterator[World]:
     st.cache_data.clear()
     yield make_world(tmp_path / "files")
     use_database(None)

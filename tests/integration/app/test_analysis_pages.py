@@ -15,7 +15,6 @@ from streamlit.testing.v1 import AppTest
 from backend import clock
 from backend.database.engine import use_database
 from backend.database.session import reading, writing
-from backend.database.upgrade import upgrade
 from backend.identity.actor import Actor
 from backend.identity.roles import Role
 from backend.monitoring.analysis_service import request_analysis
@@ -33,9 +32,8 @@ Open = Callable[..., AppTest]
 
 
 @pytest.fixture
-def fallen(home: Path, tmp_path: Path) -> Iterator[Monitored]:
+def fallen(migrated_home: Path, tmp_path: Path) -> Iterator[Monitored]:
     """The day before yesterday was quiet; yesterday's labels say nothing where shop is north. On SQLite."""
-    upgrade()
     st.cache_data.clear()
     shopper = make_monitored(tmp_path / "files", reference_rows=3000)
     for rows in (sample(ago(2), 900, seed=2), worse_in(sample(ago(1), 1500, seed=3), "north")):

@@ -13,7 +13,6 @@ from app.card_downloads import routes
 from backend.cards.versions import get_card_version
 from backend.database.engine import use_database
 from backend.database.session import reading
-from backend.database.upgrade import upgrade
 from tests.integration.app.test_pages import Open, open_page, text_of
 from tests.integration.app.test_registry_pages import fetch
 from tests.integration.cards.conftest import CARD, approve, realise, submit, write
@@ -24,8 +23,7 @@ EDITED = CARD.replace("Sorting toys.", "Sorting wooden toys.")
 
 
 @pytest.fixture
-def world(home: Path, tmp_path: Path) -> Iterator[World]:
-    upgrade()
+def world(migrated_home: Path, tmp_path: Path) -> Iterator[World]:
     st.cache_data.clear()
     yield make_world(tmp_path / "files")
     use_database(None)

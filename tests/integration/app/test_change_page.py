@@ -17,7 +17,6 @@ from backend import clock
 from backend.assurance.exceptions import ask_exception, decide_exception, end_exception
 from backend.database.engine import use_database
 from backend.database.session import reading, writing
-from backend.database.upgrade import upgrade
 from backend.governance.asking import preview_change
 from backend.governance.gates import describe, gates, unanswered
 from backend.governance.kinds import Asked
@@ -35,8 +34,7 @@ PROMOTE = Asked("promote", "production", "toy", to_version=1)
 
 
 @pytest.fixture
-def world(home: Path, tmp_path: Path) -> Iterator[World]:
-    upgrade()
+def world(migrated_home: Path, tmp_path: Path) -> Iterator[World]:
     st.cache_data.clear()
     made = make_world(tmp_path / "files", versions=3)
     with writing() as session:

@@ -22,7 +22,6 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.engine import use_database
 from backend.database.session import reading, writing
-from backend.database.upgrade import upgrade
 from backend.identity.actor import Actor
 from backend.monitoring import monitors_service as service
 from backend.monitoring.budget_service import false_alarms
@@ -44,9 +43,8 @@ def definition(limit: float = 0.2, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def world(home: Path, tmp_path: Path) -> Iterator[World]:
+def world(migrated_home: Path, tmp_path: Path) -> Iterator[World]:
     """Sixty days of figures of `toy`; its distance moved on five of them, its AUC fell on two of those."""
-    upgrade()
     st.cache_data.clear()
     made = make_world(tmp_path / "files")
     today, now = clock.now().replace(hour=0, minute=0, second=0, microsecond=0), clock.now()

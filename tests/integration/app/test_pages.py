@@ -16,7 +16,6 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.engine import use_database
 from backend.database.session import reading, writing
-from backend.database.upgrade import upgrade
 from backend.governance.asking import preview_change, request_change
 from backend.governance.kinds import Asked
 from backend.governance.reading import get_change
@@ -30,9 +29,8 @@ Open = Callable[..., AppTest]
 
 
 @pytest.fixture
-def world(home: Path, tmp_path: Path) -> Iterator[World]:
+def world(migrated_home: Path, tmp_path: Path) -> Iterator[World]:
     """On SQLite; what pages read is tested on both databases in `test_data`."""
-    upgrade()
     st.cache_data.clear()
     yield make_world(tmp_path / "files")
     use_database(None)

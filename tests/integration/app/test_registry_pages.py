@@ -21,7 +21,6 @@ from app.registry_downloads import routes
 from backend import clock
 from backend.database.engine import use_database
 from backend.database.session import reading, writing
-from backend.database.upgrade import upgrade
 from backend.deployment.service import open_beside
 from backend.governance.kinds import Asked
 from backend.governance.registry_moves import note_aliases
@@ -42,9 +41,8 @@ FIRST = datetime(2026, 1, 31, tzinfo=UTC)  # when version 1 of `toy` began to se
 
 
 @pytest.fixture
-def world(home: Path, tmp_path: Path) -> Iterator[World]:
+def world(migrated_home: Path, tmp_path: Path) -> Iterator[World]:
     """`toy`, version 3 serving, enforced; `taxis` and `=cmd` known from an import alone."""
-    upgrade()
     st.cache_data.clear()
     made = make_world(tmp_path / "files", versions=3)
     with writing() as session:

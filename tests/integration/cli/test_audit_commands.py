@@ -14,7 +14,6 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.audit.reading import search_entries
 from backend.database.session import reading, writing
-from backend.database.upgrade import upgrade
 from backend.identity.command_line import seat
 from backend.identity.roles import Role
 from backend.registry.service import register_model
@@ -24,15 +23,14 @@ from tests.worlds import SPEC, SYSTEM, person
 
 
 @pytest.fixture
-def house(home: Path) -> Path:
-    upgrade()
+def house(migrated_home: Path) -> Path:
     with writing() as session:
         lead = person(session, "lead", Role.ML_LEAD)
         register_model(session, SYSTEM, name="toy", title="Toy", description="", tier="low", spec=SPEC)
         for _ in range(12):
             add_change(session, lead)
         record(session, SYSTEM, Action.CHANGE_APPROVED, object_kind="change", object_id=1, why="=1+1")
-    return home
+    return migrated_home
 
 
 def test_the_same_seed_prints_the_same_rows(house: Path) -> None:

@@ -23,12 +23,10 @@ def artefacts(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 
 @pytest.fixture
-def sqlite(home: Path) -> Iterator[None]:
+def sqlite(migrated_home: Path) -> Iterator[None]:
     """A migrated SQLite database in `home`, for tests whose subject is not the database."""
     from backend.database.engine import use_database
-    from backend.database.upgrade import upgrade
 
-    upgrade()
     yield
     use_database(None)
 

@@ -11,7 +11,6 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from backend.database.engine import use_database
-from backend.database.upgrade import upgrade
 from backend.identity.actor import Actor
 from tests.integration.app.monitoring.opened import DAYS, Open
 from tests.monitored import monitor
@@ -22,9 +21,8 @@ MAIN = Path(__file__).resolve().parents[4] / "app" / "main.py"
 
 
 @pytest.fixture
-def world(home: Path, tmp_path: Path) -> Iterator[World]:
+def world(migrated_home: Path, tmp_path: Path) -> Iterator[World]:
     """On SQLite; what pages read is tested on both databases in `tests/integration/monitoring/test_page_readers`."""
-    upgrade()
     st.cache_data.clear()
     yield make_world(tmp_path / "files")
     use_database(None)
