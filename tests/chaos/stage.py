@@ -25,7 +25,7 @@ from sqlalchemy import func, select, text
 
 from backend import clock, queue
 from backend.alerting.service import Firing, fire
-from backend.alerting.tables import Alert, Incident
+from backend.alerting.tables import Alert, Incident, IncidentEntry
 from backend.audit.actions import Action
 from backend.audit.heads import head_path
 from backend.audit.tables import AuditEntry
@@ -286,7 +286,8 @@ class Stage:
             assert (incident.phase, incident.mitigated_by_change) == ("mitigated", change_id), (
                 "it still fires"
             )
-            assert self.entries(Action.INCIDENT_MITIGATED, incident_id) == 1
+            assert self.mitigations(incident_id).count(change_id) == 1
+            assert self.entries(Action.INCIDENT_MITIGATED, incident_id) == len(self.mitigations(incident_id))
             assert self.entries(Action.INCIDENT_CLOSED, incident_id) == 0
         self.assert_serves(change.to_version, deployment.id)
 
@@ -328,6 +329,14 @@ class Stage:
         assert alias() == version
         verified = verify()
         assert verified.ok, verified.problem
+
+    def mitigations(self, incident_id: int) -> list[int]:
+        """The changes that mitigated it, one after the other: an incident that goes on is met by many."""
+        query = select(IncidentEntry.details).where(
+            IncidentEntry.incident_id == incident_id, IncidentEntry.kind == "mitigated"
+        )
+        with reading() as session:
+            return [details["change"] for details in session.scalars(query)]
 
     def incident(self, incident_id: int) -> Incident:
         with reading() as session:
