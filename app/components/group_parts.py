@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.components.tables import Cell, badge, lines, small, table
-from app.formats import format_count, format_share, written
+from app.formats import NARROW, format_count, format_share, written
 from app.plain_text import plain
 from backend.governance.group_rates import FOUR_FIFTHS, verdict_of_ratio
 
@@ -80,8 +80,8 @@ def _gaps(column: Mapping[str, Any], *, declared: bool) -> list[list[Cell]]:
     rows.append(
         [
             lines(f"{name}: difference of rates", None),
-            _share(before["difference"]),
-            _share(after["difference"]),
+            _points(before["difference"]),
+            _points(after["difference"]),
             "",
         ]
     )
@@ -89,7 +89,7 @@ def _gaps(column: Mapping[str, Any], *, declared: bool) -> list[list[Cell]]:
         worst = (after["odds_difference"] or before["odds_difference"])["rate"].replace("_", " ")
         rows.append(
             [lines(f"{name}: equalised odds difference", small(f"of {worst} rates")),
-             _share(before["odds_difference"]), _share(after["odds_difference"]), ""]
+             _points(before["odds_difference"]), _points(after["odds_difference"]), ""]
         )  # fmt: skip
     return rows
 
@@ -98,22 +98,22 @@ def _number(gap: Mapping[str, Any] | None) -> str:
     return "not known" if gap is None else f"{gap['value']:.2f} [{gap['low']:.2f}, {gap['high']:.2f}]"
 
 
-def _share(gap: Mapping[str, Any] | None) -> str:
+def _points(gap: Mapping[str, Any] | None) -> str:
+    """A difference of two rates, in hundredths of the whole."""
     if gap is None:
         return "not known"
-    return f"{format_share(gap['value'])} [{format_share(gap['low'])}, {format_share(gap['high'])}]"
+    value, low, high = (f"{gap[name] * 100:.1f}" for name in ("value", "low", "high"))
+    return f"{value}{NARROW}points [{low}, {high}]"
 
 
 def _show_column(column: Mapping[str, Any], found: Mapping[str, Any], before: str, after: str) -> None:
     word = "favourable" if found["favourable"] else "positive"
     table(
-        ("group", "rows", f"{word}, {before}", f"{word}, {after}", f"true positives, {before}",
-         f"true positives, {after}", f"false positives, {before}", f"false positives, {after}"),
+        ("group", *(f"{name}, {before} → {after}" for name in (word, "true positives", "false positives"))),
         [
-            [lines(group["name"], None if group["after"]["favourable"]["judged"] else small("too few to judge")),
-             format_count(group["rows"]),
-             *(_rate(group[side][rate]) for rate in ("favourable", "true_positive", "false_positive")
-               for side in ("before", "after"))]
+            [lines(group["name"], small(f"{format_count(group['rows'])} rows"),
+                   None if group["after"]["favourable"]["judged"] else small("too few to judge")),
+             *(_rates(group, rate, after) for rate in ("favourable", "true_positive", "false_positive"))]
             for group in column["groups"]
         ],
         caption=f"groups of {column['column']}",
@@ -121,12 +121,14 @@ def _show_column(column: Mapping[str, Any], found: Mapping[str, Any], before: st
     st.caption(f"True and false positives are of {plain(found['labelled_where'])}, with a known label.")
 
 
-def _rate(share: Mapping[str, Any]) -> Cell:
-    if share["rate"] is None:
-        return "no rows"
+def _rates(group: Mapping[str, Any], rate: str, after: str) -> Cell:
+    """Before and after in one line; below it the interval of what is proposed, and of how many rows."""
+    old, new = group["before"][rate], group["after"][rate]
+    if new["rate"] is None:
+        return "no labels"
     return lines(
-        format_share(share["rate"]),
+        f"{format_share(old['rate'])} → {format_share(new['rate'])}",
         small(
-            f"{format_share(share['low'])} to {format_share(share['high'])} of {format_count(share['of'])}"
+            f"{after}: {format_share(new['low'])} to {format_share(new['high'])} of {format_count(new['of'])}"
         ),
     )

@@ -32,7 +32,7 @@ def test_a_gap_below_four_fifths_is_said_with_its_interval_and_the_groups(told: 
     assert any(
         "A positive decision is the favourable one" in one and "fewer than 30 rows" in one for one in told
     )
-    assert any("groups of sex" in one and "true positives, v2" in one for one in told)
+    assert any("groups of sex" in one and "true positives, v1 → v2" in one for one in told)
 
 
 def test_without_a_declared_decision_no_ratio_is_judged(told: list[str]) -> None:
