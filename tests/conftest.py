@@ -107,7 +107,7 @@ def database(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.Mon
     from backend.database.engine import use_database
 
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), home / "warrant.db")
+        request.getfixturevalue("migrated_home")
         yield request.param
         use_database(None)
         return

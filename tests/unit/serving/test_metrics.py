@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from backend.serving.metrics import GatewayMetrics
 from backend.serving.predictor import Predictor, Scored
 from backend.serving.record import Target
 from backend.serving.requests import Instance
+from tests.requirements import require
 
 SMI = """#!/bin/sh
 echo "0, NVIDIA H100 80GB HBM3, 37, 1024, 81559, 41, 123.45"
@@ -62,12 +62,11 @@ def test_predictions_of_a_regression_are_values() -> None:
     assert value(metrics, "warrant_prediction_value_count", **of) == 3
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_names_follow_the_conventions_of_prometheus() -> None:
     metrics = GatewayMetrics()
     metrics.count_scored(serving(), [Instance("1", {}, None, b"")], [Scored(0.4, "0")])
     said = subprocess.run(
-        ["promtool", "check", "metrics"],
+        [require("promtool"), "check", "metrics"],
         input=generate_latest(metrics.registry),
         capture_output=True,
         check=False,
