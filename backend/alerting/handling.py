@@ -20,7 +20,7 @@ from backend.alerting.phases import move
 from backend.alerting.service import close_incident
 from backend.alerting.silences import Matchers, silence
 from backend.alerting.sources import AREAS, severity_by_rule
-from backend.alerting.tables import Alert, Incident, IncidentEntry, Silence
+from backend.alerting.tables import Alert, Incident, IncidentEntry, Silence, firing_under
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import WriteSession
@@ -206,9 +206,7 @@ def silence_incident(
 ) -> list[Silence]:  # fmt: skip
     """Mute each alert that fires under it, by its fingerprint: until worse (8 hours at most), or until a time."""
     incident = _open(session, actor, incident_id)
-    firing = session.scalars(
-        select(Alert).where(Alert.incident_id == incident.id, Alert.state == "firing").order_by(Alert.id)
-    ).all()
+    firing = session.scalars(firing_under(incident.id)).all()
     if not firing:
         raise Conflict(f"nothing fires under INC-{incident_id}, so there is nothing to silence")
     return [

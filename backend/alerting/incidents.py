@@ -13,7 +13,7 @@ from backend import clock
 from backend.alerting.entries import write_entry
 from backend.alerting.phases import move
 from backend.alerting.sources import LEVELS, area_of, severity_by_rule
-from backend.alerting.tables import Alert, Incident
+from backend.alerting.tables import Alert, Incident, firing_under
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
@@ -74,9 +74,7 @@ def relapse(
 def name_by_worst(session: WriteSession, actor: Actor, incident_id: int) -> None:
     """An incident is called after the worst that fires under it now, not after what opened it. The rule makes it
     graver with its alerts, never milder, and not at all once a person has set its severity."""
-    firing = session.scalars(
-        select(Alert).where(Alert.incident_id == incident_id, Alert.state == "firing")
-    ).all()
+    firing = session.scalars(firing_under(incident_id)).all()
     incident = session.get_one(Incident, incident_id)
     worst = min(firing, key=lambda alert: (LEVELS.index(alert.level), alert.since, alert.id))
     incident.title = worst.title

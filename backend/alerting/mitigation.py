@@ -18,8 +18,8 @@ from backend.alerting.entries import write_entry
 from backend.alerting.incidents import change_severity, relapse
 from backend.alerting.muting import muting_now
 from backend.alerting.phases import move
-from backend.alerting.service import close_incident
-from backend.alerting.tables import Alert, Incident
+from backend.alerting.service import close_incident, lock_with_alerts
+from backend.alerting.tables import Alert, Incident, firing_under
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
@@ -47,7 +47,7 @@ def settle_by_change(
 ) -> None:
     """The change was executed: close the incident if nothing of it fires, else mark it mitigated and watch it."""
     done = f"CHG-{change_id} executed: {summary}"
-    firing = _lock(session, incident)
+    firing = lock_with_alerts(session, incident)
     if incident.state == "closed":
         return
     if not firing:
@@ -97,7 +97,7 @@ def tend_mitigated(session: WriteSession, actor: Actor) -> int:
     """Close what is settled, reopen what fires on past its time. Returns how many. Called by the clock."""
     due = to_tend(session)
     for incident in due:
-        firing = _lock(session, incident)
+        firing = lock_with_alerts(session, incident)
         if not is_watched(incident):
             continue
         if not firing:
@@ -113,9 +113,7 @@ def tend_mitigated(session: WriteSession, actor: Actor) -> int:
 
 def _is_due(session: ReadSession, incident: Incident, now: datetime) -> bool:
     """Muted alerts neither let it close nor reopen it: the silence ends, and then they do."""
-    firing = session.scalars(
-        select(Alert).where(Alert.incident_id == incident.id, Alert.state == "firing")
-    ).all()
+    firing = session.scalars(firing_under(incident.id)).all()
     if not firing:
         return True
     muting = muting_now(session)
@@ -131,15 +129,6 @@ def _reopen(session: WriteSession, actor: Actor, incident: Incident, firing: Seq
     relapse(session, actor, incident, f"{told}; SEV-{graver} now" if graver else told)
     if graver:
         change_severity(session, actor, incident, graver)
-
-
-def _lock(session: WriteSession, incident: Incident) -> list[Alert]:
-    """What fires under it. Alerts are locked before their incident, as firing does."""
-    session.flush()
-    query = select(Alert).where(Alert.incident_id == incident.id, Alert.state == "firing").order_by(Alert.id)
-    session.scalars(query.with_for_update()).all()
-    session.refresh(incident, with_for_update=True)
-    return list(session.scalars(query.with_for_update()))
 
 
 def _count(number: int) -> str:

@@ -28,7 +28,7 @@ from backend.alerting.muting import muting_now
 from backend.alerting.phases import CAUSES, move
 from backend.alerting.silences import end_if_worse
 from backend.alerting.sources import LEVELS, source_of
-from backend.alerting.tables import Alert, Incident, graver_first
+from backend.alerting.tables import Alert, Incident, firing_under, graver_first
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
@@ -243,21 +243,28 @@ def release_held(session: WriteSession, actor: Actor) -> int:
     return len(over)
 
 
+def lock_with_alerts(session: WriteSession, incident: Incident) -> list[Alert]:
+    """Lock an incident and what fires under it, which is given.
+
+    Alerts are locked before their incident, as firing does; what joined it meanwhile is read after.
+    """
+    session.flush()
+    fires = firing_under(incident.id).with_for_update()
+    session.scalars(fires).all()
+    session.refresh(incident, with_for_update=True)
+    return list(session.scalars(fires))
+
+
 def close_incident(
     session: WriteSession, actor: Actor, incident: Incident, *, why: str, change_id: int | None = None,
     phase: str = "resolved", cause: str = "",
 ) -> None:  # fmt: skip
-    """Close an incident and resolve what still fires under it. Doing it again does nothing.
-
-    Alerts are locked before their incident, as firing does; what joined it meanwhile is read after."""
-    session.flush()
-    fires = select(Alert).where(Alert.incident_id == incident.id, Alert.state == "firing").order_by(Alert.id)
-    session.scalars(fires.with_for_update()).all()
-    session.refresh(incident, with_for_update=True)
+    """Close an incident and resolve what still fires under it. Doing it again does nothing."""
+    firing = lock_with_alerts(session, incident)
     if incident.state == "closed":
         return
     why = without_credentials(why)
-    for alert in session.scalars(fires.with_for_update()).all():
+    for alert in firing:
         resolve(session, actor, alert, why=why, final=True)
     move(incident, phase)
     incident.closed_at, incident.closed_by_change, incident.closed_because = clock.now(), change_id, why

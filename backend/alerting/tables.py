@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, Text, case, text
+from sqlalchemy import ColumnElement, ForeignKey, Index, Select, Text, case, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.alerting.sources import LEVELS
@@ -110,6 +110,11 @@ class Alert(Base):
             sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE,
         ),
     )  # fmt: skip
+
+
+def firing_under(incident_id: int) -> Select[Alert]:
+    """The alerts that fire under an incident, the oldest first."""
+    return select(Alert).where(Alert.incident_id == incident_id, Alert.state == "firing").order_by(Alert.id)
 
 
 def graver_first() -> ColumnElement[int]:
