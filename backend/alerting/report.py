@@ -15,7 +15,6 @@ from backend.database.session import ReadSession
 from backend.documents.blocks import Block, Sheet
 from backend.documents.chart import Chart, Line
 from backend.documents.markdown import blocks_of
-from backend.documents.pdf import pdf_of
 from backend.identity.actor import Actor
 
 BLANK: Final = "*(to be written by a person)*"
@@ -30,6 +29,8 @@ def report_markdown(session: ReadSession, viewer: Actor, incident_id: int) -> st
 
 def report_pdf(session: ReadSession, viewer: Actor, incident_id: int) -> bytes:
     """The same as PDF/A, with a chart for each figure."""
+    from backend.documents.pdf import pdf_of  # font and image libraries, for this alone
+
     brief = read_brief(session, viewer, incident_id)
     text = "\n".join(_lines(brief, timeline(session, viewer, incident_id)))
     head, _, rest = text.partition(FIGURES)

@@ -32,7 +32,6 @@ from backend.identity.actor import Actor
 from backend.identity.people import names_of
 from backend.identity.roles import Permission
 from backend.monitoring.columns import parse_spec
-from backend.observations.reader import one_prediction
 from backend.queue import EXPLAIN_PREDICTION, JobRun, request_job
 from backend.registry.service import get_model
 from backend.registry.tables import Version
@@ -87,6 +86,8 @@ def explain_prediction(
     session: ReadSession, viewer: Actor, *, model: str, prediction_id: str, observations: Path
 ) -> Explained:
     """What is known of one prediction. Raises `NotFound`: it is not stored (yet, or any more)."""
+    from backend.observations.reader import one_prediction  # duckdb and deltalake, for whoever asks
+
     viewer.require(Permission.EXPLAIN_PREDICTION)
     found = get_model(session, viewer, model)
     if not 0 < len(prediction_id) <= LONGEST_ID:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, or_, select
 
@@ -37,10 +37,12 @@ from backend.identity.people import person_by_id
 from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.monitoring.columns import parse_spec
-from backend.observations.erasing import Subject
 from backend.observations.pseudonyms import pseudonym
 from backend.registry.service import get_model
 from backend.settings import settings
+
+if TYPE_CHECKING:
+    from backend.observations.erasing import Subject
 
 KINDS: Final = ("erase", "access")
 MOST_IDS: Final = 10_000
@@ -179,6 +181,8 @@ def request_of(session: ReadSession, change: Change) -> DataRequest:
 
 def subject_of(request: DataRequest) -> Subject:
     """Whose rows, for the observation store."""
+    from backend.observations.erasing import Subject  # reads Delta tables; the console never does
+
     selector = request.selector or {}
     return Subject(
         prediction_ids=tuple(selector.get("prediction_ids", ())),

@@ -1,4 +1,4 @@
-"""What a worker imports when it starts, and that a job is one file and one row."""
+"""What a worker and the console import when they start, and that a job is one file and one row."""
 
 from __future__ import annotations
 
@@ -35,6 +35,17 @@ def test_warmed_up_a_worker_still_has_none_of_the_slowest() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_the_console_is_ready_without_libraries_that_only_a_click_needs() -> None:
+    code = (
+        "import sys, app.server; "
+        "print([n for n in ('evidently', 'nannyml', 'shap', 'mlflow', 'sklearn', 'fpdf') "
+        "if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", sorted(JOBS.keys() - {"probe"}))
