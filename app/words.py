@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.formats import format_metric, written
+from app.formats import format_metric, format_share, written
+from backend.deployment.segments import in_words
 from backend.monitoring.performance import DEFINITIONS
 from backend.monitoring.statistics import REGISTRY as STATISTICS
 from backend.monitoring.statistics import TABLE_REGISTRY as TABLE_STATISTICS
@@ -48,6 +49,27 @@ STATISTIC_WORDS = {
     "total_variation": "total variation", "kl_divergence": "KL divergence",
     "mean_shift": "shift of the mean", "schema_change": "changed schema",
 }  # fmt: skip
+
+
+def rollout_of(change: Mapping[str, Any]) -> dict[str, Any]:
+    """The rollout of a promotion: its rule's, with the segments that were named for it."""
+    named = (change.get("subject") or {}).get("segments")
+    return {**change["policy"]["rollout"], **({"segments": named} if named else {})}
+
+
+def share_words(share: float | None, segments: Mapping[str, Any] | None) -> str:
+    """What a stage or deployment has: `20 % of requests`, or `20 % of rows of carrier=AA` where it is kept to
+    segments."""
+    return f"{format_share(share)} of {f'rows of {in_words(segments)}' if segments else 'requests'}"
+
+
+def answered_words(row: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> str:
+    """What a deployment on record answered, among those `beside` it: a champion has the rest of what is parted."""
+    if row.get("segments"):
+        return share_words(row["share"], row["segments"])
+    if row["role"] == "champion" and any(one.get("segments") for one in beside):
+        return "the rest"
+    return format_share(row["share"])
 
 
 def target_words(kind: str, to_version: int | None) -> str:
