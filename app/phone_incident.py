@@ -176,7 +176,7 @@ def _alert(brief: Brief, alert: Alert) -> dict[str, str]:
     state, mute = brief.state_of(alert), brief.mutes.get(alert.id)
     told = f"{alert.kind}, since {alert.fired_at:%d %b %H:%M} UTC"
     if mute is not None:
-        told += f"; muted by {mute.by} {mute.id}: {mute.text}"
+        told += f"; muted by {mute.words}: {mute.text}"
         told += f" until {mute.until:%d %b %H:%M} UTC" if mute.until else ", while that fires"
     if alert.held_until is not None:
         told += f"; comes and goes, quiet now, held until {alert.held_until:%H:%M} UTC"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.formats import format_metric, written
+from app.formats import format_metric, format_share, written
+from backend.deployment.segments import in_words
 from backend.monitoring.performance import DEFINITIONS
-from backend.monitoring.statistics import REGISTRY as STATISTICS
-from backend.monitoring.statistics import TABLE_REGISTRY as TABLE_STATISTICS
+from backend.monitoring.words import in_sentence as in_sentence
+from backend.monitoring.words import metric_word as metric_word
+from backend.monitoring.words import named_in_words
+from backend.monitoring.words import statistic_word as statistic_word
 
 Z = 1.96
 CHANGE_LEVELS = {
@@ -34,20 +37,27 @@ WINDOW_WORDS = {
     "no_traffic": "no data",
     "no_traffic_expected": "no traffic expected",
 }
-METRIC_WORDS = {
-    "roc_auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy",
-    "precision": "precision", "recall": "recall", "f1": "F1", "ece": "calibration error", "mae": "MAE", "rmse": "RMSE",
-    "mape": "MAPE", "r2": "R²",
-}  # fmt: skip
-STATISTIC_WORDS = {
-    "psi": "PSI", "jensen_shannon": "Jensen-Shannon", "kolmogorov_smirnov": "Kolmogorov-Smirnov",
-    "wasserstein": "Wasserstein", "chi_squared": "chi²", "l_infinity": "L-infinity", "missing_rate": "missing",
-    "unseen_rate": "unseen values", "out_of_range_rate": "out of range", "constant_value": "constant",
-    "correlation_change": "changed correlations", "pca_reconstruction": "PCA reconstruction",
-    "domain_classifier": "domain classifier", "outlier_rows": "outlier rows", "rule_violations": "violations of a rule",
-    "total_variation": "total variation", "kl_divergence": "KL divergence",
-    "mean_shift": "shift of the mean", "schema_change": "changed schema",
-}  # fmt: skip
+
+
+def rollout_of(change: Mapping[str, Any]) -> dict[str, Any]:
+    """The rollout of a promotion: its rule's, with the segments that were named for it."""
+    named = (change.get("subject") or {}).get("segments")
+    return {**change["policy"]["rollout"], **({"segments": named} if named else {})}
+
+
+def share_words(share: float | None, segments: Mapping[str, Any] | None) -> str:
+    """What a stage or deployment has: `20 % of requests`, or `20 % of rows of carrier=AA` where it is kept to
+    segments."""
+    return f"{format_share(share)} of {f'rows of {in_words(segments)}' if segments else 'requests'}"
+
+
+def answered_words(row: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> str:
+    """What a deployment on record answered, among those `beside` it: a champion has the rest of what is parted."""
+    if row.get("segments"):
+        return share_words(row["share"], row["segments"])
+    if row["role"] == "champion" and any(one.get("segments") for one in beside):
+        return "the rest"
+    return format_share(row["share"])
 
 
 def target_words(kind: str, to_version: int | None) -> str:
@@ -69,21 +79,6 @@ def approval_words(change: Mapping[str, Any]) -> str:
     if change.get("way_back_id"):
         return "approved in advance, with the promotion that it undoes"
     return f"{change['approvals']} of {change['approvals_needed']} approvals"
-
-
-def metric_word(name: str) -> str:
-    known = METRIC_WORDS.get(name)
-    if known is None and name in DEFINITIONS:
-        known = in_sentence(DEFINITIONS[name].title)
-    return known or name.replace("_", " ")
-
-
-def statistic_word(name: str) -> str:
-    """A statistic in the console's words, else by its title in the registry."""
-    if name in STATISTIC_WORDS:
-        return STATISTIC_WORDS[name]
-    known = STATISTICS.get(name) or TABLE_STATISTICS.get(name)
-    return in_sentence(known.title) if known is not None else name.replace("_", " ")
 
 
 def effect_words(effect: float | None, error: float | None, metric: str) -> str:
@@ -143,15 +138,7 @@ def result_words(point: Mapping[str, Any]) -> str:
 
 def readable(text: str) -> str:
     """A sentence of the monitoring jobs with the console's words for metrics and statistics."""
-    words = {name: word for name, word in (METRIC_WORDS | STATISTIC_WORDS).items() if name in text}
-    for name in sorted(words, key=len, reverse=True):
-        text = re.sub(rf"\b{name}\b", words[name], text)
-    return written(text.replace("->", "→"))
-
-
-def in_sentence(text: str) -> str:
-    """A sentence as a part of another: without its capital, unless that belongs to a short form such as PSI."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+    return written(named_in_words(text).replace("->", "→"))
 
 
 RAW = re.compile(r"(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Timeout|Refused)\b(?=\(|:|$)")

@@ -106,7 +106,7 @@ def _examiner(path: str, digest: str, spec: ModelSpec, size: str, rota: Rota) ->
 
 def _rows(model: str, environment: str, spec: ModelSpec, window: UnexaminedWindow) -> pa.Table:
     from backend.monitoring.examination import columns_examined
-    from backend.observations.reader import Filter, read
+    from backend.observations.reader import Filter, read, scan
 
     where = Filter(
         start=window.window.start,
@@ -114,4 +114,7 @@ def _rows(model: str, environment: str, spec: ModelSpec, window: UnexaminedWindo
         versions=[window.version],
         environments=[environment],
     )
-    return read(settings().observations, model, where, columns=columns_examined(spec))
+    # A feature that no row ever had is no reason to stop: it is missing everywhere.
+    there = set(scan(settings().observations, model, where).columns)
+    columns = [name for name in columns_examined(spec) if name in there]
+    return read(settings().observations, model, where, columns=columns)

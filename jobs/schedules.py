@@ -188,14 +188,16 @@ def changes_to_tend(session: ReadSession, now: datetime) -> list[Due]:
 
 
 def alerts_to_tend(session: ReadSession, now: datetime) -> list[Due]:
-    """One run, where an alert that comes and goes was held and has long been quiet, a gateway is silent, or an incident
-    that a change answered is to be closed or reopened."""
+    """One run, where an alert that comes and goes was held and has long been quiet, a gateway is silent, an incident
+    that a change answered is to be closed or reopened, or a page is muted no longer."""
     from backend.alerting.gateways import is_anything_silent
     from backend.alerting.mitigation import to_tend
+    from backend.alerting.unmuted import unheard
 
     held = select(Alert.id).where(Alert.state == "firing", Alert.held_until <= now).limit(1)
     is_held = session.scalars(held).first() is not None
-    return [Due()] if is_held or is_anything_silent(session, now) or to_tend(session) else []
+    due = is_held or is_anything_silent(session, now) or to_tend(session) or unheard(session)
+    return [Due()] if due else []
 
 
 def reviews_overdue(session: ReadSession, now: datetime) -> list[Due]:

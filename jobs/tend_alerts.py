@@ -1,5 +1,6 @@
 """What happens to alerts by the clock: what was held for flapping and has stayed quiet is over, a gateway that is not
-heard of any more is told of, and an incident that a change answered is closed or reopened."""
+heard of any more is told of, an incident that a change answered is closed or reopened, and a page that is muted no
+longer is heard."""
 
 from __future__ import annotations
 
@@ -7,11 +8,12 @@ from backend import clock
 from backend.alerting.gateways import watch_gateways
 from backend.alerting.mitigation import tend_mitigated
 from backend.alerting.service import release_held
+from backend.alerting.unmuted import open_unheard
 from backend.database.session import writing
 from backend.queue import TEND_ALERTS
 from jobs.runtime import Run, workflow
 
-STEPS = ("release_held", "watch_gateways", "tend_mitigated")
+STEPS = ("release_held", "watch_gateways", "tend_mitigated", "open_unheard")
 
 
 @workflow(TEND_ALERTS)
@@ -20,6 +22,7 @@ def tend_alerts(run: Run) -> None:
     run.step("release_held", _release, run)
     run.step("watch_gateways", _watch, run)
     run.step("tend_mitigated", _tend, run)
+    run.step("open_unheard", _open, run)
 
 
 def _release(run: Run) -> int:
@@ -38,3 +41,9 @@ def _tend(run: Run) -> int:
     with writing() as session:
         run.require_owned(session)
         return tend_mitigated(session, run.actor)
+
+
+def _open(run: Run) -> int:
+    with writing() as session:
+        run.require_owned(session)
+        return open_unheard(session, run.actor)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 
 from backend.database.session import reading, writing
+from backend.deployment.segments import Segments
 from backend.governance import execution, rollouts
 from backend.governance.rollout_analysis import Arm, Comparison, compare
 from backend.governance.tables import Change
@@ -44,7 +47,9 @@ def watch_stage(run: Run, change_id: int, number: int) -> dict[str, str]:
         run.require_owned()
         now = time.monotonic()
         if metric and now - compared_at >= min(COMPARE_S, max(1.0, float(rule["bake_s"]) / 5)):
-            comparison = compare_arms(model, environment, metric, *arms, since=since)
+            comparison = compare_arms(
+                model, environment, metric, *arms, since=since, segments=rule.get("segments") or {}
+            )
             compared_at = now
         with reading() as session:
             rollouts.require_going(session.get_one(Change, change_id))
@@ -61,9 +66,11 @@ def watch_stage(run: Run, change_id: int, number: int) -> dict[str, str]:
 
 
 def compare_arms(
-    model: str, environment: str, metric: str, challenger: int, champion: int, *, since: datetime
-) -> Comparison | None:
-    """The metric of both versions over the labelled rows they answered since a moment; None while there are too few.
+    model: str, environment: str, metric: str, challenger: int, champion: int, *, since: datetime,
+    segments: Segments | None = None,
+) -> Comparison | None:  # fmt: skip
+    """The metric of both versions over the labelled rows they answered since a moment, of these segments alone; None
+    while there are too few.
 
     Rows count as independent: where many rows share a key that decides who answers, the test is too sure.
     """
@@ -73,9 +80,9 @@ def compare_arms(
         return None
     where = Filter(start=since, environments=[environment], roles=["champion", "canary"])
     found: dict[tuple[str, int], Arm] = {}
-    columns = ["role", "version", "score", "prediction", "label", "label_status"]
+    columns = ["role", "version", "score", "prediction", "label", "label_status", *(segments or {})]
     rows: Any = scan(settings().observations, model, where, columns=columns)
-    known = rows.filter("label_status = 'known'")
+    known = _of_segments(rows.filter("label_status = 'known'"), segments or {})
     value = _VALUES[metric]
     for role, version, count, mean, variance in known.aggregate(
         f"role, version, count({value}), avg({value}), coalesce(var_samp({value}), 0)", "role, version"
@@ -84,6 +91,16 @@ def compare_arms(
             found[role, version] = Arm(int(count), float(mean), float(variance))
     tried, served = found.get(("canary", challenger)), found.get(("champion", champion))
     return None if tried is None or served is None else compare(metric, tried, served)
+
+
+def _of_segments(rows: Any, segments: Segments) -> Any:
+    import duckdb
+
+    parts = [
+        duckdb.ColumnExpression(column).isin(*(duckdb.ConstantExpression(value) for value in values))
+        for column, values in segments.items()
+    ]
+    return rows.filter(reduce(or_, parts)) if parts else rows
 
 
 _VALUES: Final = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from app import data
 from app.components import Field, action_form, empty_state, title
 from app.components.decision import box_head, way_down
-from app.components.request_parts import pick_version, show_wanted
+from app.components.request_parts import pick_segments, pick_version, show_wanted
 from app.components.urgent import offer_break_glass
 from app.plain_text import plain
 from app.session import go, perform, viewer
@@ -42,6 +44,9 @@ if to is None:
     st.stop()
 asked_for = Asked(kind, data.environment(), model, int(to), alert_id=alert_id)
 preview = data.preview(scope, asked_for)
+if move is None and (subject := pick_segments(scope, preview)):
+    asked_for = replace(asked_for, subject=subject)
+    preview = data.preview(scope, asked_for)
 evidence = preview["evidence"]
 title(
     f"You would ask: {preview['summary']}",

@@ -9,10 +9,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from backend.settings import settings
 from tests.postgresql import postgresql_server
+
+# How long an example takes is the machine's business: nothing is asserted of it.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Where the databases differ in what the product does by itself: locks, triggers, generated columns, queues
 ON_BOTH_AT_ONCE = ("audit", "jobs")

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from app.charts.frame import CLEAR, Mark, add_marks, empty_figure, local_time, name_time_axis, new_figure
 from app.formats import format_age, format_share, format_when
 from app.theme import MARK, faded
+from backend.deployment.segments import in_words
 
 # Version after version takes the next; what serves can be told apart from what served before and after it.
 COLOURS = (MARK["current"], MARK["estimated"], MARK["injected"], MARK["attention"], MARK["ok"])
@@ -91,11 +92,11 @@ def _blocks(stretch: Mapping[str, Any], start: datetime, end: datetime) -> list[
     """The rectangles of one stretch, cut to the figure's time. Versions beside it share their lane."""
     first, last = max(stretch["start"], start), min(stretch["end"] or end, end)
     whole = {"from": first, "to": last, "began": stretch["start"], "ended": stretch["end"]}
-    beside = [row for row in stretch["served"] if row["share"] == 0]
+    beside = [row for row in stretch["served"] if row["share"] == 0 or row.get("segments")]
     found: list[dict[str, Any]] = []
     base = 0.0
     for row in stretch["served"]:
-        if row["share"] > 0:
+        if row["share"] > 0 and not row.get("segments"):
             found.append(whole | dict(row) | {"base": base, "height": row["share"], "beside": False})
             base += row["share"]
     for place, row in enumerate(beside):
@@ -106,7 +107,9 @@ def _blocks(stretch: Mapping[str, Any], start: datetime, end: datetime) -> list[
 
 def _describe(one: Mapping[str, Any], tz: str | None) -> str:
     role = f"{one['role']}, {format_share(one['share'])} of the requests"
-    if one["beside"]:
+    if one.get("segments") and one["share"]:
+        role = f"{one['role']}, {format_share(one['share'])} of rows of {in_words(one['segments'])}"
+    elif one["beside"]:
         role = "shadow, answers nobody" if one["role"] == "shadow" else "kept loaded, answers nobody"
     until = f"to {format_when(one['ended'], tz)}" if one["ended"] else "still"
     lasted = format_age(one["ended"] - one["began"]) if one["ended"] else format_age(one["began"])

@@ -17,7 +17,7 @@ from app.theme import MARK, faded
 @dataclass(frozen=True)
 class Period:
     """A deployment: `version` served from `start` to `end` (None: still) with `role` and, as canary,
-    `share`.
+    `share`: of the requests, or of rows of `segments` alone.
     """
 
     version: str
@@ -25,6 +25,7 @@ class Period:
     start: datetime
     end: datetime | None = None
     share: float | None = None
+    segments: str = ""
 
 
 _ROLES = ("champion", "canary", "shadow")
@@ -93,7 +94,8 @@ def _style(role: str) -> dict[str, Any]:
 
 
 def _describe(period: Period, end: datetime, tz: str | None) -> str:
-    share = f", {format_share(period.share)} of traffic" if period.share is not None else ""
+    of = f"rows of {period.segments}" if period.segments else "traffic"
+    share = f", {format_share(period.share)} of {of}" if period.share is not None else ""
     until = f"to {format_when(period.end, tz)}" if period.end else "still serving"
     return (
         f"<b>{period.version}</b> {period.role}{share}<br>from {format_when(period.start, tz)}<br>{until}"

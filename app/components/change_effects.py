@@ -12,7 +12,7 @@ from app.components.evidence import moves_cutoff_alone, unresolved
 from app.components.tables import Cell, badge, lines, open_point, small, table
 from app.formats import MINUS, NARROW, format_count, format_metric, format_share, written
 from app.plain_text import plain
-from app.words import count_of, metric_word
+from app.words import count_of, metric_word, rollout_of
 
 SAYS = {
     "worse": ("worse", "attention"),
@@ -164,8 +164,13 @@ def risk_words(change: Mapping[str, Any]) -> str | None:
             f"not known: it is measured together with the gates{'' if named else ', and the rule names none'}"
         )
     told = [f"{_amount(risk)} a day" if risk["value"] is not None else f"not known: {risk['why']}"]
-    rollout = change["policy"]["rollout"]
-    if risk["value"] is not None and change["kind"] == "promote" and rollout["strategy"] == "canary":
+    rollout = rollout_of(change)
+    if (
+        risk["value"] is not None
+        and change["kind"] == "promote"
+        and rollout["strategy"] == "canary"
+        and not rollout.get("segments")
+    ):
         share = rollout["steps"][0]
         told.append(f"{_amount(risk, share)} a day at the first stage of {format_share(share)}")
     if risk["decisions"] is not None:

@@ -17,8 +17,9 @@ from app.components.tables import Cell, badge, lines, long_text, small, table
 from app.formats import NARROW, format_age, format_count, format_metric, format_share, format_when, written
 from app.plain_text import plain
 from app.session import page_link
-from app.words import count_of
+from app.words import count_of, rollout_of
 from backend import clock
+from backend.deployment.segments import in_words
 from backend.governance.evaluations import EVALUATIONS, tries_of
 
 GATE_LEVELS = {"pass": "ok", "fail": "page", "inconclusive": "attention"}
@@ -265,7 +266,7 @@ def show_news(news: Mapping[str, Any] | None) -> None:
 
 def show_plan(change: Mapping[str, Any]) -> None:
     """What is at risk a day, how it comes into service, and the way back; nothing of a change that moves no version."""
-    rollout, way = change["policy"]["rollout"], change.get("way_back")
+    rollout, way = rollout_of(change), change.get("way_back")
     facts: dict[str, Any] = {}
     risk = risk_words(change)
     if risk is not None:
@@ -292,12 +293,21 @@ def plan_words(rollout: Mapping[str, Any]) -> str:
     bake = rollout.get("bake_s") or 0
     watched = f", watched for {format_age_s(bake)} each" if bake else ""
     if strategy == "canary":
-        return "canary: " + ", ".join(f"{step * 100:g}{NARROW}%" for step in rollout["steps"]) + watched
+        steps = ", ".join(f"{step * 100:g}{NARROW}%" for step in rollout["steps"])
+        return f"canary: {steps}{_of_segments(rollout)}{watched}"
     words = {
         "all_at_once": "all at once", "shadow_first": "first in the shadow of what serves, then all at once",
-        "blue_green": "blue-green: both loaded, then switched", "ab": "A/B between champion and challenger",
+        "blue_green": "blue-green: both loaded, then switched",
+        "ab": f"A/B between champion and challenger{_of_segments(rollout)}",
     }  # fmt: skip
     return words.get(strategy, strategy) + watched.removesuffix(" each")
+
+
+def _of_segments(rollout: Mapping[str, Any]) -> str:
+    if rollout.get("segments"):
+        then = ", then of all rows" if rollout["strategy"] == "canary" else ""
+        return f" of rows of {in_words(rollout['segments'])}{then}"
+    return " of rows of segments that the request may name" if rollout.get("segments_on_request") else ""
 
 
 def format_age_s(seconds: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from app.charts import Mark, Period
+from backend.deployment.segments import in_words
 
 
 def switches(model: Mapping[str, Any]) -> list[tuple[datetime, str]]:
@@ -25,7 +26,7 @@ def periods(model: Mapping[str, Any]) -> list[Period]:
     return [
         Period(
             f"v{one['version']}", one["role"], one["serving_at"] or one["started_at"], one["ended_at"],
-            one["share"] if one["role"] == "canary" else None,
+            one["share"] if one["role"] == "canary" else None, in_words(one["segments"]),
         )
         for one in model["deployments"]
     ]  # fmt: skip

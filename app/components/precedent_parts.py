@@ -11,8 +11,8 @@ from app.components.facts import diff_table
 from app.components.links import viewer_zone
 from app.components.rollout import VERDICT_LEVELS, analysis_lines
 from app.components.tables import Cell, anchor, badge, lines, small, table
-from app.formats import format_share, format_when
-from app.words import OBJECTIVE_WORDS, count_of
+from app.formats import format_when
+from app.words import OBJECTIVE_WORDS, count_of, share_words
 from backend import clock
 from backend.slo.evidence import left_words
 
@@ -30,7 +30,7 @@ def show_trials(evidence: Mapping[str, Any]) -> None:
             [
                 lines(
                     anchor(f"CHG-{one['change_id']}", "change", id=one["change_id"]),
-                    small(f"{one['role']}, {format_share(one['share'])} of requests"),
+                    small(f"{one['role']}, {share_words(one['share'], one.get('segments'))}"),
                 ),
                 badge(one["verdict"], VERDICT_LEVELS.get(one["verdict"], "unknown"))
                 if one["verdict"]

@@ -22,8 +22,10 @@ from app.components.precedent_parts import show_objectives
 from app.components.tables import badge, open_point, table
 from app.data import Scope
 from app.plain_text import plain
+from backend.deployment.segments import read_segments, routable
 from backend.errors import WarrantError
 from backend.governance.kinds import Asked
+from backend.monitoring.columns import parse_spec
 
 HEALTH = {True: ("served healthily", "ok"), False: ("did not", "attention"), None: ("not known", "unknown")}
 
@@ -58,6 +60,24 @@ def _proposed(scope: Scope, kind: str, model: str, alert_id: int | None) -> str 
     except WarrantError as error:
         st.info(f"{plain(error.title)}. {plain(error.message)}")
         return None
+
+
+def pick_segments(scope: Scope, preview: Mapping[str, Any]) -> dict[str, Any]:
+    """As the subject of a promotion: the segments to try it on first, where its rule has whoever asks name them."""
+    if not preview["policy"]["rollout"].get("segments_on_request") or preview["from_version"] is None:
+        return {}
+    spec = parse_spec(data.model(scope, preview["model"])["spec"])
+    columns = routable(spec)
+    if not columns:
+        st.caption("This model has no segment column that a request could be told apart by.")
+        return {}
+    known = data.segments(scope, preview["model"], spec.window, ("drift", "prediction"))
+    chosen = st.multiselect(
+        "Try it first on rows of these segments alone",
+        [one for one in known if one.split("=")[0] in columns and not one.endswith(("=other", "=missing"))],
+        accept_new_options=True, key="segments", placeholder=f"all rows, or {columns[0]}=value",
+    )  # fmt: skip
+    return {"segments": read_segments(chosen)} if chosen else {}
 
 
 def show_wanted(preview: Mapping[str, Any], model: str) -> None:

@@ -14,7 +14,7 @@ from app.components.tables import Cell, badge, folded, lines, open_point, small,
 from app.formats import format_age, format_count, format_metric, format_share, format_when, written
 from app.plain_text import plain
 from app.session import live, perform, viewer
-from app.words import metric_word, told_failure
+from app.words import metric_word, share_words, told_failure
 from backend.governance.rollout_commands import tell_rollout
 
 VERDICT_LEVELS = {"success": "ok", "failure": "page", "inconclusive": "attention", "skipped": "unknown"}
@@ -69,7 +69,7 @@ def _draw(found: Mapping[str, Any]) -> None:
     rows: list[list[Cell]] = [
         [
             lines(
-                f"{stage['number']}. {stage['role']}", small(format_share(stage["share"]) + " of requests")
+                f"{stage['number']}. {stage['role']}", small(share_words(stage["share"], stage["segments"]))
             ),
             _state(stage),
             lines(*analysis_lines(stage["analysis"])),

@@ -245,7 +245,8 @@ def offer_maintenance(
         fields=[
             Field("start", "From, UTC (2026-03-01 02:00)", required=True, value=_now_text(), max_chars=20),
             Field("hours", "Hours", "number", required=True, value=1.0),
-            Field("all", "All objectives of the model", "checkbox", value=True),
+            Field("all", "All objectives of the model", "checkbox", value=True,
+                  help="then no alert of the model pages meanwhile; else none of this objective"),
             Field("reason", "Why it does not count", required=True),
         ],
         disabled_because=disabled_because,
@@ -264,7 +265,7 @@ def offer_maintenance(
                 ends_at=start + timedelta(hours=hours), reason=str(values["reason"]),
                 objective=None if values["all"] else row.key,
             ),
-            done="That time does not count; budgets say so from the next minute on.",
+            done="That time does not count, and alerts do not page in it; budgets say so from the next minute on.",
         ):  # fmt: skip
             st.rerun()
     for number, words in running.items():

@@ -15,6 +15,7 @@ from app.components.links import href, viewer_zone
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, image, lines, link, small, table
 from app.formats import format_age, format_count, format_share, format_when
+from app.plain_text import plain
 from app.words import ALERT_LEVELS, OBJECTIVE_WORDS, count_of
 from backend import clock
 from backend.slo.budget_history import MonthReport
@@ -221,7 +222,8 @@ def show_revisions(revisions: Sequence[Mapping[str, Any]]) -> None:
 
 
 _ABOUT = {
-    "objective": "this objective", "model": "all of the model", "planned work": "planned work, which mutes alerts too",
+    "objective": "this objective, whose alerts do not page", "model": "all of the model, whose alerts do not page",
+    "planned work": "planned work of the model, whose alerts do not page",
 }  # fmt: skip
 
 
@@ -232,6 +234,16 @@ def show_maintenance(detail: Detail) -> None:
     if not detail.left_out:
         return
     now = clock.now()
+    running = [one for one in detail.left_out if one.starts_at <= now < one.ends_at]
+    if running:
+        last = max(running, key=lambda one: one.ends_at)
+        until = format_when(last.ends_at, viewer_zone())
+        st.info(
+            plain(
+                f"Alerts do not page until {until}: {last.reason}. What fires then, and does not stop, pages."
+            ),
+            icon=":material/notifications_paused:",
+        )
 
     def word(one: LeftOut) -> tuple[str, str]:
         if one.starts_at <= now < one.ends_at:

@@ -13,9 +13,9 @@ from app.components.charts import draw
 from app.components.links import href, viewer_zone
 from app.components.status import headline
 from app.components.tables import Cell, anchor, badge, lines, link, small, table
-from app.formats import format_age, format_share, format_when, zone
+from app.formats import format_age, format_when, zone
 from app.plain_text import plain
-from app.words import CHANGE_LEVELS, readable, told_failure
+from app.words import CHANGE_LEVELS, answered_words, readable, told_failure
 from backend import clock
 
 PERIODS = {
@@ -83,7 +83,7 @@ def say_moment(moment: Mapping[str, Any], *, is_now: bool) -> None:
         headline(f"Nothing {'serves' if is_now else 'served'} {where} at {when}", "unknown")
         return
     verb = "serves" if is_now else "served"
-    shares = ", ".join(f"version {one['version']} {verb} {format_share(one['share'])}" for one in answered)
+    shares = ", ".join(f"version {one['version']} {verb} {answered_words(one, answered)}" for one in answered)
     reason = _because(answered, moment["changes"])
     sure = all(one["confirmed"] for one in answered)
     facts = [
@@ -118,7 +118,7 @@ def show_served(moment: Mapping[str, Any]) -> None:
         [
             anchor(f"v{one['version']}", "model", model=moment["model"], version=one["version"]),
             _role(one),
-            format_share(one["share"]),
+            answered_words(one, moment["served"]),
             f"{one['cutoff']:g}",
             *_why(one, moment["changes"]),
             badge("reported", "ok") if one["confirmed"] else badge("not reported yet", "unknown"),
@@ -206,7 +206,8 @@ def show_stretches(view: Mapping[str, Any], most: int) -> None:
                 ),
             ),
             format_age((one["end"] or clock.now()) - one["start"]) + ("" if one["end"] else ", still"),
-            lines(*(_told(row) for row in one["served"]), _late(one)) or badge("nothing served", "unknown"),
+            lines(*(_told(row, one["served"]) for row in one["served"]), _late(one))
+            or badge("nothing served", "unknown"),
             lines(*_brought(one, changes)) or "–",
         ]
         for one in newest
@@ -221,8 +222,8 @@ def _late(stretch: Mapping[str, Any]) -> Cell:
     return small(f"reported after {format_age(stretch['reported'] - stretch['start'])}")
 
 
-def _told(row: Mapping[str, Any]) -> str:
-    share = f" {format_share(row['share'])}" if row["share"] else ""
+def _told(row: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> str:
+    share = f" {answered_words(row, beside)}" if row["share"] else ""
     return f"v{row['version']} {_role(row)}{share}" + ("" if row["confirmed"] else " (not reported yet)")
 
 

@@ -150,4 +150,4 @@ def _told(session: ReadSession, alerts: Iterable[Alert]) -> list[dict[str, Any]]
 def mute_words(mute: Mute | None) -> str:
     if mute is None:
         return ""
-    return f"muted by {mute.by} {mute.id}{'' if mute.until else ', while that fires'}: {readable(mute.text)}"
+    return f"muted by {mute.words}{'' if mute.until else ', while that fires'}: {readable(mute.text)}"

@@ -27,6 +27,7 @@ from backend.identity.actor import Actor
 from backend.identity.people import names_of
 from backend.monitoring.health import ModelHealth, health_of
 from backend.monitoring.page_points import Series, point_series, request_series
+from backend.monitoring.words import metric_word, named_in_words
 from backend.registry.service import get_model
 
 MOST_SIMILAR: Final = 5
@@ -150,13 +151,13 @@ def _sentence(
 ) -> str:
     firing = [one for one in alerts if one.state == "firing"]
     start = began(session, incident)
-    what = f"{incident.title}, since {start:%Y-%m-%d %H:%M} UTC"
+    what = f"{named_in_words(incident.title)}, since {start:%Y-%m-%d %H:%M} UTC"
     parts = [what[:1].upper() + what[1:]]
     about_performance = any(one.kind in ("realised", "estimated") for one in firing)
     if health is not None and health.value is not None and not about_performance:
         told = "estimated" if health.estimated else "by labels"
         before = "" if health.reference is None else f" ({health.reference:.3g} in the reference)"
-        parts.append(f"{health.metric} is {health.value:.3g}{before}, {told}")
+        parts.append(f"{metric_word(health.metric)} is {health.value:.3g}{before}, {told}")
     parts.append(callers_words(session, viewer, incident))
     if incident.state == "open" and not firing:
         parts.append("nothing fires any more")
@@ -222,7 +223,9 @@ def _series(
     found = [request_series(session, **place)]
     for kind in ("realised", "estimated"):
         one = point_series(session, **place, kinds=(kind,), statistic=metric)
-        found.append(one._replace(name=f"{metric} {'by labels' if kind == 'realised' else 'estimated'}"))
+        found.append(
+            one._replace(name=f"{metric_word(metric)} {'by labels' if kind == 'realised' else 'estimated'}")
+        )
     found.append(point_series(session, **place, kinds=("prediction",), statistic="predicted_rate"))
     if column is not None:
         one = point_series(session, **place, kinds=("quality",), statistic="missing_rate", column=column)

@@ -33,22 +33,40 @@ LATE_S: Final = 0.5
 Cause = tuple[str, str, str]  # name, verdict, evidence
 
 
-def gateway_causes(session: ReadSession, viewer: Actor, incident: Incident) -> list[Cause]:
-    """(name, verdict, evidence) of each. Raises `NotFound` for a model that the viewer may not see."""
-    start = (incident.opened_at - LEAD).replace(second=0, microsecond=0)
-    end = min(clock.now(), incident.closed_at or clock.now(), incident.opened_at + LASTS)
+def version_cause(
+    session: ReadSession, viewer: Actor, incident: Incident, *, known: int | None = None
+) -> Cause | None:
+    """Whether one version answers slowly or with errors. `known`: one whose failures are told as a cause already; None
+    where nothing is left to tell without it. Raises `NotFound` for a model that the viewer may not see."""
+    start, end = _around(incident)
+    return _versions(session, viewer, incident, start, max(end, start + MINUTE), known=known)
+
+
+def gateway_causes(session: ReadSession, incident: Incident) -> list[Cause]:
+    """(name, verdict, evidence) of each that lies with the gateways themselves."""
+    start, end = _around(incident)
     minutes = usage_between(session, incident.environment, start=start, end=end)
     return [
-        _versions(session, viewer, incident, start, max(end, start + MINUTE)),
         _cold_start(session, incident, minutes, start, end),
         _cpu(minutes),
         _memory(minutes),
     ]
 
 
+def _around(incident: Incident) -> tuple[datetime, datetime]:
+    start = (incident.opened_at - LEAD).replace(second=0, microsecond=0)
+    return start, min(clock.now(), incident.closed_at or clock.now(), incident.opened_at + LASTS)
+
+
 def _versions(
-    session: ReadSession, viewer: Actor, incident: Incident, start: datetime, end: datetime
-) -> Cause:
+    session: ReadSession,
+    viewer: Actor,
+    incident: Incident,
+    start: datetime,
+    end: datetime,
+    *,
+    known: int | None,
+) -> Cause | None:
     name = "one version answers slowly or with errors"
     place = (session, viewer, incident.model, incident.environment)
     before = outcomes_between(*place, start=start - BEFORE, end=start)
@@ -68,6 +86,10 @@ def _versions(
     usual = p95_s(before) if before.requests >= FEWEST else None
     told += f"; in the hour before, {_answers(before)}" if usual is not None else "; before, too few requests"
     bad = [version for version, one in seen if _is_bad(one, before, usual)]
+    if str(known) in bad:
+        bad.remove(str(known))
+        if not bad:
+            return None
     if bad:
         named = f"version {', '.join(bad)} answers slowly or with errors"
         return named, "likely" if len(bad) < len(seen) or len(seen) == 1 else "possible", told

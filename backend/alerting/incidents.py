@@ -12,8 +12,8 @@ from sqlalchemy import select
 from backend import clock
 from backend.alerting.entries import write_entry
 from backend.alerting.phases import move
-from backend.alerting.sources import LEVELS, area_of, severity_by_rule
-from backend.alerting.tables import Alert, Incident, firing_under
+from backend.alerting.sources import area_of, severity_by_rule
+from backend.alerting.tables import Alert, Incident, graver_first
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
@@ -73,15 +73,18 @@ def relapse(
 
 def name_by_worst(session: WriteSession, actor: Actor, incident_id: int) -> None:
     """An incident is called after the worst that fires under it now, not after what opened it. The rule makes it
-    graver with its alerts, never milder, and not at all once a person has set its severity."""
-    firing = session.scalars(firing_under(incident_id)).all()
+    graver with its alerts, never milder, and not at all once a person has set its severity.
+
+    Each alert that fires asks this: one title and the kinds of alerts are read, however many there are.
+    """
+    fires = (Alert.incident_id == incident_id, Alert.state == "firing")
     incident = session.get_one(Incident, incident_id)
-    worst = min(firing, key=lambda alert: (LEVELS.index(alert.level), alert.since, alert.id))
-    incident.title = worst.title
+    worst = select(Alert.title).where(*fires).order_by(graver_first(), Alert.since, Alert.id).limit(1)
+    incident.title = session.scalars(worst).one()
     if incident.severity_by is None:
-        grave = severity_by_rule(
-            ((one.level, one.source) for one in firing), tier_of(session, incident.model)
-        )
+        kinds = session.execute(select(Alert.level, Alert.source).where(*fires).distinct())
+        found = [(level, source) for level, source in kinds]
+        grave = severity_by_rule(found, tier_of(session, incident.model))
         change_severity(session, actor, incident, min(incident.severity, grave))
     session.flush()
 

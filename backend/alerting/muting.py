@@ -3,6 +3,9 @@
 Inhibition: an outage mutes its consequences. A gateway that is down mutes, in its environment, what would come of it
 (traffic, objectives, monitors); a model's traffic that stopped mutes the monitors of that model. Only what is
 upstream mutes, so nothing mutes itself or each other. A silenced outage mutes all the same.
+
+Maintenance of objectives (`backend.slo.maintenance`) mutes while it lasts: of a model all of its alerts there, of one
+objective what that objective fires.
 """
 
 from __future__ import annotations
@@ -14,21 +17,29 @@ from typing import Final
 
 from sqlalchemy import select
 
+from backend import clock
 from backend.alerting.silences import active_silences, mutes
 from backend.alerting.tables import Alert, Silence
 from backend.database.session import ReadSession
+from backend.slo.tables import Maintenance
 
 _MUTED_BY: Final = {"gateway": frozenset({"data", "slo", "monitor"}), "data": frozenset({"monitor"})}
 
 
 @dataclass(frozen=True)
 class Mute:
-    """by: silence | maintenance | alert, with its `id`; text: who or what, and why; until: None with the alert."""
+    """by: silence | maintenance | objectives (maintenance of them) | alert, with its `id`; text: who or what, and why;
+    until: None with the alert."""
 
     by: str
     id: int
     text: str
     until: datetime | None = None
+
+    @property
+    def words(self) -> str:
+        """`silence 3`: what it is, and which."""
+        return f"maintenance {self.id} of objectives" if self.by == "objectives" else f"{self.by} {self.id}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,7 @@ class Muting:
 
     silences: tuple[Silence, ...]
     outages: tuple[Alert, ...]
+    maintenance: tuple[Maintenance, ...] = ()
 
     def of(self, alert: Alert) -> Mute | None:
         """What mutes it; the silence that lasts longest before an outage. None: it is heard."""
@@ -45,6 +57,9 @@ class Muting:
         for row in self.silences:
             if row.ended_at is None and mutes(row, alert):  # one may have ended in this transaction
                 return Mute(row.purpose, row.id, row.comment, row.ends_at)
+        for work in self.maintenance:
+            if _is_about(work, alert):
+                return Mute("objectives", work.id, work.reason, work.ends_at)
         for outage in self.outages:
             if _inhibits(outage, alert):
                 return Mute("alert", outage.id, outage.title)
@@ -57,11 +72,19 @@ class Muting:
 
 
 def muting_now(session: ReadSession) -> Muting:
-    """The silences that hold and the outages that fire now: two questions, whatever the number of alerts."""
+    """The silences and maintenance that hold and the outages that fire now: three questions, however many alerts."""
     outages = session.scalars(
         select(Alert).where(Alert.state == "firing", Alert.source.in_(sorted(_MUTED_BY)))
     )
-    return Muting(tuple(active_silences(session)), tuple(one for one in outages if is_outage(one)))
+    now = clock.now()
+    work = session.scalars(
+        select(Maintenance)
+        .where(Maintenance.starts_at <= now, Maintenance.ends_at > now, Maintenance.withdrawn_at.is_(None))
+        .order_by(Maintenance.ends_at.desc(), Maintenance.id)
+    )
+    return Muting(
+        tuple(active_silences(session)), tuple(one for one in outages if is_outage(one)), tuple(work)
+    )
 
 
 def shown_state(alert: Alert, mute: Mute | None) -> str:
@@ -77,6 +100,12 @@ def is_outage(alert: Alert) -> bool:
 def heard(alerts: Sequence[Alert], muting: Muting) -> list[Alert]:
     """Those that fire and that nothing mutes."""
     return [one for one in alerts if one.state == "firing" and muting.of(one) is None]
+
+
+def _is_about(work: Maintenance, alert: Alert) -> bool:
+    if (work.model, work.environment) != (alert.model, alert.environment):
+        return False
+    return work.objective is None or alert.details.get("objective") == work.objective
 
 
 def _inhibits(outage: Alert, alert: Alert) -> bool:

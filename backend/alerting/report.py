@@ -16,6 +16,7 @@ from backend.documents.blocks import Block, Sheet
 from backend.documents.chart import Chart, Line
 from backend.documents.markdown import blocks_of
 from backend.identity.actor import Actor
+from backend.monitoring.words import named_in_words
 
 BLANK: Final = "*(to be written by a person)*"
 FIGURES: Final = "## Figures"
@@ -110,13 +111,14 @@ def _figures(brief: Brief) -> list[str]:
 def _charts(brief: Brief) -> list[Block]:
     return [
         Chart(
-            series.name,
-            (Line(series.name, tuple((at.timestamp(), value) for at, value, *_ in series.points)),),
+            name,
+            (Line(name, tuple((at.timestamp(), value) for at, value, *_ in series.points)),),
             tuple((at.timestamp(), value) for at, value, _, _, verdict in series.points
                   if verdict == "alarm" and value is not None),
-            alt=f"{series.name} over time",
+            alt=f"{name} over time",
         )
         for series in [*brief.answers, *brief.series]
+        for name in (named_in_words(series.name),)
         if any(value is not None for _, value, *_ in series.points)
     ]  # fmt: skip
 
@@ -140,6 +142,7 @@ def _time(moment: datetime | None) -> str:
 
 
 def _text(text: str) -> str:
-    """People's words on one line, without marks that Markdown or HTML would take for their own."""
-    plain = " ".join(text.split())
+    """Words on one line, metrics by the names that pages give them, without marks that Markdown or HTML would take for
+    their own."""
+    plain = " ".join(named_in_words(text).split())
     return "".join(f"\\{char}" if char in r"\`*_[]<>#|!" else char for char in plain)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from backend.alerting.answers import answers_lately, availability_words, latency_words
 from backend.alerting.failures import failures_around
-from backend.alerting.gateway_suspects import gateway_causes
+from backend.alerting.gateway_suspects import gateway_causes, version_cause
 from backend.alerting.sources import LEVELS
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began
@@ -51,12 +51,14 @@ def suspects(
     if not incident.model:
         return [_own_work(alerts)]
     points = judged_points(session, incident.model, incident.environment)
+    version, failing = _version(session, viewer, incident, alerts)
     found = [
         _fault(incident, alerts, events), _stoppage(incident, alerts), _columns(incident, alerts, points),
-        _drift(incident, alerts, points), _version(session, viewer, incident, alerts),
+        _drift(incident, alerts, points), version,
         _serving(session, viewer, incident, alerts), _edited(events), _segment(incident, alerts),
     ]  # fmt: skip
-    known = [one for one in found if one is not None] + _gateway(session, viewer, incident, alerts)
+    measured = _gateway(session, viewer, incident, alerts, failing=failing)
+    known = [one for one in found if one is not None] + measured
     return sorted(known, key=lambda one: (VERDICTS.index(one.verdict), one.rank))
 
 
@@ -124,8 +126,11 @@ def _drift(incident: Incident, alerts: Sequence[Alert], points: Sequence[Any]) -
     )
 
 
-def _version(session: ReadSession, viewer: Actor, incident: Incident, alerts: Sequence[Alert]) -> Suspect:
-    """The deployment before it: its minutes, and whether it can explain what fires."""
+def _version(
+    session: ReadSession, viewer: Actor, incident: Incident, alerts: Sequence[Alert]
+) -> tuple[Suspect, int | None]:
+    """The deployment before it: its minutes, and whether it can explain what fires; with its version where that fails
+    by itself."""
     start = began(session, incident)
     steps = (
         ("Return to an earlier version", "request_change", {"kind": "rollback", "model": incident.model}),
@@ -135,9 +140,8 @@ def _version(session: ReadSession, viewer: Actor, incident: Incident, alerts: Se
         if one.role in ("champion", "canary") and one.started_at <= incident.opened_at
     ]  # fmt: skip
     if not served:
-        return Suspect(
-            "version", "a version that began to serve", "ruled_out", "no deployment is on record", 0.2
-        )
+        nothing = "no deployment is on record"
+        return Suspect("version", "a version that began to serve", "ruled_out", nothing, 0.2), None
     last = served[0]
     at = last.serving_at or last.started_at
     name, before = f"version {last.version}, which began to serve", incident.opened_at - at
@@ -146,13 +150,14 @@ def _version(session: ReadSession, viewer: Actor, incident: Incident, alerts: Se
     if fails.is_the_version:
         own = f"on {fails.own:,} of {fails.requests:,} requests to it"
         told = f"its model fails by itself: {own}; {_served(before, is_new)}"
-        return Suspect("version", name, "likely" if is_new else "possible", told, -0.5, steps)
+        verdict = "likely" if is_new else "possible"
+        return Suspect("version", name, verdict, told, -0.5, steps), last.version
     if is_new:
         verdict = "possible" if _about_data(alerts) else "likely"
-        return Suspect(
-            "version", name, verdict, _served(before, is_new), before.total_seconds() / 86_400, steps
-        )
-    return Suspect("version", name, "ruled_out", f"{_served(before, is_new)} without this", 0.2, steps)
+        told, days = _served(before, is_new), before.total_seconds() / 86_400
+        return Suspect("version", name, verdict, told, days, steps), None
+    told = f"{_served(before, is_new)} without this"
+    return Suspect("version", name, "ruled_out", told, 0.2, steps), None
 
 
 def _served(before: timedelta, is_new: bool) -> str:
@@ -194,17 +199,21 @@ def _serving(session: ReadSession, viewer: Actor, incident: Incident, alerts: Se
 
 
 def _gateway(
-    session: ReadSession, viewer: Actor, incident: Incident, alerts: Sequence[Alert]
+    session: ReadSession, viewer: Actor, incident: Incident, alerts: Sequence[Alert], *, failing: int | None
 ) -> list[Suspect]:
-    """What the gateways measured of themselves. Only what concerns answering requests makes one of them likely."""
+    """What the gateways measured of versions and of themselves. Only what concerns answering requests makes one of them
+    likely. `failing`: the version that is told as a cause already."""
     serving = incident.area == "serving" or any(one.source in ("slo", "gateway") for one in alerts)
     steps = (("The model", "model", {"model": incident.model}),)
+    one_version = version_cause(session, viewer, incident, known=failing)
+    told = [("version", one_version)] if one_version is not None else []
+    told += [("serving", cause) for cause in gateway_causes(session, incident)]
     return [
         Suspect(
-            "version" if number == 0 else "serving", name,
-            "possible" if verdict == "likely" and not serving else verdict, evidence, 0.31 + number / 100, steps,
+            kind, name, "possible" if verdict == "likely" and not serving else verdict, evidence, 0.31 + number / 100,
+            steps,
         )
-        for number, (name, verdict, evidence) in enumerate(gateway_causes(session, viewer, incident))
+        for number, (kind, (name, verdict, evidence)) in enumerate(told)
     ]  # fmt: skip
 
 

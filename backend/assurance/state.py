@@ -64,8 +64,9 @@ def _deployment(session: ReadSession, one: Deployment) -> dict[str, Any]:
         else None
     )
     return {
-        "id": one.id, "version": one.version, "role": one.role, "share": one.share, "cutoff": one.cutoff,
-        "state": one.state, "started_at": clock.to_iso(one.started_at), "change": one.change_id, "digests": digests,
+        "id": one.id, "version": one.version, "role": one.role, "share": one.share, "segments": one.segments,
+        "cutoff": one.cutoff, "state": one.state,
+        "started_at": clock.to_iso(one.started_at), "change": one.change_id, "digests": digests,
     }  # fmt: skip
 
 

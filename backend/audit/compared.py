@@ -90,7 +90,7 @@ COMPARED: Final = (
     ),
     Compared("persons", ("kind", "owner_id"), "`identity:person:create`", "", "`rights_checks.py`"),
     Compared(
-        "deployments", ("model", "environment", "version", "change_id"),
+        "deployments", ("model", "environment", "version", "change_id", "segments"),
         "`deployment:deployment:start`, `governance:execution:start`", "", "`deployment_checks.py`",
     ),
     Compared(

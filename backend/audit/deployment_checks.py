@@ -90,7 +90,7 @@ def _of_another(deployment: Deployment, change: Change) -> str:
 
 def _said_otherwise(deployment: Deployment, payload: dict[str, Any]) -> str:
     row = {"model": deployment.model, "version": deployment.version, "environment": deployment.environment,
-           "change": deployment.change_id}  # fmt: skip
+           "change": deployment.change_id, "segments": deployment.segments}  # fmt: skip
     return ", ".join(
         f"{name} {payload[name]}" for name in row if name in payload and payload[name] != row[name]
     )

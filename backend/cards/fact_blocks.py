@@ -17,8 +17,9 @@ from backend.database.session import ReadSession
 from backend.deployment.service import history
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
+from backend.monitoring import words
 from backend.monitoring.columns import parse_spec
-from backend.monitoring.performance.registry import DEFINITIONS, metrics_of
+from backend.monitoring.performance.registry import metrics_of
 from backend.monitoring.tables import JUDGED, MetricPoint, WindowState
 from backend.registry.tables import ImportedVersion, Model, Version
 
@@ -52,7 +53,9 @@ def figure_words(figures: Mapping[str, Any]) -> str:
 
 
 def metric_word(name: str) -> str:
-    return DEFINITIONS[name].title if name in DEFINITIONS else name.replace("_", " ")
+    """As the label of a fact."""
+    word = words.metric_word(name)
+    return word[:1].upper() + word[1:]
 
 
 def recorded_metrics(

@@ -34,6 +34,12 @@ Subject = Annotated[
         "monitor that there is), with key and state, or with budget",
     ),
 ]
+Segment = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--segment", help="kind promote: try it on rows of this segment alone, as column=value; once for each"
+    ),
+]
 Environment = Annotated[str | None, typer.Option(help="where; else the one of the console")]
 AlertId = Annotated[int | None, typer.Option("--alert", help="the number of the alert that it answers")]
 Seen = Annotated[str, typer.Option(help="the digest of the preview you looked at")]
@@ -49,6 +55,7 @@ def change_preview(
     cutoff: ToCutoff = None,
     tier: Tier = None,
     subject: Subject = None,
+    segment: Segment = None,
     environment: Environment = None,
     alert: AlertId = None,
     token: Token = "",
@@ -57,7 +64,7 @@ def change_preview(
     """Show what a change would do, and the digest to ask for it with."""
     from backend.commands.client import Api
 
-    wanted = _wanted(kind, model, to, cutoff, tier, subject, environment, alert)
+    wanted = _wanted(kind, model, to, cutoff, tier, subject, segment, environment, alert)
     found = Api(token).post("/changes/preview", wanted)
     if as_json:
         write_json(found)
@@ -90,10 +97,14 @@ def _needed(rule: dict[str, Any]) -> str:
 
 def _wanted(
     kind: str, model: str | None, to: int | None, cutoff: float | None, tier: str | None, subject: Path | None,
-    environment: str | None, alert: int | None,
+    segment: list[str] | None, environment: str | None, alert: int | None,
 ) -> dict[str, Any]:  # fmt: skip
     """What is asked for, as the API takes it; what is left out is not sent."""
-    named = {"tier": tier} if tier is not None else {}
+    from backend.deployment.segments import read_segments
+
+    named: dict[str, Any] = {"tier": tier} if tier is not None else {}
+    if segment:
+        named["segments"] = read_segments(segment)
     if subject is not None:
         named |= _subject(kind, subject)
     every = {
@@ -144,6 +155,7 @@ def change_request(
     cutoff: ToCutoff = None,
     tier: Tier = None,
     subject: Subject = None,
+    segment: Segment = None,
     environment: Environment = None,
     alert: AlertId = None,
     token: Token = "",
@@ -152,7 +164,7 @@ def change_request(
     """Ask for a change."""
     from backend.commands.client import Api
 
-    wanted = _wanted(kind, model, to, cutoff, tier, subject, environment, alert)
+    wanted = _wanted(kind, model, to, cutoff, tier, subject, segment, environment, alert)
     asked = Api(token).post("/changes", {**wanted, "reason": reason, "digest": digest})
     if as_json:
         write_json(asked)
@@ -172,6 +184,7 @@ def change_break_glass(
     cutoff: ToCutoff = None,
     tier: Tier = None,
     subject: Subject = None,
+    segment: Segment = None,
     environment: Environment = None,
     alert: AlertId = None,
     token: Token = "",
@@ -180,7 +193,7 @@ def change_break_glass(
     """Act at once without approval, where the policy allows it to you; somebody else reviews it afterwards."""
     from backend.commands.client import Api
 
-    wanted = _wanted(kind, model, to, cutoff, tier, subject, environment, alert)
+    wanted = _wanted(kind, model, to, cutoff, tier, subject, segment, environment, alert)
     broken = Api(token).post("/changes/break-glass", {**wanted, "reason": reason, "digest": digest})
     if as_json:
         write_json(broken)

@@ -224,6 +224,7 @@ def change_rollout(
 ) -> None:
     """Show the stages of a rollout, or tell the one that runs to pause, resume, skip or abort."""
     from backend.commands.client import Api
+    from backend.deployment.segments import in_words
 
     path, api = f"/changes/{change_id}/rollout", Api(token)
     found = api.get(path) if command is None else api.post(path, {"command": command, "reason": reason})
@@ -234,6 +235,7 @@ def change_rollout(
     say(f"CHG-{change_id} {found['strategy'].replace('_', ' ')}, {found['state']}{paused}")
     for stage in found["stages"]:
         how = f"{stage['role']} {stage['share']:.0%}" if stage["share"] is not None else stage["role"]
+        how += f" of {in_words(stage['segments'])}" if stage["segments"] else ""
         until = f", until {stage['bake_until']}" if stage["bake_until"] and not stage["finished_at"] else ""
         say(f"  {stage['number']}: {how}, {stage['verdict'] or 'runs'}{until}")
     skip = found["skip"] or {}

@@ -12,6 +12,7 @@ from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
+from backend.deployment.segments import Segments
 from backend.deployment.tables import Deployment, GatewayReport
 from backend.errors import Conflict
 from backend.identity.actor import Actor
@@ -132,17 +133,20 @@ def open_beside(
     share: float,
     change_id: int,
     reason: str,
+    segments: Segments | None = None,
 ) -> Deployment:
     """Serve a version beside the champion: a canary with its share (0: loaded, and answers nothing) or a shadow.
 
-    Another share or role of the same version under the same change ends the row before it, in this transaction. Doing
-    it again returns the row that exists.
+    `segments`: the share is one of their rows, and no other row is answered by it. Another share, segments or role of
+    the same version under the same change ends the row before it, in this transaction. Doing it again returns the row
+    that exists.
     """
     at, unchanged = clock.now(), None
+    wanted = {column: list(values) for column, values in (segments or {}).items()}
     for one in _open_beside(session, change_id):
         if (one.version, one.cutoff) != (version, cutoff):
             continue
-        if (one.role, one.share) == (role, share):
+        if (one.role, one.share, one.segments) == (role, share, wanted):
             unchanged = one
         else:
             _end(session, actor, one, at=at, state="ended", reason=reason)
@@ -151,8 +155,8 @@ def open_beside(
     return _open(
         session, actor,
         Deployment(
-            model=model, environment=environment, version=version, role=role, share=share, cutoff=cutoff,
-            state="starting", started_at=at, change_id=change_id, reason=reason,
+            model=model, environment=environment, version=version, role=role, share=share, segments=wanted,
+            cutoff=cutoff, state="starting", started_at=at, change_id=change_id, reason=reason,
         ),
     )  # fmt: skip
 
@@ -189,7 +193,7 @@ def _open(session: WriteSession, actor: Actor, opened: Deployment) -> Deployment
     payload = {"model": opened.model, "version": opened.version, "cutoff": opened.cutoff,
                "environment": opened.environment, "change": opened.change_id}  # fmt: skip
     if opened.role != "champion":
-        payload |= {"role": opened.role, "share": opened.share}
+        payload |= {"role": opened.role, "share": opened.share, "segments": opened.segments}
     record(
         session, actor, Action.DEPLOYMENT_STARTED, object_kind="deployment", object_id=opened.id, payload=payload,
         why=opened.reason,
@@ -288,7 +292,8 @@ def history(session: ReadSession, viewer: Actor, model: str, environment: str) -
 
 @dataclass(frozen=True)
 class Share:
-    """What one deployment had of the requests at a moment. `share` is 0 for a shadow and for what was only loaded."""
+    """What one deployment had of the requests at a moment. `share` is 0 for a shadow and for what was only loaded; of a
+    canary that is kept to segments it is the share of their rows, and the champion has the rest."""
 
     deployment: Deployment
     share: float
@@ -311,5 +316,5 @@ def shares_at(session: ReadSession, viewer: Actor, model: str, environment: str,
     beside = [
         Share(one, one.share if one.role == "canary" else 0.0) for one in found if one.role != "champion"
     ]
-    left = max(0.0, 1.0 - sum(one.share for one in beside))
+    left = max(0.0, 1.0 - sum(one.share for one in beside if not one.deployment.segments))
     return [*(Share(one, left) for one in found if one.role == "champion"), *beside]

@@ -29,6 +29,8 @@ class Deployment(Base):
     role: Mapped[str] = mapped_column(Text, default="champion")  # champion | canary | shadow
     # Of the requests. A champion has what the canaries beside it leave; 0: a shadow, or a version that is kept loaded.
     share: Mapped[float] = mapped_column(default=1.0)
+    # {column: values}: the share is one of the rows of these segments alone; {}: of all rows
+    segments: Mapped[dict[str, Any]] = mapped_column(default=dict)
     cutoff: Mapped[float]  # score at or above which the prediction is positive
     state: Mapped[str] = mapped_column(Text, default="starting")  # starting | serving | ended | failed
     started_at: Mapped[datetime]
@@ -63,7 +65,7 @@ class GatewayReport(Base):
     reported_at: Mapped[datetime]
     error: Mapped[str | None] = mapped_column(Text)
     url: Mapped[str] = mapped_column(Text)
-    # canaries and shadows: deployment_id, version, role, share, loaded, error
+    # canaries and shadows: deployment_id, version, role, share, segments, loaded, error
     beside: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import or_, select
 from backend import clock
 from backend.alerting.tables import Incident
 from backend.database.session import ReadSession
+from backend.deployment.segments import in_words
 from backend.deployment.tables import Deployment
 from backend.errors import BadInput
 from backend.governance.tables import Change, Decision
@@ -89,7 +90,7 @@ def _names(row: Deployment, at: datetime) -> bool:
 
 
 def _served(rows: list[Deployment], at: datetime) -> tuple[Served, ...]:
-    canaries = sum(row.share for row in rows if row.role == "canary")
+    canaries = sum(row.share for row in rows if row.role == "canary" and not row.segments)
     share = {"champion": max(0.0, 1.0 - canaries), "shadow": 0.0}
     return tuple(
         Served(row, share.get(row.role, row.share), row.serving_at is not None and row.serving_at <= at)
@@ -207,14 +208,17 @@ def why(timeline: Timeline, at: datetime) -> list[str]:
         ]
     if not stretch.served:
         return [f"nothing served {timeline.model} in {timeline.environment}"]
-    return [_sentence(timeline, one) for one in stretch.served]
+    parted = any(one.deployment.segments for one in stretch.served)
+    return [_sentence(timeline, one, parted=parted) for one in stretch.served]
 
 
-def _sentence(timeline: Timeline, served: Served) -> str:
+def _sentence(timeline: Timeline, served: Served, *, parted: bool) -> str:
+    """`parted`: beside it something answers the rows of some segments."""
     row = served.deployment
+    of = f"the requests of {in_words(row.segments)}" if row.segments else "the requests"
     role = {
-        "champion": f"answered {served.share:.0%} of the requests",
-        "canary": f"answered {served.share:.0%} of the requests as a canary" if served.share else "was kept loaded",
+        "champion": "answered the rest of the requests" if parted else f"answered {served.share:.0%} of the requests",
+        "canary": f"answered {served.share:.0%} of {of} as a canary" if served.share else "was kept loaded",
         "shadow": "scored in the shadow of the champion",
     }[row.role]  # fmt: skip
     if not served.confirmed:
@@ -254,7 +258,8 @@ def _row(served: Served) -> dict[str, Any]:
     row = served.deployment
     return {
         "deployment": row.id, "version": row.version, "role": row.role, "share": served.share, "cutoff": row.cutoff,
-        "confirmed": served.confirmed, "state": row.state, "change_id": row.change_id, "reason": row.reason,
+        "segments": row.segments or {}, "confirmed": served.confirmed,
+        "state": row.state, "change_id": row.change_id, "reason": row.reason,
     }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from backend.governance.kinds import Asked, Proposal, kind_of, kinds
 from backend.governance.places import require_environment
 from backend.governance.policies import ActivePolicy, active_policy, rule_digest, stored_rule
 from backend.governance.policy_document import Entry, Rule
+from backend.governance.segment_plan import refuse_segments_of
 from backend.governance.tables import Change, Snapshot
 from backend.identity.actor import Actor, system_actor
 from backend.identity.reach import see
@@ -101,6 +102,8 @@ def preview_change(session: ReadSession, viewer: Actor, asked: Asked) -> Preview
     entry = policy.document.entry_for(
         asked.kind, proposal.tier, asked.environment, other_tier=proposal.other_tier
     )
+    if asked.kind == "promote" and proposal.model is not None:
+        refuse_segments_of(entry, proposal.asked, proposal.model, replaces=proposal.before is not None)
     return Preview(proposal, policy, entry)
 
 
@@ -165,7 +168,7 @@ def draft_change(
     change = Change(
         kind=asked.kind, model=asked.model, environment=asked.environment,
         from_version=proposal.from_version, to_version=proposal.to_version,
-        from_cutoff=proposal.from_cutoff, to_cutoff=proposal.to_cutoff, subject=asked.subject,
+        from_cutoff=proposal.from_cutoff, to_cutoff=proposal.to_cutoff, subject=proposal.asked.subject,
         summary=proposal.summary, state="draft", requested_by=requested_by or actor.person_id, requested_at=now,
         reason=reason,
         trained_by=proposal.after.trained_by if proposal.after else None,

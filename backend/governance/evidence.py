@@ -12,6 +12,7 @@ from backend.assurance.reading import assurance_evidence
 from backend.cards.binding import bound_card, card_text
 from backend.cards.versions import card_diff
 from backend.database.session import ReadSession
+from backend.deployment.segments import Segments
 from backend.deployment.tables import Deployment
 from backend.errors import NotFound
 from backend.explain.differences import compare_explanations
@@ -35,6 +36,7 @@ def bind_version(
     kind: str,
     environment: str,
     cutoff: float,
+    segments: Segments,
 ) -> dict[str, str]:
     """The digests an approval of this version covers, taken from what lies on disk and in the record *now*.
 
@@ -54,6 +56,7 @@ def bind_version(
                 "version": version.version,
                 "cutoff": repr(cutoff),
                 "spec": model.spec,
+                "segments": segments,
             }
         ),
     }

@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from backend.deployment.segments import check_shape
 from backend.errors import BadInput
 from backend.governance.freezes import Moment, next_opening
 from backend.governance.refusals import reason_of
@@ -184,11 +185,29 @@ class Rollout(_Strict):
     steps: tuple[Share, ...] = ()  # canary: shares of traffic, rising
     # who skips a stage alone, of the roles that decide; else it takes two people where the rule asks for two approvals
     skip: tuple[Annotated[str, AfterValidator(_deciding_role)], ...] = ()
+    # canary and ab: the steps are shares of the rows of these segments, and the rest stays with the champion
+    segments: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    segments_on_request: bool = False  # whoever asks for the change names them
     bake_s: float = Field(0, ge=0, le=14 * 86400)  # seconds at each step
     analysis: Analysis = Analysis()
     metric: str = ""  # ab: which metric decides
     significance: float = Field(0.05, gt=0, lt=0.5)  # ab
     longest_s: float = Field(14 * 86400, gt=0, le=366 * 86400)  # ab: at the latest then it stops, undecided
+
+    @field_validator("segments", mode="before")
+    @classmethod
+    def _segments_are_some(cls, given: Any) -> dict[str, list[str]]:
+        return check_shape(given)
+
+    @model_validator(mode="after")
+    def _segments_fit(self) -> Rollout:
+        if (self.segments or self.segments_on_request) and self.strategy not in ("canary", "ab"):
+            raise ValueError(f"{self.strategy} parts no requests; segments go with canary or ab")
+        if self.segments and self.segments_on_request:
+            raise ValueError(
+                "either `segments` names them, or `segments_on_request` has whoever asks name them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Rollout:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from backend import clock
 from backend.database.session import ReadSession
+from backend.deployment.tables import Deployment
 from backend.governance.tables import Change, RolloutStep
 
 MOST_TRIALS: Final = 10
@@ -19,8 +20,9 @@ def trials_of(session: ReadSession, model: str, environment: str, version: int) 
     """Stages of earlier rollouts in which a version was tried on live requests, newest first: as a shadow, a canary or
     a challenger, with what was counted of it and of the champion at the same time."""
     found = session.execute(
-        select(RolloutStep, Change.id)
+        select(RolloutStep, Change.id, Deployment.segments)
         .join(Change, Change.id == RolloutStep.change_id)
+        .outerjoin(Deployment, Deployment.id == RolloutStep.deployment_id)
         .where(
             Change.model == model, Change.environment == environment, Change.to_version == version,
             RolloutStep.role != "champion", RolloutStep.started_at.is_not(None),
@@ -30,12 +32,13 @@ def trials_of(session: ReadSession, model: str, environment: str, version: int) 
     ).all()  # fmt: skip
     return [
         {
-            "change_id": change_id, "role": one.role, "share": one.share, "verdict": one.verdict,
+            "change_id": change_id, "role": one.role, "share": one.share, "segments": segments or {},
+            "verdict": one.verdict,
             "started_at": clock.to_iso(one.started_at) if one.started_at else None,
             "finished_at": clock.to_iso(one.finished_at) if one.finished_at else None,
             "analysis": one.analysis,
         }
-        for one, change_id in found
+        for one, change_id, segments in found
     ]  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """What was seen of a candidate while it was tried, beside the champion at the same time, and what follows from it.
 
-Counts come from the gateways' tallies: of the candidate, and of the champion while exactly this stage was open. An
-A/B rollout is decided by a metric over labelled rows with a test that may be looked at as often as one likes.
+Counts come from the gateways' tallies: of the candidate, and of the champion while exactly this stage was open; both on
+rows of the segments alone that the candidate is kept to. An A/B rollout is decided by a metric over labelled rows with
+a test that may be looked at as often as one likes.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from sqlalchemy import select
 from backend.database.session import ReadSession
 from backend.deployment.tables import ServingTally
 from backend.governance.policy_document import AB_METRICS, Analysis, Rollout
+from backend.monitoring.performance import wilson
 
 Verdict = Literal["success", "failure", "inconclusive"]
 
 # Half the width that the A/B test is sharpest for, in standard deviations of the difference of one row.
 AB_SCALE: Final = 0.1
 FEWEST_PER_ARM: Final = 30
-Z_95: Final = 1.96
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def judge(
 
     share = candidate.error_share
     if share is not None and candidate.rows >= limits.minimum_requests and share > limits.error_rate:
-        beyond_doubt = _wilson_lower(candidate.failed, candidate.rows) > limits.error_rate
+        beyond_doubt = wilson(candidate.failed, candidate.rows)[0] > limits.error_rate
         if baked or beyond_doubt:
             return seen(
                 "failure",
@@ -214,11 +215,3 @@ def compare(metric: str, challenger: Arm, champion: Arm) -> Comparison | None:
         2 * spread * (spread + mixture)
     )
     return Comparison(metric, challenger, champion, better, min(1.0, math.exp(-log_ratio)))
-
-
-def _wilson_lower(count: int, rows: int) -> float:
-    """The lower end of Wilson's 95 % interval of a share."""
-    share, z2 = count / rows, Z_95**2
-    centre = share + z2 / (2 * rows)
-    half = Z_95 * math.sqrt(share * (1 - share) / rows + z2 / (4 * rows**2))
-    return (centre - half) / (1 + z2 / rows)

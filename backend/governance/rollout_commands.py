@@ -14,7 +14,7 @@ from backend.errors import BadInput, NotAllowed
 from backend.governance import errors
 from backend.governance.authority import authority_over, hands_over, refuse_excluded, roles_over
 from backend.governance.reading import get_change
-from backend.governance.rollouts import paused_by, rule_of, skips_of
+from backend.governance.rollouts import paused_by, rule_of, skips_of, stages
 from backend.governance.tables import Change, RolloutCommand, RolloutStep
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
@@ -186,6 +186,7 @@ def rollout_view(session: ReadSession, viewer: Actor, change_id: int) -> dict[st
         select(RolloutCommand).where(RolloutCommand.change_id == change_id).order_by(RolloutCommand.id)
     ).all()
     now_at = current_step(session, change_id)
+    segments = {stage.number: dict(stage.segments) for stage in stages(change)}
     return {
         "change": change.id,
         "strategy": rule_of(change).get("strategy", "all_at_once"),
@@ -194,7 +195,8 @@ def rollout_view(session: ReadSession, viewer: Actor, change_id: int) -> dict[st
         "paused": now_at is not None
         and (now_at.verdict == "inconclusive" or paused_by(session, now_at) is not None),
         "stages": [
-            {"number": one.number, "role": one.role, "share": one.share, "deployment_id": one.deployment_id,
+            {"number": one.number, "role": one.role, "share": one.share, "segments": segments.get(one.number, {}),
+             "deployment_id": one.deployment_id,
              "started_at": one.started_at, "bake_until": one.bake_until, "finished_at": one.finished_at,
              "verdict": one.verdict, "analysis": one.analysis}
             for one in rows

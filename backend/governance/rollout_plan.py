@@ -6,9 +6,10 @@ While a new champion is watched the version before it stays loaded, so that a re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from backend.deployment.segments import Segments, in_words
 from backend.governance.policy_document import Rollout
 
 # What each strategy does; docs/changes.md is made from it.
@@ -32,6 +33,8 @@ class Stage:
     bake_s: float
     longest_s: float | None = None
     """A/B: when it ends undecided, in seconds"""
+    segments: Segments = field(default_factory=dict)
+    """the share is one of their rows alone; empty: of all rows"""
 
     @property
     def words(self) -> str:
@@ -39,18 +42,24 @@ class Stage:
             return "as a shadow"
         if self.role == "champion":
             return "at 100 %"
-        return f"at {self.share * 100:g} %" if self.share else "loaded beside the champion"
+        if not self.share:
+            return "loaded beside the champion"
+        return f"at {self.share * 100:g} %" + (f" of {in_words(self.segments)}" if self.segments else "")
 
 
 def stages_of(rule: Mapping[str, Any], *, replaces: bool) -> list[Stage]:
-    """The stages of a stored rule. Where nothing serves (`replaces` is False) there is nothing to be beside."""
+    """The stages of a stored rule. Where nothing serves (`replaces` is False) there is nothing to be beside.
+
+    A canary that is kept to segments comes to all of their rows before it becomes the champion of every row.
+    """
     rollout = Rollout.model_validate(rule)
     before: list[tuple[Literal["canary", "shadow"], float, float, float | None]] = []
     watched_s = rollout.bake_s
     if not replaces:
         pass
     elif rollout.strategy == "canary":
-        before = [("canary", share, rollout.bake_s, None) for share in rollout.steps[:-1]]
+        steps = rollout.steps if rollout.segments else rollout.steps[:-1]
+        before = [("canary", share, rollout.bake_s, None) for share in steps]
     elif rollout.strategy == "shadow_first":
         before, watched_s = [("shadow", 0.0, rollout.bake_s, None)], 0.0
     elif rollout.strategy == "blue_green":
@@ -58,5 +67,6 @@ def stages_of(rule: Mapping[str, Any], *, replaces: bool) -> list[Stage]:
     elif rollout.strategy == "ab":
         longest_s = max(rollout.longest_s, rollout.bake_s)
         before, watched_s = [("canary", rollout.steps[0], rollout.bake_s, longest_s)], 0.0
-    stages = [Stage(number, *one) for number, one in enumerate(before, start=1)]
+    kept = {column: list(values) for column, values in rollout.segments.items()}
+    stages = [Stage(number, *one, kept) for number, one in enumerate(before, start=1)]
     return [*stages, Stage(len(stages) + 1, "champion", 1.0, watched_s)]

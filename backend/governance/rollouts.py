@@ -30,8 +30,12 @@ ALL_AT_ONCE: Final = {"strategy": "all_at_once"}
 
 
 def rule_of(change: Change) -> dict[str, Any]:
-    """The rollout that this change goes by. A return and a new cut-off are not tried out."""
-    return dict(change.policy.get("rollout") or ALL_AT_ONCE) if change.kind == "promote" else ALL_AT_ONCE
+    """The rollout that this change goes by, with the segments that were named for it. A return and a new cut-off are
+    not tried out."""
+    if change.kind != "promote":
+        return ALL_AT_ONCE
+    rule, named = dict(change.policy.get("rollout") or ALL_AT_ONCE), (change.subject or {}).get("segments")
+    return rule | {"segments": named, "segments_on_request": False} if named else rule
 
 
 def stages(change: Change) -> list[Stage]:
@@ -85,7 +89,7 @@ def open_stage(session: WriteSession, actor: Actor, change: Change, number: int)
     else:
         opened = open_beside(
             session, actor, model=model, environment=change.environment, version=version, cutoff=change.to_cutoff,
-            role=stage.role, share=stage.share, change_id=change.id, reason=reason,
+            role=stage.role, share=stage.share, segments=stage.segments, change_id=change.id, reason=reason,
         )  # fmt: skip
     row.deployment_id, row.started_at = opened.id, opened.started_at
     change.step = (
@@ -357,7 +361,7 @@ def planned_stages(change: Change) -> list[dict[str, Any]]:
     """The stages as plain data, for the run and for who looks at a change before it runs."""
     return [
         {"number": one.number, "role": one.role, "share": one.share, "bake_s": one.bake_s, "longest_s": one.longest_s,
-         "words": one.words}
+         "segments": one.segments, "words": one.words}
         for one in stages(change)
     ]  # fmt: skip
 

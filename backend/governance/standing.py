@@ -161,7 +161,7 @@ def what_differs_since_switch(session: ReadSession, change: Change) -> list[str]
     try:
         now = bind_version(
             session, model, version, _replaced(session, change, serving), kind=change.kind,
-            environment=change.environment, cutoff=change.to_cutoff,
+            environment=change.environment, cutoff=change.to_cutoff, segments=change.subject.get("segments", {}),
         )  # fmt: skip
     except WarrantError as error:
         return [error.message]

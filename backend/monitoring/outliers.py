@@ -121,6 +121,9 @@ def find_outliers(
         return _without("inconclusive", fitted, 0, window.rows)
     if window.rows == 0:
         return _without("no_data", "the window has no rows", fitted.rows, 0)
+    if not window.usable & set(fitted.encoder.fill):
+        reason = "no column that the reference has values in has one in the window"
+        return _without("inconclusive", reason, fitted.rows, window.rows)
     scores = _score(fitted.forest, fitted.encoder, window)
     over = np.flatnonzero(scores > fitted.cutoff)
     worst = over[np.argsort(-scores[over], kind="stable")[:SHOWN]]

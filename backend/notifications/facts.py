@@ -17,6 +17,7 @@ from backend.alerting.tables import Alert, Incident
 from backend.audit.signers import origin
 from backend.database.session import ReadSession
 from backend.identity.tables import Person
+from backend.monitoring.words import named_in_words
 from backend.notifications.contacts import About
 from backend.notifications.messages import Message, clipped, iso, key_of_round
 from backend.notifications.tables import BegunRoute, ToldIncident
@@ -59,7 +60,8 @@ class Facts:
         return Message(
             key=key_of(incident.id), incident=incident.id,
             state="resolved" if over else "acknowledged" if incident.acknowledged_at is not None else "open",
-            severity=incident.severity, title=clipped(incident.title, LONGEST_LINE), lines=self._lines(incident),
+            severity=incident.severity, title=clipped(named_in_words(incident.title), LONGEST_LINE),
+            lines=self._lines(incident),
             link=f"{settings().console.rstrip('/')}/i/{incident.id}", model=incident.model,
             environment=incident.environment, opened_at=iso(incident.opened_at), round=incident.asks,
             by="" if over else self.names.get(incident.acknowledged_by or "") or incident.acknowledged_there,
@@ -73,7 +75,10 @@ class Facts:
         lines = [where, f"Since: {incident.opened_at:%Y-%m-%d %H:%M} UTC"]
         again = asks_again(incident)
         lines += [f"Again: {again}"] if again else []
-        lines += [f"{one.level}: {clipped(one.title, LONGEST_LINE)}" for one in firing[:SHOWN_ALERTS]]
+        lines += [
+            f"{one.level}: {clipped(named_in_words(one.title), LONGEST_LINE)}"
+            for one in firing[:SHOWN_ALERTS]
+        ]
         if len(firing) > SHOWN_ALERTS:
             lines.append(f"and {len(firing) - SHOWN_ALERTS} more alerts")
         if is_watched(incident):

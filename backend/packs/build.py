@@ -159,8 +159,9 @@ def _version(draft: Draft, row: Version) -> dict[str, Any]:
 def _deployment(row: Deployment) -> dict[str, Any]:
     return {
         "id": row.id, "model": row.model, "environment": row.environment, "version": row.version, "role": row.role,
-        "share": row.share, "cutoff": row.cutoff, "state": row.state, "started_at": row.started_at,
-        "serving_at": row.serving_at, "ended_at": row.ended_at, "change_id": row.change_id, "reason": row.reason,
+        "share": row.share, "segments": row.segments, "cutoff": row.cutoff, "state": row.state,
+        "started_at": row.started_at, "serving_at": row.serving_at,
+        "ended_at": row.ended_at, "change_id": row.change_id, "reason": row.reason,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from backend import clock
+from backend.deployment.segments import holds
 from backend.observations.pseudonyms import conceal_row
 from backend.observations.schema import Kind, Task
 from backend.serving.errors import NotServing, UnknownModel
@@ -83,16 +84,16 @@ class Entry:
         """What scores rows that others answer."""
         return tuple(one for one in self.loaded if one.role == "shadow")
 
-    def answering(self, key: str) -> Serving | None:
+    def answering(self, key: str, features: Mapping[str, float | str]) -> Serving | None:
         """Which version answers a row with this key: a canary for its share of keys, the champion for the rest.
 
-        A key keeps its answering version while a canary's share stays or rises. Canaries of one model draw their keys
-        independently by version, so that not always the same clients try what is new. One that is not loaded draws
-        none.
+        A canary that is kept to segments draws among their rows alone: of the others none is its own. A key keeps its
+        answering version while a canary's share stays or rises. Canaries of one model draw their keys independently by
+        version, so that not always the same clients try what is new. One that is not loaded draws none.
         """
         for one in self.beside:
             target = one.wanted
-            if target.role != "canary" or one.serving is None:
+            if target.role != "canary" or one.serving is None or not holds(target.segments, features):
                 continue
             if position(f"{target.model}/{target.version}", key) < target.share:
                 return one.serving
@@ -159,6 +160,7 @@ def _state(entry: Entry) -> dict[str, Any]:
                 "deployment_id": one.wanted.deployment_id,
                 "role": one.wanted.role,
                 "share": one.wanted.share,
+                "segments": one.wanted.segments,
                 "loaded": one.serving is not None,
                 "error": one.error,
             }

@@ -366,7 +366,7 @@ def _routes(entry: Entry, instances: tuple[Instance, ...]) -> list[Serving]:
     champion = _champion(entry)
     if not any(one.wanted.role == "canary" for one in entry.beside):
         return [champion] * len(instances)
-    return [entry.answering(instance.key) or champion for instance in instances]
+    return [entry.answering(instance.key, instance.features) or champion for instance in instances]
 
 
 def _labels(routes: Sequence[Serving]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from sqlalchemy import and_, func, make_url, select
 from backend import clock
 from backend.database.engine import database, use_database
 from backend.database.session import ReadSession, reading
+from backend.deployment.segments import Segments
 from backend.deployment.tables import Deployment
 from backend.durable import write_json
 from backend.errors import Unavailable
@@ -43,6 +44,8 @@ class Target:
     spec: Mapping[str, Any]
     share: float = 1.0
     """of the requests, for a canary"""
+    segments: Segments = field(default_factory=dict)
+    """the share is one of their rows alone; empty: of all rows"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Record:
         with reading() as session:
             rows = session.execute(
                 select(Model.name, Model.spec, Deployment.id, Deployment.role, Version.version, Deployment.cutoff,
-                       Version.uri, Version.artefact_digest, Deployment.share)
+                       Version.uri, Version.artefact_digest, Deployment.share, Deployment.segments)
                 .outerjoin(
                     Deployment,
                     and_(Deployment.model == Model.name, Deployment.environment == self._environment,
@@ -82,11 +85,11 @@ class Record:
                 .order_by(Deployment.id)
             ).all()  # fmt: skip
         found: dict[str, Wanted] = {}
-        for name, spec, deployment_id, role, version, cutoff, uri, digest, share in rows:
+        for name, spec, deployment_id, role, version, cutoff, uri, digest, share, segments in rows:
             wanted = found.setdefault(name, Wanted())
             if deployment_id is None:
                 continue
-            target = Target(name, deployment_id, version, role, cutoff, uri, digest, spec, share)
+            target = Target(name, deployment_id, version, role, cutoff, uri, digest, spec, share, segments)
             found[name] = (
                 replace(wanted, champion=target)
                 if role == "champion"

@@ -118,6 +118,7 @@ class Reporter:
                                 "version": one.wanted.version,
                                 "role": one.wanted.role,
                                 "share": one.wanted.share,
+                                "segments": one.wanted.segments,
                                 "loaded": one.serving is not None,
                                 "error": one.error,
                             }

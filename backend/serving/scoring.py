@@ -142,7 +142,7 @@ class Scorer:
                 return
             failed = jobs[0].serving
             log.exception("%s version %s could not score", failed.model, failed.version)
-            self._tallies.count_failed(failed, len(instances))
+            self._tallies.count_failed(failed, instances)
             self._metrics.scoring_failures.labels(failed.model, failed.version, failed.role).inc(
                 len(instances)
             )
@@ -153,7 +153,7 @@ class Scorer:
             refusal = ScoringFailed(f"the model failed on this input: {type(failure).__name__}: {failure}")
             jobs[0].done.set_result([refusal] * len(jobs[0].instances))
             return
-        self._tallies.count(jobs[0].serving, scored, time.perf_counter() - started)
+        self._tallies.count(jobs[0].serving, instances, scored, time.perf_counter() - started)
         self._metrics.count_scored(jobs[0].serving, instances, scored)
         position = 0
         for job in jobs:

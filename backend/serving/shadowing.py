@@ -83,10 +83,10 @@ class Shadower:
             scored = score_instances(serving, instances)
         except Exception as failure:  # noqa: BLE001 - whatever a model raises: it is counted against the shadow
             log.warning("the shadow of %s could not score: %s", serving.model, failure)
-            self._tallies.count_failed(serving, len(instances))
+            self._tallies.count_failed(serving, instances)
             self._count(serving, "failed", len(instances))
             return
-        self._tallies.count(serving, scored, time.perf_counter() - started)
+        self._tallies.count(serving, instances, scored, time.perf_counter() - started)
         self._metrics.count_scored(serving, instances, scored)
         try:
             now = clock.now()

@@ -1,8 +1,9 @@
 """Counts of what each version did while another one was tried beside it: what a rollout is judged by.
 
 A tally belongs to one deployment and to one rollout stage, named by the deployment that is tried. So the champion's
-tally of a stage holds exactly what it did while the candidate had its share, without reference to any clock. Nothing is
-counted while nothing is tried. Latency is the time of the model's pass over the rows, the same for every role.
+tally of a stage holds exactly what it did while the candidate had its share, without reference to any clock; where the
+candidate is kept to segments, of their rows alone. Nothing is counted while nothing is tried. Latency is the time of
+the model's pass over the rows, the same for every role.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from backend.deployment.segments import Segments, holds
 from backend.serving.board import Board, Serving
 from backend.serving.predictor import Scored
+from backend.serving.requests import Instance
 
 BUCKETS_PER_DOUBLING: Final = 4  # of seconds: a quantile read from them is at most 19 % too high
 SHORTEST_S: Final = 50e-6
@@ -40,46 +43,59 @@ class Tallies:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tried: Mapping[str, tuple[int, ...]] = {}
+        self._tried: Mapping[str, tuple[tuple[int, Segments], ...]] = {}
         self._tallies: dict[Key, Tally] = {}
         self._changed: set[Key] = set()
 
     def follow(self, board: Board) -> None:
         """Count for what is beside the champions of this board."""
         tried = {
-            name: tuple(one.wanted.deployment_id for one in entry.beside)
+            name: tuple((one.wanted.deployment_id, one.wanted.segments) for one in entry.beside)
             for name, entry in board.entries.items()
             if entry.beside
         }
         if tried != self._tried:
             self._tried = tried
 
-    def count(self, serving: Serving, scored: Sequence[Scored], seconds: float) -> None:
+    def count(
+        self, serving: Serving, instances: Sequence[Instance], scored: Sequence[Scored], seconds: float
+    ) -> None:
         """Rows that were scored together in `seconds`."""
-        scores = [one.score for one in scored if one.score is not None and math.isfinite(one.score)]
-        self._add(serving, rows=len(scored), failed=0, scores=scores, bucket=bucket_of(seconds))
+        self._add(serving, instances, [one.score for one in scored], bucket_of(seconds))
 
-    def count_failed(self, serving: Serving, rows: int) -> None:
+    def count_failed(self, serving: Serving, instances: Sequence[Instance]) -> None:
         """Rows that this version could not score."""
-        self._add(serving, rows=rows, failed=rows, scores=(), bucket=None)
+        self._add(serving, instances, [None] * len(instances), None)
 
     def _add(
-        self, serving: Serving, *, rows: int, failed: int, scores: Iterable[float], bucket: int | None
+        self,
+        serving: Serving,
+        instances: Sequence[Instance],
+        scores: Sequence[float | None],
+        bucket: int | None,
     ) -> None:
+        """`bucket`: of the pass; None: it failed."""
         tried = self._tried.get(serving.model)
         if not tried:
             return
-        found = list(scores)
         with self._lock:
-            for deployment_id in tried:
+            for deployment_id, segments in tried:
+                of_it = [
+                    score
+                    for instance, score in zip(instances, scores, strict=True)
+                    if not segments or holds(segments, instance.features)
+                ]
+                if not of_it:
+                    continue
+                known = [one for one in of_it if one is not None and math.isfinite(one)]
                 key = (serving.target.deployment_id, deployment_id)
                 tally = self._tallies.setdefault(key, Tally())
-                tally.rows += rows
-                tally.failed += failed
-                tally.score_sum += sum(found)
-                tally.scored += len(found)
+                tally.rows += len(of_it)
+                tally.failed += len(of_it) if bucket is None else 0
+                tally.score_sum += sum(known)
+                tally.scored += len(known)
                 if bucket is not None:
-                    tally.buckets[bucket] += rows
+                    tally.buckets[bucket] += len(of_it)
                 self._changed.add(key)
 
     def take(self) -> dict[Key, Tally]:
@@ -91,7 +107,7 @@ class Tallies:
                 if key in self._changed
             }
             self._changed.clear()
-            tried = {deployment_id for ids in self._tried.values() for deployment_id in ids}
+            tried = {deployment_id for ids in self._tried.values() for deployment_id, _ in ids}
             self._tallies = {
                 key: one for key, one in self._tallies.items() if key[1] in tried or key in changed
             }

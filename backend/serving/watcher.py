@@ -17,6 +17,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend import clock
+from backend.deployment.segments import in_words
 from backend.errors import WarrantError
 from backend.monitoring.columns import parse_spec
 from backend.serving.board import Beside, Board, Entry, Serving
@@ -291,10 +292,15 @@ def _in_waiting(entry: Entry) -> bool:
     return unloaded or any(one.serving is None and one.error is None for one in entry.beside)
 
 
+def _share_text(target: Target) -> str:
+    if target.role != "canary":
+        return ""
+    return f" {target.share:.0%}" + (f" of {in_words(target.segments)}" if target.segments else "")
+
+
 def _versions_text(loaded: tuple[Serving, ...]) -> str:
     named = [
-        f"version {one.version} ({one.role}{f' {one.target.share:.0%}' if one.role == 'canary' else ''}, "
-        f"deployment {one.target.deployment_id})"
+        f"version {one.version} ({one.role}{_share_text(one.target)}, deployment {one.target.deployment_id})"
         for one in loaded
     ]
     return " and ".join(named) or "nothing"

@@ -50,7 +50,11 @@ class Wanted(BaseModel):
     to_version: VersionNumber = None
     to_cutoff: Cutoff = None
     alert_id: AlertNumber = None
-    subject: dict[str, Any] = Field(default_factory=dict, description="policy: document; tier: tier")
+    subject: dict[str, Any] = Field(
+        default_factory=dict,
+        description="policy: document; tier: tier; promote: segments, as {column: values}, where its rule has "
+        "whoever asks name those that its rollout is kept to",
+    )
 
     def asked(self) -> Asked:
         return Asked(

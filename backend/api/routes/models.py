@@ -46,7 +46,7 @@ def _version(version: Version) -> dict[str, Any]:
 def _deployment(deployment: Deployment) -> dict[str, Any]:
     return {
         "id": deployment.id, "version": deployment.version, "environment": deployment.environment,
-        "role": deployment.role, "share": deployment.share, "state": deployment.state,
+        "role": deployment.role, "share": deployment.share, "segments": deployment.segments, "state": deployment.state,
         "started_at": deployment.started_at, "serving_at": deployment.serving_at, "ended_at": deployment.ended_at,
         "change_id": deployment.change_id, "reason": deployment.reason,
     }  # fmt: skip

@@ -8,12 +8,13 @@ each time, and doing it again changes nothing. To add a target, add its file her
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Protocol
 
 from sqlalchemy import and_, select
 
 from backend.database.session import ReadSession
+from backend.deployment.segments import Segments
 from backend.deployment.tables import Deployment
 from backend.errors import BadInput, Conflict, Unavailable
 from backend.registry.tables import Version
@@ -43,6 +44,8 @@ class Part:
     cutoff: float
     uri: str
     digest: str
+    segments: Segments = field(default_factory=dict)
+    """the share is one of their rows alone; empty: of all rows"""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,20 @@ TARGETS: Final[dict[str, Callable[[], Target]]] = {
 }
 
 
+WITHOUT_SEGMENTS: Final[dict[str, str]] = {
+    "kubernetes": "the kubernetes target parts requests by pods, which get rows of every segment; leave the segments "
+    "out, or serve the model by the gateway",
+}
+"""Why a target cannot send a version the rows of some segments alone."""
+
+
+def refuse_segments() -> None:
+    """Raises `TargetRefused` where the target that `WARRANT_TARGET` names cannot keep a version to segments."""
+    why = WITHOUT_SEGMENTS.get(settings().target)
+    if why is not None:
+        raise TargetRefused(why)
+
+
 def the_target() -> Target:
     """What `WARRANT_TARGET` names."""
     found = TARGETS.get(settings().target)
@@ -141,7 +158,8 @@ def wanted_of(session: ReadSession, change_id: int, model: str, environment: str
         .order_by(Deployment.id)
     ).all()  # fmt: skip
     parts = [
-        Part(one.id, one.version, one.role, one.share, one.cutoff, uri, digest) for one, uri, digest in rows
+        Part(one.id, one.version, one.role, one.share, one.cutoff, uri, digest, one.segments)
+        for one, uri, digest in rows
     ]
     return Wanted(
         change_id, model, environment, tuple(sorted(parts, key=lambda part: part.role != "champion"))

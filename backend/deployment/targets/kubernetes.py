@@ -6,7 +6,8 @@ image. Annotations say which change brought that about (`warrant/change`, `warra
 nothing, a later change is never overwritten by an earlier one, and a Deployment of another model is left alone.
 
 A canary is a second Deployment behind the same Service, made by the operator. Its share is one of whole pods, rounded
-down: it never answers more than was approved. Shadows are refused: nothing here could send them requests.
+down: it never answers more than was approved. Shadows are refused: nothing here could send them requests. So are
+segments: a Service looks at no row.
 
 Every patch names the `resourceVersion` it was made from, and is sent as a dry run first: of several Deployments, none
 is changed when one would be refused.
@@ -22,7 +23,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from backend.deployment.targets import Observed, Part, TargetAway, TargetRefused, Wanted
+from backend.deployment.targets import (
+    WITHOUT_SEGMENTS,
+    Observed,
+    Part,
+    TargetAway,
+    TargetRefused,
+    Wanted,
+)
 from backend.deployment.targets.kubernetes_api import PAUSES_S, Cluster, Moved, connect
 from backend.errors import BadInput
 from backend.settings import Settings, settings
@@ -333,6 +341,8 @@ def _parts(wanted: Wanted) -> tuple[Part, Part | None]:
         )
     if any(part.role not in ("champion", "canary") for part in wanted.parts):
         raise TargetRefused("the kubernetes target has no shadows; use all_at_once, blue_green or canary")
+    if any(part.segments for part in wanted.parts):
+        raise TargetRefused(WITHOUT_SEGMENTS["kubernetes"])
     canaries = [part for part in wanted.parts if part.role == "canary" and part.share > 0]
     if len(canaries) > 1:
         raise TargetRefused("the kubernetes target has one canary at a time")

@@ -6,6 +6,9 @@
 Requests are signed, and repeated under one key: `backend/signed_http.py` describes what a receiver checks. A receiver
 that answers too late has not failed: it is asked what became of the state, and told again only where it says that it
 knows nothing of the key.
+
+A part with `segments` gets its share of the rows of these segments alone. A receiver that cannot tell rows apart
+refuses such a state with a status of 4xx and the reason; it must not give the part rows of others.
 """
 
 from __future__ import annotations

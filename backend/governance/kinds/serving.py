@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from backend.alerting.tables import Alert
 from backend.database.session import ReadSession
+from backend.deployment.segments import check_shape, in_words
 from backend.deployment.service import champion, history
 from backend.deployment.tables import Deployment
 from backend.errors import BadInput, NotFound
@@ -23,7 +25,20 @@ def propose_promotion(session: ReadSession, viewer: Actor, asked: Asked) -> Prop
     """A version that is named comes into service, with its own cut-off or another one."""
     if asked.to_version is None:
         raise BadInput("a promotion names the version to promote", field="to_version")
-    return _propose(session, viewer, asked, asked.to_version)
+    named = replace(asked, subject=_segments_named(asked))
+    return _propose(session, viewer, named, asked.to_version)
+
+
+def _segments_named(asked: Asked) -> dict[str, Any]:
+    """The subject of a promotion: the segments that its rollout is kept to, where whoever asks names some."""
+    unknown = sorted(set(asked.subject) - {"segments"})
+    if unknown:
+        raise BadInput(f"the subject of a promotion names segments, not {unknown[0]!r}", field="subject")
+    try:
+        segments = check_shape(asked.subject.get("segments") or {})
+    except ValueError as error:
+        raise BadInput(str(error), field="segments") from error
+    return {"segments": segments} if segments else {}
 
 
 def propose_rollback(session: ReadSession, viewer: Actor, asked: Asked) -> Proposal:
@@ -140,7 +155,8 @@ def _propose(
         summary=_summary(asked, model.name, serving.version if serving else None, to_version,
                          serving.cutoff if serving else None, cutoff),
         bound=bind_version(
-            session, model, after, serving, kind=asked.kind, environment=asked.environment, cutoff=cutoff
+            session, model, after, serving, kind=asked.kind, environment=asked.environment, cutoff=cutoff,
+            segments=asked.subject.get("segments", {}),
         ),
         evidence=evidence(session, model, before, after, environment=asked.environment, alert=alert,
                           why_target=chosen.because if chosen else "",
@@ -158,7 +174,9 @@ def _summary(
     verb = "returns" if asked.kind == "rollback" else "moves"
     origin = f" from v{before}" if before is not None and before != after else ""
     moved = f", deciding from {cutoff:g} on instead of {old:g}" if old is not None and old != cutoff else ""
-    return f"{model} {verb}{origin} to v{after} in {asked.environment}{moved}"
+    first = in_words(asked.subject.get("segments")) if asked.kind == "promote" else ""
+    tried = f", tried on rows of {first} first" if first else ""
+    return f"{model} {verb}{origin} to v{after} in {asked.environment}{moved}{tried}"
 
 
 def _cutoff(wanted: float | None, *, default: float, task: str) -> float:

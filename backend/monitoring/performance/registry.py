@@ -53,7 +53,7 @@ _MEAN = "± 1.96 standard errors of the mean"
 _JACKKNIFE = "infinitesimal jackknife on the logit scale"
 
 _ALL = (
-    Definition("roc_auc", "ROC AUC", _CLASSES, False, "share",
+    Definition("roc_auc", "AUC", _CLASSES, False, "share",
                "share of pairs of a positive and a negative in the right order, ties half; multiclass: mean over "
                "classes of one against the rest", "DeLong; multiclass: its influence values averaged over classes",
                POINTS),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
+from backend.alerting.brief import read_brief
 from backend.alerting.flapping import HOLD, TURNS
+from backend.alerting.incidents import name_by_worst
 from backend.alerting.muting import muting_now, shown_state
 from backend.alerting.own_work import fire_failed_work, settle_work
+from backend.alerting.report import report_markdown
 from backend.alerting.service import Firing, note_no_data, release_held, resolve
 from backend.alerting.tables import Alert, Incident
 from backend.audit.findings import NOT_INTACT, close_finding, open_finding
 from backend.database.session import reading, writing
+from backend.notifications.facts import read_facts
 from tests.integration.alerting.conftest import Time, now, raised, settled
 from tests.worlds import SYSTEM, World
 
@@ -184,3 +188,28 @@ def test_a_finding_about_the_log_fires_at_its_level_and_ends_with_it(world: Worl
     with writing() as session:
         assert close_finding(session, SYSTEM, NOT_INTACT, subject="log", why="put back")
     assert now(alert).state == "resolved"
+
+
+def test_message_page_and_report_call_a_metric_by_one_name(world: World) -> None:
+    fell = raised("roc_auc", kind="realised", title="realised roc_auc from 0.75 to 0.61")
+    assert fell.incident_id is not None
+    with reading() as session:
+        incident = session.get_one(Incident, fell.incident_id)
+        brief = read_brief(session, world.viewer, incident.id)
+        report = report_markdown(session, world.viewer, incident.id)
+        message = read_facts(session, [incident]).message(incident)
+    for text in (brief.sentence, report, message.summary, message.text):
+        assert "AUC from 0.75 to 0.61" in text.replace("Realised", "realised")
+        assert "roc_auc" not in text
+
+
+def test_naming_an_incident_reads_no_more_with_more_alerts(world: World) -> None:
+    number = raised("first", level="page").incident_id
+    for index in range(12):
+        raised(f"column {index}", level="ticket")
+    read: list[object] = []
+    with writing() as session:
+        event.listen(session, "loaded_as_persistent", lambda _session, one: read.append(one))
+        name_by_worst(session, SYSTEM, number or 0)
+        assert session.get_one(Incident, number).title == "first is missing"
+    assert not [one for one in read if isinstance(one, Alert)]

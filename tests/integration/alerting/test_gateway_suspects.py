@@ -9,7 +9,7 @@ import pytest
 
 from app.phone_incident import context_of
 from backend.alerting.brief import read_brief
-from backend.alerting.gateway_suspects import gateway_causes
+from backend.alerting.gateway_suspects import gateway_causes, version_cause
 from backend.alerting.report import report_markdown
 from backend.alerting.service import get_incident
 from backend.database.session import reading, writing
@@ -63,8 +63,10 @@ def ran(start: datetime, minutes: int, **told: Any) -> None:
 
 def causes(world: World, number: int) -> dict[str, tuple[str, str, str]]:
     with reading() as session:
-        found = gateway_causes(session, world.viewer, get_incident(session, world.viewer, number))
-        return dict(zip(NAMES, found, strict=True))
+        incident = get_incident(session, world.viewer, number)
+        version = version_cause(session, world.viewer, incident)
+        assert version is not None
+        return dict(zip(NAMES, (version, *gateway_causes(session, incident)), strict=True))
 
 
 def page() -> int:

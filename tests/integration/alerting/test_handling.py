@@ -269,6 +269,9 @@ def test_a_version_whose_model_fails_by_itself_comes_before_the_gateway_that_say
     assert (found[0].kind, began.verdict) == (first, version)
     if kind == "scoring_failed":
         assert "on 30 of 60 requests to it" in began.evidence
+        assert not [
+            one for one in found if "answers slowly or with errors" in one.name and "version" in one.name
+        ]
         serving = next(one for one in found if one.kind == "serving")
         assert "30 of 30 failures are of the model itself" in serving.evidence
 

@@ -21,6 +21,8 @@ from backend.governance.kinds import Asked
 from backend.governance.reading import get_change
 from backend.identity.actor import Actor
 from backend.identity.roles import GIVEN
+from backend.registry.tables import Model
+from tests.integration.governance.conftest import put_in_force
 from tests.watched import Watched, cookie_of, watch
 from tests.worlds import SYSTEM, World, make_world, person
 
@@ -324,3 +326,22 @@ def test_a_page_without_an_entry_in_the_menu_marks_that_of_its_parent(world: Wor
 
     assert '[href$="/approvals"]' in marked("change", id="1")[0]
     assert marked("approvals") == [], "Streamlit marks that one"
+
+
+def test_a_promotion_is_asked_for_with_the_segments_it_is_tried_on(world: World, open_page: Open) -> None:
+    watch(world)
+    rule = "rollout: {strategy: canary, steps: [0.2, 1], segments_on_request: true}"
+    with writing() as session:
+        put_in_force(session, world, f"rules: [{{name: all, rule: {{{rule}}}}}]")
+        toy = session.get_one(Model, "toy")
+        toy.spec = {**toy.spec, "segments": ["carrier"]}
+    test = open_page(world.engineer, "request_change", kind="promote", model="toy", to="1")
+    assert "tried on rows" not in text_of(test)
+    test.session_state["segments"] = ["carrier=AA"]
+    test.run()
+    assert "tried on rows of carrier=AA first" in text_of(test)
+    test.text_area(key="request:toy/1:reason").input("carrier AA first")
+    next(one for one in test.button if one.label == "Ask for the promotion to v1").click().run()
+    assert not test.exception
+    with reading() as session:
+        assert get_change(session, world.engineer, 1 + 1).subject == {"segments": {"carrier": ["AA"]}}

@@ -150,7 +150,7 @@ def test_the_pdf_says_what_speaks_against_the_card_before_its_text(world: World,
         page.extract_text() for page in PdfReader(io.BytesIO(export_card(examine(world), "pdf").body)).pages
     ]
     text = " ".join(" ".join(pages).split())
-    assert "What speaks against it – the card says ROC AUC 0.720" in text
+    assert "What speaks against it – the card says AUC 0.720" in text
     assert text.index("What speaks against it") < text.index("Model Details")
     assert "Ordering a work list, where a wrong order costs a glance." in text
     for number, page in enumerate(pages, 1):

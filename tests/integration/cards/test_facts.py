@@ -81,7 +81,7 @@ def test_groups_of_protected_columns_are_listed_and_few_labels_stay_unknown(worl
     realise(0.80, days_ago=2)
     realise(0.71, days_ago=2, segment="sex=f")
     realise(0.60, days_ago=2, segment="carrier=UA")
-    assert [one.label for one in facts_of(world).block("fairness").facts] == ["ROC AUC, sex=f"]
+    assert [one.label for one in facts_of(world).block("fairness").facts] == ["AUC, sex=f"]
 
 
 def test_drift_of_the_newest_window_is_named(world: World) -> None:
@@ -184,7 +184,7 @@ def test_a_card_that_live_windows_contradict_says_so(world: World) -> None:
     approve(world)
     realise(0.60, half=0.01, days_ago=2)
     (found,) = examined(world).contradictions
-    assert "the card says ROC AUC 0.720" in found.text
+    assert "the card says AUC 0.720" in found.text
     assert "live it is 0.600" in found.text
 
 

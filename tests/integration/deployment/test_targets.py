@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from backend.database.session import reading, writing
 from backend.deployment.tables import GatewayReport
 from backend.deployment.targets import (
     TARGETS,
+    WITHOUT_SEGMENTS,
     Part,
     Target,
     TargetAway,
@@ -92,7 +94,7 @@ def arranged(request: pytest.FixtureRequest, home: Path, tmp_path: Path) -> Iter
             there.add("toy", 0)
             there.add("toy-canary", 0, replicas=0)
             target = kubernetes_target(there, tmp_path)
-            yield Arranged(target, lambda _: None, lambda _: there.effects["toy"])
+            yield Arranged(target, lambda _: None, lambda _: there.effects.get("toy", []))
         return
     with receiver() as made:
         target = WebhookTarget(made.url, SECRET, pauses_s=QUICK)
@@ -154,6 +156,20 @@ def test_what_it_was_not_told_is_said_without_telling_it(arranged: Arranged) -> 
     assert arranged.target.lacks(first) is None
     assert arranged.target.lacks(second)
     assert arranged.effects(first) == [first.key]
+
+
+def test_segments_are_carried_out_or_refused_with_the_reason(arranged: Arranged) -> None:
+    target, (champion, canary) = arranged.target, wanted(1, canary=2).parts
+    kept = Wanted(7, "toy", "production", (champion, replace(canary, segments={"carrier": ["AA"]})))
+    if target.name in WITHOUT_SEGMENTS:
+        with pytest.raises(TargetRefused, match=re.escape(WITHOUT_SEGMENTS[target.name])):
+            target.ensure(kept)
+        assert arranged.effects(kept) == []
+        return
+    target.ensure(kept)
+    arranged.catch_up(kept)
+    assert target.observe(kept).settled
+    assert kept.as_dict()["parts"][1]["segments"] == {"carrier": ["AA"]}
 
 
 def test_every_target_is_under_this_contract() -> None:

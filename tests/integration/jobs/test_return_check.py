@@ -102,8 +102,13 @@ def test_a_version_that_asks_for_what_is_no_longer_sent_is_refused(trained: Worl
 def test_an_ab_metric_is_taken_from_labelled_rows_of_both_versions(trained: World) -> None:
     """The canary is right on 36 of 40 rows and the champion on 28 of 40; others do not count."""
     now = clock.now()
-    rows = [{"version": 3, "role": "canary", "prediction": "1", "score": 0.9} for _ in range(40)]
-    rows += [{"prediction": "1", "score": 0.9} for _ in range(40)]
+    rows = [
+        {"version": 3, "role": "canary", "prediction": "1", "score": 0.9,
+         "features": {"distance": 1.0, "carrier": "AA" if number < 30 else "UA"}}
+        for number in range(40)
+    ]  # fmt: skip
+    of_aa = {"distance": 1.0, "carrier": "AA"}
+    rows += [{"prediction": "1", "score": 0.9, "features": of_aa} for _ in range(40)]
     rows += [{"prediction_id": f"unlabelled{number}"} for number in range(10)]
     rows += [{"prediction_id": "old", "ts": now - timedelta(days=2)}]
     rows += [{"prediction_id": "elsewhere", "environment": "staging"}]
@@ -129,3 +134,7 @@ def test_an_ab_metric_is_taken_from_labelled_rows_of_both_versions(trained: Worl
     assert brier is not None and brier.better > 0
     assert brier.challenger.mean == pytest.approx(0.9 * 0.01 + 0.1 * 0.81)
     assert compare_arms("toy", "production", "accuracy", 4, 2, since=since) is None
+    kept = compare_arms(
+        "toy", "production", "accuracy", 3, 2, since=since, segments={"carrier": ["AA", "it's"]}
+    )
+    assert kept is not None and (kept.challenger.rows, kept.champion.rows) == (30, 40)

@@ -121,3 +121,17 @@ def test_windows_of_a_version_nobody_registered_are_passed_over(ruled: Monitored
 def test_an_unknown_model_is_not_found(ruled: Monitored) -> None:
     with pytest.raises(NotFound, match="no model named 'nobody'"):
         examine_due("nobody")
+
+
+def test_windows_of_rows_that_never_had_a_feature_are_examined_and_say_that_nothing_is_known(
+    migrated_home: Path, tmp_path: Path
+) -> None:
+    bare = make_monitored(tmp_path / "files", reference_rows=300, rules=["x < 3.5"])
+    rows = sample(ago(2), 100, seed=1)
+    bare.predict(rows.select([name for name in rows.column_names if name not in ("x", "shop")]))
+    bare.compute()
+    assert examine_due("shopper") == 1
+    found = examined(bare)
+    assert ("outlier_rows", "") in found and ("rule_violations", "x < 3.5") in found
+    told = {key: (point.verdict, point.reason) for key, point in found.items()}
+    assert {verdict for verdict, _ in told.values()} <= {"no_data", "inconclusive"}, told

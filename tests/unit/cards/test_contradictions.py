@@ -34,7 +34,7 @@ def test_a_card_that_promises_more_than_live_windows_show_is_contradicted_with_b
     (found,) = said("Good.", facts(0.84))
     assert found.level == "attention"
     assert (
-        "the card says ROC AUC 0.910 (95 % 0.900 to 0.920, 5,000 rows), live it is 0.840 (95 % 0.830 to"
+        "the card says AUC 0.910 (95 % 0.900 to 0.920, 5,000 rows), live it is 0.840 (95 % 0.830 to"
         in found.text
     )
     assert "worse by 0.070 (95 % 0.056 to 0.084)" in found.text
@@ -114,7 +114,7 @@ def test_a_typed_figure_that_is_not_the_recorded_one_is_found_with_its_line(text
 )
 def test_a_figure_in_a_table_is_found_with_its_line(table: str, line: int) -> None:
     (found,) = said(table, facts())
-    assert (found.line, "the card says ROC AUC 0.95" in found.text) == (line, True)
+    assert (found.line, "the card says AUC 0.95" in found.text) == (line, True)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_the_model_index_states_figures_too() -> None:
         ("roc_auc", 0.99, 8)
     ]
     (found,) = find_contradictions(card, facts(0.84, recorded={}))
-    assert "the card says ROC AUC 0.99, live it is 0.840" in found.text
+    assert "the card says AUC 0.99, live it is 0.840" in found.text
 
 
 def test_owner_and_tier_of_the_registry_win_over_the_cards() -> None:

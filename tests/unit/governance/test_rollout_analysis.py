@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.governance.policy_document import Rollout
+from backend.governance.policy_document import Analysis, Rollout
 from backend.governance.rollout_analysis import Arm, Counted, compare, judge
 from backend.governance.rollout_plan import stages_of
+from backend.monitoring.performance import wilson
 from backend.serving.tallies import bucket_of, seconds_of
 
 CANARY = Rollout(strategy="canary", steps=(0.1, 1), bake_s=60)
@@ -34,12 +35,24 @@ CHAMPION = Counted(rows=1000, failed=0, p95_s=0.010, mean_score=0.4)
             {"strategy": "ab", "steps": [0.5], "bake_s": 9, "metric": "brier"},
             [("canary", 0.5, 9), ("champion", 1.0, 0)],
         ),
+        (
+            {"strategy": "canary", "steps": [0.5, 1], "bake_s": 9, "segments": {"carrier": ["AA"]}},
+            [("canary", 0.5, 9), ("canary", 1.0, 9), ("champion", 1.0, 9)],
+        ),
     ],
 )
 def test_each_strategy_has_its_stages(rule: dict[str, Any], expected: list[tuple[str, float, float]]) -> None:
     found = stages_of(rule, replaces=True)
     assert [(one.role, one.share, one.bake_s) for one in found] == expected
     assert [one.number for one in found] == list(range(1, len(found) + 1))
+
+
+def test_failures_are_held_against_the_interval_that_metrics_have() -> None:
+    rule = Rollout(strategy="canary", steps=(0.1, 1), bake_s=60, analysis=Analysis(error_rate=0.02))
+    for rows in range(100, 140):
+        for failed in range(12):
+            verdict = "failure" if wilson(failed, rows)[0] > 0.02 else None
+            assert judge(rule, Counted(rows, failed, 0.01, 0.4), CHAMPION, baked=False).verdict == verdict
 
 
 def test_where_nothing_serves_there_is_nothing_to_be_beside() -> None:

@@ -13,8 +13,10 @@ from backend.serving.predictor import Predictor
 from backend.serving.record import Target
 
 
-def serving(version: int, role: str, share: float) -> Serving:
-    target = Target("m", version * 10, version, role, 0.5, "", f"d{version}", {}, share)
+def serving(version: int, role: str, share: float, segments: dict[str, list[str]] | None = None) -> Serving:
+    target = Target(
+        "m", version * 10, version, role, 0.5, "", f"d{version}", {}, share, segments or {}
+    )  # fmt: skip
     return Serving(target, Predictor(object(), digest="", load_s=0), {}, "binary", clock.now())
 
 
@@ -26,8 +28,8 @@ def entry(share: float, *, loaded: bool = True, role: str = "canary") -> Entry:
     return Entry(CHAMPION, CHAMPION.target, None, (Beside(canary.target, canary if loaded else None),))
 
 
-def version(entry: Entry, key: str) -> int:
-    found = entry.answering(key)
+def version(entry: Entry, key: str, **features: float | str) -> int:
+    found = entry.answering(key, features)
     assert found is not None
     return found.target.version
 
@@ -56,6 +58,18 @@ def test_what_is_not_loaded_and_what_is_a_shadow_answers_nothing(key: str, share
 def test_another_candidate_draws_other_keys() -> None:
     both = sum(position("m/2", str(n)) < 0.1 and position("m/3", str(n)) < 0.1 for n in range(10_000))
     assert 50 < both < 160  # a tenth of a tenth; the same keys would be a thousand
+
+
+@given(st.text(), st.floats(0, 1), st.sampled_from(["AA", "B6", "UA", ""]))
+def test_of_segments_a_canary_draws_the_same_keys_and_of_other_rows_none(
+    key: str, share: float, carrier: str
+) -> None:
+    canary = serving(2, "canary", share, {"carrier": ["AA", "UA"], "region": ["EU"]})
+    kept = Entry(CHAMPION, CHAMPION.target, None, (Beside(canary.target, canary),))
+    features = {"carrier": carrier} if carrier else {}
+    inside = carrier in ("AA", "UA")
+    assert version(kept, key, **features) == (version(entry(share), key) if inside else 1)
+    assert version(kept, key, **features, region="EU") == version(entry(share), key)
 
 
 @given(st.text(), st.text())

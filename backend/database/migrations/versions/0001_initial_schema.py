@@ -1682,6 +1682,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("share", sa.Double(), nullable=False),
+        sa.Column("segments", backend.database.types.Json(), nullable=False),
         sa.Column("cutoff", sa.Double(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("started_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
