@@ -77,7 +77,12 @@ def name_by_worst(session: WriteSession, actor: Actor, incident_id: int) -> None
     firing = session.scalars(firing_under(incident_id)).all()
     incident = session.get_one(Incident, incident_id)
     worst = min(firing, key=lambda alert: (LEVELS.index(alert.level), alert.since, alert.id))
-    incident.title = worst.title
+    if incident.title != worst.title:
+        before, incident.title = incident.title, worst.title
+        record(
+            session, actor, Action.INCIDENT_RENAMED, object_kind="incident", object_id=incident.id,
+            payload={"before": before, "title": incident.title, "alert": worst.id},
+        )  # fmt: skip
     if incident.severity_by is None:
         grave = severity_by_rule(
             ((one.level, one.source) for one in firing), tier_of(session, incident.model)
