@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from backend import clock
@@ -122,11 +122,7 @@ def format_when(moment: datetime | None, tz: str | None = None, *, seconds: bool
 def format_utc(moment: datetime | None) -> str:
     """`2026-11-22 23:55:03 UTC`: a time on a record, the same for whoever reads it. Raises `ValueError` for a time
     without a zone."""
-    if moment is None:
-        return "unknown"
-    if moment.tzinfo is None:
-        raise ValueError(f"a time without a zone cannot be shown: {moment!r}")
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "unknown" if moment is None else clock.to_words(moment)
 
 
 def zone_label(local: datetime) -> str:

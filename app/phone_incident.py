@@ -102,8 +102,8 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
         "changed": [_event(event) for event in brief.changed[:15]],
         "figure": figure_svg([series._replace(name=readable(series.name)) for series in brief.series], marks),
         "answers": figure_svg(_shown(brief.answers), answer_marks),
-        "answer_marks": [f"{at:%H:%M} {text}" for at, text in answer_marks],
-        "marks": [f"{at:%H:%M} {text}" for at, text in marks],
+        "answer_marks": [f"{format_utc(at)} {text}" for at, text in answer_marks],
+        "marks": [f"{format_utc(at)} {text}" for at, text in marks],
         "offers": [_offer(offer, first=index == 0) for index, offer in enumerate(brief.offers)],
         "more": _more(brief, viewer),
         "on_it": on_it(one, brief.names) or "nobody", "asks_again": asks_again(one),
@@ -174,14 +174,14 @@ def send_report(request: Request, viewer: Actor) -> Response:
 
 def _alert(brief: Brief, alert: Alert) -> dict[str, str]:
     state, mute = brief.state_of(alert), brief.mutes.get(alert.id)
-    told = f"{alert.kind}, since {alert.fired_at:%d %b %H:%M} UTC"
+    told = f"{alert.kind}, since {format_utc(alert.fired_at)}"
     if mute is not None:
         told += f"; muted by {mute.words}: {mute.text}"
-        told += f" until {mute.until:%d %b %H:%M} UTC" if mute.until else ", while that fires"
+        told += f" until {format_utc(mute.until)}" if mute.until else ", while that fires"
     if alert.held_until is not None:
-        told += f"; comes and goes, quiet now, held until {alert.held_until:%H:%M} UTC"
+        told += f"; comes and goes, quiet now, held until {format_utc(alert.held_until)}"
     if alert.unknown_since is not None:
-        told += f"; nothing known of it since {alert.unknown_since:%H:%M} UTC"
+        told += f"; nothing known of it since {format_utc(alert.unknown_since)}"
     level = ALERT_LEVELS.get(alert.level, "unknown") if state == "firing" else _STATE_LEVELS[state]
     word = alert.level if state == "firing" else state.replace("_", " ")
     return {"level": level, "state": word, "title": readable(alert.title), "told": told}
@@ -199,7 +199,7 @@ def _suspect(one: Suspect) -> dict[str, Any]:
 def _event(one: Event) -> dict[str, str]:
     address = href(one.page, **{k: str(v) for k, v in one.query.items()}) if one.page else ""
     return {
-        "at": f"{one.at:%d %b %H:%M:%S} UTC",
+        "at": format_utc(one.at),
         "text": readable(one.text),
         "by": one.by,
         "address": address,
@@ -241,7 +241,7 @@ def _shown(series: Sequence[Series]) -> list[Series]:
 def _similar(past: Similar) -> dict[str, Any]:
     one = past.incident
     cause = CAUSES.get(one.cause, "")
-    told = f"{one.opened_at:%d %b %Y}, lasted {format_age(past.lasted)}"
+    told = f"{format_utc(one.opened_at)}, lasted {format_age(past.lasted)}"
     told += f"; {WORDS[one.phase]}" + (f" ({cause})" if cause else "")
     told += f": {one.closed_because}" if one.closed_because else ""
     return {"id": one.id, "title": readable(one.title), "told": told}

@@ -17,6 +17,13 @@ def to_iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def to_words(moment: datetime) -> str:
+    """`2026-11-22 23:55:03 UTC`: a time on a record, the same for whoever reads it."""
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without a zone cannot be shown: {moment!r}")
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def from_iso(text: str) -> datetime:
     """Parse ISO 8601. A time without a zone raises `ValueError`: guessing one would corrupt a record."""
     moment = datetime.fromisoformat(text)

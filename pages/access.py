@@ -2,134 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import streamlit as st
 
 from app import data
-from app.components import Field, action_form, empty_state, headline
-from app.components.assurance_actions import done, pick_day
-from app.components.assurance_parts import day
+from app.components import empty_state
+from app.components.access_parts import (
+    offer_review,
+    say_review,
+    say_rights,
+    show_earlier,
+    show_items,
+    show_rights,
+)
 from app.components.downloads import csv_link
-from app.components.tables import Cell, badge, lines, small, table
-from app.formats import format_age, format_utc
 from app.session import viewer
-from app.words import count_of
-from backend.access.reviews import answer_item, start_review
 
-actor = viewer()
-scope = data.scope_of(actor)
+scope = data.scope_of(viewer())
 rights, reviews = data.access_rights(scope), data.access_reviews(scope)
 running = next((one for one in reviews if one.review.closed_at is None), None)
-MOST = 20
-
-
-def used(moment: Any) -> Cell:
-    if moment is None:
-        return badge("never, as far as is known", "unknown")
-    return lines(format_utc(moment), small(f"{format_age(moment)} ago"))
-
-
-def what(kind: str, subject: str, facts: Mapping[str, Any]) -> Cell:
-    """A right in words."""
-    if kind == "role":
-        until = (
-            f"until {day(facts['until'])}, of {', '.join(facts['models'] or ())}"
-            if facts.get("until")
-            else None
-        )
-        return lines(
-            f"role {subject.replace('_', ' ')}", small(count_of(len(facts["permissions"]), "permission")),
-            small(until) if until else None,
-        )  # fmt: skip
-    if kind == "token":
-        return lines(f"token “{facts['name']}”", small(f"until {day(facts['until'])}"))
-    return lines(f"decides for {facts['from']}", small(f"until {day(facts['until'])}: {facts['reason']}"))
-
-
 if running is None:
-    accounts = len({one.person_id for one in rights})
-    headline(
-        f"{count_of(len(rights), 'right')} of {count_of(accounts, 'account')}; no review runs", "unknown",
-        detail=f"the last one was over {day(reviews[0].review.closed_at)}" if reviews else "there was none yet",
-    )  # fmt: skip
+    say_rights(rights, reviews)
+    offer_review(first=not reviews)
 else:
-    told = f"{running.items - running.open} of {running.items} answered, {running.revoked} revoked"
-    headline(
-        f"{running.review.title}: {count_of(running.open, 'right')} left to answer",
-        "page" if running.overdue else "attention",
-        detail=f"{told} · begun by {running.started_by} · "
-        f"{'was due' if running.overdue else 'due'} {day(running.review.due_at)}",
-    )  # fmt: skip
-    st.progress((running.items - running.open) / max(1, running.items), text=told)
-    items = data.access_items(scope, running.review.id)
-    waiting = [one for one in items if one["answer"] is None]
-    for one in waiting[:MOST]:
-        with st.container(border=True, key=f"item-{one['id']}"):
-            table(
-                ("who", "what", "last used"),
-                [[one["person"], what(one["kind"], one["subject"], one["facts"]), used(one["last_used_at"])]],
-                caption="a right to answer for",
-            )
-            sent = action_form(
-                "answer-access", label="Answer", object_id=str(one["id"]), digest="open",
-                fields=[Field("answer", "Keep or revoke", "select", required=True, options=("keep", "revoke")),
-                        Field("reason", "Why", required=True)],
-                disabled_because="This is your own; somebody else answers for it." if one["own"] else None,
-            )  # fmt: skip
-            done(
-                sent,
-                lambda session, me, form: answer_item(
-                    session,
-                    me,
-                    int(form.object_id),
-                    answer=form.values["answer"],
-                    reason=form.values["reason"],
-                ),
-                "Answered.",
-            )
-    if len(waiting) > MOST:
-        st.caption(f"{len(waiting) - MOST} more follow when these are answered")
-    answered = [one for one in items if one["answer"] is not None]
-    if answered:
-        with st.expander(f"{len(answered)} answered"):
-            rows: list[list[Cell]] = [
-                [one["person"], what(one["kind"], one["subject"], one["facts"]),
-                 badge("kept", "ok") if one["answer"] == "keep" else badge("revoked", "attention"),
-                 one["reason"], lines(one["answered_by"], small(format_utc(one["answered_at"])))]
-                for one in answered
-            ]  # fmt: skip
-            table(("who", "what", "answer", "why", "by"), rows, caption="answers")
-
-if running is None:
-    with st.expander("Begin a review", expanded=not reviews):
-        due = pick_day("To be answered by", "review-due", days=30)
-        begun = action_form(
-            "begin-review", label="Begin the review", object_id="new", digest="new",
-            fields=[Field("title", "Title, such as “third quarter”", required=True, max_chars=200)],
-        )  # fmt: skip
-        done(
-            begun,
-            lambda session, me, form: start_review(session, me, title=form.values["title"], due_at=due),
-            "The review has begun.",
-        )
+    say_review(running)
+    show_items(data.access_items(scope, running.review.id))
 st.subheader("Who can do what now", anchor=False)
 if rights:
-    listed: list[list[Cell]] = [
-        [lines(one.name, small(f"{one.username} · {one.account}")), what(one.kind, one.subject, one.facts),
-         used(one.last_used_at)]
-        for one in rights
-    ]  # fmt: skip
-    table(("who", "what", "last used"), listed, caption="rights of every open account")
+    show_rights(rights)
     csv_link("every right with its permissions", "access")
 else:
     empty_state("Nobody has any right", "Add people on the People page.", ("People", "/people"))
-if len(reviews) > (running is not None):
-    st.subheader("Earlier reviews", anchor=False)
-    past: list[list[Cell]] = [
-        [one.review.title, f"{one.kept} kept, {one.revoked} revoked", one.started_by, day(one.review.started_at),
-         day(one.review.closed_at)]
-        for one in reviews if one.review.closed_at is not None
-    ]  # fmt: skip
-    table(("review", "answers", "begun by", "begun", "over"), past, caption="earlier reviews")
+show_earlier(reviews)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import Field, action_form, empty_state, key_values, title, viewer_zone
+from app.components import Field, action_form, empty_state, key_values, title
 from app.components.assurance_actions import done, pick_day
-from app.formats import format_when
+from app.formats import format_utc
 from app.session import perform, viewer
 from backend import clock
 from backend.identity import roles
@@ -76,11 +76,11 @@ if len(active) == 1:
 for one in people:
     with st.container(border=True, key=f"person-{one['id']}"):
         words = ", ".join(role.replace("_", " ") for role in one["roles"]) or "no role"
-        state = f"disabled {format_when(one['disabled_at'], viewer_zone())}" if one["disabled_at"] else words
+        state = f"disabled {format_utc(one['disabled_at'])}" if one["disabled_at"] else words
         if one["expires_at"] is not None:
             over = one["expires_at"] <= clock.now()
             words += f" of {', '.join(one['models'] or ())}, {'over since' if over else 'until'} "
-            words += format_when(one["expires_at"], viewer_zone())
+            words += format_utc(one["expires_at"])
             state = words if one["disabled_at"] is None else state
         key_values({one["display_name"]: f"{one['username']} · {one['kind']} · {state}"})
         if one["disabled_at"] is None:

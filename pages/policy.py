@@ -5,11 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import headline, viewer_zone
+from app.components import headline
 from app.components.policy_draft import offer_policy
 from app.components.policy_parts import freeze_row, rule_row, show_difference
 from app.components.tables import anchor, long_text, open_point, table
-from app.formats import format_when
 from app.session import viewer
 from app.words import count_of
 
@@ -56,7 +55,7 @@ table(
     [
         [anchor(str(one["revision"]), "policy", revision=one["revision"]), long_text(one["note"]),
          anchor(f"CHG-{one['change_id']}", "change", id=one["change_id"]) if one["change_id"] else None,
-         format_when(one["created_at"], viewer_zone()) if one["created_at"] else "the beginning"]
+         one["created_at"] or "the beginning"]
         for one in revisions
     ],
     caption="revisions",

@@ -7,10 +7,10 @@ from datetime import timedelta
 import streamlit as st
 
 from app import data
-from app.components import Field, action_form, empty_state, headline, viewer_zone
+from app.components import Field, action_form, empty_state, headline
 from app.components.alert_parts import muted_words
 from app.components.tables import badge, lines, small, table
-from app.formats import format_age, format_when
+from app.formats import format_age
 from app.plain_text import plain
 from app.session import perform, viewer
 from app.words import count_of
@@ -45,7 +45,7 @@ def draw(listed: list[dict[str, object]], caption: str) -> None:
         ("about", "state", "why", "by", "until"),
         [
             [one["about"], what_is(one), one["comment"], one["author_name"],
-             lines(format_when(one["ended_at"] or one["ends_at"], viewer_zone()),
+             lines(one["ended_at"] or one["ends_at"],
                    small("or until it gets worse") if one["until_worse"] else None)]
             for one in listed
         ],

@@ -127,7 +127,7 @@ def show_fired(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> None:
                     level if one["state"] in ("firing", "resolved") else "unknown",
                 ),
                 one["kind"],
-                format_when(one["fired_at"], viewer_zone()),
+                one["fired_at"],
                 f"{format_age(one['last_seen_at'])} ago",
             ]
         )

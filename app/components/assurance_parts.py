@@ -9,10 +9,9 @@ from typing import Any, Final
 import streamlit as st
 from markupsafe import Markup
 
-from app.components.links import viewer_zone
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, lines, link, small, table
-from app.formats import format_age, format_when
+from app.formats import format_age, format_utc
 from app.plain_text import plain
 from app.words import count_of
 from backend import clock
@@ -121,7 +120,7 @@ def show_validations(found: Sequence[Mapping[str, Any]]) -> None:
                 f"version {one['version']}" if one["version"] else "the model as a whole", small(one["scope"])
             ),
             lines(one["summary"], paper(one["report"], one["report_name"]), small(one["report"][:19] + "…")),
-            lines(one["validator"], small(format_when(one["recorded_at"], viewer_zone()))),
+            lines(one["validator"], small(format_utc(one["recorded_at"]))),
             lines(*(_condition(condition) for condition in one["conditions"])) or "none",
         ]
         for one in found
@@ -218,9 +217,7 @@ def show_of_change(change: Mapping[str, Any]) -> None:
         else:
             show_validations([newest])
         show_findings(seen["findings"], empty="No finding was open.")
-        st.caption(
-            f"as it was when it was asked for, {format_when(clock.from_iso(seen['at']), viewer_zone())}"
-        )
+        st.caption(f"as it was when it was asked for, {format_utc(clock.from_iso(seen['at']))}")
     if change["exceptions"]:
         st.subheader("Exceptions from its gates", anchor=False)
         show_exceptions(change["exceptions"])

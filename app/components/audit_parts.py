@@ -11,19 +11,13 @@ import streamlit as st
 from app.components.audit_keys import show_keys
 from app.components.status import headline
 from app.components.tables import Cell, anchor, badge, lines, link, small, table
-from app.formats import format_age, format_count
+from app.formats import format_age, format_count, format_utc
 from backend import clock
 from backend.audit.key_periods import KeysInUse
 from backend.audit.receipts import ReceiptLine
 from backend.audit.state import LATE, Kept, LogState
 
 NOT_SIGNED = "heads are signed every five minutes while a worker runs"
-
-
-def utc(moment: datetime, *, now: datetime | None = None) -> str:
-    """`23:55 UTC`, with the day where that is another one than today: records are read in UTC."""
-    day = "" if moment.date() == (now or clock.now()).date() else f"{moment:%Y-%m-%d} "
-    return f"{day}{moment:%H:%M} UTC"
 
 
 def place_words(kept: Kept) -> str:
@@ -52,9 +46,9 @@ def record_words(state: LogState, published: Mapping[str, Any], now: datetime) -
         return f"{format_count(state.size)} entries, none of them in a signed head yet", "unknown"
     kept, intact = state.newest_kept, "intact" if state.checked is not None else "signed"
     if kept is None:
-        return f"Record {intact} to {utc(state.signed_at, now=now)}, witnessed by nobody", "attention"
+        return f"Record {intact} to {format_utc(state.signed_at)}, witnessed by nobody", "attention"
     late = state.unanchored > 0 and now - kept.signed_at > LATE
-    sentence = f"Record {intact} to {utc(kept.signed_at, now=now)}, {place_words(kept)}"
+    sentence = f"Record {intact} to {format_utc(kept.signed_at)}, {place_words(kept)}"
     return sentence, "attention" if late or state.is_late else "ok"
 
 
@@ -95,7 +89,7 @@ def show_record(
                     if not one.known
                     else "",
                 ),
-                f"{one.signed_at:%Y-%m-%d %H:%M:%S} UTC",
+                format_utc(one.signed_at),
                 format_count(one.size),
                 badge("nothing is missing", "ok") if one.size == state.size
                 else badge(f"{_entries(state.size - one.size)} behind", "attention"),
@@ -111,7 +105,7 @@ def show_record(
         if state.findings:
             table(
                 ("open finding", "since"),
-                [[lines(badge(None, _level(one.level)), one.title), f"{one.opened_at:%Y-%m-%d %H:%M:%S} UTC"]
+                [[lines(badge(None, _level(one.level)), one.title), format_utc(one.opened_at)]
                  for one in state.findings],
                 caption="open findings",
             )  # fmt: skip

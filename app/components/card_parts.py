@@ -9,10 +9,10 @@ from typing import Any
 import streamlit as st
 from markupsafe import Markup
 
-from app.components.links import href, viewer_zone
+from app.components.links import href
 from app.components.status import badge_html, banner, empty_state
 from app.components.tables import Cell, badge, lines, small, table
-from app.formats import format_when
+from app.formats import format_utc
 from app.words import count_of
 
 STATES = {
@@ -115,7 +115,7 @@ def _row(one: Mapping[str, Any], model: str, version: int) -> list[Cell]:
     said = [
         lines(
             f"{'approved' if each['verdict'] == 'approve' else 'returned'} by {each['reviewer']}",
-            small(format_when(each["at"], viewer_zone()) + (f": {each['comment']}" if each["comment"] else "")),
+            small(format_utc(each["at"]) + (f": {each['comment']}" if each["comment"] else "")),
         )
         for each in one["reviews"]
     ]  # fmt: skip
@@ -123,7 +123,7 @@ def _row(one: Mapping[str, Any], model: str, version: int) -> list[Cell]:
     return [
         Markup('<a href="{}" target="_self">{}</a>').format(address, f"version {one['number']}"),
         badge(word, level),
-        lines(one["author"], small(f"{format_when(one['made_at'], viewer_zone())}, {source}")),
+        lines(one["author"], small(f"{format_utc(one['made_at'])}, {source}")),
         one["why"] or "–",
         lines(*said) if said else "–",
     ]

@@ -11,10 +11,19 @@ from markupsafe import Markup
 
 from app.components.change_effects import risk_words
 from app.components.facts import key_values
-from app.components.links import viewer_zone
+from app.components.links import viewer_zone, when
 from app.components.status import empty_state
 from app.components.tables import Cell, badge, lines, long_text, small, table
-from app.formats import NARROW, format_age, format_count, format_metric, format_share, format_when, written
+from app.formats import (
+    NARROW,
+    format_age,
+    format_count,
+    format_metric,
+    format_share,
+    format_utc,
+    format_when,
+    written,
+)
 from app.plain_text import plain
 from app.session import page_link
 from app.words import count_of, rollout_of
@@ -118,7 +127,7 @@ def _gate_age(result: Mapping[str, Any]) -> Cell:
     """How old the newest data are that it looked at; when that was, on hovering."""
     moment = clock.from_iso(result["data_until"] or result["at"])
     told = Markup('<span class="w-nowrap" title="{}">{} ago</span>')
-    return told.format(format_when(moment, viewer_zone()), format_age(moment))
+    return told.format(format_utc(moment), format_age(moment))
 
 
 def _rule_words(rule: str) -> str:
@@ -321,7 +330,7 @@ def show_people(change: Mapping[str, Any]) -> None:
     can = [f"{one['name']} ({one['role'].replace('_', ' ')})" for one in change["can_still_decide"]]
     facts = {
         "why it is asked": change["reason"],
-        "asked by": f"{change['requested_by']}, {format_when(change['requested_at'], viewer_zone())}",
+        "asked by": Markup("{}, {}").format(change["requested_by"], when(change["requested_at"])),
         "trained by": change["trained_by"],
     }
     if change["data_owner"]:
@@ -344,7 +353,7 @@ def show_people(change: Mapping[str, Any]) -> None:
                 long_text(one["comment"]) if one["comment"] else None,
                 small(f"accepted: {', '.join(one['accepted'])}") if one["accepted"] else None,
             ),
-            format_when(one["decided_at"], viewer_zone()),
+            when(one["decided_at"], seconds=True),
         ]
         for one in change["decisions"]
     ]
@@ -354,8 +363,7 @@ def show_people(change: Mapping[str, Any]) -> None:
 
 def _why_it_does_not_count(decision: Mapping[str, Any]) -> str:
     if decision["retracted_at"]:
-        when = format_when(decision["retracted_at"], viewer_zone())
-        return f"taken back {when}: {decision['retracted_because']}"
+        return f"taken back {format_utc(decision['retracted_at'])}: {decision['retracted_because']}"
     return "on an earlier revision; does not count"
 
 

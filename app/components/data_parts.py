@@ -1,4 +1,4 @@
-"""Requests of data subjects as a table."""
+"""Requests of data subjects: how they stand, and as a table."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from app.components.assurance_parts import day
 from app.components.links import href
+from app.components.status import headline
 from app.components.tables import Cell, badge, lines, link, small, table
 from app.formats import format_age, format_utc
 from app.words import count_of
@@ -17,6 +18,25 @@ OPEN = ("draft", "waiting", "approved", "executing")
 TITLES = {"erase": "erase", "access": "hand out"}
 LEVELS = {"executed": "ok", "failed": "page", "void": "attention", "expired": "attention", "rejected": "unknown",
           "cancelled": "unknown"}  # fmt: skip
+
+
+def say_requests(requests: Sequence[Mapping[str, Any]]) -> None:
+    """How many are open, until when the first is to be answered, and how many came to nothing."""
+    waiting = [one for one in requests if is_open(one)]
+    late = [one for one in waiting if one["due_at"] <= clock.now()]
+    failed = [one for one in requests if one["state"] in ("failed", "void", "expired")]
+    said = []
+    if late:
+        said.append(f"{count_of(len(late), 'request')} should have been answered by now")
+    elif waiting:
+        said.append(f"the first is to be answered by {day(min(one['due_at'] for one in waiting))}")
+    if failed:
+        said.append(f"{count_of(len(failed), 'request')} ended without being carried out; ask again")
+    headline(
+        f"{count_of(len(waiting), 'request')} open" if waiting else "No request is open",
+        "page" if late else "attention" if waiting or failed else "ok",
+        detail=" · ".join(said) or None,
+    )
 
 
 def show_requests(requests: Sequence[Mapping[str, Any]]) -> None:

@@ -9,10 +9,9 @@ import streamlit as st
 
 from app.charts import sparkline_uri
 from app.components.facts import diff_table, key_values
-from app.components.links import viewer_zone
 from app.components.status import empty_state
 from app.components.tables import Cell, badge, image, table
-from app.formats import NARROW, format_change, format_metric, format_share, format_when
+from app.formats import NARROW, format_change, format_metric, format_share
 from app.plain_text import plain
 from app.words import metric_word, readable
 from backend import clock
@@ -162,7 +161,7 @@ def show_live(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
             [
                 f"v{version['version']}, {word}" if pending else f"{word} (v{version['version']})", state,
                 format_metric(last["value"]) if last else None,
-                format_when(clock.from_iso(last["window"]), viewer_zone()) if last else None,
+                clock.from_iso(last["window"]) if last else None,
                 f"{last['rows']:,} rows, labels {format_share(last['completeness'])}" if last else None,
                 image(sparkline_uri([p["value"] for p in points], [p["verdict"] for p in points]), "last windows")
                 if points else None,

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 from markupsafe import Markup
 
-from app.components.links import viewer_zone
+from app.components.links import viewer_zone, when
 from app.formats import UNKNOWN, format_change, format_count, format_metric, format_when
 
 
@@ -35,11 +35,14 @@ def value_text(value: Any) -> str:
 def key_values(facts: Mapping[str, Any]) -> None:
     """A dense list of names and values, in the order given. A value that is `Markup` (a link of ours) is drawn as it
     is; all others are escaped."""
-    rows = "".join(
-        f"<dt>{escape(name)}</dt><dd>{value if isinstance(value, Markup) else escape(value_text(value))}</dd>"
-        for name, value in facts.items()
-    )
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{_value_html(value)}</dd>" for name, value in facts.items())
     st.html(f'<dl class="w-facts">{rows}</dl>')
+
+
+def _value_html(value: Any) -> str:
+    if isinstance(value, Markup):
+        return str(value)
+    return str(when(value)) if isinstance(value, datetime) else escape(value_text(value))
 
 
 def diff_html(

@@ -9,9 +9,9 @@ import streamlit as st
 
 from app.components.actions import Field, action_form
 from app.components.assurance_actions import because, done
-from app.components.links import href, viewer_zone
+from app.components.links import href
 from app.components.tables import Cell, badge, lines, link, small, table
-from app.formats import format_when
+from app.formats import format_utc
 from app.plain_text import plain
 from backend.holds.service import KINDS, place_hold, release_hold
 from backend.identity.roles import Permission
@@ -19,7 +19,6 @@ from backend.identity.roles import Permission
 
 def show_holds(holds: Sequence[Mapping[str, Any]]) -> None:
     """The newest first: what is held since when, what that keeps, why, and for which incident."""
-    zone = viewer_zone()
     rows: list[list[Cell]] = [
         [
             lines(
@@ -33,7 +32,7 @@ def show_holds(holds: Sequence[Mapping[str, Any]]) -> None:
             ),
             lines(
                 badge("released", "unknown") if one["released_at"] else badge("on hold", "attention"),
-                small(f"since {format_when(one['placed_at'], zone, seconds=True)}, by {one['placed_by']}"),
+                small(f"since {format_utc(one['placed_at'])}, by {one['placed_by']}"),
             ),
             lines(
                 one["reason"],

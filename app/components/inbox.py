@@ -8,9 +8,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app.components.links import viewer_zone
 from app.components.tables import Cell, anchor, badge, lines, long_text, small
-from app.formats import format_age, format_when
+from app.formats import format_age
 from app.words import CHANGE_LEVELS, count_of, told_failure
 
 PAGE = 50
@@ -35,7 +34,7 @@ def change_row(change: Mapping[str, Any]) -> list[Cell]:
             small(can_decide(deciders)) if deciders is not None else None,
         ),
         lines(
-            format_when(change["requested_at"], viewer_zone()),
+            change["requested_at"],
             small(f"{format_age(change['requested_at'])} ago"),
         ),
     ]

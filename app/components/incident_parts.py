@@ -13,7 +13,7 @@ from app.charts.answers import answers_figure
 from app.charts.changes import LANES
 from app.components.alert_parts import about_windows, place_of, size_words
 from app.components.charts import draw
-from app.components.links import viewer_zone
+from app.components.links import viewer_zone, when
 from app.components.performance_parts import labels_words
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, lines, table
@@ -173,9 +173,7 @@ def show_changes(found: Mapping[str, Any], switches: Sequence[EntryView]) -> Non
         for one in switches if one.at is not None
     ]  # fmt: skip
     if rows:
-        listed = [
-            [format_when(at, viewer_zone()), *rest] for at, *rest in sorted(rows, key=lambda row: row[0])
-        ]
+        listed = [list(row) for row in sorted(rows, key=lambda row: row[0])]
         table(("when", "what", "to", "state"), listed, caption="changes around the incident")
         return
     empty_state("Nobody changed the model within two days", "So look upstream: the inputs on the drift page.")
@@ -235,7 +233,7 @@ def show_story(found: Mapping[str, Any]) -> None:
     """One timeline of alerts, deployments, changes, edits and notes, the latest first."""
     rows: list[list[Cell]] = [
         [
-            format_when(one["at"], viewer_zone(), seconds=True),
+            when(one["at"], seconds=True),
             one["kind"].replace("_", " "),
             anchor(one["text"], one["page"], **one["query"]) if one["page"] else one["text"],
             one["by"] or "–",

@@ -8,10 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.links import viewer_zone
+from app.components.links import when
 from app.components.status import banner, empty_state
 from app.components.tables import badge, small, table
-from app.formats import format_age, format_when
+from app.formats import format_age
 from app.plain_text import plain
 from app.session import perform, viewer
 from app.words import count_of
@@ -86,7 +86,7 @@ def show_finished(runs: Sequence[Mapping[str, Any]]) -> None:
         [
             [title_of(run), badge(run["state"], "ok" if run["state"] == "succeeded" else "unknown"),
              format_age(run["finished_at"] - (run["started_at"] or run["requested_at"])),
-             format_when(run["finished_at"], viewer_zone(), seconds=True), small(run["requested_by_name"])]
+             when(run["finished_at"], seconds=True), small(run["requested_by_name"])]
             for run in done[:40]
         ],
     )  # fmt: skip

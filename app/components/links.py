@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from html import escape
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import streamlit as st
+from markupsafe import Markup
 
-from app.formats import format_age, format_when
+from app.formats import UNKNOWN, format_age, format_when
+from backend import clock
 
 
 def viewer_zone() -> str | None:
@@ -29,10 +30,16 @@ def href(page: str, **query: Any) -> str:
     return f"/{quote(page.strip('/'))}" + (f"?{urlencode(kept, doseq=True)}" if kept else "")
 
 
-def when_html(moment: datetime | None, *, seconds: bool = False) -> str:
-    """A moment with its age, as HTML: `Mon 2 Mar 2026, 09:05 CET (23 min ago)`."""
+def when(moment: datetime | None, *, seconds: bool = False) -> Markup:
+    """A moment in the viewer's zone as HTML: `Mon 2 Mar 2026, 09:05 CET`; on hovering UTC with seconds, as it is
+    cited."""
     if moment is None:
-        return escape(format_when(None))
-    text = format_when(moment, viewer_zone(), seconds=seconds)
-    age = escape(format_age(moment))
-    return f'<time datetime="{escape(moment.isoformat())}">{escape(text)}</time> ({age} ago)'
+        return Markup(UNKNOWN)  # noqa: S704 - a constant
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        clock.to_iso(moment), clock.to_words(moment), format_when(moment, viewer_zone(), seconds=seconds)
+    )
+
+
+def when_html(moment: datetime | None) -> Markup:
+    """A moment with its age: `Mon 2 Mar 2026, 09:05 CET (23 min ago)`."""
+    return when(moment) if moment is None else Markup("{} ({} ago)").format(when(moment), format_age(moment))

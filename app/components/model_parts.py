@@ -34,7 +34,7 @@ def show_alerts(firing: Sequence[Mapping[str, Any]], usual_size: str) -> None:
                 small(f"{one['kind']} · {alert_window(one, usual_size)}"),
             ),
             badge(one["level"], ALERT_LEVELS.get(one["level"], "unknown")),
-            lines(format_when(one["fired_at"], viewer_zone()), small(f"for {format_age(one['fired_at'])}")),
+            lines(one["fired_at"], small(f"for {format_age(one['fired_at'])}")),
             f"{format_age(one['last_seen_at'])} ago",
         ]
         for one in firing
@@ -61,7 +61,7 @@ def show_versions(model: Mapping[str, Any], serving: Mapping[str, Any] | None) -
             f"v{one['version']}",
             badge("serves", "ok") if serving and one["version"] == serving["version"] else "",
             *(value(metric, one["metrics"].get(metric)) for metric in names),
-            lines(format_when(one["trained_at"], viewer_zone()), small(one["trained_by_name"] or "")),
+            lines(one["trained_at"], small(one["trained_by_name"] or "")),
             format_count(one["training"].get("rows")),
             format_metric(one["cutoff"]),
             small(one["artefact_digest"].removeprefix("sha256:")[:12]),

@@ -8,10 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import Field, action_form, viewer_zone
+from app.components import Field, action_form
 from app.components.monitor_parts import show_budget, show_budget_change
 from app.components.tables import lines, small, table
-from app.formats import format_when
 from app.plain_text import plain
 from app.session import go, perform, show_error
 from app.words import readable
@@ -131,7 +130,7 @@ def show_versions(
         table(
             ("version", "made", "by", "what it says", "why"),
             [
-                [f"{one['number']}", format_when(one["made_at"], viewer_zone()), one["made_by_name"],
+                [f"{one['number']}", one["made_at"], one["made_by_name"],
                  lines(_says(one["definition"]), small(one["state"])), one["why"]]
                 for one in versions
             ],

@@ -8,7 +8,7 @@ from typing import Any, Final
 import streamlit as st
 
 from app.components.actions import action_form
-from app.components.links import href, viewer_zone
+from app.components.links import href, viewer_zone, when
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.formats import format_when
@@ -99,7 +99,7 @@ def show_untold(untold: Sequence[Mapping[str, Any]]) -> None:
                     small(f"SEV-{one['severity']}"),
                 ),
                 lines(one["channel"], badge(*(("not told", "page") if one["late"] else ("on its way", "unknown")))),
-                format_when(one["since"], viewer_zone()),
+                one["since"],
                 lines(one["why"], small(one["problem"]) if one["problem"] else None),
             )
             for one in sorted(untold, key=lambda one: one["since"])[:50]
@@ -119,7 +119,7 @@ def show_channels(channels: Sequence[Mapping[str, Any]], *, is_sent: bool) -> No
                     badge(*_shown_level(one, is_sent=is_sent)),
                     small(f"{one['waiting']} waiting") if one["waiting"] else None,
                 ),
-                format_when(one["sent_at"], viewer_zone()) if one["sent_at"] else "never",
+                one["sent_at"] or "never",
                 _test_cell(one),
                 _wrong(one),
             )
@@ -141,7 +141,7 @@ def _test_cell(channel: Mapping[str, Any]) -> Cell:
     said = channel["test_said"] if channel["test"] == "passed" else ""
     return lines(
         badge(word, level),
-        small(format_when(channel["test_at"], viewer_zone())),
+        small(when(channel["test_at"])),
         small(said) if said else None,
     )
 
@@ -267,13 +267,12 @@ def show_notices(notices: Sequence[Mapping[str, Any]]) -> None:
             "Nobody was told of anything yet", "The next incident that a route fits is told within seconds."
         )
         return
-    zone = viewer_zone()
     rows: list[tuple[Cell, ...]] = [
         (
             anchor(f"INC-{one['incident_id']}", "incident", id=one["incident_id"]),
             one["channel"],
             lines(badge(*_STATES[one["state"]]), small(_attempts(one)) if one["attempts"] > 1 else None),
-            format_when(one["sent_at"] or one["created_at"], zone),
+            when(one["sent_at"] or one["created_at"], seconds=True),
             lines(one["why"], small(one["problem"] or one["receipt"])),
         )
         for one in notices

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
 from app.components.facts import diff_table
-from app.components.links import viewer_zone
 from app.components.rollout import VERDICT_LEVELS, analysis_lines
 from app.components.tables import Cell, anchor, badge, lines, small, table
-from app.formats import format_when
 from app.words import OBJECTIVE_WORDS, count_of, share_words
 from backend import clock
 from backend.slo.evidence import left_words
@@ -43,8 +42,8 @@ def show_trials(evidence: Mapping[str, Any]) -> None:
         table(("trial", "says", "what was seen", "since"), rows, caption="earlier trials on live traffic")
 
 
-def _when(moment: str | None) -> str:
-    return format_when(clock.from_iso(moment), viewer_zone()) if moment else "–"
+def _when(moment: str | None) -> datetime | None:
+    return clock.from_iso(moment) if moment else None
 
 
 def show_provenance(evidence: Mapping[str, Any], *, pending: bool = True) -> None:

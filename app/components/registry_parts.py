@@ -9,9 +9,8 @@ import streamlit as st
 
 from app import data
 from app.components.actions import Field, action_form
-from app.components.links import viewer_zone
 from app.components.tables import Cell, anchor, badge, folded, lines, name_link, small, table
-from app.formats import format_age, format_when
+from app.formats import format_age, format_utc
 from app.plain_text import plain
 from app.session import go, page_link, perform, viewer
 from app.words import count_of
@@ -38,9 +37,11 @@ def show_open_moves(found: Sequence[Mapping[str, Any]], registered: Mapping[str,
             told, answers = st.columns([6, 4], gap="large")
             with told:
                 st.markdown(f"**{plain(move['model'])}: {plain(_moved(move))}**")
-                when = format_when(move["found_at"], viewer_zone())
                 st.html(
-                    small(f"found {when}, {format_age(move['found_at'])} ago; nothing that serves follows it")
+                    small(
+                        f"found {format_utc(move['found_at'])}, {format_age(move['found_at'])} ago; nothing that "
+                        "serves follows it"
+                    )
                 )
                 st.html(
                     str(
@@ -124,7 +125,7 @@ def show_moves(found: Sequence[Mapping[str, Any]]) -> None:
     """Moves newest first, with what the rules in force said when each was found."""
     rows: list[list[Cell]] = [
         [
-            lines(format_when(move["found_at"], viewer_zone()), small(f"{format_age(move['found_at'])} ago")),
+            lines(move["found_at"], small(f"{format_age(move['found_at'])} ago")),
             name_link(move["model"], "registry", about=move["model"]),
             lines(_moved(move), small(move["environment"] or "of no environment")),
             badge(SAID_WORDS[move["would_be"]], SAID[move["would_be"]]),
@@ -179,7 +180,7 @@ def show_versions_of(entry: Mapping[str, Any]) -> None:
             f"v{one['version']}",
             badge("registered", "ok") if one["registered"] else badge("known from MLflow alone", "unknown"),
             ", ".join(one["aliases"]) or "–",
-            format_when(one["created_at"], viewer_zone()) if one["created_at"] else "–",
+            one["created_at"],
             "; ".join(one["gaps"]) or "none",
         ]
         for one in entry["versions"]

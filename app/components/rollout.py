@@ -9,9 +9,8 @@ import streamlit as st
 
 from app import data
 from app.components.actions import Field, action_form
-from app.components.links import viewer_zone
 from app.components.tables import Cell, badge, folded, lines, open_point, small, table
-from app.formats import format_age, format_count, format_metric, format_share, format_when, written
+from app.formats import format_age, format_count, format_metric, format_share, format_utc, written
 from app.plain_text import plain
 from app.session import live, perform, viewer
 from app.words import metric_word, share_words, told_failure
@@ -74,8 +73,8 @@ def _draw(found: Mapping[str, Any]) -> None:
             _state(stage),
             lines(*analysis_lines(stage["analysis"])),
             lines(
-                format_when(stage["started_at"], viewer_zone()),
-                small(f"watched until {format_when(stage['bake_until'], viewer_zone())}")
+                stage["started_at"],
+                small(f"watched until {format_utc(stage['bake_until'])}")
                 if stage["bake_until"] and not stage["finished_at"]
                 else None,
             ),

@@ -7,11 +7,12 @@ from fractions import Fraction
 from typing import Any
 
 import streamlit as st
+from markupsafe import Markup
 
 from app.charts import sparkline_uri
 from app.charts.budgets import budget_figure
 from app.components.charts import draw
-from app.components.links import href, viewer_zone
+from app.components.links import href, viewer_zone, when
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, image, lines, link, small, table
 from app.formats import format_age, format_count, format_share, format_when
@@ -213,7 +214,7 @@ def show_revisions(revisions: Sequence[Mapping[str, Any]]) -> None:
     table(
         ("revision", "made", "by", "state", "why"),
         [
-            [f"{one['number']}", format_when(one["made_at"], viewer_zone()), one["made_by_name"] or "Warrant",
+            [f"{one['number']}", one["made_at"], one["made_by_name"] or "Warrant",
              one["state"], one["why"]]
             for one in revisions
         ],
@@ -254,7 +255,7 @@ def show_maintenance(detail: Detail) -> None:
         ("maintenance", "state", "about", "why"),
         [
             [
-                f"{format_when(one.starts_at, viewer_zone())} to {format_when(one.ends_at, viewer_zone())}",
+                Markup("{} to {}").format(when(one.starts_at), when(one.ends_at)),
                 badge(*word(one)),
                 _ABOUT[one.about],
                 one.reason,

@@ -8,6 +8,7 @@ from functools import cache
 from html import escape
 
 import streamlit as st
+from markupsafe import Markup
 
 from app.theme import STATES, stylesheet
 
@@ -23,7 +24,9 @@ def use_style() -> None:
 
 
 def prose(text: str) -> str:
-    """A sentence of ours as HTML: what stands between backticks as code, all else escaped."""
+    """A sentence of ours as HTML: what stands between backticks as code, all else escaped. `Markup` stays as it is."""
+    if isinstance(text, Markup):
+        return str(text)
     return _QUOTED.sub(r"<code>\1</code>", escape(text))
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import streamlit as st
 from markupsafe import Markup, escape
 
-from app.components.links import href
+from app.components.links import href, when
 from app.components.status import badge_html, prose
 from app.formats import UNKNOWN
 
-Cell = str | Markup | None
+Cell = str | Markup | datetime | None
 LONG = 240  # characters of one cell that are read without opening it
 
 
@@ -70,14 +71,22 @@ def open_point(text: str, *, word: str = "unresolved") -> None:
 
 def lines(*parts: Cell) -> Markup:
     """Parts below one another in one cell; empty ones are left out."""
-    return Markup("<br>").join(part for part in parts if part)
+    return Markup("<br>").join(_cell(part) for part in parts if part)
+
+
+def _cell(cell: Cell) -> str | Markup:
+    """Plain text as it is, a time in the viewer's zone with UTC and seconds on hovering, nothing as unknown."""
+    if cell is None:
+        return UNKNOWN
+    return when(cell) if isinstance(cell, datetime) else cell
 
 
 def table_html(
     columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", cards: bool = True,
     brief: bool = False,
 ) -> Markup:  # fmt: skip
-    """The first cell of a row is its header. A cell that is plain text is escaped; None is unknown.
+    """The first cell of a row is its header. A cell that is plain text is escaped, a time is drawn by `when`, None
+    is unknown.
 
     brief  of many rows that read as sentences: on a phone a row is a line with its header and its first cell, what the
            following cells say in a row, and the last cell below, without labels
@@ -85,7 +94,7 @@ def table_html(
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in columns)
     body = []
     for row in rows:
-        first, *rest = [UNKNOWN if cell is None else cell for cell in row]
+        first, *rest = [_cell(cell) for cell in row]
         cells = Markup("").join(
             Markup('<td data-label="{}"><div>{}</div></td>').format(name, cell)
             for name, cell in zip(columns[1:], rest, strict=True)

@@ -10,10 +10,10 @@ import streamlit as st
 
 from app.charts import Mark, served_figure
 from app.components.charts import draw
-from app.components.links import href, viewer_zone
+from app.components.links import href, viewer_zone, when
 from app.components.status import headline
 from app.components.tables import Cell, anchor, badge, lines, link, small, table
-from app.formats import format_age, format_when, zone
+from app.formats import format_age, format_utc, zone
 from app.plain_text import plain
 from app.words import CHANGE_LEVELS, answered_words, readable, told_failure
 from backend import clock
@@ -70,17 +70,17 @@ def _read(text: str) -> datetime | None:
 
 def say_moment(moment: Mapping[str, Any], *, is_now: bool) -> None:
     """One sentence: what answered the requests then, because of which change, approved by whom."""
-    when = format_when(moment["at"], viewer_zone())
+    at = format_utc(moment["at"])
     where = f"{moment['model']} in {moment['environment']}"
     if not moment["known"]:
         headline(
-            f"Nothing is known of {where} at {when}", "unknown",
+            f"Nothing is known of {where} at {at}", "unknown",
             detail="it lies before the first deployment on record",
         )  # fmt: skip
         return
     answered = [one for one in moment["served"] if one["share"] > 0]
     if not answered:
-        headline(f"Nothing {'serves' if is_now else 'served'} {where} at {when}", "unknown")
+        headline(f"Nothing {'serves' if is_now else 'served'} {where} at {at}", "unknown")
         return
     verb = "serves" if is_now else "served"
     shares = ", ".join(f"version {one['version']} {verb} {answered_words(one, answered)}" for one in answered)
@@ -89,15 +89,15 @@ def say_moment(moment: Mapping[str, Any], *, is_now: bool) -> None:
     facts = [
         where,
         f"cut-off {answered[0]['cutoff']:g}",
-        f"so since {format_when(moment['since'], viewer_zone())}",
+        f"so since {format_utc(moment['since'])}",
     ]
     if moment["until"]:
-        facts.append(f"until {format_when(moment['until'], viewer_zone())}")
+        facts.append(f"until {format_utc(moment['until'])}")
     if not sure:
         facts.append("no gateway had reported it yet: until then what served before may have answered")
     level = "attention" if moment["incidents"] else "ok" if sure else "unknown"
     headline(
-        f"{shares[0].upper()}{shares[1:]} at {when}, {reason}", level, detail=" · ".join(facts),
+        f"{shares[0].upper()}{shares[1:]} at {at}, {reason}", level, detail=" · ".join(facts),
         links=[("page", f"INC-{one['id']} was open: {readable(one['title'])}", href("incident", id=one["id"]))
                for one in moment["incidents"]],
     )  # fmt: skip
@@ -197,7 +197,7 @@ def show_stretches(view: Mapping[str, Any], most: int) -> None:
     rows: list[list[Cell]] = [
         [
             link(
-                format_when(one["start"], viewer_zone()),
+                when(one["start"], seconds=True),
                 href(
                     "timeline",
                     model=view["model"],
@@ -270,6 +270,6 @@ def show_happened(view: Mapping[str, Any], span: tuple[datetime, datetime]) -> N
     st.subheader("What happened in the time shown", anchor=False)
     table(
         ("what", "when", "state", "about"),
-        [[cells[0], format_when(when, viewer_zone()), *cells[1:]] for when, cells in shown],
+        [[cells[0], when, *cells[1:]] for when, cells in shown],
         caption="changes and incidents",
     )

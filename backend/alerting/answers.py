@@ -92,7 +92,7 @@ def unseen_words(answers: Answers) -> str:
         return ""
     if answers.observed_until is None:
         return f"not known: no gateway was heard of in the last {answers.minutes} min"
-    return f"not known since {answers.observed_until:%H:%M} UTC"
+    return f"not known since {clock.to_words(answers.observed_until)}"
 
 
 def availability_words(answers: Answers) -> str:

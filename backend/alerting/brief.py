@@ -151,7 +151,7 @@ def _sentence(
 ) -> str:
     firing = [one for one in alerts if one.state == "firing"]
     start = began(session, incident)
-    what = f"{named_in_words(incident.title)}, since {start:%Y-%m-%d %H:%M} UTC"
+    what = f"{named_in_words(incident.title)}, since {start:%Y-%m-%d %H:%M:%S} UTC"
     parts = [what[:1].upper() + what[1:]]
     about_performance = any(one.kind in ("realised", "estimated") for one in firing)
     if health is not None and health.value is not None and not about_performance:

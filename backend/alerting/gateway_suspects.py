@@ -121,7 +121,7 @@ def _cold_start(
     began = {
         one.gateway_id: one.began_at for one in minutes if start <= one.began_at < end
     }  # the newest process of each
-    told = [f"{gateway} began {at:%H:%M} UTC" for gateway, at in sorted(began.items())]
+    told = [f"{gateway} began {clock.to_words(at)}" for gateway, at in sorted(began.items())]
     told += _loads(session, incident, start, end)
     if told:
         return name, "possible", "; ".join(told)
@@ -140,8 +140,9 @@ def _loads(session: ReadSession, incident: Incident, start: datetime, end: datet
         .order_by(GatewayReport.gateway_id)
     )  # fmt: skip
     for row in rows:
+        at = clock.to_words(row.loaded_at or start)
         took = f", which took {row.load_s:.1f} s" if row.load_s is not None else ""
-        yield f"{row.gateway_id} loaded version {row.version} {row.loaded_at:%H:%M} UTC{took}"
+        yield f"{row.gateway_id} loaded version {row.version} {at}{took}"
 
 
 def _cpu(minutes: Sequence[GatewayMinute]) -> Cause:
@@ -152,7 +153,7 @@ def _cpu(minutes: Sequence[GatewayMinute]) -> Cause:
         return name, "unknown", "not measured: no gateway told what it took around it"
     busy = max(whole, key=lambda one: one.cpu_s / one.seconds / one.cores)
     used = busy.cpu_s / busy.seconds
-    told = f"at most {used:.2g} of {busy.cores:g} cores ({busy.gateway_id}, {busy.start:%H:%M} UTC)"
+    told = f"at most {used:.2g} of {busy.cores:g} cores ({busy.gateway_id}, {clock.to_words(busy.start)})"
     held = [one for one in whole if one.throttled_s is not None]
     if held:
         worst = max(held, key=lambda one: (one.throttled_s or 0) / one.seconds)
@@ -179,5 +180,5 @@ def _memory(minutes: Sequence[GatewayMinute]) -> Cause:
     if most.memory_limit_bytes is None:
         return name, "unknown", f"{took} ({most.gateway_id}); how much it may take is not known"
     share = (most.memory_bytes or 0) / most.memory_limit_bytes
-    told = f"{took}, {share:.0%} of what it may take ({most.gateway_id}, {most.start:%H:%M} UTC)"
+    told = f"{took}, {share:.0%} of what it may take ({most.gateway_id}, {clock.to_words(most.start)})"
     return name, "likely" if share >= FULL else "ruled_out", told

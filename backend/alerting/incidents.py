@@ -79,8 +79,15 @@ def name_by_worst(session: WriteSession, actor: Actor, incident_id: int) -> None
     """
     fires = (Alert.incident_id == incident_id, Alert.state == "firing")
     incident = session.get_one(Incident, incident_id)
-    worst = select(Alert.title).where(*fires).order_by(graver_first(), Alert.since, Alert.id).limit(1)
-    incident.title = session.scalars(worst).one()
+    worst = session.execute(
+        select(Alert.id, Alert.title).where(*fires).order_by(graver_first(), Alert.since, Alert.id).limit(1)
+    ).one()
+    if incident.title != worst.title:
+        before, incident.title = incident.title, worst.title
+        record(
+            session, actor, Action.INCIDENT_RENAMED, object_kind="incident", object_id=incident.id,
+            payload={"before": before, "title": incident.title, "alert": worst.id},
+        )  # fmt: skip
     if incident.severity_by is None:
         kinds = session.execute(select(Alert.level, Alert.source).where(*fires).distinct())
         found = [(level, source) for level, source in kinds]

@@ -74,7 +74,7 @@ def watch_words(incident: Incident) -> str:
         return ""
     return (
         "It closes by itself once nothing fires, and reopens, one level graver, if something fires past "
-        f"{incident.reopens_at:%Y-%m-%d %H:%M} UTC"
+        f"{incident.reopens_at:%Y-%m-%d %H:%M:%S} UTC"
     )
 
 

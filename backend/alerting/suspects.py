@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+from backend import clock
 from backend.alerting.answers import answers_lately, availability_words, latency_words
 from backend.alerting.failures import failures_around
 from backend.alerting.gateway_suspects import gateway_causes, version_cause
@@ -225,7 +226,7 @@ def _edited(events: Sequence[Event]) -> Suspect:
     last = edits[0]
     steps = ((last.text[:80], last.page, last.query),) if last.page else ()
     who = f" by {last.by}" if last.by else ""
-    return Suspect("change", name, "possible", f"{last.text}{who}, {last.at:%H:%M} UTC", 0.4, steps)
+    return Suspect("change", name, "possible", f"{last.text}{who}, {clock.to_words(last.at)}", 0.4, steps)
 
 
 def _segment(incident: Incident, alerts: Sequence[Alert]) -> Suspect | None:

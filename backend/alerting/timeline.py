@@ -231,7 +231,7 @@ def _silences(session: ReadSession, incident: Incident) -> Iterable[Event]:
     for one in rows:
         who = names.get(one.author, "")
         worse = " or worse" if one.until_worse else ""
-        until = f"{one.purpose} until {one.ends_at:%Y-%m-%d %H:%M} UTC{worse}: {one.comment}"
+        until = f"{one.purpose} until {one.ends_at:%Y-%m-%d %H:%M:%S} UTC{worse}: {one.comment}"
         yield Event(one.starts_at, "silence", until, "unknown", who)
         if one.ended_at is not None:
             yield Event(one.ended_at, "silence", f"{one.purpose} over: {one.ended_because}", "attention")

@@ -21,6 +21,7 @@ from backend.assurance.inventory_tables import ModelFacts
 from backend.assurance.tables import Finding, Validation
 from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry, AuditPayload
+from backend.audit.texts_then import texts_then
 from backend.database.session import ReadSession
 from backend.deployment.tables import Deployment
 from backend.errors import BadInput
@@ -128,6 +129,14 @@ class _Log:
                 return value
         return now
 
+    def titles(self, kind: str, today: dict[Any, str], what: str) -> dict[Any, str]:
+        """What things were called then; where the log does not say, what they are called now, and a note."""
+        found = texts_then(self.session, kind, today, self.as_of)
+        for name, one in found.items():
+            if one.why_not:
+                self.notes.append(f"title of {what} {name}, so today's is shown: {one.why_not}")
+        return {name: one.text for name, one in found.items()}
+
 
 def house_as_of(session: ReadSession, viewer: Actor, as_of: datetime) -> HouseThen:
     """As far as the viewer may see. `BadInput` for a day to come."""
@@ -159,13 +168,14 @@ def _models(session: ReadSession, log: _Log, findings: tuple[FindingThen, ...]) 
             select(Validation).where(Validation.recorded_at < log.as_of).order_by(Validation.id)
         )
     }
-    rows = session.scalars(select(Model).where(Model.created_at < log.as_of).order_by(Model.name))
+    rows = session.scalars(select(Model).where(Model.created_at < log.as_of).order_by(Model.name)).all()
+    titles = log.titles("model", {one.name: one.title for one in rows}, "model")
     for row in rows:
         said, name = facts.get(row.name), row.name
         validation = validated.get(name)
         yield ModelThen(
             name=name,
-            title=row.title,
+            title=titles[name],
             tier=log.value(tiers[name], ("before",), row.tier, f"tier of {name}"),
             enforcement=log.value(enforced[name], ("from",), row.enforcement, f"enforcement of {name}"),
             owner=log.value(kept[name], ("before", "owner"), row.owner_id, f"owner of {name}"),
@@ -214,15 +224,18 @@ def _findings(session: ReadSession, log: _Log) -> Iterable[FindingThen]:
         .order_by(AuditEntry.seq)
     )  # fmt: skip
     states = {object_id: _FINDING_STATES[Action(action)] for object_id, action in told}
-    rows = session.scalars(select(Finding).where(Finding.opened_at < log.as_of).order_by(Finding.id))
+    rows = [
+        one
+        for one in session.scalars(select(Finding).where(Finding.opened_at < log.as_of).order_by(Finding.id))
+        if states.get(str(one.id)) != "closed"
+    ]
+    titles = log.titles("finding", {one.id: one.title for one in rows}, "finding")
     for row in rows:
         state, later = states.get(str(row.id), "open"), planned[str(row.id)]
-        if state == "closed":
-            continue
         yield FindingThen(
             id=row.id,
             model=row.model,
-            title=row.title,
+            title=titles[row.id],
             severity=log.value(later, ("before", "severity"), row.severity, f"severity of finding {row.id}"),
             state=state,
             owner=log.value(later, ("before", "owner"), row.owner_id, f"owner of finding {row.id}"),

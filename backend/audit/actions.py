@@ -65,6 +65,7 @@ class Action(StrEnum):
     ALERT_FIRED = "alerting:alert:fire"
     ALERT_RESOLVED = "alerting:alert:resolve"
     INCIDENT_OPENED = "alerting:incident:open"
+    INCIDENT_RENAMED = "alerting:incident:rename"
     INCIDENT_ACKNOWLEDGED = "alerting:incident:acknowledge"
     INCIDENT_ASKS_AGAIN = "alerting:incident:ask_again"
     INCIDENT_CLOSED = "alerting:incident:close"

@@ -8,7 +8,7 @@ not compared.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,7 +24,6 @@ from backend.audit.change_entries import (
     ENDS,
     GATES,
     GATES_AGAIN,
-    RETRACTED,
     UNDECIDED,
     Told,
     asked_for,
@@ -146,12 +145,17 @@ def _decisions_differ(row: Change, entries: Sequence[Told]) -> Iterator[Unrecord
 
 
 def _retractions_differ(row: Change, entries: Sequence[Told]) -> Iterator[Unrecorded]:
-    """A decision that was taken back, and its entry, both ways; of an erased entry nothing is known."""
-    if any(one.action == RETRACTED and one.said is None for one in entries):
-        return
-    back = retracted(entries)
+    """A decision that was taken back, and its entry, both ways. Of an entry that was erased its place in the order
+    says which it was; where that does not either, it cannot be known, and that is said."""
+    back, placed = retracted(entries), _entries_of(row, entries)
+    untold = list(back.untold)
     for one in row.decisions:
-        if (one.retracted_at is not None) == (one.id in back):
+        by_log = one.id in back.ids or placed.get(one.id) in back.entries
+        if (one.retracted_at is not None) == by_log:
+            continue
+        for_them = [each for each in untold if each.actor in (one.person_id, one.on_behalf_of)]
+        if one.retracted_at and for_them:
+            untold.remove(for_them[0])
             continue
         said = (
             "counts no longer, and no entry takes it back"
@@ -161,6 +165,30 @@ def _retractions_differ(row: Change, entries: Sequence[Told]) -> Iterator[Unreco
         yield Unrecorded(
             row.id, f"retraction of {one.id}", f"a decision on CHG-{row.id} ({one.verdict}) {said}"
         )
+    for each in untold:
+        yield Unrecorded(
+            row.id, f"retraction of entry {each.seq}",
+            f"entry {each.seq} took back a decision on CHG-{row.id}; which one cannot be known: its text was erased, "
+            "and no decision of that person is taken back in the table",
+        )  # fmt: skip
+
+
+def _entries_of(row: Change, entries: Sequence[Told]) -> dict[str, int]:
+    """The number of the entry of each decision: as entries name it, and of erased ones by their order, where there are
+    as many as decisions without one."""
+    given = [one for one in entries if one.verdict]
+    found = {str(one.said["decision"]): one.seq for one in given if one.said and "decision" in one.said}
+    rows, erased = defaultdict(list), defaultdict(list)
+    for one in sorted(row.decisions, key=lambda one: one.decided_at):
+        if one.id not in found:
+            rows[one.person_id, one.verdict].append(one.id)
+    for told in given:
+        if told.said is None:
+            erased[told.actor, told.verdict].append(told.seq)
+    for whose, ids in rows.items():
+        if len(ids) == len(erased[whose]):
+            found.update(zip(ids, erased[whose], strict=True))
+    return found
 
 
 def _roles(given: Iterable[Told]) -> dict[str, str]:
@@ -266,8 +294,10 @@ def lacking_approvals(row: Change, entries: Sequence[Told]) -> str:
     back = retracted(entries)
     counted = [
         one for one in given
-        if one.said is None
-        or (one.said.get("digest", row.digest) == row.digest and one.said.get("decision") not in back)
+        if one.seq not in back.entries and (
+            one.said is None
+            or (one.said.get("digest", row.digest) == row.digest and one.said.get("decision") not in back.ids)
+        )
     ]  # fmt: skip
     have = Counter(
         roles.get(one.said.get("decision", "")) if one.said is not None else None for one in counted

@@ -70,13 +70,38 @@ def told_of(session: ReadSession, changes: Collection[int]) -> dict[int, list[To
     return found
 
 
-def retracted(told: Iterable[Told]) -> set[str]:
-    """The decisions that were taken back."""
-    return {
-        str(one.said["decision"])
-        for one in told
-        if one.action == RETRACTED and one.said is not None and "decision" in one.said
-    }
+@dataclass(frozen=True)
+class TakenBack:
+    """Approvals that were taken back. `ids`: as entries name them; `entries`: the numbers of the entries of those whose
+    taking back was erased; `untold`: entries of which nobody can tell any more what they took back."""
+
+    ids: frozenset[str]
+    entries: frozenset[int]
+    untold: tuple[Told, ...]
+
+
+def retracted(told: Iterable[Told]) -> TakenBack:
+    """What was taken back. An erased entry took back the newest approval by the same person before it: nobody has two
+    that count at a time, and who approved must take that back before they approve again."""
+    ids: set[str] = set()
+    entries: set[int] = set()
+    untold: list[Told] = []
+    given: list[Told] = []
+    for one in told:
+        if one.verdict == "approve":
+            given.append(one)
+        if one.action != RETRACTED:
+            continue
+        if one.said is not None:
+            ids.add(str(one.said.get("decision")))
+            continue
+        mine = [each for each in given if one.actor in (each.actor, (each.said or {}).get("on_behalf_of"))]
+        newest = mine[-1] if mine else None
+        if newest is None or newest.seq in entries or (newest.said or {}).get("decision") in ids:
+            untold.append(one)
+        else:
+            entries.add(newest.seq)
+    return TakenBack(frozenset(ids), frozenset(entries), tuple(untold))
 
 
 def asked_for(session: ReadSession) -> set[int]:

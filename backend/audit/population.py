@@ -22,6 +22,7 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.audit.rows import parsed
 from backend.audit.tables import AuditEntry, AuditPayload
+from backend.audit.texts_then import TextThen, texts_then
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput
 from backend.governance.tables import Change
@@ -196,7 +197,9 @@ def told_models(
 def change_rows(
     session: ReadSession, viewer: Actor, changes: tuple[int, ...], *, as_of: datetime
 ) -> tuple[ChangeRow, ...]:
-    """What these changes were by then, from the log; texts are the change's own, which do not change."""
+    """What these changes were by then, from the log. A summary of which the log does not say what it was is today's,
+    and says so. A
+    change that no entry names by then is left out."""
     see(session, viewer, Permission.READ_AUDIT)
     told: dict[int, list[Any]] = {one: [] for one in changes}
     entries = session.execute(
@@ -211,7 +214,8 @@ def change_rows(
         told[int(entry.object_id)].append(entry)
     known = {one.id: one for one in session.scalars(select(Change).where(Change.id.in_(changes)))}
     names = names_of(session, {entry.actor for found in told.values() for entry in found[:1]})
-    return tuple(_row(one, known.get(one), told[one], names) for one in changes)
+    texts = texts_then(session, "change", {one.id: one.summary for one in known.values()}, as_of)
+    return tuple(_row(one, known.get(one), told[one], names, texts.get(one)) for one in changes if told[one])
 
 
 def drawn(population: tuple[int, ...], *, seed: int, n: int) -> tuple[int, ...]:
@@ -252,7 +256,9 @@ def draw_sample(
     return Sample(found, seed, rows, seq)
 
 
-def _row(number: int, change: Change | None, entries: list[Any], names: dict[str, str]) -> ChangeRow:
+def _row(
+    number: int, change: Change | None, entries: list[Any], names: dict[str, str], text: TextThen | None
+) -> ChangeRow:
     actions = [entry.action for entry in entries]
     states = [state for action in actions if (state := _STATES.get(action)) is not None]
     asked = entries[0]
@@ -261,7 +267,7 @@ def _row(number: int, change: Change | None, entries: list[Any], names: dict[str
         kind=change.kind if change else "",
         model=change.model if change else None,
         environment=change.environment if change else "",
-        summary=change.summary if change else "there is no such change any more",
+        summary=_summary(text),
         requested_by=asked.actor,
         requested_by_name=names.get(asked.actor, asked.actor),
         requested_at=clock.from_iso(asked.at),
@@ -271,6 +277,12 @@ def _row(number: int, change: Change | None, entries: list[Any], names: dict[str
         broke_glass=Action.GLASS_BROKEN in actions,
         entries=tuple(entry.seq for entry in entries),
     )
+
+
+def _summary(text: TextThen | None) -> str:
+    if text is None:
+        return "there is no such change any more"
+    return f"{text.text} (today's: {text.why_not})" if text.why_not else text.text
 
 
 def _days(text: str) -> tuple[date, date]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.commands.group import Json, Token, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.output import say, utc, write_json
 from backend.errors import Unavailable
 
 commands = typer.Typer()
@@ -81,4 +81,4 @@ def _tell(found: dict[str, Any]) -> None:
         for one in search["slices"]:
             say(f"  {one['text']}")
     for one in found["happened"]:
-        say(f"{one['at']}  {one['kind']:<10}  {one['text']}")
+        say(f"{utc(one['at'])}  {one['kind']:<10}  {one['text']}")

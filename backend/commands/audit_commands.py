@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from backend.commands.group import Json, refuse_plainly
-from backend.commands.output import say, write_json, write_pieces
+from backend.commands.group import Json, Token, refuse_plainly
+from backend.commands.output import say, utc, write_json, write_pieces
 from backend.errors import BadInput
 
 commands = typer.Typer(no_args_is_help=True, help="The audit log.")
@@ -161,6 +161,59 @@ def audit_export(
     write_pieces(pieces(export), out)
 
 
+@commands.command("search")
+@refuse_plainly
+def audit_search(
+    who: Annotated[str, typer.Option(help="id, user name or part of a name")] = "",
+    action: Annotated[str, typer.Option(help="an action or its beginning, such as governance:change")] = "",
+    object_kind: str = "",
+    object_id: str = "",
+    text: Annotated[
+        str, typer.Option(help="words in the entry, all of them; delay* is the beginning of one")
+    ] = "",
+    since: Annotated[str, typer.Option(help="such as 2026-07-01T00:00:00Z, included")] = "",
+    until: Annotated[str, typer.Option(help="such as 2026-10-01T00:00:00Z, not included")] = "",
+    routine: Annotated[bool, typer.Option(help="with what machines write all day")] = True,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many entries at most")] = 50,
+    before: Annotated[
+        int | None, typer.Option(min=0, help="only older ones: `next` of the answer before")
+    ] = None,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """List the entries that match, the newest first, as far as the token's owner may see."""
+    from backend.commands.client import Api
+
+    api, following = Api(token), before
+    entries: list[dict[str, Any]] = []
+    while len(entries) < limit:
+        found = api.get(
+            "/audit/entries", who=who, action=action, object_kind=object_kind, object_id=object_id, text=text,
+            since=since or None, until=until or None, routine=routine, before=following,
+            limit=min(limit - len(entries), 500),
+        )  # fmt: skip
+        entries += found["entries"]
+        following = found["next"]
+        if following is None:
+            break
+    if as_json:
+        write_json({"entries": entries, "next": following})
+        return
+    for one in entries:
+        say(_entry_line(one))
+    if not entries:
+        say("no entry matches")
+    elif following is not None:
+        say(f"there may be older ones: --before {following}")
+
+
+def _entry_line(one: dict[str, Any]) -> str:
+    said = "DAMAGED" if one["damaged"] else one["erased"] or " ".join(one["why"].split())
+    about = f"{one['object_kind']} {one['object_id']}"
+    told = f"{one['seq']:>8}  {utc(one['at'])}  {one['actor_name']}  {one['action']}  {about}"
+    return f"{told}  {said}" if said else told
+
+
 @commands.command("sample")
 @refuse_plainly
 def audit_sample(
@@ -195,9 +248,7 @@ def audit_sample(
             f"{found['population']} changes in {period} by the log, {agree}; entry {found['entry']} records the draw"
         )
         for row in found["rows"]:
-            say(
-                f"CHG-{row['change']}  {row['state']:<10} {row['requested_at']:%Y-%m-%d %H:%M:%S} UTC  {row['summary']}"
-            )
+            say(f"CHG-{row['change']}  {row['state']:<10} {utc(row['requested_at'])}  {row['summary']}")
     raise typer.Exit(0 if found["equal"] else 1)
 
 

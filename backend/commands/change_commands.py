@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from backend.commands.group import Json, Token, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.output import say, utc, write_json
 from backend.errors import BadInput
 
 commands = typer.Typer(no_args_is_help=True, help="Changes to production: preview, ask, decide, follow.")
@@ -198,4 +198,4 @@ def change_break_glass(
     if as_json:
         write_json(broken)
     else:
-        say(f"{broken['ref']} runs; somebody else reviews it by {broken['review']['due_at']}")
+        say(f"{broken['ref']} runs; somebody else reviews it by {utc(broken['review']['due_at'])}")

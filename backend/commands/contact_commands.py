@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backend.commands.group import Json, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.output import say, utc, write_json
 
 if TYPE_CHECKING:
     from backend.notifications.contacts import Contacts, Route
@@ -80,7 +80,7 @@ def contacts_on_call(file: File = None, as_json: Json = False) -> None:
         return
     for one in found:
         who = ", ".join(one.people) or "nobody"
-        until = f" until {one.until:%Y-%m-%d %H:%M} UTC" if one.until else ""
+        until = f" until {utc(one.until)}" if one.until else ""
         say(f"{one.rota}: {who}{until}{f' ({one.problem})' if one.problem else ''}")
     if not found:
         say("the contacts name no rota")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.commands.group import Json, Token, refuse_plainly
-from backend.commands.output import say, write_json, write_pieces
+from backend.commands.output import say, utc, write_json, write_pieces
 from backend.errors import BadInput
 
 commands = typer.Typer(no_args_is_help=True, help="Requests of the people behind the data.")
@@ -111,7 +111,7 @@ def data_explain(
     for one in found["contributions"]:
         say(f"  moved by {one['column']:<28} {one['contribution']:+.4g}")
     for one in found["approvals"]:
-        say(f"  {one['verdict']} by {one['person']} ({one['role']}), {one['at']}")
+        say(f"  {one['verdict']} by {one['person']} ({one['role']}), {utc(one['at'])}")
 
 
 def _form(out: Path | None) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from backend.commands.change_commands import preview_lines
 from backend.commands.group import Json, Token, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.output import say, utc, write_json
 from backend.errors import BadInput
 
 commands = typer.Typer()
@@ -85,7 +85,7 @@ def change_show(
 def _lines_of(change: dict[str, Any]) -> list[str]:
     told = [f"{change['ref']} {change['summary']}: {change['state_words']}"]
     told.append(
-        f"  asked by {change['requested_by']} at {change['requested_at']}: {change['reason']}",
+        f"  asked by {change['requested_by']} at {utc(change['requested_at'])}: {change['reason']}",
     )
     told += [f"  mind: {caution}" for caution in change["evidence"].get("cautions", ())]
     for gate in change["gates"]:
@@ -94,7 +94,7 @@ def _lines_of(change: dict[str, Any]) -> list[str]:
     for one in change["decisions"]:
         counts = "" if one["counts"] else " (an earlier revision; does not count)"
         if one["retracted_at"]:
-            counts = f" (taken back at {one['retracted_at']}: {one['retracted_because']})"
+            counts = f" (taken back at {utc(one['retracted_at'])}: {one['retracted_because']})"
         comment = f": {one['comment']}" if one["comment"] else ""
         told.append(
             f"  {one['person']} {one['verdict']}, as {one['role'].replace('_', ' ')}{comment}{counts}"
@@ -111,7 +111,7 @@ def _lines_of(change: dict[str, Any]) -> list[str]:
     if change["outcome"]:
         told.append(f"  {change['outcome']}")
     if change["cannot_review"] is None and change["review"] and not change["review"]["verdict"]:
-        told.append(f"  the glass was broken: review it by {change['review']['due_at']}")
+        told.append(f"  the glass was broken: review it by {utc(change['review']['due_at'])}")
     if change["review"] and change["review"]["stands_until"]:
         told.append(f"  what was done without approval stands until {change['review']['stands_until']}")
     return [*told, f"digest {change['digest']}"]
@@ -236,7 +236,9 @@ def change_rollout(
     for stage in found["stages"]:
         how = f"{stage['role']} {stage['share']:.0%}" if stage["share"] is not None else stage["role"]
         how += f" of {in_words(stage['segments'])}" if stage["segments"] else ""
-        until = f", until {stage['bake_until']}" if stage["bake_until"] and not stage["finished_at"] else ""
+        until = (
+            f", until {utc(stage['bake_until'])}" if stage["bake_until"] and not stage["finished_at"] else ""
+        )
         say(f"  {stage['number']}: {how}, {stage['verdict'] or 'runs'}{until}")
     skip = found["skip"] or {}
     if skip.get("said_by"):
@@ -273,7 +275,9 @@ def change_return(
         say(f"no return is agreed for what serves {model}")
     else:
         to = f"v{way['to_version']} at the cut-off {way['to_cutoff']:g}"
-        say(f"{model} can go back to {to} until {way['expires_at']}, as agreed with CHG-{way['change_id']}")
+        say(
+            f"{model} can go back to {to} until {utc(way['expires_at'])}, as agreed with CHG-{way['change_id']}"
+        )
         for differs in way["differs"]:
             say(f"  not now: {differs}")
         say(f"digest {way['digest']}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.commands.group import Json, Token, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.output import say, utc, write_json
 
 commands = typer.Typer(no_args_is_help=True, help="Legal holds: what may not be deleted.")
 Reason = Annotated[str, typer.Option(help="why, without naming a person: it stays on the record")]
@@ -67,7 +67,11 @@ def _say(holds: list[dict[str, Any]], as_json: bool) -> None:
         write_json(holds)
         return
     for one in holds:
-        state = f"released {one['released_at']}" if one["released_at"] else f"held since {one['placed_at']}"
+        state = (
+            f"released {utc(one['released_at'])}"
+            if one["released_at"]
+            else f"held since {utc(one['placed_at'])}"
+        )
         say(f"hold {one['id']}: {one['kind']} {one['object_id']}, {state}: {one['reason']}")
         if one.get("predictions") is not None:
             say(f"  the person has {one['predictions']:,} predictions now")

@@ -9,7 +9,7 @@ import typer
 
 from backend.addresses import without_credentials
 from backend.commands.group import Json, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.output import say, utc, write_json
 from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.identity.command_line import at_command_line
@@ -84,7 +84,7 @@ def import_report(
     say(report.summary)
     for move in report.moves:
         to = "removed" if move.to_version is None else f"version {move.to_version}"
-        say(f"  {move.found_at:%Y-%m-%d %H:%M}  {move.model}  {move.alias} -> {to}  {move.would_be}")
+        say(f"  {utc(move.found_at)}  {move.model}  {move.alias} -> {to}  {move.would_be}")
         for reason in move.reasons:
             say(f"    {reason['text']}")
 

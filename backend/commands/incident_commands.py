@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.commands.group import Json, Token, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.output import say, utc, write_json
 
 commands = typer.Typer(no_args_is_help=True, help="Incidents: list, look, acknowledge, write, resolve.")
 Number = Annotated[int, typer.Argument(min=1, help="the number in INC-<number>")]
@@ -60,7 +60,7 @@ def incident_show(incident_id: Number, token: Token = "", as_json: Json = False)
     for one in found["causes"]:
         say(f"  {one['verdict'].replace('_', ' '):<10} {one['name']}: {one['evidence']}")
     for one in found["changed"]:
-        say(f"  changed {one['at']}: {one['text']}")
+        say(f"  changed {utc(one['at'])}: {one['text']}")
     for one in found["actions"]:
         say(f"  {one['act']}: {one['refused'] or one['helps']}")
 

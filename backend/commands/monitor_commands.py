@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.commands.group import Json, Token, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.output import say, utc, write_json
 
 commands = typer.Typer(no_args_is_help=True, help="Monitors of your own: list, try out, store.")
 Definition = Annotated[Path, typer.Argument(help="the definition, YAML or JSON")]
@@ -44,7 +44,7 @@ def monitor_replay(model: str, file: Definition, token: Token = "", as_json: Jso
         return
     say(found["says"])
     for one in found["firings"]:
-        until = f"until {one['cleared_at']} ({one['ended']})" if one["cleared_at"] else "and still does"
+        until = f"until {utc(one['cleared_at'])} ({one['ended']})" if one["cleared_at"] else "and still does"
         say(f"  {one['window_start']}  {one['text']}, {until}")
     often = (
         "too little history to say how often"

@@ -23,6 +23,16 @@ def _written(value: Any) -> str:
     return clock.to_iso(value) if isinstance(value, datetime) and value.tzinfo else str(value)
 
 
+def utc(moment: datetime | str | None) -> str:
+    """A time in a line for people, as records have it: `2026-11-22 23:55:03 UTC`. A text that is no time stays."""
+    if isinstance(moment, str):
+        try:
+            moment = clock.from_iso(moment)
+        except ValueError:
+            return str(moment)
+    return clock.to_words(moment) if moment is not None else "not known"
+
+
 _ENCODER = json.JSONEncoder(default=_written)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.commands.group import Json, Token, refuse_plainly
-from backend.commands.output import say, write_json, write_pieces
+from backend.commands.output import say, utc, write_json, write_pieces
 from backend.errors import BadInput
 
 commands = typer.Typer(no_args_is_help=True, help="Evidence packs.")
@@ -184,9 +184,9 @@ def _tell(one: dict[str, Any], as_json: bool) -> None:
     gaps = one["gaps"]
     found = f", {gaps['high']} grave and {gaps['medium']} other gaps, {one['digest']}" if gaps else ""
     said = f" ({one['error']})" if one["error"] else ""
-    say(f"{one['id']}  {one['state_words']:<10} {one['about']}, as of {one['as_of']}{found}{said}")
+    say(f"{one['id']}  {one['state_words']:<10} {one['about']}, as of {utc(one['as_of'])}{found}{said}")
     if one["forgotten_because"]:
         say(f"  it is handed out no more: {one['forgotten_because']}")
     elif one["kept_until"]:
         longer = ", and longer: a hold keeps it" if one["on_hold"] else ""
-        say(f"  until {one['kept_until']}{longer} ({one['kept_because']})")
+        say(f"  until {utc(one['kept_until'])}{longer} ({one['kept_because']})")

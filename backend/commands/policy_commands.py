@@ -9,7 +9,7 @@ import typer
 
 from backend.commands.change_commands import change_preview, change_request
 from backend.commands.group import Json, Token, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.output import say, utc, write_json
 from backend.errors import BadInput
 
 commands = typer.Typer(no_args_is_help=True, help="The policy of all changes: read, check, try out, ask for.")
@@ -33,7 +33,7 @@ def policy_show(
         write_json(found)
     elif history:
         for one in found["revisions"]:
-            say(f"{one['revision']:>4}  CHG-{one['change_id']}  {one['created_at']}  {one['note']}")
+            say(f"{one['revision']:>4}  CHG-{one['change_id']}  {utc(one['created_at'])}  {one['note']}")
         say("   1  installed with Warrant")
     else:
         say(f"revision {found['revision']}, {found['digest']}", error=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from backend.commands.group import Json, Token, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.output import say, utc, write_json
 
 commands = typer.Typer(no_args_is_help=True, help="Silences and maintenance: list, set, end.")
 
@@ -29,7 +29,7 @@ def silence_list(
     for one in found["silences"]:
         given = ", ".join(f"{name} {value}" for name, value in one["matchers"].items() if value)
         worse = " or worse" if one["until_worse"] else ""
-        say(f"{one['id']:<5} {one['purpose']:<12} {given} until {one['ended_at'] or one['ends_at']}{worse}: "
+        say(f"{one['id']:<5} {one['purpose']:<12} {given} until {utc(one['ended_at'] or one['ends_at'])}{worse}: "
             f"{one['comment']}")  # fmt: skip
     if not found["silences"]:
         say("nothing is silenced")
@@ -64,7 +64,8 @@ def silence_set(
         write_json(made)
     else:
         say(
-            f"silence {made['id']} ends {made['ends_at']}" + (" or when it gets worse" if until_worse else "")
+            f"silence {made['id']} ends {utc(made['ends_at'])}"
+            + (" or when it gets worse" if until_worse else "")
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import CursorResult, delete, or_, select
@@ -12,12 +12,13 @@ from backend import clock
 from backend.audit.actions import Action
 from backend.audit.erasure import RETENTION, erase_payloads
 from backend.audit.log import record
-from backend.audit.retention import STAY, not_taken_yet
-from backend.audit.tables import AuditEntry, AuditPayload
+from backend.audit.staying import too_old
+from backend.audit.tables import AuditEntry
 from backend.data_rights.tables import DataRule, PredictionExplanation
 from backend.database.session import ReadSession, WriteSession
-from backend.holds.payloads import kept_payloads
-from backend.holds.rows import kept_rows
+from backend.explain.reports import forget_reports
+from backend.holds.rows import any_hold_on_rows, kept_rows
+from backend.holds.service import held
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 
@@ -51,13 +52,16 @@ def models_to_trim(session: ReadSession) -> list[Due]:
 
 
 def trim_rows(session: WriteSession, actor: Actor, due: Due) -> dict[str, int]:
-    """Let explanations and payloads of a model go that are older than its rule keeps them, but for what is held.
+    """Let explanations, payloads and reports of a model go that are older than its rule keeps them, but for what is
+    held. A report draws rows of its window, and goes with the oldest of them.
 
     Payloads are those of entries about the model and its versions; what people decided hangs on changes and is not
     among them. Gives how many by kind.
     """
     actor.require(Permission.ERASE_PAYLOADS)
     counts: dict[str, int] = {}
+    if due.predictions_before is not None:
+        counts["reports"] = _trim_reports(session, due.model, due.predictions_before)
     if due.explanations_days:
         counts["explanations"] = _trim_explanations(session, due.model, due.explanations_days)
     if due.payloads_days:
@@ -69,6 +73,13 @@ def trim_rows(session: WriteSession, actor: Actor, due: Due) -> dict[str, int]:
             )
         )  # fmt: skip
     return {name: number for name, number in counts.items() if number}
+
+
+def _trim_reports(session: WriteSession, model: str, before: date) -> int:
+    """A hold on any rows of the model keeps them all, whoever is drawn in them; so does one on its windows."""
+    if any_hold_on_rows(session, model) is not None or held(session, "windows", model) is not None:
+        return 0
+    return forget_reports(session, model, before=datetime.combine(before, time(), UTC))
 
 
 def _trim_explanations(session: WriteSession, model: str, days: int) -> int:
@@ -99,24 +110,11 @@ def record_trimmed(session: WriteSession, actor: Actor, model: str, counts: dict
 
 
 def _old_payloads(session: ReadSession, model: str, days: int) -> list[int]:
-    """Entries about the model and its versions that have a payload still, which no hold keeps and no system that
-    follows the log has still to take; what rows are compared with stays, and what records rules and erasures."""
-    before = clock.now() - timedelta(days=days)
-    kept = [one for one in (kept_payloads(session), not_taken_yet(session, before)) if one is not None]
-    query = (
-        select(AuditEntry.seq)
-        .join(AuditPayload, AuditPayload.seq == AuditEntry.seq)
-        .where(
-            AuditEntry.at < clock.to_iso(before),
-            *(~one for one in kept),
-            AuditEntry.action.not_in([*STAY, Action.DATA_TRIMMED, Action.DATA_RULE_SET]),
-            or_(
-                (AuditEntry.object_kind == "model") & (AuditEntry.object_id == model),
-                (AuditEntry.object_kind == "version")
-                & AuditEntry.object_id.startswith(f"{model}/", autoescape=True),
-            ),
-        )
-        .order_by(AuditEntry.seq)
-        .limit(AT_ONCE)
+    """Entries about the model and its versions whose payloads go by their age."""
+    about = or_(
+        (AuditEntry.object_kind == "model") & (AuditEntry.object_id == model),
+        (AuditEntry.object_kind == "version") & AuditEntry.object_id.startswith(f"{model}/", autoescape=True),
     )
-    return list(session.scalars(query))
+    return list(
+        session.scalars(too_old(session, clock.now() - timedelta(days=days)).where(about).limit(AT_ONCE))
+    )

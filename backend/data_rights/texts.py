@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import select
 
-from backend.audit.retention import OF_OPEN_CHANGES, STAY, standing
+from backend.audit.staying import staying
 from backend.audit.tables import AuditEntry, AuditPayload
 from backend.database.session import ReadSession
 from backend.errors import BadInput, Conflict
@@ -38,23 +38,10 @@ def require_removable(session: ReadSession, numbers: Sequence[int]) -> None:
             f"entry {lost[0]} has no text: it is none of the log, or was erased already", field="entries"
         )
     mine = select(AuditEntry.seq).where(AuditEntry.seq.in_(numbers)).order_by(AuditEntry.seq).limit(1)
-    kept = session.scalar(mine.where(AuditEntry.action.in_(STAY)))
-    if kept is not None:
-        raise Conflict(
-            f"entry {kept} is what the record itself is compared with (an erasure, a signed judgement, a policy, a "
-            "version, a finding, the enforcement of a rule), and nothing else bears that out; it stays"
-        )
-    waits = session.scalar(mine.where(OF_OPEN_CHANGES))
-    if waits is not None:
-        raise Conflict(
-            f"entry {waits} is about a change that has not ended, and is compared with it; ask again when it has"
-        )
-    stands = session.scalar(mine.where(standing()))
-    if stands is not None:
-        raise Conflict(
-            f"entry {stands} gives a right that still counts (a role, a delegation, an exception), and is compared "
-            "with it; ask again when that has ended"
-        )
+    for one in staying():
+        kept = session.scalar(mine.where(one.entries)) if one.refusal else None
+        if kept is not None:
+            raise Conflict(f"entry {kept} {one.refusal}")
     hold = hold_on_payloads(session, numbers)
     if hold is not None:
         raise refusal(hold)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from backend import clock
 from backend.audit.actions import Action
@@ -114,10 +114,11 @@ def open_report(session: ReadSession, viewer: Actor, report_id: str) -> tuple[Re
     return report, path
 
 
-def forget_reports(session: WriteSession, model: str) -> int:
-    """Remove every report of a model, of which rows were erased: a report draws rows of its window, and is made again
-    from those that are left. Gives how many."""
-    found = session.scalars(select(Report).where(Report.model == model)).all()
+def forget_reports(session: WriteSession, model: str, *, before: datetime | None = None) -> int:
+    """Remove every report of a model of which rows were erased, or those of windows that began before that moment: a
+    report draws rows of its window, and is made again from those that are left. Gives how many."""
+    old = [] if before is None else [func.coalesce(Report.window_start, Report.created_at) < before]
+    found = session.scalars(select(Report).where(Report.model == model, *old)).all()
     for one in found:
         (settings().artefacts / one.path).unlink(missing_ok=True)
         session.delete(one)

@@ -72,7 +72,7 @@ class Facts:
             self.firing.get(incident.id, ()), key=lambda one: (LEVELS.index(one.level), one.since, one.id)
         )
         where = f"{incident.model or 'The installation'} in {incident.environment}"
-        lines = [where, f"Since: {incident.opened_at:%Y-%m-%d %H:%M} UTC"]
+        lines = [where, f"Since: {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC"]
         again = asks_again(incident)
         lines += [f"Again: {again}"] if again else []
         lines += [
@@ -84,7 +84,9 @@ class Facts:
         if is_watched(incident):
             lines.append(f"Mitigated by CHG-{incident.mitigated_by_change}. {watch_words(incident)}.")
         elif incident.relapsed_at is not None and incident.state == "open":
-            lines.append(f"It was mitigated, and fires again since {incident.relapsed_at:%Y-%m-%d %H:%M} UTC")
+            lines.append(
+                f"It was mitigated, and fires again since {incident.relapsed_at:%Y-%m-%d %H:%M:%S} UTC"
+            )
         if incident.state != "open" and incident.closed_because:
             lines.append(f"Over: {clipped(incident.closed_because, LONGEST_LINE)}")
         return tuple(lines)

@@ -18,6 +18,7 @@ from backend.assurance.report_draft import report_draft
 from backend.assurance.serious_tables import SeriousIncident, StateSnapshot
 from backend.assurance.serious_views import serious_view
 from backend.assurance.tables import Document, Finding, PolicyException, Validation
+from backend.audit.texts_then import texts_then
 from backend.database.session import ReadSession
 from backend.errors import WarrantError
 from backend.governance.tables import Change
@@ -145,6 +146,7 @@ def _as_then(view: dict[str, Any], then: FindingThen | None) -> dict[str, Any]:
     return view | {
         "state": then.state,
         "severity": then.severity,
+        "title": then.title,
         "closed_at": None,
         "closed_by": None,
         "evidence": "",
@@ -211,10 +213,15 @@ def _incident(
 ) -> dict[str, Any]:
     folder = f"incidents/INC-{row.id}"
     is_open = row.closed_at is None or row.closed_at >= subject.as_of
+    title = texts_then(session, "incident", {row.id: row.title}, subject.as_of)[row.id]
+    if title.why_not:
+        draft.gap("low", f"The title of INC-{row.id} is today's: {title.why_not}", folder)
+    acknowledged = row.acknowledged_at is not None and row.acknowledged_at < subject.as_of
     view = {
-        "ref": f"INC-{row.id}", "model": row.model, "title": row.title, "opened_at": row.opened_at,
-        "acknowledged_at": row.acknowledged_at, "state": "open" if is_open else "closed", "closed_at": row.closed_at,
-        "closed_because": row.closed_because, "closed_by_change": row.closed_by_change, "serious": False,
+        "ref": f"INC-{row.id}", "model": row.model, "title": title.text, "opened_at": row.opened_at,
+        "acknowledged_at": row.acknowledged_at if acknowledged else None, "state": "open" if is_open else "closed",
+        "closed_at": None if is_open else row.closed_at, "closed_because": "" if is_open else row.closed_because,
+        "closed_by_change": None if is_open else row.closed_by_change, "serious": False,
     }  # fmt: skip
     marked = session.get(SeriousIncident, row.id)
     if marked is not None and marked.marked_at < subject.as_of:
@@ -236,5 +243,5 @@ def _incident(
     draft.add_json(f"{folder}/incident.json", view)
     if is_open:
         draft.gap("high" if view["serious"] else "medium",
-                  f"INC-{row.id} is open{' and serious' if view['serious'] else ''}: {row.title}", folder)  # fmt: skip
+                  f"INC-{row.id} is open{' and serious' if view['serious'] else ''}: {title.text}", folder)  # fmt: skip
     return view

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, inspect, select
 from backend import clock
 from backend.audit.change_checks import lacking_approvals
 from backend.audit.change_entries import Told, told_of
+from backend.audit.population import ChangeRow, change_rows
 from backend.audit.receipts import NotSignedYet, receipt, receipts_of_change
 from backend.database.session import ReadSession
 from backend.deployment.tables import Deployment
@@ -61,6 +62,7 @@ def add_changes(draft: Draft, session: ReadSession, maker: Actor, subject: Subje
     }
     names = names_of(session, people)
     draft.name(*people)
+    then = {one.change: one for one in change_rows(session, maker, subject.changes, as_of=subject.as_of)}
     listed = []
     for change in rows:
         decisions = [one for one in change.decisions if one.decided_at < subject.as_of]
@@ -72,21 +74,27 @@ def add_changes(draft: Draft, session: ReadSession, maker: Actor, subject: Subje
             draft.add_json(f"gates/CHG-{change.id}.json", _gates(change, decisions, names))
         _add_receipts(draft, session, maker, change.id, folder, subject.as_of)
         _judge(draft, session, change, decisions, folder, subject, told)
-        listed.append(_row(change, decisions, names))
+        listed.append(_row(change, decisions, names, then.get(change.id), subject.as_of))
     if listed:
         draft.add_csv("changes/changes.csv", _LISTED, listed)
     return listed
 
 
-def _row(change: Change, decisions: list[Decision], names: dict[str, str]) -> dict[str, Any]:
+def _row(
+    change: Change, decisions: list[Decision], names: dict[str, str], then: ChangeRow | None, as_of: datetime
+) -> dict[str, Any]:
+    """`then`: what the log says of it by that moment; None where no entry names it."""
+    ended = change.finished_at is not None and change.finished_at < as_of
     return {
         "change": f"CHG-{change.id}", "kind": change.kind, "model": change.model, "environment": change.environment,
-        "summary": change.summary, "state": machine.WORDS.get(change.state, change.state),  # type: ignore[call-overload]
+        "summary": then.summary if then else change.summary,
+        "state": then.state if then and not ended else machine.WORDS.get(change.state, change.state),  # type: ignore[call-overload]
         "from_version": change.from_version, "to_version": change.to_version,
         "requested_by": names.get(change.requested_by, change.requested_by), "requested_at": change.requested_at,
         "approvals": sum(one.verdict == "approve" and one.retracted_at is None for one in decisions),
         "rejections": sum(one.verdict == "reject" for one in decisions), "break_glass": change.break_glass,
-        "finished_at": change.finished_at, "outcome": change.outcome, "digest": change.digest,
+        "finished_at": change.finished_at if ended else None, "outcome": change.outcome if ended else "",
+        "digest": change.digest,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend import clock
-from backend.commands.output import write_json
+from backend.commands.output import utc, write_json
 
 DOCUMENTS: list[Any] = [
     {},
@@ -22,6 +22,12 @@ DOCUMENTS: list[Any] = [
     {1: "a", None: {"b": [True]}, 2.5: 0},
     {"when": datetime(2026, 1, 1, tzinfo=UTC), "tuple": (1, (2, 3))},
 ]
+
+
+def test_times_are_written_as_records_have_them() -> None:
+    assert utc("2026-03-02T09:05:07.123456+01:00") == "2026-03-02 08:05:07 UTC"
+    assert utc(datetime(2026, 1, 1, tzinfo=UTC)) == "2026-01-01 00:00:00 UTC"
+    assert (utc(None), utc("until it is mended")) == ("not known", "until it is mended")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -257,15 +257,31 @@ def test_no_text_of_the_product_says_that_somebody_obeys_a_law() -> None:
 
 def test_times_on_the_record_have_seconds() -> None:
     """But for the bounds of windows, which lie on whole minutes."""
-    folders = ("governance", "holds", "data_rights", "assurance", "audit", "controls", "cards")
+    folders = (
+        "governance", "holds", "data_rights", "assurance", "audit", "controls", "cards", "alerting", "notifications",
+        "commands",
+    )  # fmt: skip
     minutes = re.compile(r"%H:%M(?!:%S)")
     found = [
         f"{path.relative_to(ROOT)}:{number}"
-        for folder in folders
-        for path in sorted((ROOT / "backend" / folder).rglob("*.py"))
+        for path in [
+            *(path for folder in folders for path in sorted((ROOT / "backend" / folder).rglob("*.py"))),
+            *(ROOT / "app").glob("phone_*.py"),
+        ]
         if path.parent.name != "gates" and path.name != "stored_points.py"
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if minutes.search(line)
+    ]
+    assert found == []
+
+
+def test_commands_write_times_for_people_as_the_record_has_them() -> None:
+    raw = re.compile(r"\{[a-z]+(?:\['\w+'\])*\['(?:\w+_at|at|as_of|kept_until|bake_until)'\]\}")
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted((ROOT / "backend" / "commands").glob("*.py"))
+        for line in path.read_text().splitlines()
+        if raw.search(line)
     ]
     assert found == []
 

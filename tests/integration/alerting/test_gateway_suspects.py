@@ -140,7 +140,7 @@ def test_cpu_and_memory_are_judged_by_the_worst_minute(
 
 def test_a_gateway_that_began_just_before_is_a_possible_cold_start(world: World, time: Time) -> None:
     ran(time.now - timedelta(minutes=5), 5, began_at=time.now - timedelta(minutes=6))
-    assert causes(world, page())["cold"][1:] == ("possible", "g:1 began 11:54 UTC")
+    assert causes(world, page())["cold"][1:] == ("possible", "g:1 began 2026-06-01 11:54:00 UTC")
 
 
 def test_errors_and_latency_around_it_are_on_the_page_and_in_the_report(world: World, time: Time) -> None:

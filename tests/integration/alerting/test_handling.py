@@ -280,7 +280,11 @@ def test_a_version_whose_model_fails_by_itself_comes_before_the_gateway_that_say
     ("given", "verdict", "said"),
     [
         ({}, "ruled_out", "callers see no errors (last 60 min)"),
-        ({"until_min": 20}, "unknown", "whether callers see errors is not known since 11:40 UTC"),
+        (
+            {"until_min": 20},
+            "unknown",
+            "whether callers see errors is not known since 2026-06-01 11:40:00 UTC",
+        ),
         ({"seconds": 60.0}, "possible", "callers see no errors, but more than 5 % took longer than 10 s"),
         ({"seconds": 2.0}, "possible", "callers see no errors, but 95 % took at most 2,500 ms"),
     ],

@@ -96,7 +96,7 @@ def test_it_reopens_graver_where_it_fires_on_past_its_time(world: World, time: T
     executed(number)
     stated = read(world, number).reopens_at
     assert stated is not None
-    assert f"{stated:%Y-%m-%d %H:%M} UTC" in brief_sentence(world, number)
+    assert f"{stated:%Y-%m-%d %H:%M:%S} UTC" in brief_sentence(world, number)
     time.pass_(minutes=59)
     assert tended() == 0
     time.pass_(minutes=2)

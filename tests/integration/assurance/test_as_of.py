@@ -6,8 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from backend import clock
+from backend.alerting.service import Firing, fire
+from backend.alerting.tables import Incident
 from backend.assurance.as_of import UNKNOWN, HouseThen, house_as_of
 from backend.assurance.facts import keep_facts
 from backend.assurance.findings import open_finding, plan_finding
@@ -15,15 +18,18 @@ from backend.assurance.tables import Finding
 from backend.audit.actions import Action
 from backend.audit.erasure import erase_payloads
 from backend.audit.log import record
+from backend.audit.tables import AuditEntry
+from backend.audit.texts_then import TextThen, texts_then
 from backend.database.session import reading, writing
 from backend.deployment.service import start_deployment
 from backend.errors import BadInput, NotAllowed
 from backend.identity.actor import Actor
 from backend.identity.people import disable_person, set_roles
 from backend.identity.roles import Role
+from backend.registry.service import register_model
 from backend.registry.tables import Model
 from tests.integration.governance.conftest import UNGATED, put_in_force
-from tests.worlds import SYSTEM, World, make_world
+from tests.worlds import SPEC, SYSTEM, World, make_world
 
 
 @pytest.fixture
@@ -105,6 +111,65 @@ def test_a_finding_closed_later_was_open_then(world: World) -> None:
     assert [one.state for one in seen(world.compliance, first).findings] == ["open"]
     assert [one.state for one in seen(world.compliance, second).findings] == ["answered"]
     assert seen(world.compliance, clock.now()).findings == ()
+
+
+def test_titles_are_those_of_the_day_and_today_s_are_said_to_be(world: World) -> None:
+    with writing() as session:
+        finding = open_finding(
+            session, world.compliance, model="toy", title="no test", detail="so", severity="low",
+            owner_id=world.engineer.person_id, due_at=clock.now() + timedelta(days=5),
+        )  # fmt: skip
+        number = finding.id
+    moment, title = clock.now(), seen(world.compliance, clock.now()).models[0].title
+    with writing() as session:
+        register_model(
+            session, SYSTEM, name="toy", title="Another toy", description="", tier="medium", spec=SPEC
+        )
+        session.get_one(Finding, number).title = "rewritten"
+    then = seen(world.compliance, moment)
+    assert (then.models[0].title, then.findings[0].title) == (title, "no test")
+    assert seen(world.compliance, clock.now()).models[0].title == "Another toy"
+    assert then.notes == ()
+    with writing() as session:
+        (seq,) = session.scalars(
+            select(AuditEntry.seq).where(AuditEntry.action == Action.FINDING_OPENED.value)
+        )
+        erase_payloads(session, SYSTEM, [seq], why="retention")
+    then = seen(world.compliance, moment)
+    assert then.findings[0].title == "rewritten"
+    assert then.notes == (
+        f"title of finding {number}, so today's is shown: entry {seq} would say what it was, and its text was erased",
+    )
+
+
+def test_an_incident_and_a_change_are_called_what_they_were_called_then(world: World) -> None:
+    def alert(column: str, title: str, days_ago: int) -> int:
+        since = clock.now() - timedelta(days=days_ago)
+        with writing() as session:
+            found = fire(
+                session, SYSTEM, Firing("toy", "production", 2, "realised", "page", title, column, since, {})
+            )
+            return found.incident_id or 0
+
+    def ask(action: Action, summary: str) -> int:
+        with writing() as session:
+            return record(
+                session, SYSTEM, action, object_kind="change", object_id=7, payload={"summary": summary}
+            )
+
+    number, _ = alert("auc", "AUC fell", 0), ask(Action.CHANGE_REQUESTED, "to v1")
+    moment = clock.now()
+    assert alert("recall", "recall fell", 1) == number
+    again = ask(Action.CHANGE_RESUBMITTED, "to v1, at 0.4")
+    with writing() as session:
+        assert session.get_one(Incident, number).title == "recall fell"
+        today = {number: "recall fell"}
+        assert texts_then(session, "incident", today, moment) == {number: TextThen("AUC fell")}
+        assert texts_then(session, "incident", today, clock.now()) == {number: TextThen("recall fell")}
+        assert texts_then(session, "change", {7: "to v1, at 0.4"}, moment) == {7: TextThen("to v1")}
+        erase_payloads(session, SYSTEM, [again], why="retention")
+        (now,) = texts_then(session, "change", {7: "to v1, at 0.4"}, clock.now()).values()
+    assert (now.text, f"entry {again} would say" in now.why_not) == ("to v1, at 0.4", True)
 
 
 def test_what_an_erased_payload_would_say_is_not_known(world: World) -> None:

@@ -5,18 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import socket
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from click.testing import Result
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from typer.testing import CliRunner
 
+from backend.api.app import create_api
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.audit.reading import search_entries
+from backend.commands.audit_commands import commands
 from backend.database.session import reading, writing
+from backend.identity.actor import Actor
 from backend.identity.command_line import seat
 from backend.identity.roles import Role
+from backend.identity.tokens import create_token
 from backend.registry.service import register_model
+from backend.settings import settings
+from tests.integration.api.conftest import TestClient
 from tests.integration.audit.test_population import add_change, this_year
 from tests.integration.cli.conftest import warrant
 from tests.worlds import SPEC, SYSTEM, person
@@ -58,6 +71,46 @@ def test_a_bad_sample_is_one_line(house: Path, bad: tuple[str, str]) -> None:
     said = warrant("audit", "sample", "--period", "2026", "--seed", "7", *bad)
     assert said.code == 2
     assert said.line.startswith("warrant: ")
+
+
+def test_the_log_is_searched_as_the_owner_of_the_token_may(
+    house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing() as session:
+        reviewer = person(session, "rita", Role.COMPLIANCE)
+        lead = person(session, "lara", Role.ML_LEAD)
+        viewer = person(session, "vera", Role.VIEWER)
+        tokens = {one: create_token(session, one, name="cli")[1] for one in (reviewer, lead, viewer)}
+        record(session, reviewer, Action.CHANGE_APPROVED, object_kind="change", object_id=2, why="a\nlook")
+    served = TestClient(Starlette(routes=[Mount("/api/v1", create_api())]), settings().console)
+
+    def to_console(method: str, url: str, *, timeout: float, **options: Any) -> httpx.Response:
+        return served.request(method, url, **options)
+
+    monkeypatch.setattr("httpx.request", to_console)
+
+    def search(*arguments: str, by: Actor = reviewer) -> Result:
+        return CliRunner().invoke(commands, ["search", *arguments, "--token", tokens[by]])
+
+    first = json.loads(search("--action", "governance:change", "--limit", "3", "--json").stdout)
+    assert [one["action"] for one in first["entries"][:2]] == [Action.CHANGE_APPROVED.value] * 2
+    assert first["next"] == first["entries"][-1]["seq"]
+    older = search("--action", "governance:change", "--limit", "50", "--before", str(first["next"]), "--json")
+    found = json.loads(older.stdout)
+    assert (len(found["entries"]), found["next"]) == (11, None)
+    assert all(one["seq"] < first["next"] for one in found["entries"])
+    approved = ("--action", "governance:change:approve", "--object-kind", "change", "--object-id", "2")
+    line = search("--who", "rita", *approved).stdout
+    moment = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    assert re.fullmatch(
+        rf" +\d+  {moment}  rita  governance:change:approve  change 2  a look\n", line, re.IGNORECASE
+    )
+    assert "older ones: --before" in search("--limit", "2").stdout
+    assert search("--text", "look").stdout == line
+    assert search("--text", "look", by=lead).stdout == "no entry matches\n"
+    assert search(*approved, by=lead).stdout == line.replace("  a look", "")
+    assert search(by=viewer).exit_code == 2
+    assert search("--since", "monday").exit_code == 2
 
 
 def test_the_log_is_written_to_a_file_and_to_standard_output(house: Path, tmp_path: Path) -> None:

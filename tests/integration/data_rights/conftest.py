@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -114,16 +114,17 @@ def ids_of(values: Sequence[str] = (), ids: Sequence[str] = ()) -> list[str]:
     return find_ids(settings().observations, settings().spool, "toy", subject)
 
 
-def write_report_file(model: str) -> Path:
+def write_report_file(model: str, window_start: datetime | None = None) -> Path:
     """A report that a job wrote about some window of a model."""
-    path = settings().artefacts / "reports" / f"{model}.html"
+    name = f"{model}-{window_start:%Y%m%d}" if window_start else model
+    path = settings().artefacts / "reports" / f"{name}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("<p>rows that are drawn</p>")
     with writing() as session:
         store_report(
             session, SYSTEM,
             written=WrittenReport(
-                id=f"rep_{model}", kind="evidently", model=model, environment="production", window_start=None,
+                id=f"rep_{name}", kind="evidently", model=model, environment="production", window_start=window_start,
                 path=f"reports/{path.name}", media_type="text/html", bytes=path.stat().st_size,
                 sha256=file_digest(path), created_by=None,
             ),

@@ -11,6 +11,7 @@ from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.audit.reading import search_entries
+from backend.audit.retention import erase_old_payloads
 from backend.audit.verification import verify
 from backend.data_rights.extraction import NoPurpose, extract_rows
 from backend.data_rights.rules import count_opt_outs, opt_in, opt_out, rule_of, set_rule
@@ -23,7 +24,15 @@ from backend.observations.pseudonyms import conceal, pseudonym
 from backend.observations.reader import read
 from backend.settings import settings
 from jobs.keep_data import trim_models
-from tests.integration.data_rights.conftest import SUBJECT_SPEC, Here, describe, ids_of, move_spool, send
+from tests.integration.data_rights.conftest import (
+    SUBJECT_SPEC,
+    Here,
+    describe,
+    ids_of,
+    move_spool,
+    send,
+    write_report_file,
+)
 from tests.worlds import SYSTEM, World
 
 
@@ -75,20 +84,34 @@ def test_days_that_a_rule_keeps_no_longer_are_let_go_and_a_hold_keeps_them(world
     send({"old": "Ada"}, days_ago=40)
     send({"new": "Ada"})
     move_spool()
+    drawn = [write_report_file("toy", clock.now() - timedelta(days=days)) for days in (32, 28)]
     write_rule(world, predictions_days=30)
     with writing() as session:
         hold = place_hold(session, world.compliance, kind="predictions", object_id="toy", reason="a case")
     assert trim() == {"toy": {}}
     assert ids_of(ids=["old", "new"]) == ["new", "old"]
+    assert all(one.exists() for one in drawn)
     with writing() as session:
         hold = release_hold(session, _other(world), hold.id, why="it is over")
-    assert trim() == {"toy": {"predictions": 1, "labels": 1}}
+    assert trim() == {"toy": {"predictions": 1, "labels": 1, "reports": 1}}
+    assert [one.exists() for one in drawn] == [False, True]
     assert ids_of(ids=["old", "new"]) == ["new"]
     assert trim() == {"toy": {}}
     with reading() as session:
         (entry,) = search_entries(session, world.compliance, action="data:rows:trim")
     assert entry.payload is not None
-    assert entry.payload["counts"] == {"predictions": 1, "labels": 1}
+    assert entry.payload["counts"] == {"predictions": 1, "labels": 1, "reports": 1}
+
+
+@pytest.mark.parametrize("kind", ["windows", "person"])
+def test_a_hold_on_windows_or_on_a_person_keeps_the_reports(world: World, kind: str) -> None:
+    report = write_report_file("toy", clock.now() - timedelta(days=40))
+    write_rule(world, predictions_days=30)
+    thing, of = ("toy", None) if kind == "windows" else ("Ada", "toy")
+    with writing() as session:
+        place_hold(session, world.compliance, kind=kind, object_id=thing, model=of, reason="a case")
+    assert trim() == {"toy": {}}
+    assert report.exists()
 
 
 def _other(world: World) -> object:
@@ -123,6 +146,12 @@ def test_explanations_and_payloads_go_after_their_days_and_the_log_verifies(
         (kept,) = search_entries(session, world.compliance, action="governance:change:approve")
     assert "proof intact" in batch.erased
     assert kept.why == "kept"
+    with writing() as session:
+        assert erase_old_payloads(session, SYSTEM, before=clock.now()) > 0
+    with reading() as session:
+        (rule,) = search_entries(session, world.compliance, action="data:rule:set")
+        (trimmed,) = search_entries(session, world.compliance, action="data:rows:trim")
+    assert rule.payload and trimmed.payload, "what says why data are gone outlasts them"
     assert verify().ok
 
 

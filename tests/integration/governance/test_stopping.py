@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
 from app.components.evidence import unresolved
-from backend.audit.change_checks import unrecorded_changes
+from backend import clock
+from backend.audit.actions import Action
+from backend.audit.change_checks import _retractions_differ, unrecorded_changes
+from backend.audit.change_entries import Told
+from backend.audit.erasure import erase_payloads
+from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
 from backend.errors import NotAllowed
 from backend.governance import errors, execution
@@ -13,7 +19,7 @@ from backend.governance.asking import cancel_change
 from backend.governance.evaluations import tries_of
 from backend.governance.kinds import Asked
 from backend.governance.settling import recheck_gates, settle_gates
-from backend.governance.tables import Change
+from backend.governance.tables import Change, Decision
 from backend.governance.urgent import break_glass
 from backend.governance.views import change_detail
 from backend.identity.actor import Actor
@@ -103,6 +109,49 @@ def test_an_approval_that_is_taken_back_in_the_table_alone_is_seen(world: World)
     assert [one for one in unrecorded(change) if "was taken back, and counts" in one]
     assert begin(change) is None
     assert now(change).state == "void"
+
+
+def test_a_retraction_whose_text_was_erased_is_told_by_its_place(world: World) -> None:
+    change = approved(world)
+    say(world.lead, change, "retract", comment="wait")
+    say(world.lead, change)
+    with writing() as session:
+        entries = {Action.CHANGE_APPROVED.value, Action.APPROVAL_RETRACTED.value}
+        some = select(AuditEntry.seq).where(AuditEntry.action.in_(entries))
+        erase_payloads(session, SYSTEM, list(session.scalars(some)), why="old", subject="test")
+    assert unrecorded(change) == []
+    with writing() as session:
+        mine = [
+            one
+            for one in session.get_one(Change, change.id).decisions
+            if one.person_id == world.lead.person_id
+        ]
+        first, again = sorted(mine, key=lambda one: one.decided_at)
+        assert first.retracted_at is not None
+        again.retracted_at = first.retracted_at
+        session.flush()
+        first.retracted_at = None
+    assert sorted(unrecorded(change)) == [
+        f"a decision on CHG-{change.id} (approve) counts no longer, and no entry takes it back",
+        f"a decision on CHG-{change.id} (approve) was taken back, and counts",
+    ]
+
+
+def test_what_was_taken_back_by_an_erased_entry_alone_cannot_be_known() -> None:
+    given = Told(7, Action.CHANGE_APPROVED.value, "per_deputy", None)
+    back = Told(9, Action.APPROVAL_RETRACTED.value, "per_lender", None)
+    decision = Decision(
+        id="dec_1",
+        person_id="per_deputy",
+        on_behalf_of="per_lender",
+        verdict="approve",
+        decided_at=clock.now(),
+    )
+    row = Change(id=3, decisions=[decision])
+    (found,) = _retractions_differ(row, [given, back])
+    assert "entry 9 took back a decision on CHG-3; which one cannot be known" in found.title
+    decision.retracted_at = clock.now()
+    assert list(_retractions_differ(row, [given, back])) == []
 
 
 def test_who_could_decide_rejects_what_others_approved(world: World) -> None:

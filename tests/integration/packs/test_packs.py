@@ -15,6 +15,8 @@ from pypdf import PdfReader
 from sqlalchemy import delete, select, text, update
 
 from backend import clock
+from backend.alerting.service import Firing, fire
+from backend.alerting.tables import Incident
 from backend.assurance.findings import close_finding
 from backend.assurance.tables import Finding
 from backend.audit.notes import SigningKey
@@ -46,6 +48,7 @@ from tests.integration.packs.conftest import (
     make_pack,
     verify_alone,
 )
+from tests.worlds import SYSTEM
 
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # the same rows, the same code
 FURNITURE = re.compile(r"page (\d+) of (\d+)")
@@ -253,6 +256,8 @@ def test_personal_data_stay_sealed_and_erased_payloads_stay_gone(house: House, t
 @pytest.mark.slow
 @ON_SQLITE
 def test_a_pack_as_of_a_moment_knows_nothing_that_came_later(house: House) -> None:
+    with writing() as session:
+        title = session.get_one(Incident, house.incident).title
     as_of = clock.now()
     with reading() as session:
         digest = session.get_one(Change, house.waiting).digest
@@ -261,6 +266,13 @@ def test_a_pack_as_of_a_moment_knows_nothing_that_came_later(house: House) -> No
             session, house.world.lead, house.waiting, verdict="reject", comment="too late", seen_digest=digest
         )
         finding = session.query(Finding).one().id
+        sooner = clock.now() - timedelta(days=400)
+        fire(
+            session,
+            SYSTEM,
+            Firing("toy", "production", 2, "realised", "page", "recall fell", "recall", sooner, {}),
+        )
+        assert session.get_one(Incident, house.incident).title == "recall fell"
     with writing() as session:
         close_finding(session, house.world.other_lead, finding, evidence="seen to hold")
     files = files_of(make_pack(house.world.compliance, kind="model", model="toy", as_of=as_of))
@@ -268,6 +280,11 @@ def test_a_pack_as_of_a_moment_knows_nothing_that_came_later(house: House) -> No
     assert max(json.loads(one["leaf"])["at"] for one in lines) < clock.to_iso(as_of)
     assert json.loads(files[f"changes/CHG-{house.waiting}/change.json"])["decisions"] == []
     assert "FND-1 is open (high)" in files["gaps.json"].decode()
+    assert json.loads(files[f"incidents/INC-{house.incident}/incident.json"])["title"] == title
+    listed = csv.DictReader(io.StringIO(files["changes/changes.csv"].decode(), newline=""))
+    assert [
+        (one["state"], one["finished_at"]) for one in listed if one["change"] == f"CHG-{house.waiting}"
+    ] == [("requested", "")]
     assert "seen to hold" not in files["findings/findings.csv"].decode()
     early = files_of(
         make_pack(house.world.compliance, kind="model", model="toy", as_of=as_of - timedelta(days=1))

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
 import app
 from app.components.facts import diff_html, value_text
-from app.components.links import href
+from app.components.links import href, when
 from app.components.status import badge_html, prose
-from app.components.tables import long_text, name_link, small
+from app.components.tables import lines, long_text, name_link, small, table_html
+
+MOMENT = datetime(2026, 3, 2, 8, 5, 9, tzinfo=UTC)
+
+
+def test_a_time_says_utc_with_seconds_on_hovering() -> None:
+    iso, utc = "2026-03-02T08:05:09.000000Z", "2026-03-02 08:05:09 UTC"
+    shown = f'<time datetime="{iso}" title="{utc}">Mon 2 Mar 2026, 08:05 UTC</time>'
+    assert when(MOMENT) == shown
+    assert shown in table_html(("what", "when"), [["it", MOMENT]])
+    assert shown in table_html(("what", "when"), [["it", lines(MOMENT, small("a while ago"))]])
+    assert shown in small(when(MOMENT))
 
 
 def approval_page() -> None:
