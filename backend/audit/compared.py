@@ -58,8 +58,8 @@ COMPARED: Final = (
     Compared(
         "reviews", ("change_id", "verdict", "reviewed_by"), "`governance:change:review`",
         "whether a review is owed: before approval and execution of the team's releases (that there is an entry by "
-        "the reviewer)",
-        "`reviews.py`, `rights_checks.py`",
+        "the reviewer); the verdict whenever it is asked how long a broken glass stands",
+        "`reviews.py`, `time_boxes.py`, `rights_checks.py`",
     ),
     Compared(
         "ways_back",
