@@ -2,7 +2,7 @@
 
 When the time is over, or a review says that it was not justified, an alert is raised that lasts until then; where the
 rule says so, what served before comes back by itself. The version before can be returned to by one person meanwhile.
-A verdict is what its entry says: one that is in the table alone ends nothing, and one that is gone from it still counts.
+A verdict is what its entry says: one of the table alone ends nothing, and one that is gone from it still counts.
 """
 
 from __future__ import annotations
