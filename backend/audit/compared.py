@@ -68,7 +68,7 @@ COMPARED: Final = (
         "`agreed_returns.py`",
     ),
     Compared(
-        "versions", ("trained_by", "data_owner"), "`registry:version:register`",
+        "versions", ("trained_by", "data_owner"), "`registry:version:register`, `:declare_data_owner`",
         "preview, request and execution of a change to the version", "`registry/recorded.py`",
     ),
     Compared(

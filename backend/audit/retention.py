@@ -40,6 +40,7 @@ STAY: Final = tuple(
     one.value
     for one in (
         Action.PAYLOADS_ERASED, Action.CONTROL_JUDGED, Action.POLICY_REPLACED, Action.VERSION_REGISTERED,
+        Action.DATA_OWNER_DECLARED,
         Action.MODEL_REGISTERED, Action.VENDOR_MODEL_REGISTERED, Action.TIER_CHANGED, Action.ENFORCEMENT_CHANGED,
         Action.AUDIT_FINDING_OPENED, Action.AUDIT_FINDING_CLOSED,
     )
