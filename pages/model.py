@@ -8,6 +8,7 @@ from app import data
 from app.components import banner, headline, viewer_zone
 from app.components.job_parts import offer_job
 from app.components.model_parts import (
+    offer_data_owner,
     show_alerts,
     show_card,
     show_conditions,
@@ -65,6 +66,7 @@ def show_actions() -> None:
     if version:
         offer_job(f"Explain v{version}", f"explain:{name}/{version}", Permission.COMPUTE_METRICS,
                   lambda session, me: request_explanation(session, me, model=name, version=version))  # fmt: skip
+        offer_data_owner(str(name), next(one for one in model["versions"] if one["version"] == version))
     windows = data.windows(scope, name, str(model["spec"]["window"]))
     filled = windows[windows["rows"] > 0]
     if len(filled):

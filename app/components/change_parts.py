@@ -335,6 +335,8 @@ def show_people(change: Mapping[str, Any]) -> None:
     }
     if change["data_owner"]:
         facts["owns the data"] = change["data_owner"]
+    elif change["to_version"] is not None and "data_owner" in change["policy"].get("excluded", ()):
+        facts["owns the data"] = "nobody by the record: the rule excludes the owner, and so nobody by that"
     if change["state"] == "waiting":
         facts["can still decide"] = ", ".join(can) or "nobody: ask an administrator for the role"
     key_values(facts)

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.charts import Mark, deployments_timeline, shap_summary
+from app.components.actions import Field, action_form
 from app.components.alert_parts import alert_address, alert_window
 from app.components.card_parts import show_card_state, show_contradictions, show_lacks
 from app.components.charts import draw
@@ -17,8 +18,11 @@ from app.components.status import empty_state
 from app.components.tables import anchor, badge, lines, link, small, table
 from app.formats import format_age, format_count, format_metric, format_when
 from app.plain_text import plain
+from app.session import perform, viewer
 from app.words import ALERT_LEVELS, metric_word
 from backend import clock
+from backend.governance.data_owners import declare_data_owner
+from backend.identity.roles import Permission
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.monitoring.performance.registry import PRIMARY, unit_of
 
@@ -70,6 +74,44 @@ def show_versions(model: Mapping[str, Any], serving: Mapping[str, Any] | None) -
     ]
     columns = ("version", "", *(metric_word(one) for one in names), "trained", "rows", "cut-off", "files")
     table(columns, rows, caption="versions with held-out metrics")
+
+
+def offer_data_owner(model: str, version: Mapping[str, Any]) -> None:
+    """Whose the training data of a version are, and the form to say so."""
+    owner = version["data_owner_name"]
+    number = version["version"]
+    with st.popover(f"Whose data v{number} was trained on…", icon=":material/badge:"):
+        st.caption(
+            plain(f"By the record: {owner or 'nobody'}. A policy can keep them from deciding. ")
+            + "What waits for decisions about this version is void when that changes."
+        )
+        why_not = None
+        if not viewer().may(Permission.REGISTER_VERSIONS):
+            why_not = "Your role does not register versions."
+        sent = action_form(
+            "data-owner", label=f"Declare the owner for v{number}", object_id=f"{model}/{number}",
+            digest=str(version["data_owner"]), disabled_because=why_not,
+            fields=[
+                Field("username", "User name of the owner", max_chars=200,
+                      help="of a person here; nothing written: nobody's here"),
+                Field("why", "How you know", required=True),
+            ],
+        )  # fmt: skip
+    if sent is None:
+        return
+    done = perform(
+        lambda session, me: declare_data_owner(
+            session,
+            me,
+            model,
+            number,
+            username=str(sent.values["username"] or ""),
+            why=str(sent.values["why"]),
+        ),
+        done=f"It is declared whose the data of v{number} are.",
+    )
+    if done is not None:
+        st.rerun()
 
 
 def show_timeline(model: Mapping[str, Any], happened: Sequence[Mapping[str, Any]]) -> None:

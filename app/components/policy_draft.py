@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import data
 from app.components.actions import Field, action_form
+from app.components.policy_form import policy_form
 from app.components.tables import anchor, lines, long_text, open_point, small, table
 from app.plain_text import plain
 from app.session import go, perform, rendering_errors, viewer
@@ -32,8 +33,13 @@ def offer_policy(shown: Mapping[str, Any], in_force: Mapping[str, Any]) -> None:
                 "a second one is asked for when that one is over, and has to start from what it leaves"
             )
     place = f"draft:{shown['revision']}"
-    with st.container(key="yaml-policy"):
-        draft = st.text_area("The whole policy as YAML", shown["text"], height=420, key=place)
+    st.session_state.setdefault(place, shown["text"])
+    as_form, as_text = st.tabs(["Form", "YAML"])
+    with as_form:
+        policy_form(place)
+    with as_text, st.container(key="yaml-policy"):
+        draft = st.text_area("The whole policy as YAML", height=420, key=place)
+        st.caption("The form writes into this text, and does not keep comments.")
     begun = st.session_state.setdefault(f"{place}:of", (in_force["revision"], in_force["digest"]))
     if begun[1] != in_force["digest"]:
         open_point(
@@ -44,6 +50,7 @@ def offer_policy(shown: Mapping[str, Any], in_force: Mapping[str, Any]) -> None:
             for key in (place, f"{place}:of"):
                 st.session_state.pop(key, None)
             go("policy")
+    st.divider()
     if st.button("What would it have said?", key="dry-run"):
         with rendering_errors():
             for caution in data.policy_draft_cautions(scope, draft):

@@ -38,12 +38,18 @@ def model(scope: Scope, name: str) -> dict[str, Any]:
         found = registry.get_model(session, viewer, name)
         versions = registry.list_versions(session, viewer, name)
         served = deployments.history(session, viewer, name, environment())
-        names = names_of(session, {found.owner_id, *(version.trained_by for version in versions)})
+        names = names_of(session, {
+            found.owner_id, *(one.trained_by for one in versions), *(one.data_owner for one in versions)
+        })  # fmt: skip
         return {
             "name": found.name, "title": found.title, "description": found.description, "tier": found.tier,
             "spec": found.spec, "notice": found.notice,
             "created_at": found.created_at, "owner": names.get(found.owner_id or ""),
-            "versions": [row_of(v) | {"trained_by_name": names.get(v.trained_by or "")} for v in versions],
+            "versions": [
+                row_of(v)
+                | {"trained_by_name": names.get(v.trained_by or ""), "data_owner_name": names.get(v.data_owner or "")}
+                for v in versions
+            ],
             "deployments": [row_of(one) for one in served],
             "gateways": [row_of(one) for one in deployments.live_reports(session, name, environment())],
         }  # fmt: skip

@@ -36,7 +36,8 @@ EDITS: Final = {
     Action.MONITOR_PAUSED: "monitor paused", Action.MONITOR_RESUMED: "monitor resumed",
     Action.MONITOR_DELETED: "monitor deleted", Action.MODEL_REGISTERED: "the model's spec registered anew",
     Action.POLICY_REPLACED: "policy replaced", Action.TIER_CHANGED: "tier changed",
-    Action.VERSION_REGISTERED: "version registered", Action.FAULT_INJECTED: "demo fault switched on",
+    Action.VERSION_REGISTERED: "version registered", Action.DATA_OWNER_DECLARED: "owner of training data declared",
+    Action.FAULT_INJECTED: "demo fault switched on",
     Action.FAULT_CLEARED: "demo fault switched off", Action.ALIAS_MOVED_ELSEWHERE: "alias moved elsewhere",
     Action.BATCH_INGESTED: "rows sent by hand",
 }  # fmt: skip

@@ -36,6 +36,7 @@ class Action(StrEnum):
     SET_UP_USED = "identity:set_up:use"
     MODEL_REGISTERED = "registry:model:register"
     VERSION_REGISTERED = "registry:version:register"
+    DATA_OWNER_DECLARED = "registry:version:declare_data_owner"
     CARD_WRITTEN = "cards:version:write"
     CARD_IMPORTED = "cards:version:import"
     CARD_SUBMITTED = "cards:version:submit"

@@ -58,8 +58,8 @@ COMPARED: Final = (
     Compared(
         "reviews", ("change_id", "verdict", "reviewed_by"), "`governance:change:review`",
         "whether a review is owed: before approval and execution of the team's releases (that there is an entry by "
-        "the reviewer)",
-        "`reviews.py`, `rights_checks.py`",
+        "the reviewer); the verdict whenever it is asked how long a broken glass stands",
+        "`reviews.py`, `time_boxes.py`, `rights_checks.py`",
     ),
     Compared(
         "ways_back",
@@ -68,7 +68,7 @@ COMPARED: Final = (
         "`agreed_returns.py`",
     ),
     Compared(
-        "versions", ("trained_by", "data_owner"), "`registry:version:register`",
+        "versions", ("trained_by", "data_owner"), "`registry:version:register`, `:declare_data_owner`",
         "preview, request and execution of a change to the version", "`registry/recorded.py`",
     ),
     Compared(

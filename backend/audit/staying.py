@@ -37,6 +37,7 @@ from backend.packs.tables import EvidencePack
 WAITS: Final = timedelta(days=7)  # for a system that follows the log
 _COMPARED: Final = (
     Action.PAYLOADS_ERASED, Action.CONTROL_JUDGED, Action.POLICY_REPLACED, Action.VERSION_REGISTERED,
+    Action.DATA_OWNER_DECLARED,
     Action.MODEL_REGISTERED, Action.VENDOR_MODEL_REGISTERED, Action.TIER_CHANGED, Action.ENFORCEMENT_CHANGED,
     Action.AUDIT_FINDING_OPENED, Action.AUDIT_FINDING_CLOSED,
 )  # fmt: skip

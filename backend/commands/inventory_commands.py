@@ -41,6 +41,29 @@ def inventory_list(
         raise typer.Exit(1)
 
 
+@commands.command("data-owner")
+@refuse_plainly
+def inventory_data_owner(
+    model: str,
+    version: Annotated[int, typer.Argument(min=1)],
+    why: Annotated[str, typer.Option(help="how you know; others will read it")],
+    username: Annotated[str, typer.Option("--owner", help="a user name; empty: nobody here")] = "",
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Declare whose the training data of a version are. What people decide on about that version is void."""
+    from urllib.parse import quote
+
+    from backend.commands.client import Api
+
+    path = f"/models/{quote(model, safe='')}/versions/{version}/data-owner"
+    found = Api(token).post(path, {"username": username, "why": why})
+    if as_json:
+        write_json(found)
+    else:
+        say(f"the training data of {model} v{version} are {found['data_owner'] or 'nobody'}'s")
+
+
 @commands.command("findings")
 @refuse_plainly
 def inventory_findings(

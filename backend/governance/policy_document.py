@@ -9,7 +9,7 @@ decides on their own request or on a version they trained (no policy can switch 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -84,25 +84,31 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def deciding_roles() -> list[str]:
+    """The roles whose approvals a policy can ask for."""
+    return _roles_with(Permission.DECIDE_CHANGE)
+
+
+def acting_roles() -> list[str]:
+    """The roles that a policy can let break the glass."""
+    return _roles_with(Permission.REQUEST_CHANGE)
+
+
+def _roles_with(permission: Permission) -> list[str]:
+    return [
+        role.value for role, granted in GRANTS.items() if role is not Role.SYSTEM and permission in granted
+    ]
+
+
 def _deciding_role(name: str) -> str:
-    deciding = [role.value for role, granted in GRANTS.items() if _may_decide(role, granted)]
-    if name not in deciding:
-        raise ValueError(f"{name!r} is no role that decides; those are {', '.join(deciding)}")
+    if name not in deciding_roles():
+        raise ValueError(f"{name!r} is no role that decides; those are {', '.join(deciding_roles())}")
     return name
 
 
-def _may_decide(role: Role, granted: frozenset[Permission]) -> bool:
-    return role is not Role.SYSTEM and Permission.DECIDE_CHANGE in granted
-
-
 def _acting_role(name: str) -> str:
-    acting = [
-        role.value
-        for role, granted in GRANTS.items()
-        if role is not Role.SYSTEM and Permission.REQUEST_CHANGE in granted
-    ]
-    if name not in acting:
-        raise ValueError(f"{name!r} is no role that asks for changes; those are {', '.join(acting)}")
+    if name not in acting_roles():
+        raise ValueError(f"{name!r} is no role that asks for changes; those are {', '.join(acting_roles())}")
     return name
 
 
@@ -412,15 +418,24 @@ def read_policy(text: str | dict[str, Any]) -> PolicyDocument:
 
     Gates are checked against the registry: a policy that names an absent gate is refused.
     """
-    from backend.governance.gates import check_condition_rule, check_gate_rule
-
-    found = _load(text) if isinstance(text, str) else text
+    found = plain_policy(text) if isinstance(text, str) else text
     if not isinstance(found, dict):
         raise BadInput("a policy is a mapping with `rules`", field="document")
     try:
         document = PolicyDocument.model_validate(found)
     except ValidationError as error:
         raise _refusal(text, error) from error
+    for place, wrong in gate_refusals(document):
+        where = _line(text, place)
+        raise BadInput(f"{where.strip()}: {wrong.message}" if where else wrong.message,
+                       field=str(place[3])) from wrong  # fmt: skip
+    return document
+
+
+def gate_refusals(document: PolicyDocument) -> Iterator[tuple[tuple[int | str, ...], BadInput]]:
+    """Of each gate that is not installed, or not as it is written: its place and why."""
+    from backend.governance.gates import check_condition_rule, check_gate_rule
+
     for number, entry in enumerate(document.rules):
         for named in ("gates", "conditions"):
             for index, gate in enumerate(getattr(entry.rule, named)):
@@ -429,17 +444,18 @@ def read_policy(text: str | dict[str, Any]) -> PolicyDocument:
                     if named == "conditions":
                         check_condition_rule(gate, where=entry.name)
                 except BadInput as error:
-                    where = _line(text, ("rules", number, "rule", named, index))
-                    raise BadInput(f"{where.strip()}: {error.message}" if where else error.message,
-                                   field=named) from error  # fmt: skip
-    return document
+                    yield ("rules", number, "rule", named, index), error
+
+
+def worth_telling(error: ValidationError) -> list[ErrorDetails]:
+    """A list whose parts are all refused is empty "after validation": that says nothing more, and is left out."""
+    every = error.errors()
+    return [one for one in every if one["type"] != "too_short" or not _has_below(every, one["loc"])]
 
 
 def _refusal(text: str | dict[str, Any], error: ValidationError) -> BadInput:
     """What is wrong, the first places of it in the order of the text."""
-    every = error.errors()
-    # A list whose parts are all refused is empty "after validation": that says nothing more.
-    found = [one for one in every if one["type"] != "too_short" or not _has_below(every, one["loc"])]
+    found = worth_telling(error)
     if isinstance(text, str):
         found.sort(key=lambda one: line_of(text, one["loc"]))
     told = [
@@ -458,7 +474,8 @@ def _place(path: Sequence[object]) -> str:
     return ".".join(str(part) for part in path if part != "[key]") or "document"
 
 
-def _load(text: str) -> Any:
+def plain_policy(text: str) -> Any:
+    """What a text holds, whatever that is. `BadInput` where it is no YAML."""
     try:
         return read_yaml(text)
     except yaml.MarkedYAMLError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
@@ -9,6 +10,7 @@ from sqlalchemy import String, cast, exists, or_, select
 
 from backend import clock
 from backend.audit.actions import Action
+from backend.audit.entries_about import entries_about
 from backend.audit.log import record
 from backend.audit.tables import AuditEntry
 from backend.database.session import ReadSession, WriteSession
@@ -129,6 +131,22 @@ def is_owed(session: ReadSession, review: Review) -> bool:
         session.scalar(select(Review.change_id).where(Review.change_id == review.change_id, _OWED))
         is not None
     )
+
+
+def verdicts_by_log(session: ReadSession, reviews: Collection[Review]) -> dict[int, str | None]:
+    """The verdict of each as its entry gives it; None where no entry does. Of an entry whose text was erased, what the
+    table says of that reviewer."""
+    entries = entries_about(session, "change", [one.change_id for one in reviews], (Action.CHANGE_REVIEWED,))
+    found: dict[int, str | None] = {}
+    for one in reviews:
+        given = next(reversed(entries.get(str(one.change_id), [])), None)
+        if given is None:
+            found[one.change_id] = None
+        elif given.payload is None:
+            found[one.change_id] = one.verdict if one.reviewed_by == given.actor else None
+        else:
+            found[one.change_id] = given.payload.get("verdict")
+    return found
 
 
 def all_outstanding_reviews(session: ReadSession, viewer: Actor) -> list[tuple[Review, Change]]:

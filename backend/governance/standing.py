@@ -61,7 +61,20 @@ def what_differs(session: ReadSession, change: Change, *, begun: bool = False) -
         return [error.message]
     if not now.rule.allowed:
         return [now.rule.because]
-    return _way_back_differs(change, now) + _differing(change, now.bound)
+    return (
+        _people_differ(change, now, begun=begun)
+        + _way_back_differs(change, now)
+        + _differing(change, now.bound)
+    )
+
+
+def _people_differ(change: Change, now: Preview, *, begun: bool) -> list[str]:
+    """Who could be excluded is part of what was signed; what goes ahead without decisions excludes nobody."""
+    after = now.proposal.after
+    if begun or change.break_glass or change.way_back_id is not None or after is None:
+        return []
+    same = (after.trained_by, after.data_owner) == (change.trained_by, change.data_owner)
+    return [] if same else ["who trained the version or owns its data is somebody else by the record"]
 
 
 def _way_back_differs(change: Change, now: Preview) -> list[str]:

@@ -2,6 +2,7 @@
 
 When the time is over, or a review says that it was not justified, an alert is raised that lasts until then; where the
 rule says so, what served before comes back by itself. The version before can be returned to by one person meanwhile.
+A verdict is what its entry says: one of the table alone ends nothing, and one that is gone from it still counts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from backend.deployment.service import began_as, champion
 from backend.deployment.tables import Deployment
 from backend.errors import WarrantError
 from backend.governance import errors, machine
+from backend.governance.reviews import verdicts_by_log
 from backend.governance.tables import Change, Review, WayBack
 from backend.governance.urgent import return_on_breach
 from backend.identity.actor import Actor
@@ -46,14 +48,16 @@ def boxes_due(session: ReadSession, now: datetime) -> list[int]:
             or_(
                 serves,  # perhaps by another change since: `_stands`
                 Change.id.in_([one.details["change"] for one in firing]),
-                (Change.kind == "retire") & Review.verdict.is_distinct_from("justified"),
+                Change.kind == "retire",  # perhaps justified since: the log knows
             ),
         )
         .order_by(Change.id)
-    )
+    ).all()
+    given = verdicts_by_log(session, [review for _, review in rows])
     due = []
     for change, review in rows:
-        said, alert = _why_over(session, change, review, now), _firing(session, change)
+        said = _why_over(session, change, review, given[change.id], now)
+        alert = _firing(session, change)
         if (said is None) != (alert is None) or (
             alert is not None and said is not None and (alert.level != said[0] or _waited_for(session, alert))
         ):
@@ -75,17 +79,18 @@ def note_time_box(session: WriteSession, actor: Actor, change_id: int) -> Change
     """Raise, or resolve, the alert of one break-glass change. Gives the return that was taken, if one was."""
     change = session.scalars(select(Change).where(Change.id == change_id).with_for_update()).one()
     review = session.get_one(Review, change_id)
-    said, known = _why_over(session, change, review, clock.now()), _firing(session, change)
+    verdict = verdicts_by_log(session, [review])[change_id]
+    said, known = _why_over(session, change, review, verdict, clock.now()), _firing(session, change)
     if said is None:
         if known is not None:
-            resolve(session, actor, known, why=_why_resolved(change, review))
+            resolve(session, actor, known, why=_why_resolved(change, review, verdict))
         return None
     level, why = said
     alert = fire(
         session, actor,
         Firing(
             change.model or "", change.environment, change.to_version, ALERT, level, why, _subject(change),
-            change.finished_at or clock.now(), {"change": change.id, "review": review.verdict},
+            change.finished_at or clock.now(), {"change": change.id, "review": verdict},
         ),
     )  # fmt: skip
     if level != "page" or change.policy["break_glass"].get("when_over") != "return":
@@ -120,18 +125,23 @@ def ends_at(change: Change) -> datetime | None:
 
 def stands_until(session: ReadSession, change: Change, review: Review) -> datetime | None:
     """`ends_at` of what still serves and was not called justified; None where nothing ends any more, or not yet."""
-    return ends_at(change) if review.verdict != "justified" and _stands(session, change) else None
+    justified = verdicts_by_log(session, [review])[change.id] == "justified"
+    return ends_at(change) if not justified and _stands(session, change) else None
 
 
-def _why_over(session: ReadSession, change: Change, review: Review, now: datetime) -> tuple[str, str] | None:
-    """(level, reason in words); None while it may stand."""
-    if review.verdict == "justified" or not _stands(session, change):
+def _why_over(
+    session: ReadSession, change: Change, review: Review, verdict: str | None, now: datetime
+) -> tuple[str, str] | None:
+    """(level, reason in words) by the verdict of the log; None while it may stand."""
+    if verdict == "justified" or not _stands(session, change):
         return None
     end, named = ends_at(change), f"CHG-{change.id} broke the glass ({change.summary})"
     if end is not None and now >= end:
-        said = "its review says that this was not justified" if review.verdict else "nobody has reviewed it"
+        said = "its review says that this was not justified" if verdict else "nobody has reviewed it"
+        if review.verdict is not None and verdict != review.verdict:
+            said += f" (the table says {review.verdict.replace('_', ' ')}, and no entry of the log does)"
         return "page", f"{named}; its time was over at {end:%Y-%m-%d %H:%M:%S UTC}, and {said}"
-    if review.verdict is not None:
+    if verdict is not None:
         return "ticket", f"{named}, and its review says that this was not justified: {review.comment}"
     return None
 
@@ -146,8 +156,8 @@ def _stands(session: ReadSession, change: Change) -> bool:
     return serving is not None and began_as(session, serving).change_id == change.id
 
 
-def _why_resolved(change: Change, review: Review) -> str:
-    if review.verdict == "justified":
+def _why_resolved(change: Change, review: Review, verdict: str | None) -> str:
+    if verdict == "justified":
         return f"the review of CHG-{change.id} says that it was justified: {review.comment}"
     return f"what CHG-{change.id} did is no longer what serves"
 

@@ -15,6 +15,14 @@ from backend.errors import Conflict
 from backend.registry.tables import Model, Version
 
 _PEOPLE: Final = {"trained_by": "who trained it", "data_owner": "who owns its data"}
+_SAID_BY: Final = {
+    "trained_by": (Action.VERSION_REGISTERED,),
+    "data_owner": (Action.VERSION_REGISTERED, Action.DATA_OWNER_DECLARED),
+}
+_DOES: Final = {
+    Action.VERSION_REGISTERED: "registers it",
+    Action.DATA_OWNER_DECLARED: "says whose its data are",
+}
 TIERS_BY: Final = {
     Action.MODEL_REGISTERED: "tier", Action.VENDOR_MODEL_REGISTERED: "tier", Action.TIER_CHANGED: "after",
 }  # fmt: skip
@@ -22,7 +30,7 @@ ENFORCED: Final = (Action.MODEL_REGISTERED, Action.ENFORCEMENT_CHANGED)
 
 
 class VersionAltered(Conflict):
-    """The stored version names other people than its registration."""
+    """The stored version names other people than the log."""
 
     title = "The version is not as it was registered"
 
@@ -34,25 +42,22 @@ class TierAltered(Conflict):
 
 
 def people_otherwise(session: ReadSession, versions: Sequence[Version]) -> dict[tuple[str, int], str]:
-    """(model, version) -> what its registration says otherwise, in words. Not compared: an entry that was erased."""
+    """(model, version) -> what the log says otherwise, in words: its registration, and the newest declaration of whose
+    its data are. Not compared: an entry that was erased."""
     entries = entries_about(
-        session, "version", [f"{one.model}/{one.version}" for one in versions], (Action.VERSION_REGISTERED,)
+        session, "version", [f"{one.model}/{one.version}" for one in versions], _SAID_BY["data_owner"]
     )
     found = {}
     for one in versions:
-        for last in entries.get(f"{one.model}/{one.version}", [])[-1:]:
-            differs = [
-                words
-                for name, words in _PEOPLE.items()
-                if last.payload is not None
-                and name in last.payload
-                and last.payload[name] != getattr(one, name)
-            ]
-            if differs:
-                found[one.model, one.version] = (
-                    f"{' and '.join(differs)} of version {one.version} of {one.model} differs from entry {last.seq}, "
-                    "which registers it"
-                )
+        told = entries.get(f"{one.model}/{one.version}", [])
+        differs = [
+            f"{words} of version {one.version} of {one.model} differs from entry {last.seq}, which {_DOES[last.action]}"
+            for name, words in _PEOPLE.items()
+            for last in [said for said in told if said.action in _SAID_BY[name]][-1:]
+            if last.payload is not None and name in last.payload and last.payload[name] != getattr(one, name)
+        ]
+        if differs:
+            found[one.model, one.version] = "; ".join(differs)
     return found
 
 

@@ -41,6 +41,7 @@ class NewVersion:
     training: Mapping[str, Any]
     reference_path: str
     card_path: str
+    data_owner: str | None = None
 
 
 def _refuse_look_alike(session: ReadSession, name: str) -> None:
@@ -120,7 +121,8 @@ def register_version(session: WriteSession, actor: Actor, *, new: NewVersion) ->
         return known
     version = Version(
         model=new.model, version=new.version, run_id=new.run_id, uri=new.uri, artefact_digest=new.artefact_digest,
-        trained_by=new.trained_by, trained_at=new.trained_at, cutoff=new.cutoff, parameters=dict(new.parameters),
+        trained_by=new.trained_by, data_owner=new.data_owner, trained_at=new.trained_at, cutoff=new.cutoff,
+        parameters=dict(new.parameters),
         metrics=dict(new.metrics), training=dict(new.training), reference_path=new.reference_path,
         reference_digest=file_digest(Path(new.reference_path)), card_path=new.card_path,
         card_digest=file_digest(Path(new.card_path)),

@@ -289,6 +289,7 @@ def write_policy(page: Page, text: str) -> None:
 
 def send_a_broken_policy(page: Page, revision: int) -> None:
     """Neither text that is no YAML nor a rule that cannot be is taken; both are told by line and reason."""
+    page.get_by_role("tab", name="YAML").click()
     area = page.get_by_label("The whole policy as YAML")
     expect(area).to_have_value(re.compile("rules:"))  # it is drawn empty first
     good = area.input_value()

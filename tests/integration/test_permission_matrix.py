@@ -25,6 +25,7 @@ from backend.database.session import WriteSession, reading, writing
 from backend.errors import NotAllowed, NotFound, WarrantError
 from backend.governance import (
     asking,
+    data_owners,
     deciding,
     delegations,
     execution,
@@ -238,6 +239,12 @@ MATRIX: dict[str, Row] = {
         (("POST", "/models/{model}/enforcement"),),
         OnPage("registry", "Enforce the rules of loose", (("about", "loose"),)),
     ),
+    "data_owners.declare_data_owner": Row(
+        frozenset({"engineer", "lead", "asker"}),
+        lambda s, who, on: data_owners.declare_data_owner(s, who, "free", 1, username="lead", why="they collected it"),
+        (("POST", "/models/{model}/versions/{version}/data-owner"),),
+        OnPage("model", "Declare the owner for v1", (("model", "free"), ("version", "1"))),
+    ),
     "move_answers.request_restore": Row(
         ACTORS, lambda s, who, on: move_answers.request_restore(s, who, on.move),
         (("POST", "/registry/moves/{move_id}/restoration"),),
@@ -292,7 +299,7 @@ WITHOUT_PEOPLE = frozenset(
 # POST for the length of what is asked, not because something changes.
 QUESTIONS = {("POST", "/changes/preview"), ("POST", "/policy/dry-run")}
 OF_GOVERNANCE = re.compile(
-    r"^/(changes|policy|delegations|ways-back|registry|gates|models/\{model\}/enforcement)"
+    r"^/(changes|policy|delegations|ways-back|registry|gates|models/\{model\}/(enforcement|versions/\{version\}/data-owner))"
 )
 
 

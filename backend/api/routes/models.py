@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 
 from backend import clock
 from backend.api.idempotency import body_of, once
-from backend.api.parameters import Before, Moment
+from backend.api.parameters import Before, Moment, RowId
 from backend.api.security import current_actor
-from backend.database.session import reading
+from backend.database.session import WriteSession, reading
 from backend.deployment.service import history, shares_at
 from backend.deployment.tables import Deployment
 from backend.errors import BadInput
+from backend.governance.asking import LONGEST_TEXT
+from backend.governance.data_owners import declare_data_owner
 from backend.identity.actor import Actor
+from backend.identity.people import names_of
 from backend.monitoring.requests import request_metrics, request_report
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.service import get_model, list_models, list_versions
@@ -34,12 +39,18 @@ def _model(model: Model) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _version(version: Version) -> dict[str, Any]:
+class DataOwnerRequest(BaseModel):
+    username: str = Field("", max_length=200, description="whose the data are; empty: nobody's here")
+    why: str = Field(max_length=LONGEST_TEXT)
+
+
+def _version(version: Version, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "version": version.version, "run_id": version.run_id, "artefact_digest": version.artefact_digest,
         "reference_digest": version.reference_digest, "card_digest": version.card_digest,
         "trained_at": version.trained_at, "cutoff": version.cutoff, "parameters": version.parameters,
         "metrics": version.metrics, "training": version.training,
+        "data_owner": names.get(version.data_owner or ""),
     }  # fmt: skip
 
 
@@ -61,8 +72,22 @@ def models(actor: Caller) -> dict[str, Any]:
 @router.get("/models/{model}")
 def model_detail(actor: Caller, model: str) -> dict[str, Any]:
     with reading() as session:
-        found = get_model(session, actor, model)
-        return {**_model(found), "versions": [_version(v) for v in list_versions(session, actor, model)]}
+        found, versions = get_model(session, actor, model), list_versions(session, actor, model)
+        names = names_of(session, {one.data_owner for one in versions})
+        return {**_model(found), "versions": [_version(one, names) for one in versions]}
+
+
+@router.post("/models/{model}/versions/{version}/data-owner", status_code=201)
+def data_owner(
+    request: Request, actor: Caller, body: Body, model: str, version: RowId, asked: DataOwnerRequest
+) -> Response:
+    """Declare whose the training data of a version are. What people decide on about that version is void."""
+
+    def act(session: WriteSession) -> dict[str, Any]:
+        found = declare_data_owner(session, actor, model, version, username=asked.username, why=asked.why)
+        return _version(found, names_of(session, {found.data_owner}))
+
+    return once(request, actor, body, act, status=201)
 
 
 @router.get("/models/{model}/deployments")

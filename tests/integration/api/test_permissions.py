@@ -191,6 +191,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
         frozenset({"compliance"}), 422, {}, {"kind": "planet", "object_id": "earth", "reason": "so"},
     ),
     ("POST", "/holds/{hold_id}/release"): (frozenset({"compliance"}), 404, {}, {"why": "so"}),
+    ("POST", "/models/{model}/versions/{version}/data-owner"): (SENDERS, 201, {}, {"username": "lead", "why": "so"}),
     ("POST", "/models/{model}/enforcement"): (
         DECIDERS | {"admin"}, 201, {}, {"enforcement": "enforce", "why": "we go live"},
     ),

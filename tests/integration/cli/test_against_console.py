@@ -327,3 +327,8 @@ def test_the_inventory_and_its_findings_say_by_exit_code_whether_something_is_ov
     assert late.code == 1
     assert "OVERDUE" in late.out
     assert warrant("inventory", "list", "--needing", WARRANT_TOKEN=console["viewer"]).code == 1
+    whose = ("inventory", "data-owner", "toy", "1", "--owner", "lead", "--why", "they collected it")
+    told = warrant(*whose, "--json", WARRANT_TOKEN=console["engineer"])
+    assert (told.code, told.document["version"], bool(told.document["data_owner"])) == (0, 1, True), told.err
+    refused = warrant(*whose, WARRANT_TOKEN=console["viewer"])
+    assert (refused.code, "registry:version:register" in refused.err) == (2, True), refused.err

@@ -15,8 +15,8 @@ from backend.governance import execution
 from backend.governance.asking import preview_change
 from backend.governance.kinds import Asked
 from backend.governance.reviews import review_change
-from backend.governance.tables import Change
-from backend.governance.time_boxes import boxes_due, note_time_box
+from backend.governance.tables import Change, Review
+from backend.governance.time_boxes import boxes_due, note_time_box, stands_until
 from backend.governance.urgent import break_glass, open_way_back
 from backend.governance.views import change_detail
 from jobs.schedules import changes_to_tend
@@ -208,3 +208,27 @@ def test_until_when_it_stands_is_told_with_its_review(world: World, broken: Chan
     say(world.lead, back)
     carry_out(back)
     assert told() is None, "something else serves"
+
+
+@pytest.mark.parametrize("written", ["justified", "turned", "gone"])
+def test_a_verdict_in_the_table_that_the_log_does_not_give_ends_nothing(
+    world: World, broken: Change, written: str
+) -> None:
+    """Planted without a review, turned after one that said otherwise, or taken away after one that justified it."""
+    if written != "justified":
+        review(world, broken, "not_justified" if written == "turned" else "justified")
+    with writing() as session:
+        row = session.get_one(Review, broken.id)
+        row.verdict = None if written == "gone" else "justified"
+        row.reviewed_by = None if written == "gone" else world.lead.person_id
+    pass_time(broken, 25)
+    tend()
+    with reading() as session:
+        stands = stands_until(session, session.get_one(Change, broken.id), session.get_one(Review, broken.id))
+        titles = session.scalars(select(Alert.title).where(Alert.kind == "break_glass")).all()
+    if written == "gone":
+        assert (alerts(), stands) == ([], None), "by the log it was justified"
+        return
+    assert alerts()[-1] == ("page", "firing")
+    assert stands is not None
+    assert "the table says justified, and no entry of the log does" in titles[-1]
