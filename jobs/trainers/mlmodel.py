@@ -25,7 +25,13 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the first time a zip can hold
 
 
 def write_portable(
-    draft: Path, job: TrainingJob, encoder: Encoder, classes: Sequence[str], data: Mapping[str, bytes], *, format_: str
+    draft: Path,
+    job: TrainingJob,
+    encoder: Encoder,
+    classes: Sequence[str],
+    data: Mapping[str, bytes],
+    *,
+    format_: str,
 ) -> None:
     """A folder of our own flavor: `data` are the files beside columns.json."""
     folder = draft / "model"
@@ -42,11 +48,15 @@ def write_portable(
     write_description(draft, job, flavors, libraries)
 
 
-def write_description(draft: Path, job: TrainingJob, flavors: Mapping[str, Any], libraries: tuple[str, ...]) -> None:
+def write_description(
+    draft: Path, job: TrainingJob, flavors: Mapping[str, Any], libraries: tuple[str, ...]
+) -> None:
     """MLmodel and requirements.txt."""
     installed = versions(libraries)
     python = installed.pop("python")
-    (draft / "requirements.txt").write_text("".join(f"{name}=={one}\n" for name, one in sorted(installed.items())))
+    (draft / "requirements.txt").write_text(
+        "".join(f"{name}=={one}\n" for name, one in sorted(installed.items()))
+    )
     flavors = dict(flavors)
     flavors["python_function"] = {**flavors["python_function"], "python_version": python}
     described = {
@@ -56,7 +66,11 @@ def write_description(draft: Path, job: TrainingJob, flavors: Mapping[str, Any],
         "signature": {
             "inputs": json.dumps(
                 [
-                    {"type": "string" if column.type == "category" else "double", "name": column.name, "required": False}
+                    {
+                        "type": "string" if column.type == "category" else "double",
+                        "name": column.name,
+                        "required": False,
+                    }
                     for column in job.columns
                 ]
             ),

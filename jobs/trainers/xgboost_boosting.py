@@ -161,6 +161,4 @@ def _memory_mb(rows: int, job: TrainingJob, chosen: Mapping[str, Any]) -> float:
     return rows * (len(job.columns) * width * 2 + 32) / (1 << 20) + 600
 
 
-TRAINER = register(
-    Trainer("xgboost_boosting", "XGBoost", train, PARAMETERS, gpu=True, memory_mb=_memory_mb)
-)
+TRAINER = register(Trainer("xgboost_boosting", "XGBoost", train, PARAMETERS, gpu=True, memory_mb=_memory_mb))
