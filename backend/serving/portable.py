@@ -136,9 +136,8 @@ def _text(value: Any) -> str:
 
 def _codes(values: pd.Series, categories: Sequence[str]) -> np.ndarray:
     """1 + the position of each text in `categories`; 0 for missing and unseen."""
-    found: np.ndarray = pd.Index(categories, dtype=object).get_indexer(
-        pd.Index(as_text(values), dtype=object)
-    )
+    known = pd.Index(np.array(categories, dtype=object))
+    found: np.ndarray = known.get_indexer(pd.Index(as_text(values)))
     return found.astype("int64") + 1
 
 

@@ -66,7 +66,7 @@ def _read(path: Path, names: Sequence[str], job: TrainingJob) -> pd.DataFrame:
         held = set(pyarrow.parquet.read_schema(path).names)
         if missing := [name for name in wanted if name not in held]:
             raise BadInput(f"{path} has no column {', '.join(missing)}")
-        frame = pyarrow.parquet.read_table(path, columns=wanted).to_pandas()
+        frame: pd.DataFrame = pyarrow.parquet.read_table(path, columns=wanted).to_pandas()
     except (OSError, pyarrow.ArrowInvalid) as failure:
         raise BadInput(f"the rows in {path} cannot be read: {failure}") from None
     if frame.empty:

@@ -131,8 +131,8 @@ def settled_skops(content: bytes) -> bytes:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for old, new in sorted(files.items(), key=lambda pair: int(Path(pair[1]).stem)):
             archive.writestr(zipfile.ZipInfo(new, _EPOCH), held.pop(old), zipfile.ZIP_DEFLATED)
-        for name in sorted(held):
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), held[name], zipfile.ZIP_DEFLATED)
+        for other in sorted(held):
+            archive.writestr(zipfile.ZipInfo(other, _EPOCH), held[other], zipfile.ZIP_DEFLATED)
         archive.writestr(zipfile.ZipInfo("schema.json", _EPOCH), schema, zipfile.ZIP_DEFLATED)
     return stream.getvalue()
 

@@ -161,7 +161,7 @@ def _written(state: _State) -> bytes:
     import skops.io
 
     head = {"trees": state.trees, "best": state.best, "best_at": state.best_at}
-    return json.dumps(head).encode() + b"\n" + skops.io.dumps(state.pipeline)
+    return json.dumps(head).encode() + b"\n" + bytes(skops.io.dumps(state.pipeline))
 
 
 def _read(content: bytes) -> _State:
