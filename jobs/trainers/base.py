@@ -66,7 +66,7 @@ class Trainer:
     torch      needs PyTorch: runs by the interpreter that WARRANT_TRAINER_PYTHON names
     gpu        can use a GPU
     memory_mb  estimate of device memory for (rows, job), in MiB; None where it cannot be told
-    command    the program to start instead of `python -m jobs.trainers`: (python, job file, job) -> argv
+    command    (python, job file, parameters) -> what to start instead of `python -m jobs.trainers`, or None
     """
 
     name: str
@@ -77,7 +77,7 @@ class Trainer:
     torch: bool = False
     gpu: bool = False
     memory_mb: Callable[[int, TrainingJob, Mapping[str, Any]], float] | None = None
-    command: Callable[[Path, Path, Mapping[str, Any]], Sequence[str]] | None = None
+    command: Callable[[Path, Path, Mapping[str, Any]], Sequence[str] | None] | None = None
 
     def parameters_of(self, job: TrainingJob) -> dict[str, Any]:
         """Every parameter with its value for this job. Raises `BadJob` for one that is unknown or does not fit."""

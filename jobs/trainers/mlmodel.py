@@ -116,7 +116,7 @@ def settled_skops(content: bytes) -> bytes:
             return [settle(one) for one in node]
         if not isinstance(node, dict):
             return node
-        settled = {}
+        settled: dict[str, Any] = {}
         for key, value in node.items():
             if key == "__id__":
                 settled[key] = numbers.setdefault(value, len(numbers) + 1)

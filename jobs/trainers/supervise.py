@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -186,10 +186,10 @@ class _Attempt:
         job, out = self._job, self._job.out
         path = job.write(out / JOB)
         (out / HEARTBEAT).touch()
-        if self._trainer.command is None:
-            argv: Sequence[str] = (str(self._python), "-P", str(PROGRAM), str(path))
-        else:
+        argv = None
+        if self._trainer.command is not None:
             argv = self._trainer.command(self._python, path, self._trainer.parameters_of(job))
+        argv = argv or (str(self._python), "-P", str(PROGRAM), str(path))
         with (out / LOG).open("ab") as log:
             process = subprocess.Popen(
                 list(argv), cwd=out, env=environment(job, self._placement), stdin=subprocess.DEVNULL,
