@@ -128,7 +128,7 @@ class Loop:
     def _rate(self) -> float:
         """Warm-up over the first twentieth, then a cosine down to `LAST_RATE`."""
         share = self.at.step / max(1, self._steps)
-        full: float = self._chosen["learning_rate"]
+        full = float(self._chosen["learning_rate"])
         if share < 0.05:
             return full * (share + 1 / max(1, self._steps)) / 0.05 if self._steps > 20 else full
         return float(
