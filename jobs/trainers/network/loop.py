@@ -147,7 +147,7 @@ class Loop:
         return begun
 
     def _epochs(self) -> float:
-        return self.at.epoch + self.at.batch / self._batches
+        return float(self.at.epoch + self.at.batch / self._batches)
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         answer = self._network(batch.numbers, batch.codes).float()
