@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,6 +139,18 @@ def test_mlflow_loads_it_without_the_trainer(runs: Runs) -> None:
     frame = valid.assign(member=valid["member"].astype("float64"))
     found = mlflow.pyfunc.load_model(str(runs.undisturbed.artefact)).predict(frame)
     assert np.allclose(found, load_estimator(runs.undisturbed.artefact).predict_proba(valid))
+
+
+def test_the_program_of_the_page_trains_a_model_that_the_gateway_loads(tmp_path: Path) -> None:
+    text = Path("docs/retraining.md").read_text()
+    (tmp_path / "train.py").write_text(text.split("```python\n")[1].split("```")[0])
+    parameters = {"argv": [sys.executable, str(tmp_path / "train.py")], "settings": {"trees": 40}}
+    job = job_in(tmp_path, "command", parameters=parameters)
+    numbers = tuple(column for column in job.columns if column.type == "number")
+    found = supervise(replace(job, columns=numbers), should_stop=lambda: False, on_progress=lambda _: None)
+    assert found.state == "finished", f"{found.message}\n{found.log_tail}"
+    assert found.artefact is not None
+    assert load_estimator(found.artefact).n_estimators == 40
 
 
 @pytest.mark.parametrize("trainer", ["sklearn_boosting", "xgboost_boosting"])
