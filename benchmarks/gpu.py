@@ -75,10 +75,11 @@ def measure() -> list[Figure]:
         half.rows_per_s, half.rows_per_s / slow.rows_per_s, half.rows_per_s / single.rows_per_s,
         None if half.busy is None else 100 * half.busy, max(0.0, single.auc - half.auc),
     )  # fmt: skip
+    found_on = f"on {found[0].model}"
     return [
         figure(
-            name, value, unit, rows=ROWS, target=target, more_is_better=more, peer="two CPU cores" if place == 0 else None,
-            peer_value=slow.rows_per_s if place == 0 else None, reason=f"on {found[0].model}",
+            name, value, unit, rows=ROWS, target=target, more_is_better=more, reason=found_on,
+            peer=None if place else "two CPU cores", peer_value=None if place else slow.rows_per_s,
         )
         for place, ((name, (unit, target, more)), value) in enumerate(zip(TARGETS.items(), values, strict=True))
     ]  # fmt: skip
@@ -152,7 +153,7 @@ class _Busy(threading.Thread):
                 self._seen.append(float(said))
 
     def share(self) -> float | None:
-        """Over the time between the first and the last sample in which it computed at all: reading rows comes before."""
+        """Between the first and the last sample in which it computed at all: reading rows comes before."""
         worked = [place for place, load in enumerate(self._seen) if load > 0]
         if not worked:
             return None

@@ -125,7 +125,8 @@ def _measured(
         return not_measured(what, "AUC", outcome.message, target=round(peer - WITHIN, 4))
     chances = load_estimator(outcome.artefact).predict_proba(test[[column.name for column in columns]])[:, 1]
     auc = float(roc_auc_score(test[TARGET] == "1", chances))
+    target = round(peer - WITHIN, 4)
     return [
-        figure(what, auc, "AUC", rows=rows, target=round(peer - WITHIN, 4), more_is_better=True, peer=PEER, peer_value=peer),
+        figure(what, auc, "AUC", rows=rows, target=target, more_is_better=True, peer=PEER, peer_value=peer),
         figure(f"training on {name}, {trainer.name}", seconds, "s", rows=rows),
-    ]  # fmt: skip
+    ]

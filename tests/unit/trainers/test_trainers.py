@@ -97,7 +97,8 @@ def test_kill_and_a_damaged_checkpoint_lose_nothing(runs: Runs) -> None:
     assert "does not read (its bytes are not those that were written): continued from the one of step" in str(
         said
     )
-    steps = [json.loads(line)["step"] for line in (runs.job.out.parent / "disturbed/metrics.jsonl").open()]
+    lines = (runs.job.out.parent / "disturbed" / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
     assert steps == sorted(steps)
 
 
