@@ -142,6 +142,18 @@ def test_mlflow_loads_it_without_the_trainer(runs: Runs) -> None:
     assert np.allclose(found, load_estimator(runs.undisturbed.artefact).predict_proba(valid))
 
 
+@pytest.mark.slow
+def test_two_processes_train_one_network(tmp_path: Path) -> None:
+    """By torchrun and DDP, as on several GPUs; on the CPU here."""
+    parameters = {**PARAMETERS["tabular_network"], "devices": 2, "max_epochs": 2, "precision": "bf16"}
+    job = job_in(tmp_path, "tabular_network", parameters=parameters)
+    found = supervise(job, should_stop=lambda: False, on_progress=lambda _: None, python=require("torch"))
+    assert found.state == "finished", f"{found.message}\n{found.log_tail}"
+    points = [json.loads(line) for line in (job.out / "metrics.jsonl").read_text().splitlines()]
+    assert points[-1]["epoch"] == 2
+    assert points[-1]["step"] == 2 * 9  # 600 rows by 2 processes of 16 rows, two batches a step
+
+
 def test_the_program_of_the_page_trains_a_model_that_the_gateway_loads(tmp_path: Path) -> None:
     text = Path("docs/retraining.md").read_text()
     (tmp_path / "train.py").write_text(text.split("```python\n")[1].split("```")[0])
