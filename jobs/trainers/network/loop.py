@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.strategies import DDPStrategy
 from torch import nn
 
 from backend.serving.portable import probabilities
@@ -162,12 +163,13 @@ class Loop:
         return losses.mean() if batch.weight is None else (losses * batch.weight).mean()
 
     def answers(self) -> np.ndarray:
-        """What the network says of the validation rows, in the precision that it trains in."""
+        """What the network says of the validation rows, in the precision that it trains in. Asked of the bare module:
+        one rank alone does it, and a wrapped one would wait for the others."""
         self._network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._fabric.autocast():
             parts = []
             for batch in self._valid.in_order(max(self._size, 4096)):
-                parts.append(self._network(batch.numbers, batch.codes).float())
+                parts.append(self._plain(batch.numbers, batch.codes).float())
                 self._run.beat()
         found: np.ndarray = torch.cat(parts).cpu().numpy().astype("float64")
         return found
@@ -250,7 +252,7 @@ def fabric_for(job: TrainingJob, chosen: dict[str, Any]) -> Fabric:
         accelerator="cuda" if gpu else "cpu",
         devices=local,
         num_nodes=max(1, world // local),
-        strategy="ddp" if world > 1 else "auto",
+        strategy=DDPStrategy(broadcast_buffers=False) if world > 1 else "auto",
         precision=PRECISIONS[precision],
     )
 

@@ -48,6 +48,10 @@ class TabularNetwork(nn.Module):  # type: ignore[misc]
             width = size
         self.output = nn.Linear(width, outputs)
         self.dropout = dropout
+        # What no row uses gets no gradient, and DDP would wait for one.
+        self.number_weight.requires_grad_(numbers > 0)
+        self.number_bias.requires_grad_(numbers > 0)
+        self.table.weight.requires_grad_(len(cardinalities) > 0)
 
     def forward(self, numbers: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         parts = []

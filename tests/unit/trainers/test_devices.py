@@ -64,7 +64,8 @@ def test_one_run_a_device(tmp_path: Path) -> None:
     placement = place(job_in(tmp_path, "xgboost_boosting", device="gpu"), trainer_named("xgboost_boosting"),
                       rows=1, found=[BIG])  # fmt: skip
     with (
-        held(placement, tmp_path), pytest.raises(NoDevice, match="another training run of this host uses GPU 0"),
+        held(placement, tmp_path),
+        pytest.raises(NoDevice, match="another training run of this host uses GPU 0"),
         held(placement, tmp_path),
     ):
         pass

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,8 +58,11 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     )
     disturbed = replace(job, out=folder / "disturbed")
 
+    hit: list[Progress] = []
+
     def kill(progress: Progress) -> None:
-        if len(list((disturbed.out / "checkpoints").glob("step-*"))) == 2:
+        if len(list((disturbed.out / "checkpoints").glob("step-*"))) == 2 and not hit:
+            hit.append(progress)
             os.kill(json.loads((disturbed.out / "trainer.pid").read_text())["pid"], signal.SIGKILL)
 
     undisturbed = supervise(job, should_stop=lambda: False, on_progress=lambda _: None, python=python)
@@ -93,7 +97,8 @@ def test_kill_and_a_damaged_checkpoint_lose_nothing(runs: Runs) -> None:
     assert "does not read (its bytes are not those that were written): continued from the one of step" in str(
         said
     )
-    steps = [json.loads(line)["step"] for line in (runs.job.out.parent / "disturbed/metrics.jsonl").open()]
+    lines = (runs.job.out.parent / "disturbed" / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
     assert steps == sorted(steps)
 
 
@@ -126,6 +131,7 @@ def test_the_gateway_answers_from_it(runs: Runs) -> None:
     assert scored[0].score != scored[1].score
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, about its type hints
 def test_mlflow_loads_it_without_the_trainer(runs: Runs) -> None:
     import mlflow.pyfunc
 
@@ -136,6 +142,30 @@ def test_mlflow_loads_it_without_the_trainer(runs: Runs) -> None:
     assert np.allclose(found, load_estimator(runs.undisturbed.artefact).predict_proba(valid))
 
 
+@pytest.mark.slow
+def test_two_processes_train_one_network(tmp_path: Path) -> None:
+    """By torchrun and DDP, as on several GPUs; on the CPU here."""
+    parameters = {**PARAMETERS["tabular_network"], "devices": 2, "max_epochs": 2, "precision": "bf16"}
+    job = job_in(tmp_path, "tabular_network", parameters=parameters)
+    found = supervise(job, should_stop=lambda: False, on_progress=lambda _: None, python=require("torch"))
+    assert found.state == "finished", f"{found.message}\n{found.log_tail}"
+    points = [json.loads(line) for line in (job.out / "metrics.jsonl").read_text().splitlines()]
+    assert points[-1]["epoch"] == 2
+    assert points[-1]["step"] == 2 * 9  # 600 rows by 2 processes of 16 rows, two batches a step
+
+
+def test_the_program_of_the_page_trains_a_model_that_the_gateway_loads(tmp_path: Path) -> None:
+    text = Path("docs/retraining.md").read_text()
+    (tmp_path / "train.py").write_text(text.split("```python\n")[1].split("```")[0])
+    parameters = {"argv": [sys.executable, str(tmp_path / "train.py")], "settings": {"trees": 40}}
+    job = job_in(tmp_path, "command", parameters=parameters)
+    numbers = tuple(column for column in job.columns if column.type == "number")
+    found = supervise(replace(job, columns=numbers), should_stop=lambda: False, on_progress=lambda _: None)
+    assert found.state == "finished", f"{found.message}\n{found.log_tail}"
+    assert found.artefact is not None
+    assert load_estimator(found.artefact).n_estimators == 40
+
+
 @pytest.mark.parametrize("trainer", ["sklearn_boosting", "xgboost_boosting"])
 @pytest.mark.parametrize("task", ["regression", "multiclass"])
 def test_other_tasks(trainer: str, task: Any, tmp_path: Path) -> None:
@@ -143,7 +173,8 @@ def test_other_tasks(trainer: str, task: Any, tmp_path: Path) -> None:
     from jobs.trainers.base import trainer_named
     from jobs.trainers.run import Run
 
-    parameters = {name: PARAMETERS[trainer][name] for name in ("checkpoint_every",)} | {"threads": 1}
+    few = {"max_iter": 40, "min_samples_leaf": 10} if trainer == "sklearn_boosting" else {"rounds": 40}
+    parameters = {**few, "threads": 1, "learning_rate": 0.2}
     job = job_in(tmp_path, trainer, task=task, parameters=parameters)
     trainer_named(trainer).train(Run(job, trainer_named(trainer)))
     valid = pd.read_parquet(job.valid)
