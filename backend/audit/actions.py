@@ -70,6 +70,7 @@ class Action(StrEnum):
     INCIDENT_CLOSED = "alerting:incident:close"
     INCIDENT_ASSIGNED = "alerting:incident:assign"
     INCIDENT_NOTED = "alerting:incident:note"
+    INCIDENT_STEP_MARKED = "alerting:incident:mark_step"
     INCIDENT_LINKED = "alerting:incident:link"
     INCIDENT_MERGED = "alerting:incident:merge"
     INCIDENT_MITIGATED = "alerting:incident:mitigate"

@@ -263,6 +263,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ("POST", "/incidents"): (ACTORS, 201, {}, {"model": "toy", "title": "users complain"}),
     ("POST", "/incidents/{incident_id}/assignment"): (ACTORS, 201, {}, {"username": "oncall"}),
     ("POST", "/incidents/{incident_id}/notes"): (ACTORS, 201, {}, {"text": "so"}),
+    ("POST", "/incidents/{incident_id}/steps"): (ACTORS, 422, {}, {"step": "nothing of the kind"}),
     ("POST", "/incidents/{incident_id}/severity"): (ACTORS, 201, {}, {"severity": 2, "why": "so"}),
     ("POST", "/incidents/{incident_id}/mitigation"): (ACTORS, 201, {}, {"why": "so"}),
     ("POST", "/incidents/{incident_id}/false-alarm"): (ACTORS, 422, {}, {"why": " "}),
