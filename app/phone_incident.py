@@ -55,7 +55,7 @@ _MORE: Final = (
 def show(found: SignedIn, number: int) -> Mapping[str, Any]:
     with reading() as session:
         context = context_of(read_brief(session, found.actor, number), found.actor)
-        return context | {"told": told_words(session, found.actor, number), "on_call": on_call_words()}
+        return context | {"told": told_words(session, found.actor, number), "on_call": on_call_words(session)}
 
 
 def told_words(session: ReadSession, viewer: Actor, number: int) -> str:
@@ -73,10 +73,10 @@ def told_words(session: ReadSession, viewer: Actor, number: int) -> str:
     return "; ".join([*(said or ["nobody"]), *([unsent] if unsent else [])])
 
 
-def on_call_words() -> str:
+def on_call_words(session: ReadSession) -> str:
     """Who the rotas name now; empty without rotas."""
     return "; ".join(
-        f"{', '.join(one.people) or one.problem or 'nobody'} ({one.rota})" for one in now_on_call()
+        f"{', '.join(one.people) or one.problem or 'nobody'} ({one.rota})" for one in now_on_call(session)
     )
 
 

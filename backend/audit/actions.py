@@ -77,6 +77,8 @@ class Action(StrEnum):
     INCIDENT_REOPENED = "alerting:incident:reopen"
     NOTICE_RETRIED = "alerting:notice:retry"
     CHANNEL_TESTED = "alerting:channel:test"
+    SHIFT_SET = "alerting:rota:set"
+    SHIFT_REMOVED = "alerting:rota:remove"
     INCIDENT_SEVERITY_SET = "alerting:incident:set_severity"
     ALERTS_FALSE = "alerting:alert:mark_false"
     SILENCE_SET = "alerting:silence:set"
