@@ -49,7 +49,7 @@ def offer_shifts(found: Mapping[str, Any]) -> None:
             "add-shift", label="Put on call", object_id="rota", digest="-", disabled_because=barred,
             fields=[
                 Field("who", "Who", required=True, max_chars=100),
-                Field("channel", "Told by", "select", required=True, options=channels),
+                Field("channel", "Told by", "select", required=True, options=channels, value=channels[0]),
                 Field("rota", "Rota", required=True, value="primary", max_chars=40),
                 Field("route", "Answers", "select", required=True, options=routes, value=ALL),
                 Field("from", "From", required=True, value="00:00", max_chars=5),
