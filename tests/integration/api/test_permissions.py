@@ -328,7 +328,7 @@ def prepare(callers: Callers) -> dict[str, str]:
             "catalogue": "eu-ai-act-annex-iv", "control": "annex-iv.7",
             "digest": asked.json()["digest"], "revision": "1", "way_back_id": "7", "delegation_id": "7",
             "finding_id": "7", "snapshot_id": "7", "silence_id": "7", "review_id": "7", "item_id": "7", "clock_id": "7",
-            "exception_id": "7", "condition_id": "7", "notice_id": "7", "hold_id": "7",
+            "exception_id": "7", "condition_id": "7", "notice_id": "7", "shift_id": "7", "hold_id": "7",
             "channel": "none",
             "key": monitor.key, "number": "1", "objective": objective.key, "maintenance_id": "7",
             "model": "toy", "start": WINDOW, "version": "1", "name": "ci",
