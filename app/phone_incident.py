@@ -19,6 +19,7 @@ from backend.alerting.brief import Brief, Similar, read_brief
 from backend.alerting.incidents import asks_again, on_it
 from backend.alerting.phases import CAUSES, WORDS
 from backend.alerting.report import report_markdown, report_pdf
+from backend.alerting.runbook import StepDone, mark_step, steps_offered
 from backend.alerting.service import acknowledge, close_by_hand
 from backend.alerting.suspects import Suspect
 from backend.alerting.tables import Alert
@@ -44,6 +45,7 @@ _BUTTONS: Final = {
 _SUSPECT_LEVELS: Final = {"likely": "page", "possible": "attention", "unknown": "unknown", "ruled_out": "ok"}
 _STATE_LEVELS: Final = {"pending": "unknown", "suppressed": "unknown", "no_data": "unknown", "resolved": "ok"}
 _MORE: Final = (
+    ("step", "Mark the step done", ""),
     ("note", "Write a note", "Note"), ("mitigate", "Mark mitigated", "How the harm was stopped"),
     ("resolve", "Resolve", "What it was, and what mended it"),
     ("false_alarm", "Mark a false alarm", "Why nothing was wrong; its alerts are silenced until worse"),
@@ -53,7 +55,7 @@ _MORE: Final = (
 def show(found: SignedIn, number: int) -> Mapping[str, Any]:
     with reading() as session:
         context = context_of(read_brief(session, found.actor, number), found.actor)
-        return context | {"told": told_words(session, found.actor, number), "on_call": on_call_words()}
+        return context | {"told": told_words(session, found.actor, number), "on_call": on_call_words(session)}
 
 
 def told_words(session: ReadSession, viewer: Actor, number: int) -> str:
@@ -71,10 +73,10 @@ def told_words(session: ReadSession, viewer: Actor, number: int) -> str:
     return "; ".join([*(said or ["nobody"]), *([unsent] if unsent else [])])
 
 
-def on_call_words() -> str:
+def on_call_words(session: ReadSession) -> str:
     """Who the rotas name now; empty without rotas."""
     return "; ".join(
-        f"{', '.join(one.people) or one.problem or 'nobody'} ({one.rota})" for one in now_on_call()
+        f"{', '.join(one.people) or one.problem or 'nobody'} ({one.rota})" for one in now_on_call(session)
     )
 
 
@@ -98,7 +100,7 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
         "impact": [(what, readable(told)) for what, told in brief.impact],
         "alerts": [_alert(brief, alert) for alert in brief.alerts[:20]],
         "more_alerts": max(brief.tally.total - 20, 0), "firing": brief.tally.fires,
-        "suspects": [_suspect(suspect) for suspect in brief.suspects],
+        "suspects": [_suspect(suspect, brief.done) for suspect in brief.suspects],
         "changed": [_event(event) for event in brief.changed[:15]],
         "figure": figure_svg([series._replace(name=readable(series.name)) for series in brief.series], marks),
         "answers": figure_svg(_shown(brief.answers), answer_marks),
@@ -128,6 +130,8 @@ def _act(session: WriteSession, actor: Actor, number: int, typed: Typed) -> str:
         handling.silence_incident(session, actor, number, comment=typed.why)
     elif typed.act == "note":
         handling.add_note(session, actor, number, text=typed.why)
+    elif typed.act == "step":
+        mark_step(session, actor, number, step=typed.get("step"))
     elif typed.act == "mitigate":
         handling.mitigate(session, actor, number, how=typed.why)
     elif typed.act == "resolve":
@@ -187,11 +191,12 @@ def _alert(brief: Brief, alert: Alert) -> dict[str, str]:
     return {"level": level, "state": word, "title": readable(alert.title), "told": told}
 
 
-def _suspect(one: Suspect) -> dict[str, Any]:
+def _suspect(one: Suspect, done: Mapping[str, StepDone]) -> dict[str, Any]:
     return {
         "level": _SUSPECT_LEVELS[one.verdict], "verdict": one.verdict.replace("_", " "), "name": one.name,
         "evidence": readable(one.evidence),
-        "steps": [{"text": text, "address": href(page, **{k: str(v) for k, v in query.items()})}
+        "steps": [{"text": text, "address": href(page, **{k: str(v) for k, v in query.items()}),
+                   "done": done[text].words if text in done else ""}
                   for text, page, query in one.steps] if one.verdict != "ruled_out" else [],
     }  # fmt: skip
 
@@ -220,14 +225,23 @@ def _more(brief: Brief, viewer: Actor) -> list[dict[str, Any]]:
     if not viewer.may(Permission.ACKNOWLEDGE):
         return []
     is_open = brief.incident.state == "open"
-    allowed = {"note", "mitigate", "resolve", "false_alarm"} if is_open else {"note"}
+    allowed = {"note", "step", "mitigate", "resolve", "false_alarm"} if is_open else {"note"}
+    left = [one for one in steps_offered(brief.suspects) if one not in brief.done]
+    if not left:
+        allowed.discard("step")
     if brief.firing:
         allowed.discard("resolve")
     if brief.incident.phase == "mitigated":
         allowed.discard("mitigate")
     causes = [(key, word) for key, word in CAUSES.items()]
     return [
-        {"act": name, "label": label, "asks": asks, "causes": causes if name == "resolve" else []}
+        {
+            "act": name,
+            "label": label,
+            "asks": asks,
+            "causes": causes if name == "resolve" else [],
+            "steps": left if name == "step" else [],
+        }
         for name, label, asks in _MORE
         if name in allowed
     ]

@@ -18,12 +18,13 @@ from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.identity.actor import system_actor
 from backend.leases import NOTIFIER, give_back, lease_of, note_status, take_lease
-from backend.notifications.contacts import Contacts, contacts_path, contacts_stamp, current_contacts
+from backend.notifications.contacts import Contacts, contacts_path, contacts_stamp
 from backend.notifications.hearing import hear_channel, settle_closed_there, to_hear
 from backend.notifications.lanes import Lanes, Work
 from backend.notifications.planning import forget_refusals, incidents_to_plan, plan_notices
 from backend.notifications.rotas import fetch_calendars
 from backend.notifications.sending import due_channels, send_channel
+from backend.notifications.shifts import contacts_now
 from backend.notifications.trying import make_test, waiting_tests
 
 log = logging.getLogger("warrant.notifier")
@@ -77,7 +78,8 @@ class Notifier:
     def _contacts(self) -> Contacts | None:
         """The contacts as they are now; None while they cannot be read, which is said once."""
         try:
-            contacts = current_contacts()
+            with reading() as session:
+                contacts = contacts_now(session)
         except BadInput as error:
             if error.message != self._problem:
                 log.error("nobody is told of incidents: %s", error.message)  # noqa: TRY400 - a fact for the reader

@@ -15,6 +15,7 @@ from app.components.notice_parts import (
     show_routes,
     show_untold,
 )
+from app.components.rota_parts import offer_shifts, show_shifts
 from app.session import live, viewer
 
 
@@ -44,9 +45,13 @@ def state_of_notices() -> None:
         show_routes(found["routes"])
         st.subheader("On call now", anchor=False)
         show_on_call(found["on_call"])
+        show_shifts(found["shifts"])
     if channels or found["notices"]:
         st.subheader("Notices", anchor=False)
         show_notices(found["notices"])
 
 
 state_of_notices()
+known = data.notifications(data.scope_of(viewer()))
+if known["channels"]:
+    offer_shifts(known)

@@ -12,10 +12,10 @@ from markupsafe import Markup
 from app.components.change_effects import risk_words
 from app.components.facts import key_values
 from app.components.links import viewer_zone, when
+from app.components.plan_words import plan_words
 from app.components.status import empty_state
 from app.components.tables import Cell, badge, lines, long_text, small, table
 from app.formats import (
-    NARROW,
     format_age,
     format_count,
     format_metric,
@@ -28,7 +28,6 @@ from app.plain_text import plain
 from app.session import page_link
 from app.words import count_of, rollout_of
 from backend import clock
-from backend.deployment.segments import in_words
 from backend.governance.evaluations import EVALUATIONS, tries_of
 
 GATE_LEVELS = {"pass": "ok", "fail": "page", "inconclusive": "attention"}
@@ -294,35 +293,6 @@ def show_plan(change: Mapping[str, Any]) -> None:
     if facts:
         st.subheader("At risk, plan and way back", anchor=False)
         key_values(facts)
-
-
-def plan_words(rollout: Mapping[str, Any]) -> str:
-    """A rollout in one line."""
-    strategy = rollout["strategy"]
-    bake = rollout.get("bake_s") or 0
-    watched = f", watched for {format_age_s(bake)} each" if bake else ""
-    if strategy == "canary":
-        steps = ", ".join(f"{step * 100:g}{NARROW}%" for step in rollout["steps"])
-        return f"canary: {steps}{_of_segments(rollout)}{watched}"
-    words = {
-        "all_at_once": "all at once", "shadow_first": "first in the shadow of what serves, then all at once",
-        "blue_green": "blue-green: both loaded, then switched",
-        "ab": f"A/B between champion and challenger{_of_segments(rollout)}",
-    }  # fmt: skip
-    return words.get(strategy, strategy) + watched.removesuffix(" each")
-
-
-def _of_segments(rollout: Mapping[str, Any]) -> str:
-    if rollout.get("segments"):
-        then = ", then of all rows" if rollout["strategy"] == "canary" else ""
-        return f" of rows of {in_words(rollout['segments'])}{then}"
-    return " of rows of segments that the request may name" if rollout.get("segments_on_request") else ""
-
-
-def format_age_s(seconds: float) -> str:
-    from datetime import timedelta
-
-    return format_age(timedelta(seconds=seconds))
 
 
 def show_people(change: Mapping[str, Any]) -> None:

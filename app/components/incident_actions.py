@@ -16,6 +16,7 @@ from app.words import count_of
 from backend import clock
 from backend.alerting import handling
 from backend.alerting.phases import CAUSES, WORDS
+from backend.alerting.runbook import mark_step
 from backend.alerting.service import acknowledge, close_by_hand
 from backend.database.session import WriteSession
 from backend.identity.actor import Actor
@@ -42,6 +43,9 @@ def show_handling(found: Mapping[str, Any]) -> None:
     if is_open and any(not one["muted"] for one in firing):
         with st.popover("Silence…", use_container_width=True):
             _offer_silence(found, refused)
+    if is_open and found["steps"]:
+        with st.popover("Mark a step…", use_container_width=True):
+            _offer_steps(found, refused)
     with st.popover("Write, assign, set severity…", use_container_width=True):
         _offer_writing(found, is_open, refused)
     if is_open:
@@ -68,6 +72,21 @@ def _offer_silence(found: Mapping[str, Any], refused: str | None) -> None:
     fields = (Field("until", "Until", "select", required=True, options=list(UNTIL), value=next(iter(UNTIL))),
               Field("why", "Why", "area", required=True))  # fmt: skip
     _act(found, "silence", "Silence what fires", fields, mute, "Silenced; it ends by itself.", refused)
+
+
+def _offer_steps(found: Mapping[str, Any], refused: str | None) -> None:
+    """What the causes say to do: to be marked once it is done, or marked back."""
+    left = [one for one in found["steps"] if one not in found["steps_done"]]
+    for key, label, options, done, said in (
+        ("step", "Mark it done", left, True, "The step is marked as done."),
+        ("step_back", "Mark it not done", list(found["steps_done"]), False, "The step is open again."),
+    ):
+        if options:
+            fields = (Field("step", "Step", "select", required=True, options=options),)
+            _act(found, key, label, fields,
+                 lambda session, me, sent, done=done: mark_step(  # type: ignore[misc]
+                     session, me, int(sent.object_id), step=sent.values["step"], done=done
+                 ), said, refused)  # fmt: skip
 
 
 def _offer_writing(found: Mapping[str, Any], is_open: bool, refused: str | None) -> None:

@@ -16,7 +16,7 @@ from app.components.charts import draw
 from app.components.links import viewer_zone, when
 from app.components.performance_parts import labels_words
 from app.components.status import empty_state
-from app.components.tables import Cell, anchor, badge, lines, table
+from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.components.what_changed import NOTHING_HAPPENED, show_happened
 from app.formats import format_age, format_change, format_count, format_metric, format_when
 from app.session import viewer
@@ -218,7 +218,7 @@ def show_suspects(found: Mapping[str, Any]) -> None:
             lines(
                 one["evidence"],
                 *(
-                    anchor(text, page, **query)
+                    _step(anchor(text, page, **query), found["steps_done"].get(text))
                     for text, page, query in one["steps"]
                     if one["verdict"] != "ruled_out"
                 ),
@@ -227,6 +227,13 @@ def show_suspects(found: Mapping[str, Any]) -> None:
         for one in found["suspects"]
     ]
     table(("says", "cause", "evidence"), rows, caption="suspected causes")
+
+
+def _step(way: Cell, done: Mapping[str, Any] | None) -> Cell:
+    """A step with the way to it, and who has done it."""
+    if done is None:
+        return way
+    return lines(way, small(f"done by {done['by']}, {format_when(done['at'], viewer_zone())}"))
 
 
 def show_story(found: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.change_parts import plan_words
+from app.components.plan_words import plan_words
 from app.components.tables import Cell, lines, small
 from app.plain_text import plain
 

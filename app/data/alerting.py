@@ -16,6 +16,7 @@ from backend.alerting.false_alarms import false_alarms_said
 from backend.alerting.incident_alerts import alerts_of_incident, page_of_alerts, tally_alerts
 from backend.alerting.incidents import asks_again, on_it
 from backend.alerting.muting import Mute, muting_now
+from backend.alerting.runbook import steps_done, steps_offered
 from backend.alerting.silences import list_silences, matchers_of
 from backend.alerting.suspects import suspects
 from backend.alerting.tables import Alert
@@ -71,6 +72,10 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
                 }
                 for one in why
             ],
+            "steps": steps_offered(why),
+            "steps_done": {
+                step: {"by": one.by, "at": one.at} for step, one in steps_done(session, incident_id).items()
+            },
             "timeline": [
                 one.document() | {"text": readable(one.text), "page": one.page, "query": one.query}
                 for one in timeline(session, viewer, incident_id)

@@ -11,6 +11,7 @@ from backend import clock
 from backend.database.session import reading
 from backend.notifications.rotas import on_call
 from backend.notifications.service import notification_state, recent_notices, to_be_told
+from backend.notifications.shifts import list_shifts
 
 
 def told_of(scope: Scope, incident_id: int) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def notifications(scope: Scope) -> dict[str, Any]:
             "unrouted": list(state.unrouted),
             "channels": [asdict(one) for one in state.channels],
             "routes": [route.model_dump(by_alias=True) for route in state.contacts.routes],
+            "shifts": [row_of(one) for one in list_shifts(session, viewer)],
             "on_call": [asdict(one) for one in on_call(state.contacts, clock.now())],
             "notices": [row_of(one) for one in notices],
         }

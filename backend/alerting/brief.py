@@ -17,6 +17,7 @@ from backend.alerting.incident_alerts import Tally, alerts_of_incident, tally_al
 from backend.alerting.incidents import get_incident
 from backend.alerting.mitigation import LENGTHS, watch_words
 from backend.alerting.muting import Mute, muting_now, shown_state
+from backend.alerting.runbook import StepDone, steps_done
 from backend.alerting.sources import LEVELS
 from backend.alerting.suspects import Suspect, suspects
 from backend.alerting.tables import Alert, Incident
@@ -73,6 +74,7 @@ class Brief:
     names: dict[str, str]
     deciders: tuple[str, ...]
     similar: tuple[Similar, ...]
+    done: dict[str, StepDone]  # steps of its causes, by their words
 
     @property
     def firing(self) -> list[Alert]:
@@ -97,7 +99,7 @@ def read_brief(session: ReadSession, viewer: Actor, incident_id: int) -> Brief:
         tuple(_series(session, viewer, incident, alerts, health.metric if health else "")),
         tuple(answers_around(session, viewer, incident)), tuple(offers(session, viewer, incident, alerts, health)),
         names_of(session, people), tuple(one.display_name for one in possible_deciders(session)),
-        tuple(similar(session, viewer, incident)),
+        tuple(similar(session, viewer, incident)), steps_done(session, incident_id),
     )  # fmt: skip
 
 

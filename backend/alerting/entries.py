@@ -15,7 +15,9 @@ from backend.identity.actor import Actor
 KINDS: Final = {
     "opened": "opened", "acknowledged": "acknowledged", "assigned": "assigned", "note": "note", "link": "link",
     "merged": "merged", "severity": "severity", "mitigated": "mitigated", "relapsed": "fires again",
-    "asks_again": "asks again", "resolved": "resolved", "false_alarm": "false alarm",
+    "asks_again": "asks again",
+    "step_done": "step done", "step_undone": "step not done",
+    "resolved": "resolved", "false_alarm": "false alarm",
 }  # fmt: skip
 
 

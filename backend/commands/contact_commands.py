@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backend.commands.group import Json, refuse_plainly
+from backend.commands.group import Json, Token, refuse_plainly
 from backend.commands.output import say, utc, write_json
 
 if TYPE_CHECKING:
@@ -84,6 +84,41 @@ def contacts_on_call(file: File = None, as_json: Json = False) -> None:
         say(f"{one.rota}: {who}{until}{f' ({one.problem})' if one.problem else ''}")
     if not found:
         say("the contacts name no rota")
+
+
+@commands.command("export")
+@refuse_plainly
+def contacts_export(token: Token = "") -> None:
+    """Write the shifts that were set in the console as YAML, as `import` takes them."""
+    from backend.commands.client import Api
+    from backend.governance.yaml_text import write_yaml
+
+    say(write_yaml(Api(token).get("/rotas")["document"]).rstrip())
+
+
+@commands.command("import")
+@refuse_plainly
+def contacts_import(
+    file: Annotated[Path, typer.Argument(help="`rotas` with their shifts")],
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Have exactly the shifts of a file."""
+    import yaml
+
+    from backend.commands.client import Api
+    from backend.errors import BadInput
+    from backend.governance.yaml_text import read_yaml
+
+    try:
+        document = read_yaml(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    made = Api(token).post("/rotas/import", {"document": document})
+    if as_json:
+        write_json(made)
+    else:
+        say(f"{made['shifts']} shifts are set")
 
 
 def _read(file: Path | None) -> tuple[str, Contacts]:

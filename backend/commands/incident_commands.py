@@ -59,6 +59,10 @@ def incident_show(incident_id: Number, token: Token = "", as_json: Json = False)
     say(f"INC-{found['id']} SEV-{found['severity']} {found['phase']}: {found['sentence']}")
     for one in found["causes"]:
         say(f"  {one['verdict'].replace('_', ' '):<10} {one['name']}: {one['evidence']}")
+    done = {one["step"]: one for one in found["steps_done"]}
+    for step in dict.fromkeys(step for one in found["causes"] for step in one["steps"]):
+        told = f"done by {done[step]['by']}, {done[step]['at']}" if step in done else "to do"
+        say(f"  step: {step} ({told})")
     for one in found["changed"]:
         say(f"  changed {utc(one['at'])}: {one['text']}")
     for one in found["actions"]:
@@ -96,6 +100,26 @@ def incident_note(
         write_json(made)
     else:
         say(f"noted on INC-{incident_id}")
+
+
+@commands.command("step")
+@refuse_plainly
+def incident_step(
+    incident_id: Number,
+    step: Annotated[str, typer.Argument(help="its words, as `warrant incident show` has them")],
+    undo: Annotated[bool, typer.Option("--undo", help="it is not done after all")] = False,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Mark a runbook step as done."""
+    from backend.commands.client import Api
+
+    made = Api(token).post(f"/incidents/{incident_id}/steps", {"step": step, "done": not undo})
+    if as_json:
+        write_json(made)
+        return
+    for one in made["done"]:
+        say(f"{one['step']}: done by {one['by']}, {one['at']}")
 
 
 @commands.command("mitigate")

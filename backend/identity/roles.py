@@ -27,6 +27,7 @@ class Permission(StrEnum):
     WRITE_MONITORS = "monitoring:monitor:write"
     WRITE_OBJECTIVES = "slo:objective:write"
     ACKNOWLEDGE = "alerting:incident:acknowledge"
+    SET_ROTAS = "alerting:rota:set"
     REPORT_ALERTS = "alerting:alert:report"
     REQUEST_CHANGE = "governance:change:request"
     CANCEL_CHANGE = "governance:change:cancel"
@@ -58,7 +59,7 @@ _READ = {Permission.READ_MODELS, Permission.READ_JOBS, Permission.MANAGE_OWN_TOK
 _ON_CALL = _READ | {
     Permission.ACKNOWLEDGE, Permission.REQUEST_CHANGE, Permission.CANCEL_CHANGE, Permission.COMPUTE_METRICS,
     Permission.WRITE_REPORT, Permission.WRITE_MONITORS, Permission.RETRY_JOBS, Permission.READ_AUDIT,
-    Permission.MARK_SERIOUS, Permission.WRITE_OBJECTIVES,
+    Permission.MARK_SERIOUS, Permission.WRITE_OBJECTIVES, Permission.SET_ROTAS,
 }  # fmt: skip
 _ASSURE = {Permission.VALIDATE, Permission.HANDLE_FINDINGS, Permission.KEEP_INVENTORY}
 _ENGINEER = _ON_CALL | _ASSURE | {
@@ -86,7 +87,7 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     ),
     Role.ADMIN: frozenset(
         _READ | {Permission.MANAGE_PEOPLE, Permission.READ_AUDIT, Permission.RETRY_JOBS, Permission.INJECT_FAULTS,
-                 Permission.REVIEW_ACCESS}
+                 Permission.REVIEW_ACCESS, Permission.SET_ROTAS}
     ),
     Role.AUDITOR: frozenset(
         {Permission.READ_MODELS, Permission.READ_AUDIT, Permission.MANAGE_OWN_TOKENS, Permission.MAKE_PACKS}

@@ -102,12 +102,27 @@ class Route(_Part):
     then: tuple[Step, ...] = ()
 
 
-class Rota(_Part):
-    """ics  a calendar file or address, as PagerDuty, Opsgenie and Google export it; who is on call is an event's title
-    route  whose incidents this rota answers; none: all"""
+class Shift(Hours):
+    """Somebody who is on call in these hours, and the channel by which they are told."""
 
-    ics: str
+    who: str = Field(min_length=1, max_length=100, pattern=r"\S")
+    channel: str
+
+
+class Rota(_Part):
+    """ics     a calendar file or address, as PagerDuty and Google export it; an event's title is who is on call
+    shifts  instead of it: who is on call when; whoever is, is told of what the rota answers
+    route   whose incidents this rota answers; none: all"""
+
+    ics: str = ""
+    shifts: tuple[Shift, ...] = ()
     route: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if bool(self.ics) == bool(self.shifts):
+            raise ValueError("a rota has either a calendar (`ics`) or `shifts`")
+        return self
 
 
 class Contacts(_Part):
@@ -172,9 +187,11 @@ def _matches(patterns: tuple[str, ...], value: str) -> bool:
 def reached(contacts: Contacts, about: About, now: datetime) -> list[Reached]:
     """Every channel that is to be told of an incident now, each once, by the first route and step that reaches it.
 
-    The steps of a route count from when it began; one that fits and has not begun begins now.
+    The steps of a route count from when it began; one that fits and has not begun begins now. With a route go the
+    shifts of the rotas that answer it.
     """
     found: dict[str, Reached] = {}
+    going: set[str] = set()
     for route in contacts.routes:
         began = about.begun.get(route.name)
         if not (fits(route, about, now) or (began is not None and goes_on(route, about))):
@@ -190,6 +207,12 @@ def reached(contacts: Contacts, about: About, now: datetime) -> list[Reached]:
         for number, names in steps:
             for name in names:
                 found.setdefault(name, Reached(name, route.name, number))
+        going.add(route.name)
+    for name, rota in contacts.rotas.items():
+        if rota.route is None or rota.route in going:
+            for shift in rota.shifts:
+                if shift.hold(now):
+                    found.setdefault(shift.channel, Reached(shift.channel, name, 0))
     return list(found.values())
 
 
@@ -274,6 +297,12 @@ def _problems(contacts: Contacts) -> list[tuple[list[object], str]]:
         (["rotas", name, "route"], f"rota {name!r} answers route {rota.route!r}, which is none")
         for name, rota in contacts.rotas.items()
         if rota.route is not None and rota.route not in routes
+    ]
+    found += [
+        (["rotas", name, "shifts", number], f"{shift.who} is told by {shift.channel!r}, which is no channel")
+        for name, rota in contacts.rotas.items()
+        for number, shift in enumerate(rota.shifts)
+        if shift.channel not in contacts.channels
     ]
     return found
 

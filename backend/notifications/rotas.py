@@ -14,9 +14,10 @@ from typing import Final
 import httpx
 
 from backend import clock
+from backend.database.session import ReadSession
 from backend.durable import write_text
 from backend.errors import BadInput, Unavailable
-from backend.notifications.contacts import Contacts
+from backend.notifications.contacts import Contacts, Rota
 from backend.settings import settings
 
 FETCH_EVERY: Final = timedelta(minutes=15)
@@ -37,14 +38,17 @@ class OnCall:
 
 def on_call(contacts: Contacts, at: datetime) -> list[OnCall]:
     """Of every rota, in the order of the file."""
-    return [_of(name, rota.ics, at) for name, rota in contacts.rotas.items()]
+    return [
+        _on_shift(name, rota, contacts, at) if rota.shifts else _of(name, rota.ics, at)
+        for name, rota in contacts.rotas.items()
+    ]
 
 
 def fetch_calendars(contacts: Contacts, now: datetime) -> list[str]:
     """Fetch each calendar behind an address whose copy is older than a quarter of an hour. Returns what went wrong."""
     problems = []
     for name, rota in contacts.rotas.items():
-        if not _is_address(rota.ics):
+        if not _is_address(rota.ics):  # nor a rota of shifts
             continue
         copy = copy_path(name)
         if copy.exists() and now - datetime.fromtimestamp(copy.stat().st_mtime, UTC) < FETCH_EVERY:
@@ -118,11 +122,18 @@ def _fetch(address: str) -> str:
     return answer.text
 
 
-def now_on_call() -> list[OnCall]:
+def _on_shift(name: str, rota: Rota, contacts: Contacts, at: datetime) -> OnCall:
+    now = [shift for shift in rota.shifts if shift.hold(at)]
+    lost = sorted({shift.channel for shift in now} - contacts.channels.keys())
+    problem = f"the contacts have no channel {', '.join(lost)}: nobody is told by it" if lost else ""
+    return OnCall(name, tuple(dict.fromkeys(shift.who for shift in now)), None, problem)
+
+
+def now_on_call(session: ReadSession) -> list[OnCall]:
     """Of the contacts of this home; one line with the problem where these cannot be read."""
-    from backend.notifications.contacts import current_contacts
+    from backend.notifications.shifts import contacts_now
 
     try:
-        return on_call(current_contacts(), clock.now())
+        return on_call(contacts_now(session), clock.now())
     except BadInput as error:
         return [OnCall("contacts", problem=error.message)]

@@ -21,10 +21,11 @@ from backend.identity.actor import Actor
 from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.leases import NOTIFIER, lease_of
-from backend.notifications.contacts import Contacts, Reached, contacts_path, current_contacts, reached
+from backend.notifications.contacts import Contacts, Reached, contacts_path, reached
 from backend.notifications.facts import read_facts
 from backend.notifications.planning import due_now, incidents_to_plan, is_unrouted
 from backend.notifications.sending import retry
+from backend.notifications.shifts import contacts_now
 from backend.notifications.tables import ChannelTest, Notice, ToldIncident
 
 QUIET_AFTER: Final = timedelta(seconds=20)  # a notifier ticks every three seconds
@@ -102,7 +103,7 @@ def notification_state(session: ReadSession, viewer: Actor) -> NotificationState
     if contacts_path() is None:
         return NotificationState(Contacts(), (), "WARRANT_CONTACTS is not set")
     try:
-        contacts = current_contacts()
+        contacts = contacts_now(session)
     except BadInput as error:
         return NotificationState(Contacts(), (), error.message)
     sending, slow = _sending(session)
@@ -226,7 +227,7 @@ def to_be_told(session: ReadSession, viewer: Actor, incident_id: int) -> list[Re
     """The channels that routes lead this incident to now, whether or not they were told yet."""
     incident = get_incident(session, viewer, incident_id)
     about = read_facts(session, [incident]).about(incident)
-    return reached(current_contacts(), about, clock.now())
+    return reached(contacts_now(session), about, clock.now())
 
 
 def retry_notice(session: WriteSession, actor: Actor, notice_id: int) -> Notice:

@@ -70,6 +70,19 @@ class BegunRoute(Base):
     began_at: Mapped[datetime]
 
 
+class ShiftRow(Base):
+    """Who is told by which channel in which hours, as it was set in the console (`backend.notifications.shifts`)."""
+
+    __tablename__ = "rota_shifts"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    rota: Mapped[str] = mapped_column(Text)
+    route: Mapped[str | None] = mapped_column(Text)  # whose incidents; None: all
+    document: Mapped[dict[str, Any]]  # `contacts.Shift`: who, channel, from, to, days, zone
+    made_by: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))
+    made_at: Mapped[datetime]
+
+
 class ChannelTest(Base):
     """The last test of a channel that somebody asked for; the notifier sends it like any notice."""
 

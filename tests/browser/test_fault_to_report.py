@@ -198,7 +198,7 @@ def end_what_is_left(on_call: Visitor, number: int) -> None:
         if api.get(f"/incidents/{number}").json()["state"] == "closed":
             return
     page = on_call.open(f"/i/{number}")
-    page.get_by_text("Note, mitigate, resolve, false alarm").click()
+    page.get_by_text("Steps, note, mitigate, resolve, false alarm").click()
     page.get_by_label("What it was, and what mended it").fill(
         "Version 2 fails on new carriers; version 1 is back."
     )

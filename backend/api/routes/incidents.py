@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,6 +15,7 @@ from backend.alerting.false_alarms import false_alarms_said
 from backend.alerting.incidents import asks_again
 from backend.alerting.muting import Mute, muting_now, shown_state
 from backend.alerting.report import report_markdown, report_pdf
+from backend.alerting.runbook import StepDone, mark_step, steps_offered
 from backend.alerting.service import acknowledge, close_by_hand, firing_alerts, recent_incidents
 from backend.alerting.silences import Matchers, end_silence, list_silences, matchers_of, silence
 from backend.alerting.tables import Alert, Incident, IncidentEntry, Silence
@@ -196,6 +198,23 @@ def note(request: Request, actor: Caller, body: Body, incident_id: RowId, asked:
     )  # fmt: skip
 
 
+class StepRequest(BaseModel):
+    step: str = Field(max_length=200, description="its words, as `steps` of a cause has them")
+    done: bool = True
+
+
+@router.post("/incidents/{incident_id}/steps", status_code=201)
+def step(request: Request, actor: Caller, body: Body, incident_id: RowId, asked: StepRequest) -> Response:
+    """Mark a runbook step as done, or as not done; answers with every step that is."""
+    return once(
+        request, actor, body,
+        lambda session: {
+            "done": _done(mark_step(session, actor, incident_id, step=asked.step, done=asked.done))
+        },
+        status=201,
+    )  # fmt: skip
+
+
 class SeverityRequest(BaseModel):
     severity: int = Field(ge=1, le=4)
     why: Why
@@ -322,15 +341,21 @@ def _entry(row: IncidentEntry) -> dict[str, Any]:
     return {"id": row.id, "incident_id": row.incident_id, "at": row.at, "kind": row.kind, "text": row.text}
 
 
+def _done(found: Mapping[str, StepDone]) -> list[dict[str, Any]]:
+    return [{"step": step, "by": one.by, "at": one.at} for step, one in found.items()]
+
+
 def _brief(brief: Brief) -> dict[str, Any]:
     return incident_document(brief.incident) | {
         "read_at": brief.at, "began": brief.began, "sentence": brief.sentence,
         "impact": [{"what": what, "told": told} for what, told in brief.impact],
         "alerts": [alert_document(one, brief.mutes.get(one.id)) for one in brief.alerts],
         "causes": [
-            {"cause": one.kind, "name": one.name, "verdict": one.verdict, "evidence": one.evidence}
+            {"cause": one.kind, "name": one.name, "verdict": one.verdict, "evidence": one.evidence,
+             "steps": steps_offered([one])}
             for one in brief.suspects
         ],
+        "steps_done": _done(brief.done),
         "changed": [one.document() for one in brief.changed],
         "answers": [
             {"name": one.name, "points": [{"at": at, "value": value} for at, value, *_ in one.points]}

@@ -1205,6 +1205,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("channel", name=op.f("pk_channel_tests")),
     )
     op.create_table(
+        "rota_shifts",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("rota", sa.Text(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=True),
+        sa.Column("document", backend.database.types.Json(), nullable=False),
+        sa.Column("made_by", sa.Text(), nullable=True),
+        sa.Column("made_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["made_by"], ["persons.id"], name=op.f("fk_rota_shifts_made_by_persons")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rota_shifts")),
+    )
+    op.create_table(
         "told_incidents",
         sa.Column("incident_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),

@@ -1,0 +1,76 @@
+"""Steps of a runbook are marked as done within an incident, by name and time, and stay on its timeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.phone_incident import context_of
+from backend.alerting.brief import read_brief
+from backend.alerting.runbook import mark_step, steps_done, steps_offered
+from backend.alerting.service import close_incident, get_incident
+from backend.alerting.timeline import timeline
+from backend.database.session import reading, writing
+from backend.errors import BadInput, Conflict, NotAllowed
+from tests.integration.alerting.conftest import Time, raised
+from tests.worlds import SYSTEM, World, make_world
+
+STEP = "Data quality"
+
+
+@pytest.fixture
+def world(migrated_home: Path, tmp_path: Path) -> World:
+    return make_world(tmp_path / "files")
+
+
+@pytest.fixture
+def number(world: World, time: Time) -> int:
+    found = raised().incident_id
+    assert found is not None
+    return found
+
+
+def test_who_did_a_step_and_when_stands_beside_it_and_on_the_timeline(
+    world: World, time: Time, number: int
+) -> None:
+    with reading() as session:
+        assert STEP in steps_offered(read_brief(session, world.viewer, number).suspects)
+    with writing() as session:
+        mark_step(session, world.on_call, number, step=STEP)
+    time.pass_(minutes=5)
+    with writing() as session:  # somebody else says so, too: the first stays named
+        mark_step(session, world.lead, number, step=STEP)
+    with reading() as session:
+        brief = read_brief(session, world.on_call, number)
+        assert brief.done[STEP].words == f"done by {brief.done[STEP].by}, 01 Jun 12:00 UTC"
+        told = [one for one in timeline(session, world.viewer, number) if one.kind == "step_done"]
+        assert [(one.text, one.by) for one in told] == [(f"step done: {STEP}", brief.done[STEP].by)]
+        context = context_of(brief, world.on_call)
+    shown = {step["text"]: step["done"] for one in context["suspects"] for step in one["steps"]}
+    assert shown[STEP] == brief.done[STEP].words
+    (form,) = [one for one in context["more"] if one["act"] == "step"]
+    assert STEP not in form["steps"] and form["steps"]
+
+
+def test_a_mark_is_taken_back_and_given_again(world: World, time: Time, number: int) -> None:
+    for done in (True, False, True):
+        with writing() as session:
+            assert (STEP in mark_step(session, world.on_call, number, step=STEP, done=done)) is done
+        time.pass_(minutes=1)
+    with reading() as session:
+        assert steps_done(session, number)[STEP].at == time.now.replace(minute=2)
+        assert len([one for one in timeline(session, world.viewer, number) if "step" in one.kind]) == 3
+
+
+def test_what_no_cause_offers_is_no_step_and_who_may_not_marks_none(
+    world: World, time: Time, number: int
+) -> None:
+    with writing() as session, pytest.raises(BadInput, match="has the step 'Pray'; Data quality"):
+        mark_step(session, world.on_call, number, step="Pray")
+    with writing() as session, pytest.raises(NotAllowed):
+        mark_step(session, world.viewer, number, step=STEP)
+    with writing() as session:
+        close_incident(session, SYSTEM, get_incident(session, world.viewer, number), why="over")
+    with writing() as session, pytest.raises(Conflict, match="is closed"):
+        mark_step(session, world.on_call, number, step=STEP)
