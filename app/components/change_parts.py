@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import streamlit as st
@@ -310,8 +310,6 @@ def plan_words(rollout: Mapping[str, Any]) -> str:
 
 
 def format_age_s(seconds: float) -> str:
-    from datetime import timedelta
-
     return format_age(timedelta(seconds=seconds))
 
 
