@@ -81,8 +81,8 @@ def then() -> None:
     show_house(house, names)
 
 
-state, verifiers = data.audit_state(scope)
-show_record(state, data.audit_head(scope), verifiers, data.keys_of_log(scope))
+state, published, verifiers = data.audit_state(scope)
+show_record(state, published, verifiers, data.keys_of_log(scope))
 asked = st.query_params.get("view", "entries")
 view = st.segmented_control(
     "What to look at", list(VIEWS), default=asked if asked in VIEWS else "entries", format_func=VIEWS.__getitem__,

@@ -51,7 +51,7 @@ def show_findings(
         )
     else:
         table(
-            ("finding", "about", "since", "owner"),
+            ("finding", "about", "state", "since", "owner"),
             [
                 [
                     lines(
@@ -62,6 +62,7 @@ def show_findings(
                         small(f"finding {one.id}"),
                     ),
                     _about(one, names),
+                    badge("taken on", "unknown") if one.owner else badge("open", "attention"),
                     format_utc(one.opened_at),
                     names.get(one.owner, one.owner) if one.owner else badge("nobody yet", "attention"),
                 ]

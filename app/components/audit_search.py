@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
+from markupsafe import Markup
 
 from app.components.actions import Field, action_form
 from app.components.assurance_actions import done
@@ -143,7 +144,7 @@ def _row(entry: EntryView) -> list[Cell]:
     return [
         anchor(f"{entry.seq:,}", "audit_entry", seq=entry.seq),
         format_utc(entry.at),
-        lines(entry.actor_name, small(_of_name(entry))),
+        lines(Markup('<span class="w-name">{}</span>').format(entry.actor_name), small(_of_name(entry))),
         lines(f"{verb.replace('_', ' ')} {thing.replace('_', ' ')}", small(subject)),
         f"{entry.object_kind} {entry.object_id}",
         lines(

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import streamlit as st
+from markupsafe import Markup
 
 from app import data
 from app.charts.answers import answers_figure
@@ -63,12 +64,10 @@ def situation(
         many = (
             f": {format_count(rows)} in the window from {format_when(start, viewer_zone())}" if rows else ""
         )
-        noticed = f"noticed {format_when(found['opened_at'], viewer_zone())}"
+        noticed = Markup("noticed {}").format(when(found["opened_at"]))
         told = [place_of(one, usual_size)[1] for one in alerts if about_windows(one)]
         facts["for whom"] = f"{who}{many} ({size_words(size)})" if told else who
-        facts["since"] = (
-            f"window from {format_when(min(told), viewer_zone())}; {noticed}" if told else noticed
-        )
+        facts["since"] = Markup("window from {}; {}").format(when(min(told)), noticed) if told else noticed
     serves = f"v{health.version} for {format_age(health.serving_since)}" if health.version else "nothing"
     facts["serves"] = f"{serves} · tier {model['tier']} · owner {model['owner'] or 'nobody'}"
     if health.value is not None:
@@ -100,7 +99,7 @@ def what_changed(found: Mapping[str, Any], fallen: tuple[str, datetime] | None, 
     if not earlier:
         return NOTHING_HAPPENED
     last = max(earlier, key=lambda one: (one["kind"] in ("deployment", "schema", "fault"), one["at"]))
-    return f"{LANES[last['kind']]}: {last['text']}, {format_when(last['at'], viewer_zone())}"
+    return Markup("{}: {}, {}").format(LANES[last["kind"]], last["text"], when(last["at"]))
 
 
 def advice(found: Mapping[str, Any], health: ModelHealth) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
+from markupsafe import Markup
 
 from app import data
 from app.components.actions import Field, action_form
-from app.components.links import viewer_zone
+from app.components.links import when
 from app.components.tables import small
-from app.formats import format_when
 from app.plain_text import plain
 from app.session import go, perform, viewer
 from backend.governance.kinds import Asked
@@ -28,8 +28,10 @@ def offer_way_back(model: str, *, alert_id: int | None = None) -> None:
         return
     with st.container(border=True, key="way-back"):
         st.markdown(f"**Go back to v{way['to_version']}**, as agreed with CHG-{way['change_id']}")
-        until = format_when(way["expires_at"], viewer_zone())
-        st.html(small(f"cut-off {way['to_cutoff']:g}, until {until}; needs no approval"))
+        until = when(way["expires_at"])
+        st.html(
+            small(Markup("cut-off {}, until {}; needs no approval").format(f"{way['to_cutoff']:g}", until))
+        )
         refused = "; ".join(way["differs"]) or None
         if refused is None and not actor.may(Permission.REQUEST_CHANGE):
             refused = "Your role cannot go back."

@@ -32,7 +32,6 @@ from app.data.assurance import (
 from app.data.audit import (
     audit_entries,
     audit_entry,
-    audit_head,
     audit_state,
     change_receipts,
     fault_switches,
@@ -113,7 +112,6 @@ __all__ = [
     "assurance",
     "audit_entries",
     "audit_entry",
-    "audit_head",
     "audit_state",
     "card",
     "card_changes",

@@ -22,7 +22,7 @@ from backend.audit.saved_searches import saved_searches
 from backend.audit.signers import verifier_keys
 from backend.audit.state import LogState, log_state
 from backend.audit.streaming import StreamState, stream_states
-from backend.audit.tables import AuditFinding, AuditHead
+from backend.audit.tables import AuditFinding
 from backend.database.session import reading
 from backend.identity.people import names_of
 from backend.identity.roles import Permission
@@ -96,34 +96,29 @@ def audit_entry(scope: Scope, seq: int) -> dict[str, Any]:
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
-def audit_head(scope: Scope) -> dict[str, Any]:
-    """Size and root in the database, and the head that this machine published outside of it."""
+def audit_state(scope: Scope) -> tuple[LogState, dict[str, Any], list[str]]:
+    """How far the log is signed and kept elsewhere, the head that this machine published outside of the database, and
+    the public keys that verify it."""
     scope.actor().require(Permission.READ_AUDIT)
-    with reading() as session:
-        head = session.get(AuditHead, 1)
-    try:
-        published = heads.read_head()
-        problem = ""
-    except ValueError as error:
-        published, problem = None, str(error)
-    return {
-        "size": head.size if head else 0, "root": head.root if head else "",
-        "published_size": published.size if published else None,
-        "published_root": published.root if published else None, "problem": problem,
-    }  # fmt: skip
-
-
-@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
-def audit_state(scope: Scope) -> tuple[LogState, list[str]]:
-    """How far the log is signed and kept elsewhere, and the public keys that verify it."""
-    scope.actor().require(Permission.READ_AUDIT)
+    published = (
+        _published()
+    )  # before the database: an entry that comes in between is not one that was cut off
     with reading() as session:
         state = log_state(session)
     try:
         keys = [key.statement for key in verifier_keys()]
     except (ValueError, OSError) as error:
         keys = [f"the file of verifier keys cannot be read: {error}"]
-    return state, keys
+    return state, published, keys
+
+
+def _published() -> dict[str, Any]:
+    """How many entries this machine published outside of the database; `problem`: why that cannot be read."""
+    try:
+        found = heads.read_head()
+    except ValueError as error:
+        return {"published_size": None, "problem": str(error)}
+    return {"published_size": found.size if found else None, "problem": ""}
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

@@ -85,5 +85,10 @@ def _pool(statistic: str, segment: str, points: Iterable[tuple[MetricPoint, Wind
     se = math.sqrt(sum((one[1] * one[2] / rows) ** 2 for one in usable))
     return Pooled(
         statistic, segment, value, value - _Z * se, value + _Z * se, rows, len(usable), len(every) - len(usable),
-        min(one[3].start for one in usable), max(one[3].end for one in usable),
+        min(one[3].start for one in usable), max(_reached(one[3]) for one in usable),
     )  # fmt: skip
+
+
+def _reached(window: WindowState) -> datetime:
+    """Up to when a window's figures are: to its end, or to when it was computed while it was not over."""
+    return min(window.end, window.computed_at or window.end)

@@ -11,12 +11,14 @@ import pytest
 import streamlit as st
 
 from app import data
+from app.components.audit_parts import record_words
 from app.data import kept
 from backend import clock
 from backend.alerting.service import recent_alerts, resolve
 from backend.audit.actions import Action
 from backend.audit.log import record
-from backend.database.session import reading, writing
+from backend.audit.state import LogState, log_state
+from backend.database.session import ReadSession, reading, writing
 from backend.errors import NotAllowed, NotFound
 from backend.identity.actor import Actor
 from backend.monitoring.distributions import compare_column
@@ -151,11 +153,26 @@ def test_what_one_may_not_read_is_not_taken_from_anothers_cache(world: World) ->
     wanted = {"who": "", "limit": 5}
     assert data.audit_entries(data.scope_of(world.compliance), **wanted)
     nobody: Actor = replace(world.viewer, roles=frozenset())
-    for read in (data.overview, data.models, data.audit_head):
+    for read in (data.overview, data.models, data.audit_state):
         with pytest.raises(NotAllowed):
             read(data.scope_of(nobody))
     with pytest.raises(NotAllowed):
         data.audit_entries(data.scope_of(world.viewer), **wanted)
+
+
+def test_an_entry_that_comes_while_the_log_is_read_is_not_taken_for_a_cut(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(session: ReadSession) -> LogState:
+        found = log_state(session)
+        with writing() as other:
+            record(other, world.compliance, Action.AUDIT_EXPORTED, object_kind="log", object_id="all")
+        return found
+
+    monkeypatch.setattr("app.data.audit.log_state", overtaken)
+    state, published, _ = data.audit_state(data.scope_of(world.compliance))
+    assert published["published_size"] == state.size
+    assert "cut" not in record_words(state, published, clock.now())[0]
 
 
 def test_clear_text_of_the_log_is_for_those_who_may_read_it(world: World) -> None:
