@@ -86,7 +86,8 @@ with side, st.container(border=True, key="act"):
             ),
             "Asked; an ML lead decides on it.",
         )  # fmt: skip
-    with st.popover("Erase texts of the log…", width="stretch", disabled=why_not is not None):
+    unread = why_not or because(Permission.READ_AUDIT_PAYLOAD, "read the texts of the log")
+    with st.popover("Erase texts of the log…", width="stretch", disabled=unread is not None):
         st.caption(
             "For reasons and comments that name somebody. Leaves and proofs stay; so does what the entries are about."
         )
@@ -94,7 +95,7 @@ with side, st.container(border=True, key="act"):
             "entries", label="Ask to erase them", object_id="entries", digest="new", danger=True,
             fields=[Field("entries", "Numbers of the entries, with commas", required=True, max_chars=4000),
                     Field("reason", "Why, without naming the person: it stays on the record", "area", required=True)],
-            disabled_because=why_not,
+            disabled_because=unread,
         )  # fmt: skip
         done(
             sent,
