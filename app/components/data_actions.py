@@ -71,7 +71,8 @@ def _offer_person(why_not: str | None) -> None:
 
 
 def _offer_texts(why_not: str | None) -> None:
-    with st.popover("Erase texts of the log…", width="stretch", disabled=why_not is not None):
+    unread = why_not or because(Permission.READ_AUDIT_PAYLOAD, "read the texts of the log")
+    with st.popover("Erase texts of the log…", width="stretch", disabled=unread is not None):
         st.caption(
             "For reasons and comments that name somebody. Leaves and proofs stay; so does what the entries are about."
         )
@@ -79,7 +80,7 @@ def _offer_texts(why_not: str | None) -> None:
             "entries", label="Ask to erase them", object_id="entries", digest="new", danger=True,
             fields=[Field("entries", "Numbers of the entries, with commas", required=True, max_chars=4000),
                     Field("reason", _NAMELESS, "area", required=True)],
-            disabled_because=why_not,
+            disabled_because=unread,
         )  # fmt: skip
         done(
             sent,

@@ -10,7 +10,8 @@ import rfc8785
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backend.canonical import _is_plain, canonical_json
+from backend.canonical import _is_plain, _with_whole_numbers, canonical_json
+from backend.governance.policies import built_in
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 NAMES = st.one_of(st.text(st.characters(max_codepoint=127), max_size=8), TEXT)
@@ -54,6 +55,13 @@ def test_what_audit_entries_are_made_of_takes_the_fast_encoder() -> None:
     assert _is_plain(
         {"before": {"cutoff": 0.4}, "after": None, "why": "späť", "numbers": [1, True], "t": (2,)}
     )
+
+
+def test_what_rules_of_a_policy_are_made_of_takes_the_fast_encoder_too() -> None:
+    rule = built_in().document.rules[-1].rule.model_dump(mode="json")
+    assert not _is_plain(rule)
+    assert _is_plain(_with_whole_numbers(rule))
+    assert canonical_json(rule) == rfc8785.dumps(rule)
 
 
 @pytest.mark.parametrize("value", [{"a": Word.ONE}, {Word.ONE: 1}, {"a": [1.0]}, {"ß": 1, "z": 2}])

@@ -54,26 +54,19 @@ from backend.identity.roles import Role
 from backend.identity.sessions import actor_of
 from backend.identity.tables import Person
 from backend.registry.tables import Model
+from tests.integration.governance.orders_beside import (
+    NAMES,
+    OF_RECORD,
+    OWNERS,
+    ROLES_OF_PROMOTION,
+    TEXTS,
+    WHO,
+    Beside,
+)
 from tests.worlds import SYSTEM, World, add_model, make_world, name_people, person
 
-POLICY = """
-rules:
-  - name: back
-    for: {kinds: [rollback]}
-    rule: {roles: {ml_lead: 1}, break_glass: {roles: [on_call], kinds: [rollback]}}
-  - name: forth
-    for: {kinds: [promote, cutoff]}
-    rule:
-      roles: {ml_lead: 2, compliance: 1}
-      accounts: true
-      excluded: [requester, trainer, data_owner]
-      gates: [{gate: artefact_scanned}]
-  - name: rest
-"""
 # What the rules ask for, known without asking the rows that are to be doubted.
-ROLES_ASKED = {"promote": {"ml_lead": 2, "compliance": 1}, "rollback": {"ml_lead": 1}}
-NAMES = ("asker", "engineer", "lead", "lead2", "lead3", "reviewer", "helper", "bot")
-WHO = st.sampled_from(NAMES)
+ROLES_ASKED = {kind: {"ml_lead": 1} for kind in ("rollback", "policy", "access", "erase")}
 NUMBER = itertools.count()
 
 
@@ -93,6 +86,7 @@ class Seen:
     asker: str
     world_at_request: tuple[Any, ...]
     replaced_card: str | None = None  # of the version that a promotion replaces: the agreed return binds it
+    policy: str = "first"  # the one in force when it was asked for
     revision: int = 1
     gates: dict[int, str] = field(default_factory=dict)
     begun: bool = False
@@ -102,8 +96,8 @@ class Seen:
     longer: bool = False  # its end was put off, in the database alone
 
 
-class Changes(RuleBasedStateMachine):
-    """One model, eight accounts, events in any order."""
+class Changes(Beside, RuleBasedStateMachine):
+    """One model, ten accounts, events in any order."""
 
     world: World  # set by the test
 
@@ -118,18 +112,22 @@ class Changes(RuleBasedStateMachine):
                 "asker": make("asker", Role.ON_CALL), "engineer": make("engineer", Role.ML_ENGINEER),
                 "lead": make("lead", Role.ML_LEAD), "lead2": make("lead2", Role.ML_LEAD),
                 "lead3": make("lead3", Role.ML_LEAD), "reviewer": make("reviewer", Role.COMPLIANCE),
+                "reviewer2": make("reviewer2", Role.COMPLIANCE),
                 "helper": make("helper", Role.VIEWER), "bot": make("bot", Role.ML_LEAD, Role.COMPLIANCE),
+                "robot": make("robot", Role.ML_ENGINEER),
             }  # fmt: skip
-            bot = session.get_one(Person, self.people["bot"].person_id)
-            bot.kind, bot.owner_id = "service", self.people["lead"].person_id
-            session.flush()
-            self.people["bot"] = actor_of(bot, session_id=None)
+            for account, owner_of_it in OWNERS.items():
+                row = session.get_one(Person, self.people[account].person_id)
+                row.kind, row.owner_id = "service", self.people[owner_of_it].person_id
+                session.flush()
+                self.people[account] = actor_of(row, session_id=None)
             for number in (1, 2, 3):
                 owner = self.people["reviewer"].person_id if number == 1 else None
                 trainer = self.people["lead3"].person_id
                 name_people(session, self.model, number, trained_by=trainer, data_owner=owner)
         self.names = {actor.person_id: name for name, actor in self.people.items()}
         self.changes: dict[int, Seen] = {}
+        self.begin_beside()
         self.lent: list[Lent] = []
         self.excepted: dict[
             int, tuple[str, str, bool]
@@ -162,7 +160,7 @@ class Changes(RuleBasedStateMachine):
     def _note(self, change: Change | None, kind: str, who: str) -> None:
         if change is not None:
             there = self._state_of_world(change.to_version)
-            self.changes[change.id] = Seen(kind, who, there, self._replaced_card(kind))
+            self.changes[change.id] = Seen(kind, who, there, self._replaced_card(kind), self.policy)
 
     @property
     def newest(self) -> int:
@@ -326,7 +324,7 @@ class Changes(RuleBasedStateMachine):
             with reading() as session:
                 to_version = session.get_one(Change, change_id).to_version
             seen.world_at_request = self._state_of_world(to_version)
-            seen.replaced_card = self._replaced_card(seen.kind)
+            seen.replaced_card, seen.policy = self._replaced_card(seen.kind), self.policy
 
     @precondition(lambda self: self.changes)
     @rule()
@@ -414,6 +412,10 @@ class Changes(RuleBasedStateMachine):
         if not seen.begun:
             self._agreed(change_id, seen)
             seen.begun = True
+        if seen.kind in OF_RECORD:
+            if ends == "finish":
+                self.finish_of_record(change_id, seen.kind)
+            return
         if ends == "finish":
             as_asked = self._is_as_asked(change_id, seen)
             try:
@@ -448,8 +450,7 @@ class Changes(RuleBasedStateMachine):
 
     def _hands(self, person_id: str) -> set[str]:
         """The accounts that are one person with this one: its owner."""
-        name = self.names[person_id]
-        return {"lead", "bot"} if name in ("lead", "bot") else {name}
+        return self.hands_of(self.names[person_id])
 
     def _agreed(self, change_id: int, seen: Seen) -> None:
         """What was begun had been agreed on, by those who may, on what was there."""
@@ -457,7 +458,8 @@ class Changes(RuleBasedStateMachine):
             change = session.get_one(Change, change_id)
             there = self._state_of_world(change.to_version)
             assert not (seen.rewritten or seen.longer), "the row was rewritten"
-            assert seen.world_at_request == there, "something bound was altered"
+            if change.to_version is not None:
+                assert seen.world_at_request == there, "something bound was altered"
             if seen.kind == "promote":
                 assert seen.replaced_card == self._replaced_card(seen.kind), "the agreed return was altered"
             if change.break_glass:
@@ -479,9 +481,13 @@ class Changes(RuleBasedStateMachine):
             counted = [
                 d for d in change.decisions if d.revision == change.revision and d.id not in seen.retracted
             ]
-        barred = self._hands(self.people[seen.asker].person_id) | {"lead3"}
-        if seen.kind == "promote" and change.to_version == 1:
-            barred |= {"reviewer"}
+        barred = self._hands(self.people[seen.asker].person_id)
+        barred |= {"lead3"} if change.to_version is not None else set()
+        if seen.kind in ("promote", "policy"):
+            assert seen.policy == self.policy, "another policy was put in force meanwhile"
+        if seen.kind == "promote":
+            owner = self.data_owners[change.to_version or 0]
+            barred |= self.hands_of(owner) if owner is not None else set()
         used: set[str] = set()
         given: dict[str, int] = {}
         for decision in counted:
@@ -489,6 +495,7 @@ class Changes(RuleBasedStateMachine):
             assert decision.seen_digest == change.digest
             hands = self._hands(decision.person_id)
             authority = self.names[decision.person_id]
+            assert self.names[decision.person_id] not in self.closed, "a closed account decided"
             assert authority != "bot" or seen.kind == "promote", (
                 "an account decided, by a rule that has people decide"
             )
@@ -501,7 +508,8 @@ class Changes(RuleBasedStateMachine):
             assert not hands & used, "one person counted twice"
             used |= hands
             given[decision.role] = given.get(decision.role, 0) + 1
-        for role, wanted in ROLES_ASKED[seen.kind].items():
+        asked = ROLES_OF_PROMOTION[seen.policy] if seen.kind == "promote" else ROLES_ASKED[seen.kind]
+        for role, wanted in asked.items():
             assert given.get(role, 0) >= wanted
         if seen.kind == "promote":
             verdict = seen.gates[change.revision]
@@ -547,7 +555,7 @@ def world(home: Path, migrated_sqlite: Path, tmp_path: Path) -> Iterator[World]:
         )  # fmt: skip
         session.add(change)
         session.flush()
-        store_policy(session, SYSTEM, read_policy(POLICY), change_id=change.id, note="for this test")
+        store_policy(session, SYSTEM, read_policy(TEXTS["first"]), change_id=change.id, note="for this test")
         assert active_policy(session).revision == 2
     yield found
     use_database(None)
