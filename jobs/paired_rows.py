@@ -328,3 +328,11 @@ def _held(folder: Path) -> int:
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "message", "")) or f"{type(error).__name__}: {error}"
+
+
+def answers_to(spec: ModelSpec, version: Version, cutoff: float, frame: pd.DataFrame) -> Answers:
+    """What a version says of rows with the spec's features; its files are checked, scanned and loaded first."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        return _answers(spec, _load(version, cutoff, ()), frame)

@@ -21,7 +21,7 @@ TRIGGER_WORDS: Final[dict[str, str]] = {
     "labels": "because new labels came",
 }  # fmt: skip
 SLACK: Final = timedelta(minutes=5)  # clocks differ
-QUEUE_OF: Final = {"cpu": "training", "gpu": "gpu"}
+QUEUE_OF: Final[dict[str, str]] = {"cpu": "training", "gpu": "gpu"}
 LONGEST_TEXT: Final = 500
 
 
@@ -46,7 +46,7 @@ class Plan(BaseModel):
     as_of: datetime
     from_: datetime = Field(alias="from")
     device: Device = "cpu"
-    cpu_allowed: bool = False  # of a plan for a GPU: whether it may fall back to the processor
+    cpu_allowed: bool = False  # of a plan for a GPU: whether the worker may train on its processor instead
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
     deterministic: bool = False
     wall_s: Annotated[int, Field(ge=10, le=14 * 86_400)] = 3600
@@ -108,7 +108,9 @@ def read_plan(subject: dict[str, Any]) -> Plan:
         raise BadInput(f"{place or 'plan'}: {first['msg']}", field=place or "plan") from error
     for name, moment in (("as_of", plan.as_of), ("from", plan.from_)):
         if moment.tzinfo is None:
-            raise BadInput(f"{name}: the time has no zone; write one such as 2026-11-22T00:00:00Z", field=name)
+            raise BadInput(
+                f"{name}: the time has no zone; write one such as 2026-11-22T00:00:00Z", field=name
+            )
     if plan.from_ >= plan.as_of:
         raise BadInput("from: training rows begin before the time up to which they are taken", field="from")
     return plan
@@ -121,7 +123,8 @@ def check_plan(plan: Plan, task: Task) -> None:
         raise BadInput(f"trainer: {trainer.name} trains no {task} model", field="trainer")
     if plan.device not in trainer.devices:
         raise BadInput(
-            f"device: {trainer.name} runs on {' or '.join(trainer.devices)}, not on {plan.device}", field="device"
+            f"device: {trainer.name} runs on {' or '.join(trainer.devices)}, not on {plan.device}",
+            field="device",
         )
     if plan.as_of > clock.now() + SLACK:
         raise BadInput("as_of: the time up to which rows are taken lies in the future", field="as_of")
@@ -135,7 +138,9 @@ def with_trigger(plan: Plan, trigger: Cause) -> Plan:
 def plan_lines(plan: Plan) -> list[str]:
     """The plan as people read it, one fact a line."""
     parameters = ", ".join(f"{name}={value}" for name, value in sorted(plan.parameters.items()))
-    device = plan.device + (", or the processor where no GPU fits" if plan.cpu_allowed and plan.device == "gpu" else "")
+    device = plan.device + (
+        ", or the processor where no GPU fits" if plan.cpu_allowed and plan.device == "gpu" else ""
+    )
     because = TRIGGER_WORDS[plan.trigger.on] + (f": {plan.trigger.text}" if plan.trigger.text else "")
     return [
         f"trainer: {plan.trainer}", f"parameters: {parameters or 'its defaults'}",
@@ -145,4 +150,3 @@ def plan_lines(plan: Plan) -> list[str]:
         f"seed: {plan.seed}" + (", deterministic" if plan.deterministic else ""),
         f"reason: {because}",
     ]  # fmt: skip
-

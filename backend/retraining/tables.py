@@ -64,7 +64,9 @@ class RetrainingCause(Base):
 
     model: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
     environment: Mapped[str] = mapped_column(Text, primary_key=True)
-    cause: Mapped[str] = mapped_column(Text, primary_key=True)  # "alert 17", "incident 3", "schedule 2026-11-22"
+    cause: Mapped[str] = mapped_column(
+        Text, primary_key=True
+    )  # "alert 17", "incident 3", "schedule 2026-11-22"
     trigger: Mapped[str] = mapped_column(Text)
     text: Mapped[str] = mapped_column(Text)
     seen_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""The trainers that a retraining may name: one row for each file of `jobs/trainers/`, which the console never imports."""
+"""The trainers that a retraining may name: a row for each file of `jobs/trainers/`, none of which the console imports."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def trainer_of(name: str) -> Trainer:
     found = next((one for one in TRAINERS if one.name == name), None)
     if found is None:
         raise BadInput(
-            f"trainer: there is no {name!r}; write one of {', '.join(one.name for one in TRAINERS)}", field="trainer"
+            f"trainer: there is no {name!r}; write one of {', '.join(one.name for one in TRAINERS)}",
+            field="trainer",
         )
     return found
