@@ -203,6 +203,8 @@ def _described(name: str, content: bytes) -> list[str]:
 def _mlflow_code(content: bytes) -> Iterator[str]:
     import yaml
 
+    from backend.serving.portable import LOADER
+
     try:
         flavors = (yaml.safe_load(content) or {}).get("flavors", {})
     except (yaml.YAMLError, AttributeError) as error:
@@ -210,7 +212,7 @@ def _mlflow_code(content: bytes) -> Iterator[str]:
     for flavor in flavors.values():
         if isinstance(flavor, dict):
             module = str(flavor.get("loader_module") or "mlflow.")
-            if not module.startswith("mlflow."):
+            if not module.startswith("mlflow.") and module != LOADER:
                 yield f"the loader {module}"
             if flavor.get("code"):
                 yield f"code of its own in {flavor['code']}"

@@ -18,8 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from backend.errors import BadInput
 from backend.registry.artefacts import artefact_digest, check_artefact
 from backend.serving.errors import NotLoadable
+from backend.serving.portable import FLAVOR, load_portable
 from backend.serving.predictor import Predictor
 from backend.serving.signature import read_signature
 
@@ -100,9 +102,9 @@ class Loader:
 
 
 def load_estimator(folder: Path) -> Any:
-    """The scikit-learn estimator in an MLflow model folder, or in one that holds only `model.skops`.
+    """The estimator in an MLflow model folder, or in one that holds only `model.skops`.
 
-    skops files are read directly: importing MLflow takes four seconds. Pickles go through MLflow, which refuses
+    scikit-learn's flavor, or ours: plain data that `backend.serving.portable` reads. skops files are read directly: importing MLflow takes four seconds. Pickles go through MLflow, which refuses
     them when MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false.
     """
     description = _description(folder)
@@ -111,10 +113,13 @@ def load_estimator(folder: Path) -> Any:
             return _load_skops(folder / "model.skops")
         raise NotLoadable(f"the artefact holds neither MLmodel nor model.skops: {folder.name}")
     flavors = description.get("flavors", {})
+    if FLAVOR in flavors:
+        return _load_portable(folder, flavors[FLAVOR])
     flavor = flavors.get("sklearn")
     if flavor is None:
         raise NotLoadable(
-            f"the gateway runs scikit-learn models; the artefact has {', '.join(flavors) or 'no'} flavor"
+            f"the gateway runs scikit-learn models and those of Warrant's trainers; the artefact has "
+            f"{', '.join(flavors) or 'no'} flavor"
         )
     if flavor.get("serialization_format") == "skops":
         return _load_skops(folder / flavor["pickled_model"])
@@ -128,6 +133,16 @@ def _description(folder: Path) -> dict[str, Any]:
     path = folder / "MLmodel"
     found = yaml.safe_load(path.read_text()) if path.is_file() else None
     return found if isinstance(found, dict) else {}
+
+
+def _load_portable(folder: Path, flavor: Any) -> Any:
+    data = folder / str(flavor.get("data") if isinstance(flavor, dict) else "")
+    if not data.resolve().is_relative_to(folder.resolve()):
+        raise NotLoadable(f"the artefact's {FLAVOR} flavor points outside of it: {data}")
+    try:
+        return load_portable(data)
+    except BadInput as failure:
+        raise NotLoadable(failure.message) from failure
 
 
 def _load_skops(path: Path) -> Any:

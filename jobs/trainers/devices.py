@@ -1,0 +1,158 @@
+"""The GPUs of this host, what a job needs of one, and a refusal in words where it cannot have it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from backend.errors import Unavailable
+from jobs.trainers.base import Trainer
+from jobs.trainers.contract import TrainingJob
+
+TIMEOUT_S: Final = 5.0
+_ASKED: Final = "index,uuid,name,memory.total,memory.used,utilization.gpu"
+
+
+class NoDevice(Unavailable):
+    """The job needs a GPU and there is none it fits on; the message says why, device by device."""
+
+    title = "No device for this job"
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU, as nvidia-smi tells of it. None: it does not say."""
+
+    index: int
+    uuid: str
+    model: str
+    memory_mb: float
+    used_mb: float
+    utilisation: float | None  # 0..1
+
+    @property
+    def free_mb(self) -> float:
+        return self.memory_mb - self.used_mb
+
+    def __str__(self) -> str:
+        busy = "" if self.utilisation is None else f", {self.utilisation:.0%} busy"
+        return f"GPU {self.index} ({self.model}): {self.free_mb:,.0f} of {self.memory_mb:,.0f} MB free{busy}"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a job runs: on these GPUs, or on the CPU when there are none. `why` says so in words."""
+
+    gpus: tuple[Gpu, ...]
+    why: str
+    needs_mb: float | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Shows the trainer these devices and no other."""
+        return {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in self.gpus)}
+
+
+def gpus(command: str = "nvidia-smi") -> list[Gpu]:
+    """Those that this process may use; none where there is no driver or it does not answer."""
+    program = shutil.which(command)
+    if program is None:
+        return []
+    try:
+        said = subprocess.run(
+            [program, f"--query-gpu={_ASKED}", "--format=csv,noheader,nounits"],
+            capture_output=True, text=True, timeout=TIMEOUT_S, check=True,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return []
+    found = [_gpu([cell.strip() for cell in line.split(",")]) for line in said.splitlines() if line.strip()]
+    return [gpu for gpu in found if gpu is not None and _allowed(gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))]
+
+
+def visible_gpus() -> bool:
+    """Whether this process was given a GPU: inside a trainer, what the supervisor decided."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "") != "" or (
+        "CUDA_VISIBLE_DEVICES" not in os.environ and bool(gpus())
+    )
+
+
+def place(job: TrainingJob, trainer: Trainer, *, rows: int, found: Sequence[Gpu] | None = None) -> Placement:
+    """GPUs with room for the job, the CPU where the job allows it. Raises `NoDevice` in words otherwise."""
+    chosen = trainer.parameters_of(job)
+    if job.device == "cpu":
+        return Placement((), "the job asks for the CPU")
+    if not trainer.gpu:
+        if job.device == "gpu":
+            raise NoDevice(f"{trainer.title} runs on the CPU only, and the job asks for a GPU; set device to cpu")
+        return Placement((), f"{trainer.title} runs on the CPU only")
+    needs = None if trainer.memory_mb is None else trainer.memory_mb(rows, job, chosen)
+    found = gpus() if found is None else found
+    wanted = int(chosen.get("devices", 1))
+    roomy = sorted(
+        (gpu for gpu in found if needs is None or gpu.free_mb >= needs), key=lambda gpu: -gpu.free_mb
+    )
+    if len(roomy) >= wanted:
+        taken = tuple(roomy[:wanted])
+        return Placement(taken, f"on {'; '.join(map(str, taken))}", needs)
+    reason = _refusal(found, needs, wanted, rows)
+    if job.device == "gpu":
+        raise NoDevice(
+            f"{reason}. Use a smaller batch_size or fewer rows, wait for a device, or allow the CPU with device "
+            "gpu-if-present"
+        )
+    return Placement((), f"on the CPU: {reason}", needs)
+
+
+@contextmanager
+def held(placement: Placement, folder: Path | None = None) -> Iterator[None]:
+    """One run a device: hold its lock while the job runs. Raises `NoDevice` where another run of this host has it.
+
+    The system gives a lock back when its holder dies, however that happens.
+    """
+    files = []
+    try:
+        for gpu in placement.gpus:
+            name = re.sub(r"[^\w.-]", "_", gpu.uuid)
+            file = ((folder or Path(tempfile.gettempdir())) / f"warrant-gpu-{name}.lock").open("a")
+            files.append(file)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise NoDevice(f"another training run of this host uses {gpu}; try again when it has ended") from None
+        yield
+    finally:
+        for file in files:
+            file.close()
+
+
+def _refusal(found: Sequence[Gpu], needs: float | None, wanted: int, rows: int) -> str:
+    if not found:
+        return "there is no GPU on this host (nvidia-smi lists none)"
+    room = "" if needs is None else f" with about {needs:,.0f} MB free for {rows:,} rows"
+    many = "a GPU" if wanted == 1 else f"{wanted} GPUs"
+    return f"the job needs {many}{room}, and there is {'; '.join(map(str, found))}"
+
+
+def _gpu(cells: Sequence[str]) -> Gpu | None:
+    try:
+        busy = float(cells[5]) / 100 if re.fullmatch(r"[\d.]+", cells[5]) else None
+        return Gpu(int(cells[0]), cells[1], cells[2], float(cells[3]), float(cells[4]), busy)
+    except (IndexError, ValueError):  # "[N/A]", a message instead of a row
+        return None
+
+
+def _allowed(gpu: Gpu, visible: str | None) -> bool:
+    """Whether the operator left this GPU to us; CUDA_VISIBLE_DEVICES names indices or the beginnings of ids."""
+    if visible is None:
+        return True
+    names = [name.strip() for name in visible.split(",")]
+    return any(name == str(gpu.index) or (name and gpu.uuid.startswith(name)) for name in names)
