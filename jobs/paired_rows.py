@@ -137,17 +137,16 @@ def _pairs(
 
 
 def _unseen_since(champion: Version, candidate: Version) -> tuple[datetime | None, str]:
-    """From when on rows were among the training data of neither; a candidate would shine on rows it learned from."""
-    ends = []
+    """From when on rows were among the training data of neither, as far as that is known; a candidate would shine on rows
+    it learned from."""
+    ends, unknown = [], []
     for version in (champion, candidate):
         end = version.training.get("to")
-        if not isinstance(end, str):
-            return None, f"whether version {version.version} was trained on them is not known"
         try:
-            ends.append(clock.from_iso(end))
+            ends.append(clock.from_iso(end if isinstance(end, str) else ""))
         except ValueError:
-            return None, f"whether version {version.version} was trained on them is not known"
-    return max(ends), "after both were trained"
+            unknown.append(f"whether version {version.version} was trained on them is not known")
+    return max(ends, default=None), "; ".join(unknown) or "after both were trained"
 
 
 def _live(

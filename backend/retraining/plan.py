@@ -36,6 +36,9 @@ class Cause(BaseModel):
     incident_id: int | None = None
 
 
+BY_HAND: Final = Cause()
+
+
 class Plan(BaseModel):
     """`as_of`: nothing that became known later is used. `from_`: training rows are of that time and later."""
 
@@ -52,7 +55,7 @@ class Plan(BaseModel):
     wall_s: Annotated[int, Field(ge=10, le=14 * 86_400)] = 3600
     memory_mb: Annotated[int, Field(ge=64, le=4_000_000)] = 4096
     least_labelled: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of rows that must have a label
-    trigger: Cause = Cause()
+    trigger: Cause = BY_HAND
 
     @property
     def hours(self) -> float:
@@ -80,7 +83,7 @@ class Wish:
     wall_s: int = 3600
     memory_mb: int = 4096
     least_labelled: float = 0.0
-    trigger: Cause = Cause()
+    trigger: Cause = BY_HAND
 
     def plan(self) -> Plan:
         """Complete. Times are cut to the second, so that what is previewed and what is asked for are one plan."""

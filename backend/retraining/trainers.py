@@ -1,4 +1,4 @@
-"""The trainers that a retraining may name: a row for each file of `jobs/trainers/`, none of which the console imports."""
+"""The trainers that a retraining may name: a row for each file of `jobs/trainers/`, which no console imports."""
 
 from __future__ import annotations
 

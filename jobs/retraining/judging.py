@@ -32,7 +32,7 @@ def candidate_of(work: Work, number: int = 0) -> Version:
         model=work.model.name, version=number or (work.parent.version + 1 if work.parent else 1),
         run_id=work.retraining.id, uri=trained["artefact"], artefact_digest=trained["digest"],
         cutoff=_cutoff(work), parameters=trained["parameters"], metrics={},
-        training={"from": parts["train"]["from"], "to": parts["valid"]["to"]},
+        training={"from": parts["train"]["from"], "to": parts["test"]["from"]},
         reference_path=str(reference), reference_digest=file_digest(reference) if reference.is_file() else "",
         card_path="", card_digest="", trained_at=clock.now(),
     )  # fmt: skip
@@ -65,7 +65,7 @@ def evaluate(work: Work) -> dict[str, Any]:
     return {"metrics": metrics, "reference_rows": _rows(work), **compared, "size": _sizes(work, candidate)}
 
 
-def write_reference(work: Work) -> dict[str, dict[str, float]]:
+def write_reference(work: Work) -> dict[str, dict[str, float | None]]:
     """The held-out rows with the candidate's answers: its reference; gives the held-out metrics with intervals."""
     import pandas as pd
 
@@ -153,7 +153,7 @@ def _size(folder: Path) -> int | None:
 
 
 def explain(work: Work) -> dict[str, Any]:
-    """Global SHAP values over the held-out rows. A model that cannot be explained so is registered without, and says why."""
+    """Global SHAP values over the held-out rows. A model for which there are none goes on without, and says why."""
     import pandas as pd
 
     from backend.serving.loader import load_estimator

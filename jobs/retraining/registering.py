@@ -84,7 +84,8 @@ def register(work: Work) -> dict[str, Any]:
                 model=work.model.name, version=logged["version"], run_id=logged["run_id"], uri=logged["uri"],
                 artefact_digest=candidate.artefact_digest, trained_by=work.retraining.requested_by,
                 trained_at=clock.now(), cutoff=candidate.cutoff, parameters=work.found["train"]["parameters"],
-                metrics=evaluated["metrics"], training=_training(work, lineage), reference_path=candidate.reference_path,
+                metrics=evaluated["metrics"], training=_training(work, lineage),
+                reference_path=candidate.reference_path,
                 card_path=str(work.file(CARD)),
             ),
         )  # fmt: skip
@@ -127,7 +128,7 @@ def code_revision() -> str:
 def _training(work: Work, lineage: dict[str, str]) -> dict[str, Any]:
     parts, extracted = work.found["split"], work.found["extract"]
     return {
-        "digest": extracted["digest"], "from": parts["train"]["from"], "to": parts["valid"]["to"],
+        "digest": extracted["digest"], "from": parts["train"]["from"], "to": parts["test"]["from"],
         "as_of": clock.to_iso(work.plan.as_of), "rows": parts["train"]["rows"], "valid_rows": parts["valid"]["rows"],
         "held_out_rows": parts["test"]["rows"], "held_out": "the newest 15 % of the rows",
         "label_completeness": extracted["completeness"], "trainer": work.plan.trainer,

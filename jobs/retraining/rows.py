@@ -35,8 +35,8 @@ def extract(work: Work) -> dict[str, Any]:
     counts, columns = _write_rows(work.model.name, spec, where, plan.as_of, work.file(ROWS))
     if not counts["labelled"]:
         raise BadInput(
-            f"no row of {plan.from_:%Y-%m-%d %H:%M} to {plan.as_of:%Y-%m-%d %H:%M} UTC has a label that was known then: "
-            "widen the window, or wait for labels"
+            f"no row of {plan.from_:%Y-%m-%d %H:%M} to {plan.as_of:%Y-%m-%d %H:%M} UTC has a label that was known "
+            "then: widen the window, or wait for labels"
         )
     complete = counts["labelled"] / counts["rows"]
     work.tell(
@@ -56,8 +56,8 @@ def ensure_rows(work: Work) -> Path:
         again = extract(work)
         if again["digest"] != work.found["extract"]["digest"]:
             raise BadInput(
-                "the rows that were taken out before are gone, and the store no longer holds the same ones; ask for the "
-                "retraining again"
+                "the rows that were taken out before are gone, and the store no longer holds the same ones; ask for "
+                "the retraining again"
             )
     return path
 

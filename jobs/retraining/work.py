@@ -70,6 +70,11 @@ class Work:
                 peak_memory_bytes=peak_memory_bytes,
             )  # fmt: skip
 
+    def require_wanted(self) -> None:
+        """`RetrainingCancelled` once somebody asked for its end."""
+        if self.is_cancelled():
+            raise RetrainingCancelled("it was cancelled")
+
     def is_cancelled(self) -> bool:
         with reading() as session:
             return is_cancelled(session, self.retraining.id)
@@ -93,8 +98,7 @@ def take_step(run: Run, retraining_id: str, name: str, step: Step) -> dict[str, 
     started = time.monotonic()
     _forget_peak()
     try:
-        if work.is_cancelled():
-            raise RetrainingCancelled("it was cancelled")
+        work.require_wanted()
         work.folder.mkdir(parents=True, exist_ok=True)
         result = step(work)
     except Exception as error:
