@@ -16,7 +16,7 @@ SETUP = for python in $(PYTHON) $(BIN)/python python3.11 python3.12 python3; do 
 	if command -v python3 >/dev/null 2>&1; then exec python3 deploy/install.py $(1); fi; \
 	echo "No Python found. Warrant needs Python 3.11 or 3.12 (Debian 12: apt-get install python3 python3-venv)."; exit 1
 
-.PHONY: help setup setup-dev setup-spark run test test-all check format bench lock clean
+.PHONY: help setup setup-dev setup-spark setup-torch run test test-all check format bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ setup-dev: ## also install what tests and checks need
 setup-spark: setup-dev ## make .venv-spark for scans by Spark and their tests (needs Java 17)
 	$(BIN)/uv venv -q --allow-existing --python $(BIN)/python .venv-spark
 	$(BIN)/uv pip install -q --python .venv-spark/bin/python -r requirements-spark.txt
+
+setup-torch: setup-dev ## make .venv-torch for the tabular network and its tests (PyTorch, Lightning)
+	$(BIN)/python -m venv .venv-torch
+	.venv-torch/bin/python -m pip install -q "$$(grep '^torch==' requirements-gpu.txt)"
+	$(BIN)/uv pip install -q --python .venv-torch/bin/python -r requirements-torch.txt
 
 run: setup ## start everything with the demo workload at http://localhost:8501 (ARGS="--port 9000 --gateway-port 9001")
 	@exec $(BIN)/warrant up --demo $(ARGS)

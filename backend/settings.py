@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     worker_dead_after_s: float = Field(
         10.0, ge=1, description="a worker silent for so long is dead: others go on with its runs"
     )
+    trainer_python: Path | None = Field(
+        None,
+        description="the Python that runs trainers which need PyTorch (`make setup-torch` makes one); default: our own",
+    )
     target: str = Field(
         "gateway", description="what carries changes out: gateway, kubernetes, webhook or fake"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 SHARED = Path(os.environ.get("WARRANT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+TORCH_PYTHON = Path(__file__).resolve().parents[1] / ".venv-torch" / "bin" / "python"
 SPARK_PYTHON = Path(__file__).resolve().parents[1] / ".venv-spark" / "bin" / "python"
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
@@ -26,8 +27,8 @@ PACKAGES = {
 
 
 def require(tool: str) -> Path:
-    """The path of `tool`, one of `PROGRAMS`, `shared/FOLDER` (a folder of the shared fixtures and data), or
-    `spark` (the interpreter of an environment with requirements-spark.txt).
+    """The path of `tool`, one of `PROGRAMS`, `shared/FOLDER` (a folder of the shared fixtures and data),
+    `spark` (the interpreter of an environment with requirements-spark.txt), or `torch` (likewise, PyTorch).
 
     Where it is absent the calling test or fixture skips with the reason; with `WARRANT_REQUIRE_ALL=1`, which
     CI sets, it fails.
@@ -49,6 +50,11 @@ def _look_for(tool: str) -> tuple[Path | None, str]:
         python = Path(os.environ.get("WARRANT_SPARK_PYTHON") or SPARK_PYTHON)
         ready = python.exists() and shutil.which("java") is not None
         return (python if ready else None), f"{python} or Java is absent; `make setup-spark` installs PySpark"
+    if tool == "torch":
+        python = Path(os.environ.get("WARRANT_TRAINER_PYTHON") or TORCH_PYTHON)
+        return (
+            python if python.exists() else None
+        ), f"{python} is absent; `make setup-torch` installs PyTorch"
     program = next((path for name in PROGRAMS[tool] if (path := shutil.which(name))), None)
     package = PACKAGES.get(tool, tool)
     return Path(program) if program else None, f"{tool} is not installed (Debian: apt-get install {package})"

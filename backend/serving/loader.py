@@ -104,8 +104,9 @@ class Loader:
 def load_estimator(folder: Path) -> Any:
     """The estimator in an MLflow model folder, or in one that holds only `model.skops`.
 
-    scikit-learn's flavor, or ours: plain data that `backend.serving.portable` reads. skops files are read directly: importing MLflow takes four seconds. Pickles go through MLflow, which refuses
-    them when MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false.
+    scikit-learn's flavor, or ours: plain data that `backend.serving.portable` reads. skops files are read directly:
+    importing MLflow takes four seconds. Pickles go through MLflow, which refuses them when
+    MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false.
     """
     description = _description(folder)
     if not description:

@@ -136,7 +136,8 @@ def _text(value: Any) -> str:
 
 def _codes(values: pd.Series, categories: Sequence[str]) -> np.ndarray:
     """1 + the position of each text in `categories`; 0 for missing and unseen."""
-    found: np.ndarray = pd.Index(categories, dtype=object).get_indexer(pd.Index(as_text(values), dtype=object))
+    known = pd.Index(np.array(categories, dtype=object))
+    found: np.ndarray = known.get_indexer(pd.Index(as_text(values)))
     return found.astype("int64") + 1
 
 
@@ -233,9 +234,7 @@ class NetworkModel(PortableModel):
             parts.append(table.reshape(len(codes), -1))
         signal = np.concatenate(parts, axis=1)
         for layer in range(self._layers):
-            signal = np.maximum(
-                signal @ held[f"hidden.{layer}.weight"].T + held[f"hidden.{layer}.bias"], 0
-            )
+            signal = np.maximum(signal @ held[f"hidden.{layer}.weight"].T + held[f"hidden.{layer}.bias"], 0)
         answer: np.ndarray = signal @ held["output.weight"].T + held["output.bias"]
         return answer
 
@@ -271,7 +270,9 @@ def load_portable(folder: Path) -> PortableModel:
         weights = read_safetensors(folder / WEIGHTS)
         return NetworkModel(encoder, task, classes, weights, **network)
     except (OSError, ValueError, KeyError, TypeError) as failure:
-        raise BadInput(f"the model in {folder} does not read: {type(failure).__name__}: {failure}") from failure
+        raise BadInput(
+            f"the model in {folder} does not read: {type(failure).__name__}: {failure}"
+        ) from failure
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -290,7 +291,9 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
             continue
         start, end = held["data_offsets"]
         dtype = np.dtype(_DTYPES[held["dtype"]])
-        if not 0 <= start <= end <= len(body) or (end - start) != dtype.itemsize * int(np.prod(held["shape"])):
+        if not 0 <= start <= end <= len(body) or (end - start) != dtype.itemsize * int(
+            np.prod(held["shape"])
+        ):
             raise ValueError(f"{path.name}: the place of {name} does not fit the file")
         arrays[name] = np.frombuffer(body[start:end], dtype=dtype).reshape(held["shape"])
     return arrays
@@ -303,7 +306,11 @@ class _PythonFunction:
         self._model = model
 
     def predict(self, frame: pd.DataFrame, params: Mapping[str, Any] | None = None) -> np.ndarray:
-        return self._model.predict(frame) if self._model.task == "regression" else self._model.predict_proba(frame)
+        return (
+            self._model.predict(frame)
+            if self._model.task == "regression"
+            else self._model.predict_proba(frame)
+        )
 
 
 def _load_pyfunc(path: str) -> _PythonFunction:

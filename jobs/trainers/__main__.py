@@ -8,7 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-if not __package__:  # run by its path, by an interpreter that need not have Warrant: its own packages come first
+if (
+    not __package__
+):  # run by its path, by an interpreter that need not have Warrant: its own packages come first
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 

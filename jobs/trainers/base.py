@@ -50,7 +50,9 @@ class Parameter:
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
             value, fits = float(value), True
         if not fits:
-            raise BadJob(f"{where}: {json.dumps(value)[:60]} does not fit; the default is {json.dumps(self.default)}")
+            raise BadJob(
+                f"{where}: {json.dumps(value)[:60]} does not fit; the default is {json.dumps(self.default)}"
+            )
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
             upper = "" if self.high is None else f" and at most {self.high:g}"
             raise BadJob(f"{where}: {value} is outside what is possible: at least {self.low or 0:g}{upper}")
@@ -64,7 +66,7 @@ class Trainer:
     torch      needs PyTorch: runs by the interpreter that WARRANT_TRAINER_PYTHON names
     gpu        can use a GPU
     memory_mb  estimate of device memory for (rows, job), in MiB; None where it cannot be told
-    command    the program to start instead of `python -m jobs.trainers`: (python, job file, job) -> argv
+    command    (python, job file, parameters) -> what to start instead of `python -m jobs.trainers`, or None
     """
 
     name: str
@@ -75,7 +77,7 @@ class Trainer:
     torch: bool = False
     gpu: bool = False
     memory_mb: Callable[[int, TrainingJob, Mapping[str, Any]], float] | None = None
-    command: Callable[[Path, Path, Mapping[str, Any]], Sequence[str]] | None = None
+    command: Callable[[Path, Path, Mapping[str, Any]], Sequence[str] | None] | None = None
 
     def parameters_of(self, job: TrainingJob) -> dict[str, Any]:
         """Every parameter with its value for this job. Raises `BadJob` for one that is unknown or does not fit."""
@@ -84,9 +86,12 @@ class Trainer:
                 f"parameters: {self.name} has no {', '.join(unknown)}; it has {', '.join(sorted(self.parameters))}"
             )
         if job.task not in self.tasks:
-            raise BadJob(f"task: {self.name} does not train {job.task} models, but {', '.join(sorted(self.tasks))}")
+            raise BadJob(
+                f"task: {self.name} does not train {job.task} models, but {', '.join(sorted(self.tasks))}"
+            )
         return {
-            name: one.check(name, job.parameters.get(name, one.default)) for name, one in self.parameters.items()
+            name: one.check(name, job.parameters.get(name, one.default))
+            for name, one in self.parameters.items()
         }
 
 

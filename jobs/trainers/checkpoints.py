@@ -44,9 +44,7 @@ class Checkpoints:
             assert named is not None  # noqa: S101 - `_found` gives no other
             content = path.read_bytes()
             try:
-                if _digest(content) != named[2]:
-                    raise ValueError("its bytes are not those that were written")
-                found = int(named[1]), read(content)
+                found = int(named[1]), read(_sound(content, named[2]))
             except Exception as failure:  # noqa: BLE001 - whatever a damaged file raises: the one before is tried
                 passed.append(f"the checkpoint of step {int(named[1])} does not read ({failure})")
                 path.unlink()
@@ -65,6 +63,12 @@ class Checkpoints:
     def _found(self) -> list[Path]:
         """Oldest first: the step leads the name."""
         return sorted(path for path in self._folder.glob("step-*") if _NAME.fullmatch(path.name))
+
+
+def _sound(content: bytes, digest: str) -> bytes:
+    if _digest(content) != digest:
+        raise ValueError("its bytes are not those that were written")
+    return content
 
 
 def _digest(content: bytes) -> str:

@@ -46,7 +46,9 @@ def read_sets(job: TrainingJob) -> Sets:
     names = [column.name for column in job.columns]
     train, valid = (_read(path, names, job) for path in (job.train, job.valid))
     classes = _classes(train[job.target], job)
-    return Sets(_rows(train, names, classes, job, "train"), _rows(valid, names, classes, job, "valid"), classes)
+    return Sets(
+        _rows(train, names, classes, job, "train"), _rows(valid, names, classes, job, "valid"), classes
+    )
 
 
 def rows_in(path: Path) -> int:
@@ -64,7 +66,7 @@ def _read(path: Path, names: Sequence[str], job: TrainingJob) -> pd.DataFrame:
         held = set(pyarrow.parquet.read_schema(path).names)
         if missing := [name for name in wanted if name not in held]:
             raise BadInput(f"{path} has no column {', '.join(missing)}")
-        frame = pyarrow.parquet.read_table(path, columns=wanted).to_pandas()
+        frame: pd.DataFrame = pyarrow.parquet.read_table(path, columns=wanted).to_pandas()
     except (OSError, pyarrow.ArrowInvalid) as failure:
         raise BadInput(f"the rows in {path} cannot be read: {failure}") from None
     if frame.empty:
@@ -80,16 +82,24 @@ def _classes(target: pd.Series, job: TrainingJob) -> tuple[str, ...]:
     found = sorted({str(text) for text in as_text(target).unique()})
     if job.task == "binary":
         if other := [text for text in found if text not in _BINARY]:
-            raise BadInput(f'target {job.target}: {other[0]!r} is not "0" or "1", which a binary model learns')
+            raise BadInput(
+                f'target {job.target}: {other[0]!r} is not "0" or "1", which a binary model learns'
+            )
         if len({_BINARY[text] for text in found}) < 2:
-            raise BadInput(f"target {job.target}: the training rows are all {found[0]!r}; a model needs both classes")
+            raise BadInput(
+                f"target {job.target}: the training rows are all {found[0]!r}; a model needs both classes"
+            )
         return ("0", "1")
     if len(found) < 2:
-        raise BadInput(f"target {job.target}: the training rows are all {found[0]!r}; a model needs two classes")
+        raise BadInput(
+            f"target {job.target}: the training rows are all {found[0]!r}; a model needs two classes"
+        )
     return tuple(found)
 
 
-def _rows(frame: pd.DataFrame, names: list[str], classes: tuple[str, ...], job: TrainingJob, what: str) -> Rows:
+def _rows(
+    frame: pd.DataFrame, names: list[str], classes: tuple[str, ...], job: TrainingJob, what: str
+) -> Rows:
     if job.task == "regression":
         target = as_number(frame[job.target])
     else:
@@ -105,5 +115,7 @@ def _rows(frame: pd.DataFrame, names: list[str], classes: tuple[str, ...], job: 
     if job.weight is not None:
         weight = as_number(frame[job.weight])
         if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
-            raise BadInput(f"weight {job.weight}: weights are numbers of at least 0, not all 0, in the {what} rows")
+            raise BadInput(
+                f"weight {job.weight}: weights are numbers of at least 0, not all 0, in the {what} rows"
+            )
     return Rows(frame[names], target, weight)

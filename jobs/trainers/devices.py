@@ -92,7 +92,9 @@ def place(job: TrainingJob, trainer: Trainer, *, rows: int, found: Sequence[Gpu]
         return Placement((), "the job asks for the CPU")
     if not trainer.gpu:
         if job.device == "gpu":
-            raise NoDevice(f"{trainer.title} runs on the CPU only, and the job asks for a GPU; set device to cpu")
+            raise NoDevice(
+                f"{trainer.title} runs on the CPU only, and the job asks for a GPU; set device to cpu"
+            )
         return Placement((), f"{trainer.title} runs on the CPU only")
     needs = None if trainer.memory_mb is None else trainer.memory_mb(rows, job, chosen)
     found = gpus() if found is None else found
@@ -127,7 +129,9 @@ def held(placement: Placement, folder: Path | None = None) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise NoDevice(f"another training run of this host uses {gpu}; try again when it has ended") from None
+                raise NoDevice(
+                    f"another training run of this host uses {gpu}; try again when it has ended"
+                ) from None
         yield
     finally:
         for file in files:

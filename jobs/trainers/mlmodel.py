@@ -25,7 +25,13 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the first time a zip can hold
 
 
 def write_portable(
-    draft: Path, job: TrainingJob, encoder: Encoder, classes: Sequence[str], data: Mapping[str, bytes], *, format_: str
+    draft: Path,
+    job: TrainingJob,
+    encoder: Encoder,
+    classes: Sequence[str],
+    data: Mapping[str, bytes],
+    *,
+    format_: str,
 ) -> None:
     """A folder of our own flavor: `data` are the files beside columns.json."""
     folder = draft / "model"
@@ -42,11 +48,15 @@ def write_portable(
     write_description(draft, job, flavors, libraries)
 
 
-def write_description(draft: Path, job: TrainingJob, flavors: Mapping[str, Any], libraries: tuple[str, ...]) -> None:
+def write_description(
+    draft: Path, job: TrainingJob, flavors: Mapping[str, Any], libraries: tuple[str, ...]
+) -> None:
     """MLmodel and requirements.txt."""
     installed = versions(libraries)
     python = installed.pop("python")
-    (draft / "requirements.txt").write_text("".join(f"{name}=={one}\n" for name, one in sorted(installed.items())))
+    (draft / "requirements.txt").write_text(
+        "".join(f"{name}=={one}\n" for name, one in sorted(installed.items()))
+    )
     flavors = dict(flavors)
     flavors["python_function"] = {**flavors["python_function"], "python_version": python}
     described = {
@@ -56,7 +66,11 @@ def write_description(draft: Path, job: TrainingJob, flavors: Mapping[str, Any],
         "signature": {
             "inputs": json.dumps(
                 [
-                    {"type": "string" if column.type == "category" else "double", "name": column.name, "required": False}
+                    {
+                        "type": "string" if column.type == "category" else "double",
+                        "name": column.name,
+                        "required": False,
+                    }
                     for column in job.columns
                 ]
             ),
@@ -102,7 +116,7 @@ def settled_skops(content: bytes) -> bytes:
             return [settle(one) for one in node]
         if not isinstance(node, dict):
             return node
-        settled = {}
+        settled: dict[str, Any] = {}
         for key, value in node.items():
             if key == "__id__":
                 settled[key] = numbers.setdefault(value, len(numbers) + 1)
@@ -117,8 +131,8 @@ def settled_skops(content: bytes) -> bytes:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for old, new in sorted(files.items(), key=lambda pair: int(Path(pair[1]).stem)):
             archive.writestr(zipfile.ZipInfo(new, _EPOCH), held.pop(old), zipfile.ZIP_DEFLATED)
-        for name in sorted(held):
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), held[name], zipfile.ZIP_DEFLATED)
+        for other in sorted(held):
+            archive.writestr(zipfile.ZipInfo(other, _EPOCH), held[other], zipfile.ZIP_DEFLATED)
         archive.writestr(zipfile.ZipInfo("schema.json", _EPOCH), schema, zipfile.ZIP_DEFLATED)
     return stream.getvalue()
 

@@ -58,7 +58,9 @@ class Run:
             (self.job.out / HEARTBEAT).touch()
             self._beaten = now
 
-    def log(self, step: int, metrics: Mapping[str, float], *, epoch: float = 0.0, steps: int | None = None) -> None:
+    def log(
+        self, step: int, metrics: Mapping[str, float], *, epoch: float = 0.0, steps: int | None = None
+    ) -> None:
         """One line of metrics.jsonl. `steps`: the last step, where it is known."""
         self.beat()
         if not self.leads:

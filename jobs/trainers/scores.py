@@ -13,7 +13,9 @@ import numpy as np
 _SMALLEST: Final = 1e-15
 
 
-def scores(task: str, target: np.ndarray, answer: np.ndarray, weight: np.ndarray | None = None) -> dict[str, float]:
+def scores(
+    task: str, target: np.ndarray, answer: np.ndarray, weight: np.ndarray | None = None
+) -> dict[str, float]:
     """`answer`: probabilities (rows, classes), or values of a regression."""
     weight = np.ones(len(target)) if weight is None else weight
     if task == "regression":

@@ -69,13 +69,24 @@ def train(run: Run) -> None:
     state = run.restore(_read) or _State(pipeline=_pipeline(job, chosen))
     with threadpool_limits(limits=chosen["threads"] or None, user_api="openmp"):
         while not _finished(state, chosen):
-            _grow(state, inputs[0], sets.train, min(state.trees + chosen["checkpoint_every"], chosen["max_iter"]))
+            _grow(
+                state,
+                inputs[0],
+                sets.train,
+                min(state.trees + chosen["checkpoint_every"], chosen["max_iter"]),
+            )
             run.beat()
-            found = scores(job.task, sets.valid.target, _answer(state.pipeline, inputs[1], job), sets.valid.weight)
+            found = scores(
+                job.task, sets.valid.target, _answer(state.pipeline, inputs[1], job), sets.valid.weight
+            )
             loss = found["rmse" if job.task == "regression" else "log_loss"]
             if loss < state.best:
                 state.best, state.best_at = loss, state.trees
-            run.log(state.trees, {f"valid_{name}": value for name, value in found.items()}, steps=chosen["max_iter"])
+            run.log(
+                state.trees,
+                {f"valid_{name}": value for name, value in found.items()},
+                steps=chosen["max_iter"],
+            )
             run.save(state.trees, _written(state))
         _publish(run, state, sets, inputs[1])
 
@@ -119,7 +130,8 @@ def _pipeline(job: TrainingJob, chosen: dict[str, Any]) -> Any:
         warm_start=True,
     )
     columns = ColumnTransformer(
-        [("category", encode, categories), ("number", "passthrough", numbers)], verbose_feature_names_out=False
+        [("category", encode, categories), ("number", "passthrough", numbers)],
+        verbose_feature_names_out=False,
     )
     return Pipeline([("encode", columns), ("boost", boost)])
 
@@ -138,7 +150,9 @@ def _input(frame: pd.DataFrame, job: TrainingJob) -> pd.DataFrame:
 
 
 def _answer(pipeline: Any, frame: pd.DataFrame, job: TrainingJob) -> np.ndarray:
-    answer: np.ndarray = pipeline.predict(frame) if job.task == "regression" else pipeline.predict_proba(frame)
+    answer: np.ndarray = (
+        pipeline.predict(frame) if job.task == "regression" else pipeline.predict_proba(frame)
+    )
     return answer
 
 
@@ -147,7 +161,7 @@ def _written(state: _State) -> bytes:
     import skops.io
 
     head = {"trees": state.trees, "best": state.best, "best_at": state.best_at}
-    return json.dumps(head).encode() + b"\n" + skops.io.dumps(state.pipeline)
+    return json.dumps(head).encode() + b"\n" + bytes(skops.io.dumps(state.pipeline))
 
 
 def _read(content: bytes) -> _State:
@@ -165,7 +179,9 @@ def _publish(run: Run, state: _State, sets: Sets, frame: pd.DataFrame) -> None:
     boost = pipeline.steps[-1][1]
     boost.set_params(warm_start=False)
     if job.task != "regression":
-        boost.classes_ = np.array(sets.classes, dtype=object)  # the gateway answers with the labels' own texts
+        boost.classes_ = np.array(
+            sets.classes, dtype=object
+        )  # the gateway answers with the labels' own texts
     answer = _answer(pipeline, frame, job)
 
     def write(draft: Path) -> None:
@@ -181,7 +197,9 @@ def _publish(run: Run, state: _State, sets: Sets, frame: pd.DataFrame) -> None:
             "model_path": MODEL_FILE,
             "predict_fn": "predict" if job.task == "regression" else "predict_proba",
         }
-        write_description(draft, job, {"python_function": function, "sklearn": sklearn}, ("scikit-learn", "skops"))
+        write_description(
+            draft, job, {"python_function": function, "sklearn": sklearn}, ("scikit-learn", "skops")
+        )
 
     def check(draft: Path) -> None:
         needed = skops.io.get_untrusted_types(file=draft / MODEL_FILE)

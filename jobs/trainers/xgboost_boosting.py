@@ -89,18 +89,18 @@ def _matrix(rows: Rows, encoder: Encoder, reference: Any = None) -> Any:
 def _settings(job: TrainingJob, chosen: Mapping[str, Any], sets: Sets) -> dict[str, Any]:
     from jobs.trainers.devices import visible_gpus
 
-    goal = {
+    goals: dict[str, dict[str, Any]] = {
         "binary": {"objective": "binary:logistic", "eval_metric": "logloss"},
         "multiclass": {
             "objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": len(sets.classes),
         },
         "regression": {"objective": "reg:squarederror", "eval_metric": "rmse"},
-    }[job.task]  # fmt: skip
+    }  # fmt: skip
     names = (
         "learning_rate", "max_depth", "min_child_weight", "reg_lambda", "subsample", "colsample_bytree", "max_bin",
     )  # fmt: skip
     return {
-        **goal,
+        **goals[job.task],
         **{name: chosen[name] for name in names},
         "tree_method": "hist",
         "device": "cuda" if job.device != "cpu" and visible_gpus() else "cpu",
@@ -161,6 +161,4 @@ def _memory_mb(rows: int, job: TrainingJob, chosen: Mapping[str, Any]) -> float:
     return rows * (len(job.columns) * width * 2 + 32) / (1 << 20) + 600
 
 
-TRAINER = register(
-    Trainer("xgboost_boosting", "XGBoost", train, PARAMETERS, gpu=True, memory_mb=_memory_mb)
-)
+TRAINER = register(Trainer("xgboost_boosting", "XGBoost", train, PARAMETERS, gpu=True, memory_mb=_memory_mb))

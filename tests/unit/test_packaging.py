@@ -43,7 +43,7 @@ def run(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
 # --- what is installed
 
 
-@pytest.mark.parametrize("name", ["", "-dev", "-gpu", "-spark"])
+@pytest.mark.parametrize("name", ["", "-dev", "-gpu", "-spark", "-torch"])
 def test_every_requirement_is_pinned_to_one_version(name: str) -> None:
     found = [Requirement(line) for line in pins(f"requirements{name}.txt")]
     assert found
@@ -234,7 +234,7 @@ def test_ci_runs_every_check_and_allows_no_skip() -> None:
     assert "set -euo pipefail" in text
     assert "WARRANT_REQUIRE_ALL=1" in text
     assert re.findall(r"^make (.+)$", text, re.MULTILINE) == [
-        "setup-spark", "test", "test-all SKIP_FAST=1", "check",
+        "setup-spark", "setup-torch", "test", "test-all SKIP_FAST=1", "check",
     ]  # fmt: skip
     assert run("bash", "-n", str(script)).returncode == 0
 
