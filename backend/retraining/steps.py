@@ -91,8 +91,10 @@ def end_step(
     step.gpu_seconds = float((result or {}).get("gpu_seconds", step.gpu_seconds))
     if line:
         step.log = [*step.log, without_credentials(line)[:LONGEST_LINE]][-MOST_LINES:]
+    if result is not None:
+        step.result = result
     if state == "finished":
-        step.progress, step.result = 1.0, result or {}
+        step.progress = 1.0
 
 
 def thinned(points: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -205,7 +205,7 @@ def _by_labels(
         return []
     cause = Cause(
         on="labels", cause=f"labels after v{newest.version}",
-        text=f"{count:,} labels are known of what came after v{newest.version} was trained; {rule.new:,} were waited for",
+        text=f"{count:,} labels are known of what came since v{newest.version} was trained; {rule.new:,} are wanted",
     )  # fmt: skip
     return [Found(model, environment, cause)]
 
