@@ -51,9 +51,9 @@ def show_runs(runs: Sequence[Mapping[str, Any]], model: str) -> None:
     if not runs:
         empty_state(
             f"{model} was never retrained here",
-            "Ask for it beside this text, or name triggers in the model's spec: a schedule, drift, a fall of performance, "
-            "new labels. A run takes rows whose labels are known, checks them before anything is spent, trains, compares "
-            "with what serves on the same rows, and ends by asking for a promotion. It moves nothing into service.",
+            "Ask for it here, or name triggers in the model's spec: a schedule, drift, a fall of performance, labels. "
+            "A run takes rows whose labels are known, checks them before anything is spent, trains, compares with what "
+            "serves on the same rows, and ends by asking for a promotion. It moves nothing into service.",
         )
         return
     table(
@@ -75,8 +75,8 @@ def show_triggers(found: Mapping[str, Any]) -> None:
     """What the spec declares, what the week has cost, and the causes that were seen."""
     if found["declared"] is None:
         st.caption(
-            "Nothing sets it off by itself: the model's spec has no `retraining`. It names the trainer, the window of rows, "
-            "and triggers such as `{on: drift}` or `{on: schedule, every: 7d}`."
+            "Nothing sets it off by itself: the model's spec has no `retraining`. It names the trainer, the window of "
+            "rows, and triggers such as `{on: drift}` or `{on: schedule, every: 7d}`."
         )
         return
     week = found["week"]

@@ -49,7 +49,15 @@ class Here:
 
 @pytest.fixture
 def world(migrated_home: Path, tmp_path: Path) -> World:
-    """Two versions of `toy`, the second one really trained and serving; its tier is low."""
+    """Two versions of `toy`, the second one serving; its tier is low. Nothing can be trained or compared."""
+    made = make_world(tmp_path / "files")
+    describe(made)
+    return made
+
+
+@pytest.fixture
+def trained(migrated_home: Path, tmp_path: Path) -> World:
+    """The same with a version 2 that was really trained, and answered rows with labels in the store."""
     made = make_world(tmp_path / "files", trained=(2,))
     describe(made)
     store_rows()

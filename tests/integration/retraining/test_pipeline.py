@@ -35,9 +35,9 @@ from tests.integration.retraining.conftest import (
 from tests.worlds import World, register_in_mlflow
 
 
-def test_rows_become_a_version_with_its_lineage_whose_promotion_waits(world: World) -> None:
+def test_rows_become_a_version_with_its_lineage_whose_promotion_waits(trained: World) -> None:
     register_in_mlflow("toy", 2)
-    run = begin(ask(world.engineer))
+    run = begin(ask(trained.engineer))
     found = take(run.id)
     assert (found["extract"]["labelled"], found["extract"]["completeness"]) == (ROWS, 1.0)
     assert {name: part["rows"] for name, part in found["split"].items()} == {
@@ -56,7 +56,7 @@ def test_rows_become_a_version_with_its_lineage_whose_promotion_waits(world: Wor
         card, explained = newest_card(session, "toy", 3), session.get_one(ShapSummary, ("toy", 3))
         told = session.scalars(select(Alert).where(Alert.kind == "retraining")).one()
     assert (version.trained_by, version.artefact_digest) == (
-        world.engineer.person_id,
+        trained.engineer.person_id,
         found["train"]["digest"],
     )
     lineage = {
@@ -69,7 +69,7 @@ def test_rows_become_a_version_with_its_lineage_whose_promotion_waits(world: Wor
     assert {"code_revision", "environment", "data_version", "as_of"} <= set(version.training)
     assert version.metrics["roc_auc"]["rows"] == 90
     assert (change.kind, change.to_version, change.state) == ("promote", 3, "checking")
-    assert change.requested_by == world.engineer.person_id
+    assert change.requested_by == trained.engineer.person_id
     assert card is not None
     assert "nobody has read it yet" in card.text
     assert (card.state, explained.rows) == ("draft", 90)
@@ -86,9 +86,9 @@ def test_rows_become_a_version_with_its_lineage_whose_promotion_waits(world: Wor
 
 
 def test_champion_and_candidate_are_compared_on_rows_that_the_candidate_did_not_learn_from(
-    world: World,
+    trained: World,
 ) -> None:
-    run = begin(ask(world.engineer))
+    run = begin(ask(trained.engineer))
     found = take(run.id, "extract", "validate", "split", "train", "evaluate")["evaluate"]
     assert found["same_rows"]["metrics"][0]["rows"] == 90
     assert found["same_rows"]["source"] == "reference"
@@ -99,9 +99,9 @@ def test_champion_and_candidate_are_compared_on_rows_that_the_candidate_did_not_
     assert sum(found["flips"]["counts"].values()) == found["flips"]["rows"]
 
 
-def test_a_failed_validation_trains_nothing_and_says_what_is_wrong(world: World) -> None:
+def test_a_failed_validation_trains_nothing_and_says_what_is_wrong(trained: World) -> None:
     store_rows(200, seed=6, unlabelled=190)
-    run = begin(ask(world.engineer, plan(least_labelled=0.9)))
+    run = begin(ask(trained.engineer, plan(least_labelled=0.9)))
     take(run.id, "extract")
     with pytest.raises(ValidationFailed, match=r"76\.2% of the rows have a label; 90% are needed"):
         take(run.id, "validate")
@@ -112,10 +112,10 @@ def test_a_failed_validation_trains_nothing_and_says_what_is_wrong(world: World)
     assert not (folder_of(run.id) / "out").exists()
 
 
-def test_rows_are_those_whose_labels_were_known_at_the_time(world: World) -> None:
+def test_rows_are_those_whose_labels_were_known_at_the_time(trained: World) -> None:
     run = begin(
         ask(
-            world.engineer,
+            trained.engineer,
             plan(as_of=clock.now().replace(hour=0, minute=0, second=0), window_s=86_400.0 * 10),
         )
     )
@@ -123,9 +123,9 @@ def test_rows_are_those_whose_labels_were_known_at_the_time(world: World) -> Non
     assert 150 < found["labelled"] <= 220
 
 
-def test_cancelling_ends_a_trainer_within_five_seconds(world: World) -> None:
+def test_cancelling_ends_a_trainer_within_five_seconds(trained: World) -> None:
     endless = {"max_iter": 100_000, "early_stopping_rounds": 0, "checkpoint_every": 1, "min_samples_leaf": 5}
-    run = begin(ask(world.engineer, plan(parameters=endless)))
+    run = begin(ask(trained.engineer, plan(parameters=endless)))
     take(run.id, "extract", "split")
     asked: list[float] = []
 
@@ -133,7 +133,7 @@ def test_cancelling_ends_a_trainer_within_five_seconds(world: World) -> None:
         while not (folder_of(run.id) / "out" / "metrics.jsonl").exists():
             time.sleep(0.05)
         with writing() as session:
-            cancel_run(session, world.on_call, run.id, reason="a slip")
+            cancel_run(session, trained.on_call, run.id, reason="a slip")
         asked.append(time.monotonic())
 
     thread = threading.Thread(target=cancel)
