@@ -181,9 +181,10 @@ def _parameters(given: list[str], file: Path | None) -> dict[str, Any]:
             raise BadInput(f"{file}: cannot be read as YAML: {error}") from error
         if not isinstance(found, dict):
             raise BadInput(f"{file}: parameters are a mapping of name to value")
+    single: dict[str, Any] = {}
     for one in given:
         name, equals, value = one.partition("=")
         if not name or not equals:
             raise BadInput(f"--set {one}: write NAME=VALUE")
-        found[name] = yaml.safe_load(value)
-    return found
+        single[name] = yaml.safe_load(value)
+    return {**found, **single}

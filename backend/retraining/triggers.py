@@ -228,7 +228,7 @@ def _by_alert(session: ReadSession, model: str, environment: str, kind: str) -> 
     names = (*incidents, *(f"alert {one.id}" for one in firing))
     more = f" and {len(firing) - 1} more" if len(firing) > 1 else ""
     cause = Cause(
-        on=kind, cause=names[0], text=f"{first.title[:400]}{more}",  # type: ignore[arg-type]
+        on=kind, cause=names[0], text=f"{first.title[:400]}{more}",
         incident_id=next((one.incident_id for one in firing if one.incident_id is not None), None),
     )  # fmt: skip
     return [Found(model, environment, cause, first.id, names)]

@@ -19,6 +19,7 @@ from backend.retraining.running import is_cancelled, steps_of
 from backend.retraining.steps import begin_step, end_step, note_step
 from backend.retraining.tables import RetrainingRun
 from backend.settings import settings
+from jobs.ownership import forgive_recoveries
 from jobs.runtime import Run
 
 ROWS: Final = "rows.parquet"
@@ -124,6 +125,8 @@ def _close(work: Work, state: str, started: float, *, result: dict[str, Any] | N
             session, work.retraining.id, work.name, state, seconds=time.monotonic() - started, result=result,
             line=line,
         )  # fmt: skip
+        if state == "finished":
+            forgive_recoveries(session, work.run.run_id)
 
 
 def _work(run: Run, retraining_id: str, name: str) -> Work:

@@ -25,7 +25,7 @@ from tests.integration.retraining.conftest import ask, begin, run_of, step_of, t
 from tests.worlds import World, register_in_mlflow
 
 __all__ = ["trained"]
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 POINTS = [point for point in load_workflow(RETRAIN).kill_points() if ":fail:" not in point]
 
