@@ -137,8 +137,8 @@ def _pairs(
 
 
 def _unseen_since(champion: Version, candidate: Version) -> tuple[datetime | None, str]:
-    """From when on rows were among the training data of neither, as far as that is known; a candidate would shine on rows
-    it learned from."""
+    """From when on rows were among the training data of neither, as far as that is known: a candidate would shine on
+    rows it learned from."""
     ends, unknown = [], []
     for version in (champion, candidate):
         end = version.training.get("to")

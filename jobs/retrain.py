@@ -14,7 +14,7 @@ from backend.retraining.running import begin_run, end_run
 from backend.retraining.steps import STEPS as STEP_WORDS
 from backend.retraining.tables import RetrainingRun
 from jobs.retraining import judging, registering, rows, training, validating
-from jobs.retraining.work import RetrainingCancelled, Step, take_step
+from jobs.retraining.work import RetrainingCancelled, Step, forget_rows, take_step
 from jobs.runtime import Run, StepFailed, workflow
 
 STEPS = (
@@ -80,6 +80,8 @@ def _take(run: Run, retraining_id: str, name: str, step: Step) -> dict[str, Any]
 
 
 def _end(run: Run, retraining_id: str, state: str, outcome: str) -> None:
+    if state != "failed":  # a failed one can be begun again
+        forget_rows(retraining_id)
     with writing() as session:
         run.require_owned(session)
         row = session.get_one(RetrainingRun, retraining_id, with_for_update=True)

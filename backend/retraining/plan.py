@@ -147,7 +147,7 @@ def plan_lines(plan: Plan) -> list[str]:
     because = TRIGGER_WORDS[plan.trigger.on] + (f": {plan.trigger.text}" if plan.trigger.text else "")
     return [
         f"trainer: {plan.trainer}", f"parameters: {parameters or 'its defaults'}",
-        f"rows: {plan.from_:%Y-%m-%d %H:%M} to {plan.as_of:%Y-%m-%d %H:%M} UTC, with labels known by then",
+        f"rows: {plan.from_:%Y-%m-%d %H:%M:%S} to {plan.as_of:%Y-%m-%d %H:%M:%S} UTC, with labels known by then",
         f"device: {device}",
         f"costs at most: {plan.hours:g} h of training, {plan.memory_mb} MB of memory",
         f"seed: {plan.seed}" + (", deterministic" if plan.deterministic else ""),

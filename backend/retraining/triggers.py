@@ -136,7 +136,7 @@ def why_held(
     if last is not None:
         until = last.requested_at + timedelta(seconds=rule.cooldown_s)
         if clock.now() < until:
-            return f"it cools down after CHG-{last.id} until {until:%Y-%m-%d %H:%M UTC}"
+            return f"it cools down after CHG-{last.id} until {until:%Y-%m-%d %H:%M:%S UTC}"
     spent = spent_in_week(session, model.name)
     if spent.runs >= rule.runs_per_week:
         return f"{spent.runs} of {rule.runs_per_week} runs of this week are used"
@@ -168,7 +168,9 @@ def _by_schedule(
         return []
     slot = int(now.timestamp() // rule.every_s)
     started = datetime.fromtimestamp(slot * rule.every_s, tz=now.tzinfo)
-    since = f"the last training was {last:%Y-%m-%d %H:%M UTC}" if last is not None else "it was never trained"
+    since = (
+        f"the last training was {last:%Y-%m-%d %H:%M:%S UTC}" if last is not None else "it was never trained"
+    )
     cause = Cause(
         on="schedule",
         cause=f"schedule {clock.to_iso(started)}",

@@ -63,18 +63,16 @@ def validate(work: Work) -> dict[str, Any]:
 
 
 def last_training_set(work: Work) -> tuple[pd.DataFrame | None, str]:
-    """What the version that serves learned from, else the reference that was held out then; and what that is."""
+    """What is kept of the data that the version that serves was trained on: its reference; and what that is."""
     import pandas as pd
 
     if work.parent is None:
         return None, "nothing: no version serves"
     reference = Path(work.parent.reference_path)
-    for path, what in (
-        (reference.with_name("train.parquet"), "training rows"),
-        (reference, "reference rows"),
-    ):
-        if path.is_file():
-            return pd.read_parquet(path).tail(MOST_LOOKED_AT), f"the {what} of version {work.parent.version}"
+    if reference.is_file():
+        return pd.read_parquet(reference).tail(
+            MOST_LOOKED_AT
+        ), f"the reference rows of version {work.parent.version}"
     return None, f"nothing: the data of version {work.parent.version} are gone"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -86,6 +87,14 @@ Step = Callable[[Work], dict[str, Any]]
 
 def folder_of(retraining_id: str) -> Path:
     return settings().resolved_home() / "retraining" / retraining_id
+
+
+def forget_rows(retraining_id: str) -> None:
+    """Remove the copies of rows that a run worked on, and its checkpoints. What the version is bound to stays."""
+    folder = folder_of(retraining_id)
+    for name in (ROWS, *(f"{part}.parquet" for part in PARTS)):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "out" / "checkpoints", ignore_errors=True)
 
 
 def take_step(run: Run, retraining_id: str, name: str, step: Step) -> dict[str, Any]:

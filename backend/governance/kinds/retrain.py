@@ -47,7 +47,7 @@ def propose(session: ReadSession, viewer: Actor, asked: Asked) -> Proposal:
     parent = get_version(session, viewer, model.name, serving.version) if serving is not None else None
     return Proposal(
         asked=asked, model=model, tier=model.tier,
-        summary=f"{model.name} is retrained with {plan.trainer} on rows up to {plan.as_of:%Y-%m-%d %H:%M} UTC",
+        summary=f"{model.name} is retrained with {plan.trainer} on rows up to {plan.as_of:%Y-%m-%d %H:%M:%S} UTC",
         bound={
             "plan": digest_of(plan.as_dict()),
             "model": digest_of({"name": model.name, "tier": model.tier, "spec": model.spec}),

@@ -20,7 +20,7 @@ from backend.registry.tables import Version
 from backend.retraining.running import cancel_run
 from backend.retraining.tables import RetrainingStep
 from jobs.open_retraining import close_lost
-from jobs.retraining.work import RetrainingCancelled, ValidationFailed, folder_of
+from jobs.retraining.work import RetrainingCancelled, ValidationFailed, folder_of, forget_rows
 from tests.integration.retraining.conftest import (
     ROWS,
     Here,
@@ -82,6 +82,9 @@ def test_rows_become_a_version_with_its_lineage_whose_promotion_waits(trained: W
     close_lost(Here())  # type: ignore[arg-type]
     with reading() as session:
         assert session.get_one(Alert, told.id).state == "resolved"
+    forget_rows(run.id)
+    kept = {path.name for path in folder_of(run.id).glob("*.parquet")}
+    assert kept == {"reference.parquet"}, "copies of rows go, what the version is bound to stays"
     assert verify().ok
 
 
