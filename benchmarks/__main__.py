@@ -34,6 +34,8 @@ BENCHMARKS: Final = (
     "pack",
     "slo_evaluation",
     "incident_page",
+    "trainers",
+    "gpu",
 )
 RESULTS: Final = Path(__file__).with_name("results.json")
 

@@ -167,8 +167,9 @@ class TrainingResult:
         try:
             document = json.loads(text)
         except ValueError as error:
-            line = getattr(error, "lineno", 1)
-            shown = (text.splitlines() or [""])[min(line, len(text.splitlines()) or 1) - 1]
+            lines = text.splitlines() or [""]
+            line = min(getattr(error, "lineno", 1), len(lines))
+            shown = lines[line - 1]
             raise BadResult(f"{path.name} line {line} is not JSON: {shown[:80]!r}") from None
         return _result(document, path)
 

@@ -55,7 +55,10 @@ def rows_in(path: Path) -> int:
     """From the file's footer."""
     import pyarrow.parquet
 
-    return int(pyarrow.parquet.read_metadata(path).num_rows)
+    try:
+        return int(pyarrow.parquet.read_metadata(path).num_rows)
+    except (OSError, pyarrow.ArrowInvalid) as failure:
+        raise BadInput(f"the rows in {path} cannot be read: {failure}") from None
 
 
 def _read(path: Path, names: Sequence[str], job: TrainingJob) -> pd.DataFrame:

@@ -5,10 +5,12 @@ Nothing in them depends on when or where they were written, so equal models have
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,38 +104,35 @@ def same_answers(found: np.ndarray, expected: np.ndarray, *, tolerance: float) -
 
 
 def settled_skops(content: bytes) -> bytes:
-    """The same skops file with nothing of the process that wrote it: object ids in the order met, no times.
+    """The same skops file with nothing of the process that wrote it: no memory addresses, no times.
 
-    skops names objects and their array files by memory address.
+    skops numbers objects and names the files of arrays by address. Here objects are numbered as they are met, each on
+    its own (every occurrence is written in full), and files are named by what they hold.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         held = {name: archive.read(name) for name in archive.namelist()}
-    numbers: dict[Any, int] = {}
-    files: dict[str, str] = {}
+    schema = json.loads(held.pop("schema.json"))
+    names = {
+        name: f"{hashlib.sha256(data).hexdigest()[:20]}{Path(name).suffix}" for name, data in held.items()
+    }
+    numbers = count(1)
 
     def settle(node: Any) -> Any:
         if isinstance(node, list):
             return [settle(one) for one in node]
         if not isinstance(node, dict):
             return node
-        settled: dict[str, Any] = {}
-        for key, value in node.items():
-            if key == "__id__":
-                settled[key] = numbers.setdefault(value, len(numbers) + 1)
-            elif key == "file" and value in held:
-                settled[key] = files.setdefault(value, f"{len(files) + 1}{Path(value).suffix}")
-            else:
-                settled[key] = settle(value)
-        return settled
+        return {
+            key: next(numbers) if key == "__id__" else names[value] if key == "file" else settle(value)
+            for key, value in node.items()
+        }
 
-    schema = json.dumps(settle(json.loads(held.pop("schema.json"))))
+    files = {names[name]: data for name, data in held.items()}
+    files["schema.json"] = json.dumps(settle(schema)).encode()
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for old, new in sorted(files.items(), key=lambda pair: int(Path(pair[1]).stem)):
-            archive.writestr(zipfile.ZipInfo(new, _EPOCH), held.pop(old), zipfile.ZIP_DEFLATED)
-        for other in sorted(held):
-            archive.writestr(zipfile.ZipInfo(other, _EPOCH), held[other], zipfile.ZIP_DEFLATED)
-        archive.writestr(zipfile.ZipInfo("schema.json", _EPOCH), schema, zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), files[name], zipfile.ZIP_DEFLATED)
     return stream.getvalue()
 
 

@@ -17,12 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from backend.errors import BadInput
+from backend.errors import BadInput, WarrantError
 from jobs.trainers import ending, processes
 from jobs.trainers.base import Trainer, trainer_named
 from jobs.trainers.contract import (
@@ -74,22 +74,23 @@ def supervise(
     A job whose artefact is there already is finished: asking twice trains once. Checkpoints of an earlier attempt
     are continued from.
     """
-    from backend.errors import WarrantError
-
     job = replace(job, out=job.out.resolve(), train=job.train.resolve(), valid=job.valid.resolve())
-    try:
-        trainer = trainer_named(job.trainer)
-        trainer.parameters_of(job)
-        job.out.mkdir(parents=True, exist_ok=True)
-        with _only_supervisor(job.out):
+    with ExitStack() as stack:
+        try:
+            trainer = trainer_named(job.trainer)
+            trainer.parameters_of(job)
+            job.out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_only_supervisor(job.out))
             notes = _end_left_behind(job.out)
             if finished := _finished_before(job, notes):
                 return finished
             placement = place(job, trainer, rows=rows_in(job.train))
-            with held(placement):
-                return _Attempt(job, trainer, placement, notes, python).run(should_stop, on_progress)
-    except (WarrantError, OSError) as refused:
-        return Outcome("failed", getattr(refused, "message", str(refused)), "refused")
+            stack.enter_context(held(placement))
+            attempt = _Attempt(job, trainer, placement, notes)
+            process = attempt.start(python or interpreter(trainer))
+        except (WarrantError, OSError) as refused:
+            return Outcome("failed", getattr(refused, "message", str(refused)), "refused")
+        return attempt.run(process, should_stop, on_progress)
 
 
 @contextmanager
@@ -142,34 +143,40 @@ def _finished_before(job: TrainingJob, notes: list[str]) -> Outcome | None:
 class _Attempt:
     """One trainer process from its start to its end."""
 
-    def __init__(
-        self, job: TrainingJob, trainer: Trainer, placement: Placement, notes: list[str], python: Path | None
-    ) -> None:
+    def __init__(self, job: TrainingJob, trainer: Trainer, placement: Placement, notes: list[str]) -> None:
         self._job, self._trainer, self._placement, self._notes = job, trainer, placement, notes
-        self._python = python or interpreter(trainer)
         self._metrics = MetricsFile(job.out)
         self._begun = time.monotonic()
         self._peak_mb = 0.0
         self._looked = -math.inf
         self._memory_mb = 0.0
         self._alive = time.time()
+        self._kills_before = ending.kernel_kills()
 
-    def run(self, should_stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> Outcome:
+    def start(self, python: Path) -> subprocess.Popen[bytes]:
+        """Clear what says how an attempt ended, and start the next. Raises what the system says against it."""
         for name in (RESULT, FAILURE, HEARTBEAT):
             (self._job.out / name).unlink(missing_ok=True)
         if self._job.resume:
             self._metrics.skip()
         else:
             (self._job.out / METRICS).unlink(missing_ok=True)
-        kills_before = ending.kernel_kills()
-        with self._start() as process:
+        return self._started(python)
+
+    def run(
+        self,
+        process: subprocess.Popen[bytes],
+        should_stop: Callable[[], bool],
+        on_progress: Callable[[Progress], None],
+    ) -> Outcome:
+        with process:
             try:
                 ended = self._watch(process, should_stop, on_progress)
             finally:
                 gone = processes.end(process.pid, str(self._job.out))
                 (self._job.out / PID).unlink(missing_ok=True)
         if ended is None:
-            killed_by_kernel = ending.kernel_kills() > kills_before
+            killed_by_kernel = ending.kernel_kills() > self._kills_before
             ended = ending.judged(self._job, process.returncode, killed_by_kernel=killed_by_kernel)
             ended = self._tell_last(ended, on_progress)
         if not gone:
@@ -182,14 +189,14 @@ class _Attempt:
             log_tail=ending.log_tail(self._job.out),
         )
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _started(self, python: Path) -> subprocess.Popen[bytes]:
         job, out = self._job, self._job.out
         path = job.write(out / JOB)
         (out / HEARTBEAT).touch()
         argv = None
         if self._trainer.command is not None:
-            argv = self._trainer.command(self._python, path, self._trainer.parameters_of(job))
-        argv = argv or (str(self._python), "-P", str(PROGRAM), str(path))
+            argv = self._trainer.command(python, path, self._trainer.parameters_of(job))
+        argv = argv or (str(python), "-P", str(PROGRAM), str(path))
         with (out / LOG).open("ab") as log:
             process = subprocess.Popen(
                 list(argv), cwd=out, env=environment(job, self._placement), stdin=subprocess.DEVNULL,

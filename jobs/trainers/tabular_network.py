@@ -27,9 +27,9 @@ PARAMETERS: Final = {
     "accumulate": Parameter(1, "batches of one optimiser step", 1, 4096),
     "learning_rate": Parameter(1e-3, "of AdamW, after its warm-up", 1e-8, 1),
     "weight_decay": Parameter(1e-4, "of AdamW", 0, 1),
-    "hidden": Parameter([256, 256], "sizes of the dense layers"),
-    "embedding": Parameter(16, "numbers that stand for one feature", 1, 1024),
-    "bins": Parameter(31, "bins of a number, each with as many training rows", 1, 1024),
+    "hidden": Parameter([256, 128], "sizes of the dense layers"),
+    "embedding": Parameter(8, "numbers that stand for one feature", 1, 1024),
+    "bins": Parameter(15, "bins of a number, each with as many training rows", 1, 1024),
     "dropout": Parameter(0.1, "share of a layer that is left out in training", 0, 0.95),
     "patience": Parameter(5, "ends after so many epochs without a better validation loss; 0: never", 0),
     "precision": Parameter(

@@ -72,7 +72,10 @@ def train(run: Run) -> None:
             state.best, state.best_at = measured["valid_loss"], state.rounds
         run.log(state.rounds, measured, steps=chosen["rounds"])
         if state.rounds % chosen["checkpoint_every"] == 0:
-            run.save(state.rounds, _written(state))
+            written = _written(state)
+            run.save(state.rounds, written)
+            if job.deterministic:  # go on from where a resumed run would: it sums the trees anew
+                state = _read(written, settings)
     run.device_seconds = time.monotonic() - begun if run.device == "gpu" else 0.0
     _publish(run, state, sets, encoder)
 

@@ -128,7 +128,7 @@ class Loop:
     def _rate(self) -> float:
         """Warm-up over the first twentieth, then a cosine down to `LAST_RATE`."""
         share = self.at.step / max(1, self._steps)
-        full: float = self._chosen["learning_rate"]
+        full = float(self._chosen["learning_rate"])
         if share < 0.05:
             return full * (share + 1 / max(1, self._steps)) / 0.05 if self._steps > 20 else full
         return float(
@@ -147,7 +147,7 @@ class Loop:
         return begun
 
     def _epochs(self) -> float:
-        return self.at.epoch + self.at.batch / self._batches
+        return float(self.at.epoch + self.at.batch / self._batches)
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         answer = self._network(batch.numbers, batch.codes).float()

@@ -1,0 +1,73 @@
+"""Which device a job gets, with an nvidia-smi that says what the test wants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs.trainers.base import trainer_named
+from jobs.trainers.devices import Gpu, NoDevice, gpus, held, place
+from tests.unit.trainers.jobs import job_in
+
+BIG = Gpu(0, "GPU-big", "NVIDIA H100", 81_000, 1_000, 0.05)
+FULL = Gpu(1, "GPU-full", "NVIDIA H100", 81_000, 80_700, 0.99)
+NETWORK = trainer_named("tabular_network")
+
+
+def test_gpus_are_read_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho '0, GPU-a1, NVIDIA H100, 81559, 1024, 37'\necho '1, GPU-b2, Tesla T4, 15360, 0, [N/A]'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    found = gpus(str(program))
+    assert [(gpu.model, gpu.free_mb, gpu.utilisation) for gpu in found] == [
+        ("NVIDIA H100", 80535, 0.37), ("Tesla T4", 15360, None),
+    ]  # fmt: skip
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b2")
+    assert [gpu.index for gpu in gpus(str(program))] == [1]
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert gpus(str(program)) == []
+    assert gpus("no-such-nvidia-smi") == []
+
+
+def test_a_job_gets_the_device_with_room(tmp_path: Path) -> None:
+    job = job_in(tmp_path, "tabular_network", device="gpu")
+    placement = place(job, NETWORK, rows=1000, found=[FULL, BIG])
+    assert placement.environment == {"CUDA_VISIBLE_DEVICES": "GPU-big"}
+    assert place(job_in(tmp_path, "tabular_network"), NETWORK, rows=1, found=[BIG]).environment == {
+        "CUDA_VISIBLE_DEVICES": ""
+    }
+
+
+def test_a_job_that_cannot_fit_is_refused_in_words(tmp_path: Path) -> None:
+    job = job_in(tmp_path, "tabular_network", device="gpu", parameters={"rows_on": "resident"})
+    with pytest.raises(NoDevice) as refused:
+        place(job, NETWORK, rows=10_000_000_000, found=[BIG])
+    assert "the job needs a GPU with about" in refused.value.message
+    assert "GPU 0 (NVIDIA H100): 80,000 of 81,000 MB free, 5% busy" in refused.value.message
+    assert "allow the CPU with device gpu-if-present" in refused.value.message
+    with pytest.raises(NoDevice, match="there is no GPU on this host"):
+        place(job, NETWORK, rows=1, found=[])
+
+
+def test_the_cpu_is_used_only_where_the_job_allows_it(tmp_path: Path) -> None:
+    job = job_in(tmp_path, "tabular_network", device="gpu-if-present")
+    placement = place(job, NETWORK, rows=1, found=[])
+    assert placement.gpus == ()
+    assert placement.why == "on the CPU: there is no GPU on this host (nvidia-smi lists none)"
+
+
+def test_one_run_a_device(tmp_path: Path) -> None:
+    placement = place(job_in(tmp_path, "xgboost_boosting", device="gpu"), trainer_named("xgboost_boosting"),
+                      rows=1, found=[BIG])  # fmt: skip
+    with (
+        held(placement, tmp_path),
+        pytest.raises(NoDevice, match="another training run of this host uses GPU 0"),
+        held(placement, tmp_path),
+    ):
+        pass
+    with held(placement, tmp_path):
+        pass
