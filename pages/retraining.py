@@ -15,7 +15,7 @@ from app.components.retraining_parts import show_runs, show_triggers
 from app.data import retraining
 from app.plain_text import plain
 from app.session import go, page_link, perform, viewer
-from backend.errors import BadInput
+from backend.errors import BadInput, WarrantError
 from backend.identity.roles import Permission
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.spec_fields import delay
@@ -82,7 +82,11 @@ def show_form() -> None:
         return
     plan, _ = chosen
     asked = asked_for(str(name), plan, alert_id=alert_id)
-    preview = retraining.retraining_preview(scope, asked, plan)
+    try:
+        preview = retraining.retraining_preview(scope, asked, plan)
+    except WarrantError as error:  # it is being retrained already, say: what is there is shown all the same
+        st.caption(plain(error.message))
+        return
     st.caption(
         plain(f"It waits for a decision: {'; '.join(preview['outside'])}." if preview["needs_decision"]
               else "It goes ahead at once: the rule approved it in advance.")

@@ -42,15 +42,15 @@ def say_headline(run: dict[str, Any]) -> None:
     if run["state"] in ("failed", "cancelled"):
         said = f"Retraining {run['model']} {'failed' if run['state'] == 'failed' else 'was cancelled'}"
     headline(
-        f"{said} {TRIGGER_WORDS[run['trigger']]}",
+        f"{said}, {TRIGGER_WORDS[run['trigger']]}",
         LEVELS[run["state"]],
         detail=" · ".join(filter(None, facts)),
     )
 
 
 @live(run_every=2 if first["state"] in OPEN else None)
-def show_progress() -> None:
-    """What moves while it runs."""
+def show_state() -> None:
+    """Where it is, above everything, on a phone too."""
     run = retraining.retraining_run(data.scope_of(viewer()), wanted)
     if run["state"] != first["state"]:
         st.rerun()
@@ -58,6 +58,12 @@ def show_progress() -> None:
     if run["state"] in OPEN:
         st.progress(float(run["progress"]), text=run["step"] or run["state_words"])
     say_outcome(run)
+
+
+@live(run_every=2 if first["state"] in OPEN else None)
+def show_progress() -> None:
+    """What moves while it runs."""
+    run = retraining.retraining_run(data.scope_of(viewer()), wanted)
     show_steps(run)
     show_curve(run)
 
@@ -100,6 +106,7 @@ def show_actions(run: dict[str, Any]) -> None:
     page_link("model", "The model", icon=":material/deployed_code:", model=run["model"])
 
 
+show_state()
 main, side = st.columns([7, 3], gap="large")
 with main:
     show_progress()

@@ -148,7 +148,7 @@ def show_findings(run: Mapping[str, Any]) -> None:
             {
                 "rows": f"{rows['labelled']:,} with a known label, of {rows['rows']:,}",
                 "label completeness": format_share(rows["completeness"]),
-                "split": ", ".join(f"{name} {part['rows']:,}" for name, part in parts.items())
+                "split": ", ".join(f"{name} {parts[name]['rows']:,}" for name in ("train", "valid", "test"))
                 if parts
                 else None,
                 "digest": rows["digest"],

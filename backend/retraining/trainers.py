@@ -34,11 +34,11 @@ TRAINERS: Final = (
     ),
     Trainer(
         "tabular_network", "Tabular network, PyTorch", "Embeddings and a deep network; made for a GPU.", ("cpu", "gpu"),
-        ALL_TASKS, {"epochs": 20, "batch_size": 4096},
+        ALL_TASKS, {"max_epochs": 20, "batch_size": 4096},
     ),
     Trainer(
         "command", "A program of your own", "Any program that keeps to the trainer contract.", ("cpu", "gpu"),
-        ALL_TASKS, {"command": ["python", "train.py"]},
+        ALL_TASKS, {"argv": ["python", "train.py", "{job}"]},
     ),
 )  # fmt: skip
 

@@ -25,10 +25,9 @@ def rows(count: int = 400) -> pd.DataFrame:
 
 def test_every_trainer_that_is_offered_is_there_and_takes_the_parameters_it_is_offered_with() -> None:
     known = trainers()
-    assert {one.name for one in TRAINERS} <= set(known) | {"command"}
+    assert {one.name for one in TRAINERS} == set(known)
     for one in TRAINERS:
-        if one.name in known and one.name != "command":
-            assert set(one.example) <= set(known[one.name].parameters), one.name
+        assert set(one.example) <= set(known[one.name].parameters), one.name
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_last_point() -> None:

@@ -79,6 +79,8 @@ def test_a_run_shows_steps_curve_and_cost_and_is_cancelled_with_a_confirmation(
         "CHG-1",
     ):
         assert told in said, told
+    assert "is being retrained already" in text_of(open_page(world.engineer, "retraining", model="toy"))
+    page = open_page(world.on_call, "retraining_run", id=run.id)
     button = next(one for one in page.button if one.label == f"Cancel {run.id}")
     button.click().run()
     assert "Still needed" in text_of(page)
