@@ -91,7 +91,7 @@ def show_form() -> None:
         plain(f"It waits for a decision: {'; '.join(preview['outside'])}." if preview["needs_decision"]
               else "It goes ahead at once: the rule approved it in advance.")
     )  # fmt: skip
-    st.caption(plain(f"At most {plan.hours:g} h of training on a {plan.device}, {plan.memory_mb:,} MiB."))
+    st.caption(plain(f"At most {plan.hours:.3g} h of training on a {plan.device}, {plan.memory_mb:,} MiB."))
     sent = action_form(
         "retrain", label=f"Retrain {name}", object_id=str(name), digest=preview["digest"],
         fields=[Field("reason", "Why", "area", required=True, help="others read this first")],

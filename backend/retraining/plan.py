@@ -149,7 +149,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"trainer: {plan.trainer}", f"parameters: {parameters or 'its defaults'}",
         f"rows: {plan.from_:%Y-%m-%d %H:%M:%S} to {plan.as_of:%Y-%m-%d %H:%M:%S} UTC, with labels known by then",
         f"device: {device}",
-        f"costs at most: {plan.hours:g} h of training, {plan.memory_mb} MB of memory",
+        f"costs at most: {plan.hours:.3g} h of training, {plan.memory_mb} MB of memory",
         f"seed: {plan.seed}" + (", deterministic" if plan.deterministic else ""),
         f"reason: {because}",
     ]  # fmt: skip
