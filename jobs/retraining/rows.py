@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from backend import clock
+from backend.data_rights.extraction import extract_rows
+from backend.database.session import reading
 from backend.errors import BadInput
 from backend.monitoring.columns import ModelSpec
-from backend.observations.reader import Filter, scan
+from backend.observations.reader import Filter
 from backend.observations.snapshots import connect, snapshot
 from backend.registry.artefacts import file_digest
 from backend.settings import settings
@@ -29,10 +31,10 @@ def extract(work: Work) -> dict[str, Any]:
     A row counts by when it was stored, so a run for an earlier time sees what could be seen then; what was brought in
     as history counts by its own times. Says how complete the labels are.
     """
-    plan, spec = work.plan, work.spec
+    plan = work.plan
     where = Filter(start=plan.from_, end=plan.as_of, environments=[work.retraining.environment], roles=ROLES)
     versions = {stream: _delta_version(work.model.name, stream) for stream in ("predictions", "labels")}
-    counts, columns = _write_rows(work.model.name, spec, where, plan.as_of, work.file(ROWS))
+    counts, columns = _write_rows(work, where, plan.as_of, work.file(ROWS))
     if not counts["labelled"]:
         raise BadInput(
             f"no row of {plan.from_:%Y-%m-%d %H:%M} to {plan.as_of:%Y-%m-%d %H:%M} UTC has a label that was known "
@@ -41,7 +43,8 @@ def extract(work: Work) -> dict[str, Any]:
     complete = counts["labelled"] / counts["rows"]
     work.tell(
         f"{counts['rows']:,} rows, {counts['labelled']:,} of them with a label known by "
-        f"{plan.as_of:%Y-%m-%d %H:%M} UTC ({complete:.1%}); of {counts['will_not_come']:,} the label will not come"
+        f"{plan.as_of:%Y-%m-%d %H:%M} UTC ({complete:.1%}); of {counts['will_not_come']:,} the label will not come; "
+        f"{counts['opted_out']:,} rows of people who opted out were left out"
     )
     return {
         **counts, "completeness": complete, "columns": columns, "digest": file_digest(work.file(ROWS)),
@@ -110,29 +113,33 @@ def read_labels(labels: pd.Series, spec: ModelSpec) -> pd.Series:
     return pd.Series([class_name(value) for value in labels], index=labels.index, dtype="object")
 
 
-def _write_rows(
-    model: str, spec: ModelSpec, where: Filter, as_of: datetime, path: Path
-) -> tuple[dict[str, int], list[str]]:
+def _write_rows(work: Work, where: Filter, as_of: datetime, path: Path) -> tuple[dict[str, int], list[str]]:
+    """Only for a purpose that compliance recorded, and without who opted out (`backend.data_rights.extraction`)."""
     moment = f"TIMESTAMPTZ '{as_of.isoformat()}'"
     known = (
         f"label_status = 'known' AND coalesce(label_ts, label_ingested_at) <= {moment} "
         f"AND (label_ingested_at <= {moment} OR source = 'backfill')"
     )
+    with reading() as session:
+        extract = extract_rows(
+            session, work.run.actor, model=work.model.name, observations=settings().observations, where=where
+        )
     with connect() as connection:
-        there = scan(settings().observations, model, where, connection=connection)
+        there = connection.from_arrow(extract.rows)
         offered = set(there.columns)
         there = there.filter(f"ingested_at <= {moment} OR source = 'backfill'")
         counted = there.aggregate(
             f"count(*), count(*) FILTER ({known}), count(*) FILTER (label_status = 'will_not_come')"
         ).fetchall()[0]
-        names = columns_of(spec)
+        names = columns_of(work.spec)
         chosen = [_quoted(name) if name in offered else f"NULL::VARCHAR AS {_quoted(name)}" for name in names]
         rows = there.filter(known).order("ts, prediction_id")
         draft = path.with_suffix(".draft")
         listed = ", ".join(["prediction_id", "ts", *chosen, "label", "label_ts"])
         rows.project(listed).write_parquet(str(draft))
         draft.replace(path)
-    return dict(zip(("rows", "labelled", "will_not_come"), map(int, counted), strict=True)), names
+    counts = dict(zip(("rows", "labelled", "will_not_come"), map(int, counted), strict=True))
+    return counts | {"opted_out": extract.opted_out}, names
 
 
 def columns_of(spec: ModelSpec) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from backend import clock
+from backend.data_rights.rules import set_rule
 from backend.database.session import reading, writing
 from backend.governance import execution
 from backend.governance.standing import what_differs
@@ -60,6 +61,8 @@ def trained(migrated_home: Path, tmp_path: Path) -> World:
     """The same with a version 2 that was really trained, and answered rows with labels in the store."""
     made = make_world(tmp_path / "files", trained=(2,))
     describe(made)
+    with writing() as session:
+        set_rule(session, made.compliance, model="toy", purposes=["retraining"], why="for tests")
     store_rows()
     return made
 

@@ -13,6 +13,8 @@ from backend import clock
 from backend.alerting.tables import Alert
 from backend.audit.verification import verify
 from backend.cards.versions import newest_card
+from backend.data_rights.extraction import NoPurpose
+from backend.data_rights.rules import set_rule
 from backend.database.session import reading, writing
 from backend.explain.tables import ShapSummary
 from backend.governance.tables import Change
@@ -124,6 +126,15 @@ def test_rows_are_those_whose_labels_were_known_at_the_time(trained: World) -> N
     )
     found = take(run.id, "extract")["extract"]
     assert 150 < found["labelled"] <= 220
+
+
+def test_rows_are_taken_for_a_recorded_purpose_alone(trained: World) -> None:
+    with writing() as session:
+        set_rule(session, trained.compliance, model="toy", purposes=["monitoring"], why="no longer")
+    run = begin(ask(trained.engineer))
+    with pytest.raises(NoPurpose, match="not recorded for retraining"):
+        take(run.id, "extract")
+    assert not list(folder_of(run.id).glob("*.parquet"))
 
 
 def test_cancelling_ends_a_trainer_within_five_seconds(trained: World) -> None:
