@@ -55,6 +55,8 @@ PAGES = (
     PageRow("access", "Access", Permission.REVIEW_ACCESS),
     PageRow("request_change", "Request a change", in_menu=False, parent="approvals"),
     PageRow("change", "Change", in_menu=False, parent="approvals"),
+    PageRow("retraining", "Retraining", in_menu=False, parent="model"),
+    PageRow("retraining_run", "A retraining", in_menu=False, parent="model"),
     PageRow("incident", "Incident", in_menu=False, parent="overview"),
     PageRow("silences", "Silences", in_menu=False, parent="overview"),
     PageRow("inventory_model", "Model in the inventory", in_menu=False, parent="inventory"),

@@ -36,6 +36,7 @@ from backend.commands import (
     pack_commands,
     policy_commands,
     process_commands,
+    retrain_commands,
     silence_commands,
     slo_commands,
 )
@@ -60,6 +61,7 @@ for name, module in (
     ("db", database_commands),
     ("audit", audit_commands),
     ("change", change_commands),
+    ("retrain", retrain_commands),
     ("card", card_commands),
     ("policy", policy_commands),
     ("controls", control_commands),

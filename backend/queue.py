@@ -69,6 +69,8 @@ STREAM_AUDIT = Job(
 )
 RECONCILE_AUDIT = Job("reconcile_audit", "metrics", "Compare the audit log with what happened")
 VERIFY_AUDIT = Job("verify_audit", "metrics", "Recompute the whole audit log")
+RETRAIN = Job("retrain", "training", "Retrain a model", retryable=False)
+OPEN_RETRAINING = Job("open_retraining", "metrics", "Ask for the retraining that a model's triggers want")
 EXPLAIN_PREDICTION = Job("explain_prediction", "metrics", "Compute what moved one prediction")
 MAKE_PACK = Job("make_pack", "metrics", "Make an evidence pack")
 KEEP_DATA = Job("keep_data", "metrics", "Let go what the rules of retention no longer keep")
@@ -81,11 +83,11 @@ JOBS: dict[str, Job] = {
         RESTORE_ALIAS, TEND_ALERTS,
         REMIND_DECIDERS, TEND_CHANGES, RECONCILE_TARGET, EXECUTE_CHANGE, CHECK_GATES, CHECK_CONDITIONS, CHECK_REVIEWS,
         COMMIT_SPOOL, SIGN_AUDIT, STREAM_AUDIT, RECONCILE_AUDIT, VERIFY_AUDIT, EXPLAIN_PREDICTION, MAKE_PACK, KEEP_DATA,
-        PRUNE,
+        PRUNE, RETRAIN, OPEN_RETRAINING,
     )
 }  # fmt: skip
-QUEUES = ("metrics", "changes", "writer", "gpu")
-DEFAULT_QUEUES = QUEUES[:3]  # a worker without a GPU leaves `gpu` to those that have one
+QUEUES = ("metrics", "changes", "writer", "training", "gpu")
+DEFAULT_QUEUES = QUEUES[:4]  # a worker without a GPU leaves `gpu` to those that have one
 
 
 class JobRun(Base):
@@ -160,22 +162,24 @@ def request_job(
     run_id: str | None = None,
     requested_by: str | None = None,
     once: bool = False,
+    queue: str | None = None,
 ) -> JobRun:
     """Queue `job` in this transaction. With a `run_id` that exists already, that run is returned unchanged.
 
     `once`: the caller holds a lock under which this run is asked for a single time, so nobody has to look.
+    `queue`: another one than the job's own, where what it needs decides which workers can do it.
     """
     known = session.get(JobRun, run_id) if run_id is not None and not once else None
     if known is not None:
         return known
     run_id = run_id or new_id("run")
     run = JobRun(
-        id=run_id, name=job.name, queue=job.queue, subject=subject, arguments=arguments or {},
+        id=run_id, name=job.name, queue=queue or job.queue, subject=subject, arguments=arguments or {},
         requested_by=requested_by, requested_at=clock.now(),
     )  # fmt: skip
     session.add(run)
     session.flush()
-    _enqueue(session, job, run_id)
+    _enqueue(session, job, run_id, run.queue)
     return run
 
 
@@ -191,17 +195,17 @@ def retry_job(session: WriteSession, run_id: str, *, requested_by: str) -> JobRu
         )
     return request_job(
         session, job, subject=failed.subject, arguments=dict(failed.arguments),
-        run_id=f"{run_id}-again", requested_by=requested_by,
+        run_id=f"{run_id}-again", requested_by=requested_by, queue=failed.queue,
     )  # fmt: skip
 
 
-def _enqueue(session: WriteSession, job: Job, run_id: str) -> None:
+def _enqueue(session: WriteSession, job: Job, run_id: str, queue: str) -> None:
     from backend.database.engine import database
 
     client(database().url).enqueue_in_transaction(
         session,
         {
-            "queue_name": job.queue,
+            "queue_name": queue,
             "workflow_name": job.name,
             "workflow_id": run_id,
             "app_version": APPLICATION_VERSION,

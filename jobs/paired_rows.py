@@ -137,17 +137,16 @@ def _pairs(
 
 
 def _unseen_since(champion: Version, candidate: Version) -> tuple[datetime | None, str]:
-    """From when on rows were among the training data of neither; a candidate would shine on rows it learned from."""
-    ends = []
+    """From when on rows were among the training data of neither, as far as that is known: a candidate would shine on
+    rows it learned from."""
+    ends, unknown = [], []
     for version in (champion, candidate):
         end = version.training.get("to")
-        if not isinstance(end, str):
-            return None, f"whether version {version.version} was trained on them is not known"
         try:
-            ends.append(clock.from_iso(end))
+            ends.append(clock.from_iso(end if isinstance(end, str) else ""))
         except ValueError:
-            return None, f"whether version {version.version} was trained on them is not known"
-    return max(ends), "after both were trained"
+            unknown.append(f"whether version {version.version} was trained on them is not known")
+    return max(ends, default=None), "; ".join(unknown) or "after both were trained"
 
 
 def _live(
@@ -328,3 +327,11 @@ def _held(folder: Path) -> int:
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "message", "")) or f"{type(error).__name__}: {error}"
+
+
+def answers_to(spec: ModelSpec, version: Version, cutoff: float, frame: pd.DataFrame) -> Answers:
+    """What a version says of rows with the spec's features; its files are checked, scanned and loaded first."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        return _answers(spec, _load(version, cutoff, ()), frame)

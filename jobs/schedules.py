@@ -39,6 +39,7 @@ from backend.queue import (
     EVALUATE_SLOS,
     KEEP_DATA,
     MIRROR_REGISTRY,
+    OPEN_RETRAINING,
     PRUNE,
     RECONCILE_AUDIT,
     RECONCILE_TARGET,
@@ -200,6 +201,14 @@ def alerts_to_tend(session: ReadSession, now: datetime) -> list[Due]:
     return [Due()] if due else []
 
 
+def retraining_wanted(session: ReadSession, now: datetime) -> list[Due]:
+    """One run, where a trigger of a model's spec has a cause, or something of a retraining is to be closed."""
+    from backend.retraining.triggers import causes_now, lost_runs, promotions_told  # with them comes pandas
+
+    wanted = causes_now(session, now) or lost_runs(session) or promotions_told(session)
+    return [Due()] if wanted else []
+
+
 def reviews_overdue(session: ReadSession, now: datetime) -> list[Due]:
     """One run, where a review of access was not answered by its day and no finding says so yet."""
     from backend.access.reviews import overdue_reviews
@@ -250,6 +259,7 @@ SCHEDULES: Final = (
     Schedule(REMIND_DECIDERS, 60, deciders_to_remind),
     Schedule(TEND_CHANGES, 60, changes_to_tend),
     Schedule(TEND_ALERTS, 30, alerts_to_tend),
+    Schedule(OPEN_RETRAINING, 60, retraining_wanted),
     Schedule(SIGN_AUDIT, int(checkpoints.EVERY.total_seconds()), _always),
     Schedule(STREAM_AUDIT, 30, followers_behind),
     Schedule(RECONCILE_AUDIT, 900, _always),

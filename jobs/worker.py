@@ -1,6 +1,6 @@
 """The worker process: runs durable workflows from its queues until it is asked to stop.
 
-    python -m jobs.worker [--queues metrics,changes,writer] [--name NAME]
+    python -m jobs.worker [--queues metrics,changes,writer,training] [--name NAME]
 
 Beside the runs it keeps small threads: its beat, the reaper, the scheduler and the notifier (one worker at a time has
 each lease) and, with the `writer` queue, the writer of the observation store (likewise). On SIGTERM it takes no new
@@ -37,7 +37,7 @@ POLL_S: Final = 0.2
 STOP_GRACE_S: Final = 6
 # How many runs one worker does at a time. `writer` has one run at a time over all workers.
 # A change that is watched only waits, for days perhaps: many must not hold up the next one.
-CONCURRENCY: Final = {"gpu": 1, "metrics": 2, "changes": 32, "writer": 1}
+CONCURRENCY: Final = {"gpu": 1, "training": 1, "metrics": 2, "changes": 32, "writer": 1}
 
 
 def warm_up(queues: Sequence[str]) -> None:

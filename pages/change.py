@@ -116,6 +116,9 @@ with main:
             show_differences(evidence, pending=pending)
     with st.expander("Policy, and what a decision is bound to"):
         show_policy(change["policy"], change["bound"], change["digest"])
+    if change["kind"] == "retrain" and change["state"] == "executed":
+        page_link("retraining_run", "The run that it started", icon=":material/model_training:",
+                  id=f"retrain-{change['id']}")  # fmt: skip
     receipts, actors = data.change_receipts(scope, change["id"])
     if receipts:
         with st.expander("Receipts: proof of each decision and execution"):

@@ -61,6 +61,9 @@ with side, st.container(border=True, key="act"):
         offer_serious(serious)
         page_link("request_change", "Return to an earlier version…", icon=":material/undo:", kind="rollback",
                   model=name, alert=first)  # fmt: skip
+    if is_open and name:
+        page_link("retraining", "Retrain the model…", icon=":material/model_training:", model=name,
+                  alert=firing[0]["id"] if firing else None)  # fmt: skip
     if name:
         page_link("performance", "Performance", icon=":material/monitoring:", model=name)
         page_link("quality", "Data quality", icon=":material/fact_check:", model=name)

@@ -60,6 +60,7 @@ def show_actions() -> None:
     page_link("request_change", "Return to an earlier version…", icon=":material/undo:", kind="rollback", model=name,
               alert=alert)  # fmt: skip
     page_link("request_change", "Promote a version…", icon=":material/upgrade:", kind="promote", model=name)
+    page_link("retraining", "Retrain it…", icon=":material/model_training:", model=name, alert=alert)
     offer_job("Compute metrics now", f"metrics:{name}", Permission.COMPUTE_METRICS,
               lambda session, me: request_metrics(session, me, model=name))  # fmt: skip
     version = int(chosen or 0)

@@ -32,7 +32,8 @@ _AREA_OF: Final = {
 }  # fmt: skip
 _SOURCE_OF_KIND: Final = {
     "volume": "data", "slo": "slo", "slo_absent": "slo", "gateway": "gateway", "job": "job", "audit": "audit",
-    "registry": "registry", "condition": "condition", "break_glass": "registry", "outside": "outside",
+    "registry": "registry", "condition": "condition", "break_glass": "registry", "retraining": "registry",
+    "outside": "outside",
 }  # fmt: skip
 _MEASURED: Final = frozenset({"monitor", "data", "slo", "gateway", "job"})
 

@@ -30,6 +30,7 @@ from backend.api.routes import (
     people,
     policies,
     registry,
+    retraining,
     serious,
 )
 from backend.api.security import REQUEST_ID_HEADER, request_id_of
@@ -56,6 +57,7 @@ def create_api() -> FastAPI:
         gates,
         policies,
         registry,
+        retraining,
         inventory,
         assurance,
         serious,

@@ -26,7 +26,9 @@ ENDS: Final = {
 }  # fmt: skip
 ASKED: Final = frozenset({Action.CHANGE_REQUESTED.value, Action.CHANGE_RESUBMITTED.value})
 GATES: Final = Action.GATES_EVALUATED.value
-UNDECIDED: Final = frozenset({Action.GLASS_BROKEN.value, Action.RETURN_TAKEN.value})
+UNDECIDED: Final = frozenset(
+    {Action.GLASS_BROKEN.value, Action.RETURN_TAKEN.value, Action.RETRAINING_COVERED.value}
+)
 GATES_AGAIN: Final = Action.GATES_REQUESTED.value
 RETRACTED: Final = Action.APPROVAL_RETRACTED.value
 _READ: Final = (RETRACTED, *VERDICTS, *ENDS, *ASKED, GATES, GATES_AGAIN, *UNDECIDED)

@@ -39,7 +39,7 @@ def console() -> None:
 
 @commands.command()
 def worker(
-    queues: Annotated[str, typer.Option(help="comma-separated")] = "metrics,changes,writer",
+    queues: Annotated[str, typer.Option(help="comma-separated")] = "metrics,changes,writer,training",
     name: Annotated[str | None, typer.Option(help="fixed worker id; default: host and a free number")] = None,
 ) -> None:
     """Run a worker."""

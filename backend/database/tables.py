@@ -25,11 +25,12 @@ from backend.notifications import tables as notifications
 from backend.packs import tables as packs
 from backend.queue import JobRun, WorkerBeat
 from backend.registry import tables as registry
+from backend.retraining import tables as retraining
 from backend.serving import tables as serving
 from backend.slo import tables as slo
 
 __all__ = [
     "Base", "JobRun", "Lease", "WorkerBeat", "access", "alerting", "analyses", "assurance", "audit", "cards",
     "controls", "data_rights", "deployment", "explain", "governance", "holds", "identity", "inventory", "monitoring",
-    "monitors", "notifications", "packs", "registry", "serious", "serving", "slo",
+    "monitors", "notifications", "packs", "registry", "retraining", "serious", "serving", "slo",
 ]  # fmt: skip

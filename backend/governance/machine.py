@@ -49,7 +49,8 @@ MEANINGS: Final[dict[Event, str]] = {
     "retract": "somebody takes their approval back",
     "reject": "one person who decides rejects",
     "break_glass": "taken into execution without approval, to be reviewed afterwards",
-    "agreed_before": "a return that was approved together with the promotion it undoes",
+    "agreed_before": "a return that was approved together with the promotion it undoes, or a retraining within the "
+    "envelope of its rule",
     "begin": "a worker found that everything signed still holds",
     "finish": "it is done",
     "fail": "it could not be done; what was before is restored",

@@ -28,6 +28,8 @@ from backend.identity.actor import Actor
 from backend.identity.reach import see
 from backend.identity.tables import Person
 from backend.registry.tables import Model
+from backend.retraining.envelope import Spent, reasons_outside
+from backend.retraining.plan import read_plan
 
 BUILT_IN: Final = Path(__file__).with_name("built_in_policy.yaml")
 UNDONE_DAYS: Final = (
@@ -273,6 +275,8 @@ def _replay(document: PolicyDocument, change: Change, owners: Mapping[str, str])
     reasons: list[str] = []
     if not rule.allowed:
         reasons.append(rule.because)
+    if change.within_envelope:  # how much of a week was used then is not known
+        return reasons + reasons_outside(rule.envelope, read_plan(change.subject), Spent(0, 0.0))
     if change.break_glass:
         if rule.break_glass is None or change.kind not in rule.break_glass.kinds:
             reasons.append("break-glass is not allowed")

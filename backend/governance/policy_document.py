@@ -257,6 +257,24 @@ class BreakGlass(_Strict):
         return self
 
 
+class Envelope(_Strict):
+    """Retraining that needs no decision: what it may use and cost. Whatever lies outside waits for people.
+
+    A program of somebody's own (`command`) is inside only where a policy names it.
+    """
+
+    trainers: tuple[str, ...] = Field(
+        ("sklearn_boosting", "xgboost_boosting", "tabular_network"), min_length=1
+    )
+    devices: tuple[Literal["cpu", "gpu"], ...] = Field(("cpu",), min_length=1)
+    triggers: tuple[
+        Literal["by_hand", "schedule", "drift", "estimated", "realised", "labels"], ...
+    ] = ()  # none: all
+    hours: Hours = 1  # of training, at most, in one run
+    runs_per_week: int = Field(3, ge=1, le=1000)  # of one model, as the hours
+    hours_per_week: Hours = 3
+
+
 class Rule(_Strict):
     """What one kind of change needs."""
 
@@ -278,6 +296,7 @@ class Rule(_Strict):
     rollout: Rollout = Rollout()
     break_glass: BreakGlass | None = None
     only_by_change: bool = False  # kind monitor: nobody edits a monitor directly
+    envelope: Envelope | None = None  # kind retrain: what goes ahead without a decision
     way_back_days: float = Field(14, ge=0, le=366)  # 0: no return is approved in advance
     reapprove_after_days: float | None = Field(None, gt=0, le=3660)
     reapprove_on: tuple[Literal["card", "tier", "policy", "reference", "spec"], ...] = ()

@@ -16,7 +16,7 @@ from backend.governance.deciding import quorum_reached, refused_gates
 from backend.governance.evidence import RETURN_PARTS, bind_version
 from backend.governance.excepted import bound_exceptions
 from backend.governance.external_checks import lost_reports
-from backend.governance.policies import active_policy, rule_digest, stored_rule, why_forbidden
+from backend.governance.policies import ActivePolicy, active_policy, rule_digest, stored_rule, why_forbidden
 from backend.governance.reviews import owed_before
 from backend.governance.tables import Change, Review, WayBack
 from backend.governance.urgent import way_back_differs
@@ -24,6 +24,7 @@ from backend.identity.actor import system_actor
 from backend.identity.sessions import actor_of
 from backend.identity.tables import Person
 from backend.registry.tables import Model, Version
+from backend.retraining.envelope import why_outside
 
 GOVERNANCE = system_actor("governance")
 
@@ -33,7 +34,8 @@ WORDS = {
     "policy": "the policy changed", "replaces": "another policy is in force",
     "target": "what serves now, the cut-off, the tier or the model's spec changed",
     "model": "the model's tier or spec changed", "serves": "something else serves now",
-    "request": "the data request is another one",
+    "request": "the data request is another one", "plan": "what is to be trained changed",
+    "parent": "another version serves now, to be compared with",
 }  # fmt: skip
 
 
@@ -100,6 +102,8 @@ def _why_unapproved(session: ReadSession, change: Change, *, begun: bool) -> lis
         if same != (change.model, change.environment, change.to_version, change.to_cutoff):
             return ["it is not the return that was agreed"]
         return way_back_differs(session, GOVERNANCE, way, taken_by=change.id)
+    if change.within_envelope:
+        return why_outside(session, change) or ([] if begun else _frozen(change, active_policy(session)))
     if change.break_glass:
         review = session.get(Review, change.id)
         return [] if review is not None else ["the glass was broken without a review being owed"]
@@ -121,10 +125,12 @@ def _why_unapproved(session: ReadSession, change: Change, *, begun: bool) -> lis
     owed = owed_before(session, change)
     if owed is not None:
         return [owed]
-    frozen = active_policy(session).document.frozen_until(change.kind, change.environment, clock.now())
-    if frozen is not None:
-        return [f"the freeze {frozen[0].name} began"]
-    return []
+    return _frozen(change, active_policy(session))
+
+
+def _frozen(change: Change, policy: ActivePolicy) -> list[str]:
+    frozen = policy.document.frozen_until(change.kind, change.environment, clock.now())
+    return [f"the freeze {frozen[0].name} began"] if frozen is not None else []
 
 
 def _approvals_lost(session: ReadSession, change: Change) -> list[str]:

@@ -65,6 +65,9 @@ class Change(Base):
     expires_at: Mapped[datetime]
     break_glass: Mapped[bool] = mapped_column(default=False)
     way_back_id: Mapped[int | None]  # the return approved in advance that this change makes use of
+    within_envelope: Mapped[bool] = mapped_column(
+        default=False
+    )  # a retraining that its rule approved in advance
     overtaken_by: Mapped[
         int | None
     ]  # the change without decision that aborted this one while it was executed
@@ -89,8 +92,9 @@ class Change(Base):
 
     @property
     def is_urgent(self) -> bool:
-        """Whether it goes ahead without a decision: by break-glass, or as a return that was agreed before."""
-        return self.break_glass or self.way_back_id is not None
+        """Whether it goes ahead without a decision: by break-glass, as a return that was agreed before, or as a
+        retraining within the envelope of its rule."""
+        return self.break_glass or self.way_back_id is not None or self.within_envelope
 
 
 _STANDING: Final = "retracted_at IS NULL AND verdict = 'approve'"

@@ -28,6 +28,7 @@ _HANGING: Final = {
     "decisions": ("change_id", "changes"), "change_snapshots": ("change_id", "changes"),
     "change_looks": ("change_id", "changes"), "external_checks": ("change_id", "changes"),
     "reviews": ("change_id", "changes"), "conditions": ("change_id", "changes"),
+    "retraining_steps": ("run_id", "retraining_runs"),
     "rollout_steps": ("change_id", "changes"), "rollout_commands": ("change_id", "changes"),
     "target_tellings": ("change_id", "changes"), "serving_tallies": ("deployment_id", "deployments"),
     "window_profiles": ("window_id", "windows"), "validation_conditions": ("validation_id", "validations"),
@@ -42,6 +43,7 @@ _ENTRY_KINDS: Final = {
     "change": "changes", "incident": "incidents", "alert": "alerts", "deployment": "deployments",
     "validation": "validations", "finding": "findings", "exception": "policy_exceptions", "hold": "holds",
     "pack": "evidence_packs",
+    "retraining": "retraining_runs",
     "report": "reports", "judgement": "control_judgements", "data_request": "data_requests",
     "silence": "silences", "maintenance": "slo_maintenance",
 }  # fmt: skip

@@ -19,6 +19,7 @@ from backend.monitoring.spec_fields import (
     ReferenceRule,
     Task,
 )
+from backend.monitoring.spec_retraining import RetrainingRule, read_retraining
 
 __all__ = [
     "KINDS",
@@ -67,6 +68,7 @@ class ModelSpec:
     rules        conditions across columns that every row should meet
     subject      the column that says whom a row is about; empty when none does
     pseudonymise  columns that are stored as pseudonyms
+    retraining    how it is retrained, and what sets that off; None: nothing does by itself
     """
 
     task: Task
@@ -96,6 +98,7 @@ class ModelSpec:
     rules: tuple[str, ...] = ()
     subject: str = ""
     pseudonymise: tuple[str, ...] = ()
+    retraining: RetrainingRule | None = None
 
     @property
     def kept_beside(self) -> tuple[str, ...]:
@@ -175,6 +178,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         rules=rules,
         subject=fields.subject(mapping.get("subject"), dict(declared)),
         pseudonymise=fields.pseudonymise(mapping.get("pseudonymise", ()), dict(declared)),
+        retraining=read_retraining(mapping.get("retraining"), fields.delay),
     )
     if rules:
         from backend.monitoring.rules import parse_rules  # it reads `Column` from here

@@ -37,6 +37,7 @@ LOAN = {
     "to_person": "nobody", "starts_at": "2026-03-02T00:00:00Z", "ends_at": "2026-03-03T00:00:00Z", "reason": "away",
 }  # fmt: skip
 
+RETRAINING = {"model": "toy", "trainer": "sklearn_boosting"}
 STALE = {"digest": "sha256:stale"}
 REVIEWERS = frozenset({"compliance", "admin"})
 COMPLIANCE = frozenset({"compliance"})
@@ -257,6 +258,14 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ),
     ("POST", "/incidents/{incident_id}/acknowledgement"): (ACTORS, 201, {}, {}),
     ("POST", "/incidents/{incident_id}/closure"): (ACTORS, 409, {}, {"why": "it is over"}),
+    ("GET", "/retraining"): (ALL, 200, {}, None),
+    ("GET", "/retraining/trainers"): (ALL, 200, {}, None),
+    ("GET", "/retraining/{run_id}"): (ALL, 404, {}, None),
+    ("GET", "/models/{model}/retraining"): (ALL, 200, {}, None),
+    ("POST", "/retraining/preview"): (ACTORS, 200, {}, RETRAINING),
+    ("POST", "/retraining"): (ACTORS, 409, {}, {**RETRAINING, "reason": "it is old", **STALE}),
+    ("POST", "/retraining/{run_id}/cancellation"): (ACTORS, 404, {}, {}),
+    ("POST", "/retraining/{run_id}/resumption"): (ACTORS, 404, {}, {}),
     ("GET", "/notifications"): (ALL, 200, {}, None),
     ("POST", "/notices/{notice_id}/retry"): (ACTORS, 404, {}, {}),
     ("POST", "/channels/{channel}/test"): (ACTORS, 404, {}, {}),

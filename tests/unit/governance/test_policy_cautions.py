@@ -24,7 +24,6 @@ def test_the_built_in_policy_has_none() -> None:
          "the rule 'late' never applies: all that it is for is for 'all' before it"),
         ("{name: a, for: {tiers: [low, medium]}}, {name: b, for: {tiers: [high, prohibited], kinds: [promote]}}, "
          "{name: late, for: {kinds: [promote]}}", "the rule 'late' never applies: all that it is for is for 'a'"),
-        ("{name: learn, for: {kinds: [retrain]}}", "the rule 'learn' never applies: no change of kind retrain can be"),
         ("{name: us, for: {kinds: [policy], tiers: [low]}}", "a change of the policy counts as one of tier high"),
         ("{name: g, for: {kinds: [tier]}, rule: {gates: [{gate: card_complete}]}}",
          "the rule 'g' asks card_complete also of changes of kind tier, which name no version"),

@@ -1375,6 +1375,7 @@ def upgrade() -> None:
         sa.Column("expires_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("break_glass", sa.Boolean(), nullable=False),
         sa.Column("way_back_id", sa.Integer(), nullable=True),
+        sa.Column("within_envelope", sa.Boolean(), nullable=False),
         sa.Column("overtaken_by", sa.Integer(), nullable=True),
         sa.Column("run_id", sa.Text(), nullable=True),
         sa.Column("times_approved", sa.Integer(), nullable=False),
@@ -1397,6 +1398,80 @@ def upgrade() -> None:
     op.create_index(op.f("ix_changes_model"), "changes", ["model"], unique=False)
     op.create_index("ix_changes_model_requested_at", "changes", ["model", "requested_at"], unique=False)
     op.create_index(op.f("ix_changes_state"), "changes", ["state"], unique=False)
+    op.create_table(
+        "retraining_causes",
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("trigger", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("seen_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("held_because", sa.Text(), nullable=False),
+        sa.Column("change_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["change_id"], ["changes.id"], name=op.f("fk_retraining_causes_change_id_changes")
+        ),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_retraining_causes_model_models")),
+        sa.PrimaryKeyConstraint("model", "environment", "cause", name=op.f("pk_retraining_causes")),
+    )
+    op.create_table(
+        "retraining_runs",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("change_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("plan", backend.database.types.Json(), nullable=False),
+        sa.Column("parent", sa.Integer(), nullable=True),
+        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("requested_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("started_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("cancel_asked_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("cancel_asked_by", sa.Text(), nullable=True),
+        sa.Column("cancel_reason", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=True),
+        sa.Column("promote_change_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cancel_asked_by"], ["persons.id"], name=op.f("fk_retraining_runs_cancel_asked_by_persons")
+        ),
+        sa.ForeignKeyConstraint(
+            ["change_id"], ["changes.id"], name=op.f("fk_retraining_runs_change_id_changes")
+        ),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_retraining_runs_model_models")),
+        sa.ForeignKeyConstraint(
+            ["promote_change_id"], ["changes.id"], name=op.f("fk_retraining_runs_promote_change_id_changes")
+        ),
+        sa.ForeignKeyConstraint(
+            ["requested_by"], ["persons.id"], name=op.f("fk_retraining_runs_requested_by_persons")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_retraining_runs")),
+        sa.UniqueConstraint("change_id", name=op.f("uq_retraining_runs_change_id")),
+    )
+    op.create_index(op.f("ix_retraining_runs_model"), "retraining_runs", ["model"], unique=False)
+    op.create_table(
+        "retraining_steps",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("progress", sa.Double(), nullable=False),
+        sa.Column("started_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("gpu_seconds", sa.Double(), nullable=False),
+        sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("log", backend.database.types.Json(), nullable=False),
+        sa.Column("curve", backend.database.types.Json(), nullable=False),
+        sa.Column("result", backend.database.types.Json(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["retraining_runs.id"], name=op.f("fk_retraining_steps_run_id_retraining_runs")
+        ),
+        sa.PrimaryKeyConstraint("run_id", "name", name=op.f("pk_retraining_steps")),
+    )
     op.create_table(
         "findings",
         sa.Column(

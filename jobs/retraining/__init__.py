@@ -1,0 +1,1 @@
+"""What the steps of `jobs.retrain` do, one file a step or two."""

@@ -1,0 +1,124 @@
+"""The pages of retraining: what to do while there is none, a run that goes on, cancelling it, and asking for one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.charts.training import curve_figures
+from app.components.retraining_parts import duration
+from backend import clock
+from backend.database.session import writing
+from backend.retraining.steps import begin_step, end_step, note_step
+from backend.retraining.tables import RetrainingRun, RetrainingStep
+from tests.integration.app.test_pages import Open, open_page, text_of
+from tests.integration.retraining.conftest import ask, begin, run_of, world
+from tests.worlds import World
+
+__all__ = ["open_page", "world"]
+
+SAME: dict[str, Any] = {
+    "known": True, "where": "90 rows of the reference of version 3", "segments": {"looked_at": 3, "worse": []},
+    "metrics": [{"metric": "roc_auc", "before": 0.8242, "after": 0.8794, "value": 0.0552, "low": 0.0296,
+                 "high": 0.0795, "reason": "", "says": "better"}],
+}  # fmt: skip
+
+
+def advance(run_id: str) -> None:
+    """As a worker leaves it in the middle of training."""
+    checks = [
+        {
+            "name": "drift",
+            "verdict": "warn",
+            "text": "drifted against the training rows: distance",
+            "column": "",
+        }
+    ]
+    results = {
+        "extract": {"rows": 1200, "labelled": 1080, "completeness": 0.9, "digest": "sha256:0f3a"},
+        "validate": {"checks": checks},
+        "split": {"train": {"rows": 756}, "valid": {"rows": 162}, "test": {"rows": 162}},
+    }  # fmt: skip
+    with writing() as session:
+        session.get_one(RetrainingRun, run_id).state = "running"
+        session.get_one(RetrainingRun, run_id).started_at = clock.now() - timedelta(minutes=4)
+        for name, result in results.items():
+            begin_step(session, run_id, name)
+            note_step(session, run_id, name, lines=[f"{name} is told"])
+            end_step(session, run_id, name, "finished", seconds=2.5, result=result)
+        begin_step(session, run_id, "train")
+        session.get_one(RetrainingStep, (run_id, "train")).started_at = clock.now() - timedelta(minutes=3)
+        note_step(
+            session, run_id, "train", progress=0.4, lines=["40 of 100 trees"], peak_memory_bytes=310 * 2**20,
+            points=[{"step": at, "metrics": {"valid_log_loss": 0.7 - at / 200, "valid_roc_auc": 0.6 + at / 200}}
+                    for at in range(5, 45, 5)],
+        )  # fmt: skip
+
+
+def test_a_model_that_was_never_retrained_is_told_how(world: World, open_page: Open) -> None:
+    said = text_of(open_page(world.viewer, "retraining", model="toy"))
+    assert "toy was never retrained here" in said
+    assert "It moves nothing into service" in said
+    assert "Your role cannot ask for changes" in said
+
+
+def test_a_run_shows_steps_curve_and_cost_and_is_cancelled_with_a_confirmation(
+    world: World, open_page: Open
+) -> None:
+    run = begin(ask(world.engineer))
+    advance(run.id)
+    page = open_page(world.on_call, "retraining_run", id=run.id)
+    said = text_of(page)
+    for told in (
+        "Take the rows out of the store",
+        "label completeness",
+        "drifted against the training rows",
+        "310 MiB",
+        "CHG-1",
+    ):
+        assert told in said, told
+    assert "is being retrained already" in text_of(open_page(world.engineer, "retraining", model="toy"))
+    page = open_page(world.on_call, "retraining_run", id=run.id)
+    button = next(one for one in page.button if one.label == f"Cancel {run.id}")
+    button.click().run()
+    assert "Still needed" in text_of(page)
+    assert run_of(run.id).cancel_asked_at is None
+    page.checkbox(key=f"cancel:{run.id}:sure").check()
+    next(one for one in page.button if one.label == f"Cancel {run.id}").click().run()
+    assert run_of(run.id).cancel_asked_by == world.on_call.person_id
+
+
+def test_a_retraining_is_asked_for_on_the_page(world: World, open_page: Open) -> None:
+    page = open_page(world.engineer, "retraining", model="toy")
+    assert "It goes ahead at once" in text_of(page)
+    page.text_area(key="retrain:toy:reason").set_value("the year is over")
+    next(one for one in page.button if one.label == "Retrain toy").click().run()
+    from backend.database.session import reading
+    from backend.governance.tables import Change
+
+    with reading() as session:
+        (change,) = session.query(Change).filter(Change.kind == "retrain")
+    assert (change.state, change.reason) == ("approved", "the year is over")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.44, "0.4 s"), (12.2, "12 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_are_read_at_a_glance(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_curves_put_training_and_validation_rows_of_a_metric_into_one_figure() -> None:
+    figures = curve_figures(
+        [
+            {
+                "step": 1,
+                "metrics": {"valid_log_loss": 0.6, "train_log_loss": 0.5, "lr": 0.1, "valid_note": "text"},
+            }
+        ]
+    )
+    assert list(figures) == ["log_loss", "lr"]
+    assert [trace.name for trace in figures["log_loss"].data] == ["validation rows", "training rows"]
+    assert curve_figures([]) == {}
