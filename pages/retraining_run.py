@@ -19,6 +19,7 @@ from app.components.retraining_parts import (
     show_steps,
 )
 from app.data import retraining
+from app.plain_text import plain
 from app.session import live, page_link, perform, viewer
 from backend.retraining.plan import TRIGGER_WORDS
 from backend.retraining.running import OPEN, cancel_run, resume_run
@@ -84,7 +85,7 @@ def show_actions(run: dict[str, Any]) -> None:
         ):
             st.rerun()
     elif run["cancel_asked_at"] is not None:
-        st.caption(f"{run['cancel_asked_by'] or 'Somebody'} cancelled it. {run['cancel_reason']}")
+        st.caption(plain(f"{run['cancel_asked_by'] or 'Somebody'} cancelled it. {run['cancel_reason']}"))
     if run["can_resume"]:
         sent = action_form(
             "resume", label=f"Begin {run['id']} again", object_id=run["id"], digest=run["state"]

@@ -80,7 +80,7 @@ def offer_data_owner(model: str, version: Mapping[str, Any]) -> None:
     """Whose the training data of a version are, and the form to say so."""
     owner = version["data_owner_name"]
     number = version["version"]
-    with st.popover(f"Whose data v{number} was trained on…", icon=":material/badge:"):
+    with st.popover(plain(f"Whose data v{number} was trained on…"), icon=":material/badge:"):
         st.caption(
             plain(f"By the record: {owner or 'nobody'}. A policy can keep them from deciding. ")
             + "What waits for decisions about this version is void when that changes."

@@ -159,7 +159,7 @@ def _quorum(sheet: Sheet, rule: Place, role: str, given: Mapping[str, int]) -> N
 
     with st.container(width=170):
         st.number_input(
-            f"Approvals by {spoken(role)}", value=None, step=1, format="%d",
+            plain(f"Approvals by {spoken(role)}"), value=None, step=1, format="%d",
             **sheet.bound((*rule, "roles"), count if isinstance(count, int) else None, take, role),
         )  # fmt: skip
         sheet.tell((*rule, "roles", role))
@@ -186,7 +186,7 @@ def _gate_list(sheet: Sheet, place: Place, label: str, offered: Sequence[str]) -
         return [kept.get(name, {"gate": name}) for name in chosen]
 
     st.multiselect(
-        label, [*offered, *(name for name in dict.fromkeys(names) if name not in offered)], format_func=spoken,
+        plain(label), [*offered, *(name for name in dict.fromkeys(names) if name not in offered)], format_func=spoken,
         placeholder="none", **sheet.bound(place, list(dict.fromkeys(names)), take),
     )  # fmt: skip
     for at, name in enumerate(names):
@@ -198,7 +198,7 @@ def _gate(sheet: Sheet, place: Place, name: str, gate: Gate | None) -> None:
     """Whether it stands in the way, and what it asks."""
     wrong = any(one.place[: len(place)] == place for one in sheet.untold)
     told = "" if sheet.at((*place, "required"), True) else " (for information)"
-    with st.expander(spoken(name) + told, expanded=wrong):
+    with st.expander(plain(spoken(name) + told), expanded=wrong):
         if gate is not None:
             st.caption(plain(gate.explanation))
         if place[-2] == "gates":
@@ -226,7 +226,7 @@ def _parameter(sheet: Sheet, place: Place, model: type[BaseModel], name: str) ->
         options = get_args(inner[0]) if get_origin(inner[0]) is Literal else ()
         many(sheet, place, label, options, default, new=not options)
     else:
-        st.caption(f"{label}: written as YAML alone.")
+        st.caption(plain(f"{label}: written as YAML alone."))
 
 
 def _rollout(sheet: Sheet, rule: Place) -> None:
@@ -335,7 +335,7 @@ def _again(sheet: Sheet, rule: Place) -> None:
 
 
 def _heading(words: str) -> None:
-    st.markdown(f"**{words}**")
+    st.markdown(f"**{plain(words)}**")
 
 
 def _copy(slot: str, at: int) -> None:

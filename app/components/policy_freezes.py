@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 import streamlit as st
 
 from app.components.policy_fields import Sheet, button, choice, default_of, edit, environments, many, text
+from app.plain_text import plain
 from backend.governance import policy_edits
 from backend.governance.freezes import DAYS
 from backend.governance.policy_document import KINDS, Freeze
@@ -76,7 +77,7 @@ def _moment(sheet: Sheet, place: Place, word: str) -> None:
     with st.container(width=240, gap="xsmall"):
         with st.container(horizontal=True, gap="xsmall"):
             st.selectbox(
-                word, [*DAYS, *([day] if day not in DAYS else [])], format_func=str.capitalize, width=110,
+                plain(word), [*DAYS, *([day] if day not in DAYS else [])], format_func=str.capitalize, width=110,
                 **sheet.bound(place, day, lambda chosen: f"{chosen} {clock}", "day"),
             )  # fmt: skip
             st.text_input(

@@ -14,6 +14,7 @@ from app.components.links import viewer_zone
 from app.components.status import banner, empty_state
 from app.components.tables import anchor, badge, folded, lines, long_text, small, table
 from app.formats import format_age, format_metric, format_share, format_when
+from app.plain_text import plain
 from app.words import count_of, metric_word
 from backend.retraining.plan import TRIGGER_WORDS
 
@@ -168,9 +169,9 @@ def _show_comparison(found: Mapping[str, Any]) -> None:
         return
     st.subheader("Against what serves, on the same rows", anchor=False)
     if not same["known"]:
-        st.caption(f"Nothing was compared: {same['why']}")
+        st.caption(plain(f"Nothing was compared: {same['why']}"))
         return
-    st.caption(same["where"])
+    st.caption(plain(same["where"]))
     told = {"worse": "page", "better": "ok", "alike": "unknown", "unknown": "unknown"}
     table(
         ("metric", "champion", "candidate", "difference, 95 %", "says"),
@@ -182,7 +183,7 @@ def _show_comparison(found: Mapping[str, Any]) -> None:
     )  # fmt: skip
     worse = same["segments"]["worse"]
     looked = count_of(same["segments"]["looked_at"], "segment")
-    st.caption(f"{looked} looked at, {len(worse)} worse beyond chance")
+    st.caption(plain(f"{looked} looked at, {len(worse)} worse beyond chance"))
     cost, calibration = found.get("cost"), found.get("calibration")
     facts = {}
     if calibration and calibration["before"] is not None and calibration["after"] is not None:
