@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         None,
         description="the Python that runs trainers which need PyTorch (`make setup-torch` makes one); default: our own",
     )
+    trainer_programs: dict[str, list[str]] = Field(
+        {},
+        description="programs that a retraining may name for the trainer `command`, as JSON: name to its words",
+    )
     target: str = Field(
         "gateway", description="what carries changes out: gateway, kubernetes, webhook or fake"
     )

@@ -36,7 +36,7 @@ class StepDone:
 
     @property
     def words(self) -> str:
-        return f"done by {self.by}, {self.at:%d %b %H:%M} UTC"
+        return f"done by {self.by}, {self.at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def steps_offered(causes: Iterable[Suspect]) -> list[str]:

@@ -119,7 +119,7 @@ def incident_step(
         write_json(made)
         return
     for one in made["done"]:
-        say(f"{one['step']}: done by {one['by']}, {one['at']}")
+        say(f"{one['step']}: done by {one['by']}, {utc(one['at'])}")
 
 
 @commands.command("mitigate")

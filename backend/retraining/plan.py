@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from backend import clock
 from backend.errors import BadInput
 from backend.monitoring.columns import Task
-from backend.retraining.trainers import trainer_of
+from backend.retraining.trainers import PROGRAM_TRAINER, trainer_of
 
 Trigger = Literal["by_hand", "schedule", "drift", "estimated", "realised", "labels"]
 Device = Literal["cpu", "gpu"]
@@ -128,6 +128,15 @@ def check_plan(plan: Plan, task: Task) -> None:
         raise BadInput(
             f"device: {trainer.name} runs on {' or '.join(trainer.devices)}, not on {plan.device}",
             field="device",
+        )
+    if trainer.name == PROGRAM_TRAINER and (
+        not isinstance(plan.parameters.get("program"), str)
+        or plan.parameters.keys() - {"program", "settings"}
+    ):
+        raise BadInput(
+            "parameters: name a `program` of WARRANT_TRAINER_PROGRAMS, and its `settings` where it reads any; what it "
+            "runs is said on the worker's host alone",
+            field="parameters",
         )
     if plan.as_of > clock.now() + SLACK:
         raise BadInput("as_of: the time up to which rows are taken lies in the future", field="as_of")

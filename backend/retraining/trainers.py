@@ -8,6 +8,7 @@ from typing import Any, Final
 from backend.errors import BadInput
 from backend.monitoring.columns import Task
 
+PROGRAM_TRAINER: Final = "command"
 ALL_TASKS: Final[tuple[Task, ...]] = ("binary", "multiclass", "regression")
 
 
@@ -37,8 +38,8 @@ TRAINERS: Final = (
         ALL_TASKS, {"max_epochs": 20, "batch_size": 4096},
     ),
     Trainer(
-        "command", "A program of your own", "Any program that keeps to the trainer contract.", ("cpu", "gpu"),
-        ALL_TASKS, {"argv": ["python", "train.py", "{job}"]},
+        PROGRAM_TRAINER, "A program of your own", "A program that the worker's settings name.", ("cpu", "gpu"),
+        ALL_TASKS, {"program": "nightly"},
     ),
 )  # fmt: skip
 

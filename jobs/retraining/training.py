@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from backend.errors import WarrantError
 from backend.registry.artefacts import artefact_digest
+from backend.retraining.plan import Plan
+from backend.retraining.trainers import PROGRAM_TRAINER
+from backend.settings import settings
 from jobs.retraining.rows import TARGET, ensure_parts
 from jobs.retraining.work import RetrainingCancelled, Work
 from jobs.trainers.contract import LOG, METRICS, RESULT, Column, Limits, TrainingJob, TrainingResult
@@ -50,10 +53,24 @@ def training_job(work: Work) -> TrainingJob:
         run_id=work.retraining.id, trainer=plan.trainer, task=work.spec.task, target=TARGET,
         columns=tuple(Column(column.name, kinds[column.kind]) for column in work.spec.features),  # type: ignore[arg-type]
         train=work.file("train.parquet"), valid=work.file("valid.parquet"), out=work.file("out"),
-        parameters=plan.parameters, seed=plan.seed, deterministic=plan.deterministic,
+        parameters=parameters_of(plan), seed=plan.seed, deterministic=plan.deterministic,
         device="cpu" if plan.device == "cpu" else "gpu-if-present" if plan.cpu_allowed else "gpu",
         limits=Limits(wall_s=plan.wall_s, memory_mb=plan.memory_mb, heartbeat_s=HEARTBEAT_S), resume=True,
     )  # fmt: skip
+
+
+def parameters_of(plan: Plan) -> dict[str, Any]:
+    """As the trainer takes them. Of a program only its name is in a plan: what that runs is this host's to say, so
+    that nobody who may ask for a retraining, or approve one, can run anything else here."""
+    if plan.trainer != PROGRAM_TRAINER:
+        return plan.parameters
+    name, offered = plan.parameters.get("program"), settings().trainer_programs
+    if name not in offered:
+        raise TrainingFailed(
+            f"this worker knows no program {name!r}; WARRANT_TRAINER_PROGRAMS names "
+            + (", ".join(sorted(offered)) or "none")
+        )
+    return {"argv": offered[name], "settings": plan.parameters.get("settings", {})}
 
 
 def log_lines(path: Path, tail: str) -> list[str]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import pytest
 
+from backend.errors import BadInput
 from backend.monitoring.columns import parse_spec
+from backend.retraining.plan import Plan, Wish, check_plan
 from backend.retraining.steps import MOST_POINTS, thinned
-from backend.retraining.trainers import TRAINERS
+from backend.retraining.trainers import PROGRAM_TRAINER, TRAINERS
+from backend.settings import settings
+from jobs.retraining.training import TrainingFailed, parameters_of
 from jobs.retraining.validating import check_against, check_leaks, check_schema
 from jobs.trainers.base import trainers
 from tests.worlds import SPEC
@@ -27,7 +35,30 @@ def test_every_trainer_that_is_offered_is_there_and_takes_the_parameters_it_is_o
     known = trainers()
     assert {one.name for one in TRAINERS} == set(known)
     for one in TRAINERS:
+        if one.name == PROGRAM_TRAINER:
+            continue  # a plan names a program of the worker's settings instead
         assert set(one.example) <= set(known[one.name].parameters), one.name
+
+
+def program_plan(**parameters: Any) -> Plan:
+    return Wish(PROGRAM_TRAINER, parameters).plan()
+
+
+def test_a_plan_names_a_program_and_the_host_says_what_that_runs(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = program_plan(program="nightly", settings={"trees": 300})
+    check_plan(plan, "binary")
+    with pytest.raises(
+        TrainingFailed, match="knows no program 'nightly'; WARRANT_TRAINER_PROGRAMS names none"
+    ):
+        parameters_of(plan)
+    monkeypatch.setenv("WARRANT_TRAINER_PROGRAMS", '{"nightly": ["python3", "/opt/train.py"]}')
+    settings.cache_clear()
+    assert parameters_of(plan) == {"argv": ["python3", "/opt/train.py"], "settings": {"trees": 300}}
+    for wrong in ({"argv": ["sh", "-c", "id"]}, {"program": "nightly", "argv": ["sh"]}, {}):
+        with pytest.raises(BadInput, match="name a `program` of WARRANT_TRAINER_PROGRAMS"):
+            check_plan(program_plan(**wrong), "binary")
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_last_point() -> None:

@@ -43,7 +43,7 @@ def test_who_did_a_step_and_when_stands_beside_it_and_on_the_timeline(
         mark_step(session, world.lead, number, step=STEP)
     with reading() as session:
         brief = read_brief(session, world.on_call, number)
-        assert brief.done[STEP].words == f"done by {brief.done[STEP].by}, 01 Jun 12:00 UTC"
+        assert brief.done[STEP].words == f"done by {brief.done[STEP].by}, 2026-06-01 12:00:00 UTC"
         told = [one for one in timeline(session, world.viewer, number) if one.kind == "step_done"]
         assert [(one.text, one.by) for one in told] == [(f"step done: {STEP}", brief.done[STEP].by)]
         context = context_of(brief, world.on_call)
