@@ -1,16 +1,13 @@
 """What metrics and statistics are called wherever people read: pages, messages, reports, cards. One name for each.
 
-Sentences are stored with the names that the code has; they are told with these words.
+Sentences are stored with the names that the code has; they are told with these words. Notifiers tell them too, so that
+pandas, which the registries bring, is imported only for a name without a word of its own.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Final
-
-from backend.monitoring.performance import DEFINITIONS
-from backend.monitoring.statistics import REGISTRY as STATISTICS
-from backend.monitoring.statistics import TABLE_REGISTRY as TABLE_STATISTICS
 
 METRIC_WORDS: Final = {
     "roc_auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy",
@@ -32,17 +29,21 @@ _NAMED: Final = re.compile(rf"\b(?:{'|'.join(sorted(_WORDS, key=len, reverse=Tru
 
 def metric_word(name: str) -> str:
     """A metric within a sentence: `AUC`, `log loss`; one without a word of its own by its title."""
-    known = METRIC_WORDS.get(name)
-    if known is None and name in DEFINITIONS:
-        known = in_sentence(DEFINITIONS[name].title)
-    return known or name.replace("_", " ")
+    if name in METRIC_WORDS:
+        return METRIC_WORDS[name]
+    from backend.monitoring.performance import DEFINITIONS
+
+    known = DEFINITIONS.get(name)
+    return in_sentence(known.title) if known is not None else name.replace("_", " ")
 
 
 def statistic_word(name: str) -> str:
     """A statistic within a sentence, else by its title in the registry."""
     if name in STATISTIC_WORDS:
         return STATISTIC_WORDS[name]
-    known = STATISTICS.get(name) or TABLE_STATISTICS.get(name)
+    from backend.monitoring.statistics import REGISTRY, TABLE_REGISTRY
+
+    known = REGISTRY.get(name) or TABLE_REGISTRY.get(name)
     return in_sentence(known.title) if known is not None else name.replace("_", " ")
 
 

@@ -23,6 +23,7 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.audit.tables import AuditEntry
 from backend.cards.service import import_card, submit_card
+from backend.data_rights.rules import PURPOSES, rule_of, set_rule
 from backend.database.session import WriteSession, reading, writing
 from backend.database.upgrade import upgrade
 from backend.demo_state import loaded_marker
@@ -122,6 +123,7 @@ def load() -> None:
             compute_due(one.name, since=now - COMPUTED_AT_LOAD)
     with stage(6, "setting objectives, asking for explanations"), writing() as session:
         _objectives(session)
+        _purposes(session, work)
         told = session.scalar(select(AuditEntry.seq).where(AuditEntry.action == Action.DEMO_LOADED.value))
         for one in work if told is None else ():
             serving = champion(session, one.name, settings().environment)
@@ -261,6 +263,16 @@ def _objectives(session: WriteSession) -> None:
         if objective.name not in known:
             here = replace(objective, environment=settings().environment)
             define_objective(session, ACTOR, objective=here, why="promised by the demo workload")
+
+
+def _purposes(session: WriteSession, work: list[Workload]) -> None:
+    """What the demo's data may be used for; what somebody has recorded is left alone."""
+    for one in work:
+        if rule_of(session, ACTOR, one.name) is None:
+            set_rule(
+                session, ACTOR, model=one.name, purposes=list(PURPOSES), basis="public-use data of US authorities",
+                why="recorded with the demo workload",
+            )  # fmt: skip
 
 
 def _backfill(work: Workload, frame: pd.DataFrame, versions: dict[int, Any], now: datetime) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from backend.alerting.tables import Alert
+from backend.data_rights.tables import DataRule
 from backend.database.session import ReadSession, WriteSession
 from backend.deployment.service import champion
 from backend.errors import BadInput, Conflict, NotFound
@@ -73,11 +74,18 @@ def _evidence(
 ) -> dict[str, Any]:
     rule = active_policy(session).document.entry_for("retrain", model.tier, environment).rule
     outside = reasons_outside(rule.envelope, plan, spent_in_week(session, model.name))
+    cautions = [f"It needs a decision: {why}." for why in outside if rule.envelope is not None]
+    recorded = session.get(DataRule, model.name)
+    if recorded is None or "retraining" not in recorded.purposes:
+        cautions.append(
+            f"It will stop before it trains: the data of {model.name} are not recorded for retraining; compliance "
+            "records purposes on the Data rights page."
+        )
     return {
         "schema": 2, "kind": "retrain",
         "model": {"name": model.name, "title": model.title, "tier": model.tier},
         "texts": {"before": _parent_lines(parent), "after": "\n".join(plan_lines(plan))},
-        "cautions": [f"It needs a decision: {why}." for why in outside if rule.envelope is not None],
+        "cautions": cautions,
         "plan": plan.as_dict(),
         "costs": {"hours": plan.hours, "device": plan.device, "memory_mb": plan.memory_mb},
         "envelope": {"covers": not outside, "outside": outside},

@@ -9,6 +9,7 @@ import pytest
 from backend import clock
 from backend.audit.change_checks import unrecorded_changes
 from backend.audit.verification import verify
+from backend.data_rights.rules import set_rule
 from backend.database.session import reading, writing
 from backend.errors import BadInput, ChangedSinceSeen, Conflict, NotAllowed
 from backend.governance.asking import request_change
@@ -65,6 +66,22 @@ def test_a_change_that_its_envelope_no_longer_covers_does_not_begin(world: World
         row = session.get_one(Change, change.id)
         row.within_envelope, row.state = True, "approved"
         assert any("no entry approves it" in one for one in what_differs(session, row))
+
+
+def test_a_preview_says_that_the_data_are_not_recorded_for_retraining(world: World) -> None:
+    def cautions() -> str:
+        with reading() as session:
+            one = plan()
+            return " ".join(
+                preview_retraining(session, world.engineer, asked_for("toy", one), one)["evidence"][
+                    "cautions"
+                ]
+            )
+
+    assert "not recorded for retraining; compliance records purposes" in cautions()
+    with writing() as session:
+        set_rule(session, world.compliance, model="toy", purposes=["retraining"], why="agreed")
+    assert "not recorded for retraining" not in cautions()
 
 
 def test_an_envelope_says_each_reason_why_it_does_not_cover() -> None:
