@@ -350,6 +350,7 @@ OPEN = {
     "persons", "person_roles", "sign_in_sessions", "api_tokens", "set_up_links", "sign_in_attempts", "oidc_flows",
     "idempotency_keys", "policies", "delegations", "questionnaires", "serious_rules", "access_reviews",
     "access_items", "worker_beats", "leases", "subject_keys", "gateway_hours", "gateway_minutes", "channel_tests",
+    "rota_shifts",
     "documents",  # handed out for a model that may be seen, by backend.assurance.reading
 }  # fmt: skip
 
