@@ -50,9 +50,12 @@ BY_OTHER_MEANS = {
     ("POST", "/models/{model}/labels"): "the spool asks before it takes a body",
     ("POST", "/models/{model}/monitors/replay"): "changes nothing",
     ("POST", "/objectives/check"): "changes nothing",
+    ("POST", "/retraining/preview"): "changes nothing",
 }
 # What a page offers without naming the right itself, and why.
 OFFERED_OTHERWISE = {
+    ("pages/retraining_run.py", "cancel_run"): "`can_cancel` of the view says to whom",
+    ("pages/retraining_run.py", "resume_run"): "`can_resume` of the view says to whom",
     ("pages/account.py", "revoke_all"): "one's own sessions; the right is about those of others",
     ("app/components/control_parts.py", "sign_judgement"): "`why_not_judge` of the service says to whom",
 }
