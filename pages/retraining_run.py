@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import data
-from app.components import Field, action_form, empty_state, headline
+from app.components import Field, action_form, empty_state, headline, title
 from app.components.decision import box_head
 from app.components.retraining_parts import (
     LEVELS,
@@ -27,6 +27,7 @@ from backend.retraining.running import OPEN, cancel_run, resume_run
 scope = data.scope_of(viewer())
 wanted = st.query_params.get("id", "")
 if not wanted:
+    title("One retraining")
     empty_state("Which retraining?", "Open one from its model's page.", ("Overview", "/"))
     st.stop()
 first = retraining.retraining_run(scope, wanted)

@@ -108,7 +108,7 @@ def _parent_lines(parent: Version | None) -> str:
     )
 
 
-def apply(session: WriteSession, actor: Actor, change: Change) -> str:
+def apply_retraining(session: WriteSession, actor: Actor, change: Change) -> str:
     run = start_run(session, actor, change)
     return f"run {run.id} is queued for a worker of the queue {run.queue}"
 
@@ -117,6 +117,6 @@ RETRAIN = register(
     Kind(
         "retrain", "Retraining",
         "Trains a new version on what the store holds, compares it with what serves, and asks for its promotion.",
-        propose, rollout=False, apply=apply, asked_for=ASKED_FOR,
+        propose, rollout=False, apply=apply_retraining, asked_for=ASKED_FOR,
     )
 )  # fmt: skip
