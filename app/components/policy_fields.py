@@ -7,6 +7,7 @@ before the page is drawn again, also where it cannot stand: then the input says 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ import streamlit as st
 from pydantic import BaseModel
 
 from app.plain_text import plain
+from backend.errors import BadInput
 from backend.governance.policy_edits import (
     Document,
     Fault,
@@ -40,7 +42,12 @@ class Sheet:
     @classmethod
     def of(cls, slot: str) -> Sheet:
         """`BadInput` where the text has nothing that a form could show."""
-        document = document_of(st.session_state[slot])
+        written = st.session_state[slot]
+        if written != st.session_state.get(_by_form(slot)):
+            # Typed, or rules were moved. A browser may still send what the inputs held before: those are others now.
+            st.session_state[_generation(slot)] = st.session_state.get(_generation(slot), 0) + 1
+            st.session_state[_by_form(slot)] = written
+        document = document_of(written)
         return cls(slot, document, faults_in(document))
 
     def at(self, place: Place, default: Any = None) -> Any:
@@ -64,18 +71,32 @@ class Sheet:
 
     def bound(self, place: Place, shown: Any, take: Take, part: str = "") -> dict[str, Any]:
         """The key and the callback of an input of this place, filled with `shown`."""
-        key = ":".join((self.slot, "form", *map(str, place), *([part] if part else [])))
+        generation = str(st.session_state[_generation(self.slot)])
+        key = ":".join((self.slot, "form", generation, *map(str, place), *([part] if part else [])))
         st.session_state[key] = shown
         return {"key": key, "on_change": _write, "args": (self.slot, place, key, take)}
 
 
+def _by_form(slot: str) -> str:
+    """Where the session keeps the text that the inputs were drawn from, with what they changed since."""
+    return f"{slot}:by-form"
+
+
+def _generation(slot: str) -> str:
+    return f"{slot}:generation"
+
+
 def _write(slot: str, place: Place, key: str, take: Take) -> None:
+    if st.session_state[slot] != st.session_state.get(_by_form(slot)):
+        return  # somebody typed meanwhile, which holds
     edit(slot, lambda text: with_values(text, {place: take(st.session_state[key])}))
+    st.session_state[_by_form(slot)] = st.session_state[slot]
 
 
 def edit(slot: str, change: Callable[[str], str]) -> None:
-    """For callbacks: the draft becomes what `change` makes of it."""
-    st.session_state[slot] = change(st.session_state[slot])
+    """For callbacks: the draft becomes what `change` makes of it; one that is no policy any more stays as it is."""
+    with suppress(BadInput):
+        st.session_state[slot] = change(st.session_state[slot])
 
 
 def default_of(model: type[BaseModel], name: str) -> Any:

@@ -304,7 +304,7 @@ def send_a_broken_policy(page: Page, revision: int) -> None:
         )
         write_policy(page, wrong)
         page.get_by_role("button", name="What would it have said?").click()
-        said = page.get_by_role("alert").filter(has_text=reason)
+        said = page.get_by_role("alert").filter(has_text="Nothing was changed").filter(has_text=reason)
         expect(said).to_contain_text(f"line {where}" if where else re.compile(r"line \d+"))
         page.get_by_role("textbox", name="Why", exact=True).fill("a try")
         ask = page.get_by_role("button", name="Ask for this policy")

@@ -159,3 +159,18 @@ def test_form_and_text_say_the_same_also_of_what_cannot_stand(page: AppTest) -> 
     choose(page, "high tier")
     labelled(page.number_input, "Minimum").set_value(3.0).run()
     assert any("card_complete" in one.value.replace("\\", "") for one in page.error)
+
+
+def test_what_is_typed_is_not_undone_by_what_an_input_held_before(page: AppTest) -> None:
+    choose(page, "medium tier")
+    lifetime = labelled(page.number_input, "An approval is valid for, hours")
+    typed = page.text_area[0].value.replace("lifetime_h: 168", "lifetime_h: 24")
+    assert typed != page.text_area[0].value
+    page.text_area[0].set_value(typed)
+    lifetime.set_value(72.0)  # sent with it, by a browser that has not drawn the new text yet
+    page.run()
+    assert page.text_area[0].value == typed
+    page.text_area[0].set_value("rules: [")
+    labelled(page.number_input, "An approval is valid for, hours").set_value(72.0)
+    page.run()
+    assert (page.text_area[0].value, list(page.exception)) == ("rules: [", [])
