@@ -266,11 +266,13 @@ def _objectives(session: WriteSession) -> None:
 
 
 def _purposes(session: WriteSession, work: list[Workload]) -> None:
-    """What the demo's data may be used for; what somebody has recorded is left alone."""
+    """What the demo's data may be used for; what somebody has recorded is left alone. Only a person sets a rule."""
+    row = session.scalars(select(Person).where(Person.username == "compliance", Person.is_demo)).one()
+    reviewer = actor_of(row, session_id=None)
     for one in work:
         if rule_of(session, ACTOR, one.name) is None:
             set_rule(
-                session, ACTOR, model=one.name, purposes=list(PURPOSES), basis="public-use data of US authorities",
+                session, reviewer, model=one.name, purposes=list(PURPOSES), basis="public-use data of US authorities",
                 why="recorded with the demo workload",
             )  # fmt: skip
 

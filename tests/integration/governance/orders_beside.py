@@ -18,7 +18,7 @@ from backend.governance import execution
 from backend.governance.asking import preview_change, request_change
 from backend.governance.data_owners import declare_data_owner
 from backend.governance.kinds import Asked
-from backend.governance.policies import active_policy, store_policy
+from backend.governance.policies import active_policy
 from backend.governance.policy_document import read_policy
 from backend.governance.tables import Change
 from backend.identity.people import disable_person
@@ -69,11 +69,6 @@ class Beside:
         self.policy = "first"
         self.closed: set[str] = set()
         self.data_owners: dict[int, str | None] = {1: "reviewer", 2: None, 3: None}
-        with writing() as session:
-            wanted = read_policy(TEXTS["first"])
-            if active_policy(session).document != wanted:  # an example before this one left another
-                change_id = session.query(Change.id).order_by(Change.id.desc()).limit(1).scalar()
-                store_policy(session, SYSTEM, wanted, change_id=change_id, note="for the next example")
 
     def hands_of(self, name: str) -> set[str]:
         """The accounts that are one person with this one."""
