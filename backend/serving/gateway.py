@@ -23,6 +23,7 @@ os.environ.setdefault(
 import asyncio
 import logging
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -73,6 +74,9 @@ from backend.settings import Settings, settings
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT: Final = 1000
+SWITCH_INTERVAL_S: Final = (
+    0.001  # how long a thread that computes may keep the event loop waiting; Python's is five times that
+)
 DRAIN_S: Final = (
     6  # for what is in flight; lingering comes before, flushing after, and the supervisor kills after ten
 )
@@ -381,6 +385,7 @@ def main() -> None:
     """Serve until a signal asks to stop; then finish what was accepted."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     clean_logging()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     config = settings()
     gateway = Gateway(config)
     options = uvicorn.Config(

@@ -12,6 +12,7 @@ import pandas as pd
 from backend.observations.columns import number_text
 from backend.observations.schema import Kind, Task
 from backend.serving.errors import NotLoadable
+from backend.serving.lean import lean
 from backend.serving.signature import Signature, check_signature, whole_columns
 
 
@@ -31,6 +32,7 @@ class Predictor:
     ) -> None:
         self._estimator = estimator
         self._signature = signature or {}
+        self._lean = lean(estimator)
         self.whole = whole_columns(self._signature)
         self.digest = digest
         self.load_s = load_s
@@ -58,10 +60,10 @@ class Predictor:
         cutoff: float,
     ) -> list[Scored]:
         """One `Scored` a row. A feature that a row lacks is null. Binary: "1" when score >= cutoff, else "0"."""
-        frame = self._frame(rows, features)
+        found = self._answer(rows, features, task)
         if task == "regression":
-            return [Scored(None, number_text(float(value))) for value in self._estimator.predict(frame)]
-        chances = np.asarray(self._estimator.predict_proba(frame), dtype="float64")
+            return [Scored(None, number_text(float(value))) for value in found]
+        chances = np.asarray(found, dtype="float64")
         if task == "binary":
             return [Scored(score, "1" if score >= cutoff else "0") for score in chances[:, 1].tolist()]
         best = chances.argmax(axis=1)
@@ -69,6 +71,17 @@ class Predictor:
             Scored(float(chances[row, index]), str(self._estimator.classes_[index]))
             for row, index in enumerate(best)
         ]
+
+    def _answer(
+        self, rows: Sequence[Mapping[str, float | str]], features: Mapping[str, Kind], task: Task
+    ) -> Any:
+        """Values of a regression, else (rows, classes) probabilities."""
+        if self._lean is not None and self._lean.fits(features):
+            return self._lean.answer(rows)
+        frame = self._frame(rows, features)
+        return (
+            self._estimator.predict(frame) if task == "regression" else self._estimator.predict_proba(frame)
+        )
 
     def _frame(self, rows: Sequence[Mapping[str, float | str]], features: Mapping[str, Kind]) -> pd.DataFrame:
         columns: dict[str, Any] = {}
