@@ -26,6 +26,7 @@ from backend.commands import (
     database_commands,
     decision_commands,
     demo_commands,
+    doctor_commands,
     gate_commands,
     hold_commands,
     import_commands,
@@ -53,6 +54,7 @@ for ungrouped in (
     compare_commands,
     backtest_commands,
     gate_commands,
+    doctor_commands,
 ):
     app.add_typer(ungrouped.commands)
 change_commands.commands.add_typer(decision_commands.commands)

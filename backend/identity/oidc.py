@@ -88,7 +88,7 @@ def redirect_uri() -> str:
 
 def begin_sign_on(*, next_path: str) -> Begun:
     """Start a flow. Raises `SingleSignOnOff`, `ProviderUnavailable`, `TooMany`."""
-    metadata = _discover()
+    metadata = provider_metadata()
     flow = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "browser")}
     verifier = secrets.token_urlsafe(48)
     moment = clock.now()
@@ -137,7 +137,7 @@ def finish_sign_on(
         raise SingleSignOnRefused("the sign-on provider did not sign you in; start again")
     if not code:
         raise SingleSignOnRefused("the sign-on provider sent no code; start again")
-    metadata = _discover()
+    metadata = provider_metadata()
     if issuer is not None and issuer != metadata["issuer"]:
         raise SingleSignOnRefused("the answer came from another provider than was asked")
     identity = _identify(metadata, code=code, flow=flow)
@@ -161,7 +161,7 @@ def _take_flow(state: str | None, browser: str | None) -> OidcFlow:
     return flow
 
 
-def _discover() -> dict[str, Any]:
+def provider_metadata() -> dict[str, Any]:
     """The provider's metadata (OpenID Connect Discovery 1.0). Raises when it is not the configured issuer's."""
     issuer = settings().oidc_issuer
     if not issuer or not settings().oidc_client_id:

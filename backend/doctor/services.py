@@ -1,0 +1,190 @@
+"""Processes of Warrant and of others: whether they answer, and as they should."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from sqlalchemy import func, make_url, select
+
+from backend import clock
+from backend.doctor import Found, check, off, ok, trouble
+from backend.settings import settings
+
+TIMEOUT_S: Final = 5.0
+WAITS_TOO_LONG: Final = timedelta(minutes=10)
+
+
+def _get(url: str) -> httpx.Response:
+    return httpx.get(url, timeout=TIMEOUT_S, follow_redirects=False)
+
+
+@check("workers", "database")
+def _workers() -> Found:
+    from backend.database.session import reading
+    from backend.leases import NOTIFIER, SCHEDULER, WRITER, lease_of
+    from backend.queue import JobRun, WorkerBeat, worker_dead_after
+
+    now = clock.now()
+    with reading() as session:
+        alive = session.scalars(
+            select(WorkerBeat).where(WorkerBeat.seen_at >= now - worker_dead_after())
+        ).all()
+        queues = sorted({name for one in alive for name in one.queues.split(",")})
+        leases = {name: lease_of(session, name) for name in (WRITER, SCHEDULER, NOTIFIER)}
+        queued = session.execute(
+            select(func.count(), func.min(JobRun.requested_at)).where(JobRun.state == "queued")
+        ).one()
+    if not alive:
+        return trouble(
+            "no worker runs: nothing is computed, told or carried out", "warrant worker, or warrant up"
+        )
+    idle = [
+        name for name, lease in leases.items() if lease is None or not lease.holder or lease.expires_at < now
+    ]
+    if idle:
+        return trouble(
+            f"nobody is {' or '.join(idle)}",
+            "look at the worker's log; another one takes over within seconds",
+        )
+    said = f"{len(alive)} for {', '.join(queues)}; {queued[0]} jobs wait"
+    if queued[1] is not None and now - queued[1] > WAITS_TOO_LONG:
+        return trouble(f"{said}, the oldest since {clock.to_words(queued[1])}",
+                       "start more workers, or one for the queue it waits in: see Jobs")  # fmt: skip
+    return ok(said)
+
+
+@check("gateway")
+def _gateway() -> Found:
+    if settings().target != "gateway":
+        return off(f"versions are served by {settings().target}")
+    answer = _answered(f"{settings().gateway}/ready")
+    if isinstance(answer, Found):
+        return answer
+    state: dict[str, Any] = answer.json()
+    if answer.status_code != 200:
+        return trouble(f"not ready: {state.get('reason')}", "its log says more")
+    if state.get("stale"):
+        return trouble(
+            f"it serves its last good record: {state.get('record_error')}", "let it reach the database"
+        )
+    return ok(f"ready at {settings().gateway}, {len(state.get('models', {}))} models")
+
+
+@check("console")
+def _console() -> Found:
+    local = f"http://{settings().local_host}:{settings().port}"
+    answer = _answered(f"{settings().public_url or local}/healthz")
+    if isinstance(answer, Found):
+        return answer
+    if answer.status_code != 200:
+        return trouble(f"it answers {answer.status_code}", "its log says more")
+    if settings().public_url and not settings().console.startswith("https://"):
+        return trouble(f"{settings().console} is not https: passwords and cookies go in the clear",
+                       "put a proxy that ends TLS before it and set WARRANT_PUBLIC_URL")  # fmt: skip
+    return ok(f"answers at {settings().console}")
+
+
+def _answered(url: str) -> httpx.Response | Found:
+    try:
+        return _get(url)
+    except httpx.HTTPError as error:
+        return trouble(
+            f"nothing answers at {url} ({type(error).__name__})", "start it: warrant up, or its container"
+        )
+
+
+@check("MLflow", "home")
+def _mlflow() -> Found:
+    uri = settings().mlflow
+    if uri.startswith(("http://", "https://")):
+        answer = _get(f"{uri.rstrip('/')}/health")
+        if answer.status_code != 200:
+            return trouble(f"it answers {answer.status_code}", "look at the MLflow server's log")
+        return ok(f"answers at {uri}")
+    file = make_url(uri).database
+    if uri.startswith("sqlite:") and file and not Path(file).is_file():
+        return ok("embedded; nothing was registered yet")
+    from mlflow import MlflowClient
+
+    count = len(MlflowClient(tracking_uri=uri, registry_uri=uri).search_registered_models(max_results=100))
+    return ok(f"embedded; {count} registered models" + (" or more" if count == 100 else ""))
+
+
+@check("Prometheus")
+def _prometheus() -> Found:
+    from backend.slo.prometheus import Prometheus
+
+    url = settings().prometheus_url
+    if not url:
+        return off("objectives read the gateway's own counts")
+    with Prometheus(url) as server:
+        found = server.query("count(warrant_version_info)")
+    if not found.samples:
+        return trouble(
+            "it answers, and scrapes no gateway", "add the gateway's /metrics to its scrape_configs"
+        )
+    return ok(f"answers at {url}")
+
+
+@check("single sign-on")
+def _sign_on() -> Found:
+    from backend.identity.oidc import provider_metadata
+
+    if not settings().oidc_issuer:
+        return off("people sign in with passwords")
+    return ok(f"{provider_metadata()['issuer']}")
+
+
+@check("contacts")
+def _contacts() -> Found:
+    from backend.notifications.contacts import current_contacts, open_channel
+
+    if settings().contacts is None:
+        return off("nobody is told of incidents outside of the console; set WARRANT_CONTACTS")
+    contacts = current_contacts()
+    for name in contacts.channels:
+        open_channel(contacts, name)
+    if not contacts.routes:
+        return trouble(
+            "no route tells any channel", "write routes into the file; warrant contacts check says more"
+        )
+    return ok(f"{len(contacts.channels)} channels, {len(contacts.routes)} routes; secrets are there")
+
+
+@check("target")
+def _target() -> Found:
+    from backend.deployment.targets import the_target
+
+    return ok(f"{the_target().name} can be used")
+
+
+@check("trainers")
+def _trainers() -> Found:
+    python = settings().trainer_python
+    missing = [name for name, words in settings().trainer_programs.items() if not _is_program(words)]
+    if missing:
+        return trouble(
+            f"the program of {', '.join(missing)} is not there", "correct WARRANT_TRAINER_PROGRAMS"
+        )
+    if python is None:
+        return off("the tabular network is not offered; make setup-torch, then set WARRANT_TRAINER_PYTHON")
+    told = subprocess.run(
+        [str(python), "-c", "import torch; print(torch.__version__, torch.cuda.device_count())"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    if told.returncode != 0:
+        return trouble(
+            f"{python} has no PyTorch: {told.stderr.strip().splitlines()[-1:]}", "make setup-torch"
+        )
+    version, devices = told.stdout.split()
+    return ok(f"PyTorch {version}, {devices} GPUs")
+
+
+def _is_program(words: list[str]) -> bool:
+    import shutil
+
+    return bool(words) and shutil.which(words[0]) is not None
