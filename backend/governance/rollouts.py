@@ -173,7 +173,7 @@ def analyse(session: ReadSession, change_id: int, number: int, comparison: Compa
     tried = _tried(session, change, row)
     candidate = counted(session, row.deployment_id, tried)
     beside = None
-    if stage.role != "champion":
+    if stage.role != "champion" and stage.share < 1:  # else no request is left to the champion
         serving = champion(session, change.model or "", change.environment)
         beside = counted(session, serving.id, tried) if serving is not None else None
     since_s = (now - row.started_at).total_seconds()
