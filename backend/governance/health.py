@@ -13,7 +13,7 @@ from backend.alerting.tables import Alert
 from backend.database.session import ReadSession
 from backend.deployment.service import champion, history
 from backend.deployment.tables import Deployment
-from backend.governance.agreed_returns import finished_times
+from backend.governance.agreed_returns import finished_at
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.monitoring.columns import parse_spec
@@ -127,9 +127,8 @@ def _undone_with(session: ReadSession, deployment: Deployment) -> Change | None:
         )
         .order_by(Change.id.desc())
     ).all()  # fmt: skip
-    finished = finished_times(session, [one.id for one in rollbacks])
     for one in rollbacks:
-        at = finished.get(one.id) or one.finished_at
+        at = finished_at(session, one)
         if at is not None and at > deployment.started_at:
             return one
     return None
