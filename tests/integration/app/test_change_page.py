@@ -240,3 +240,13 @@ def test_a_rule_tells_a_rollout_only_of_kinds_that_have_one() -> None:
     assert "moves no version" in told["monitors, high tier"]
     assert told["way back"] == "all at once"
     assert "canary" in told["high tier"] and "way back for 14 days" in told["high tier"]
+
+
+def test_a_rule_tells_what_goes_ahead_without_a_decision() -> None:
+    told = {
+        one.name: " ".join(map(str, rule_row(one.model_dump(mode="json", by_alias=True))))
+        for one in built_in().document.rules
+        if "retrain" in one.scope.kinds
+    }
+    assert "at most 1 h a run, and of each model 3 runs and 3 h a week" in told["retraining, low tier"]
+    assert "without a decision" not in told["retraining, high tier"]
