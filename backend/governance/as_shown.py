@@ -61,7 +61,7 @@ def shown_view(session: ReadSession, viewer: Actor, change_id: int, digest: str)
             "gate results": digest_of(document["gates"]),
         },
         "way_back": _way_back(document),
-        **{part: names.get(document.get(part)) for part in ("requested_by", "trained_by", "data_owner")},
+        **{part: names.get(str(document.get(part))) for part in ("requested_by", "trained_by", "data_owner")},
         "decided": [
             {"person": names.get(one.person_id), "verdict": one.verdict, "at": one.decided_at} for one in decided
         ],
