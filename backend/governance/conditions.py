@@ -28,7 +28,7 @@ from backend.governance.digests import digest_of
 from backend.governance.excepted import exceptions_for
 from backend.governance.gates import Asked, evaluate, gates
 from backend.governance.policies import active_policy, rule_digest, stored_rule
-from backend.governance.policy_document import GateRule
+from backend.governance.policy_rules import GateRule
 from backend.governance.tables import Change, Condition, WayBack
 from backend.governance.urgent import return_on_breach
 from backend.identity.actor import Actor

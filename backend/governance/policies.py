@@ -22,7 +22,8 @@ from backend.errors import NotFound
 from backend.governance.digests import digest_of
 from backend.governance.errors import PolicyAltered
 from backend.governance.gates import asked_then
-from backend.governance.policy_document import TIERS, Entry, PolicyDocument, Rule, read_policy
+from backend.governance.policy_document import Entry, PolicyDocument, read_policy
+from backend.governance.policy_rules import TIERS, Rule
 from backend.governance.tables import Change, Decision, Policy, WayBack
 from backend.identity.actor import Actor
 from backend.identity.reach import see

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from backend.database.session import ReadSession
 from backend.deployment.tables import ServingTally
-from backend.governance.policy_document import AB_METRICS, Analysis, Rollout
+from backend.governance.policy_rules import AB_METRICS, Analysis, Rollout
 from backend.monitoring.performance import wilson
 
 Verdict = Literal["success", "failure", "inconclusive"]

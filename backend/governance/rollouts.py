@@ -20,7 +20,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.deployment.service import champion, end_beside, mark_serving, open_beside, start_deployment
 from backend.deployment.tables import Deployment
 from backend.governance import errors
-from backend.governance.policy_document import Rollout
+from backend.governance.policy_rules import Rollout
 from backend.governance.rollout_analysis import Comparison, Seen, counted, judge
 from backend.governance.rollout_plan import Stage, stages_of
 from backend.governance.tables import Change, RolloutCommand, RolloutStep

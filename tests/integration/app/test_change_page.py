@@ -23,7 +23,8 @@ from backend.governance.deciding import decide
 from backend.governance.gates import describe, gates, unanswered
 from backend.governance.kinds import Asked
 from backend.governance.policies import built_in
-from backend.governance.policy_document import Entry, GateRule
+from backend.governance.policy_document import Entry
+from backend.governance.policy_rules import GateRule
 from backend.governance.reviews import review_change
 from backend.governance.sending_again import preview_again, resubmit_change
 from backend.governance.settling import settle_gates

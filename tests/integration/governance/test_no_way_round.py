@@ -17,7 +17,8 @@ from backend.governance.asking import preview_change, request_change, signed_dig
 from backend.governance.gates import unanswered
 from backend.governance.kinds import Asked
 from backend.governance.policies import dry_run
-from backend.governance.policy_document import GateRule, read_policy
+from backend.governance.policy_document import read_policy
+from backend.governance.policy_rules import GateRule
 from backend.governance.reading import snapshot_of
 from backend.governance.settling import recheck_gates, settle_gates
 from backend.governance.tables import Change, ExternalCheck

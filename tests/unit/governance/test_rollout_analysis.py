@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.governance.policy_document import Analysis, Rollout
+from backend.governance.policy_rules import Analysis, Rollout
 from backend.governance.rollout_analysis import Arm, Counted, compare, judge
 from backend.governance.rollout_plan import stages_of
 from backend.monitoring.performance import wilson
