@@ -81,8 +81,9 @@ def _show_folded(shown: Mapping[str, Any]) -> None:
     if evidence.get("alert"):
         with st.expander("The alert it answers"):
             show_alert(evidence)
-    with st.expander("Held-out metrics, each on its own rows"):
-        show_metrics(evidence)
+    if (evidence.get("same_rows") or {}).get("known"):  # else they stand above
+        with st.expander("Held-out metrics, each on its own rows"):
+            show_metrics(evidence)
     with st.expander("Both in service, when it was asked"):
         show_live(evidence)
     show_explanations(evidence, shown["model"], pending=False, bind="")
