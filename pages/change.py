@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import data
 from app.components import empty_state, headline
+from app.components.as_shown import show_as_shown
 from app.components.assurance_parts import show_of_change
 from app.components.audit_parts import show_receipts
 from app.components.change_effects import show_effect, show_same_rows
@@ -47,6 +48,10 @@ wanted = st.query_params.get("id", "")
 if not wanted.isdigit():
     empty_state("Which change?", "Open one from the list of changes.", ("Approvals", "/approvals"))
     st.stop()
+digest = st.query_params.get("shown")
+if digest:
+    show_as_shown(data.change_as_shown(scope, int(wanted), digest))
+    st.stop()
 change = data.change(scope, int(wanted))
 news = data.look_at(scope, change)
 evidence = change["evidence"]
@@ -80,7 +85,6 @@ with main:
     if serving:
         st.subheader("Who flips", anchor=False)
         show_flips(change)
-    show_of_change(change)
     show_news(news)
     if serving:
         st.subheader("Before and after", anchor=False)
@@ -96,6 +100,7 @@ with main:
     show_plan(change)
     st.subheader("People", anchor=False)
     show_people(change)
+    show_of_change(change)
     if serving:
         if evidence.get("alert"):
             with st.expander("The alert it answers"):

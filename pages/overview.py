@@ -80,8 +80,8 @@ if not models:
     headline("No model is registered yet", "unknown")
     empty_state(
         "Nothing to watch",
-        "Run `warrant demo load` for the demo. A model of your own is registered from Python, with `register_model` "
-        "and `register_version` of `backend.registry.service`, as jobs/demo/stages.py does.",
+        "Run `warrant demo load` for the demo. A model of your own is registered with `warrant model register`, its "
+        "versions with `warrant model register-version`.",
     )
     st.stop()
 first_sentence()

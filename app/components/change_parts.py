@@ -11,10 +11,10 @@ from markupsafe import Markup
 
 from app.components.change_effects import risk_words
 from app.components.facts import key_values
-from app.components.links import viewer_zone, when
+from app.components.links import href, viewer_zone, when
 from app.components.plan_words import plan_words
 from app.components.status import empty_state
-from app.components.tables import Cell, badge, lines, long_text, small, table
+from app.components.tables import Cell, badge, lines, link, long_text, small, table
 from app.formats import (
     format_age,
     format_count,
@@ -63,7 +63,7 @@ def show_gates(change: Mapping[str, Any]) -> None:
             long_text(written(result["text"])),
             lines(_gate_value(result), _rule_of(result)),
             format_count(result["rows"]) if result["rows"] is not None else "–",
-            _gate_age(result),
+            _gate_age(result, change.get("shown_at")),
         ]
         for result in change["gates"]
     ]
@@ -122,11 +122,11 @@ def _gate_share(result: Mapping[str, Any], of: str) -> str:
     return f"{format_share(result['value'])} of {of}{limit}"
 
 
-def _gate_age(result: Mapping[str, Any]) -> Cell:
-    """How old the newest data are that it looked at; when that was, on hovering."""
+def _gate_age(result: Mapping[str, Any], then: datetime | None) -> Cell:
+    """How old the newest data are that it looked at, or were `then`; when that was, on hovering."""
     moment = clock.from_iso(result["data_until"] or result["at"])
     told = Markup('<span class="w-nowrap" title="{}">{} ago</span>')
-    return told.format(format_utc(moment), format_age(moment))
+    return told.format(format_utc(moment), format_age(moment, then))
 
 
 def _rule_words(rule: str) -> str:
@@ -325,7 +325,10 @@ def show_people(change: Mapping[str, Any]) -> None:
                 long_text(one["comment"]) if one["comment"] else None,
                 small(f"accepted: {', '.join(one['accepted'])}") if one["accepted"] else None,
             ),
-            when(one["decided_at"], seconds=True),
+            lines(
+                when(one["decided_at"], seconds=True),
+                link("what was shown", href("change", id=change["id"], shown=one["seen_digest"])),
+            ),
         ]
         for one in change["decisions"]
     ]

@@ -49,7 +49,9 @@ def show_alerts(firing: Sequence[Mapping[str, Any]], usual_size: str) -> None:
 def show_versions(model: Mapping[str, Any], serving: Mapping[str, Any] | None) -> None:
     """Every version with its first held-out metrics, newest first."""
     if not model["versions"]:
-        empty_state("No version is registered", "Train one, or register one over the API.")
+        empty_state(
+            "No version is registered", "Train one, or register one with `warrant model register-version`."
+        )
         return
     named = {metric for one in model["versions"] for metric in one["metrics"]}
     spec = parse_spec(model["spec"])

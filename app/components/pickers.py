@@ -18,8 +18,8 @@ def pick_model(models: Mapping[str, str]) -> str | None:
     if not models:
         empty_state(
             "No model is registered",
-            "Load the demo workload with `warrant demo load`. A model of your own is registered from Python, with "
-            "`register_model` and `register_version` of `backend.registry.service`, as jobs/demo/stages.py does.",
+            "Load the demo workload with `warrant demo load`. A model of your own is registered with `warrant model "
+            "register`, its versions with `warrant model register-version`.",
         )
         return None
     names = sorted(models)

@@ -28,7 +28,8 @@ from app.plain_text import plain
 from backend.errors import BadInput
 from backend.governance import policy_edits
 from backend.governance.gates import Gate, gates
-from backend.governance.policy_document import (
+from backend.governance.policy_edits import Place
+from backend.governance.policy_rules import (
     AB_METRICS,
     ALWAYS_EXCLUDED,
     EXCLUDABLE,
@@ -41,7 +42,6 @@ from backend.governance.policy_document import (
     acting_roles,
     deciding_roles,
 )
-from backend.governance.policy_edits import Place
 from backend.governance.rollout_plan import STRATEGIES
 
 GLASS_KINDS: Final = get_args(get_args(BreakGlass.model_fields["kinds"].annotation)[0])

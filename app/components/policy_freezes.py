@@ -12,8 +12,8 @@ from app.components.policy_fields import Sheet, button, choice, default_of, edit
 from app.plain_text import plain
 from backend.governance import policy_edits
 from backend.governance.freezes import DAYS
-from backend.governance.policy_document import KINDS, Freeze
 from backend.governance.policy_edits import Place
+from backend.governance.policy_rules import KINDS, Freeze
 
 
 def freeze_inputs(sheet: Sheet) -> None:

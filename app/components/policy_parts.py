@@ -64,7 +64,21 @@ def _who_besides(rule: Mapping[str, Any]) -> list[Cell]:
         told.append(small("approving needs a comment"))
     if rule["only_by_change"]:
         told.append(small("monitors are changed in no other way"))
+    if rule["envelope"] is not None:
+        told.append(small(f"without a decision: {_within(rule['envelope'])}"))
     return told
+
+
+def _within(envelope: Mapping[str, Any]) -> str:
+    """What retraining goes ahead by itself: `by sklearn boosting on cpu, at most 1 h a run, 3 runs and 3 h a week`."""
+    trainers = ", ".join(one.replace("_", " ") for one in envelope["trainers"])
+    triggers = ", ".join(one.replace("_", " ") for one in envelope["triggers"])
+    return (
+        f"training by {trainers} on {' or '.join(envelope['devices'])}"
+        + (f", set off by {triggers}" if triggers else "")
+        + f", at most {envelope['hours']:g} h a run, and of each model {envelope['runs_per_week']} runs and "
+        f"{envelope['hours_per_week']:g} h a week"
+    )
 
 
 def _while_it_serves(rule: Mapping[str, Any]) -> list[Cell]:

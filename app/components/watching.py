@@ -212,8 +212,7 @@ def stop_without_windows(watched: Watched, sentence: str, *, known: bool = True)
     if not watched.model["versions"]:
         empty_state(
             "No version is registered",
-            "Register one with its reference data from Python, with `register_version` of "
-            "`backend.registry.service`, as jobs/demo/stages.py does.",
+            "Register one with its reference data: `warrant model register-version`.",
         )
     elif (watched.windows["rows"] > 0).any():
         empty_state(

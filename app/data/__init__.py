@@ -58,6 +58,7 @@ from app.data.elsewhere import (
 )
 from app.data.governance import (
     change,
+    change_as_shown,
     changes,
     conditions,
     inbox,
@@ -118,6 +119,7 @@ __all__ = [
     "card_preview",
     "card_versions",
     "change",
+    "change_as_shown",
     "change_receipts",
     "changes",
     "column_facts",

@@ -10,6 +10,7 @@ from app.data.scope import SHORT, Scope, environment
 from backend.database.session import reading, writing
 from backend.governance import authority, delegations, policies, reviews, rollout_commands, urgent, views
 from backend.governance import reading as governance
+from backend.governance.as_shown import shown_view
 from backend.governance.asking import preview_change
 from backend.governance.authority import is_waiting
 from backend.governance.conditions import conditions_of
@@ -64,6 +65,12 @@ def change(scope: Scope, change_id: int) -> dict[str, Any]:
     viewer = scope.actor()
     with reading() as session:
         return views.change_detail(session, viewer, governance.get_change(session, viewer, change_id))
+
+
+def change_as_shown(scope: Scope, change_id: int, digest: str) -> dict[str, Any]:
+    """What was shown of a change under a digest, from what was stored then."""
+    with reading() as session:
+        return shown_view(session, scope.actor(), change_id, digest)
 
 
 def preview(scope: Scope, asked: Asked) -> dict[str, Any]:

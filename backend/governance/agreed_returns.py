@@ -42,6 +42,11 @@ def finished_times(session: ReadSession, changes: Collection[int]) -> dict[int, 
     return {int(number): clock.from_iso(at) for number, at in rows}
 
 
+def finished_at(session: ReadSession, change: Change) -> datetime | None:
+    """When it was executed: by the log, which no row moves; by the row where no entry says that it was."""
+    return finished_times(session, [change.id]).get(change.id) or change.finished_at
+
+
 def agreed_otherwise(
     way: WayBack, change: Change, agreed: Mapping[str, Any] | None, finished_at: datetime | None
 ) -> list[str]:

@@ -20,7 +20,8 @@ from backend.governance.digests import digest_of
 from backend.governance.kinds import Asked, Proposal, kind_of, kinds
 from backend.governance.places import require_environment
 from backend.governance.policies import ActivePolicy, active_policy, rule_digest, stored_rule
-from backend.governance.policy_document import Entry, Rule
+from backend.governance.policy_document import Entry
+from backend.governance.policy_rules import Rule
 from backend.governance.segment_plan import refuse_segments_of
 from backend.governance.tables import Change, Snapshot
 from backend.identity.actor import Actor, system_actor

@@ -14,7 +14,7 @@ from backend.governance.deciding import refused_gates
 from backend.governance.excepted import bound_exceptions
 from backend.governance.places import require_environment
 from backend.governance.policies import active_policy
-from backend.governance.policy_document import Rule
+from backend.governance.policy_rules import Rule
 from backend.governance.standing import what_differs, what_differs_since_switch
 from backend.governance.tables import Change
 from backend.identity.actor import Actor

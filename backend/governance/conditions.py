@@ -23,11 +23,12 @@ from backend.cards.binding import bound_card
 from backend.database.session import ReadSession, WriteSession
 from backend.deployment.tables import Deployment
 from backend.errors import WarrantError
+from backend.governance.agreed_returns import finished_at
 from backend.governance.digests import digest_of
 from backend.governance.excepted import exceptions_for
 from backend.governance.gates import Asked, evaluate, gates
 from backend.governance.policies import active_policy, rule_digest, stored_rule
-from backend.governance.policy_document import GateRule
+from backend.governance.policy_rules import GateRule
 from backend.governance.tables import Change, Condition, WayBack
 from backend.governance.urgent import return_on_breach
 from backend.identity.actor import Actor
@@ -137,7 +138,7 @@ def _reapproval(session: ReadSession, condition: Condition) -> tuple[State, str]
     change = session.get_one(Change, condition.change_id)
     parameters = condition.parameters
     days, was = parameters["after_days"], parameters["was"]
-    since = change.finished_at or change.requested_at
+    since = finished_at(session, change) or change.requested_at
     now = _parts(session, change)
     moved = [part for part in parameters["on"] if now.get(part) != was.get(part)]
     lost = [part for part in moved if now.get(part) is None]

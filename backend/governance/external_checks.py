@@ -30,7 +30,8 @@ from backend.governance.digests import digest_of
 from backend.governance.evaluations import evaluated_at_revision
 from backend.governance.excepted import with_exceptions
 from backend.governance.gates import Asked, evaluate
-from backend.governance.policy_document import GateRule, PolicyDocument
+from backend.governance.policy_document import PolicyDocument
+from backend.governance.policy_rules import GateRule
 from backend.governance.tables import Change, ExternalCheck
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission

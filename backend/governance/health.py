@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 
 from sqlalchemy import select
 
 from backend.alerting.service import alerts_of_version
+from backend.alerting.tables import Alert
 from backend.database.session import ReadSession
 from backend.deployment.service import champion, history
 from backend.deployment.tables import Deployment
+from backend.governance.agreed_returns import finished_at
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.monitoring.columns import parse_spec
@@ -22,6 +25,7 @@ CONSIDERED_WINDOWS = 14
 MINIMUM_WINDOWS = 3  # judged ones; fewer say too little to call a version healthy
 # A broken feed or missing traffic pages about whatever version serves then, and says nothing about it.
 ABOUT_THE_VERSION = ("realised", "estimated", "slo")
+SLO = "slo"  # its burn rates raise tickets, too: each is an objective that is being missed
 
 
 @dataclass(frozen=True)
@@ -63,27 +67,12 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
 
     if deployment.state == "failed":
         return verdict(False, "its last deployment failed")
-    undone = session.scalars(
-        select(Change)
-        .where(
-            Change.model == model, Change.environment == environment, Change.kind == "rollback",
-            Change.state == "executed", Change.from_version == version,
-            Change.finished_at > deployment.started_at,
-        )
-        .order_by(Change.id.desc())
-    ).first()  # fmt: skip
+    undone = _undone_with(session, deployment)
     if undone is not None:
         return verdict(False, f"people went back from it with CHG-{undone.id}: {undone.reason}")
-    pages = [
-        alert
-        for alert in alerts_of_version(session, model, environment, version)
-        if alert.level == "page" and alert.kind in ABOUT_THE_VERSION
-    ]
-    if pages:
-        return verdict(False, f"it was paged about: {pages[0].title}")
     spec = parse_spec(session.get_one(Model, model).spec)
-    windows = session.scalars(
-        select(WindowState.id)
+    considered = session.execute(
+        select(WindowState.id, WindowState.start)
         .where(
             WindowState.model == model, WindowState.environment == environment,
             WindowState.size == spec.window,
@@ -92,6 +81,11 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
         .order_by(WindowState.start.desc())
         .limit(CONSIDERED_WINDOWS)
     ).all()  # fmt: skip
+    spoken = _spoken_against(session, deployment, since=considered[-1].start if considered else None)
+    if spoken is not None:
+        said = "it was paged about" if spoken.level == "page" else "it missed an objective"
+        return verdict(False, f"{said}: {spoken.title}")
+    windows = [one.id for one in considered]
     if not windows:
         return verdict(None, "no window of its time has been computed")
     primary = PRIMARY[spec.task]
@@ -118,6 +112,40 @@ def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
     values = [point.value for point in points]
     return verdict(
         True,
-        f"no page, and realised performance held in all of its last {len(points)} judged windows "
+        f"no page, no objective missed, and realised performance held in all of its last {len(points)} judged windows "
         f"({DEFINITIONS[primary].title} {median(values):.2f} in the middle, {values[-1]:.2f} in the last)",
     )
+
+
+def _undone_with(session: ReadSession, deployment: Deployment) -> Change | None:
+    """The newest rollback from this version that was executed, by the log, since it last came into service."""
+    rollbacks = session.scalars(
+        select(Change)
+        .where(
+            Change.model == deployment.model, Change.environment == deployment.environment,
+            Change.kind == "rollback", Change.state == "executed", Change.from_version == deployment.version,
+        )
+        .order_by(Change.id.desc())
+    ).all()  # fmt: skip
+    for one in rollbacks:
+        at = finished_at(session, one)
+        if at is not None and at > deployment.started_at:
+            return one
+    return None
+
+
+def _spoken_against(session: ReadSession, deployment: Deployment, *, since: datetime | None) -> Alert | None:
+    """The newest alert that speaks against the version and was not over before a moment (None: of any age): a page, or
+    a ticket of an objective."""
+    for alert in alerts_of_version(session, deployment.model, deployment.environment, deployment.version):
+        is_over = since is not None and alert.resolved_at is not None and alert.resolved_at < since
+        counts = alert.kind == SLO and alert.level != "info"
+        counts = counts or (alert.level == "page" and _about(alert) in ABOUT_THE_VERSION)
+        if counts and not is_over:
+            return alert
+    return None
+
+
+def _about(alert: Alert) -> str:
+    """Of which kind it is; of a monitor that people made, of which kind the figure is that it looks at."""
+    return str(alert.details.get("kind", "")) if alert.kind == "monitor" else alert.kind

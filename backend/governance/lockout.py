@@ -14,7 +14,8 @@ from backend import clock
 from backend.database.session import ReadSession
 from backend.errors import BadInput
 from backend.governance.freezes import closed_spans
-from backend.governance.policy_document import EVERYWHERE, LONGEST_FREEZE, Freeze, PolicyDocument
+from backend.governance.policy_document import EVERYWHERE, PolicyDocument
+from backend.governance.policy_rules import LONGEST_FREEZE, Freeze
 from backend.governance.seats import seats
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission

@@ -16,7 +16,7 @@ from backend.database.session import ReadSession
 from backend.deployment.service import champion
 from backend.governance.gates import Asked, Finding, evaluate, gates
 from backend.governance.policies import active_policy
-from backend.governance.policy_document import GateRule, Rule
+from backend.governance.policy_rules import GateRule, Rule
 from backend.governance.standing import what_differs
 from backend.governance.tables import Change
 from backend.monitoring.columns import parse_spec

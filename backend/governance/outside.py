@@ -20,7 +20,7 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import WarrantError
-from backend.governance.policy_document import GateRule
+from backend.governance.policy_rules import GateRule
 from backend.governance.tables import Change, ExternalCheck
 from backend.identity.actor import Actor
 from backend.registry.tables import Version

@@ -22,8 +22,9 @@ from backend.errors import NotFound
 from backend.governance.digests import digest_of
 from backend.governance.errors import PolicyAltered
 from backend.governance.gates import asked_then
-from backend.governance.policy_document import TIERS, Entry, PolicyDocument, Rule, read_policy
-from backend.governance.tables import Change, Policy, WayBack
+from backend.governance.policy_document import Entry, PolicyDocument, read_policy
+from backend.governance.policy_rules import TIERS, Rule
+from backend.governance.tables import Change, Decision, Policy, WayBack
 from backend.identity.actor import Actor
 from backend.identity.reach import see
 from backend.identity.tables import Person
@@ -193,7 +194,7 @@ class Replayed:
 def dry_run(
     session: ReadSession, viewer: Actor, document: PolicyDocument, *, limit: int = 500
 ) -> list[Replayed]:
-    """Hold a draft against the last finished changes: roles, exclusions, gates and freezes as they were then.
+    """Hold a draft against the last finished changes: roles, exclusions, lifetime, gates and freezes as they were then.
 
     A gate that was not evaluated then counts as not passed, unless the evidence holds what it looks at (error budgets):
     what it would have said is not known. One that was
@@ -233,14 +234,22 @@ def _entry_then(document: PolicyDocument, change: Change) -> Entry:
     )
 
 
-def _approvals(change: Change, role: str, barred: set[str], owners: Mapping[str, str]) -> int:
-    """Approvals by hands that are not barred: the person's own, of whom they acted for, and of an account's owner."""
-    given = 0
+def _valid(change: Change, rule: Rule, barred: set[str], owners: Mapping[str, str]) -> list[Decision]:
+    """Approvals that the draft would have taken: in time, with the comment that it asks for, and by hands that are not
+    barred (the person's own, of whom they acted for, and of an account's owner), nor an account's unless it lets them.
+    """
+    lasted_h = float(change.policy.get("lifetime_h", rule.lifetime_h))
+    end = change.expires_at + timedelta(hours=rule.lifetime_h - lasted_h)  # it began when it was sent (again)
+    found = []
     for decision in change.counted:
         hands = {decision.person_id, decision.on_behalf_of or ""}
         hands |= {owners.get(one, "") for one in hands}
-        given += decision.verdict == "approve" and decision.role == role and not hands & barred
-    return given
+        taken = decision.decided_at < end and not hands & barred
+        taken = taken and (rule.accounts or decision.person_id not in owners)
+        taken = taken and bool(decision.comment or "approve" not in rule.comment_required_to)
+        if taken and decision.verdict == "approve":
+            found.append(decision)
+    return found
 
 
 def _not_agreed(document: PolicyDocument, change: Change, way: WayBack, undone: Change) -> list[str]:
@@ -287,10 +296,13 @@ def _replay(document: PolicyDocument, change: Change, owners: Mapping[str, str])
     if "data_owner" in rule.excluded and change.data_owner is not None:
         barred.add(change.data_owner)
     barred |= {owners[one] for one in barred if one in owners}
+    valid = _valid(change, rule, barred, owners)
     for role, wanted in rule.roles.items():
-        given = _approvals(change, role, barred, owners)
+        given = sum(one.role == role for one in valid)
         if given < wanted:
-            reasons.append(f"{given} of {wanted} approvals by {role.replace('_', ' ')}")
+            reasons.append(
+                f"{given} of {wanted} approvals by {role.replace('_', ' ')}{_why_fewer(change, rule, owners)}"
+            )
     results = {result["gate"]: result for result in change.gates}
     accepted = {gate for one in change.counted if one.verdict == "approve" for gate in one.accepted}
     for gate in rule.gates:
@@ -301,6 +313,18 @@ def _replay(document: PolicyDocument, change: Change, owners: Mapping[str, str])
             reasons.append(f"gate {gate.gate}: {verdict or 'was not asked then'}")
     when = max((d.decided_at for d in change.counted), default=change.requested_at)
     return reasons + _frozen_then(document, change, when)
+
+
+def _why_fewer(change: Change, rule: Rule, owners: Mapping[str, str]) -> str:
+    """What the draft asks of approvals that those given may lack, in words, where it asks for more than was asked."""
+    told = []
+    if rule.lifetime_h < float(change.policy.get("lifetime_h", rule.lifetime_h)):
+        told.append(f"within {rule.lifetime_h:g} h")
+    if "approve" in rule.comment_required_to and not all(one.comment for one in change.counted):
+        told.append("with a comment")
+    if not rule.accounts and any(one.person_id in owners for one in change.counted):
+        told.append("of people")
+    return f" {' and '.join(told)}" if told else ""
 
 
 def _word(reasons: list[str]) -> str:

@@ -17,15 +17,8 @@ from backend.database.session import ReadSession
 from backend.deployment.tables import Deployment, GatewayReport
 from backend.governance.kinds import kinds
 from backend.governance.lockout import people_here, somebody_can
-from backend.governance.policy_document import (
-    EVERYWHERE,
-    EVERYWHERE_KINDS,
-    TIERS,
-    Entry,
-    GateRule,
-    PolicyDocument,
-    Rollout,
-)
+from backend.governance.policy_document import EVERYWHERE, EVERYWHERE_KINDS, Entry, PolicyDocument
+from backend.governance.policy_rules import TIERS, GateRule, Rollout
 from backend.settings import settings
 
 MOST_CASES: Final = 5000  # rules times environments; of a larger document it is not tried which rules apply

@@ -14,12 +14,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from backend.errors import BadInput
-from backend.governance.policy_document import (
-    PolicyDocument,
-    gate_refusals,
-    plain_policy,
-    worth_telling,
-)
+from backend.governance.policy_document import PolicyDocument, gate_refusals, plain_policy, worth_telling
 from backend.governance.refusals import reason_of
 from backend.governance.yaml_text import write_yaml
 

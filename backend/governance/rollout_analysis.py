@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from backend.database.session import ReadSession
 from backend.deployment.tables import ServingTally
-from backend.governance.policy_document import AB_METRICS, Analysis, Rollout
+from backend.governance.policy_rules import AB_METRICS, Analysis, Rollout
 from backend.monitoring.performance import wilson
 
 Verdict = Literal["success", "failure", "inconclusive"]
@@ -25,6 +25,7 @@ Verdict = Literal["success", "failure", "inconclusive"]
 # Half the width that the A/B test is sharpest for, in standard deviations of the difference of one row.
 AB_SCALE: Final = 0.1
 FEWEST_PER_ARM: Final = 30
+_NOT_BESIDE: Final = "no champion scored requests beside it"
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def judge(
 
     `baked`: the stage has been watched as long as it should be; `longest`: as long as it may be; `compared`: a metric
     decides (A/B). Before a stage is baked only failed requests end it, and only where the share is above the bound
-    beyond doubt (Wilson's lower bound, 95 %).
+    beyond doubt (Wilson's lower bound, 95 %). A `champion` that answered too few requests at the same time says nothing
+    of latency and scores, and an unknown is no success; None: there is none to be beside, and that is said.
     """
     limits = rule.analysis
 
@@ -146,6 +148,12 @@ def judge(
             "inconclusive",
             f"it saw {candidate.rows:,} requests; {limits.minimum_requests:,} are needed to judge it",
         )
+    if champion is not None and champion.rows < limits.minimum_requests:
+        return seen(
+            "inconclusive",
+            f"the champion answered {champion.rows:,} requests at the same time; {limits.minimum_requests:,} are "
+            "needed to compare latency and scores",
+        )
     slow, unjudged = _slow(limits, candidate, champion)
     if slow:
         return seen("failure", slow, unjudged)
@@ -154,12 +162,14 @@ def judge(
     shifted, more = _shifted(limits, candidate, champion)
     if shifted:
         return seen("failure", shifted, [*unjudged, *more])
-    return seen("success", f"{candidate.rows:,} requests within all bounds", [*unjudged, *more])
+    unjudged = [*unjudged, *more]
+    told = f"{candidate.rows:,} requests within all bounds"
+    return seen("success", f"{told}; not judged: {'; '.join(unjudged)}" if unjudged else told, unjudged)
 
 
 def _slow(limits: Analysis, candidate: Counted, champion: Counted | None) -> tuple[str, list[str]]:
-    if champion is None or champion.rows < limits.minimum_requests or not champion.p95_s:
-        return "", ["latency: too few requests were answered by the champion at the same time"]
+    if champion is None or not champion.p95_s:
+        return "", [f"latency: {_NOT_BESIDE}"]
     ratio = (candidate.p95_s or 0.0) / champion.p95_s
     if ratio > limits.latency_ratio:
         return (
@@ -172,8 +182,8 @@ def _slow(limits: Analysis, candidate: Counted, champion: Counted | None) -> tup
 def _shifted(limits: Analysis, candidate: Counted, champion: Counted | None) -> tuple[str, list[str]]:
     if candidate.mean_score is None:
         return "", ["scores: this model gives none"]
-    if champion is None or champion.mean_score is None or champion.rows < limits.minimum_requests:
-        return "", ["scores: too few requests were answered by the champion at the same time"]
+    if champion is None or champion.mean_score is None:
+        return "", [f"scores: {_NOT_BESIDE}"]
     shift = abs(candidate.mean_score - champion.mean_score)
     if shift > limits.score_shift:
         return (

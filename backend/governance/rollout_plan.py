@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from backend.deployment.segments import Segments, in_words
-from backend.governance.policy_document import Rollout
+from backend.governance.policy_rules import Rollout
 
 # What each strategy does; docs/changes.md is made from it.
 STRATEGIES: Final[dict[str, str]] = {

@@ -20,7 +20,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.deployment.service import champion, end_beside, mark_serving, open_beside, start_deployment
 from backend.deployment.tables import Deployment
 from backend.governance import errors
-from backend.governance.policy_document import Rollout
+from backend.governance.policy_rules import Rollout
 from backend.governance.rollout_analysis import Comparison, Seen, counted, judge
 from backend.governance.rollout_plan import Stage, stages_of
 from backend.governance.tables import Change, RolloutCommand, RolloutStep
@@ -173,7 +173,7 @@ def analyse(session: ReadSession, change_id: int, number: int, comparison: Compa
     tried = _tried(session, change, row)
     candidate = counted(session, row.deployment_id, tried)
     beside = None
-    if stage.role != "champion":
+    if stage.role != "champion" and stage.share < 1:  # else no request is left to the champion
         serving = champion(session, change.model or "", change.environment)
         beside = counted(session, serving.id, tried) if serving is not None else None
     since_s = (now - row.started_at).total_seconds()

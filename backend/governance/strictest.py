@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backend.governance.policy_document import Entry, Rule
+    from backend.governance.policy_document import Entry
+    from backend.governance.policy_rules import Rule
 
 
 def strictest(entries: Sequence[Entry]) -> Entry:

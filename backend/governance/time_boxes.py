@@ -20,6 +20,7 @@ from backend.deployment.service import began_as, champion
 from backend.deployment.tables import Deployment
 from backend.errors import WarrantError
 from backend.governance import errors, machine
+from backend.governance.agreed_returns import finished_at
 from backend.governance.reviews import verdicts_by_log
 from backend.governance.tables import Change, Review, WayBack
 from backend.governance.urgent import return_on_breach
@@ -90,7 +91,7 @@ def note_time_box(session: WriteSession, actor: Actor, change_id: int) -> Change
         session, actor,
         Firing(
             change.model or "", change.environment, change.to_version, ALERT, level, why, _subject(change),
-            change.finished_at or clock.now(), {"change": change.id, "review": verdict},
+            finished_at(session, change) or clock.now(), {"change": change.id, "review": verdict},
         ),
     )  # fmt: skip
     if level != "page" or change.policy["break_glass"].get("when_over") != "return":
@@ -115,18 +116,17 @@ def note_time_box(session: WriteSession, actor: Actor, change_id: int) -> Change
     return None
 
 
-def ends_at(change: Change) -> datetime | None:
+def ends_at(session: ReadSession, change: Change) -> datetime | None:
     """Until when what was done without approval may stand without a review that calls it justified."""
     lasts_h = (change.policy.get("break_glass") or {}).get("lasts_h")
-    if not change.break_glass or change.finished_at is None or lasts_h is None:
-        return None
-    return change.finished_at + timedelta(hours=float(lasts_h))
+    done_at = finished_at(session, change) if change.break_glass and lasts_h is not None else None
+    return done_at + timedelta(hours=float(lasts_h)) if done_at is not None and lasts_h is not None else None
 
 
 def stands_until(session: ReadSession, change: Change, review: Review) -> datetime | None:
     """`ends_at` of what still serves and was not called justified; None where nothing ends any more, or not yet."""
     justified = verdicts_by_log(session, [review])[change.id] == "justified"
-    return ends_at(change) if not justified and _stands(session, change) else None
+    return ends_at(session, change) if not justified and _stands(session, change) else None
 
 
 def _why_over(
@@ -135,7 +135,7 @@ def _why_over(
     """(level, reason in words) by the verdict of the log; None while it may stand."""
     if verdict == "justified" or not _stands(session, change):
         return None
-    end, named = ends_at(change), f"CHG-{change.id} broke the glass ({change.summary})"
+    end, named = ends_at(session, change), f"CHG-{change.id} broke the glass ({change.summary})"
     if end is not None and now >= end:
         said = "its review says that this was not justified" if verdict else "nobody has reviewed it"
         if review.verdict is not None and verdict != review.verdict:

@@ -23,7 +23,7 @@ from backend.governance.evidence import RETURN_PARTS, bind_return
 from backend.governance.kinds import Asked
 from backend.governance.overtaking import abort_executing
 from backend.governance.policies import active_policy, why_forbidden
-from backend.governance.policy_document import Freeze
+from backend.governance.policy_rules import Freeze
 from backend.governance.reviews import open_review
 from backend.governance.tables import Change, WayBack
 from backend.identity.actor import Actor

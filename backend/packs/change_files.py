@@ -29,6 +29,7 @@ from backend.documents import (
     standalone_html,
 )
 from backend.governance import machine
+from backend.governance.as_shown import held_against_log
 from backend.governance.deciding import quorum_reached
 from backend.governance.digests import digest_of
 from backend.governance.tables import (
@@ -42,7 +43,6 @@ from backend.governance.tables import (
 )
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
-from backend.packs.as_shown import held_against_log
 from backend.packs.container import safe_name
 from backend.packs.draft import Draft
 from backend.packs.scope import Subject

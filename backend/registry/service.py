@@ -65,7 +65,8 @@ def register_model(
     why: str = "",
     told: Mapping[str, Any] | None = None,
 ) -> Model:
-    """Register a model once; registering the same name again updates its texts and spec.
+    """Register a model once; registering the same name again updates its texts and spec, and never its tier: another
+    one is a change of kind `tier`, which people agree to.
 
     told   what the audit entry says beside the texts and the spec
     """
@@ -79,6 +80,10 @@ def register_model(
         session.add(model)
     elif model.described:
         _refuse_other_kinds(parse_spec(model.spec), parsed)
+        if tier != model.tier:
+            raise Conflict(
+                f"{name} is of tier {model.tier}; to make it {tier}, ask for a change of kind tier: others approve it"
+            )
     model.title, model.description, model.tier = title, description, tier
     model.spec, model.notice, model.owner_id = spec, notice, owner_id
     session.flush()

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from backend import clock
 from backend.database.session import ReadSession
-from backend.governance.policy_document import Envelope
+from backend.governance.policy_rules import Envelope
 from backend.governance.tables import Change
 from backend.retraining.plan import Plan, read_plan
 from backend.retraining.tables import RetrainingRun, RetrainingStep

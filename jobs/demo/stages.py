@@ -39,7 +39,7 @@ from backend.identity.tables import Person
 from backend.identity.tokens import create_token, resolve_token
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.registry.service import NewVersion, register_model, register_version
-from backend.registry.tables import Version
+from backend.registry.tables import Model, Version
 from backend.settings import settings
 
 if TYPE_CHECKING:
@@ -185,9 +185,11 @@ def _versions(
     from jobs.demo.training import log_version, train
 
     with writing() as session:
+        known = session.get(Model, work.name)  # by a load that was cut short; its tier is people's since
         register_model(
             session, ACTOR, name=work.name, title=work.document["title"],
-            description=work.document["description"].strip(), tier=work.document["tier"],
+            description=work.document["description"].strip(),
+            tier=work.document["tier"] if known is None else known.tier,
             spec={key: value for key, value in work.document.items() if key not in TEXTS},
             notice=work.document["notice"].strip(), owner_id=engineer.person_id,
         )  # fmt: skip

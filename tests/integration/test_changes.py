@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import select, update
 
 from backend import clock
 from backend.alerting.service import Firing, fire
+from backend.alerting.tables import Alert
 from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
@@ -22,7 +24,7 @@ from backend.governance.kinds import Asked
 from backend.governance.reading import get_change, waiting_for
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
-from backend.monitoring.tables import MetricPoint
+from backend.monitoring.tables import MetricPoint, WindowState
 from backend.queue import JobRun
 from backend.registry.tables import Version
 from tests.worlds import SYSTEM, World, make_world
@@ -69,6 +71,46 @@ def test_a_version_that_was_paged_about_is_not_proposed(world: World) -> None:
         )
     with reading() as session, pytest.raises(errors.NoHealthyVersion, match="paged about: AUC fell"):
         preview_change(session, world.on_call, ROLLBACK)
+
+
+@pytest.mark.parametrize(
+    "kind, level, details, why",
+    [
+        ("slo", "ticket", {}, "missed an objective: it is slow"),
+        ("monitor", "page", {"kind": "realised"}, "paged about: it is slow"),
+        ("monitor", "page", {"kind": "drift"}, None),
+        ("realised", "ticket", {}, None),
+    ],
+)
+def test_what_speaks_against_a_version_counts_while_its_last_windows_last(
+    migrated_home: Path, tmp_path: Path, kind: str, level: str, details: dict[str, str], why: str | None
+) -> None:
+    world = make_world(tmp_path / "files")
+
+    def proposed() -> int | str | None:
+        with reading() as session:
+            try:
+                return preview_change(session, world.on_call, ROLLBACK).proposal.to_version
+            except errors.NoHealthyVersion as error:
+                return error.message
+
+    firing = Firing("toy", "production", 1, kind, level, "it is slow", "p95", clock.now(), details)
+    with writing() as session:
+        alert = fire(session, SYSTEM, firing)
+    found = proposed()
+    assert found == 1 if why is None else why in str(found)
+    with writing() as session:
+        first = session.scalars(
+            select(WindowState.start).where(WindowState.version == 1).order_by(WindowState.start)
+        ).first()
+        assert first is not None
+        over = first - timedelta(days=1)
+        session.execute(
+            update(Alert)
+            .where(Alert.id == alert.id)
+            .values(state="resolved", fired_at=over, resolved_at=over)
+        )
+    assert proposed() == 1, "it was over before the windows that are looked at"
 
 
 def test_a_version_about_which_nothing_is_known_is_not_proposed(world: World) -> None:

@@ -20,7 +20,7 @@ from backend.governance.asking import (
 )
 from backend.governance.deciding import decide
 from backend.governance.kinds import Asked
-from backend.governance.policy_document import Kind
+from backend.governance.policy_rules import Kind
 from backend.governance.reading import get_change, list_changes, note_look, snapshot_of, waiting_for
 from backend.governance.reviews import review_change
 from backend.governance.rollout_commands import rollout_view, tell_rollout

@@ -23,7 +23,7 @@ from backend.governance.refusals import reason_of
 if TYPE_CHECKING:
     from backend.database.session import ReadSession
     from backend.governance.pairs import PairedRows
-    from backend.governance.policy_document import GateRule
+    from backend.governance.policy_rules import GateRule
     from backend.monitoring.columns import ModelSpec
     from backend.registry.tables import Model, Version
 

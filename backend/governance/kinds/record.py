@@ -20,7 +20,8 @@ from backend.governance.kinds import Asked, Kind, Proposal, register
 from backend.governance.lockout import require_changeable
 from backend.governance.policies import active_policy, store_policy
 from backend.governance.policy_cautions import policy_cautions
-from backend.governance.policy_document import TIERS, read_policy
+from backend.governance.policy_document import read_policy
+from backend.governance.policy_rules import TIERS
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.registry.service import get_model

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 import streamlit as st
@@ -18,13 +19,18 @@ from backend.assurance.exceptions import ask_exception, decide_exception, end_ex
 from backend.database.engine import use_database
 from backend.database.session import reading, writing
 from backend.governance.asking import preview_change
+from backend.governance.deciding import decide
 from backend.governance.gates import describe, gates, unanswered
 from backend.governance.kinds import Asked
 from backend.governance.policies import built_in
-from backend.governance.policy_document import Entry, GateRule
+from backend.governance.policy_document import Entry
+from backend.governance.policy_rules import GateRule
 from backend.governance.reviews import review_change
+from backend.governance.sending_again import preview_again, resubmit_change
 from backend.governance.settling import settle_gates
+from backend.governance.tables import Snapshot
 from backend.governance.urgent import break_glass
+from backend.registry.tables import Version
 from tests.integration.app.test_pages import Open, open_page, text_of
 from tests.integration.governance.conftest import UNGATED, ask, carry_out, put_in_force, say
 from tests.worlds import SYSTEM, World, make_world
@@ -73,6 +79,38 @@ def test_an_exception_is_named_where_the_change_is_signed(world: World, open_pag
     said = text_of(open_page(world.lead, "change", id=str(change.id)))
     assert "EXC-1 is over by now" in said
     assert "external failed: it cannot be approved" in said
+
+
+def test_what_somebody_decided_on_is_drawn_again_from_what_was_kept(world: World, open_page: Open) -> None:
+    change = ask(world.engineer, PROMOTE)
+    with writing() as session:
+        decide(session, world.lead, change.id, verdict="ask", comment="say why", seen_digest=change.digest)
+    with reading() as session:
+        seen = preview_again(session, world.engineer, change.id).digest
+    with writing() as session:
+        resubmit_change(session, world.engineer, change.id, reason="it is better", seen_digest=seen)
+        row = session.get_one(Version, ("toy", 1))
+        row.metrics, row.card_path = {}, "/gone.md"
+    number = str(change.id)
+    now = text_of(open_page(world.viewer, "change", id=number))
+    assert "say why" in now and "it is better" in now
+    assert f"/change?id={number}&amp;shown={quote_plus(change.digest)}" in now
+    page = open_page(world.viewer, "change", id=number, shown=change.digest)
+    said = text_of(page)
+    for told in (
+        f"CHG-{number} as it was shown",
+        "asked for changes",
+        "because",
+        "AUC",
+        "What is kept is what the log",
+    ):
+        assert told in said, told
+    assert "it is better" not in said
+    assert not [one for one in page.button if "Approve" in one.label]
+    with writing() as session:
+        kept = session.get_one(Snapshot, change.digest)
+        kept.document = {**kept.document, "summary": "toy stays as it is"}
+    assert "Altered since" in text_of(open_page(world.viewer, "change", id=number, shown=change.digest))
 
 
 def test_the_bar_on_a_phone_says_what_the_person_can_do_and_goes_when_that_is_nothing(
@@ -203,3 +241,13 @@ def test_a_rule_tells_a_rollout_only_of_kinds_that_have_one() -> None:
     assert "moves no version" in told["monitors, high tier"]
     assert told["way back"] == "all at once"
     assert "canary" in told["high tier"] and "way back for 14 days" in told["high tier"]
+
+
+def test_a_rule_tells_what_goes_ahead_without_a_decision() -> None:
+    told = {
+        one.name: " ".join(map(str, rule_row(one.model_dump(mode="json", by_alias=True))))
+        for one in built_in().document.rules
+        if "retrain" in one.scope.kinds
+    }
+    assert "at most 1 h a run, and of each model 3 runs and 3 h a week" in told["retraining, low tier"]
+    assert "without a decision" not in told["retraining, high tier"]

@@ -27,7 +27,7 @@ from backend.errors import BadInput, NotAllowed, NotFound
 from backend.governance.gates import Asked, evaluate
 from backend.governance.gates import Finding as Found
 from backend.governance.kinds import Asked as Wanted
-from backend.governance.policy_document import GateRule
+from backend.governance.policy_rules import GateRule
 from backend.identity.actor import Actor
 from backend.identity.people import create_person
 from backend.identity.roles import Role

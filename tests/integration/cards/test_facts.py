@@ -16,7 +16,7 @@ from backend.cards.service import import_card
 from backend.database.session import reading, writing
 from backend.errors import NotFound
 from backend.governance.gates import Asked, Finding, evaluate
-from backend.governance.policy_document import GateRule
+from backend.governance.policy_rules import GateRule
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.tables import MetricPoint
 from backend.registry.inventory import FoundModel, FoundRun, FoundVersion, import_registry

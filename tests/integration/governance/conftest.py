@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,21 @@ def world(database: str, tmp_path: Path) -> World:
     with writing() as session:
         put_in_force(session, found, UNGATED)
     return found
+
+
+_AHEAD = [timedelta()]
+
+
+@pytest.fixture
+def moving_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that `pass_hours` sets ahead: what was done gets older, by the log, too."""
+    real, _AHEAD[0] = clock.now, timedelta()
+    monkeypatch.setattr(clock, "now", lambda: real() + _AHEAD[0])
+
+
+def pass_hours(hours: float) -> None:
+    """So many hours have passed since the test began. Needs `moving_clock`."""
+    _AHEAD[0] = timedelta(hours=hours)
 
 
 def put_in_force(session: WriteSession, world: World, text: str) -> int:

@@ -27,7 +27,8 @@ from backend.governance.errors import ChangeAltered, GateFailed, PolicyAltered, 
 from backend.governance.gates import unanswered
 from backend.governance.kinds import Asked
 from backend.governance.policies import active_policy, built_in
-from backend.governance.policy_document import GateRule, read_policy
+from backend.governance.policy_document import read_policy
+from backend.governance.policy_rules import GateRule
 from backend.governance.reviews import review_change
 from backend.governance.settling import settle_gates
 from backend.governance.tables import Change, Delegation, Policy, Review

@@ -25,7 +25,7 @@ from backend.monitoring.tables import MetricPoint, WindowState
 from backend.queue import CHECK_CONDITIONS, JobRun
 from backend.registry.tables import Model
 from jobs.schedules import request_due
-from tests.integration.governance.conftest import ask, carry_out, now, put_in_force, say
+from tests.integration.governance.conftest import ask, carry_out, now, pass_hours, put_in_force, say
 from tests.worlds import SYSTEM, World
 
 PROMOTE = Asked("promote", "production", "toy", 1)
@@ -193,21 +193,17 @@ def test_an_alert_ends_with_the_deployment_that_promised(world: World) -> None:
     assert alerts() == [("ticket", "resolved")]
 
 
-def age(change: Change, days: float) -> None:
-    with writing() as session:
-        session.execute(
-            update(Change)
-            .where(Change.id == change.id)
-            .values(finished_at=clock.now() - timedelta(days=days))
-        )
-
-
+@pytest.mark.usefixtures("moving_clock")
 def test_an_approval_that_aged_out_raises_a_ticket_and_never_a_return(world: World) -> None:
     done = promote(world, reapprove_after_days=30, on_breach="return")
     check()
     assert standing(world) == {"reapproval": "holds"}
-    age(done, 31)
-    assert check() == []
+    with writing() as session:
+        session.execute(
+            update(Change).where(Change.id == done.id).values(finished_at=clock.now() + timedelta(days=900))
+        )
+    pass_hours(31 * 24)
+    assert check() == [], "when it was executed is asked of the log"
     assert alerts() == [("ticket", "firing")]
 
 

@@ -13,7 +13,8 @@ from backend.governance import errors, execution
 from backend.governance.external_checks import report_check, with_reports
 from backend.governance.gates import unanswered
 from backend.governance.kinds import Asked
-from backend.governance.policy_document import GateRule, read_policy
+from backend.governance.policy_document import read_policy
+from backend.governance.policy_rules import GateRule
 from backend.governance.settling import recheck_gates, settle_gates
 from backend.governance.tables import Change
 from backend.governance.views import change_detail

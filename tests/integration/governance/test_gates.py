@@ -19,7 +19,7 @@ from backend import clock
 from backend.database.session import reading, writing
 from backend.governance.gates import Asked, evaluate
 from backend.governance.kinds import Asked as Wanted
-from backend.governance.policy_document import GateRule
+from backend.governance.policy_rules import GateRule
 from backend.governance.reading import get_change
 from backend.governance.settling import settle_gates
 from backend.governance.tables import Change

@@ -17,7 +17,8 @@ from backend.governance.asking import preview_change, request_change, signed_dig
 from backend.governance.gates import unanswered
 from backend.governance.kinds import Asked
 from backend.governance.policies import dry_run
-from backend.governance.policy_document import GateRule, read_policy
+from backend.governance.policy_document import read_policy
+from backend.governance.policy_rules import GateRule
 from backend.governance.reading import snapshot_of
 from backend.governance.settling import recheck_gates, settle_gates
 from backend.governance.tables import Change, ExternalCheck
@@ -26,6 +27,8 @@ from backend.governance.views import change_detail
 from backend.identity.actor import Actor
 from backend.identity.roles import Role
 from backend.identity.tables import Person
+from backend.registry.service import register_model
+from backend.registry.tables import Model
 from tests.integration.governance.conftest import ask, carry_out, now, put_in_force, say
 from tests.worlds import SYSTEM, World, person, set_tier
 
@@ -350,3 +353,13 @@ rules:
     assert "production may be meant" in typo
     assert "under 'crowd' nothing could be approved: that needs 7 ml lead beside who asks" in crowd
     assert "WARRANT_GATE_URL is not set" in asked
+
+
+def test_registering_a_model_again_moves_its_tier_nowhere(world: World) -> None:
+    with reading() as session:
+        toy = session.get_one(Model, "toy")
+        texts = {"name": "toy", "title": "Toys", "description": "", "spec": toy.spec}
+    with pytest.raises(Conflict, match="change of kind tier"), writing() as session:
+        register_model(session, world.engineer, tier="low", **texts)
+    with writing() as session:
+        assert register_model(session, world.engineer, tier="medium", **texts).title == "Toys"

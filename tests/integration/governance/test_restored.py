@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 import yaml
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from backend import clock
 from backend.alerting.tables import Alert
@@ -21,9 +19,10 @@ from backend.governance.reviews import review_change
 from backend.governance.tables import Change
 from backend.governance.time_boxes import boxes_due, note_time_box
 from backend.governance.urgent import break_glass, open_way_back, take_way_back, way_back_digest
-from tests.integration.governance.conftest import ask, carry_out, now, put_in_force, say
+from tests.integration.governance.conftest import ask, carry_out, now, pass_hours, put_in_force, say
 from tests.worlds import SYSTEM, World
 
+pytestmark = pytest.mark.usefixtures("moving_clock")
 BOX = """
 rules:
   - name: back
@@ -95,9 +94,7 @@ def test_conditions_are_still_asked(world: World, failures: int) -> None:
         rule = {"reapprove_after_days": 30}
         put_in_force(session, world, yaml.safe_dump({"rules": [{"name": "test", "rule": rule}]}))
     change = promoted(world, Asked("promote", "production", "toy", 1))
-    with writing() as session:
-        old = clock.now() - timedelta(days=31)
-        session.execute(update(Change).where(Change.id == change.id).values(finished_at=old))
+    pass_hours(31 * 24)
     check()
     assert firing() == [("condition", "ticket")]
 
@@ -151,7 +148,7 @@ def smashed(world: World) -> Change:
 
 @pytest.mark.parametrize("failures", [1, 2])
 def test_what_was_done_by_breaking_the_glass_still_has_its_end(world: World, failures: int) -> None:
-    broken = smashed(world)
+    smashed(world)
     assert firing() == [("break_glass", "ticket")]
     for _ in range(failures):
         failed = begun(world, 1)
@@ -160,9 +157,7 @@ def test_what_was_done_by_breaking_the_glass_still_has_its_end(world: World, fai
         fail(failed)
     tend()
     assert firing() == [("break_glass", "ticket")]
-    with writing() as session:
-        over = clock.now() - timedelta(hours=25)
-        session.execute(update(Change).where(Change.id == broken.id).values(finished_at=over))
+    pass_hours(25)
     tend()
     assert firing() == [("break_glass", "page")]
     with reading() as session:
@@ -172,13 +167,12 @@ def test_what_was_done_by_breaking_the_glass_still_has_its_end(world: World, fai
 
 
 def test_an_ordinary_change_to_the_same_version_is_not_what_served_before(world: World) -> None:
-    broken = smashed(world)
+    smashed(world)
     fail(begun(world, 1))
     promoted(world, Asked("promote", "production", "toy", 1))
     again = promoted(world, Asked("promote", "production", "toy", 2))
-    with writing() as session:
-        over = clock.now() - timedelta(hours=25)
-        session.execute(update(Change).where(Change.id == broken.id).values(finished_at=over))
+    pass_hours(25)
+    with reading() as session:
         open_one = champion(session, "toy", "production")
         assert open_one is not None
         assert began_as(session, open_one).change_id == again.id

@@ -18,11 +18,20 @@ from backend.governance import execution, rollouts
 from backend.governance.asking import preview_change
 from backend.governance.kinds import Asked
 from backend.governance.precedents import trials_of
-from backend.governance.rollout_commands import rollout_view
+from backend.governance.rollout_commands import rollout_view, tell_rollout
 from backend.governance.tables import Change
 from backend.registry.tables import Model
 from backend.settings import settings
 from tests.integration.governance.conftest import ask, now, put_in_force, say
+from tests.integration.governance.test_rollouts import (
+    baked,
+    counted,
+    look,
+    open_stage,
+    pass_stage,
+    serving_id,
+    step,
+)
 from tests.worlds import SYSTEM, World, make_world
 
 NAMED = "rules: [{name: all, rule: {rollout: {strategy: canary, steps: [0.2, 1], bake_s: 600, %s}}}]"
@@ -132,3 +141,23 @@ def test_without_a_champion_there_is_no_rest(world: World) -> None:
         preview_change(
             session, world.engineer, Asked("promote", "staging", "toy", 1, subject={"segments": AA})
         )
+
+
+def test_a_champion_that_answered_too_little_beside_it_is_no_success_unless_nothing_is_left_to_it(
+    world: World,
+) -> None:
+    change = ask(world.engineer, ASKED)
+    begin(world, change)
+    counted(serving_id(), pass_stage(change, 1), rows=50)
+    assert look(change, 1) is None
+    assert step(change, 1).verdict == "inconclusive"
+    with writing() as session:
+        tell_rollout(session, world.lead, change.id, command="skip", reason="there are few of them")
+    assert (look(change, 1) or {})["verdict"] == "skipped"
+    deployment_id = open_stage(change, 2)
+    counted(deployment_id, deployment_id)
+    baked(change, 2)
+    said = look(change, 2)
+    assert said is not None
+    assert said["verdict"] == "success"
+    assert "not judged: latency" in said["why"]

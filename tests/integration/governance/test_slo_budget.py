@@ -17,7 +17,8 @@ from backend.governance.asking import preview_change
 from backend.governance.gates import Asked, Finding, check_gate_rule, evaluate
 from backend.governance.kinds import Asked as AskedChange
 from backend.governance.policies import dry_run
-from backend.governance.policy_document import GateRule, read_policy
+from backend.governance.policy_document import read_policy
+from backend.governance.policy_rules import GateRule
 from backend.governance.tables import Change
 from backend.monitoring.columns import parse_spec
 from backend.registry.tables import Model, Version

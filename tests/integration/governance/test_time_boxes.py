@@ -12,6 +12,7 @@ from backend.alerting.tables import Alert
 from backend.database.session import reading, writing
 from backend.deployment.service import champion
 from backend.governance import execution
+from backend.governance.agreed_returns import finished_times
 from backend.governance.asking import preview_change
 from backend.governance.kinds import Asked
 from backend.governance.reviews import review_change
@@ -20,9 +21,10 @@ from backend.governance.time_boxes import boxes_due, note_time_box, stands_until
 from backend.governance.urgent import break_glass, open_way_back
 from backend.governance.views import change_detail
 from jobs.schedules import changes_to_tend
-from tests.integration.governance.conftest import ask, carry_out, put_in_force, say
+from tests.integration.governance.conftest import ask, carry_out, pass_hours, put_in_force, say
 from tests.worlds import SYSTEM, World
 
+pytestmark = pytest.mark.usefixtures("moving_clock")
 BOX = """
 rules:
   - name: back
@@ -50,15 +52,6 @@ def smash(world: World, then: str) -> Change:
     return carry_out(change)
 
 
-def pass_time(change: Change, hours: float) -> None:
-    with writing() as session:
-        session.execute(
-            update(Change)
-            .where(Change.id == change.id)
-            .values(finished_at=clock.now() - timedelta(hours=hours))
-        )
-
-
 def tend() -> list[Change]:
     with reading() as session:
         due = boxes_due(session, clock.now())
@@ -83,9 +76,9 @@ def review(world: World, change: Change, verdict: str) -> None:
 def test_after_its_time_without_review_somebody_is_called_until_it_is_justified(
     world: World, broken: Change
 ) -> None:
-    pass_time(broken, 23)
+    pass_hours(23)
     assert (tend(), alerts()) == ([], [])
-    pass_time(broken, 25)
+    pass_hours(25)
     assert (tend(), alerts()) == ([], [("page", "firing")])
     assert (tend(), alerts()) == ([], [("page", "firing")]), "once"
     review(world, broken, "justified")
@@ -94,7 +87,7 @@ def test_after_its_time_without_review_somebody_is_called_until_it_is_justified(
 
 
 def test_an_ordinary_change_ends_it(world: World, broken: Change) -> None:
-    pass_time(broken, 25)
+    pass_hours(25)
     tend()
     back = ask(world.on_call, Asked("rollback", "production", "toy", 1))
     say(world.lead, back)
@@ -112,7 +105,7 @@ def test_a_review_that_says_not_justified_raises_a_ticket_and_offers_the_return(
         way = open_way_back(session, world.on_call, "toy", "production")
         assert way is not None
         assert (way.change_id, way.to_version, way.to_cutoff) == (broken.id, 3, 0.5)
-    pass_time(broken, 25)
+    pass_hours(25)
     tend()
     assert alerts() == [("page", "firing")]
 
@@ -122,7 +115,7 @@ def test_where_the_policy_says_so_what_served_before_comes_back(world: World, re
     broken = smash(world, "return")
     if reviewed:
         review(world, broken, reviewed)
-    pass_time(broken, 25)
+    pass_hours(25)
     (returned,) = tend()
     assert carry_out(returned).state == "executed"
     with reading() as session:
@@ -142,7 +135,8 @@ def test_a_cut_off_that_was_moved_by_break_glass_comes_back_too(world: World) ->
         seen = preview_change(session, world.on_call, asked).digest
     with writing() as session:
         broken = break_glass(session, world.on_call, asked, reason="it burns", seen_digest=seen)
-    pass_time(carry_out(broken), 25)
+    carry_out(broken)
+    pass_hours(25)
     (returned,) = tend()
     assert carry_out(returned).state == "executed"
     with reading() as session:
@@ -157,7 +151,7 @@ def test_a_return_that_a_rollout_stood_in_the_way_of_is_taken_when_that_failed(w
     say(world.lead, other)
     with writing() as session:
         assert execution.begin(session, SYSTEM, other.id, f"change-{other.id}") is not None
-    pass_time(broken, 25)
+    pass_hours(25)
     assert (tend(), alerts()) == ([], [("page", "firing")])
     assert tend() == []
     with reading() as session:
@@ -173,12 +167,12 @@ def test_a_return_that_a_rollout_stood_in_the_way_of_is_taken_when_that_failed(w
 
 
 def test_a_return_by_itself_waits_until_a_freeze_that_excepts_none_is_over(world: World) -> None:
-    broken = smash(world, "return")
+    smash(world, "return")
     begin, end = ((clock.now() + timedelta(days=days)).date().isoformat() for days in (-9, 9))
     still = f"{{name: still, dates: [{begin}T00:00:00, {end}T00:00:00], except_kinds: [policy]}}"
     with writing() as session:
         put_in_force(session, world, f"freezes: [{still}]{BOX.format(then='return')}")
-    pass_time(broken, 25)
+    pass_hours(25)
     assert (tend(), alerts()) == ([], [("page", "firing")])
     with reading() as session:
         assert boxes_due(session, clock.now()) == [], "nothing to say until the freeze is over"
@@ -200,10 +194,11 @@ def test_until_when_it_stands_is_told_with_its_review(world: World, broken: Chan
                 "stands_until"
             ]
 
-    assert broken.finished_at is not None
-    assert told() == broken.finished_at + timedelta(hours=24)
+    with reading() as session:
+        end = finished_times(session, [broken.id])[broken.id] + timedelta(hours=24)
+    assert told() == end
     review(world, broken, "not_justified")
-    assert told() == broken.finished_at + timedelta(hours=24)
+    assert told() == end
     back = ask(world.engineer, Asked("promote", "production", "toy", 1))
     say(world.lead, back)
     carry_out(back)
@@ -221,7 +216,7 @@ def test_a_verdict_in_the_table_that_the_log_does_not_give_ends_nothing(
         row = session.get_one(Review, broken.id)
         row.verdict = None if written == "gone" else "justified"
         row.reviewed_by = None if written == "gone" else world.lead.person_id
-    pass_time(broken, 25)
+    pass_hours(25)
     tend()
     with reading() as session:
         stands = stands_until(session, session.get_one(Change, broken.id), session.get_one(Review, broken.id))
@@ -232,3 +227,12 @@ def test_a_verdict_in_the_table_that_the_log_does_not_give_ends_nothing(
     assert alerts()[-1] == ("page", "firing")
     assert stands is not None
     assert "the table says justified, and no entry of the log does" in titles[-1]
+
+
+def test_when_it_was_done_is_asked_of_the_log(world: World, broken: Change) -> None:
+    with writing() as session:
+        far = clock.now() + timedelta(days=900)
+        session.execute(update(Change).where(Change.id == broken.id).values(finished_at=far))
+    pass_hours(25)
+    tend()
+    assert alerts() == [("page", "firing")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import delete, select
 
 from app.components.evidence import unresolved
 from app.words import approval_words
+from backend import clock
 from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.governance import errors
@@ -20,6 +21,7 @@ from backend.governance.policy_document import read_policy
 from backend.governance.reading import list_changes
 from backend.governance.registry_moves import list_moves
 from backend.governance.tables import Change, Decision
+from backend.identity.tables import Person
 from backend.monitoring.tables import MetricPoint
 from tests.integration.governance.conftest import ask, carry_out, now, put_in_force, say
 from tests.worlds import SYSTEM, World
@@ -58,6 +60,37 @@ def test_a_dry_run_counts_no_hand_that_is_excluded(world: World) -> None:
         decision = session.scalars(select(Decision).where(Decision.change_id == change.id)).one()
         decision.on_behalf_of = world.engineer.person_id
     assert replay("rules: [{name: rest}]", change).would == "refused"
+
+
+def test_a_dry_run_counts_no_approval_that_the_draft_would_not_have_taken(world: World) -> None:
+    with writing() as session:
+        put_in_force(session, world, "rules: [{name: rest}]")
+    change = ask(world.engineer, Asked("promote", "production", "toy", to_version=2))
+    say(world.lead, change, comment="")
+    carry_out(change)
+    late = "rules: [{name: rest, rule: {lifetime_h: 24}}]"
+    silent = "rules: [{name: rest, rule: {comment_required_to: [approve, reject]}}]"
+    assert replay(late, change).would == "allowed"
+    assert replay(silent, change).reasons == ("0 of 1 approvals by ml lead with a comment",)
+    with writing() as session:
+        decision = session.scalars(select(Decision).where(Decision.change_id == change.id)).one()
+        decision.decided_at += timedelta(hours=25)
+    assert replay("rules: [{name: rest}]", change).would == "allowed"
+    assert replay(late, change).reasons == ("0 of 1 approvals by ml lead within 24 h",)
+    account = Person(
+        username="bot",
+        display_name="Bot",
+        kind="service",
+        owner_id=world.lead.person_id,
+        created_at=clock.now(),
+    )
+    with writing() as session:
+        session.add(account)
+        session.flush()
+        decision = session.scalars(select(Decision).where(Decision.change_id == change.id)).one()
+        decision.person_id = account.id
+    assert replay("rules: [{name: rest, rule: {accounts: true}}]", change).would == "allowed"
+    assert replay("rules: [{name: rest}]", change).reasons == ("0 of 1 approvals by ml lead of people",)
 
 
 def test_a_version_with_too_few_judged_windows_is_not_known_to_be_healthy(world: World) -> None:

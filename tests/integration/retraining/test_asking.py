@@ -14,7 +14,7 @@ from backend.database.session import reading, writing
 from backend.errors import BadInput, ChangedSinceSeen, Conflict, NotAllowed
 from backend.governance.asking import request_change
 from backend.governance.deciding import decide
-from backend.governance.policy_document import Envelope
+from backend.governance.policy_rules import Envelope
 from backend.governance.standing import what_differs
 from backend.governance.tables import Change
 from backend.retraining.envelope import Spent, reasons_outside

@@ -11,7 +11,7 @@ import pytest
 from backend.errors import BadInput
 from backend.governance.gates import Asked, Finding, check_gate_rule, evaluate
 from backend.governance.pairs import Answers, Measured, PairedRows
-from backend.governance.policy_document import GateRule
+from backend.governance.policy_rules import GateRule
 from tests.unit.governance.test_pairs import binary, regression, spec_of
 
 

@@ -10,7 +10,8 @@ import yaml
 
 from backend.errors import BadInput
 from backend.governance.policies import built_in
-from backend.governance.policy_document import KINDS, TIERS, read_policy
+from backend.governance.policy_document import read_policy
+from backend.governance.policy_rules import KINDS, TIERS
 
 REST: dict[str, Any] = {"name": "rest"}
 SERVING = ("promote", "rollback", "cutoff", "retrain")  # kinds that bring a version into service

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.governance.policy_document import Analysis, Rollout
+from backend.governance.policy_rules import Analysis, Rollout
 from backend.governance.rollout_analysis import Arm, Counted, compare, judge
 from backend.governance.rollout_plan import stages_of
 from backend.monitoring.performance import wilson
@@ -72,7 +72,14 @@ def test_where_nothing_serves_there_is_nothing_to_be_beside() -> None:
         (Counted(99, 99, None, None), CHAMPION, False, None, ""),
         (Counted(1000, 0, 0.021, 0.4), CHAMPION, True, "failure", "2.1 times the champion's"),
         (Counted(1000, 0, 0.010, 0.51), CHAMPION, True, "failure", "mean score is 0.510"),
-        (Counted(1000, 0, 0.010, 0.9), Counted(50, 0, 0.010, 0.4), True, "success", "1,000"),
+        (
+            Counted(1000, 0, 0.010, 0.9),
+            Counted(50, 0, 0.010, 0.4),
+            True,
+            "inconclusive",
+            "champion answered 50",
+        ),
+        (Counted(1000, 500, 0.010, 0.4), Counted(50, 0, 0.010, 0.4), True, "failure", "500 of 1,000"),
         (Counted(1000, 0, 0.010, None), CHAMPION, True, "success", "1,000"),
     ],
 )
@@ -88,6 +95,10 @@ def test_what_could_not_be_judged_is_said() -> None:
     seen = judge(CANARY, Counted(1000, 0, 0.01, 0.4), None, baked=True)
     assert seen.verdict == "success"
     assert [one.split(":")[0] for one in seen.unjudged] == ["latency", "scores"]
+    assert seen.why == (
+        "1,000 requests within all bounds; not judged: latency: no champion scored requests beside it; "
+        "scores: no champion scored requests beside it"
+    )
 
 
 def arm(values: Any) -> Arm:

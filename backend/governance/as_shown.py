@@ -1,4 +1,4 @@
-"""Whether what is stored as shown under a digest is what was shown, held against the signature and the log.
+"""What was shown of a change under a digest, and whether what is stored of it is that, held against signature and log.
 
 A decision signs what was asked for, whom its rule excludes, the evidence and the gates
 (`backend.governance.asking.signed_digest`); what was asked for covers what is bound, and that the rule. To the rest
@@ -12,11 +12,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sqlalchemy import select
+
 from backend.addresses import all_without_credentials
 from backend.audit.actions import Action
-from backend.audit.change_entries import ASKED, GATES, VERDICTS, Told
+from backend.audit.change_entries import ASKED, GATES, VERDICTS, Told, told_of
+from backend.database.session import ReadSession
+from backend.governance.deciding import refused_gates
 from backend.governance.digests import digest_of
 from backend.governance.policies import rule_digest
+from backend.governance.reading import get_change, snapshot_of
+from backend.governance.tables import Change, Snapshot
+from backend.identity.actor import Actor
+from backend.identity.people import names_of
 
 _FIRST: Final = frozenset({Action.CHANGE_REQUESTED.value})
 # What nothing signs: the part of the document, what an entry calls it, and the entries that say it.
@@ -33,6 +41,50 @@ class Held:
 
     altered: str = ""
     untold: str = ""
+
+
+def shown_view(session: ReadSession, viewer: Actor, change_id: int, digest: str) -> dict[str, Any]:
+    """What people were shown of a change under a digest, with who decided on it: from what was stored then alone, so
+    that it stays when version, card and metrics are gone. `altered` and `untold` as in `Held`."""
+    change = get_change(session, viewer, change_id)
+    document = snapshot_of(session, viewer, change_id, digest)
+    held = held_against_log(digest, document, told_of(session, [change_id]).get(change_id, []))
+    decided = [one for one in change.decisions if one.seen_digest == digest]
+    people = [document.get(part) for part in ("requested_by", "trained_by", "data_owner")]
+    names = names_of(session, {*people, *(one.person_id for one in decided)})
+    return {
+        **document, **_of_gates(document), "id": change_id, "ref": f"CHG-{change_id}", "digest": digest,
+        "shown_at": session.scalars(select(Snapshot.created_at).where(Snapshot.digest == digest)).one(),
+        "altered": held.altered, "untold": held.untold,
+        "bound": {
+            **document["bound"], "evidence": digest_of(document["evidence"]),
+            "gate results": digest_of(document["gates"]),
+        },
+        "way_back": _way_back(document),
+        **{part: names.get(str(document.get(part))) for part in ("requested_by", "trained_by", "data_owner")},
+        "decided": [
+            {"person": names.get(one.person_id), "verdict": one.verdict, "at": one.decided_at} for one in decided
+        ],
+    }  # fmt: skip
+
+
+def _of_gates(document: dict[str, Any]) -> dict[str, Any]:
+    """How the gates stood: before anybody accepted what could not tell, with the exceptions that were signed."""
+    policy, gates = document["policy"], document["gates"]
+    excepted = sorted(one["gate"] for one in gates if one.get("exception"))
+    failed, unclear = refused_gates(Change(policy=policy, gates=gates), (), excepted)
+    return {
+        "state": "checking" if policy["gates"] and not gates else "waiting",
+        "gates_failed": failed if gates else [], "gates_unclear": unclear if gates else [],
+        "gates_excepted": excepted, "exceptions": [],
+    }  # fmt: skip
+
+
+def _way_back(document: dict[str, Any]) -> dict[str, Any] | None:
+    agreed, days = document["evidence"].get("way_back"), float(document["policy"].get("way_back_days") or 0)
+    if document["kind"] != "promote" or not agreed or not days:
+        return None
+    return {"to_version": agreed["to_version"], "days": days}
 
 
 def held_against_log(digest: str, document: dict[str, Any], told: Sequence[Told]) -> Held:
