@@ -109,7 +109,7 @@ def fire(session: WriteSession, actor: Actor, firing: Firing) -> Alert:
     if alert.state != "firing":
         return alert
     alert.last_seen_at, alert.held_until, alert.unknown_since = now, None, None
-    muting = muting_now(session)
+    muting = muting_now(session, alert.fingerprint)
     end_if_worse(session, actor, alert, muting.silences)
     if not _is_handled(session, alert, before=level) and alert.level in ("page", "ticket"):
         incident = join_incident(session, actor, alert, may_open=muting.of(alert) is None)
