@@ -38,8 +38,7 @@ def firing(scope: Scope, model: str | None = None) -> list[dict[str, Any]]:
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def open_incidents(scope: Scope) -> list[dict[str, Any]]:
     with reading() as session:
-        found = alerting.recent_incidents(session, scope.actor())
-        return [alert_of(incident) for incident in found if incident.state == "open"]
+        return [alert_of(incident) for incident in alerting.open_incidents(session, scope.actor())]
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

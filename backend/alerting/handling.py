@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from backend import clock
 from backend.addresses import without_credentials
 from backend.alerting.entries import write_entry
-from backend.alerting.incidents import LONGEST_TITLE, change_severity, get_incident, tier_of
+from backend.alerting.incidents import LONGEST_TITLE, change_severity, get_incident, relapse, tier_of
 from backend.alerting.phases import move
 from backend.alerting.service import close_incident
 from backend.alerting.silences import Matchers, silence_each
@@ -149,7 +149,8 @@ def mitigate(session: WriteSession, actor: Actor, incident_id: int, *, how: str)
 
 
 def merge(session: WriteSession, actor: Actor, incident_id: int, *, into: int) -> Incident:
-    """Its alerts, firing or not, go to `into`, which stays; this one is over. The same again does nothing."""
+    """Its alerts, firing or not, go to `into`, which stays; this one is over. The same again does nothing. One that
+    was mitigated is taken back where something that is not comes in firing."""
     actor.require(Permission.ACKNOWLEDGE)
     incident, other = get_incident(session, actor, incident_id), get_incident(session, actor, into)
     if incident.merged_into == into:
@@ -159,7 +160,10 @@ def merge(session: WriteSession, actor: Actor, incident_id: int, *, into: int) -
     if incident.state == "closed" or other.state == "closed":
         over = incident if incident.state == "closed" else other
         raise Conflict(f"INC-{over.id} is over; only incidents that are both open become one")
+    comes_firing = incident.phase != "mitigated" and bool(session.scalars(firing_under(incident.id)).first())
     session.execute(update(Alert).where(Alert.incident_id == incident.id).values(incident_id=other.id))
+    if comes_firing and other.phase == "mitigated":
+        relapse(session, actor, other, f"INC-{incident.id} came in, and fires: {incident.title}")
     if other.severity_by is None:
         change_severity(session, actor, other, min(other.severity, incident.severity))
     incident.merged_into = other.id

@@ -22,6 +22,7 @@ from backend.alerting.incidents import (
     get_incident,
     join_incident,
     name_by_worst,
+    open_incidents,
     recent_incidents,
 )
 from backend.alerting.muting import muting_now
@@ -40,8 +41,8 @@ from backend.registry.service import get_model
 
 __all__ = [
     "LEVELS", "Firing", "acknowledge", "alerts_of_version", "close_by_hand", "close_incident",
-    "fingerprint", "fire", "firing_alerts", "get_incident", "note_no_data", "recent_alerts", "recent_incidents",
-    "release_held", "resolve", "worst_by_model",
+    "fingerprint", "fire", "firing_alerts", "get_incident", "note_no_data", "open_incidents", "recent_alerts",
+    "recent_incidents", "release_held", "resolve", "worst_by_model",
 ]  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def test_planned_work_on_a_model_mutes_and_is_kept_with_its_reason_and_as_long_a
 def test_a_storm_is_silenced_by_a_few_questions_and_each_alert_by_a_silence_of_its_own(
     world: World, time: Time
 ) -> None:
-    number = [raised(f"column-{one}").incident_id for one in range(30)][0]
+    (number,) = {raised(f"column-{one}").incident_id for one in range(30)}
     assert number is not None
     with writing() as session:
         reads: list[str] = []
