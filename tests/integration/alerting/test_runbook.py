@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,10 @@ from backend.alerting.service import close_incident, get_incident
 from backend.alerting.timeline import timeline
 from backend.database.session import reading, writing
 from backend.errors import BadInput, Conflict, NotAllowed
+from backend.monitoring.tables import MetricPoint, WindowState
+from backend.slo.objectives import Availability, Objective
+from backend.slo.objectives_service import define_objective
+from backend.slo.windows import Rolling
 from tests.integration.alerting.conftest import Time, raised
 from tests.worlds import SYSTEM, World, make_world
 
@@ -51,6 +57,44 @@ def test_who_did_a_step_and_when_stands_beside_it_and_on_the_timeline(
     assert shown[STEP] == brief.done[STEP].words
     (form,) = [one for one in context["more"] if one["act"] == "step"]
     assert STEP not in form["steps"] and form["steps"]
+
+
+def test_causes_lead_to_silencing_to_retraining_and_to_the_slice(world: World, time: Time) -> None:
+    first = raised("distance", details={"column": "distance", "segment": "carrier=UA"})
+    with reading() as session:
+        found = read_brief(session, world.on_call, first.incident_id or 0).suspects
+    ways = {
+        text: (page, query) for one in found if one.verdict != "ruled_out" for text, page, query in one.steps
+    }
+    assert ways["Silence it while its source is mended"] == ("silences", {"model": "toy"})
+    assert ways["Retrain the model"] == ("retraining", {"model": "toy", "alert": first.id})
+    assert ways["Slices"] == ("slices", {"model": "toy"})
+
+
+def test_an_edit_of_an_objective_and_an_unusual_volume_are_on_the_timeline(
+    world: World, time: Time, number: int
+) -> None:
+    start = time.now.replace(hour=11)
+    with writing() as session:
+        define_objective(session, world.engineer, objective=Objective(
+            "answers", "toy", Availability(), Decimal("0.999"), Rolling(30 * 24)))  # fmt: skip
+        window = WindowState(
+            model="toy", environment="production", size="1d", start=start, end=start + timedelta(days=1), version=2,
+            rows=40, labels_known=0, state="complete", computed_at=time.now,
+        )  # fmt: skip
+        session.add(window)
+        session.flush()
+        session.add(
+            MetricPoint(
+                window_id=window.id, model="toy", environment="production", size="1d", window_start=start,
+                kind="volume", column="", statistic="volume", value=40.0, verdict="alarm", level="ticket", rows=40,
+                text="40 rows where 1,000 are usual", first_computed_at=start, computed_at=start,
+            )
+        )  # fmt: skip
+    time.pass_(minutes=1)
+    with reading() as session:
+        told = {one.kind: one.text for one in timeline(session, world.viewer, number) if one.kind != "alert"}
+    assert (told["edit"], told["volume"]) == ("objective defined", "40 rows where 1,000 are usual")
 
 
 def test_a_mark_is_taken_back_and_given_again(world: World, time: Time, number: int) -> None:
