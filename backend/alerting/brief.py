@@ -22,7 +22,7 @@ from backend.alerting.sources import LEVELS
 from backend.alerting.suspects import Suspect, suspects
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began, changed_within
-from backend.database.session import ReadSession
+from backend.database.session import ReadSession, hold
 from backend.governance.authority import possible_deciders
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
@@ -87,6 +87,7 @@ class Brief:
 def read_brief(session: ReadSession, viewer: Actor, incident_id: int) -> Brief:
     """Raises `NotFound` for an incident that the viewer may not see."""
     incident = get_incident(session, viewer, incident_id)
+    hold(session, get_model(session, viewer, incident.model) if incident.model else None)
     alerts = _worst_first(alerts_of_incident(session, viewer, incident_id))
     changed = changed_within(session, viewer, incident)
     health = health_of(session, viewer, incident.model, incident.environment) if incident.model else None

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from backend import clock
 from backend.alerting import handling
 from backend.alerting.answers import LATELY
 from backend.alerting.brief import read_brief
 from backend.alerting.false_alarms import false_alarms_said
-from backend.alerting.incident_alerts import TELLING, page_of_alerts
+from backend.alerting.incident_alerts import TELLING, alerts_of_incident, page_of_alerts, tally_alerts
 from backend.alerting.muting import muting_now
 from backend.alerting.phases import MOVES, OPEN, PHASES, NotInThisPhase, move
 from backend.alerting.report import report_markdown, report_pdf
@@ -401,3 +401,21 @@ def test_an_open_incident_is_listed_however_many_were_opened_since(world: World)
     with reading() as session:
         assert [one.id for one in open_incidents(session, world.viewer)] == [grave, old]
         assert [one.id for one in open_incidents(session, world.viewer, model="other")] == []
+
+
+def test_the_alerts_of_an_incident_are_counted_and_ranked_without_reading_their_rows(world: World) -> None:
+    number, plans = incident_of(raised()), []
+    with reading() as session:
+        connection = session.connection()
+        if connection.dialect.name != "sqlite":
+            pytest.skip("the plan of a handful of rows says nothing on PostgreSQL")
+        told: list[tuple[str, object]] = []
+        event.listen(
+            connection, "before_cursor_execute", lambda _c, _cur, text, given, *_: told.append((text, given))
+        )
+        tally_alerts(session, world.viewer, number)
+        page_of_alerts(session, world.viewer, number)
+        alerts_of_incident(session, world.viewer, number)
+        for text, given in [one for one in told if "alerts.incident_id" in one[0] or "count(" in one[0]]:
+            plans += [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given)]
+    assert sum("COVERING INDEX ix_alerts_incident_id" in one for one in plans) >= 3, plans
