@@ -26,8 +26,9 @@ from backend.database.session import ReadSession, hold
 from backend.governance.authority import possible_deciders
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
+from backend.monitoring.columns import parse_spec
 from backend.monitoring.health import ModelHealth, health_of
-from backend.monitoring.page_points import Series, point_series, request_series
+from backend.monitoring.page_points import Series, point_series, predicted_series, request_series
 from backend.monitoring.words import metric_word, named_in_words
 from backend.registry.service import get_model
 
@@ -229,7 +230,7 @@ def _series(
         found.append(
             one._replace(name=f"{metric_word(metric)} {'by labels' if kind == 'realised' else 'estimated'}")
         )
-    found.append(point_series(session, **place, kinds=("prediction",), statistic="predicted_rate"))
+    found.append(predicted_series(session, **place, spec=parse_spec(spec)))
     if column is not None:
         one = point_series(session, **place, kinds=("quality",), statistic="missing_rate", column=column)
         found.append(one._replace(name=f"missing share of {column}"))
