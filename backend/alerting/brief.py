@@ -12,7 +12,7 @@ from sqlalchemy import select
 from backend import clock
 from backend.alerting.actions_offered import Offer, offers
 from backend.alerting.answers import answers_lately, availability_words, latency_words, unseen_words
-from backend.alerting.answers_around import answers_around
+from backend.alerting.answers_around import answers_around, answers_over
 from backend.alerting.incident_alerts import Tally, alerts_of_incident, tally_alerts
 from backend.alerting.incidents import get_incident
 from backend.alerting.mitigation import LENGTHS, watch_words
@@ -208,7 +208,8 @@ def budget_words(alert: Alert) -> str:
 def _series(
     session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert], primary: str
 ) -> list[Series]:
-    """Requests, performance with its band, the predicted rate, and missing values of the column that fires."""
+    """Requests, errors, latency, performance with its band, the predicted rate, and missing values of the column that
+    fires: on one time axis."""
     if not incident.model:
         return []
     spec = get_model(session, viewer, incident.model).spec
@@ -224,7 +225,7 @@ def _series(
     metric = next((str(one.details["statistic"]) for one in alerts if one.kind in ("realised", "estimated")
                    and one.details.get("statistic")), primary)  # fmt: skip
     column = next((str(one.details["column"]) for one in alerts if one.details.get("column")), None)
-    found = [request_series(session, **place)]
+    found = [request_series(session, **place), *answers_over(session, viewer, incident, since, until)]
     for kind in ("realised", "estimated"):
         one = point_series(session, **place, kinds=(kind,), statistic=metric)
         found.append(

@@ -16,6 +16,8 @@ from backend.alerting.timeline import timeline
 from backend.database.session import reading, writing
 from backend.errors import BadInput, Conflict, NotAllowed
 from backend.monitoring.tables import MetricPoint, WindowState
+from backend.serving.outcome_log import sum_up_outcomes, write_outcomes
+from backend.serving.outcomes import Minute
 from backend.slo.objectives import Availability, Objective
 from backend.slo.objectives_service import define_objective
 from backend.slo.windows import Rolling
@@ -118,3 +120,26 @@ def test_what_no_cause_offers_is_no_step_and_who_may_not_marks_none(
         close_incident(session, SYSTEM, get_incident(session, world.viewer, number), why="over")
     with writing() as session, pytest.raises(Conflict, match="is closed"):
         mark_step(session, world.on_call, number, step=STEP)
+
+
+def test_errors_and_latency_stand_on_the_axis_of_the_windows(world: World, time: Time, number: int) -> None:
+    minute = Minute()
+    for code, seconds in (("200", 0.02), ("200", 0.02), ("200", 0.02), ("503", 0.2)):
+        minute.count(code, None, seconds)
+    at = time.now - timedelta(hours=30)
+    with writing() as session:
+        write_outcomes(
+            session,
+            {("toy", "2", "champion", at): minute},
+            environment="production",
+            gateway_id="g",
+            process="p",
+        )
+        sum_up_outcomes(session, time.now)
+    with reading() as session:
+        series = {one.name: one.points for one in read_brief(session, world.viewer, number).series}
+    (failed,) = [points for name, points in series.items() if name.startswith("failed, % of requests, by ")]
+    (slow,) = [points for name, points in series.items() if name.startswith("95 % answered within, ms, by ")]
+    assert [value for _, value, *_ in failed if value is not None] == [25.0]
+    assert [value for _, value, *_ in slow if value is not None] == [250.0]
+    assert failed[0][0] < at <= failed[-1][0] and len(failed) <= 60
