@@ -92,6 +92,7 @@ def _check(request: Request, found: SignedIn, typed: Typed) -> None:
 
 DONE: Final = {
     "acknowledge": "You are on it.", "silence": "Silenced; it ends by itself.", "note": "The note is kept.",
+    "step": "The step is marked as done.",
     "mitigate": "Marked mitigated.", "resolve": "Resolved.", "false_alarm": "Marked a false alarm.",
     "approve": "You approved.", "reject": "You rejected.", "ask": "You asked for changes.", "asked": "It is asked for.",
     "way_back": "The return runs.",

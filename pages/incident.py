@@ -49,15 +49,17 @@ headline(
 if name:
     model, health = data.model(scope, name), data.health_of(scope, name)
     usual, fallen = str(model["spec"]["window"]), fallen_window(alerts, model["spec"])
-    answers = situation(found, model, health, usual) | {"what changed": what_changed(found, fallen, usual)}
+    answers = situation(found, model, health, usual) | {
+        "what changed": what_changed(scope, found, fallen, usual)
+    }
     key_values(answers | ({"what to do": advice(found, health)} if is_open else {}))
 serious = data.serious(scope, found["id"]) if name else None
 main, side = st.columns([7, 3], gap="large")
 with side, st.container(border=True, key="act"):
-    show_handling(found)
+    show_handling(actor, found)
     if is_open and name:
         first = firing[0]["id"] if firing else None
-        offer_way_back(name, alert_id=first)
+        offer_way_back(actor, name, alert_id=first)
         offer_serious(serious)
         page_link("request_change", "Return to an earlier version…", icon=":material/undo:", kind="rollback",
                   model=name, alert=first)  # fmt: skip
@@ -83,7 +85,7 @@ with main:
         cause = {"cause": CAUSES[found["cause"]]} if found["cause"] in CAUSES else {}
         key_values({"closed": found["closed_at"], "because": found["closed_because"]} | cause)
     st.subheader("What fired", anchor=False)
-    show_alerts(found, usual, st.query_params.get("alerts", "1"))
+    show_alerts(scope, found, usual, st.query_params.get("alerts", "1"))
     st.subheader("Why: suspected causes", anchor=False)
     show_suspects(found)
     if name:
@@ -97,7 +99,7 @@ with main:
         if any(one["kind"] == "estimated" for one in firing):
             st.caption("Performance fell by estimate. What changed can be told in points once labels have come; until "
                        "then the drift page ranks columns by their estimated effect.")  # fmt: skip
-        show_around(found, usual)
+        show_around(scope, found, usual)
     if name:
         st.subheader("Changes and faults around it", anchor=False)
         show_changes(found, data.fault_switches(scope, name, *around(found)))

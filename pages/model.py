@@ -56,7 +56,7 @@ def say_headline() -> None:
 
 def show_actions() -> None:
     alert = firing[0]["id"] if firing else None
-    offer_way_back(name)
+    offer_way_back(actor, name)
     page_link("request_change", "Return to an earlier version…", icon=":material/undo:", kind="rollback", model=name,
               alert=alert)  # fmt: skip
     page_link("request_change", "Promote a version…", icon=":material/upgrade:", kind="promote", model=name)

@@ -58,7 +58,9 @@ def needs_you() -> None:
         for one in incidents[:5]:
             mine = count_of(sum(alert["incident_id"] == one["id"] for alert in alerts), "alert")
             seen = "acknowledged" if one["acknowledged_at"] else "nobody is on it"
-            text = f"**INC-{one['id']}** {one['model'] or 'installation'}: {one['title']}"
+            text = (
+                f"**INC-{one['id']}** SEV-{one['severity']} {one['model'] or 'installation'}: {one['title']}"
+            )
             label = f"{text} · {format_age(one['opened_at'])} · {mine} · {seen}"
             page_link("incident", label, icon=":material/emergency:", id=one["id"])
         for one in data.listed(scope, tuple(inbox[:5])):

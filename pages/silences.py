@@ -82,7 +82,8 @@ st.subheader("Set one", anchor=False)
 sent = action_form(
     "silence", label="Set it", object_id="new", digest="new", disabled_because=refused,
     fields=[
-        Field("model", "Model"), Field("kind", "Kind: quality, drift, realised, estimated, volume, slo, monitor …"),
+        Field("model", "Model", value=st.query_params.get("model", "")),
+        Field("kind", "Kind: quality, drift, realised, estimated, volume, slo, monitor …"),
         Field("column", "Column"),
         Field("purpose", "What it is", "select", required=True, options=["silence", "maintenance"], value="silence"),
         Field("until", "Until", "select", required=True, options=[WORSE, *LASTS], value="8 hours"),

@@ -30,8 +30,8 @@ PART_MARKS: dict[str, dict[str, Any]] = {
 }
 """Colours of states are left to states."""
 LANES = {
-    "deployment": "deployment", "schema": "schema change", "quality": "data quality", "incident": "incident",
-    "fault": "injected fault",
+    "deployment": "deployment", "schema": "schema change", "quality": "data quality", "volume": "data volume",
+    "incident": "incident", "fault": "injected fault",
 }  # fmt: skip
 
 

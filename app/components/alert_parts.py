@@ -14,7 +14,6 @@ from app.components.links import href, viewer_zone
 from app.components.status import empty_state
 from app.components.tables import anchor, badge, lines, link, small, table
 from app.formats import format_age, format_when
-from app.session import viewer
 from app.words import ALERT_LEVELS
 from backend import clock
 from backend.alerting.incident_alerts import PAGE
@@ -134,11 +133,11 @@ def show_fired(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> None:
     table(("alert", "state", "kind", "noticed", "last seen"), rows, caption="alerts of this incident")
 
 
-def show_alerts(found: Mapping[str, Any], usual_size: str, wanted: str) -> None:
+def show_alerts(scope: data.Scope, found: Mapping[str, Any], usual_size: str, wanted: str) -> None:
     """The page of its alerts that the address wants (from 1), and the way to the others."""
     pages = max(-(-found["alerts_in_all"] // PAGE), 1)
     number = min(int(wanted), pages) if wanted.isdecimal() and len(wanted) < 9 and int(wanted) else 1
-    show_fired(data.alerts_of(data.scope_of(viewer()), found["id"], number), usual_size)
+    show_fired(data.alerts_of(scope, found["id"], number), usual_size)
     if pages == 1:
         return
     first, last = (number - 1) * PAGE + 1, min(number * PAGE, found["alerts_in_all"])

@@ -11,7 +11,7 @@ import streamlit as st
 from app import data
 from app.components.actions import Field, Submission, action_form
 from app.components.facts import key_values
-from app.session import perform, viewer
+from app.session import perform
 from app.words import count_of
 from backend import clock
 from backend.alerting import handling
@@ -27,14 +27,14 @@ _CAUSE_OF: Final = {word: key for key, word in CAUSES.items()}
 Do = Callable[[WriteSession, Actor, Submission], object]
 
 
-def show_handling(found: Mapping[str, Any]) -> None:
+def show_handling(me: Actor, found: Mapping[str, Any]) -> None:
     """Who is on it and how far, and every act that its phase allows; each says why it is not open to this person."""
     is_open = found["state"] == "open"
     key_values({
         "state": WORDS[found["phase"]], "severity": f"SEV-{found['severity']}",
         "on it": found["on_it"] or "nobody", "assigned to": found["assigned_to_name"] or "nobody",
     })  # fmt: skip
-    refused = None if viewer().may(Permission.ACKNOWLEDGE) else "Your role cannot handle incidents."
+    refused = None if me.may(Permission.ACKNOWLEDGE) else "Your role cannot handle incidents."
     firing = [one for one in found["alerts"] if one["state"] == "firing"]
     if is_open and not found["acknowledged_at"]:
         _act(found, "acknowledge", f"Acknowledge INC-{found['id']}", (),
@@ -52,7 +52,7 @@ def show_handling(found: Mapping[str, Any]) -> None:
         with st.popover("Mitigate or resolve…", use_container_width=True):
             _offer_ends(found, refused)
         with st.popover("False alarm, or merge…", use_container_width=True):
-            _offer_false(found, refused)
+            _offer_false(data.scope_of(me), found, refused)
 
 
 def _offer_silence(found: Mapping[str, Any], refused: str | None) -> None:
@@ -129,7 +129,7 @@ def _offer_ends(found: Mapping[str, Any], refused: str | None) -> None:
          ), "The incident is resolved.", still or refused)  # fmt: skip
 
 
-def _offer_false(found: Mapping[str, Any], refused: str | None) -> None:
+def _offer_false(scope: data.Scope, found: Mapping[str, Any], refused: str | None) -> None:
     st.caption(
         "A false alarm counts against the monitors that fired; what still fires is silenced until worse."
     )
@@ -137,7 +137,7 @@ def _offer_false(found: Mapping[str, Any], refused: str | None) -> None:
          lambda session, me, sent: handling.mark_false_alarm(
              session, me, int(sent.object_id), why=sent.values["why"]
          ), "Marked a false alarm.", refused)  # fmt: skip
-    others = [one for one in data.open_incidents(data.scope_of(viewer())) if one["id"] != found["id"]]
+    others = [one for one in data.open_incidents(scope) if one["id"] != found["id"]]
     if not others:
         st.caption("No other incident is open to merge it into.")
         return

@@ -20,7 +20,6 @@ from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.components.what_changed import NOTHING_HAPPENED, show_happened
 from app.formats import format_age, format_change, format_count, format_metric, format_when
-from app.session import viewer
 from app.words import CHANGE_LEVELS, count_of, metric_word, target_words
 from backend import clock
 from backend.audit.actions import Action
@@ -85,9 +84,11 @@ def situation(
     return facts
 
 
-def what_changed(found: Mapping[str, Any], fallen: tuple[str, datetime] | None, usual_size: str) -> str:
+def what_changed(
+    scope: data.Scope, found: Mapping[str, Any], fallen: tuple[str, datetime] | None, usual_size: str
+) -> str:
     """The split of the fall in a sentence, else the latest thing that happened to the model before it."""
-    scope, place = data.scope_of(viewer()), fallen or first_place(found["alerts"], usual_size)
+    place = fallen or first_place(found["alerts"], usual_size)
     if fallen is not None:
         analysis = data.analysis(scope, found["model"], *fallen, found["environment"])
         if analysis is not None:
@@ -136,20 +137,26 @@ def advice(found: Mapping[str, Any], health: ModelHealth) -> str:
     )
 
 
-def show_around(found: Mapping[str, Any], usual_size: str) -> None:
+def show_around(scope: data.Scope, found: Mapping[str, Any], usual_size: str) -> None:
     """What happened before the window of the loudest alert, on one time axis."""
     place = first_place(found["alerts"], usual_size)
     known = None
     if place is not None:
         size, start = place
-        scope = data.scope_of(viewer())
         known = data.happened(scope, found["model"], size, start, found["environment"])
     if place is None or known is None:
         empty_state("No window is known", "The alerts of this incident name no window that is stored.")
         return
     end, happened = known
     show_happened(
-        found["model"], found["environment"], place[0], place[1], end, happened, key=f"around:{found['id']}"
+        scope,
+        found["model"],
+        found["environment"],
+        place[0],
+        place[1],
+        end,
+        happened,
+        key=f"around:{found['id']}",
     )
 
 

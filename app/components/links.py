@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import streamlit as st
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from app.formats import UNKNOWN, format_age, format_when
 from backend import clock
@@ -35,8 +35,9 @@ def when(moment: datetime | None, *, seconds: bool = False) -> Markup:
     cited."""
     if moment is None:
         return Markup(UNKNOWN)  # noqa: S704 - a constant
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        clock.to_iso(moment), clock.to_words(moment), format_when(moment, viewer_zone(), seconds=seconds)
+    said = escape(format_when(moment, viewer_zone(), seconds=seconds))
+    return Markup(  # noqa: S704 - escaped
+        f'<time datetime="{clock.to_iso(moment)}" title="{clock.to_words(moment)}">{said}</time>'
     )
 
 

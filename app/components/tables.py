@@ -34,7 +34,7 @@ def name_link(label: str, page: str, **query: object) -> Markup:
 
 def link(label: str, address: str) -> Markup:
     """A link to an address from `href` as a cell."""
-    return Markup('<a href="{}" target="_self">{}</a>').format(address, label)
+    return Markup(f'<a href="{escape(address)}" target="_self">{escape(label)}</a>')  # noqa: S704 - escaped
 
 
 def image(uri: str, alt: str) -> Markup:
@@ -43,7 +43,7 @@ def image(uri: str, alt: str) -> Markup:
 
 
 def small(text: str) -> Markup:
-    return Markup('<span class="w-detail">{}</span>').format(Markup(prose(text)))  # noqa: S704 - prose escapes
+    return Markup(f'<span class="w-detail">{prose(text)}</span>')  # noqa: S704 - prose escapes
 
 
 def long_text(text: str, *, most: int = LONG) -> Markup:
@@ -92,19 +92,19 @@ def table_html(
            following cells say in a row, and the last cell below, without labels
     """
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in columns)
-    body = []
+    labels, body = [escape(name) for name in columns[1:]], []
     for row in rows:
         first, *rest = [_cell(cell) for cell in row]
-        cells = Markup("").join(
-            Markup('<td data-label="{}"><div>{}</div></td>').format(name, cell)
-            for name, cell in zip(columns[1:], rest, strict=True)
+        cells = "".join(
+            f'<td data-label="{label}"><div>{escape(cell)}</div></td>'
+            for label, cell in zip(labels, rest, strict=True)
         )
-        body.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(first, cells))
+        body.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
     told = Markup('<caption class="w-hidden">{}</caption>').format(caption) if caption else Markup("")
     return Markup(
         '<div class="w-scroll" tabindex="0"><table class="w-table{}">{}<thead><tr>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>"
-    ).format((" w-cards" if cards else "") + (" w-brief" if brief else ""), told, head, Markup("").join(body))
+    ).format((" w-cards" if cards else "") + (" w-brief" if brief else ""), told, head, Markup("".join(body)))  # noqa: S704 - each cell is escaped
 
 
 def table(

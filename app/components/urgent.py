@@ -13,16 +13,16 @@ from app.components.actions import Field, action_form
 from app.components.links import when
 from app.components.tables import small
 from app.plain_text import plain
-from app.session import go, perform, viewer
+from app.session import go, perform
 from backend.governance.kinds import Asked
 from backend.governance.urgent import break_glass, take_way_back
+from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 
 
-def offer_way_back(model: str, *, alert_id: int | None = None) -> None:
+def offer_way_back(actor: Actor, model: str, *, alert_id: int | None = None) -> None:
     """Two clicks back to the version before, where that was agreed with the promotion; nothing where it was not.
     `alert_id`: the alert that it answers, whose incident it closes."""
-    actor = viewer()
     way = data.way_back(data.scope_of(actor), model)
     if way is None:
         return

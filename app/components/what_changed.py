@@ -60,6 +60,7 @@ def draw_what_changed(model: str, environment: str, size: str, start: datetime) 
         draw(figure, alt, key=f"parts:{model}:{size}:{start.isoformat()}")
         show_contributors(found)
     show_happened(
+        scope,
         model,
         environment,
         size,
@@ -123,13 +124,13 @@ def show_contributors(found: Mapping[str, Any]) -> None:
 
 
 def show_happened(
-    model: str, environment: str, size: str, start: datetime, end: datetime, happened: Sequence[Mapping[str, Any]],
-    *, key: str,
+    scope: data.Scope, model: str, environment: str, size: str, start: datetime, end: datetime,
+    happened: Sequence[Mapping[str, Any]], *, key: str,
 ) -> None:  # fmt: skip
     """Deployments, schema changes, data-quality alarms and incidents of the days before, and the parts by which the
     metric changed in windows that were analysed, on one time axis."""
     since = min([start - timedelta(days=DAYS_BEFORE), *(one["at"] for one in happened)])
-    analysed = data.parts_between(data.scope_of(viewer()), model, size, since, end, environment)
+    analysed = data.parts_between(scope, model, size, since, end, environment)
     analysed = [one for one in analysed if one["parts"]]
     figure = happened_figure(happened, window=(start, end), since=since, tz=viewer_zone(), analysed=analysed)
     alt = "what happened before and during the window, and the parts of the change of each analysed window"

@@ -21,11 +21,12 @@ from backend.alerting.silences import list_silences, matchers_of
 from backend.alerting.suspects import suspects
 from backend.alerting.tables import Alert
 from backend.alerting.timeline import changed_within, timeline
-from backend.database.session import ReadSession, reading
+from backend.database.session import ReadSession, hold, reading
 from backend.deployment import service as deployments
 from backend.governance import reading as governance
 from backend.governance import views
 from backend.identity.people import names_of
+from backend.registry.service import get_model
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
@@ -38,8 +39,7 @@ def firing(scope: Scope, model: str | None = None) -> list[dict[str, Any]]:
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def open_incidents(scope: Scope) -> list[dict[str, Any]]:
     with reading() as session:
-        found = alerting.recent_incidents(session, scope.actor())
-        return [alert_of(incident) for incident in found if incident.state == "open"]
+        return [alert_of(incident) for incident in alerting.open_incidents(session, scope.actor())]
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
@@ -48,6 +48,7 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
     viewer = scope.actor()
     with reading() as session:
         found = alerting.get_incident(session, viewer, incident_id)
+        hold(session, found, get_model(session, viewer, found.model) if found.model else None)
         alerts = alerts_of_incident(session, viewer, incident_id)
         tally = tally_alerts(session, viewer, incident_id)
         names = names_of(session, {found.acknowledged_by, found.assigned_to})

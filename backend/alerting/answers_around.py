@@ -18,6 +18,7 @@ BEFORE: Final = timedelta(hours=2)
 AFTER: Final = timedelta(hours=4)
 STEP: Final = 5 * MINUTE
 NEW: Final = timedelta(minutes=30)
+MOST_POINTS: Final = 56
 DAYS_AROUND: Final = timedelta(days=1)  # of an incident of which only hours are kept
 
 Point = tuple[datetime, float | None, float | None, float | None, str]
@@ -41,6 +42,25 @@ def answers_around(session: ReadSession, viewer: Actor, incident: Incident) -> l
         Series("requests", tuple(_point(at, _requests(one)) for at, one in steps)),
         Series("failed, % of requests", tuple(_point(at, _failed(one)) for at, one in steps)),
         Series("95 % answered within, ms", tuple(_point(at, _latency(one)) for at, one in steps)),
+    ]
+
+
+def answers_over(
+    session: ReadSession, viewer: Actor, incident: Incident, since: datetime, until: datetime
+) -> list[Series]:
+    """The share of requests that failed and latency over the time that figures of windows span, by whole hours: on
+    their axis. Empty where no gateway was heard of."""
+    start = since.replace(minute=0, second=0, microsecond=0)
+    hours = max(1, -(-(until - start) // (MOST_POINTS * HOUR)))
+    steps = outcomes_by_step(
+        session, viewer, incident.model, incident.environment, start=start, end=until, step=hours * HOUR
+    )
+    if not any(one.observed_s or one.requests for _, one in steps):
+        return []
+    by = f"by {hours} h"
+    return [
+        Series(f"failed, % of requests, {by}", tuple(_point(at, _failed(one)) for at, one in steps)),
+        Series(f"95 % answered within, ms, {by}", tuple(_point(at, _latency(one)) for at, one in steps)),
     ]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from backend import clock
 from backend.alerting.actions_offered import Offer, offers
 from backend.alerting.answers import answers_lately, availability_words, latency_words, unseen_words
-from backend.alerting.answers_around import answers_around
+from backend.alerting.answers_around import answers_around, answers_over
 from backend.alerting.incident_alerts import Tally, alerts_of_incident, tally_alerts
 from backend.alerting.incidents import get_incident
 from backend.alerting.mitigation import LENGTHS, watch_words
@@ -22,12 +22,13 @@ from backend.alerting.sources import LEVELS
 from backend.alerting.suspects import Suspect, suspects
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began, changed_within
-from backend.database.session import ReadSession
+from backend.database.session import ReadSession, hold
 from backend.governance.authority import possible_deciders
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
+from backend.monitoring.columns import parse_spec
 from backend.monitoring.health import ModelHealth, health_of
-from backend.monitoring.page_points import Series, point_series, request_series
+from backend.monitoring.page_points import Series, point_series, predicted_series, request_series
 from backend.monitoring.words import metric_word, named_in_words
 from backend.registry.service import get_model
 
@@ -87,6 +88,7 @@ class Brief:
 def read_brief(session: ReadSession, viewer: Actor, incident_id: int) -> Brief:
     """Raises `NotFound` for an incident that the viewer may not see."""
     incident = get_incident(session, viewer, incident_id)
+    hold(session, get_model(session, viewer, incident.model) if incident.model else None)
     alerts = _worst_first(alerts_of_incident(session, viewer, incident_id))
     changed = changed_within(session, viewer, incident)
     health = health_of(session, viewer, incident.model, incident.environment) if incident.model else None
@@ -206,7 +208,8 @@ def budget_words(alert: Alert) -> str:
 def _series(
     session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert], primary: str
 ) -> list[Series]:
-    """Requests, performance with its band, the predicted rate, and missing values of the column that fires."""
+    """Requests, errors, latency, performance with its band, the predicted rate, and missing values of the column that
+    fires: on one time axis."""
     if not incident.model:
         return []
     spec = get_model(session, viewer, incident.model).spec
@@ -222,13 +225,13 @@ def _series(
     metric = next((str(one.details["statistic"]) for one in alerts if one.kind in ("realised", "estimated")
                    and one.details.get("statistic")), primary)  # fmt: skip
     column = next((str(one.details["column"]) for one in alerts if one.details.get("column")), None)
-    found = [request_series(session, **place)]
+    found = [request_series(session, **place), *answers_over(session, viewer, incident, since, until)]
     for kind in ("realised", "estimated"):
         one = point_series(session, **place, kinds=(kind,), statistic=metric)
         found.append(
             one._replace(name=f"{metric_word(metric)} {'by labels' if kind == 'realised' else 'estimated'}")
         )
-    found.append(point_series(session, **place, kinds=("prediction",), statistic="predicted_rate"))
+    found.append(predicted_series(session, **place, spec=parse_spec(spec)))
     if column is not None:
         one = point_series(session, **place, kinds=("quality",), statistic="missing_rate", column=column)
         found.append(one._replace(name=f"missing share of {column}"))

@@ -15,10 +15,10 @@ from sqlalchemy import select, update
 from backend import clock
 from backend.addresses import without_credentials
 from backend.alerting.entries import write_entry
-from backend.alerting.incidents import LONGEST_TITLE, change_severity, get_incident, tier_of
+from backend.alerting.incidents import LONGEST_TITLE, change_severity, get_incident, relapse, tier_of
 from backend.alerting.phases import move
 from backend.alerting.service import close_incident
-from backend.alerting.silences import Matchers, silence
+from backend.alerting.silences import Matchers, silence_each
 from backend.alerting.sources import AREAS, severity_by_rule
 from backend.alerting.tables import Alert, Incident, IncidentEntry, Silence, firing_under
 from backend.audit.actions import Action
@@ -149,7 +149,8 @@ def mitigate(session: WriteSession, actor: Actor, incident_id: int, *, how: str)
 
 
 def merge(session: WriteSession, actor: Actor, incident_id: int, *, into: int) -> Incident:
-    """Its alerts, firing or not, go to `into`, which stays; this one is over. The same again does nothing."""
+    """Its alerts, firing or not, go to `into`, which stays; this one is over. The same again does nothing. One that
+    was mitigated is taken back where something that is not comes in firing."""
     actor.require(Permission.ACKNOWLEDGE)
     incident, other = get_incident(session, actor, incident_id), get_incident(session, actor, into)
     if incident.merged_into == into:
@@ -159,7 +160,10 @@ def merge(session: WriteSession, actor: Actor, incident_id: int, *, into: int) -
     if incident.state == "closed" or other.state == "closed":
         over = incident if incident.state == "closed" else other
         raise Conflict(f"INC-{over.id} is over; only incidents that are both open become one")
+    comes_firing = incident.phase != "mitigated" and bool(session.scalars(firing_under(incident.id)).first())
     session.execute(update(Alert).where(Alert.incident_id == incident.id).values(incident_id=other.id))
+    if comes_firing and other.phase == "mitigated":
+        relapse(session, actor, other, f"INC-{incident.id} came in, and fires: {incident.title}")
     if other.severity_by is None:
         change_severity(session, actor, other, min(other.severity, incident.severity))
     incident.merged_into = other.id
@@ -185,12 +189,11 @@ def mark_false_alarm(session: WriteSession, actor: Actor, incident_id: int, *, w
         raise Conflict(f"INC-{incident_id} is over; a false alarm is said of one that is open")
     now = clock.now()
     alerts = session.scalars(select(Alert).where(Alert.incident_id == incident.id)).all()
+    silence_each(
+        session, actor, [Matchers(fingerprint=one.fingerprint) for one in alerts if one.state == "firing"],
+        until_worse=True, comment=f"INC-{incident.id} was a false alarm: {told}"[:2000],
+    )  # fmt: skip
     for alert in alerts:
-        if alert.state == "firing":
-            silence(
-                session, actor, matchers=Matchers(fingerprint=alert.fingerprint), until_worse=True,
-                comment=f"INC-{incident.id} was a false alarm: {told}"[:2000],
-            )  # fmt: skip
         alert.false_alarm_at = now
     record(
         session, actor, Action.ALERTS_FALSE, object_kind="incident", object_id=incident.id, why=told,
@@ -209,13 +212,10 @@ def silence_incident(
     firing = session.scalars(firing_under(incident.id)).all()
     if not firing:
         raise Conflict(f"nothing fires under INC-{incident_id}, so there is nothing to silence")
-    return [
-        silence(
-            session, actor, matchers=Matchers(fingerprint=one.fingerprint), comment=comment, until=until,
-            until_worse=until_worse,
-        )
-        for one in firing
-    ]  # fmt: skip
+    return silence_each(
+        session, actor, [Matchers(fingerprint=one.fingerprint) for one in firing], comment=comment, until=until,
+        until_worse=until_worse,
+    )  # fmt: skip
 
 
 def _open(session: WriteSession, actor: Actor, incident_id: int) -> Incident:

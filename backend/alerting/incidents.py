@@ -177,6 +177,16 @@ def get_incident(session: ReadSession, viewer: Actor, incident_id: int) -> Incid
     return incident
 
 
+def open_incidents(session: ReadSession, viewer: Actor, *, model: str | None = None) -> list[Incident]:
+    """Every one that is open, however old: the gravest first, of these those that nobody is on, then the oldest."""
+    see(session, viewer)
+    query = select(Incident).where(Incident.state == "open")
+    if model is not None:
+        query = query.where(Incident.model == model)
+    order = (Incident.severity, Incident.acknowledged_at.is_not(None), Incident.opened_at, Incident.id)
+    return list(session.scalars(query.order_by(*order)))
+
+
 def recent_incidents(
     session: ReadSession, viewer: Actor, *, model: str | None = None, limit: int = 50
 ) -> list[Incident]:

@@ -10,9 +10,10 @@ objective what that objective fires.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 from sqlalchemy import select
@@ -54,7 +55,7 @@ class Muting:
         """What mutes it; the silence that lasts longest before an outage. None: it is heard."""
         if alert.state != "firing":
             return None
-        for row in self.silences:
+        for row in self._near(alert):
             if row.ended_at is None and mutes(row, alert):  # one may have ended in this transaction
                 return Mute(row.purpose, row.id, row.comment, row.ends_at)
         for work in self.maintenance:
@@ -65,14 +66,30 @@ class Muting:
                 return Mute("alert", outage.id, outage.title)
         return None
 
+    def _near(self, alert: Alert) -> Iterable[Silence]:
+        """The silences that can be about it, the last to end first."""
+        named, others = self._by_fingerprint
+        mine = named.get(alert.fingerprint, ())
+        return sorted([*mine, *others], key=lambda row: row.ends_at, reverse=True) if mine else others
+
+    @cached_property
+    def _by_fingerprint(self) -> tuple[Mapping[str, Sequence[Silence]], Sequence[Silence]]:
+        """Those of one alert by its fingerprint, and all others: there may be one for each of thousands of alerts."""
+        named: dict[str, list[Silence]] = {}
+        for row in self.silences:
+            if row.fingerprint is not None:
+                named.setdefault(row.fingerprint, []).append(row)
+        return named, [row for row in self.silences if row.fingerprint is None]
+
     def of_all(self, alerts: Iterable[Alert]) -> dict[int, Mute]:
         """By id, of those that are muted."""
         found = ((alert.id, self.of(alert)) for alert in alerts)
         return {number: mute for number, mute in found if mute is not None}
 
 
-def muting_now(session: ReadSession) -> Muting:
-    """The silences and maintenance that hold and the outages that fire now: three questions, however many alerts."""
+def muting_now(session: ReadSession, fingerprint: str | None = None) -> Muting:
+    """The silences and maintenance that hold and the outages that fire now: three questions, however many alerts.
+    With a fingerprint, what can mute its alert."""
     outages = session.scalars(
         select(Alert).where(Alert.state == "firing", Alert.source.in_(sorted(_MUTED_BY)))
     )
@@ -83,7 +100,9 @@ def muting_now(session: ReadSession) -> Muting:
         .order_by(Maintenance.ends_at.desc(), Maintenance.id)
     )
     return Muting(
-        tuple(active_silences(session)), tuple(one for one in outages if is_outage(one)), tuple(work)
+        tuple(active_silences(session, fingerprint)),
+        tuple(one for one in outages if is_outage(one)),
+        tuple(work),
     )
 
 

@@ -22,6 +22,7 @@ from backend.alerting.incidents import (
     get_incident,
     join_incident,
     name_by_worst,
+    open_incidents,
     recent_incidents,
 )
 from backend.alerting.muting import muting_now
@@ -40,8 +41,8 @@ from backend.registry.service import get_model
 
 __all__ = [
     "LEVELS", "Firing", "acknowledge", "alerts_of_version", "close_by_hand", "close_incident",
-    "fingerprint", "fire", "firing_alerts", "get_incident", "note_no_data", "recent_alerts", "recent_incidents",
-    "release_held", "resolve", "worst_by_model",
+    "fingerprint", "fire", "firing_alerts", "get_incident", "note_no_data", "open_incidents", "recent_alerts",
+    "recent_incidents", "release_held", "resolve", "worst_by_model",
 ]  # fmt: skip
 
 
@@ -109,7 +110,7 @@ def fire(session: WriteSession, actor: Actor, firing: Firing) -> Alert:
     if alert.state != "firing":
         return alert
     alert.last_seen_at, alert.held_until, alert.unknown_since = now, None, None
-    muting = muting_now(session)
+    muting = muting_now(session, alert.fingerprint)
     end_if_worse(session, actor, alert, muting.silences)
     if not _is_handled(session, alert, before=level) and alert.level in ("page", "ticket"):
         incident = join_incident(session, actor, alert, may_open=muting.of(alert) is None)

@@ -9,7 +9,7 @@ until-worse silence was set is new, and is not muted by it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -71,33 +71,60 @@ def silence(
     The same silence of the same person twice is one. Raises `BadInput` without a matcher, comment or end, or with an
     end that has passed or is too far.
     """
+    return silence_each(
+        session, actor, [matchers], comment=comment, until=until, until_worse=until_worse, starts_at=starts_at,
+        purpose=purpose,
+    )[0]  # fmt: skip
+
+
+def silence_each(
+    session: WriteSession, actor: Actor, wanted: Sequence[Matchers], *, comment: str, until: datetime | None = None,
+    until_worse: bool = False, starts_at: datetime | None = None, purpose: str = "silence",
+) -> list[Silence]:  # fmt: skip
+    """A silence for each of `wanted`, as `silence` sets one. What fires and what is silent are read once, however many
+    there are."""
     actor.require(Permission.ACKNOWLEDGE)
     now = clock.now()
     starts = starts_at or now
     ends = until or (starts + UNTIL_WORSE if until_worse else None)
     if ends is None:
         raise BadInput("until: say when it ends, or that it ends when it gets worse", field="until")
-    _check(purpose, matchers, comment, starts, ends, until_worse=until_worse)
+    for matchers in wanted:
+        _check(purpose, matchers, comment, starts, ends, until_worse=until_worse)
     ends = min(ends, starts + UNTIL_WORSE) if until_worse else ends
-    if matchers.model:
-        get_model(session, actor, matchers.model)
-    known = _the_same(session, actor, matchers, purpose, starts, ends, until_worse=until_worse)
-    if known is not None:
-        return known
-    firing = session.scalars(select(Alert).where(Alert.state == "firing")).all()
-    row = Silence(
-        **asdict(matchers), purpose=purpose, until_worse=until_worse, comment=comment.strip(), author=actor.person_id,
-        created_at=now, starts_at=starts, ends_at=ends,
-        baseline={one.fingerprint: _standing(one) for one in firing if matchers.fits(one)} if until_worse else {},
-    )  # fmt: skip
-    session.add(row)
+    for model in sorted({one.model for one in wanted if one.model}):
+        get_model(session, actor, model)
+    known = _the_same(session, actor, purpose, starts, ends, until_worse=until_worse)
+    baseline = _baseline(session) if until_worse else (lambda _: {})
+    made = []
+    for matchers in wanted:
+        if matchers not in known:
+            known[matchers] = Silence(
+                **asdict(matchers), purpose=purpose, until_worse=until_worse, comment=comment.strip(),
+                author=actor.person_id, created_at=now, starts_at=starts, ends_at=ends, baseline=baseline(matchers),
+            )  # fmt: skip
+            made.append(known[matchers])
+    session.add_all(made)
     session.flush()
-    record(
-        session, actor, Action.SILENCE_SET, object_kind="silence", object_id=row.id, why=row.comment,
-        payload={"purpose": purpose, "matchers": asdict(matchers), "until_worse": until_worse,
-                 "starts_at": clock.to_iso(starts), "ends_at": clock.to_iso(ends)},
-    )  # fmt: skip
-    return row
+    for row in made:
+        record(
+            session, actor, Action.SILENCE_SET, object_kind="silence", object_id=row.id, why=row.comment,
+            payload={"purpose": purpose, "matchers": asdict(matchers_of(row)), "until_worse": until_worse,
+                     "starts_at": clock.to_iso(starts), "ends_at": clock.to_iso(ends)},
+        )  # fmt: skip
+    return [known[matchers] for matchers in wanted]
+
+
+def _baseline(session: ReadSession) -> Callable[[Matchers], dict[str, Any]]:
+    """How what fires now and fits stands, by fingerprint: what "worse" is held against."""
+    firing = session.scalars(select(Alert).where(Alert.state == "firing")).all()
+    named = {one.fingerprint: [one] for one in firing}
+
+    def standing(matchers: Matchers) -> dict[str, Any]:
+        near = firing if matchers.fingerprint is None else named.get(matchers.fingerprint, ())
+        return {one.fingerprint: _standing(one) for one in near if matchers.fits(one)}
+
+    return standing
 
 
 def end_silence(session: WriteSession, actor: Actor, silence_id: int, *, why: str = "") -> Silence:
@@ -149,10 +176,12 @@ def planned_work(session: ReadSession) -> list[Silence]:
     )  # fmt: skip
 
 
-def active_silences(session: ReadSession) -> list[Silence]:
-    """Every one that holds now."""
+def active_silences(session: ReadSession, fingerprint: str | None = None) -> list[Silence]:
+    """Every one that holds now, the last to end first; with a fingerprint, those that can be about its alert."""
     now = clock.now()
     query = select(Silence).where(Silence.ended_at.is_(None), Silence.starts_at <= now, Silence.ends_at > now)
+    if fingerprint is not None:
+        query = query.where(or_(Silence.fingerprint.is_(None), Silence.fingerprint == fingerprint))
     return list(session.scalars(query.order_by(Silence.ends_at.desc())))
 
 
@@ -217,20 +246,23 @@ def _end(session: WriteSession, actor: Actor, row: Silence, why: str, *, by_rule
 
 
 def _the_same(
-    session: ReadSession, actor: Actor, matchers: Matchers, purpose: str, starts: datetime, ends: datetime,
-    *, until_worse: bool,
-) -> Silence | None:  # fmt: skip
-    """One that is in force, of the same person, about the same, and that ends within a minute of this one."""
-    for row in session.scalars(
-        select(Silence).where(
+    session: ReadSession, actor: Actor, purpose: str, starts: datetime, ends: datetime, *, until_worse: bool
+) -> dict[Matchers, Silence]:
+    """Those in force of the same person that begin and end within a minute of these times."""
+    rows = session.scalars(
+        select(Silence)
+        .where(
             Silence.author == actor.person_id, Silence.purpose == purpose, Silence.ended_at.is_(None),
             Silence.ends_at > clock.now(), Silence.until_worse == until_worse,
         )
-    ):  # fmt: skip
-        near = max(abs(row.ends_at - ends), abs(row.starts_at - starts)) < timedelta(minutes=1)
-        if near and matchers_of(row) == matchers:
-            return row
-    return None
+        .order_by(Silence.id.desc())
+    )  # fmt: skip
+    near = timedelta(minutes=1)
+    return {
+        matchers_of(row): row
+        for row in rows
+        if abs(row.ends_at - ends) < near and abs(row.starts_at - starts) < near
+    }
 
 
 def _check(

@@ -74,7 +74,7 @@ def _fault(incident: Incident, alerts: Sequence[Alert], events: Sequence[Event])
 
 
 def _stoppage(incident: Incident, alerts: Sequence[Alert]) -> Suspect:
-    steps = (("Traffic", "quality", {"model": incident.model}),)
+    steps = (("Traffic", "quality", {"model": incident.model}), _silence(incident))
     told = next((one for one in alerts if one.source == "data" and one.state == "firing"), None)
     if told is not None:
         return Suspect("data", "traffic stopped or moved", "likely", told.title, 0.0, steps)
@@ -90,7 +90,7 @@ def _stoppage(incident: Incident, alerts: Sequence[Alert]) -> Suspect:
 
 def _columns(incident: Incident, alerts: Sequence[Alert], points: Sequence[Any]) -> Suspect:
     """Missing, unseen or impossible values of a column."""
-    steps = (("Data quality", "quality", {"model": incident.model}),)
+    steps = (("Data quality", "quality", {"model": incident.model}), _silence(incident))
     name = "values of a column are missing or wrong"
     fires = [one for one in alerts if one.kind == "quality" and one.state == "firing"]
     if fires:
@@ -110,7 +110,9 @@ def _columns(incident: Incident, alerts: Sequence[Alert], points: Sequence[Any])
 
 
 def _drift(incident: Incident, alerts: Sequence[Alert], points: Sequence[Any]) -> Suspect:
-    steps = (("Drift", "drift", {"model": incident.model}),)
+    first = next((one.id for one in alerts if one.state == "firing"), None)
+    retrain = {"model": incident.model} | ({"alert": first} if first is not None else {})
+    steps = (("Drift", "drift", {"model": incident.model}), ("Retrain the model", "retraining", retrain))
     mine = [one for one in points if one.kind in ("drift", "prediction")]
     alarms = [one for one in mine if one.verdict == "alarm"]
     name = "inputs are distributed otherwise"
@@ -245,6 +247,11 @@ def _own_work(alerts: Sequence[Alert]) -> Suspect:
     told = fires.title if fires is not None else "nothing fires any more"
     return Suspect("serving", "Warrant's own work or the gateway", "likely" if fires else "unknown", told, 0.0,
                    (("Jobs", "jobs", {}),))  # fmt: skip
+
+
+def _silence(incident: Incident) -> tuple[str, str, dict[str, Any]]:
+    """What mends it lies upstream and takes its time: the way to have it silent until worse meanwhile."""
+    return "Silence it while its source is mended", "silences", {"model": incident.model}
 
 
 def _about_data(alerts: Sequence[Alert]) -> bool:

@@ -83,7 +83,7 @@ class Alert(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     fingerprint: Mapped[str] = mapped_column(Text, index=True)  # model/environment/kind/column/statistic
-    model: Mapped[str] = mapped_column(Text, index=True)  # empty: of the whole installation
+    model: Mapped[str] = mapped_column(Text)  # empty: of the whole installation
     environment: Mapped[str] = mapped_column(Text)
     version: Mapped[int | None]
     source: Mapped[str] = mapped_column(
@@ -102,9 +102,12 @@ class Alert(Base):
     held_until: Mapped[datetime | None]  # it flaps: quiet, and kept firing until then
     resolved_at: Mapped[datetime | None]
     false_alarm_at: Mapped[datetime | None]  # when a person said that it was none
-    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"), index=True)
+    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"))
 
     __table_args__ = (
+        # Thousands of one incident, or of one model, are counted and ranked without reading their rows.
+        Index("ix_alerts_incident_id", "incident_id", "state", "level", "kind", "since", "fired_at", "id"),
+        Index("ix_alerts_model", "model", "state", "environment", "level", "since", "id"),
         Index(
             "uq_alerts_live_fingerprint", "fingerprint", unique=True,
             sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE,

@@ -40,13 +40,17 @@ EDITS: Final = {
     Action.FAULT_INJECTED: "demo fault switched on",
     Action.FAULT_CLEARED: "demo fault switched off", Action.ALIAS_MOVED_ELSEWHERE: "alias moved elsewhere",
     Action.BATCH_INGESTED: "rows sent by hand",
+    Action.OBJECTIVE_DEFINED: "objective defined", Action.OBJECTIVE_REVISED: "objective revised",
+    Action.OBJECTIVE_RETIRED: "objective retired", Action.MAINTENANCE_DECLARED: "maintenance of objectives declared",
+    Action.MAINTENANCE_ENDED: "maintenance of objectives ended", Action.DATA_RULE_SET: "rule of its data set",
+    Action.ENFORCEMENT_CHANGED: "enforcement changed", Action.RETRAINING_STARTED: "retraining started",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Event:
-    """kind: alert | deployment | change | edit | schema | quality | fault | incident | silence, or an entry's kind.
-    page, query: where more is told; level: a state of the console ("page", "attention", "ok", "unknown")."""
+    """kind: alert | deployment | change | edit | schema | quality | volume | fault | incident | silence, or that of an
+    entry. page, query: where more is told; level: a state of the console ("page", "attention", "ok", "unknown")."""
 
     at: datetime
     kind: str
@@ -85,7 +89,7 @@ def changed_within(
     what was done about it."""
     since = began(session, incident) - timedelta(hours=hours)
     found = around(session, viewer, incident, since, incident.opened_at, alerts=False)
-    return [one for one in reversed(found) if one.kind not in ("incident", "quality", "silence")]
+    return [one for one in reversed(found) if one.kind not in ("incident", "quality", "volume", "silence")]
 
 
 def around(
@@ -206,7 +210,7 @@ def _edits(session: ReadSession, incident: Incident, since: datetime, until: dat
 def _happened(
     session: ReadSession, viewer: Actor, incident: Incident, since: datetime, until: datetime
 ) -> Iterable[Event]:
-    """Schema changes, data-quality alarms and injected rows, from windows."""
+    """Schema changes, data-quality alarms, unusual volumes and injected rows, from windows."""
     size = str(get_model(session, viewer, incident.model).spec["window"])
     if since >= until:
         return
@@ -217,7 +221,7 @@ def _happened(
         size=size,
         window=Window(since, until),
     ):
-        if one.kind in ("schema", "quality", "fault"):
+        if one.kind in ("schema", "quality", "volume", "fault"):
             page, query = "quality", {"model": incident.model}
             yield Event(one.at, one.kind, one.text, one.level, "", page, query)
 

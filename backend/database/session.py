@@ -33,6 +33,11 @@ def after_commit(session: WriteSession, action: Callable[[], None]) -> None:
     cast(list[Callable[[], None]], session.info.setdefault("after_commit", [])).append(action)
 
 
+def hold(session: ReadSession, *rows: object) -> None:
+    """Keep rows as long as the session: what is asked for by its key again and again is then read once."""
+    session.info.setdefault("held", []).extend(rows)
+
+
 @contextmanager
 def reading(source: Database | None = None) -> Iterator[ReadSession]:
     """A read session on one snapshot."""

@@ -17,7 +17,7 @@ from backend.deployment.tables import Deployment
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.monitoring.windows import Window
 
-HappeningKind = Literal["deployment", "schema", "quality", "incident", "fault"]
+HappeningKind = Literal["deployment", "schema", "quality", "volume", "incident", "fault"]
 BEFORE = timedelta(days=7)
 WINDOWS_BEFORE = 3
 MOST = 60
@@ -39,7 +39,7 @@ class Happening:
 def happenings(
     session: ReadSession, *, model: str, environment: str, size: str, window: Window
 ) -> list[Happening]:
-    """Deployments, schema changes, data-quality alarms, incidents and injected faults, in order of time.
+    """Deployments, schema changes, data-quality and volume alarms, incidents and injected faults, in order of time.
 
     From seven days (at least three windows) before the window to its end; the latest 60.
     """
@@ -105,19 +105,22 @@ def _quality_alarms(
         select(MetricPoint)
         .where(
             MetricPoint.model == model, MetricPoint.environment == environment, MetricPoint.size == size,
-            MetricPoint.kind == "quality", MetricPoint.segment == "", MetricPoint.verdict.in_(("ok", "alarm")),
+            MetricPoint.kind.in_(("quality", "volume")), MetricPoint.segment == "",
+            MetricPoint.verdict.in_(("ok", "alarm")),
             MetricPoint.window_start >= since, MetricPoint.window_start < until,
         )
-        .order_by(MetricPoint.column, MetricPoint.statistic, MetricPoint.window_start)
+        .order_by(MetricPoint.kind, MetricPoint.column, MetricPoint.statistic, MetricPoint.window_start)
     )  # fmt: skip
     found: list[Happening] = []
-    running: tuple[str, str] | None = None
+    running: tuple[str, str, str] | None = None
     for row in rows:
-        subject = row.column, row.statistic
+        subject = row.kind, row.column, row.statistic
         if row.verdict == "alarm" and running != subject:
             level = "page" if row.level == "page" else "attention"
-            text = row.text or f"{row.statistic} of {row.column} beyond its limit"
-            found.append(Happening(row.window_start, "quality", text, level))
+            text = row.text or f"{row.statistic}{f' of {row.column}' if row.column else ''} beyond its limit"
+            found.append(
+                Happening(row.window_start, "volume" if row.kind == "volume" else "quality", text, level)
+            )
         running = subject if row.verdict == "alarm" else None
     return found
 

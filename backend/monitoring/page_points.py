@@ -9,7 +9,12 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from backend.database.session import ReadSession
-from backend.monitoring.tables import JUDGED, MetricPoint, WindowState
+from backend.monitoring.columns import ModelSpec
+from backend.monitoring.grids import Grid
+from backend.monitoring.profiles import Profile
+from backend.monitoring.tables import JUDGED, MetricPoint, ReferenceProfile, WindowProfile, WindowState
+
+_POSITIVE = ("1", "1.0", "true")
 
 
 class Series(NamedTuple):
@@ -81,3 +86,57 @@ def point_series(
         query = query.where(MetricPoint.column == column)
     points = ((one.window_start, one.value, one.low, one.high, one.verdict) for one in session.scalars(query))
     return Series(f"{statistic}{f' of {column}' if column else ''}", tuple(points))
+
+
+def predicted_series(
+    session: ReadSession, *, model: str, environment: str, size: str, since: datetime, until: datetime,
+    spec: ModelSpec,
+) -> Series:  # fmt: skip
+    """What each window predicted: the share of the positive class, of several classes that of the one most predicted
+    last, and of numbers their mean."""
+    rows = session.execute(
+        select(WindowState.start, WindowProfile.version, WindowProfile.profile)
+        .join(WindowProfile, WindowProfile.window_id == WindowState.id)
+        .where(
+            WindowState.model == model, WindowState.environment == environment, WindowState.size == size,
+            WindowState.start >= since, WindowState.start <= until,
+            WindowProfile.column == "prediction", WindowProfile.segment == "",
+        )
+        .order_by(WindowState.start)
+    ).all()  # fmt: skip
+    versions = {version for _, version, _ in rows}
+    frozen = select(ReferenceProfile).where(
+        ReferenceProfile.model == model, ReferenceProfile.version.in_(versions),
+        ReferenceProfile.column == "prediction", ReferenceProfile.segment == "",
+    )  # fmt: skip
+    grids = {one.version: Grid.from_json(one.grid) for one in session.scalars(frozen)}
+    counted = [
+        (start, Profile.from_json(profile, grids[version]))
+        for start, version, profile in rows
+        if version in grids and profile["grid"] == grids[version].digest
+    ]
+    if spec.task == "regression":
+        told, values = "mean prediction", [(start, one.mean) for start, one in counted]
+    else:
+        shown = _class_shown(spec, [one for _, one in counted])
+        told, values = f"share predicted {shown}", [(start, _share_of(shown, one)) for start, one in counted]
+    return Series(told, tuple((start, value, None, None, "ok") for start, value in values))
+
+
+def _class_shown(spec: ModelSpec, counted: Sequence[Profile]) -> str:
+    """The class whose share is told."""
+    if spec.task == "binary":
+        wanted = (spec.positive,) if spec.positive is not None else _POSITIVE
+        names = {str(value) for one in counted for value in one.grid.values}
+        return next((one for one in sorted(names) if one.lower() in wanted or one in wanted), str(wanted[0]))
+    last = counted[-1] if counted else None
+    if last is None or not last.grid.values:
+        return "a class"
+    most = max(range(len(last.grid.values)), key=lambda place: int(last.counts[place]))
+    return str(last.grid.values[most])
+
+
+def _share_of(name: str, one: Profile) -> float | None:
+    """None where nothing was predicted. A class that the reference never predicted is in no cell of its own."""
+    places = [place for place, value in enumerate(one.grid.values) if str(value) == name]
+    return sum(int(one.counts[place]) for place in places) / one.known if one.known else None

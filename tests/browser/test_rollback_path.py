@@ -170,7 +170,7 @@ def see_the_alert(on_call: Visitor) -> int:
         page.get_by_role("row").filter(has_text="toy").get_by_text(re.compile(r"^since .*UTC"))
     ).to_be_visible()
     expect(page.get_by_text("quality alert")).to_be_visible()
-    link = page.get_by_role("link", name=re.compile(r"INC-\d+ toy: .*distance"))
+    link = page.get_by_role("link", name=re.compile(r"INC-\d+ SEV-\d toy: .*distance"))
     expect(link).to_contain_text("nobody is on it")
     found = re.search(r"INC-(\d+)", link.inner_text())
     assert found is not None

@@ -16,7 +16,13 @@ from backend.alerting.incidents import asks_again
 from backend.alerting.muting import Mute, muting_now, shown_state
 from backend.alerting.report import report_markdown, report_pdf
 from backend.alerting.runbook import StepDone, mark_step, steps_offered
-from backend.alerting.service import acknowledge, close_by_hand, firing_alerts, recent_incidents
+from backend.alerting.service import (
+    acknowledge,
+    close_by_hand,
+    firing_alerts,
+    open_incidents,
+    recent_incidents,
+)
 from backend.alerting.silences import Matchers, end_silence, list_silences, matchers_of, silence
 from backend.alerting.tables import Alert, Incident, IncidentEntry, Silence
 from backend.alerting.timeline import timeline
@@ -83,10 +89,11 @@ def alerts(actor: Caller) -> dict[str, Any]:
 
 @router.get("/incidents")
 def incidents(actor: Caller, model: str | None = None) -> dict[str, Any]:
+    """All that are open, the gravest first, then the newest of those that are over."""
     with reading() as session:
-        return {
-            "incidents": [incident_document(one) for one in recent_incidents(session, actor, model=model)]
-        }
+        found = open_incidents(session, actor, model=model)
+        found += [one for one in recent_incidents(session, actor, model=model) if one.state != "open"]
+        return {"incidents": [incident_document(one) for one in found]}
 
 
 @router.get("/incidents/{incident_id}")

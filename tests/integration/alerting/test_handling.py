@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
+from backend import clock
 from backend.alerting import handling
 from backend.alerting.answers import LATELY
 from backend.alerting.brief import read_brief
 from backend.alerting.false_alarms import false_alarms_said
-from backend.alerting.incident_alerts import TELLING, page_of_alerts
+from backend.alerting.incident_alerts import TELLING, alerts_of_incident, page_of_alerts, tally_alerts
 from backend.alerting.muting import muting_now
 from backend.alerting.phases import MOVES, OPEN, PHASES, NotInThisPhase, move
 from backend.alerting.report import report_markdown, report_pdf
-from backend.alerting.service import acknowledge, close_by_hand, close_incident, get_incident
+from backend.alerting.service import acknowledge, close_by_hand, close_incident, get_incident, open_incidents
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import timeline
 from backend.audit.tables import AuditEntry
@@ -371,3 +372,50 @@ def test_an_alert_that_joined_as_its_incident_was_closed_opens_another_when_it_f
     assert again.id == alert.id
     assert incident_of(again) != number
     assert read(world, incident_of(again)).state == "open"
+
+
+def test_what_fires_takes_a_mitigated_incident_back_where_it_is_merged_into_it(world: World) -> None:
+    stays = do(
+        handling.open_incident, world.on_call, model="toy", environment="production", title="calls", area="serving"
+    ).id  # fmt: skip
+    do(handling.mitigate, world.on_call, stays, how="traffic was sent elsewhere")
+    comes = incident_of(raised())
+    do(handling.merge, world.on_call, comes, into=stays)
+    found = read(world, stays)
+    assert (found.phase, found.relapsed_at is not None) == ("new", True), "what fires is told to somebody"
+    with pytest.raises(Conflict):
+        do(handling.merge, world.on_call, stays, into=comes)
+
+
+def test_an_open_incident_is_listed_however_many_were_opened_since(world: World) -> None:
+    old, grave = (
+        do(handling.open_incident, world.on_call, model="toy", environment="production", title="calls", severity=one).id
+        for one in (3, 1)
+    )  # fmt: skip
+    with writing() as session:
+        session.add_all(
+            Incident(model="toy", environment="production", title="past", opened_at=clock.now(), state="closed",
+                     phase="resolved", closed_at=clock.now())
+            for _ in range(60)
+        )  # fmt: skip
+    with reading() as session:
+        assert [one.id for one in open_incidents(session, world.viewer)] == [grave, old]
+        assert [one.id for one in open_incidents(session, world.viewer, model="other")] == []
+
+
+def test_the_alerts_of_an_incident_are_counted_and_ranked_without_reading_their_rows(world: World) -> None:
+    number, plans = incident_of(raised()), []
+    with reading() as session:
+        connection = session.connection()
+        if connection.dialect.name != "sqlite":
+            pytest.skip("the plan of a handful of rows says nothing on PostgreSQL")
+        told: list[tuple[str, object]] = []
+        event.listen(
+            connection, "before_cursor_execute", lambda _c, _cur, text, given, *_: told.append((text, given))
+        )
+        tally_alerts(session, world.viewer, number)
+        page_of_alerts(session, world.viewer, number)
+        alerts_of_incident(session, world.viewer, number)
+        for text, given in [one for one in told if "alerts.incident_id" in one[0] or "count(" in one[0]]:
+            plans += [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given)]
+    assert sum("COVERING INDEX ix_alerts_incident_id" in one for one in plans) >= 3, plans

@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
+from backend.alerting import handling
 from backend.alerting.muting import muting_now
 from backend.alerting.silences import Matchers, end_silence, list_silences, planned_work, silence
 from backend.alerting.tables import Alert, Incident, Silence
@@ -156,3 +157,24 @@ def test_planned_work_on_a_model_mutes_and_is_kept_with_its_reason_and_as_long_a
         start + timedelta(hours=1),
         "new disks",
     )
+
+
+def test_a_storm_is_silenced_by_a_few_questions_and_each_alert_by_a_silence_of_its_own(
+    world: World, time: Time
+) -> None:
+    (number,) = {raised(f"column-{one}").incident_id for one in range(30)}
+    assert number is not None
+    with writing() as session:
+        reads: list[str] = []
+        event.listen(
+            session.connection(), "before_cursor_execute",
+            lambda _c, _cursor, statement, *_: reads.append(statement) if " silences" in statement else None,
+        )  # fmt: skip
+        made = handling.silence_incident(session, world.on_call, number, comment="known")
+        again = handling.silence_incident(session, world.on_call, number, comment="known")
+    assert len(made) == len({one.id for one in made}) == 30
+    assert [one.id for one in again] == [one.id for one in made]
+    asked = [one for one in reads if one.startswith("SELECT")]
+    assert len(asked) == 2, "what is silent is read once for each pressing of the button"
+    raised("column-3", title="worse", details={"column": "column-3"}, level="page")
+    assert all(is_muted(raised(f"column-{one}")) for one in (0, 3, 29))

@@ -12,6 +12,7 @@ from app import data
 from app.components.incident_parts import advice, situation, standing
 from backend import clock
 from backend.alerting import handling
+from backend.alerting.brief import read_brief
 from backend.alerting.incident_alerts import tally_alerts
 from backend.alerting.mitigation import settle_by_change
 from backend.alerting.service import Firing, fire
@@ -201,3 +202,11 @@ def test_the_page_of_silences_lists_what_is_muted_and_by_whom(world: World, open
     assert "a known feed" in said
     assert "Oncall" in said
     assert "Your role cannot silence alerts." in said
+
+
+def test_the_figure_of_an_incident_tells_what_was_predicted(world: World) -> None:
+    number = int(opened(world, "quality", column="distance")["id"])
+    with reading() as session:
+        series = {one.name: one for one in read_brief(session, world.on_call, number).series}
+    shares = [value for _, value, *_ in series["share predicted 1"].points]
+    assert len(shares) >= 4 and all(value is not None and 0 < value < 1 for value in shares)

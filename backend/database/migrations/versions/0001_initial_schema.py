@@ -630,8 +630,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
     )
     op.create_index(op.f("ix_alerts_fingerprint"), "alerts", ["fingerprint"], unique=False)
-    op.create_index(op.f("ix_alerts_incident_id"), "alerts", ["incident_id"], unique=False)
-    op.create_index(op.f("ix_alerts_model"), "alerts", ["model"], unique=False)
+    op.create_index(
+        "ix_alerts_incident_id",
+        "alerts",
+        ["incident_id", "state", "level", "kind", "since", "fired_at", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_alerts_model",
+        "alerts",
+        ["model", "state", "environment", "level", "since", "id"],
+        unique=False,
+    )
     op.create_index(
         "uq_alerts_live_fingerprint",
         "alerts",
