@@ -108,14 +108,11 @@ def _sli(key: str, kind: Kind) -> Sli:
                                help="a metric or a statistic as the pages of the model name it in exports")  # fmt: skip
         column = st.text_input("Column (of drift)", "", key=f"{key}:column", width=160, max_chars=100)
         segment = st.text_input("Among (column=value)", "", key=f"{key}:segment", width=180, max_chars=100)
-        across = st.text_input("Fair across (column)", "", key=f"{key}:across", width=180, max_chars=100,
-                               help="The lowest among the column's values over the highest.")  # fmt: skip
         low = st.text_input("At least", "", key=f"{key}:low", width=110, max_chars=20)
         high = st.text_input("At most", "", key=f"{key}:high", width=110, max_chars=20)
     return Quality(
         metric.strip(), at_least=_decimal(low, "At least"), at_most=_decimal(high, "At most"),
-        column=column.strip(), segment=segment.strip(), across=across.strip(),
-        compare="ratio" if across.strip() else "",
+        column=column.strip(), segment=segment.strip(),
     )  # fmt: skip
 
 
@@ -145,8 +142,6 @@ def _title_of(sli: Sli) -> str:
             return f"Fresh {sli.of}"
         case Completeness():
             return "Complete labels"
-        case Quality() if sli.across:
-            return f"{sli.metric} fair across {sli.across}"
         case Quality():
             return f"{sli.metric} inside bounds"
         case _:

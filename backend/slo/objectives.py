@@ -94,9 +94,7 @@ class Quality:
     """Windows whose metric is inside the bounds: AUC, drift, fairness, whatever a metric point holds.
 
     Without bounds a window is good while the metric keeps to its own limit (the verdict of its monitor).
-    Bounds include their ends. `points` tells realised from estimated figures where both exist. With `across`, a column
-    of the model's segments, the bounds are of what compares the metric of its values: the lowest over the highest
-    (ratio), or the highest less the lowest (difference).
+    Bounds include their ends. `points` tells realised from estimated figures where both exist.
     """
 
     metric: str
@@ -108,19 +106,7 @@ class Quality:
         ""  # drift | quality | prediction | realised | estimated | volume; "": whichever has the metric
     )
     size: str = ""
-    across: str = ""
-    compare: Literal["ratio", "difference", ""] = ""
     kind: Literal[Kind.QUALITY] = Kind.QUALITY
-
-    def __post_init__(self) -> None:
-        if bool(self.across) != bool(self.compare):
-            raise BadObjective(
-                "fairness names the column that it looks across and how its values are compared"
-            )
-        if self.across and self.segment:
-            raise BadObjective(f"fairness looks across all values of {self.across}, not among one segment")
-        if self.across and self.at_least is None and self.at_most is None:
-            raise BadObjective(f"fairness across {self.across} needs a bound: no monitor has a limit for it")
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,13 @@ Type `Prometheus`: `spec.query` is PromQL. Type `Warrant`: `spec` names what War
                      {metric: label_completeness} gte value                          completeness
                      {metric: auc, column:, segment:, points:, size:} gte | lte value             quality
                      the same with at_most, and gte value                            quality between two bounds
-    the same with across: COLUMN, compare: ratio | difference       fairness: among the values of a column
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final, Literal, cast
+from typing import Any, Final
 
 from backend.errors import BadInput
 from backend.slo.objectives import (
@@ -34,8 +33,7 @@ from backend.slo.openslo_schema import MetricSource, ObjectiveSpec, SliSpec
 LATENCY: Final = "request_latency_ms"
 LABEL_AGE, METRICS_AGE = "label_age_s", "metrics_age_s"
 LABEL_COMPLETENESS: Final = "label_completeness"
-_QUALITY_KEYS: Final = ("metric", "column", "segment", "points", "size", "across", "compare")
-COMPARISONS: Final = ("ratio", "difference")
+_QUALITY_KEYS: Final = ("metric", "column", "segment", "points", "size")
 Sources = Mapping[str, MetricSource]
 
 
@@ -131,14 +129,9 @@ def _quality(asked: dict[str, Any], at_least: Decimal | None, at_most: Decimal |
             f"say which metric: {LATENCY}, {LABEL_AGE}, {METRICS_AGE}, {LABEL_COMPLETENESS}, or one that Warrant "
             "computes for windows, such as auc or psi"
         )
-    across = _word(asked, "across")
-    compare = _word(asked, "compare") or ("ratio" if across else "")
-    if compare not in ("", *COMPARISONS):
-        raise BadInput(f"compare is one of {', '.join(COMPARISONS)}, not {compare!r}")
     return Quality(
         metric=metric, at_least=at_least, at_most=at_most, column=_word(asked, "column"),
         segment=_word(asked, "segment"), points=_word(asked, "points"), size=_word(asked, "size"),
-        across=across, compare=cast(Literal["ratio", "difference", ""], compare),
     )  # fmt: skip
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from itertools import groupby
-from typing import Final
 
 from sqlalchemy import func, select
 
@@ -22,8 +20,6 @@ from backend.slo.slots import MINUTE, Slot, floor_to
 from backend.slo.sources import STORE, Asked, Reading
 
 _BATCH = 500
-FEWEST_ROWS: Final = 30  # of a group in a window, to be compared with others
-NO_GROUPS: Final = ("other", "missing")  # segments of a column that are none of its values
 _FIRST = ("realised", "estimated")  # of one statistic that several kinds have, the first of these speaks
 
 
@@ -101,10 +97,7 @@ def _judged(session: ReadSession, sli: Quality, windows: Iterable[WindowState]) 
     for first in range(0, len(ids), _BATCH):
         query = select(MetricPoint).where(
             MetricPoint.window_id.in_(ids[first : first + _BATCH]), MetricPoint.statistic == sli.metric,
-            MetricPoint.column == sli.column,
-            MetricPoint.segment.startswith(f"{sli.across}=", autoescape=True)
-            if sli.across
-            else MetricPoint.segment == sli.segment,
+            MetricPoint.column == sli.column, MetricPoint.segment == sli.segment,
         )  # fmt: skip
         if sli.points:
             query = query.where(MetricPoint.kind == sli.points)
@@ -114,45 +107,18 @@ def _judged(session: ReadSession, sli: Quality, windows: Iterable[WindowState]) 
                 found.setdefault(point.window_id, []).append(point)
     judged: dict[int, bool] = {}
     for window_id, points in found.items():
-        points.sort(key=_speaks)
-        if sli.across:
-            by_kind = (list(mine) for _, mine in groupby(points, key=_speaks))
-            verdicts = (_fair(sli, mine) for mine in by_kind)
-        else:
-            verdicts = (_inside(sli, point) for point in points)
+        points.sort(key=lambda one: _FIRST.index(one.kind) if one.kind in _FIRST else len(_FIRST))
+        verdicts = (_inside(sli, point) for point in points)
         known = next((one for one in verdicts if one is not None), None)
         if known is not None:
             judged[window_id] = known
     return judged
 
 
-def _speaks(point: MetricPoint) -> tuple[int, str]:
-    return _FIRST.index(point.kind) if point.kind in _FIRST else len(_FIRST), point.kind
-
-
-def _fair(sli: Quality, points: Iterable[MetricPoint]) -> bool | None:
-    """Whether what compares the groups is inside the bounds; None where fewer than two have a figure that says
-    something."""
-    values = [
-        Decimal(repr(one.value))
-        for one in points
-        if one.value is not None
-        and one.rows >= FEWEST_ROWS
-        and one.segment.partition("=")[2] not in NO_GROUPS
-    ]
-    if len(values) < 2:
-        return None
-    low, high = min(values), max(values)
-    if sli.compare == "difference":
-        return _within(sli, high - low)
-    return _within(sli, low / high) if high > 0 else None
-
-
 def _inside(sli: Quality, point: MetricPoint) -> bool | None:
     if sli.at_least is None and sli.at_most is None:
         return point.verdict == "ok" if point.verdict in JUDGED else None
-    return None if point.value is None else _within(sli, Decimal(repr(point.value)))
-
-
-def _within(sli: Quality, value: Decimal) -> bool:
+    if point.value is None:
+        return None
+    value = Decimal(repr(point.value))
     return (sli.at_least is None or value >= sli.at_least) and (sli.at_most is None or value <= sli.at_most)

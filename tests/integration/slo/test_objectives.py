@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -319,49 +318,6 @@ def test_model_quality_counts_windows_as_they_are_judged(world: World, noon: dat
     assert "2 of 6 windows were out of bounds" in titles()[0][2]
     look(noon + MINUTE)
     assert state_of(key).figures["period"] == figures["period"]
-
-
-@pytest.mark.parametrize(
-    ("sli", "good"),
-    [
-        (
-            {"compare": "ratio", "at_least": Decimal("0.8")},
-            1,
-        ),  # 0.9 of the best on the second day, 0.75 on the first
-        ({"compare": "difference", "at_most": Decimal("0.2")}, 2),  # 0.2 at most: the bound is inside
-    ],
-)
-def test_fairness_compares_the_values_of_a_column_in_each_window(
-    world: World, noon: datetime, sli: dict[str, Any], good: int
-) -> None:
-    groups = {
-        1: {"AA": 0.8, "UA": 0.6, "B6": 0.7}, 2: {"AA": 0.8, "UA": 0.72}, 3: {"AA": 0.8}, 4: {"AA": 0.8, "other": 0.1},
-    }  # fmt: skip
-    with writing() as session:
-        for back, shares in groups.items():
-            start = noon.replace(hour=0, minute=0) - timedelta(days=back)
-            window = WindowState(
-                model="toy", environment="production", size="1d", start=start, end=start + timedelta(days=1),
-                version=2, rows=100, labels_known=100, state="complete", computed_at=noon, labelled_at=noon,
-            )  # fmt: skip
-            session.add(window)
-            session.flush()
-            session.add_all(
-                MetricPoint(
-                    window_id=window.id, model="toy", environment="production", size="1d", window_start=start,
-                    kind="realised", statistic="accuracy", segment=f"carrier={value}", value=share, verdict="ok",
-                    rows=rows, first_computed_at=noon, computed_at=noon,
-                )
-                for value, share, rows in [*((name, one, 300) for name, one in shares.items()), ("XX", 0.01, 3)]
-            )  # fmt: skip
-    fair = replace(
-        AVAILABLE, name="fair", sli=Quality("accuracy", across="carrier", **sli), target=Decimal("0.9"),
-        rows=default_rows(Kind.QUALITY), minimum_events=1,
-    )  # fmt: skip
-    key = define(world, fair)
-    look(noon)
-    period = state_of(key).figures["period"]
-    assert (period["good"], period["total"]) == (good, 2), "one group alone is compared with nothing"
 
 
 def test_freshness_is_one_look_a_minute(world: World, noon: datetime) -> None:

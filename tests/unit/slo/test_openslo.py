@@ -191,10 +191,6 @@ SLIS: st.SearchStrategy[Sli] = st.one_of(
         st.sampled_from(("auc", "psi", "demographic_parity")), st.sampled_from(("none", "low", "high", "both")),
         NUMBERS, st.one_of(st.just(""), WORDS), st.one_of(st.just(""), WORDS),
     ),
-    st.builds(
-        lambda low, across, compare: Quality("accuracy", at_least=low, across=across, compare=compare),
-        NUMBERS, WORDS, st.sampled_from(("ratio", "difference")),
-    ),
     st.builds(lambda q, t, c: Queries(bad=q, total=t, counter=c), QUERIES, QUERIES, st.booleans()),
     st.builds(lambda q, t: Queries(good=q, total=t, source="prom"), QUERIES, QUERIES),
     st.builds(lambda q, k: Queries(raw=q, raw_type=k), QUERIES, st.sampled_from(("success", "failure"))),
