@@ -105,9 +105,12 @@ class ModelSpec:
 
     @property
     def kept_beside(self) -> tuple[str, ...]:
-        """Columns of kind id that are stored all the same, for the sake of whom the rows are about."""
+        """Columns that the model does not read and that are stored all the same, for the sake of whom the rows are
+        about: ids, and what groups of people are compared by."""
         ids = {name for name, kind in self.excluded if kind == "id"}
-        return tuple(name for name in dict.fromkeys((self.subject, *self.pseudonymise)) if name in ids)
+        read = {column.name for column in self.features}
+        kept = [name for name in (self.subject, *self.pseudonymise) if name in ids]
+        return tuple(dict.fromkeys([*kept, *(name for name in self.protected if name not in read)]))
 
     @property
     def sizes(self) -> tuple[str, ...]:
