@@ -10,6 +10,7 @@ CROSS: Final = " × "
 """Between the columns of an intersection: `SEX × RAC1P`."""
 AND: Final = " & "
 """Between the values of an intersection: `SEX=1 & RAC1P=2`."""
+NO_BOUND: Final = "no bound is declared for it under fairness.limits"
 
 
 @dataclass(frozen=True)

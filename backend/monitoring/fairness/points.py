@@ -21,7 +21,7 @@ from backend.monitoring.columns import ModelSpec
 from backend.monitoring.evaluate import Point
 from backend.monitoring.fairness import gaps
 from backend.monitoring.fairness.counting import Cells, Groups, count_cells, groups_of
-from backend.monitoring.fairness.measures import GAPS, GROUP_MEASURES, Measure, attribute_name
+from backend.monitoring.fairness.measures import GAPS, GROUP_MEASURES, NO_BOUND, Measure, attribute_name
 from backend.monitoring.label_lag import Hearing
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -41,7 +41,6 @@ ALONE: Final = "one group alone is not judged; the gaps between groups are"
 NOT_DECLARED: Final = (
     "the spec does not say which decision is favourable: write favourable: positive, or negative"
 )
-NO_BOUND: Final = "no bound is declared for it under fairness.limits"
 
 
 @dataclass(frozen=True)

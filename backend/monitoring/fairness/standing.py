@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from backend.database.session import ReadSession
-from backend.monitoring.columns import ModelSpec
+from backend.identity.actor import Actor
+from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.monitoring.fairness import KIND
 from backend.monitoring.fairness.measures import GAPS, MEASURES, attribute_name, needs_labels
 from backend.monitoring.tables import MetricPoint, WindowState
+from backend.registry.service import get_model
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,14 @@ def standing(
         for one in found
         if (one.point.column, one.point.statistic) == (attribute, name)
     ]
+
+
+def read_standing(session: ReadSession, viewer: Actor, model: str, environment: str) -> list[Standing]:
+    """As `standing`, of the version that answered the newest windows. `NotFound` for a model the viewer may not see."""
+    found = get_model(session, viewer, model)
+    if not found.described:
+        return []
+    return standing(session, model=model, environment=environment, spec=parse_spec(found.spec))
 
 
 def gap_points(session: ReadSession, window_id: int, *, labels: bool) -> Iterator[MetricPoint]:

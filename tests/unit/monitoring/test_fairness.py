@@ -28,8 +28,8 @@ from backend.errors import BadInput
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.evaluate import Point, alarms_below
 from backend.monitoring.fairness import gaps
-from backend.monitoring.fairness.measures import GAPS, GROUP_MEASURES, needs_labels
-from backend.monitoring.fairness.points import NO_BOUND, NOT_DECLARED, fairness_points
+from backend.monitoring.fairness.measures import GAPS, GROUP_MEASURES, NO_BOUND, needs_labels
+from backend.monitoring.fairness.points import NOT_DECLARED, fairness_points
 from backend.monitoring.label_lag import Hearing
 from backend.monitoring.monitors import Figure, bad_side
 
