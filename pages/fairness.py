@@ -12,6 +12,7 @@ from app.components.fairness_parts import (
     DRAWN,
     INTERVALS,
     fairness_sentence,
+    first_attribute,
     headline_detail,
     say_not_known,
     show_gaps,
@@ -45,7 +46,9 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     scope, name, size, since, spec = watched.scope, watched.name, watched.size, watched.since, watched.spec
     attributes = [attribute_name(columns) for columns in spec.fairness.attributes(spec.protected)]
     hidden = {"label_visibility": "collapsed"}
-    attribute = pick("Groups by", attributes, key="attribute", width=210, **hidden)
+    found = data.fairness(scope, name)
+    first = first_attribute(found, attributes)
+    attribute = pick("Groups by", attributes, key="attribute", width=210, index=first, **hidden)
     first_seen = pick_seen()
 say_notice(watched)
 stop_where_nothing_is_compared(watched)
@@ -59,7 +62,6 @@ if size != spec.window:
 points = data.points(scope, name, size, (KIND,), statistic=None, since=since, column=attribute, segment=None)
 stop_without_windows(watched, "Fairness is not known", known=len(points) > 0)
 
-found = data.fairness(scope, name)
 sentence, level = fairness_sentence(found, spec)
 say_headline(watched, sentence, level, detail=headline_detail(found, watched))
 say_not_known(found)

@@ -18,7 +18,7 @@ from app.theme import GROUPS, MARK, STATES, faded
 MOST = 6
 """So many groups are drawn; a table has every one."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-HEIGHT = 170
+HEIGHT = 185
 
 
 def groups_figure(
@@ -28,21 +28,22 @@ def groups_figure(
     """Figures of groups, a panel for each of `titles` ({statistic: title}) and a line for each group, with its band.
 
     points  segment, statistic, window_start (UTC-aware), value, low, high, rows
-    least   a value of fewer rows is drawn open: it is shown and never judged
+    least   a value of fewer rows is left out: it would fill the panel with its interval, and is never judged
     """
+    points = points[(points["rows"] >= least) | points["value"].isna()]
     known = points[points["value"].notna()]
     shown = {name: title for name, title in titles.items() if (known["statistic"] == name).any()}
     if not shown:
         return empty_figure("No group has a figure yet", "Groups are counted when their window is computed.")
     names = groups_drawn(points)
-    figure, places = panels(list(shown.values()), height=HEIGHT)
+    figure, places = panels(list(shown.values()), height=HEIGHT, between=92)
     for statistic, place in zip(shown, places, strict=True):
         for group, colour, dash in zip(names, GROUPS, DASHES, strict=False):
             mine = points[(points["statistic"] == statistic) & (points["segment"] == group)]
             if mine["value"].notna().any():
                 _draw_band(figure, mine, tz, colour, place)
                 first = statistic == next(iter(shown))
-                _draw_group(figure, mine, tz, (colour, dash), least=least, first=first, place=place)
+                _draw_group(figure, mine, tz, (colour, dash), first=first, place=place)
     return _finish(figure, points, tz, switches, places)
 
 
@@ -58,7 +59,7 @@ def gaps_figure(
     shown = {name: title for name, title in titles.items() if (known["statistic"] == name).any()}
     if not shown:
         return empty_figure("No gap is known yet", "A gap needs two groups with enough rows in one window.")
-    figure, places = panels(list(shown.values()), height=HEIGHT)
+    figure, places = panels(list(shown.values()), height=HEIGHT, between=92)
     for statistic, place in zip(shown, places, strict=True):
         mine = points[points["statistic"] == statistic].sort_values("window_start").reset_index(drop=True)
         _draw_band(figure, mine, tz, MARK["realised"], place)
@@ -82,16 +83,17 @@ def gaps_figure(
 
 
 def groups_drawn(points: pd.DataFrame) -> list[str]:
-    """The groups with most rows, in the order of their names; those that are rare or missing are no groups."""
-    rows = points[points["statistic"] == "selection_rate"].groupby("segment")["rows"].sum()
-    real = [
-        one for one in rows.sort_values(ascending=False).index if not one.endswith(("=other", "=missing"))
-    ]
-    return sorted(real[:MOST])
+    """The groups with most rows, and those at either end of the newest selection rates, in the order of their names;
+    rare and missing values are no groups."""
+    rates = points[(points["statistic"] == "selection_rate") & points["value"].notna()]
+    rates = rates[~rates["segment"].str.endswith(("=other", "=missing"))]
+    newest = rates[rates["window_start"] == rates["window_start"].max()].sort_values("value")["segment"]
+    largest = rates.groupby("segment")["rows"].sum().sort_values(ascending=False).index
+    return sorted(list(dict.fromkeys([*newest.iloc[[0, -1]], *largest]))[:MOST])
 
 
 def _draw_group(
-    figure: go.Figure, mine: pd.DataFrame, tz: str | None, look: tuple[str, str], *, least: int, first: bool,
+    figure: go.Figure, mine: pd.DataFrame, tz: str | None, look: tuple[str, str], *, first: bool,
     place: dict[str, int],
 ) -> None:  # fmt: skip
     mine = mine.sort_values("window_start").reset_index(drop=True)
@@ -101,8 +103,7 @@ def _draw_group(
             x=local_times(mine["window_start"], tz), y=mine["value"], mode="lines+markers", connectgaps=False,
             name=group, legendgroup=group, showlegend=first,
             line={"color": colour, "width": 1.5, "dash": dash},
-            marker={"size": 5, "color": colour, "line": {"width": 1, "color": colour},
-                    "symbol": ["circle" if rows >= least else "circle-open" for rows in mine["rows"]]},
+            marker={"size": 4, "color": colour},
             customdata=_details(mine, tz),
             hovertemplate=f"<b>{group}: %{{customdata[1]}}</b> (95 % %{{customdata[2]}})<br>%{{customdata[3]}} rows"
             "<br>window from %{customdata[0]}<extra></extra>",
@@ -161,5 +162,5 @@ def _finish(
     add_version_lines(figure, switches, tz, (span.min(), span.max()), panels=len(places))
     name_time_axis(figure, tz, points["window_start"].max())
     figure.update_xaxes(title=None, nticks=4, tickangle=0, matches="x")
-    figure.update_layout(margin={"t": 46, "b": 46})
+    figure.update_layout(margin={"t": 30, "b": 46})
     return figure

@@ -24,7 +24,7 @@ SHARES = ("selection_rate", "true_positive_rate", "false_positive_rate", "precis
 DRAWN = ("selection_rate", "true_positive_rate", "false_positive_rate", "precision", "calibration")
 INTERVALS = (
     "Bands of groups are 95 % intervals of each by itself. Intervals of gaps hold for all pairs of groups at once, and "
-    "a verdict needs the whole interval on one side of the bound. Open marks are of groups too small to be judged."
+    "a verdict needs the whole interval on one side of the bound. Groups too small to be judged are in the table alone."
 )
 
 
@@ -77,6 +77,12 @@ def fairness_sentence(found: Sequence[Mapping[str, Any]], spec: ModelSpec) -> tu
 
 def _all(count: int) -> str:
     return "The gap" if count == 1 else f"All {count} gaps"
+
+
+def first_attribute(found: Sequence[Mapping[str, Any]], attributes: Sequence[str]) -> int:
+    """The place of the attribute that the sentence on top is about; 0 where it is about none."""
+    beyond = next((one["attribute"] for one in found if one["verdict"] == "alarm"), None)
+    return list(attributes).index(beyond) if beyond in attributes else 0
 
 
 def headline_detail(found: Sequence[Mapping[str, Any]], watched: Watched) -> str:
@@ -141,7 +147,8 @@ def show_gaps(points: pd.DataFrame) -> None:
     """Every gap of one window with its bound and verdict, and what it was seen as first."""
     rows: list[Sequence[Cell]] = []
     gaps = points[points["segment"] == ""].assign(revised=was_revised)
-    for one in gaps.to_dict("records"):
+    order = list(GAPS)
+    for one in sorted(gaps.to_dict("records"), key=lambda one: order.index(one["statistic"])):
         measure = GAPS[one["statistic"]]
         known = pd.notna(one["value"])
         between = (

@@ -73,7 +73,7 @@ def test_small_groups_are_told_with_their_rows_and_never_judged(
     text = text_of(page)
     assert "age=rare" in text and "fewer than 30: never judged" in text
     assert "All 2 gaps between groups with a bound within it" in text or "Not known of" in text
-    assert "age=rare" in chart(page, "groups") and "circle-open" in chart(page, "groups")
+    assert "age=old" in chart(page, "groups") and "age=rare" not in chart(page, "groups")
 
 
 def test_what_waits_for_labels_is_said(starts: list[datetime], open_page: Open) -> None:
