@@ -28,7 +28,7 @@ TAKEN = {
     "value": "value", "low": "low", "high": "high", "threshold": "limit", "reference_value": "reference",
     "verdict": "verdict", "level": "level", "reason": "reason",
 }  # fmt: skip
-KINDS = ("drift", "prediction", "quality", "realised", "estimated", "volume")
+KINDS = ("drift", "prediction", "quality", "realised", "estimated", "volume", "fairness")
 
 
 def routes() -> list[BaseRoute]:

@@ -121,6 +121,9 @@ MARK = {
     "change": "#7d8794",
 }
 
+GROUPS = ("#2f7fcb", "#1d918a", "#9068d8", "#c4568e", "#9a7440", "#7d8794")
+"""Lines of groups beside one another; none is the colour of a state."""
+
 
 def luminance(colour: str) -> float:
     """Relative luminance of #rrggbb, 0 to 1 (WCAG 2.2, "relative luminance")."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from app.charts.distributions import distribution_figure
 from app.charts.drift import drift_series
 from app.charts.explanations import shap_summary
+from app.charts.fairness import gaps_figure, groups_figure
 from app.charts.frame import Mark, empty_figure
 from app.charts.heatmap import drift_heatmap
 from app.charts.kpis import kpi_figure
@@ -29,6 +30,8 @@ __all__ = [
     "drift_heatmap",
     "drift_series",
     "empty_figure",
+    "gaps_figure",
+    "groups_figure",
     "kpi_figure",
     "lineage_figure",
     "performance_figure",

@@ -148,6 +148,28 @@ def first_seen_texts(
     return texts
 
 
+def add_version_lines(
+    figure: go.Figure, deployments: Sequence[tuple[datetime, str]], tz: str | None, span: tuple[Any, Any], *,
+    panels: int,
+) -> None:  # fmt: skip
+    """Where another version began to serve, a dotted line in each panel of small multiples; its name in the first."""
+    start, end = pd.Timestamp(span[0]), pd.Timestamp(span[1])
+    for moment, version in sorted(deployments):
+        at = local_time(moment, tz)
+        if not start < pd.Timestamp(at) <= end:
+            continue
+        for place in range(1, panels + 1):
+            axis = "" if place == 1 else str(place)
+            figure.add_shape(
+                type="line", x0=at, x1=at, y0=0, y1=1, xref=f"x{axis}", yref=f"y{axis} domain", layer="below",
+                line={"color": MARK["change"], "width": 1, "dash": "dot"},
+            )  # fmt: skip
+        figure.add_annotation(
+            x=at, y=1, xref="x", yref="y domain", yanchor="top", xanchor="left", showarrow=False, text=version,
+            font={"size": 11}, borderpad=2,
+        )  # fmt: skip
+
+
 def add_version_switches(
     figure: go.Figure, deployments: Sequence[tuple[datetime, str]], tz: str | None, span: tuple[Any, Any]
 ) -> int:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from app.charts.distributions import coarsen
-from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure, when_texts
+from app.charts.frame import empty_figure, local_times, name_time_axis, when_texts
+from app.charts.grid import PER_ROW, panels
 from app.charts.verdicts import verdict_level
 from app.formats import format_count, format_metric, format_share
 from app.theme import MARK, STATES, faded
 
-PER_ROW = 3
 MOST = 12
 CATEGORIES = 6
 
@@ -35,7 +33,7 @@ def segments_figure(
             "No segment has a figure yet", "Segments need labels, and enough rows in a window of their own."
         )
     names = list(dict.fromkeys(points["segment"]))[:MOST]
-    figure, places = _grid(names, [_latest(points, name) for name in names], per_row, height=150)
+    figure, places = panels([_latest(points, name) for name in names], per_row=per_row, height=150)
     figure.update_xaxes(matches="x")
     figure.update_yaxes(matches="y")
     for name, place in zip(names, places, strict=True):
@@ -107,7 +105,7 @@ def segment_distributions(parts: Mapping[str, Mapping[str, Any]], *, per_row: in
             "No segment has been counted", "Name columns under `segments` in the model's spec."
         )
     names = list(parts)[:MOST]
-    figure, places = _grid(names, names, per_row, height=170)
+    figure, places = panels(names, per_row=per_row, height=170)
     numeric = next(iter(parts.values()))["kind"] == "numeric"
     labels = [] if numeric else _most_frequent(list(parts.values()))
     for index, (name, place) in enumerate(zip(names, places, strict=True)):
@@ -204,22 +202,3 @@ def _middle(parts: Sequence[Mapping[str, Any]]) -> list[float] | None:
     filled = np.cumsum(mass) / mass.sum()
     low, high = np.searchsorted(filled, [0.005, 0.995])
     return [float(edges[low]), float(edges[min(high + 1, edges.size - 1)])]
-
-
-def _grid(
-    names: Sequence[str], titles: Sequence[str], per_row: int, *, height: int
-) -> tuple[go.Figure, list[dict[str, int]]]:
-    across = min(per_row, len(names))
-    down = math.ceil(len(names) / across)
-    total = height * down + 60
-    framed = new_figure(total)
-    figure = make_subplots(
-        down, across, subplot_titles=list(titles), horizontal_spacing=0.06, vertical_spacing=min(0.6, 62 / total)
-    )  # fmt: skip
-    figure.update_layout(framed.layout)
-    figure.update_layout(template=go.layout.Template(), height=total)
-    axis = framed.layout.xaxis.to_plotly_json()
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**framed.layout.yaxis.to_plotly_json())
-    figure.update_annotations(font={"size": 11})
-    return figure, [{"row": i // across + 1, "col": i % across + 1} for i in range(len(names))]

@@ -23,6 +23,7 @@ from backend.slo.wording import span_words
 ALERT_PAGES = {
     "quality": "quality", "volume": "quality", "drift": "drift", "prediction": "drift",
     "realised": "performance", "estimated": "performance", "kpi": "performance",
+    "fairness": "fairness",
 }  # fmt: skip
 """Where the figures of an alert's kind are shown; any other kind is shown on the model's page."""
 

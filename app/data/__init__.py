@@ -80,6 +80,7 @@ from app.data.identity import people, sessions, tokens
 from app.data.monitoring import (
     column_facts,
     comparison,
+    fairness,
     grounds,
     health_of,
     kpis,
@@ -132,6 +133,7 @@ __all__ = [
     "evidence_packs",
     "explained",
     "explanation",
+    "fairness",
     "fault_switches",
     "firing",
     "grounds",

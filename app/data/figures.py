@@ -8,6 +8,8 @@ from app.data.kept import until_changed
 distribution_figure = until_changed(charts.distribution_figure)
 drift_heatmap = until_changed(charts.drift_heatmap)
 drift_series = until_changed(charts.drift_series)
+fairness_gaps_figure = until_changed(charts.gaps_figure)
+fairness_groups_figure = until_changed(charts.groups_figure)
 kpi_figure = until_changed(charts.kpi_figure)
 performance_figure = until_changed(charts.performance_figure)
 segment_distributions = until_changed(charts.segment_distributions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -15,6 +16,7 @@ from backend.database.session import reading
 from backend.errors import NotFound
 from backend.monitoring import distributions, health, kpi_service
 from backend.monitoring import reading as monitoring
+from backend.monitoring.fairness.standing import read_standing
 from backend.monitoring.limit_grounds import LimitGrounds, limit_grounds
 from backend.monitoring.track_service import TrackSummary, read_track_record
 
@@ -116,6 +118,22 @@ def worst_points(
 def segments(scope: Scope, model: str, size: str, kinds: tuple[str, ...]) -> list[str]:
     with reading() as session:
         return monitoring.known_segments(session, scope.actor(), model, environment(), size=size, kinds=kinds)
+
+
+@until_stored
+def fairness(scope: Scope, model: str) -> list[dict[str, Any]]:
+    """Every gap between groups as the newest windows that can speak have it."""
+    with reading() as session:
+        return [
+            {
+                "attribute": one.point.column, "statistic": one.point.statistic, "value": one.point.value,
+                "low": one.point.low, "high": one.point.high, "threshold": one.point.threshold,
+                "verdict": one.point.verdict, "level": one.point.level, "text": readable(one.point.text),
+                "reason": one.point.reason, "rows": one.point.rows, "judged": one.judged,
+                "start": one.window.start, "end": one.window.end, "version": one.window.version,
+            }
+            for one in read_standing(session, scope.actor(), model, environment())
+        ]  # fmt: skip
 
 
 @until_stored

@@ -19,6 +19,7 @@ from backend.identity.actor import Actor
 from backend.identity.people import names_of
 from backend.monitoring import words
 from backend.monitoring.columns import parse_spec
+from backend.monitoring.fairness.standing import standing
 from backend.monitoring.performance.registry import metrics_of
 from backend.monitoring.tables import JUDGED, MetricPoint, WindowState
 from backend.registry.tables import ImportedVersion, Model, Version
@@ -190,23 +191,33 @@ def drift_facts(session: ReadSession, model: Model, version: int, environment: s
     ], ""
 
 
-def fairness_facts(model: Model, live: Mapping[tuple[str, str], Pooled]) -> Found:
+def fairness_facts(
+    session: ReadSession, model: Model, version: int, environment: str, live: Mapping[tuple[str, str], Pooled]
+) -> Found:
+    """Gaps between groups as monitoring stored them, then the metric of each group."""
     if not model.described:
         return [], "the model is not described yet (task and features), so nothing is measured"
     spec = parse_spec(model.spec)
     if not spec.protected:
         return [], "no protected column is declared for this model, so no group was compared"
+    gaps = [
+        Fact(
+            f"{metric_word(one.point.statistic)}, {one.point.column}",
+            f"{one.point.text}; window {_day(one.window.start)} to {_day(one.window.end)}, {one.point.rows:,} rows",
+            one.window.end,
+        )
+        for one in standing(session, model=model.name, environment=environment, spec=spec, version=version)
+    ]
     metric = next((name for name in metrics_of(spec.task) if (name, "") in live), None)
     groups = sorted(
         (one for (name, segment), one in live.items()
          if name == metric and segment.partition("=")[0] in spec.protected),
         key=lambda one: one.segment,
     )  # fmt: skip
-    if metric is None or not groups:
+    if not gaps and (metric is None or not groups):
         return [], f"no group of {', '.join(spec.protected)} has enough labelled rows to be measured"
-    return [
-        Fact(f"{metric_word(metric)}, {one.segment}", pooled_words(one), one.end) for one in groups[:_MOST]
-    ], ""
+    told = [Fact(f"{metric_word(str(metric))}, {one.segment}", pooled_words(one), one.end) for one in groups]
+    return [*gaps, *told][:_MOST], ""
 
 
 def approval_facts(session: ReadSession, viewer: Actor, model: str, version: int) -> Found:

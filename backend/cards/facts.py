@@ -108,7 +108,7 @@ def collect_facts(
         "lineage": lineage_facts(session, viewer, found, version, registered, imported, environment),
         "live": live_facts(found, live),
         "drift": drift_facts(session, found, version, environment),
-        "fairness": fairness_facts(found, live),
+        "fairness": fairness_facts(session, found, version, environment, live),
         "approvals": approval_facts(session, viewer, model, version),
         "incidents": incident_facts(session, viewer, model, version, environment, registered),
     }

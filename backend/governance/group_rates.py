@@ -9,9 +9,7 @@ furthest, which were picked for being furthest, is not told with more certainty 
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,17 +17,16 @@ import numpy as np
 from backend.governance.flips import parts_of
 from backend.governance.pairs import PairedRows
 from backend.monitoring.columns import ModelSpec
+from backend.monitoring.fairness.gaps import LEVEL, Gap, difference, ratio
 from backend.monitoring.performance import read_classes, wilson
+from backend.monitoring.spec_fairness import FOUR_FIFTHS, MIN_GROUP
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Mask = npt.NDArray[np.bool_]
 
-FEWEST: Final = 30
-LEVEL: Final = 0.95
-FOUR_FIFTHS: Final = 0.8
-"""Of the Uniform Guidelines on Employee Selection Procedures (29 CFR 1607.4 D)."""
+FEWEST: Final = MIN_GROUP
 RATES: Final = ("favourable", "true_positive", "false_positive")
 
 
@@ -124,7 +121,7 @@ def gaps(groups: dict[str, dict[str, Share]]) -> dict[str, Any]:
     difference        the largest less the smallest
     odds_difference   the larger of the differences of true and of false positive rates; None where one is unknown
     """
-    true, false = (_difference(groups, rate) for rate in ("true_positive", "false_positive"))
+    true, false = (_difference(groups, rate, at_once=2) for rate in ("true_positive", "false_positive"))
     odds = max(true, false, key=lambda one: one["value"]) if true and false else None
     if odds and true and false:
         odds = odds | {"low": max(true["low"], false["low"]), "high": max(true["high"], false["high"])}
@@ -139,62 +136,34 @@ def _judged(groups: dict[str, dict[str, Share]], rate: str) -> dict[str, Share]:
     return {name: found[rate] for name, found in groups.items() if found[rate].of >= FEWEST}
 
 
-def _difference(groups: dict[str, dict[str, Share]], rate: str) -> dict[str, Any] | None:
+def _difference(groups: dict[str, dict[str, Share]], rate: str, *, at_once: int = 1) -> dict[str, Any] | None:
     shares = _judged(groups, rate)
     if len(shares) < 2:
         return None
-    lows, highs = [0.0], [0.0]
-    for one, other in combinations(shares.values(), 2):
-        low, high = _interval(one, other, len(shares), "diff", "newcomb")
-        lows.append(max(low, -high))
-        highs.append(max(-low, high))
-    return _furthest(shares, max(lows), min(max(highs), 1.0), rate) | {
-        "value": _of(shares, max) - _of(shares, min)
-    }
+    return _told(shares, rate, difference(*_counts(shares), at_once=at_once))
 
 
 def _ratio(groups: dict[str, dict[str, Share]]) -> dict[str, Any] | None:
     shares = _judged(groups, "favourable")
-    if len(shares) < 2 or not any(one.hits for one in shares.values()):
-        return None
-    value = _of(shares, min) / _of(shares, max)
-    lows, highs = [value], [1.0]
-    for one, other in combinations(shares.values(), 2):
-        low, high = _interval(one, other, len(shares), "ratio", "log-adjusted")
-        lows.append(min(low, 1 / high))
-        highs.append(1.0 if low <= 1 <= high else min(high, 1 / low))
-    return _furthest(shares, min(lows), max(min(highs), value), "favourable") | {"value": value}
+    gap = ratio(*_counts(shares)) if len(shares) > 1 else None
+    return None if gap is None else _told(shares, "favourable", gap)
 
 
-def _interval(one: Share, other: Share, groups: int, compare: str, method: str) -> tuple[float, float]:
-    """Of one rate less, or divided by, another: Newcombe's hybrid score, and Walter's adjusted logarithm."""
-    from statsmodels.stats.proportion import confint_proportions_2indep
-
-    alpha = (1 - LEVEL) / (groups * (groups - 1) / 2)
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # a rate of exactly 0 has a logarithm that is not used
-        low, high = confint_proportions_2indep(
-            one.hits, one.of, other.hits, other.of, method=method, compare=compare, alpha=alpha
-        )
-    return float(low), float(high)
+def _counts(shares: dict[str, Share]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    hits, of = zip(*((float(one.hits), float(one.of)) for one in shares.values()), strict=True)
+    return np.array(hits), np.array(of)
 
 
-def _furthest(shares: dict[str, Share], low: float, high: float, rate: str) -> dict[str, Any]:
+def _told(shares: dict[str, Share], rate: str, gap: Gap) -> dict[str, Any]:
+    names = list(shares)
     return {
-        "rate": rate, "low": low, "high": high, "groups": len(shares),
-        "least": min(shares, key=lambda name: shares[name].value or 0.0),
-        "most": max(shares, key=lambda name: shares[name].value or 0.0),
+        "rate": rate, "low": gap.low, "high": gap.high, "groups": len(names),
+        "least": names[gap.least], "most": names[gap.most], "value": gap.value,
     }  # fmt: skip
 
 
-def _of(shares: dict[str, Share], pick: Any) -> float:
-    return float(pick(share.value for share in shares.values()))
-
-
-def verdict_of_ratio(ratio: dict[str, Any] | None, least: float = FOUR_FIFTHS) -> str:
+def verdict_of_ratio(found: dict[str, Any] | None, least: float = FOUR_FIFTHS) -> str:
     """`pass` and `fail` only where the whole interval says so; else `inconclusive`."""
-    if ratio is None:
+    if found is None:
         return "inconclusive"
-    return "fail" if ratio["high"] < least else "pass" if ratio["low"] >= least else "inconclusive"
+    return "fail" if found["high"] < least else "pass" if found["low"] >= least else "inconclusive"

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from backend.errors import BadInput
 from backend.monitoring import spec_fields as fields
+from backend.monitoring.spec_fairness import FairnessRule, read_fairness
 from backend.monitoring.spec_fields import (
     KINDS,
     RESERVED,
@@ -51,6 +52,7 @@ class ModelSpec:
     embeddings   columns that hold a vector each
     segments     features or protected columns by whose values everything is also looked at
     protected    columns for fairness; they need not be features
+    fairness     within which bounds groups have to be treated alike, and from what size on
     favourable   binary: which decision is good for whom it is about, "positive" or "negative"; empty when not declared
     cutoff       binary: a score at or above it is the positive class
     positive     binary: the label and prediction that count as 1; None: 1, "1" or true
@@ -99,12 +101,16 @@ class ModelSpec:
     subject: str = ""
     pseudonymise: tuple[str, ...] = ()
     retraining: RetrainingRule | None = None
+    fairness: FairnessRule = field(default_factory=FairnessRule)
 
     @property
     def kept_beside(self) -> tuple[str, ...]:
-        """Columns of kind id that are stored all the same, for the sake of whom the rows are about."""
+        """Columns that the model does not read and that are stored all the same, for the sake of whom the rows are
+        about: ids, and what groups of people are compared by."""
         ids = {name for name, kind in self.excluded if kind == "id"}
-        return tuple(name for name in dict.fromkeys((self.subject, *self.pseudonymise)) if name in ids)
+        read = {column.name for column in self.features}
+        kept = [name for name in (self.subject, *self.pseudonymise) if name in ids]
+        return tuple(dict.fromkeys([*kept, *(name for name in self.protected if name not in read)]))
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -179,6 +185,7 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         subject=fields.subject(mapping.get("subject"), dict(declared)),
         pseudonymise=fields.pseudonymise(mapping.get("pseudonymise", ()), dict(declared)),
         retraining=read_retraining(mapping.get("retraining"), fields.delay),
+        fairness=read_fairness(mapping.get("fairness"), protected, task),
     )
     if rules:
         from backend.monitoring.rules import parse_rules  # it reads `Column` from here

@@ -27,6 +27,7 @@ from backend.monitoring.budget import Rota, window_alpha
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.estimation import METRICS_OF, Estimate, Fitted, estimate, fit_estimator
 from backend.monitoring.evaluate import Point
+from backend.monitoring.fairness.points import fairness_points
 from backend.monitoring.falls import judge_estimates, judge_realised
 from backend.monitoring.inputs import find_broken_input, judge_inputs
 from backend.monitoring.label_lag import Hearing, hear_labels, wait_for_labels
@@ -35,7 +36,15 @@ from backend.monitoring.numbering import micros
 from backend.monitoring.performance import PRIMARY, Performance, measure
 from backend.monitoring.profiles import Profile
 from backend.monitoring.references import Reference, read_numbers_of, read_reference
-from backend.monitoring.segments import ALL, Parts, judge_parts, measure_parts, profile_parts, segment_grids
+from backend.monitoring.segments import (
+    ALL,
+    Parts,
+    judge_parts,
+    measure_parts,
+    part_names,
+    profile_parts,
+    segment_grids,
+)
 from backend.monitoring.tables import JUDGED
 from backend.monitoring.track_record import TrackPoint, allowed_to_page, track_record
 from backend.monitoring.windows import Window
@@ -102,7 +111,9 @@ def columns_needed(spec: ModelSpec) -> list[str]:
         "injected",
         "score",
         "prediction",
-        *dict.fromkeys([*(c.name for c in spec.features), *(column for _, column in spec.classes)]),
+        *dict.fromkeys(
+            [*(c.name for c in spec.features), *(column for _, column in spec.classes), *spec.protected]
+        ),
         "label",
         "label_status",
     ]
@@ -240,6 +251,8 @@ def _result(
         performance, hearing, realised = _realised(spec, size, window, mine, reference, circumstances)
         broken = find_broken_input(spec, reference, points, parts, noise=reference.noise.get(size))
         points += realised
+        if size == spec.window:
+            points += _fairness(spec, mine, reference, hearing)
         points += _estimated(spec, size, window, version, reference, estimates, circumstances, broken)
     watermark: datetime | None = pc.max(part.column("ts")).as_py() if part.num_rows else None
     return WindowResult(
@@ -280,6 +293,13 @@ def _realised(
         found = measure_parts(spec, rows, segment_grids(spec, reference.grids))
         points += judge_parts(spec, found, reference.segment_performance, alpha=alpha)
     return performance, hearing, points if hearing.speaks else [_hush(point, hearing) for point in points]
+
+
+def _fairness(spec: ModelSpec, rows: pa.Table, reference: Reference, hearing: Hearing) -> list[Point]:
+    """Groups of protected columns; numbers are parted as the reference's grid parts them."""
+    numeric = {name for name, kind in ((c.name, c.kind) for c in spec.features) if kind == "numeric"}
+    by = {name: reference.grids[name] for name in spec.protected if name in numeric & reference.grids.keys()}
+    return fairness_points(spec, rows, part_names(rows, by), hearing)
 
 
 def _hush(point: Point, hearing: Hearing) -> Point:

@@ -7,6 +7,8 @@ Which window speaks, by kind of finding:
     realised             the newest window of each size for which its labels speak (`backend.monitoring.label_lag`)
     drift, prediction    the newest finished window of the trend's size: neither an hour nor a morning is
                          distributed like a year
+    fairness             each gap that has a bound, by itself: the newest finished window of the trend's size, where it
+                         needs labels the newest for which they speak
     segments             as these kinds do, about what all rows do not say already; one subject of each kind
     volume               the newest finished window of the shortest size, where windows follow the clock
 
@@ -19,7 +21,7 @@ nothing. A firing alert is resolved when the window that speaks now is fine; an 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -31,12 +33,14 @@ from backend.deployment.service import champion
 from backend.deployment.tables import Deployment
 from backend.identity.actor import Actor
 from backend.monitoring.columns import ModelSpec
+from backend.monitoring.fairness import KIND as FAIRNESS
+from backend.monitoring.fairness.standing import gap_points, subject_of, subjects_of
 from backend.monitoring.monitor_judgement import evaluate_monitors
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.tables import Model
 
 LEVELS = ("page", "ticket", "info")
-KINDS = ("realised", "estimated", "quality", "drift", "volume")
+KINDS = ("realised", "estimated", "quality", "drift", "volume", FAIRNESS)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ def judge(
         if alarmed:
             firing.append(fire(session, actor, _firing(model, environment, serving, alarmed)))
     kept = {alert.fingerprint for alert in firing}
+    bounded = {fingerprint(model.name, environment, FAIRNESS, one) for one in subjects_of(spec)}
     by_fingerprint = {
         fingerprint(model.name, environment, kind, subject): found
         for (kind, subject), found in subjects.items()
@@ -87,6 +92,9 @@ def judge(
         )
     ):  # fmt: skip
         now = by_fingerprint.get(alert.fingerprint, [])
+        if alert.kind == FAIRNESS and alert.fingerprint not in bounded:
+            resolve(session, actor, alert, why="the model's spec declares no bound for it any more")
+            continue
         if alert.fingerprint not in kept and now and all(finding.says_ok for finding in now):
             window = max(finding.window.end for finding in now)
             resolve(
@@ -129,11 +137,13 @@ def _findings(
             points = _points(session, finished.id)
             findings.append(_about(finished, points, ("drift", "prediction"), "inputs and predictions"))
             findings.append(_about_segments(finished, points, ("drift", "prediction")))
+            findings += _about_groups(finished, gap_points(session, finished.id, labels=False))
         labelled = next((window for window in mine if window.labelled_at is not None), None)
         if labelled is not None:
             points = _points(session, labelled.id)
             findings.append(_about(labelled, points, ("realised",), "performance"))
             findings.append(_about_segments(labelled, points, ("realised",)))
+            findings += _about_groups(labelled, gap_points(session, labelled.id, labels=True))
         if size == spec.sizes[-1] and spec.window_rows is None:
             findings += _traffic(session, recent)
     return findings
@@ -185,6 +195,14 @@ def _by_column(window: WindowState, points: Sequence[MetricPoint], kind: str) ->
     return [
         Finding(kind, column, window, tuple(point for point in mine if point.column == column))
         for column in sorted({point.column for point in mine})
+    ]
+
+
+def _about_groups(window: WindowState, points: Iterable[MetricPoint]) -> list[Finding]:
+    return [
+        Finding(FAIRNESS, subject_of(point.statistic, point.column), window, (point,))
+        for point in points
+        if point.threshold is not None
     ]
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from backend.database.session import ReadSession
 from backend.monitoring.columns import parse_spec
+from backend.monitoring.fairness import KIND as FAIRNESS
 from backend.monitoring.kpi_service import kpi_figures, kpi_names
 from backend.monitoring.monitor_replay import Floats, History, Series
 from backend.monitoring.monitors import Figure
@@ -120,7 +121,7 @@ def _stored(
     rows = session.connection().execute(
         select(
             MetricPoint.window_id, MetricPoint.value, MetricPoint.threshold, MetricPoint.reference_value,
-            MetricPoint.rows, MetricPoint.verdict,
+            MetricPoint.rows, MetricPoint.verdict, MetricPoint.low, MetricPoint.high,
         )
         .select_from(WindowState)
         .join(MetricPoint, MetricPoint.window_id == WindowState.id)
@@ -133,7 +134,7 @@ def _stored(
     known = [row for row in rows if row[0] in place]
     if not known:
         return None
-    ids, values, limits, references, many, verdicts = zip(*known, strict=True)
+    ids, values, limits, references, many, verdicts, lows, highs = zip(*known, strict=True)
     at = np.array([place[one] for one in ids])
     series = replace(_plain(np.full(len(place), np.nan)), completeness=completeness)
     for target, source in ((series.value, values), (series.limit, limits), (series.reference, references)):
@@ -141,6 +142,10 @@ def _stored(
     series.rows[at] = many
     series.alarm[at] = [one == "alarm" for one in verdicts]
     series.judged[at] = [one in ("alarm", "ok") for one in verdicts]
+    if figure.kind == FAIRNESS:  # a wide interval of a small group is beyond nothing
+        low, high = np.full(len(place), np.nan), np.full(len(place), np.nan)
+        low[at], high[at] = np.array(lows, dtype=np.float64), np.array(highs, dtype=np.float64)
+        series = replace(series, low=low, high=high)
     return series
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from backend.monitoring.fairness import KIND as FAIRNESS
+from backend.monitoring.fairness.measures import needs_labels
 from backend.monitoring.monitors import Composite, Condition, Figure, Monitor, Rule, Side, Threshold, bad_side
 from backend.monitoring.windows import Window
 
@@ -31,6 +33,7 @@ class Series:
 
     limit, reference   the calibrated limit and what it is measured from (0 where no reference value is stored)
     rows, completeness  what the value stands on
+    low, high          the interval that has to lie beyond as a whole; None: the value alone counts
     alarm              the verdict was `alarm`; `judged`: it was `ok` or `alarm`
     """
 
@@ -41,6 +44,15 @@ class Series:
     completeness: Floats
     alarm: Bools
     judged: Bools
+    low: Floats | None = None
+    high: Floats | None = None
+
+    def lies_beyond(self, lower: Floats, upper: Floats) -> tuple[Bools, Bools]:
+        """Whether each value is beyond, and whether that is known: with an interval, where all of it agrees."""
+        if self.low is None or self.high is None:
+            return (self.value > upper) | (self.value < lower), np.ones(len(self.value), dtype=bool)
+        beyond = (self.low > upper) | (self.high < lower)
+        return beyond, beyond | ((self.low >= lower) & (self.high <= upper))
 
 
 @dataclass(frozen=True)
@@ -294,7 +306,7 @@ def _usable(figure: Figure, monitor: Monitor, series: Series, why: dict[str, int
     if figure.kind not in ("volume", "kpi"):
         enough = series.rows >= monitor.min_rows
     labelled = np.ones(len(known), dtype=bool)
-    if figure.kind == "realised":
+    if figure.kind == "realised" or (figure.kind == FAIRNESS and needs_labels(figure.statistic)):
         labelled = np.nan_to_num(series.completeness, nan=0.0) >= monitor.min_completeness
     for reason, missing in (
         (f"{figure.words()} has no value", ~known),
@@ -309,14 +321,18 @@ def _usable(figure: Figure, monitor: Monitor, series: Series, why: dict[str, int
 def _beyond(
     rule: Condition, series: Series, usable: Bools, lower: Floats, upper: Floats, why: dict[str, int]
 ) -> Floats:
+    unsure = 0
     if rule.threshold.kind == "calibrated":
         known = usable & series.judged
         verdict = series.alarm.astype(np.float64)
     else:
         known = usable & ~(np.isnan(lower) | np.isnan(upper))
         with np.errstate(invalid="ignore"):
-            verdict = ((series.value > upper) | (series.value < lower)).astype(np.float64)
-    without = int((usable & ~known).sum())
+            beyond, sure = series.lies_beyond(lower, upper)
+        if unsure := int((known & ~sure).sum()):
+            why["the interval holds the limit"] = why.get("the interval holds the limit", 0) + unsure
+        known, verdict = known & sure, beyond.astype(np.float64)
+    without = int((usable & ~known).sum()) - unsure
     if without:
         reason = (
             f"fewer than {rule.threshold.points} earlier values"

@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from backend.errors import BadInput
+from backend.monitoring.fairness.measures import GAPS
 
 Level = Literal["page", "ticket", "info"]
 Side = Literal["above", "below", "either"]
@@ -327,6 +328,9 @@ def bad_side(figure: Figure) -> Side:
     known = DEFINITIONS.get(figure.statistic) if figure.kind in ("realised", "estimated") else None
     if known is not None:
         return "above" if known.lower_is_better else "below"
+    gap = GAPS.get(figure.statistic) if figure.kind == "fairness" else None
+    if gap is not None:
+        return "below" if gap.below else "above"
     return "below" if figure.kind == "kpi" or figure[:3] == ("volume", "", "rows") else "above"
 
 

@@ -60,13 +60,20 @@ def measure_parts(spec: ModelSpec, rows: pa.Table, by: Mapping[str, Grid]) -> di
     by = {name: grid for name, grid in by.items() if name in rows.column_names}
     if not by or not rows.num_rows:
         return {}
-    placed = place_rows(rows.select(list(by)).to_pandas(), by)
     named = rows
-    for name, column in placed.items():
-        at = named.column_names.index(name)
-        named = named.set_column(at, name, _names(column))
+    for name, values in part_names(rows, by).items():
+        named = named.set_column(named.column_names.index(name), name, values)
     found = measure_segments(spec, named, list(by), top=SEGMENTS + 2)
     return {f"{column}={value}": performance for (column, value), performance in found.items()}
+
+
+def part_names(rows: pa.Table, by: Mapping[str, Grid]) -> dict[str, pa.Array]:
+    """The segment of each row (n,) by column, as the scan names it; without columns that the rows lack."""
+    by = {name: grid for name, grid in by.items() if name in rows.column_names}
+    if not by:
+        return {}
+    placed = place_rows(rows.select(list(by)).to_pandas(), by)
+    return {name: _names(column) for name, column in placed.items()}
 
 
 def judge_parts(

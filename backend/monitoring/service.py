@@ -18,6 +18,8 @@ from backend.identity.actor import Actor
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.computation import UNHEARD, WindowResult, expects_no_traffic
 from backend.monitoring.evaluate import Point
+from backend.monitoring.fairness import KIND as FAIRNESS
+from backend.monitoring.fairness.measures import needs_labels
 from backend.monitoring.tables import MetricPoint, WindowProfile, WindowState
 from backend.monitoring.track_service import freeze_estimates
 from backend.monitoring.windows import Window, window_of, windows_between
@@ -100,11 +102,11 @@ def store_results(
     """Replace the points and profiles of these windows; storing the same result again changes nothing.
 
     A window stays due when something arrived for it after it was read. `first_value` keeps what a point said when
-    it could first speak: of realised performance, when the labels first spoke; of anything else, when the window was
-    over. Points that an examination of rows gave stay (`examination_service`): late labels do not change them. Points
-    of drift under a rule that looks back stay until they are judged again (`rejudging`). When labels first speak for a
-    window, its stored estimates are put on record beside what came true (`track_service`). A window on hold from which
-    rows have gone stays as it is (`backend.holds.windows`).
+    it could first speak: of realised performance, and of fairness that needs labels, when the labels first spoke; of
+    anything else, when the window was over. Points that an examination of rows gave stay (`examination_service`):
+    late labels do not change them. Points of drift under a rule that looks back stay until they are judged again
+    (`rejudging`). When labels first speak for a window, its stored estimates are put on record beside what came
+    true (`track_service`). A window on hold from which rows have gone stays as it is (`backend.holds.windows`).
     """
     computed = _without_held(session, model.name, computed)
     if not computed:
@@ -128,7 +130,7 @@ def store_results(
     session.execute(
         delete(MetricPoint).where(
             MetricPoint.window_id.in_(ids), MetricPoint.statistic.not_in(EXAMINED), MetricPoint.kind != "volume",
-            or_(MetricPoint.window_id.not_in(later), MetricPoint.kind.in_(("realised", "estimated"))),
+            or_(MetricPoint.window_id.not_in(later), MetricPoint.kind.in_(("realised", "estimated", FAIRNESS))),
         )
     )  # fmt: skip
     session.execute(delete(WindowProfile).where(WindowProfile.window_id.in_(ids)))
@@ -237,7 +239,8 @@ def _key(point: MetricPoint | Mapping[str, object]) -> tuple[object, ...]:
 
 def _has_spoken(point: MetricPoint, state: WindowState) -> bool:
     """Whether a stored point counts as what was seen first: an unfinished window changes by the minute."""
-    return state.labelled_at is not None if point.kind == "realised" else state.state != "open"
+    of_labels = point.kind == "realised" or (point.kind == FAIRNESS and needs_labels(point.statistic))
+    return state.labelled_at is not None if of_labels else state.state != "open"
 
 
 def _keeps_inputs(state: WindowState, result: WindowResult) -> bool:

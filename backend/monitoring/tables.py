@@ -124,7 +124,9 @@ class MetricPoint(Base):
     size: Mapped[str] = mapped_column(Text)
     window_start: Mapped[datetime]
     segment: Mapped[str] = mapped_column(Text, default="")  # "" all rows, else "column=value"
-    kind: Mapped[str] = mapped_column(Text)  # drift | quality | prediction | realised | estimated | volume
+    kind: Mapped[str] = mapped_column(
+        Text
+    )  # drift | quality | prediction | realised | estimated | volume | fairness
     column: Mapped[str] = mapped_column(Text, default="")  # "" where the statistic is about the whole window
     statistic: Mapped[str] = mapped_column(Text)
     value: Mapped[float | None]  # None: inconclusive, `reason` says why

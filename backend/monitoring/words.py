@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from backend.monitoring.fairness.measures import MEASURES
+
 METRIC_WORDS: Final = {
     "roc_auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy",
     "precision": "precision", "recall": "recall", "f1": "F1", "ece": "calibration error", "mae": "MAE", "rmse": "RMSE",
@@ -23,6 +25,7 @@ STATISTIC_WORDS: Final = {
     "total_variation": "total variation", "kl_divergence": "KL divergence",
     "mean_shift": "shift of the mean", "schema_change": "changed schema",
 }  # fmt: skip
+FAIRNESS_WORDS: Final = {name: one.title for name, one in MEASURES.items() if name not in METRIC_WORDS}
 _WORDS: Final = METRIC_WORDS | STATISTIC_WORDS
 _NAMED: Final = re.compile(rf"\b(?:{'|'.join(sorted(_WORDS, key=len, reverse=True))})\b")
 
@@ -31,6 +34,8 @@ def metric_word(name: str) -> str:
     """A metric within a sentence: `AUC`, `log loss`; one without a word of its own by its title."""
     if name in METRIC_WORDS:
         return METRIC_WORDS[name]
+    if name in FAIRNESS_WORDS:
+        return FAIRNESS_WORDS[name]
     from backend.monitoring.performance import DEFINITIONS
 
     known = DEFINITIONS.get(name)
@@ -41,6 +46,8 @@ def statistic_word(name: str) -> str:
     """A statistic within a sentence, else by its title in the registry."""
     if name in STATISTIC_WORDS:
         return STATISTIC_WORDS[name]
+    if name in MEASURES:
+        return MEASURES[name].title
     from backend.monitoring.statistics import REGISTRY, TABLE_REGISTRY
 
     known = REGISTRY.get(name) or TABLE_REGISTRY.get(name)

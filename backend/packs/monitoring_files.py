@@ -17,10 +17,12 @@ from backend.explain.reports import open_report
 from backend.explain.tables import Report
 from backend.identity.actor import Actor
 from backend.monitoring.columns import parse_spec
+from backend.monitoring.fairness import KIND as FAIRNESS
 from backend.monitoring.performance import DEFINITIONS, PRIMARY
 from backend.monitoring.tables import JUDGED, MetricPoint, WindowState
 from backend.packs.container import safe_name
 from backend.packs.draft import Draft
+from backend.packs.fairness_files import add_fairness
 from backend.packs.scope import Subject
 from backend.registry.service import get_model
 from backend.registry.tables import Model
@@ -94,6 +96,7 @@ def _add_model(draft: Draft, session: ReadSession, subject: Subject, model: Mode
     points = _points(session, windows, subject.as_of)
     draft.add_csv(f"{folder}/windows.csv", _WINDOW, [_cells(one, _WINDOW) for one in windows])
     draft.add_csv(f"{folder}/points.csv", _POINT, [_cells(one, _POINT) for one in points])
+    add_fairness(draft, session, model.name, spec, windows, subject.as_of, folder)
     charts = charts_of(model.name, PRIMARY[spec.task], windows, points)
     for name, chart in charts.items():
         draft.add(f"{folder}/plots/{name}.svg", chart_svg(chart))
@@ -102,9 +105,15 @@ def _add_model(draft: Draft, session: ReadSession, subject: Subject, model: Mode
     alarms = before + sum(one.verdict == "alarm" and one.segment == "" for one in points)
     return Watched(
         model.name, PRIMARY[spec.task], len(windows) + earlier, first or windows[0].start, newest.end, alarms,
-        sum(one.verdict not in JUDGED and one.segment == "" for one in points), _words_of_newest(newest, points),
+        sum(one.verdict not in JUDGED and one.segment == "" and not _unbounded(one) for one in points),
+        _words_of_newest(newest, points),
         tuple(charts.values()), folder,
     )  # fmt: skip
+
+
+def _unbounded(point: MetricPoint) -> bool:
+    """A gap between groups for which no bound is declared: shown, and nothing about it is unclear."""
+    return point.kind == FAIRNESS and point.threshold is None and point.verdict != "no_data"
 
 
 def _windows(

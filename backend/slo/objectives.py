@@ -102,9 +102,7 @@ class Quality:
     at_most: Decimal | None = None
     column: str = ""
     segment: str = ""  # "" all rows, else "column=value"
-    points: str = (
-        ""  # drift | quality | prediction | realised | estimated | volume; "": whichever has the metric
-    )
+    points: str = ""  # the kind of metric points; "": whichever has the metric
     size: str = ""
     kind: Literal[Kind.QUALITY] = Kind.QUALITY
 

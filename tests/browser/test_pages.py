@@ -28,8 +28,8 @@ from tests.worlds import SYSTEM, World, make_world
 
 SLOW = ("evidently", "nannyml", "shap", "mlflow", "torch", "sklearn")
 ADDRESSES = (
-    "/", "/model?model=toy", "/drift?model=toy", "/performance?model=toy", "/quality?model=toy", "/approvals", "/audit",
-    "/jobs",
+    "/", "/model?model=toy", "/drift?model=toy", "/performance?model=toy", "/quality?model=toy", "/fairness?model=toy",
+    "/approvals", "/audit", "/jobs",
     "/request_change?kind=rollback&model=toy", "/change?id=1", "/incident?id=1", "/audit_entry?seq=3", "/account",
 )  # fmt: skip
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -23,6 +23,7 @@ from backend.controls.queries.answers import (
 from backend.controls.queries.registry import query
 from backend.explain.tables import ShapSummary
 from backend.monitoring.columns import ModelSpec, parse_spec
+from backend.monitoring.fairness import KIND as FAIRNESS
 from backend.monitoring.monitor_tables import MonitorVersion
 from backend.monitoring.performance import PRIMARY
 from backend.monitoring.tables import JUDGED, MetricPoint, WindowState
@@ -179,6 +180,28 @@ def group_performance(asked: Question, *, max_age_days: float = 45) -> Evidence:
             "contradicted", f"beyond its limit: {', '.join(worse[:5])}; {told}", window.end, (link,), str(window.start)
         )  # fmt: skip
     return aged(asked, window.end, days, told + _recomputed(asked, groups), links=(link,))
+
+
+@query("fairness_within_bounds", "Fairness between protected groups")
+def fairness_within_bounds(asked: Question, *, max_age_days: float = 45) -> Evidence:
+    """Stored gaps between groups that have a bound in the model's description: beyond it, within it, or not known."""
+    spec = spec_of(asked)
+    if isinstance(spec, Evidence):
+        return spec
+    if not spec.protected:
+        return missing("no protected column is declared, so no group is compared", model_link(asked.name))
+    found = _newest(asked, spec, FAIRNESS)
+    points = [one for one in found[1] if not one.segment and one.threshold is not None] if found else []
+    if found is None or not points:
+        return missing("no gap with a bound could be judged in a finished window", model_link(asked.name))
+    window = found[0]
+    told = f"{count(len(points), 'gap')} with a bound in the window to {day(window.end)}{_recomputed(asked, points)}"
+    link = _link(asked, window.start)
+    beyond = [one for one in points if one.verdict == "alarm"]
+    if beyond and not is_older(asked, window.end, max_age_days):
+        return Evidence("contradicted", f"{beyond[0].text}; {told}", window.end, (link,), str(window.start))
+    within = sum(one.verdict == "ok" for one in points)
+    return aged(asked, window.end, max_age_days, f"{within} within it of {told}", links=(link,))
 
 
 @query("protected_declared", "Protected columns declared", moment="now")

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from backend.governance.gates import Asked, Finding, Gate, Parameters, register
-from backend.governance.group_rates import FOUR_FIFTHS, compare_groups, verdict_of_ratio
+from backend.governance.group_rates import compare_groups, verdict_of_ratio
+from backend.monitoring.spec_fairness import FOUR_FIFTHS
 
 ORDER = ("fail", "inconclusive", "pass")
 

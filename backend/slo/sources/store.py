@@ -11,6 +11,8 @@ from sqlalchemy import func, select
 from backend.database.session import ReadSession
 from backend.identity.actor import Actor
 from backend.monitoring.columns import parse_spec
+from backend.monitoring.fairness import KIND as FAIRNESS
+from backend.monitoring.fairness.measures import needs_labels
 from backend.monitoring.tables import JUDGED, MetricPoint, WindowState
 from backend.registry.service import get_model
 from backend.slo.burn_rates import Counts
@@ -103,7 +105,8 @@ def _judged(session: ReadSession, sli: Quality, windows: Iterable[WindowState]) 
             query = query.where(MetricPoint.kind == sli.points)
         for point in session.scalars(query):
             window = by_id[point.window_id]
-            if point.kind != "realised" or window.labelled_at is not None:
+            of_labels = point.kind == "realised" or (point.kind == FAIRNESS and needs_labels(point.statistic))
+            if not of_labels or window.labelled_at is not None:
                 found.setdefault(point.window_id, []).append(point)
     judged: dict[int, bool] = {}
     for window_id, points in found.items():
@@ -120,5 +123,18 @@ def _inside(sli: Quality, point: MetricPoint) -> bool | None:
         return point.verdict == "ok" if point.verdict in JUDGED else None
     if point.value is None:
         return None
+    if point.kind == FAIRNESS:
+        return _all_inside(sli, point)
     value = Decimal(repr(point.value))
     return (sli.at_least is None or value >= sli.at_least) and (sli.at_most is None or value <= sli.at_most)
+
+
+def _all_inside(sli: Quality, point: MetricPoint) -> bool | None:
+    """By the whole interval of a gap or rate of groups; None where a bound lies within it."""
+    if point.low is None or point.high is None:
+        return None
+    low, high = Decimal(repr(point.low)), Decimal(repr(point.high))
+    if (sli.at_least is not None and high < sli.at_least) or (sli.at_most is not None and low > sli.at_most):
+        return False
+    inside = (sli.at_least is None or low >= sli.at_least) and (sli.at_most is None or high <= sli.at_most)
+    return True if inside else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.theme import DARK, LIGHT, MARK, STATES, Scheme, contrast, stylesheet
+from app.theme import DARK, GROUPS, LIGHT, MARK, STATES, Scheme, contrast, stylesheet
 
 SCHEMES = {"light": LIGHT, "dark": DARK}
 CONFIG = Path(__file__).parents[3] / ".streamlit" / "config.toml"
@@ -35,7 +35,7 @@ def test_text_reaches_aa_on_every_ground(scheme: Scheme) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 def test_marks_and_control_borders_reach_three_to_one(scheme: Scheme) -> None:
-    marks = {**MARK, "control": scheme.control, "action": scheme.action}
+    marks = {**MARK, **{one: one for one in GROUPS}, "control": scheme.control, "action": scheme.action}
     ratios = {name: round(contrast(colour, scheme.background), 2) for name, colour in marks.items()}
     assert {name: ratio for name, ratio in ratios.items() if ratio < 3} == {}
 
