@@ -75,7 +75,7 @@ class TlogProof:
         timed = {one.at is not None for one in signed if one.key.name == head.origin}
         if _is_entry(self.extra) and timed != {True, False}:
             raise ProofInvalid(
-                f"one of the two signatures of {head.origin}, of the text and of the time, is not there or is of no key "
+                f"one of the two signatures of {head.origin}, of the text and of the time, is missing or of no key "
                 "that was given"
             )
 
