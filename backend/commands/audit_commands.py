@@ -118,7 +118,10 @@ def audit_rotate_key(why: Why = "", as_json: Json = False) -> None:
     if as_json:
         write_json({"key": str(key), "checkpoint": signed.number, "size": signed.size})
     else:
-        say(f"heads are signed with a new key from now on; both signed checkpoint {signed.number}:\n{key}")
+        say(
+            f"heads are signed with a new key from now on; both signed checkpoint {signed.number}. Give it to those "
+            f"who verify, and to witnesses beside the old one (--log), or they refuse the next head:\n{key}"
+        )
 
 
 @commands.command("keys")

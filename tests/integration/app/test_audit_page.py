@@ -72,6 +72,8 @@ def test_findings_are_listed_with_owner_and_a_way_to_close_them(world: World, op
         reconcile(session, SYSTEM)
     said = text_of(open_page(world.compliance, "audit", view="findings"))
     assert "The log was exported" in said
+    assert "for information" in said
+    assert "no data" not in said  # of what is only to be noted nobody says that it is not known
     assert "nobody yet" in said
     assert "No system follows the log" in said
     with reading() as session:
