@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from app.downloads import guarded
+from app.formats import whole_number
 from backend.cards.examination import examine_card
 from backend.cards.export import export_card
 from backend.database.session import reading
@@ -21,13 +22,11 @@ def routes() -> list[BaseRoute]:
 def send_card(request: Request, viewer: Actor) -> Response:
     """The card of `model` and `version`: that `number`, else the one that holds. `open` shows HTML in the browser."""
     query = request.query_params
-    version, number = query.get("version", ""), query.get("number", "")
-    if not query.get("model") or not version.isdigit():
+    version, number = whole_number(query.get("version")), whole_number(query.get("number"))
+    if not query.get("model") or version is None:
         raise BadInput("model and version are needed in the address")
     with reading() as session:
-        found = examine_card(
-            session, viewer, query["model"], int(version), int(number) if number.isdigit() else None
-        )
+        found = examine_card(session, viewer, query["model"], version, number)
     made = export_card(found, request.path_params["form"])
     headers = {
         "Content-Disposition": f'attachment; filename="{made.name}"',

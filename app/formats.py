@@ -76,6 +76,11 @@ def format_change(before: float | None, after: float | None) -> str:
     return ("+" if change > 0 else MINUS) + format_metric(abs(change))
 
 
+def whole_number(text: str | None) -> int | None:
+    """The number that an address names, as a row can have it; None for whatever else stands there."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def format_age(value: datetime | timedelta | None, now: datetime | None = None) -> str:
     """How long ago, or how long: `40 s`, `23 min`, `3 h`, `2 d 4 h`, `5 w`. A moment ahead counts as its
     distance.

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from app.downloads import as_file, guarded
+from app.formats import whole_number
 from backend.database.session import ReadSession, reading
 from backend.errors import BadInput
 from backend.identity.actor import Actor
@@ -189,9 +190,10 @@ def _needed(request: Request, name: str) -> str:
 def _number(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isdigit() or len(text) > 18:
+    number = whole_number(text)
+    if number is None:
         raise BadInput(f"window: {text!r} is not the number of a window")
-    return int(text)
+    return number
 
 
 def moment_of(text: str | None, name: str) -> datetime | None:

@@ -8,6 +8,7 @@ from app import data
 from app.components import empty_state, headline
 from app.components.inbox import COLUMNS, PAGE, change_row, part_of, say_part
 from app.components.tables import table
+from app.formats import whole_number
 from app.session import page_link, viewer
 from app.words import count_of
 from backend.governance.machine import FINISHED
@@ -52,8 +53,7 @@ if others:
     say_part(others, "open", back="Newer", on="Older")
 
 st.subheader("History", anchor=False)
-before = st.query_params.get("before")
-older_than = int(before) if before and before.isdigit() else None
+older_than = whole_number(st.query_params.get("before"))
 history = data.changes(scope, FINISHED, PAGE, older_than)
 if history:
     table(COLUMNS, map(change_row, history), caption="finished changes")

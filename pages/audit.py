@@ -10,6 +10,7 @@ from app.components.audit_evidence import end_of_day, offer_sample, quarter_of, 
 from app.components.audit_findings import show_findings, show_streams
 from app.components.audit_parts import show_record
 from app.components.audit_search import offer_kept, search_fields, show_entries, show_links
+from app.formats import whole_number
 from app.session import page_link, show_error, viewer
 from backend import clock
 from backend.errors import BadInput
@@ -34,7 +35,7 @@ def entries() -> None:
         return
     offer_kept(data.kept_searches(scope), wanted)
     before = st.query_params.get("before", "")
-    cursor = int(before) if before.isdigit() else None
+    cursor = whole_number(before)
     found = data.audit_entries(scope, wanted=wanted, before_seq=cursor, limit=PAGE)
     if not found:
         empty_state(

@@ -9,6 +9,7 @@ import streamlit as st
 from app import data
 from app.components import empty_state, headline, key_values
 from app.components.entry_parts import entry_facts
+from app.formats import whole_number
 from app.log_words import sentence_of
 from app.plain_text import plain
 from app.session import page_link, viewer
@@ -16,11 +17,11 @@ from backend.identity.roles import Permission
 
 actor = viewer()
 scope = data.scope_of(actor)
-seq = st.query_params.get("seq", "")
-if not seq.isdigit():
+seq = whole_number(st.query_params.get("seq"))
+if seq is None:
     empty_state("Which entry?", "Open one from the audit log.", ("Audit log", "/audit"))
     st.stop()
-found = data.audit_entry(scope, int(seq))
+found = data.audit_entry(scope, seq)
 entry = found["view"]
 headline(
     f"Entry {entry.seq:,}: {entry.actor_name} {sentence_of(entry.action, entry.object_kind, entry.object_id)}",

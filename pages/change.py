@@ -36,7 +36,7 @@ from app.components.precedent_parts import (
     show_trials,
 )
 from app.components.rollout import show_rollout
-from app.formats import format_age
+from app.formats import format_age, whole_number
 from app.session import page_link, viewer
 from app.words import CHANGE_LEVELS, approval_words
 from backend import clock
@@ -44,15 +44,15 @@ from backend.identity.roles import Permission
 
 actor = viewer()
 scope = data.scope_of(actor)
-wanted = st.query_params.get("id", "")
-if not wanted.isdigit():
+wanted = whole_number(st.query_params.get("id"))
+if wanted is None:
     empty_state("Which change?", "Open one from the list of changes.", ("Approvals", "/approvals"))
     st.stop()
 digest = st.query_params.get("shown")
 if digest:
-    show_as_shown(data.change_as_shown(scope, int(wanted), digest))
+    show_as_shown(data.change_as_shown(scope, wanted, digest))
     st.stop()
-change = data.change(scope, int(wanted))
+change = data.change(scope, wanted)
 news = data.look_at(scope, change)
 evidence = change["evidence"]
 pending = change["state"] in PENDING

@@ -24,7 +24,7 @@ from app.components.notice_parts import show_told
 from app.components.serious_parts import offer_serious, show_serious
 from app.components.urgent import offer_way_back
 from app.components.what_changed import draw_what_changed, fallen_window
-from app.formats import format_when
+from app.formats import format_when, whole_number
 from app.session import page_link, viewer
 from backend.alerting.phases import CAUSES
 from backend.alerting.sources import LEVELS
@@ -32,11 +32,11 @@ from backend.identity.roles import Permission
 
 actor = viewer()
 scope = data.scope_of(actor)
-wanted = st.query_params.get("id", "")
-if not wanted.isdigit():
+wanted = whole_number(st.query_params.get("id"))
+if wanted is None:
     empty_state("Which incident?", "Open one from the overview.", ("Overview", "/"))
     st.stop()
-found = data.incident(scope, int(wanted))
+found = data.incident(scope, wanted)
 alerts = sorted(found["alerts"], key=lambda one: (one["state"] != "firing", LEVELS.index(one["level"])))
 firing = [one for one in alerts if one["state"] == "firing"]
 is_open, name = found["state"] == "open", found["model"]

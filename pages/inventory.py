@@ -9,6 +9,7 @@ from app.components import Field, action_form, empty_state, headline
 from app.components.assurance_actions import because, done, pick_day
 from app.components.assurance_parts import show_entries
 from app.components.downloads import csv_link
+from app.formats import whole_number
 from app.session import viewer
 from app.words import count_of
 from backend.assurance.facts import register_vendor_model
@@ -22,7 +23,7 @@ SORTED = {"due": "what is due", "name": "name", "tier": "tier", "findings": "fin
 actor = viewer()
 scope = data.scope_of(actor)
 query = st.query_params
-first = int(query.get("from", "0")) if query.get("from", "0").isdigit() else 0
+first = whole_number(query.get("from")) or 0
 
 top = st.container()
 left, middle, right, last = st.columns([3, 2, 2, 2], vertical_alignment="bottom")

@@ -53,7 +53,7 @@ with main:
             "purpose": entry.purpose or None,
             "data": entry.data or None,
             **({"vendor": f"{entry.vendor}, {entry.contact}"} if entry.vendor else {}),
-            "performs": entry.health,
+            "health": entry.health,
             "next review": day(entry.next_review_at) if entry.next_review_at else None,
         }
     )

@@ -9,13 +9,13 @@ from app.components import headline
 from app.components.policy_draft import offer_policy
 from app.components.policy_parts import freeze_row, rule_row, show_difference
 from app.components.tables import anchor, long_text, open_point, table
+from app.formats import whole_number
 from app.session import viewer
 from app.words import count_of
 
 actor = viewer()
 scope = data.scope_of(actor)
-wanted = st.query_params.get("revision", "")
-policy = data.policy(scope, int(wanted) if wanted.isdigit() else None)
+policy = data.policy(scope, whole_number(st.query_params.get("revision")))
 now_in_force = data.policy(scope)
 in_force = now_in_force["revision"]
 

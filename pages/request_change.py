@@ -11,6 +11,7 @@ from app.components import Field, action_form, empty_state, title
 from app.components.decision import box_head, way_down
 from app.components.request_parts import pick_segments, pick_version, show_wanted
 from app.components.urgent import offer_break_glass
+from app.formats import whole_number
 from app.plain_text import plain
 from app.session import go, perform, viewer
 from backend.governance.asking import request_change
@@ -32,8 +33,9 @@ if not actor.may(Permission.REQUEST_CHANGE):
         ("Back to the model", f"/model?model={model}"),
     )
     st.stop()
-alert_id = int(query["alert"]) if query.get("alert", "").isdigit() else None
-move = data.move(scope, int(query["move"])) if query.get("move", "").isdigit() else None
+alert_id = whole_number(query.get("alert"))
+asked_move = whole_number(query.get("move"))
+move = data.move(scope, asked_move) if asked_move is not None else None
 to = pick_version(scope, kind, model, alert_id)
 if to is None:
     empty_state(

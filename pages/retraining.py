@@ -13,6 +13,7 @@ from app.components.decision import box_head
 from app.components.pickers import pick, pick_model
 from app.components.retraining_parts import show_runs, show_triggers
 from app.data import retraining
+from app.formats import whole_number
 from app.plain_text import plain
 from app.session import go, page_link, perform, viewer
 from backend.errors import BadInput, WarrantError
@@ -30,7 +31,7 @@ if name is None:
     st.stop()
 model = data.model(scope, name)
 query = st.query_params
-alert_id = int(query["alert"]) if query.get("alert", "").isdigit() else None
+alert_id = whole_number(query.get("alert"))
 spec = parse_spec(model["spec"])
 
 

@@ -256,7 +256,12 @@ def read_receipt(name, text, log_keys):
         raise Altered(f"{name} is no receipt")
     leaf, index, hashes, note = found.groups()
     head = read_head(note, log_keys, f"the head in {name}")
-    leaf, index, proof, size = decode(leaf), int(index), [decode(one) for one in hashes.split()], head[1]
+    leaf, index, proof, size = (
+        decode(leaf),
+        int(index),
+        [decode(one) for one in hashes.split("\n")[:-1]],
+        head[1],
+    )
     if index >= size or root_from(hashlib.sha256(b"\0" + leaf).digest(), index, size, proof) != head[2]:
         raise Altered(f"the entry in {name} does not lead to the signed head")
     if parse(leaf, f"the entry in {name}").get("seq") != index:

@@ -42,7 +42,7 @@ def read_key(text, kind):
 
 def signers(text, lines, keys):
     """Who of `keys` signed the text, and when. A signature of theirs that does not fit spoils everything."""
-    for _, name, value in (line.split(" ") for line in lines.splitlines()):
+    for _, name, value in (line.split(" ") for line in lines.split("\n")[:-1]):
         content = decode(value)
         kind, key, ends = keys.get((name, content[:4]), (0, None, []))
         if kind == 1:
@@ -81,7 +81,7 @@ def verify(receipt, log_keys, witness_keys):
     cosigned = [list(signers(text, lines, dict([read_key(key, 4)]))) for key in witness_keys]
     if not all(cosigned) or {read_key(k, 4)[0] for k in log_keys} & {read_key(k, 4)[0] for k in witness_keys}:
         raise InvalidSignature("a witness whose key was given did not sign, or is the log itself")
-    index, proof, leaf = int(index), [decode(one) for one in hashes.split()], decode(leaf)
+    index, proof, leaf = int(index), [decode(one) for one in hashes.split("\n")[:-1]], decode(leaf)
     fits = index < int(size) and root_from(leaf, index, int(size), proof) == decode(root)
     if not fits or json.loads(leaf).get("seq") != index:
         raise InvalidSignature("the entry does not lead to the signed root")

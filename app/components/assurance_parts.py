@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from textwrap import shorten
 from typing import Any, Final
 
 import streamlit as st
@@ -48,7 +49,8 @@ def show_entries(entries: Sequence[Entry]) -> None:
             lines(one.tier, small(f"proposed: {one.proposed_tier}") if one.proposed_tier not in (None, one.tier)
                   else None),
             one.owner or badge("nobody", "unknown"),
-            lines(one.purpose[:90] or badge("not written", "unknown"), small(one.data[:80]) if one.data else None),
+            lines(shorten(one.purpose, 90, placeholder="…") or badge("not written", "unknown"),
+                  small(shorten(one.data, 80, placeholder="…")) if one.data else None),
             _validated(one),
             _findings(one),
             day(one.next_review_at) if one.next_review_at else badge("not planned", "unknown"),
@@ -65,7 +67,7 @@ def show_entries(entries: Sequence[Entry]) -> None:
         "validated",
         "findings",
         "review",
-        "performs",
+        "health",
     )
     table(heads, rows, caption="inventory of models")
 

@@ -23,7 +23,7 @@ from backend.identity.roles import Permission
 
 LEVELS = {"page": "page", "ticket": "attention"}
 MOST = 50
-LATE: Final = timedelta(hours=1)  # four comparisons that did not come
+LATE: Final = timedelta(hours=1)  # four comparisons that did not come; entries that nobody sent for so long
 
 
 def show_findings(
@@ -107,7 +107,7 @@ def show_streams(found: Sequence[StreamState]) -> None:
         [
             [
                 one.name,
-                badge("does not take entries", "attention") if one.problem else badge("takes entries", "ok"),
+                _follows(one),
                 format_count(one.behind),
                 lines(
                     format_utc(one.moved_at),
@@ -120,6 +120,17 @@ def show_streams(found: Sequence[StreamState]) -> None:
         ],
         caption="systems that follow the log",
     )
+
+
+def _follows(one: StreamState) -> Cell:
+    """Nothing is said to be well of one that nothing has reached, or that a worker has not served for a while."""
+    if one.problem:
+        return badge("does not take entries", "attention")
+    if one.moved_at is None:
+        return badge("nothing was sent yet", "unknown")
+    if one.waiting_since is not None and clock.now() - one.waiting_since > LATE:
+        return badge(f"behind since {format_utc(one.waiting_since)}", "attention")
+    return badge("takes entries", "ok")
 
 
 def _about(one: AuditFinding, names: Mapping[str, str]) -> Cell:

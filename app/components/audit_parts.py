@@ -105,7 +105,7 @@ def show_record(
         if state.findings:
             table(
                 ("open finding", "since"),
-                [[lines(badge(None, _level(one.level)), one.title), format_utc(one.opened_at)]
+                [[lines(_badge(one.level), one.title), format_utc(one.opened_at)]
                  for one in state.findings],
                 caption="open findings",
             )  # fmt: skip
@@ -145,5 +145,6 @@ def _entries(count: int) -> str:
     return "1 entry" if count == 1 else f"{format_count(count)} entries"
 
 
-def _level(level: str) -> str:
-    return {"page": "page", "ticket": "attention"}.get(level, "unknown")
+def _badge(level: str) -> Cell:
+    shown = {"page": "page", "ticket": "attention"}.get(level)
+    return badge(None, shown) if shown else badge("for information", "unknown")

@@ -72,8 +72,9 @@ def relapse(
 
 
 def name_by_worst(session: WriteSession, actor: Actor, incident_id: int) -> None:
-    """An incident is called after the worst that fires under it now, not after what opened it. The rule makes it
-    graver with its alerts, never milder, and not at all once a person has set its severity.
+    """An incident is called after the worst that fires under it now, not after what opened it; one that a person opened
+    keeps the words of that person. The rule makes it graver with its alerts, never milder, and not at all once a person
+    has set its severity.
 
     Each alert that fires asks this: one title and the kinds of alerts are read, however many there are.
     """
@@ -82,7 +83,7 @@ def name_by_worst(session: WriteSession, actor: Actor, incident_id: int) -> None
     worst = session.execute(
         select(Alert.id, Alert.title).where(*fires).order_by(graver_first(), Alert.since, Alert.id).limit(1)
     ).one()
-    if incident.title != worst.title:
+    if incident.opened_by is None and incident.title != worst.title:
         before, incident.title = incident.title, worst.title
         record(
             session, actor, Action.INCIDENT_RENAMED, object_kind="incident", object_id=incident.id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from backend import clock
 from backend.alerting.incidents import acknowledged_milder
@@ -35,7 +35,7 @@ def report_draft(session: ReadSession, viewer: Actor, incident_id: int) -> str:
     changes = session.scalars(
         select(Change)
         .where(Change.model == model.name, Change.environment == incident.environment)
-        .where(Change.requested_at >= incident.opened_at)
+        .where(or_(Change.finished_at.is_(None), Change.finished_at >= incident.opened_at))
         .order_by(Change.id)
     ).all()
     holds = session.scalars(select(Hold).where(Hold.incident_id == incident_id).order_by(Hold.id)).all()

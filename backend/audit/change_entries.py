@@ -113,7 +113,7 @@ def asked_for(session: ReadSession) -> set[int]:
             AuditEntry.action == Action.CHANGE_REQUESTED.value, AuditEntry.object_kind == "change"
         )
     )
-    return {int(one) for one in rows if one.isdigit()}
+    return {int(one) for one in rows if one.isdecimal()}
 
 
 def last_said(told: Iterable[Told], name: str, actions: Collection[str]) -> Any:

@@ -141,7 +141,7 @@ def population_of(
         AuditEntry.action == Action.CHANGE_REQUESTED.value, AuditEntry.object_kind == "change"
     )
     within = (AuditEntry.at >= clock.to_iso(period.start), AuditEntry.at < clock.to_iso(end))
-    told = {int(one) for one in session.scalars(requested.where(*within)) if one.isdigit()}
+    told = {int(one) for one in session.scalars(requested.where(*within)) if one.isdecimal()}
     about, unknown = told_models(session, within) if viewer.models is not None else ({}, frozenset[int]())
     in_log = sorted(
         told if viewer.models is None else (one for one in told if about.get(one) in viewer.models)
@@ -181,7 +181,7 @@ def told_models(
     untold = []
     for number, payload in rows:
         clear = parsed((payload or "").encode())
-        if not number.isdigit():
+        if not number.isdecimal():
             continue
         if "model" in clear:
             found[int(number)] = clear["model"] if isinstance(clear["model"], str) else None

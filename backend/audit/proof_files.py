@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from backend.audit.entry_checks import MEMBERS
 from backend.audit.merkle import ProofInvalid, leaf_hash, verify_consistency, verify_inclusion
 from backend.audit.notes import (
     Checkpoint,
@@ -68,6 +69,16 @@ class TlogProof:
         verify_inclusion(leaf_hash(self.extra), self.index, head.size, self.hashes, head.root)
         return head, signed
 
+    def require_both_signatures(self, head: Checkpoint, signed: Iterable[Verified]) -> None:
+        """Warrant signs each of its heads twice, the text and the text with the time: a receipt of an entry with one of
+        the two was altered. Logs of others sign as they will. Raises `ProofInvalid`."""
+        timed = {one.at is not None for one in signed if one.key.name == head.origin}
+        if _is_entry(self.extra) and timed != {True, False}:
+            raise ProofInvalid(
+                f"one of the two signatures of {head.origin}, of the text and of the time, is missing or of no key "
+                "that was given"
+            )
+
 
 def check_json(text: str) -> str:
     """Verify an inclusion or consistency proof in the form of the public vectors, and say what it proves.
@@ -90,6 +101,15 @@ def check_json(text: str) -> str:
         verify_consistency(old, size, _hashes(document), _hash(document, "root1"), _hash(document, "root2"))
         return f"the tree of {old} is a prefix of the tree of {size}"
     raise NoteMalformed("there is neither leafIdx (an inclusion proof) nor size1 (a consistency proof)")
+
+
+def _is_entry(extra: bytes | None) -> bool:
+    """Whether this is the leaf of an entry of Warrant's log."""
+    try:
+        leaf = json.loads(extra or b"")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(leaf, dict) and leaf.keys() == MEMBERS
 
 
 def _number(document: dict[str, Any], name: str) -> int:

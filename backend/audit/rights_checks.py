@@ -70,7 +70,7 @@ def _reviewed(session: ReadSession) -> Iterator[Unset]:
     changes = {one.id: one for one in session.execute(select(Change.id, Change.model, Change.break_glass))}
     urgent = {one for one, row in changes.items() if row.break_glass} | reviews.keys()
     broken = session.scalars(_BROKEN).all()
-    urgent |= {int(one) for one in broken if one.isdigit()}
+    urgent |= {int(one) for one in broken if one.isdecimal()}
     entries = entries_about(session, "change", urgent, _REVIEWS)
     for number in sorted(urgent & changes.keys()):
         row, review, model = changes[number], reviews.get(number), changes[number].model

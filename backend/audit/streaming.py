@@ -21,9 +21,9 @@ from backend.audit.findings import NOT_STREAMED, close_finding, open_finding
 from backend.audit.formats.record import Record
 from backend.audit.searching import Search
 from backend.audit.signers import origin
-from backend.audit.streams import Stream, streams
+from backend.audit.streams import Stream, stream_names, streams
 from backend.audit.streams.base import Batch
-from backend.audit.tables import AuditCursor, AuditHead
+from backend.audit.tables import AuditCursor, AuditEntry, AuditHead
 from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.errors import WarrantError
 from backend.identity.actor import Actor
@@ -38,13 +38,15 @@ LEASE_LASTS: Final = timedelta(minutes=2)  # longer than one batch can take
 
 @dataclass(frozen=True)
 class StreamState:
-    """How far a destination is behind. `problem` is empty while it takes entries."""
+    """How far a destination is behind. `problem` is empty while it takes entries; `moved_at` is None where nothing was
+    sent there yet, `waiting_since` the moment of the oldest entry that it has not taken."""
 
     name: str
     behind: int
     moved_at: datetime | None
     problem: str
     failing_since: datetime | None
+    waiting_since: datetime | None
 
 
 def send_new_entries(
@@ -95,17 +97,28 @@ def _send(actor: Actor, stream: Stream, holder: str, still: Callable[[], None]) 
 
 
 def stream_states(session: ReadSession) -> list[StreamState]:
-    """The destinations of this home, and those that once were and had not taken everything."""
+    """The destinations of this home, also those that nothing was sent to yet, and those that once were."""
     head = session.get(AuditHead, 1)
     size = head.size if head else 0
     rows = session.scalars(
         select(AuditCursor).where(AuditCursor.name.startswith("stream ")).order_by(AuditCursor.name)
     )
-    return [
-        StreamState(row.name.removeprefix("stream "), max(0, size - row.next_seq), row.moved_at, row.problem,
-                    row.failing_since)
+    found = {
+        row.name: StreamState(row.name.removeprefix("stream "), max(0, size - row.next_seq), row.moved_at, row.problem,
+                              row.failing_since, _time_of(session, row.next_seq))
         for row in rows
-    ]  # fmt: skip
+    }  # fmt: skip
+    for name in stream_names():
+        if name not in found:
+            found[name] = StreamState(
+                name.removeprefix("stream "), size, None, "", None, _time_of(session, 0)
+            )
+    return [found[name] for name in sorted(found)]
+
+
+def _time_of(session: ReadSession, seq: int) -> datetime | None:
+    at = session.scalar(select(AuditEntry.at).where(AuditEntry.seq == seq))
+    return clock.from_iso(at) if at is not None else None
 
 
 def is_behind(session: ReadSession) -> bool:

@@ -129,10 +129,10 @@ def lineage_facts(
         facts.append(Fact("Digest of the files", registered.artefact_digest))
     for one in history(session, viewer, model.name, environment):
         if one.version == version:
-            until = f"until {_day(one.ended_at)}" if one.ended_at else "and still does"
+            until = f"until {_moment(one.ended_at)}" if one.ended_at else "and still does"
             change = f" by CHG-{one.change_id}" if one.change_id is not None else ""
             facts.append(
-                Fact(f"Served in {environment}", f"as {one.role}{change}, since {_day(one.started_at)} {until}",
+                Fact(f"Served in {environment}", f"as {one.role}{change}, since {_moment(one.started_at)} {until}",
                      one.started_at)
             )  # fmt: skip
     return facts[:_MOST], ""
@@ -156,7 +156,7 @@ def pooled_words(one: Pooled) -> str:
     mean = f"mean of {windows}" if one.windows > 1 else windows
     return (
         f"{_number(one.value)} (95 % {_number(one.low)} to {_number(one.high)}, {one.rows:,} labelled rows; {mean}, "
-        f"{_day(one.start)} to {_day(one.end)}{left_out})"
+        f"{_moment(one.start)} to {_moment(one.end)}{left_out})"
     )
 
 
@@ -182,10 +182,10 @@ def drift_facts(session: ReadSession, model: Model, version: int, environment: s
     ).all()
     judged = {point.column for point in points if point.verdict in JUDGED}
     if not judged:
-        return [], f"no column could be judged in the window to {_day(window.end)}"
+        return [], f"no column could be judged in the window to {_moment(window.end)}"
     drifting = sorted({point.column for point in points if point.verdict == "alarm"})
     named = f": {', '.join(drifting[:10])}{' and more' if len(drifting) > 10 else ''}" if drifting else ""
-    span = f"window {_day(window.start)} to {_day(window.end)}, {window.rows:,} rows"
+    span = f"window {_moment(window.start)} to {_moment(window.end)}, {window.rows:,} rows"
     return [
         Fact("Drifting columns", f"{len(drifting)} of {len(judged)} judged{named}; {span}", window.end)
     ], ""
@@ -261,7 +261,7 @@ def incident_facts(
     facts = []
     for one in recent_incidents(session, viewer, model=model, limit=200):
         if one.id in named:
-            state = f"closed {_day(one.closed_at)}" if one.closed_at else "open"
+            state = f"closed {_moment(one.closed_at)}" if one.closed_at else "open"
             facts.append(Fact(f"INC-{one.id}", f"{one.title}; {state}", one.opened_at))
     if facts:
         return facts[:10], ""
@@ -280,5 +280,5 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
-def _day(moment: datetime | None) -> str:
-    return f"{moment:%-d %b %Y}" if moment is not None else "unknown"
+def _moment(moment: datetime | None) -> str:
+    return clock.to_words(moment) if moment is not None else "unknown"

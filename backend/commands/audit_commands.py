@@ -59,10 +59,15 @@ def audit_check_proof(file: Path, key: Keys = None, as_json: Json = False) -> No
         text = file.read_bytes().decode()
         if text.startswith(FIRST_LINE[:12]):
             known = [VerifierKey.parse(one) for one in key] if key else verifier_keys()
-            head, signed = TlogProof.parse(text).verify([*known, *(one.timed() for one in known)])
+            proof = TlogProof.parse(text)
+            head, signed = proof.verify([*known, *(one.timed() for one in known)])
+            proof.require_both_signatures(head, signed)
             if not key:
                 _compare_with_log(head.size, head.root.hex())
-            names = ", ".join(dict.fromkeys(one.key.name for one in signed))
+            dated = {
+                one.key.name: f" at {one.at:%Y-%m-%d %H:%M:%S} UTC" for one in signed if one.at is not None
+            }
+            names = ", ".join(dict.fromkeys(one.key.name + dated.get(one.key.name, "") for one in signed))
             said = f"the entry is in the log {head.origin} of {head.size}, signed by {names}"
         else:
             said = check_json(text)
@@ -113,7 +118,10 @@ def audit_rotate_key(why: Why = "", as_json: Json = False) -> None:
     if as_json:
         write_json({"key": str(key), "checkpoint": signed.number, "size": signed.size})
     else:
-        say(f"heads are signed with a new key from now on; both signed checkpoint {signed.number}:\n{key}")
+        say(
+            f"heads are signed with a new key from now on; both signed checkpoint {signed.number}. Give it to those "
+            f"who verify, and to witnesses beside the old one (--log), or they refuse the next head:\n{key}"
+        )
 
 
 @commands.command("keys")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Result, delete, select, update
+from sqlalchemy import CursorResult, Result, delete, or_, select, update
 
 from backend import clock
 from backend.audit.erasure import destroy_key
@@ -65,12 +67,39 @@ def erase_person(
             session.execute(delete(IdempotencyKey).where(IdempotencyKey.person_id == person_id))
         ),
     }
+    counts["stored answers"] += _take_out_of_answers(session, person)
     person.display_name, person.username = ERASED_NAME, person.id.lower()
     person.password_hash = person.oidc_issuer = person.oidc_subject = None
     person.disabled_at = person.disabled_at or clock.now()
     session.flush()
     destroy_key(session, actor, person_id, why=why, request=request)
     return counts
+
+
+def _take_out_of_answers(session: WriteSession, person: Person) -> int:
+    """Answers to others' requests are kept for two days, to be given again; they name whom they were about. Returns how
+    many were rewritten."""
+    name = re.compile(rf"(?<!\w){re.escape(person.display_name)}(?!\w)")
+    quoted = json.dumps(person.display_name)[1:-1], json.dumps(person.username)
+    named = or_(*(IdempotencyKey.body.contains(one, autoescape=True) for one in quoted))
+    count = 0
+    for row in session.scalars(select(IdempotencyKey).where(named)):
+        answer = json.dumps(_without(json.loads(row.body), name, person.username))
+        count += answer != row.body
+        row.body = answer
+    session.flush()
+    return count
+
+
+def _without(value: Any, name: re.Pattern[str], username: str) -> Any:
+    """A part of an answer without the name, wherever it stands, and without the user name where that is all it says."""
+    if isinstance(value, dict):
+        return {key: _without(one, name, username) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without(one, name, username) for one in value]
+    if isinstance(value, str):
+        return ERASED_NAME if value == username else name.sub(ERASED_NAME, value)
+    return value
 
 
 def _rows(result: Result[Any]) -> int:

@@ -38,6 +38,7 @@ from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.monitoring.columns import parse_spec
 from backend.observations.pseudonyms import pseudonym
+from backend.queue import EXPLAIN_PREDICTION, JobRun
 from backend.registry.service import get_model
 from backend.settings import settings
 
@@ -259,6 +260,7 @@ def finish_erasure(session: WriteSession, actor: Actor, change: Change) -> str:
         named = set(ids) | set((request.selector or {}).get("prediction_ids", ()))
         hold = _hold_on(session, request)  # it may have come when the rows were gone already
         explained = _forget_explanations(session, request.model or "", sorted(named)) if hold is None else 0
+        _forget_whom_runs_explained(session, request.model or "", named)
         copies = _forget_copies(session, request, named) if hold is None else 0
         reports = forget_reports(session, request.model or "") if hold is None else 0
         more = {"explanations": explained, "access documents": copies, "reports": reports}
@@ -307,6 +309,15 @@ def _forget_explanations(session: WriteSession, model: str, ids: Sequence[str]) 
         )
         count += int(done.rowcount)  # type: ignore[attr-defined]
     return count
+
+
+def _forget_whom_runs_explained(session: WriteSession, model: str, ids: set[str]) -> None:
+    """Runs that computed what moved a prediction stay in the list of jobs; of whom it was does not."""
+    runs = select(JobRun).where(JobRun.name == EXPLAIN_PREDICTION.name, JobRun.subject == model)
+    for run in session.scalars(runs):
+        if run.arguments.get("prediction_id") in ids:
+            run.arguments = {"prediction_id": ""}
+    session.flush()
 
 
 def _forget_copies(session: WriteSession, request: DataRequest, ids: set[str]) -> int:

@@ -43,6 +43,13 @@ def streams() -> list[Stream]:
     return [_parse(one) for one in settings().audit_streams.split(",") if one.strip()]
 
 
+def stream_names() -> list[str]:
+    """What the cursors of the destinations that the setting names are kept under, also where one cannot be opened here:
+    the secret of a webhook is the worker's."""
+    asked = [one.split() for one in settings().audit_streams.split(",")]
+    return [f"stream {one[0]} {one[1]}" for one in asked if len(one) > 1]
+
+
 def _parse(text: str) -> Stream:
     kind, address, form, *rest = [*text.split(), "", "", ""][: max(3, len(text.split()))]
     if kind not in KINDS or rest not in ([], ["payload"]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
+
 from sqlalchemy import func, select
 
 from backend.assurance.as_of import UNKNOWN, HouseThen, ModelThen, house_as_of
@@ -199,7 +201,8 @@ def purpose_written(asked: Question) -> Evidence:
         purpose, kept = (facts.purpose, facts.kept_at) if facts is not None else ("", None)
     if not purpose.strip():
         return missing("no purpose is written in the inventory", inventory_link(asked.name))
-    return Evidence("present", f"“{purpose.strip()[:120]}”", kept, (inventory_link(asked.name),), purpose)
+    told = f"“{shorten(purpose, 120, placeholder='…')}”"
+    return Evidence("present", told, kept, (inventory_link(asked.name),), purpose)
 
 
 @query("tier_follows", "Risk tier follows from answered questions")

@@ -146,6 +146,7 @@ def test_one_opened_by_hand_stands_beside_the_rules_and_takes_their_alerts_where
     again = do(handling.open_incident, world.on_call, model="toy", environment="production", title="and more")
     assert opened.id != again.id
     assert incident_of(raised()) == opened.id
+    assert read(world, opened.id).title == "users complain"  # in the words of who opened it, whatever fires
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from backend.audit.saved_searches import save_search
 from backend.audit.searching import Search
 from backend.audit.tables import AuditCursor
 from backend.database.session import reading, writing
+from backend.settings import settings
 from tests.integration.app.test_pages import Open, open_page, text_of, world  # noqa: F401
 from tests.integration.audit.test_population import add_change
 from tests.worlds import SYSTEM, World
@@ -42,6 +43,28 @@ def test_entries_are_dated_in_utc_with_seconds_and_leave_in_every_form(world: Wo
     assert "Späte" not in text_of(page.text_input(key="text").set_value("nothing of the sort").run())
 
 
+def test_a_system_that_gets_nothing_is_not_said_to_be_well(
+    world: World,  # noqa: F811
+    open_page: Open,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WARRANT_AUDIT_STREAMS", "syslog tcp://siem.example:601 cef")
+    settings.cache_clear()
+    said = text_of(open_page(world.compliance, "audit", view="findings"))
+    assert "nothing was sent yet" in said
+    assert "No system follows the log" not in said
+    with writing() as session:
+        session.add(
+            AuditCursor(name="stream syslog tcp://siem.example:601", next_seq=0, moved_at=clock.now())
+        )
+    st.cache_data.clear()
+    ahead = clock.now() + timedelta(hours=2)
+    monkeypatch.setattr(clock, "now", lambda: ahead)
+    said = text_of(open_page(world.compliance, "audit", view="findings"))
+    assert "behind since" in said
+    assert "takes entries" not in said
+
+
 def test_findings_are_listed_with_owner_and_a_way_to_close_them(world: World, open_page: Open) -> None:  # noqa: F811
     with writing() as session:
         begin_export(session, world.lead, Search(), form="csv")
@@ -49,6 +72,8 @@ def test_findings_are_listed_with_owner_and_a_way_to_close_them(world: World, op
         reconcile(session, SYSTEM)
     said = text_of(open_page(world.compliance, "audit", view="findings"))
     assert "The log was exported" in said
+    assert "for information" in said
+    assert "no data" not in said  # of what is only to be noted nobody says that it is not known
     assert "nobody yet" in said
     assert "No system follows the log" in said
     with reading() as session:

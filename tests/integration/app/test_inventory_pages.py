@@ -43,7 +43,7 @@ def vouch(world: World) -> None:
         )  # fmt: skip
         register_vendor_model(
             session, world.compliance, name="scores", title="Credit scores", vendor="Acme", purpose="loans",
-            data="theirs", contact="a@acme.example", owner_id=world.lead.person_id,
+            data="theirs " * 20, contact="a@acme.example", owner_id=world.lead.person_id,
         )  # fmt: skip
 
 
@@ -54,7 +54,9 @@ def test_the_inventory_names_what_is_overdue_and_a_vendors_model_without_health(
     said = text_of(open_page(world.viewer, "inventory"))
     assert "Nothing is known to be overdue of 2 models" in said
     assert "w-headline w-unknown" in said
+    assert "theirs theirs…" in said  # what is cut says so, and ends with a word
     assert 'not measured</span><br><span class="w-detail">the vendor serves it' in said
+    assert "<th>health</th>" in said.replace(' scope="col"', "")
     with writing() as session:
         session.execute(update(Finding).values(due_at=clock.now() - timedelta(days=2)))
     st.cache_data.clear()

@@ -77,6 +77,23 @@ QUERIES = {"change": {"id": "1"}, "incident": {"id": "1"}, "audit_entry": {"seq"
            "inventory_model": {"model": "toy"}, "request_change": {"kind": "rollback", "model": "toy"}}  # fmt: skip
 
 
+def test_an_address_that_names_no_number_breaks_no_page(world: World, open_page: Open) -> None:
+    for page, name in (
+        ("audit", "before"),
+        ("audit_entry", "seq"),
+        ("change", "id"),
+        ("inventory", "from"),
+        ("policy", "revision"),
+    ):
+        for text in (
+            "²",
+            "9" * 30,
+            "-1",
+        ):  # what Python takes for a digit and not for a number; more than a row has
+            test = open_page(world.compliance, page, **{name: text})
+            assert not test.exception, (page, text)
+
+
 @pytest.mark.parametrize("page", [row.path for row in PAGES])
 def test_every_page_draws_with_data(world: World, open_page: Open, page: str) -> None:
     watch(world)

@@ -195,6 +195,23 @@ def test_the_draft_is_filled_from_the_record_and_leaves_judgement_blank(world: W
     assert "<script>" not in text
 
 
+def test_the_draft_tells_what_was_carried_out_since_also_where_it_was_asked_for_before(world: World) -> None:
+    with writing() as session:
+        put_in_force(session, world, "rules: [{name: all}]")
+    change = ask(world.engineer, Asked("rollback", "production", "toy", to_version=1))
+    number = incident(world)
+    mark(world, number, "serious")
+    carry_out(say(world.lead, change))
+    with reading() as session:
+        told = report_draft(session, world.compliance, number)
+    assert f"CHG-{change.id}, toy returns from v2 to v1 in production" in told
+    assert "executed at" in told
+    with writing() as session:
+        session.execute(update(Incident).where(Incident.id == number).values(opened_at=clock.now()))
+    with reading() as session:  # nor what was over when the incident began
+        assert f"CHG-{change.id}, toy returns" not in report_draft(session, world.compliance, number)
+
+
 def test_no_clock_runs_from_before_the_house_was_aware(world: World) -> None:
     number = incident(world)
     mark(world, number, "serious", hours=5)

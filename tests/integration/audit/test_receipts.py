@@ -39,6 +39,7 @@ from tests.integration.audit.witness_process import witness_process
 
 TOOL = Path(__file__).parents[3] / "tools" / "verify_receipt.py"
 WORKER = system_actor("worker")
+SEPARATORS = (9, 11, 12, 13, 28, 29, 30, 31, 32)  # at each of these Python may split a text
 
 
 def receipt_of(seq: int) -> str:
@@ -111,14 +112,18 @@ def test_every_altered_byte_of_a_receipt_is_found(five: str, verify: Any) -> Non
     assert holds(verify, text)
     rng = random.Random(11)
     content = text.encode()
-    for position in range(len(content)):
-        altered = bytearray(content)
-        altered[position] ^= 1 << rng.randrange(8)
-        try:
-            changed = altered.decode()
-        except UnicodeDecodeError:
-            continue
-        assert not holds(verify, changed), (position, changed)
+    known = [one for key in verifier_keys() for one in (key, key.timed())]
+    for position, byte in enumerate(content):
+        separators = SEPARATORS if byte == ord("\n") else ()
+        for other in {byte ^ 1 << rng.randrange(8), *separators} - {byte}:
+            try:
+                changed = bytes([*content[:position], other, *content[position + 1 :]]).decode()
+            except UnicodeDecodeError:
+                continue
+            assert not holds(verify, changed), (position, other)
+            with pytest.raises(ValueError):  # as `warrant audit check-proof` does it
+                proof = TlogProof.parse(changed)
+                proof.require_both_signatures(*proof.verify(known))
 
 
 def test_altered_receipts_and_keys_give_the_right_exit_code(five: str, tmp_path: Path) -> None:
@@ -214,6 +219,11 @@ def test_the_command_checks_a_receipt_with_this_homes_keys(five: str, tmp_path: 
     run = CliRunner()
     told = run.invoke(app, ["audit", "check-proof", str(path)])
     assert (told.exit_code, "the proof holds" in told.output) == (0, True)
+    assert f" at {clock.now():%Y-%m-%d}" in told.output
+    whole = path.read_text()
+    path.write_text("\n".join([*whole.split("\n")[:-2], ""]))  # the signature with the time is gone
+    assert run.invoke(app, ["audit", "check-proof", str(path)]).exit_code == 1
+    path.write_text(whole)
     stranger = str(SigningKey.generate(verifier_keys()[0].name).verifier)
     assert run.invoke(app, ["audit", "check-proof", str(path), "--key", stranger]).exit_code == 1
     assert run.invoke(app, ["audit", "check-proof", str(path), "--key", "nonsense"]).exit_code == 2

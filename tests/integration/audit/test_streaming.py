@@ -100,6 +100,12 @@ def test_a_webhook_gets_every_entry_once_in_order_signed(
 ) -> None:
     follow(f"webhook {receiver.url} jsonl")
     append(3)
+    with reading() as session:
+        (state,) = stream_states(
+            session
+        )  # also before the first run: nobody is told that no system follows the log
+    assert (state.name, state.behind, state.moved_at) == (f"webhook {receiver.url}", 3, None)
+    assert state.waiting_since is not None
     assert list(send().values()) == [3]
     append(2, start=3)
     with reading() as session:
@@ -109,7 +115,7 @@ def test_a_webhook_gets_every_entry_once_in_order_signed(
     assert list(send().values()) == [0]
     with reading() as session:
         assert not is_behind(session)
-        assert [one.behind for one in stream_states(session)] == [0]
+        assert [(one.behind, one.waiting_since) for one in stream_states(session)] == [(0, None)]
 
 
 def test_only_leaves_are_sent_unless_payloads_are_asked_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -67,6 +68,8 @@ def test_live_figures_are_pooled_by_rows_over_the_last_labelled_days(world: Worl
     assert pooled.high - pooled.value == pytest.approx(0.02 * (0.25**2 + 0.75**2) ** 0.5)
     assert (pooled.rows, pooled.windows, pooled.left_out) == (4000, 2, 1)
     assert "0.845 (95 % 0.829 to 0.861, 4,000 labelled rows; mean of 2 windows, " in live(facts_of(world))
+    span = r"mean of 2 windows, \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC to \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    assert re.search(span, live(facts_of(world)))
 
 
 def test_figures_of_another_version_are_not_this_ones(world: World) -> None:

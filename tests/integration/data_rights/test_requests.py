@@ -7,11 +7,13 @@ import json
 import pytest
 from sqlalchemy import select, text
 
+from backend import clock
 from backend.audit.actions import Action
 from backend.audit.erasure import erased_on_request
 from backend.audit.log import record
 from backend.audit.reading import entry_detail, search_entries
 from backend.audit.verification import verify
+from backend.data_rights.explanation import request_explanation
 from backend.data_rights.handing_out import open_document
 from backend.data_rights.people import ERASED_NAME
 from backend.data_rights.requests import (
@@ -25,7 +27,7 @@ from backend.database.session import reading, writing
 from backend.errors import BadInput, Conflict, NotAllowed
 from backend.governance.execution import begin
 from backend.holds.service import Held, place_hold
-from backend.identity.tables import Person
+from backend.identity.tables import IdempotencyKey, Person
 from backend.observations.pseudonyms import pseudonym
 from tests.integration.data_rights.conftest import (
     Here,
@@ -81,13 +83,14 @@ def test_rows_of_a_subject_are_erased_by_a_change_that_another_person_agrees_to(
 
 
 def change_time() -> object:
-    from backend import clock
-
     return clock.now()
 
 
 def test_who_it_is_about_is_nowhere_in_the_database_afterwards(world: World) -> None:
     send({"secret-id-77": "Ada L."})
+    with writing() as session:
+        request_explanation(session, world.compliance, model="toy", prediction_id="secret-id-77")
+        request_explanation(session, world.compliance, model="toy", prediction_id="of-another")
     request = ask_to_erase(world)
     approve(world, request)
     carry_out(request.change_id or 0)
@@ -99,6 +102,9 @@ def test_who_it_is_about_is_nowhere_in_the_database_afterwards(world: World) -> 
         kept = json.dumps([str(cell) for cell in tables])
         kept += str(session.execute(text("SELECT selector, found, counts, how FROM data_requests")).all())
         kept += str(session.execute(text("SELECT payload FROM audit_payloads")).all())
+        runs = str(session.execute(text("SELECT arguments, error FROM job_runs")).all())
+    kept, others = kept + runs, "of-another" in runs
+    assert others
     for secret in ("Ada L.", pseudonym("toy", "Ada L."), "secret-id-77"):
         assert secret not in kept
 
@@ -205,10 +211,20 @@ def test_a_person_is_erased_and_the_log_still_tells_what_they_did(world: World) 
         request = request_erasure_of_person(
             session, world.compliance, person_id=world.other_lead.person_id, reason="she left"
         )
+        told = {"by": [{"name": "Lead2", "is": "lead2"}], "text": "asked by Lead2, not by Lead2s", "lead2": 1}
+        session.add(
+            IdempotencyKey(person_id=world.compliance.person_id, key="k", request_digest="d", status=200,
+                           body=json.dumps(told), created_at=clock.now())
+        )  # fmt: skip
     approve(world, request)
     carry_out(request.change_id or 0)
     assert verify().ok
     with reading() as session:
+        (answer,) = session.scalars(select(IdempotencyKey.body))
+        assert json.loads(answer) == {
+            "by": [{"name": ERASED_NAME, "is": ERASED_NAME}],
+            "text": f"asked by {ERASED_NAME}, not by Lead2s", "lead2": 1,
+        }  # fmt: skip
         row = session.get_one(Person, world.other_lead.person_id)
         assert (row.display_name, row.password_hash) == (ERASED_NAME, None)
         assert row.disabled_at is not None
