@@ -7,7 +7,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from app.downloads import guarded
-from backend.data_rights.explanation import explain_prediction, explanation_document
+from backend.data_rights.explanation import explain_prediction
+from backend.data_rights.explanation_document import explanation_document
 from backend.data_rights.handing_out import open_document
 from backend.database.session import reading
 from backend.errors import BadInput

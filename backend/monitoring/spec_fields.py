@@ -92,7 +92,8 @@ class ReferenceRule:
 KEYS = (
     "task", "features", "window", "timezone", "protected", "favourable", "cutoff", "min_rows", "min_labels", "quiet",
     "live_window", "segments", "positive_label", "classes", "quantile", "costs", "costs_unit", "tier", "budget",
-    "reference", "rules", "label_delay", "label_unit", "subject", "pseudonymise", "retraining",
+    "reference", "rules", "label_delay", "label_unit", "subject", "pseudonymise", "retraining", "explanations",
+    "reason_codes",
 )  # fmt: skip
 
 
