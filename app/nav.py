@@ -37,6 +37,7 @@ PAGES = (
     PageRow("performance", "Performance"),
     PageRow("quality", "Data quality"),
     PageRow("slices", "Slices"),
+    PageRow("explanations", "Explanations"),
     PageRow("monitors", "Monitors"),
     PageRow("slos", "SLOs"),
     PageRow("approvals", "Approvals"),

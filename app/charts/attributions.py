@@ -124,7 +124,13 @@ def beeswarm(
 
 
 def dependence(
-    name: str, given: Sequence[Any], moved: np.ndarray, *, unit: str, by: str = "", by_given: Sequence[Any] = ()
+    name: str,
+    given: Sequence[Any],
+    moved: np.ndarray,
+    *,
+    unit: str,
+    by: str = "",
+    by_given: Sequence[Any] = (),
 ) -> go.Figure:
     """SHAP value of a column over what it holds; coloured by the rank of another column's value, where given."""
     figure = new_figure(340)

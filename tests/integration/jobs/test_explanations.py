@@ -92,9 +92,14 @@ def test_a_stored_row_has_the_librarys_own_values_and_they_sum_to_the_answer() -
     spec = parse_spec({"task": "binary", "features": {"carrier": "categorical", **NUMERIC}})
     encoder = fitted_encoder(frame, [("carrier", "category"), *((name, "number") for name in NUMERIC)])
     rows_of = xgboost.DMatrix(
-        encoder.matrix(frame), label=rows(1500)[1], feature_types=feature_types(encoder), enable_categorical=True
+        encoder.matrix(frame),
+        label=rows(1500)[1],
+        feature_types=feature_types(encoder),
+        enable_categorical=True,
     )
-    booster = xgboost.train({"objective": "binary:logistic", "max_cat_to_onehot": 1, "nthread": 1}, rows_of, 10)
+    booster = xgboost.train(
+        {"objective": "binary:logistic", "max_cat_to_onehot": 1, "nthread": 1}, rows_of, 10
+    )
     model = XGBoostModel(encoder, "binary", ["0", "1"], booster)
     prepared = prepare(model, frame, spec)
     assert (prepared.way.kind, prepared.unit) == ("tree", "log-odds")
