@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import CursorResult, delete, insert, select, update
 
 from backend import clock
 from backend.database.session import ReadSession, WriteSession
@@ -121,25 +121,26 @@ def store_explanations(
     """Store these in place of earlier ones of the same predictions; gives how many. The heavier reason is kept."""
     actor.require(Permission.COMPUTE_METRICS)
     get_model(session, actor, explainer.model)
-    if session.get(Explainer, explainer.id) is None:
-        given = asdict(explainer) | {"columns": list(explainer.columns)}
-        session.add(Explainer(id=explainer.id, created_at=clock.now(), **given))
+    id_ = explainer.id
+    if session.get(Explainer, id_) is None:
+        facts = asdict(explainer) | {"columns": list(explainer.columns)}
+        session.add(Explainer(id=id_, created_at=clock.now(), **facts))
         session.flush()
     before = _reasons_of(session, explainer.model, [one.prediction_id for one in explained])
     forget_explanations(session, explainer.model, before)
     now = clock.now()
-    session.add_all(
-        PredictionExplanation(
-            model=explainer.model, prediction_id=one.prediction_id, version=explainer.version,
-            environment=one.environment, ts=one.ts, explainer_id=explainer.id,
-            because=max(one.because, before.get(one.prediction_id, one.because), key=WEIGHT.__getitem__),
-            computed_at=now, base_value=one.base_value, output=one.output, gap=one.gap,
-            contributions=pack(one.values), inputs=list(one.inputs),
-            reason_codes=None if one.reason_codes is None else list(one.reason_codes),
-        )
+    of_all = {"model": explainer.model, "version": explainer.version, "explainer_id": id_, "computed_at": now}
+    given = [
+        {
+            **of_all, "prediction_id": one.prediction_id, "environment": one.environment, "ts": one.ts,
+            "because": max(one.because, before.get(one.prediction_id, one.because), key=WEIGHT.__getitem__),
+            "base_value": one.base_value, "output": one.output, "gap": one.gap, "contributions": pack(one.values),
+            "inputs": list(one.inputs), "reason_codes": None if one.reason_codes is None else list(one.reason_codes),
+        }
         for one in explained
-    )  # fmt: skip
-    session.flush()
+    ]  # fmt: skip
+    if given:
+        session.execute(insert(PredictionExplanation), given)
     return len(explained)
 
 
