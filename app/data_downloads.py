@@ -13,7 +13,7 @@ from backend.data_rights.handing_out import open_document
 from backend.database.session import reading
 from backend.errors import BadInput, NotFound
 from backend.explain.asking import look_up
-from backend.explain.rows import importance
+from backend.explain.rows import compare_cohort, importance, list_values
 from backend.explain.views import leaning_view
 from backend.explain.windows import list_leanings
 from backend.identity.actor import Actor
@@ -29,6 +29,8 @@ def routes() -> list[BaseRoute]:
         Route("/export/contributions.{form}", guarded(export_contributions)),
         Route("/export/importance.{form}", guarded(export_importance)),
         Route("/export/attributions.{form}", guarded(export_attributions)),
+        Route("/export/shap-values.{form}", guarded(export_values)),
+        Route("/export/cohort.{form}", guarded(export_cohort)),
     ]
 
 
@@ -89,6 +91,33 @@ def export_attributions(request: Request, viewer: Actor) -> Response:
         for column in one["columns"]
     ]
     return as_file("attributions", request.path_params["form"], rows)
+
+
+def export_values(request: Request, viewer: Actor) -> Response:
+    """What the columns held and what moved in each sampled prediction of `model` and `version`; no ids."""
+    query = request.query_params
+    with reading() as session:
+        found = list_values(session, viewer, query.get("model", ""), _number(query.get("version", "")))
+    if found is None:
+        raise NotFound("no sampled prediction of this version is explained")
+    rows = [
+        {**dict(zip(found.columns, given, strict=True)),
+         **{f"shap {name}": value for name, value in zip(found.columns, moved, strict=True)}}
+        for given, moved in zip(found.inputs, found.values.tolist(), strict=True)
+    ]  # fmt: skip
+    return as_file("shap-values", request.path_params["form"], rows)
+
+
+def export_cohort(request: Request, viewer: Actor) -> Response:
+    """Mean SHAP of the rows of which `column` holds `value` beside all others."""
+    query = request.query_params
+    with reading() as session:
+        found = compare_cohort(
+            session, viewer, query.get("model", ""), _number(query.get("version", "")),
+            column=query.get("column", ""), value=query.get("value", ""),
+        )  # fmt: skip
+    rows = [{**one, "rows": found["rows"], "others": found["others"]} for one in found["columns"]]
+    return as_file("cohort", request.path_params["form"], rows)
 
 
 def _number(text: str) -> int:

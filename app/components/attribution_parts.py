@@ -139,6 +139,7 @@ def show_single_values(scope: data.Scope, name: str, version: int, *, picture: s
     )  # fmt: skip
     if by:
         st.caption(plain(f"Coloured by {by}, which says most about what {column} alone leaves open."))
+    csv_link("These rows", "shap-values", model=name, version=version)
 
 
 def show_windows(name: str, windows: Sequence[Mapping[str, Any]], *, picture: str) -> None:
@@ -255,6 +256,7 @@ def show_cohorts(
             f"the {format_count(found['others'])} others; lines are 95 % intervals, hollow where chance explains it."
         )
     )
+    csv_link("These figures", "cohort", model=name, version=version, column=column, value=value)
 
 
 def _numbers(inputs: Sequence[Sequence[Any]]) -> Any:

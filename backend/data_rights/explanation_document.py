@@ -72,13 +72,15 @@ def reasons_told(explained: Explained) -> str:
     """What is said above the reasons of a declined case, or in their place; empty for other cases."""
     if not explained.declined:
         return ""
+    by_score = " by its score; the answer itself is not recorded" if explained.prediction is None else ""
+    declined = f"The case was declined{by_score}."
     if explained.explanation is None:
-        return "The case was declined. Its reasons have not been computed."
+        return f"{declined} Its reasons have not been computed."
     if explained.reasons is None:
-        return "The case was declined. The model's description declares no sentences for its inputs (reason_codes)."
+        return f"{declined} No sentences for its inputs were declared when it was explained (reason_codes)."
     if not explained.reasons:
-        return "The case was declined, and no input for which a sentence is declared moved it that way."
-    return "The case was declined. What counted most against it, the strongest first:"
+        return f"{declined} No input for which a sentence is declared moved it that way."
+    return f"{declined} What counted most against it, the strongest first:"
 
 
 def _reason_blocks(explained: Explained) -> list[Block]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import streamlit as st
+from starlette.applications import Starlette
 
+from app.data_downloads import routes
 from backend import clock
+from backend.api.security import COOKIE
 from backend.data_rights.explanation import request_explanation
 from backend.database.session import writing
 from backend.queue import JobRun
 from tests.explained import store_explained, store_windows
 from tests.integration.app.test_pages import Open, open_page, text_of, world
 from tests.integration.data_rights.conftest import SUBJECT_SPEC, describe, move_spool, send
+from tests.integration.identity.conftest import TestClient
+from tests.watched import cookie_of
 from tests.worlds import World
 
 __all__ = ["open_page", "world"]
@@ -106,3 +111,29 @@ def test_values_that_do_not_add_up_are_called_so(world: World, open_page: Open) 
     said = text_of(open_page(world.compliance, "prediction", model="toy", prediction="p1"))
     assert "do not add up to what the model answered" in said
     assert "+0.4 of the output" in said
+
+
+def test_what_is_drawn_is_taken_as_rows_by_those_who_may_see_it(world: World) -> None:
+    with writing() as session:
+        store_windows(session, rows=60, windows=2)
+        store_explained(session, "p1")
+    version = {"model": "toy", "version": "2"}
+    asked = {
+        "contributions": {"model": "toy", "prediction": "p1"},
+        "importance": version,
+        "attributions": version,
+        "shap-values": version,
+        "cohort": {**version, "column": "carrier", "value": "UA"},
+    }
+    found = {}
+    for who, actor in (("compliance", world.compliance), ("viewer", world.viewer)):
+        client = TestClient(Starlette(routes=routes()), cookies={COOKIE: cookie_of(actor)})
+        found[who] = {name: client.get(f"/export/{name}.csv", params=given) for name, given in asked.items()}
+    assert {one.status_code for one in found["compliance"].values()} == {200}
+    assert "distance,100.0,-2.5" in found["compliance"]["contributions"].text
+    assert len(found["compliance"]["shap-values"].text.splitlines()) == 121
+    assert "shap distance" in found["compliance"]["shap-values"].text
+    assert {name for name, one in found["viewer"].items() if one.status_code == 403} == {
+        "contributions",
+        "shap-values",
+    }
