@@ -342,7 +342,7 @@ def prepare(callers: Callers) -> dict[str, str]:
             "finding_id": "7", "snapshot_id": "7", "silence_id": "7", "review_id": "7", "item_id": "7", "clock_id": "7",
             "exception_id": "7", "condition_id": "7", "notice_id": "7", "shift_id": "7", "hold_id": "7",
             "channel": "none",
-            "prediction_id": "none",
+            "prediction_id": "absent",
             "key": monitor.key, "number": "1", "objective": objective.key, "maintenance_id": "7",
             "model": "toy", "start": WINDOW, "version": "1", "name": "ci",
             "change_id": str(asked.json()["id"]), "incident_id": str(alert.incident_id),
