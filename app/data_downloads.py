@@ -6,11 +6,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from app.downloads import guarded
-from backend.data_rights.explanation import explain_prediction, explanation_document
+from app.downloads import as_file, guarded
+from backend.data_rights.explanation import explain_prediction
+from backend.data_rights.explanation_document import explanation_document
 from backend.data_rights.handing_out import open_document
 from backend.database.session import reading
-from backend.errors import BadInput
+from backend.errors import BadInput, NotFound
+from backend.explain.asking import look_up
+from backend.explain.rows import compare_cohort, importance, list_values
+from backend.explain.views import leaning_view
+from backend.explain.windows import list_leanings
 from backend.identity.actor import Actor
 from backend.settings import settings
 
@@ -21,6 +26,11 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/export/data-request/{form}", guarded(send_rows)),
         Route("/export/explanation/{form}", guarded(send_explanation)),
+        Route("/export/contributions.{form}", guarded(export_contributions)),
+        Route("/export/importance.{form}", guarded(export_importance)),
+        Route("/export/attributions.{form}", guarded(export_attributions)),
+        Route("/export/shap-values.{form}", guarded(export_values)),
+        Route("/export/cohort.{form}", guarded(export_cohort)),
     ]
 
 
@@ -45,6 +55,75 @@ def send_explanation(request: Request, viewer: Actor) -> Response:
         )  # fmt: skip
     content, media_type = explanation_document(found, request.path_params["form"])
     return _file("explanation", request.path_params["form"], content, media_type)
+
+
+def export_contributions(request: Request, viewer: Actor) -> Response:
+    """The stored contributions of one `prediction` of `model`."""
+    query = request.query_params
+    with reading() as session:
+        found = look_up(
+            session, viewer, prediction_id=query.get("prediction", ""), model=query.get("model") or None
+        ).stored
+    if found is None:
+        raise NotFound("what moved this prediction has not been computed; ask for it on its page")
+    return as_file("contributions", request.path_params["form"], list(found.contributions))
+
+
+def export_importance(request: Request, viewer: Actor) -> Response:
+    """Mean |SHAP| of each column of `model` and `version` over its sampled predictions, with intervals."""
+    query = request.query_params
+    with reading() as session:
+        found = importance(session, viewer, query.get("model", ""), _number(query.get("version", "")))
+    if found is None:
+        raise NotFound("no sampled prediction of this version is explained")
+    rows = [{**one, "rows": found["rows"], "unit": found["unit"]} for one in found["columns"]]
+    return as_file("importance", request.path_params["form"], rows)
+
+
+def export_attributions(request: Request, viewer: Actor) -> Response:
+    """What was leant on in each window and segment of `model`, a row for each column."""
+    with reading() as session:
+        found = list_leanings(session, viewer, request.query_params.get("model", ""), settings().environment)
+        windows = leaning_view(session, found)
+    rows = [
+        {**{name: one[name] for name in ("start", "end", "version", "segment", "rows", "ndcg")}, **column}
+        for one in windows
+        for column in one["columns"]
+    ]
+    return as_file("attributions", request.path_params["form"], rows)
+
+
+def export_values(request: Request, viewer: Actor) -> Response:
+    """What the columns held and what moved in each sampled prediction of `model` and `version`; no ids."""
+    query = request.query_params
+    with reading() as session:
+        found = list_values(session, viewer, query.get("model", ""), _number(query.get("version", "")))
+    if found is None:
+        raise NotFound("no sampled prediction of this version is explained")
+    rows = [
+        {**dict(zip(found.columns, given, strict=True)),
+         **{f"shap {name}": value for name, value in zip(found.columns, moved, strict=True)}}
+        for given, moved in zip(found.inputs, found.values.tolist(), strict=True)
+    ]  # fmt: skip
+    return as_file("shap-values", request.path_params["form"], rows)
+
+
+def export_cohort(request: Request, viewer: Actor) -> Response:
+    """Mean SHAP of the rows of which `column` holds `value` beside all others."""
+    query = request.query_params
+    with reading() as session:
+        found = compare_cohort(
+            session, viewer, query.get("model", ""), _number(query.get("version", "")),
+            column=query.get("column", ""), value=query.get("value", ""),
+        )  # fmt: skip
+    rows = [{**one, "rows": found["rows"], "others": found["others"]} for one in found["columns"]]
+    return as_file("cohort", request.path_params["form"], rows)
+
+
+def _number(text: str) -> int:
+    if not text.isdigit():
+        raise BadInput("version: write its number")
+    return int(text)
 
 
 def _file(name: str, form: str, content: bytes, media_type: str) -> Response:

@@ -38,6 +38,7 @@ PAGES = (
     PageRow("quality", "Data quality"),
     PageRow("slices", "Slices"),
     PageRow("fairness", "Fairness"),
+    PageRow("explanations", "Explanations"),
     PageRow("monitors", "Monitors"),
     PageRow("slos", "SLOs"),
     PageRow("approvals", "Approvals"),

@@ -72,6 +72,9 @@ VERIFY_AUDIT = Job("verify_audit", "metrics", "Recompute the whole audit log")
 RETRAIN = Job("retrain", "training", "Retrain a model", retryable=False)
 OPEN_RETRAINING = Job("open_retraining", "metrics", "Ask for the retraining that a model's triggers want")
 EXPLAIN_PREDICTION = Job("explain_prediction", "metrics", "Compute what moved one prediction")
+EXPLAIN_SAMPLE = Job(
+    "explain_sample", "metrics", "Explain a sample of each window, and what alerts and slices are about"
+)
 MAKE_PACK = Job("make_pack", "metrics", "Make an evidence pack")
 KEEP_DATA = Job("keep_data", "metrics", "Let go what the rules of retention no longer keep")
 PRUNE = Job("prune", "metrics", "Delete finished runs and old sign-in attempts")
@@ -82,7 +85,8 @@ JOBS: dict[str, Job] = {
         COMPUTE_METRICS, COMPUTE_JOINT, ANALYSE_WINDOW, COMPUTE_SHAP, WRITE_REPORT, EVALUATE_SLOS, MIRROR_REGISTRY,
         RESTORE_ALIAS, TEND_ALERTS,
         REMIND_DECIDERS, TEND_CHANGES, RECONCILE_TARGET, EXECUTE_CHANGE, CHECK_GATES, CHECK_CONDITIONS, CHECK_REVIEWS,
-        COMMIT_SPOOL, SIGN_AUDIT, STREAM_AUDIT, RECONCILE_AUDIT, VERIFY_AUDIT, EXPLAIN_PREDICTION, MAKE_PACK, KEEP_DATA,
+        COMMIT_SPOOL, SIGN_AUDIT, STREAM_AUDIT, RECONCILE_AUDIT, VERIFY_AUDIT, EXPLAIN_PREDICTION,
+        EXPLAIN_SAMPLE, MAKE_PACK, KEEP_DATA,
         PRUNE, RETRAIN, OPEN_RETRAINING,
     )
 }  # fmt: skip

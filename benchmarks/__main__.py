@@ -34,6 +34,7 @@ BENCHMARKS: Final = (
     "pack",
     "slo_evaluation",
     "incident_page",
+    "explanations",
     "trainers",
     "gpu",
 )

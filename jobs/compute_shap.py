@@ -1,13 +1,7 @@
-"""Explains a version with SHAP on rows of its reference data.
-
-TreeExplainer is exact for trees that split on thresholds. For trees that split on sets of categories it gives wrong
-numbers without saying so (shap 0.51 reads the bit sets as thresholds), so its values are used only when they add up to
-what the model answers, as SHAP values must. Otherwise a permutation explainer asks the model itself.
-"""
+"""Explains a version with SHAP on rows of its reference data, in the way that `jobs.explaining` chooses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +13,8 @@ from backend.queue import COMPUTE_SHAP
 from backend.registry.artefacts import file_digest
 from backend.registry.service import get_model, get_version
 from backend.settings import settings
+from jobs.explaining import input_of, prepare
+from jobs.explaining.base import SEED
 from jobs.runtime import Run, workflow
 
 if TYPE_CHECKING:
@@ -29,10 +25,6 @@ STEPS = ("explain_and_store",)
 
 TREE_ROWS: Final = 2000
 ASKED_ROWS: Final = 200
-BACKGROUND_ROWS: Final = 50
-SEED: Final = 7
-# Of the largest output: rounding in single precision stays far below, a wrong reading of a tree far above.
-ADDITIVITY: Final = 1e-4
 
 
 @workflow(COMPUTE_SHAP)
@@ -76,13 +68,12 @@ def explain(
     Classifiers: log-odds (`decision_function`), probability where there is none. Several classes: the mean over them.
     """
     import numpy as np
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    frame = _input(reference, spec)
-    # Thousands of small predictions: threads that wait for each other cost more than they do.
-    with threadpool_limits(limits=1):
-        values, base, used, method = _tree_values(pipeline, frame) or _asked_values(pipeline, frame)
-    size = np.abs(values)
+    prepared = prepare(pipeline, reference, spec)
+    most = ASKED_ROWS if prepared.way.kind == "permutation" else TREE_ROWS
+    used = input_of(reference, spec).sample(min(len(reference), most), random_state=SEED)
+    found = prepared.explain(used)
+    values, size = found.values, np.abs(found.values)
     mean_abs = size.mean(axis=0) if size.ndim == 2 else size.mean(axis=(0, 2))
     contributions = [
         Contribution(
@@ -91,158 +82,28 @@ def explain(
             _direction(used[column.name].to_numpy("float64"), values[:, position])
             if column.kind == "numeric" and values.ndim == 2
             else None,
+            _standard_error(size[:, position]),
         )
         for position, column in enumerate(spec.features)
     ]
-    return Explanation(model, version, len(used), method, base, tuple(ranked(contributions)))
+    base = float(found.base.mean())
+    return Explanation(model, version, len(used), prepared.method, base, tuple(ranked(contributions)))
 
 
 def explain_rows(pipeline: Any, rows: pd.DataFrame, others: pd.DataFrame, spec: ModelSpec) -> np.ndarray:
-    """SHAP values (n, features) of at most `ASKED_ROWS` rows, in their order, in the unit of the model's raw output.
+    """SHAP values (n, features) of rows, in their order, in the unit of the model's raw output.
 
     others   rows that stand for what is usual, for models that no tree explainer knows
     """
-    import numpy as np
-    from threadpoolctl import threadpool_limits
-
-    frame = _input(rows.reset_index(drop=True), spec)
-    with threadpool_limits(limits=1):
-        values, _, used, _ = _tree_values(pipeline, frame) or _asked_values(
-            pipeline, frame, _input(others, spec)
-        )
-    ordered = np.empty_like(values)
-    ordered[used.index.to_numpy()] = values
-    return ordered
+    return prepare(pipeline, others, spec).explain(rows.reset_index(drop=True)).values
 
 
-def _input(reference: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
-    import numpy as np
-    import pandas as pd
-
-    columns: dict[str, Any] = {}
-    for column in spec.features:
-        if column.name not in reference:
-            raise BadInput(f"the reference data lack the feature {column.name}")
-        values = reference[column.name]
-        if column.kind == "numeric":
-            columns[column.name] = values.astype("float64")
-        else:
-            text = values.astype("object")
-            columns[column.name] = text.where(text.notna(), np.nan)
-    return pd.DataFrame(columns, index=reference.index)
-
-
-def _output(estimator: Any) -> Callable[[Any], np.ndarray]:
-    """What is explained: the raw score of a classifier, the prediction of a regressor."""
-    for name in ("decision_function", "predict_proba", "predict"):
-        if hasattr(estimator, name):
-            answer: Callable[[Any], np.ndarray] = getattr(estimator, name)
-            return answer
-    raise BadInput(f"a {type(estimator).__name__} neither scores nor predicts")
-
-
-def _encoded(pipeline: Any, frame: pd.DataFrame) -> tuple[np.ndarray, list[int]] | None:
-    """The matrix that the pipeline's last step sees, and where each column of `frame` is in it.
-
-    None when its steps before the last do not give exactly one number for each column.
-    """
+def _standard_error(size: np.ndarray) -> float | None:
+    """Of the mean over rows, and over the classes where there are several."""
     import numpy as np
 
-    steps = getattr(pipeline, "steps", None)
-    if not steps or len(steps) < 2:
-        return None
-    try:
-        matrix = np.asarray(pipeline[:-1].transform(frame), dtype="float64")
-        names = [str(name) for name in pipeline[:-1].get_feature_names_out()]
-    except (AttributeError, ValueError, TypeError):
-        return None
-    if sorted(names) != sorted(frame.columns) or matrix.shape[1] != len(names):
-        return None
-    return matrix, [names.index(name) for name in frame.columns]
-
-
-def _tree_values(pipeline: Any, frame: pd.DataFrame) -> tuple[np.ndarray, float, pd.DataFrame, str] | None:
-    """TreeExplainer's values, or None when it does not know the model or its values do not add up."""
-    import numpy as np
-    import shap
-
-    used = frame.sample(min(len(frame), TREE_ROWS), random_state=SEED)
-    encoded = _encoded(pipeline, used)
-    if encoded is None:
-        return None
-    matrix, where = encoded
-    estimator = pipeline[-1]
-    try:
-        explainer = shap.TreeExplainer(estimator)
-        values = np.asarray(explainer.shap_values(matrix), dtype="float64")
-        base = np.asarray(explainer.expected_value, dtype="float64").reshape(-1)
-    except Exception:  # noqa: BLE001 - shap raises bare Exceptions for what it does not know
-        return None
-    output = np.asarray(_output(estimator)(matrix), dtype="float64")
-    if values.ndim != 2 or output.ndim != 1 or len(base) != 1:
-        return None
-    missing = np.abs(values.sum(axis=1) + base[0] - output).max()
-    if missing > ADDITIVITY * max(1.0, np.abs(output).max()):
-        return None
-    return values[:, where], float(base[0]), used, "shap TreeExplainer, exact"
-
-
-def _asked_values(
-    pipeline: Any, frame: pd.DataFrame, others: pd.DataFrame | None = None
-) -> tuple[np.ndarray, float, pd.DataFrame, str]:
-    """Values from asking the model with columns replaced by those of background rows, in permuted order."""
-    import numpy as np
-    import shap
-
-    used = frame.sample(min(len(frame), ASKED_ROWS), random_state=SEED)
-    others = frame if others is None else others
-    background = others.sample(min(len(others), BACKGROUND_ROWS), random_state=SEED + 1)
-    encoded, encoded_background = _encoded(pipeline, used), _encoded(pipeline, background)
-    if encoded is not None and encoded_background is not None:
-        ask, (rows, where), (behind, _) = _output(pipeline[-1]), encoded, encoded_background
-    else:
-        ask, rows, behind = _through_codes(pipeline, used, background)
-        where = list(range(frame.shape[1]))
-    # Two orders of the columns, each walked forth and back.
-    explainer = shap.PermutationExplainer(
-        ask, shap.maskers.Independent(behind, max_samples=len(behind)), seed=SEED
-    )
-    result = explainer(rows, max_evals=2 * (2 * rows.shape[1] + 1), silent=True)
-    values = np.asarray(result.values, dtype="float64")
-    base = float(np.asarray(result.base_values, dtype="float64")[0].mean())
-    method = f"shap PermutationExplainer, {len(behind)} background rows of the reference"
-    return values[:, where], base, used, method
-
-
-def _through_codes(
-    pipeline: Any, used: pd.DataFrame, background: pd.DataFrame
-) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray, np.ndarray]:
-    """The whole pipeline as a function of numbers: categories become codes, and names again before it is asked."""
-    import numpy as np
-    import pandas as pd
-
-    levels: dict[int, pd.Index] = {}
-    matrices = [np.empty(part.shape, dtype="float64") for part in (used, background)]
-    for position, name in enumerate(used.columns):
-        if used[name].dtype == object:
-            levels[position] = pd.Index(pd.concat([used[name], background[name]]).dropna().unique())
-        for part, matrix in zip((used, background), matrices, strict=True):
-            codes = levels[position].get_indexer(pd.Index(part[name])) if position in levels else part[name]
-            matrix[:, position] = codes
-    output = _output(pipeline)
-
-    def ask(numbers: np.ndarray) -> np.ndarray:
-        columns: dict[str, Any] = {}
-        for position, name in enumerate(used.columns):
-            if position in levels:
-                codes = numbers[:, position].astype("int64")
-                names = np.append(levels[position].to_numpy(dtype=object), np.nan)  # code -1: missing
-                columns[name] = names[codes]
-            else:
-                columns[name] = numbers[:, position]
-        return np.asarray(output(pd.DataFrame(columns)), dtype="float64")
-
-    return ask, matrices[0], matrices[1]
+    of_rows = size if size.ndim == 1 else size.mean(axis=1)
+    return float(np.std(of_rows, ddof=1) / np.sqrt(len(of_rows))) if len(of_rows) > 1 else None
 
 
 def _direction(values: np.ndarray, effects: np.ndarray) -> float | None:

@@ -37,6 +37,7 @@ from backend.queue import (
     COMPUTE_METRICS,
     COMPUTE_SHAP,
     EVALUATE_SLOS,
+    EXPLAIN_SAMPLE,
     KEEP_DATA,
     MIRROR_REGISTRY,
     OPEN_RETRAINING,
@@ -155,6 +156,18 @@ def unexplained_champions(session: ReadSession, _now: datetime) -> list[Due]:
     ]
 
 
+def models_unexplained(session: ReadSession, _now: datetime) -> list[Due]:
+    """Models whose spec asks for explanations, with a finished window of which none are stored."""
+    from backend.explain.windows import windows_to_explain
+
+    environment = settings().environment
+    return [
+        Due(model.name)
+        for model in described_models(session)
+        if windows_to_explain(session, model=model.name, environment=environment, spec=parse_spec(model.spec))
+    ]
+
+
 def models_with_conditions(session: ReadSession, _now: datetime) -> list[Due]:
     """Models whose approval holds under conditions, while their deployment is open or an alert of one fires."""
     from backend.governance.conditions import models_to_check  # with it comes pandas
@@ -253,6 +266,7 @@ SCHEDULES: Final = (
     Schedule(COMPUTE_JOINT, 300, models_unexamined),
     Schedule(ANALYSE_WINDOW, 300, models_unanalysed),
     Schedule(COMPUTE_SHAP, 300, unexplained_champions),
+    Schedule(EXPLAIN_SAMPLE, 300, models_unexplained),
     Schedule(CHECK_CONDITIONS, 300, models_with_conditions),
     Schedule(CHECK_REVIEWS, 3_600, reviews_overdue),
     Schedule(RECONCILE_TARGET, 60, targets_unsettled),

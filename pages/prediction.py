@@ -5,16 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import action_form, empty_state, headline, href, key_values
-from app.components.assurance_actions import because, done
+from app.components import empty_state, headline, href, key_values
+from app.components.prediction_parts import offer_explanation, show_moved, show_reasons
 from app.components.tables import anchor, link, table
 from app.formats import format_utc
-from app.plain_text import plain
 from app.session import page_link, viewer
-from backend.data_rights.explanation import NO_CHANGE, NOBODY_BEFORE, request_explanation
+from backend.data_rights.explanation import NO_CHANGE, NOBODY_BEFORE
 from backend.data_rights.handing_out import FORMS, shown
 from backend.errors import NotFound
-from backend.identity.roles import Permission
 
 actor = viewer()
 scope = data.scope_of(actor)
@@ -42,20 +40,8 @@ main, side = st.columns([7, 3], gap="large")
 with main:
     st.subheader("What went in", anchor=False)
     table(["Input", "Value"], [[name, shown(value)] for name, value in found.inputs.items()], cards=False)
-    st.subheader("What moved it", anchor=False)
-    if found.contributions:
-        st.caption(plain(found.method))
-        table(
-            ["Input", "Value", "Moved the score by"],
-            [
-                [one["column"], shown(one["value"]), f"{one['contribution']:+.4g}"]
-                for one in found.contributions
-            ],
-            cards=False,
-        )
-    else:
-        usual = f" In general this version looks most at {', '.join(found.usual)}." if found.usual else ""
-        empty_state("Not computed for this prediction", f"Have it computed, on the right.{usual}")
+    show_reasons(found)
+    show_moved(found)
     st.subheader("Who let this version decide", anchor=False)
     if found.approvals:
         table(
@@ -82,20 +68,12 @@ with side, st.container(border=True, key="act"):
                          href("card", model=found.model, version=found.version)) if found.card else None,
         }
     )  # fmt: skip
-    sent = action_form(
-        "explain", label="Compute what moved it", object_id=found.prediction_id, digest=found.method,
-        fields=[], disabled_because=because(Permission.EXPLAIN_PREDICTION, "explain predictions"),
-    )  # fmt: skip
-    done(
-        sent,
-        lambda session, me, form: request_explanation(
-            session, me, model=found.model, prediction_id=form.object_id
-        ),
-        "Asked; it takes a minute.",
-    )
+    offer_explanation(found)
     st.caption("The same as a document:")
     names = {"model": found.model, "prediction": found.prediction_id}
     st.markdown(
         " · ".join(f"[{form.upper()}]({href(f'export/explanation/{form}', **names)})" for form in FORMS)
     )
+    page_link("explanations", "What this version leans on", icon=":material/query_stats:", model=found.model,
+              version=found.version)  # fmt: skip
     page_link("model", "How the model performs", icon=":material/monitoring:", model=found.model)

@@ -24,14 +24,17 @@ _NOT_PLAIN = re.compile(r"[^a-z0-9_]+")
 Clicked = Callable[[Mapping[str, Any]], None]
 
 
-def draw(figure: go.Figure, alt: str, *, key: str, clicked: Clicked | None = None) -> None:
-    """Draw with the theme's fonts and colours of text; `alt` says what the figure shows.
+def draw(
+    figure: go.Figure, alt: str, *, key: str, clicked: Clicked | None = None, picture: str = "png"
+) -> None:
+    """Draw with the theme's fonts and colours of text; `alt` says what the figure shows; `picture`: what its button
+    saves, png or svg.
 
     `clicked` is given the point that somebody clicks: its x, y and customdata. It runs before the page does, so it
     may choose what the page's select boxes show; these stay the way for those who use a keyboard.
     """
-    picture = {"format": "png", "scale": 2, "filename": _NOT_PLAIN.sub("-", alt.lower()).strip("-")}
-    config = _CONFIG | {"toImageButtonOptions": picture}
+    saved = {"format": picture, "scale": 2, "filename": _NOT_PLAIN.sub("-", alt.lower()).strip("-")}
+    config = _CONFIG | {"toImageButtonOptions": saved}
     if clicked is None:
         st.plotly_chart(figure, key=key, config=config, alt=alt)
         return

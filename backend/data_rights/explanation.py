@@ -6,8 +6,7 @@ by a job when somebody asks for them, and kept as long as the model's rule says.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,18 +14,16 @@ from typing import Any, Final
 
 from sqlalchemy import or_, select
 
-from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.cards.versions import approved_card, newest_card
-from backend.data_rights.handing_out import FORMS, contributions_table, shown
-from backend.data_rights.tables import PredictionExplanation
+from backend.data_rights.handing_out import shown
 from backend.database.session import ReadSession, WriteSession
 from backend.deployment.tables import Deployment
-from backend.documents import Block, Heading, Paragraph, Sheet, Table, plain, standalone_html
 from backend.errors import BadInput, NotFound
+from backend.explain.predictions import Stored, find_stored, mark_complaint
+from backend.explain.reasons import is_declined, is_positive
 from backend.explain.tables import ShapSummary
-from backend.governance.digests import digest_of
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
@@ -52,6 +49,8 @@ class Explained:
     cutoff      at or above it the score was the positive class; None where no deployment of that time is recorded
     approvals   who agreed to the change that brought the version into service, with verdict, role and time
     contributions  what moved this prediction, largest first; empty where no job has computed it
+    explanation    the stored explanation as the API answers it; None where no job has computed it
+    declined       the decision is the one that is not good for whom it is about, as the spec says
     usual       what moves this version's predictions in general: columns, largest first
     """
 
@@ -72,6 +71,14 @@ class Explained:
     contributions: tuple[dict[str, Any], ...]
     method: str
     usual: tuple[str, ...]
+    explanation: dict[str, Any] | None = None
+    declined: bool = False
+
+    @property
+    def reasons(self) -> tuple[dict[str, Any], ...] | None:
+        """The top adverse reasons of a declined case; None where none are declared or stored."""
+        stored = self.explanation["reason_codes"] if self.explanation is not None else None
+        return None if stored is None else tuple(stored)
 
     @property
     def version(self) -> int:
@@ -98,14 +105,15 @@ def explain_prediction(
             f"no prediction {prediction_id!r} of {model} is stored: it came within the last seconds, was erased, or "
             "its days of retention are over"
         )
-    deployment = _deployment_of(session, model, row)
+    deployment = deployment_of(session, model, row)
     change = session.get(Change, deployment.change_id) if deployment and deployment.change_id else None
-    stored = session.get(PredictionExplanation, (model, prediction_id))
+    stored = find_stored(session, model, prediction_id)
     summary = session.get(ShapSummary, (model, row["version"]))
     version = int(row["version"])
     card = approved_card(session, model, version) or newest_card(session, model, version)
-    task = parse_spec(found.spec).task
-    cutoff = deployment.cutoff if deployment is not None and task == "binary" else None
+    spec = parse_spec(found.spec)
+    cutoff = deployment.cutoff if deployment is not None and spec.task == "binary" else None
+    positive = is_positive(spec, row["prediction"], row["score"], spec.cutoff if cutoff is None else cutoff)
     registered = session.get(Version, (model, version))
     trained_by = (change.trained_by if change else None) or (registered.trained_by if registered else None)
     names = names_of(
@@ -130,138 +138,71 @@ def explain_prediction(
         change=_change(change), approvals=_approvals(change, names),
         trained_by=names.get(trained_by or ""),
         card={"number": card.number, "state": card.state} if card is not None else None,
-        contributions=tuple(stored.contributions) if stored is not None else (),
-        method=stored.method if stored is not None else "",
+        contributions=stored.contributions if stored is not None else (),
+        method=method_words(stored) if stored is not None else "",
+        explanation=stored.view() if stored is not None else None,
+        declined=spec.task == "binary" and is_declined(spec, positive),
         usual=tuple(one["column"] for one in summary.features[:5]) if summary is not None else (),
     )  # fmt: skip
 
 
-def request_explanation(session: WriteSession, actor: Actor, *, model: str, prediction_id: str) -> JobRun:
-    """Have a job compute what moved one prediction. The same again is the same run until it is over."""
+def request_explanation(
+    session: WriteSession, actor: Actor, *, model: str, prediction_id: str, complaint: bool = False
+) -> JobRun:
+    """Have a job compute what moved one prediction. The same again is the same run until it is over.
+
+    complaint  somebody complained of the decision; the stored explanation says so
+    """
     actor.require(Permission.EXPLAIN_PREDICTION)
     get_model(session, actor, model)
-    open_runs = select(JobRun).where(
-        JobRun.name == EXPLAIN_PREDICTION.name,
-        JobRun.subject == model,
-        JobRun.state.in_(("queued", "running")),
-    )
-    for run in session.scalars(open_runs):
-        if run.arguments.get("prediction_id") == prediction_id:
-            return run
+    if complaint:
+        mark_complaint(session, model, prediction_id)
+    run = find_run(session, model, prediction_id, ("queued", "running"))
+    if run is not None and (not complaint or run.arguments.get("complaint")):
+        return run
     run = request_job(
-        session, EXPLAIN_PREDICTION, subject=model, arguments={"prediction_id": prediction_id},
+        session, EXPLAIN_PREDICTION, subject=model,
+        arguments={"prediction_id": prediction_id, **({"complaint": True} if complaint else {})},
         requested_by=actor.person_row,
     )  # fmt: skip
     record(session, actor, Action.PREDICTION_EXPLAINED, object_kind="model", object_id=model,
-           payload={"run": run.id})  # fmt: skip
+           payload={"run": run.id, "complaint": complaint})  # fmt: skip
     return run
 
 
-def keep_explanation(
-    session: WriteSession, actor: Actor, *, model: str, prediction_id: str, version: int, method: str,
-    contributions: list[dict[str, Any]],
-) -> None:  # fmt: skip
-    """Keep what a job computed, in place of an earlier one."""
-    actor.require(Permission.COMPUTE_METRICS)
-    row = session.get(PredictionExplanation, (model, prediction_id))
-    if row is None:
-        row = PredictionExplanation(model=model, prediction_id=prediction_id)
-        session.add(row)
-    row.version, row.computed_at, row.method = version, clock.now(), method
-    row.contributions = sorted(contributions, key=lambda one: (-abs(one["contribution"]), one["column"]))
-    session.flush()
-
-
-def explanation_document(explained: Explained, form: str) -> tuple[bytes, str]:
-    """The explanation as HTML, PDF or JSON, and its media type."""
-    if form not in FORMS:
-        raise NotFound(f"an explanation is handed out as {', '.join(FORMS)}, not as {form}")
-    document = json.loads(json.dumps(explained.as_dict(), default=_plain))
-    if form == "json":
-        return json.dumps(document, indent=1, ensure_ascii=False).encode(), FORMS[form]
-    sheet = Sheet(
-        f"How a decision of {explained.model} came about",
-        explained.prediction_id[:60],
-        digest_of(document),
-        clock.now(),
+def find_run(
+    session: ReadSession, model: str, prediction_id: str, states: Sequence[str], since: datetime | None = None
+) -> JobRun | None:
+    """The newest run that explains, or explained, this prediction; `since`: that was over after then."""
+    query = (
+        select(JobRun)
+        .where(JobRun.name == EXPLAIN_PREDICTION.name, JobRun.subject == model, JobRun.state.in_(states))
+        .order_by(JobRun.requested_at.desc())
     )
-    if form == "html":
-        return standalone_html(sheet, blocks_of(explained)).encode(), FORMS[form]
-    from backend.documents.pdf import pdf_of
-
-    return pdf_of(sheet, blocks_of(explained)), FORMS[form]
-
-
-def blocks_of(explained: Explained) -> list[Block]:
-    """The document, for somebody who has never seen Warrant."""
-    facts = explained.facts
-    blocks: list[Block] = [
-        Heading(1, plain(f"How a decision of {explained.title} came about")),
-        Paragraph(plain(explained.decision, bold=True)),
-        Paragraph(
-            plain(
-                f"Prediction {explained.prediction_id} was made on {utc(facts['ts'])} by version {explained.version}, "
-                f"in {facts['environment']} as {facts['role']}. {_label_words(facts)}"
-            )
-        ),
-        Heading(2, plain("What went in")),
-        _pairs(explained.inputs),
-        Heading(2, plain("What moved it")),
-    ]
-    if explained.contributions:
-        blocks += [Paragraph(plain(explained.method)), contributions_table(explained.contributions)]
-    else:
-        usual = ", ".join(explained.usual)
-        blocks.append(
-            Paragraph(
-                plain(
-                    "What moved this single prediction has not been computed. "
-                    + (f"In general this version looks most at: {usual}." if usual else "")
-                )
-            )
-        )
-    blocks += [Heading(2, plain("Who let this version decide")), *_who(explained)]
-    return blocks
+    if since is not None:
+        query = query.where(JobRun.finished_at > since)
+    return next(
+        (run for run in session.scalars(query) if run.arguments.get("prediction_id") == prediction_id), None
+    )
 
 
-def utc(moment: datetime | None) -> str:
-    """As records write times."""
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment is not None else "no time that is recorded"
-
-
-def _who(explained: Explained) -> list[Block]:
-    change, blocks = explained.change, list[Block]()
-    if change is None:
-        blocks.append(Paragraph(plain(NO_CHANGE)))
-    else:
-        blocks.append(
-            Paragraph(
-                plain(f"{change['ref']} ({change['summary']}) was executed on {utc(change['executed_at'])}.")
-            )
-        )
-        blocks.append(
-            Table(
-                (plain("who"), plain("in the role"), plain("verdict"), plain("when")),
-                tuple(
-                    (plain(one["person"]), plain(one["role"]), plain(one["verdict"]), plain(utc(one["at"])))
-                    for one in explained.approvals
-                ),
-            )
-            if explained.approvals
-            else Paragraph(plain(NOBODY_BEFORE))
-        )
-    if explained.trained_by:
-        blocks.append(Paragraph(plain(f"Trained by {explained.trained_by}.")))
-    if explained.card:
-        state = explained.card["state"]
-        blocks.append(Paragraph(plain(f"Its model card is number {explained.card['number']} ({state}).")))
-    return blocks
-
-
-def _pairs(values: Mapping[str, Any]) -> Table:
-    return Table(
-        (plain("input"), plain("value")),
-        tuple((plain(name), plain(shown(value))) for name, value in values.items()),
+def method_words(stored: Stored) -> str:
+    """How the stored values were computed, against what, and whether they add up, for people."""
+    explainer, row = stored.explainer, stored.row
+    usual = (
+        f"{explainer.background_rows} rows of its reference data ({explainer.background_digest[:19]}…)"
+        if explainer.background_rows
+        else "the rows it was trained on"
+    )
+    whole = (
+        f"They add up: {row.base_value:.4g} as a rule and the contributions give {row.output:.4g}."
+        if stored.adds_up
+        else f"They do not add up: {row.gap:+.4g} of the output {row.output:.4g} is not accounted for, so do not rely "
+        "on them."
+    )
+    return (
+        f"By how much each input moved the model's output ({explainer.unit}) away from what is usual in {usual}. "
+        f"{explainer.method}. {whole}"
     )
 
 
@@ -275,15 +216,7 @@ def _decision(score: float | None, prediction: str | None, cutoff: float | None)
     return f"The score was {score:.4g}, {side} the cut-off {cutoff:g}, so the answer was {prediction}."
 
 
-def _label_words(facts: Mapping[str, Any]) -> str:
-    if facts["label_status"] == "known":
-        return f"What came true, known since {utc(facts['label_ts'])}: {facts['label']}."
-    if facts["label_status"] == "will_not_come":
-        return "What came true will not become known."
-    return "What came true is not known yet."
-
-
-def _deployment_of(session: ReadSession, model: str, row: Mapping[str, Any]) -> Deployment | None:
+def deployment_of(session: ReadSession, model: str, row: Mapping[str, Any]) -> Deployment | None:
     """The period of service in which the prediction was made. Rows that others sent name none: the version decides."""
     at = row["ts"]
     query = (
@@ -318,7 +251,3 @@ def _approvals(change: Change | None, names: Mapping[str, str]) -> tuple[dict[st
          "at": one.decided_at}
         for one in change.counted
     )  # fmt: skip
-
-
-def _plain(value: Any) -> str:
-    return clock.to_iso(value) if isinstance(value, datetime) else str(value)

@@ -13,11 +13,12 @@ from sqlalchemy import select
 from backend import clock
 from backend.data_rights.documents import documents_folder, forget_document
 from backend.data_rights.requests import get_request
-from backend.data_rights.tables import DataRequest, DataRule, PredictionExplanation
+from backend.data_rights.tables import DataRequest, DataRule
 from backend.database.session import ReadSession, WriteSession
 from backend.documents import Block, Heading, Paragraph, Sheet, Table, plain, standalone_html
 from backend.durable import sync_file, sync_folder
 from backend.errors import NotFound
+from backend.explain.predictions import stored_of
 from backend.holds.rows import any_hold_on_rows
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
@@ -154,18 +155,11 @@ def _use(session: ReadSession, model: str) -> dict[str, Any]:
 
 
 def _explanations(session: ReadSession, model: str, ids: Sequence[str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for start in range(0, len(ids), 500):
-        query = select(PredictionExplanation).where(
-            PredictionExplanation.model == model,
-            PredictionExplanation.prediction_id.in_(ids[start : start + 500]),
-        )
-        found += [
-            {"prediction_id": one.prediction_id, "version": one.version, "method": one.method,
-             "contributions": one.contributions}
-            for one in session.scalars(query)
-        ]  # fmt: skip
-    return found
+    return [
+        {"prediction_id": one.row.prediction_id, "version": one.row.version, "method": one.explainer.method,
+         "contributions": list(one.contributions), "reason_codes": one.row.reason_codes}
+        for one in stored_of(session, model, ids)
+    ]  # fmt: skip
 
 
 def _plain(value: Any) -> str:

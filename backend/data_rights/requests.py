@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import or_, select
 
 from backend import clock
 from backend.audit.actions import Action
@@ -19,10 +19,11 @@ from backend.audit.erasure import erase_payloads
 from backend.audit.log import record
 from backend.data_rights.documents import forget_document, holds_rows_of
 from backend.data_rights.people import erase_person, require_erasable
-from backend.data_rights.tables import DataRequest, PredictionExplanation
+from backend.data_rights.tables import DataRequest
 from backend.data_rights.texts import checked_numbers, require_removable
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
+from backend.explain.predictions import forget_explanations
 from backend.explain.reports import forget_reports
 from backend.governance import machine
 from backend.governance.asking import draft_change, preview_change, send_change
@@ -259,7 +260,7 @@ def finish_erasure(session: WriteSession, actor: Actor, change: Change) -> str:
         ids: list[str] = (request.found or {}).get("ids", [])
         named = set(ids) | set((request.selector or {}).get("prediction_ids", ()))
         hold = _hold_on(session, request)  # it may have come when the rows were gone already
-        explained = _forget_explanations(session, request.model or "", sorted(named)) if hold is None else 0
+        explained = forget_explanations(session, request.model or "", sorted(named)) if hold is None else 0
         _forget_whom_runs_explained(session, request.model or "", named)
         copies = _forget_copies(session, request, named) if hold is None else 0
         reports = forget_reports(session, request.model or "") if hold is None else 0
@@ -296,19 +297,6 @@ def _close(session: WriteSession, actor: Actor, change: Change, request: DataReq
         payload={"change": change.id, "about": request.about, "model": request.model, "how": request.how,
                  "predictions": found, "rows": request.counts or {}, "document": request.file_digest or None},
     )  # fmt: skip
-
-
-def _forget_explanations(session: WriteSession, model: str, ids: Sequence[str]) -> int:
-    count = 0
-    for start in range(0, len(ids), 500):
-        done = session.execute(
-            delete(PredictionExplanation).where(
-                PredictionExplanation.model == model,
-                PredictionExplanation.prediction_id.in_(ids[start : start + 500]),
-            )
-        )
-        count += int(done.rowcount)  # type: ignore[attr-defined]
-    return count
 
 
 def _forget_whom_runs_explained(session: WriteSession, model: str, ids: set[str]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
-from sqlalchemy import CursorResult, delete, or_, select
+from sqlalchemy import or_, select
 
 from backend import clock
 from backend.audit.actions import Action
@@ -14,8 +13,9 @@ from backend.audit.erasure import RETENTION, erase_payloads
 from backend.audit.log import record
 from backend.audit.staying import too_old
 from backend.audit.tables import AuditEntry
-from backend.data_rights.tables import DataRule, PredictionExplanation
+from backend.data_rights.tables import DataRule
 from backend.database.session import ReadSession, WriteSession
+from backend.explain.predictions import forget_explanations, older_explanations
 from backend.explain.reports import forget_reports
 from backend.holds.rows import any_hold_on_rows, kept_rows
 from backend.holds.service import held
@@ -23,7 +23,6 @@ from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 
 AT_ONCE = 5_000
-CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ def trim_rows(session: WriteSession, actor: Actor, due: Due) -> dict[str, int]:
     counts: dict[str, int] = {}
     if due.predictions_before is not None:
         counts["reports"] = _trim_reports(session, due.model, due.predictions_before)
-    if due.explanations_days:
-        counts["explanations"] = _trim_explanations(session, due.model, due.explanations_days)
+    if due.explanations_days or due.predictions_before is not None:
+        counts["explanations"] = _trim_explanations(session, due)
     if due.payloads_days:
         counts["payloads"] = len(
             erase_payloads(
@@ -82,22 +81,18 @@ def _trim_reports(session: WriteSession, model: str, before: date) -> int:
     return forget_reports(session, model, before=datetime.combine(before, time(), UTC))
 
 
-def _trim_explanations(session: WriteSession, model: str, days: int) -> int:
-    kept = kept_rows(session, model)
+def _trim_explanations(session: WriteSession, due: Due) -> int:
+    """An explanation holds the inputs of its row: it goes by its own age, and at the latest with the row."""
+    kept = kept_rows(session, due.model)
     if kept.hold is not None:
         return 0
-    mine = PredictionExplanation.model == model
-    old = session.scalars(
-        select(PredictionExplanation.prediction_id).where(
-            mine, PredictionExplanation.computed_at < clock.now() - timedelta(days=days)
-        )
-    )
-    ids, count = sorted(set(old) - kept.ids), 0
-    for start in range(0, len(ids), CHUNK):
-        some = PredictionExplanation.prediction_id.in_(ids[start : start + CHUNK])
-        done: CursorResult[Any] = session.execute(delete(PredictionExplanation).where(mine, some))  # type: ignore[assignment]
-        count += done.rowcount
-    return count
+    days, rows = due.explanations_days, due.predictions_before
+    old = older_explanations(
+        session, due.model,
+        computed_before=clock.now() - timedelta(days=days) if days else None,
+        made_before=datetime.combine(rows, time(), UTC) if rows else None,
+    )  # fmt: skip
+    return forget_explanations(session, due.model, sorted(old - kept.ids))
 
 
 def record_trimmed(session: WriteSession, actor: Actor, model: str, counts: dict[str, int]) -> None:

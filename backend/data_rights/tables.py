@@ -1,4 +1,4 @@
-"""Requests of data subjects, the rules of each model's data, opt-outs, and explanations of single predictions."""
+"""Requests of data subjects, the rules of each model's data, and opt-outs."""
 
 from __future__ import annotations
 
@@ -63,16 +63,3 @@ class OptOut(Base):
     withdrawn_at: Mapped[datetime | None]
 
     __table_args__ = (Index("uq_data_opt_outs", "model", "token", unique=True),)
-
-
-class PredictionExplanation(Base):
-    """Why one prediction came out as it did: contributions of its inputs, as a job computed them on request."""
-
-    __tablename__ = "prediction_explanations"
-
-    model: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
-    prediction_id: Mapped[str] = mapped_column(Text, primary_key=True)
-    version: Mapped[int]
-    computed_at: Mapped[datetime] = mapped_column(index=True)
-    method: Mapped[str] = mapped_column(Text)
-    contributions: Mapped[list[Any]]  # [{"column", "value", "contribution"}], largest first

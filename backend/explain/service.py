@@ -24,11 +24,13 @@ class Contribution:
 
     mean_abs   mean |SHAP| over the explained rows, in the unit of the output (log-odds for a classifier)
     direction  Pearson correlation of value and SHAP, -1..1; None for categories and for a column that never changes
+    se         standard error of `mean_abs`; None where it was not computed
     """
 
     column: str
     mean_abs: float
     direction: float | None
+    se: float | None = None
 
 
 @dataclass(frozen=True)

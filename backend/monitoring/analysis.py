@@ -189,7 +189,9 @@ def _slice_document(one: Slice, reference: _Side) -> dict[str, Any]:
     member = np.logical_and.reduce([np.isin(reference.codes(c.column), c.cells) for c in one.conditions])
     rows, before = reference.figures(member)
     return {
-        "conditions": [{"column": c.column, "text": c.text} for c in one.conditions],
+        "conditions": [
+            {"column": c.column, "text": c.text, "cells": [int(cell) for cell in c.cells]} for c in one.conditions
+        ],
         "rows": one.rows, "share": one.share, "inside": one.inside, "outside": one.outside, "effect": one.effect,
         "p_corrected": one.p_corrected, "reference_inside": before, "reference_rows": rows, "text": one.text,
     }  # fmt: skip

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.database.base import Base
 from backend.database.types import BigId
 
-METHOD = "1"  # raise it when the same rows would give another document
+METHOD = "2"  # raise it when the same rows would give another document
 
 
 class WindowAnalysis(Base):

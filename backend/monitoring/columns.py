@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from backend.errors import BadInput
 from backend.monitoring import spec_fields as fields
+from backend.monitoring.spec_explanations import ExplanationRule, read_explanations, read_reason_codes
 from backend.monitoring.spec_fairness import FairnessRule, read_fairness
 from backend.monitoring.spec_fields import (
     KINDS,
@@ -71,6 +72,8 @@ class ModelSpec:
     subject      the column that says whom a row is about; empty when none does
     pseudonymise  columns that are stored as pseudonyms
     retraining    how it is retrained, and what sets that off; None: nothing does by itself
+    explanations  which predictions are explained by themselves; None: those that somebody asks for
+    reason_codes  (feature, plain sentence): in what words a declined case is told why
     """
 
     task: Task
@@ -102,6 +105,8 @@ class ModelSpec:
     pseudonymise: tuple[str, ...] = ()
     retraining: RetrainingRule | None = None
     fairness: FairnessRule = field(default_factory=FairnessRule)
+    explanations: ExplanationRule | None = None
+    reason_codes: tuple[tuple[str, str], ...] = ()
 
     @property
     def kept_beside(self) -> tuple[str, ...]:
@@ -186,6 +191,12 @@ def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
         pseudonymise=fields.pseudonymise(mapping.get("pseudonymise", ()), dict(declared)),
         retraining=read_retraining(mapping.get("retraining"), fields.delay),
         fairness=read_fairness(mapping.get("fairness"), protected, task),
+        explanations=read_explanations(mapping.get("explanations")),
+        reason_codes=read_reason_codes(
+            mapping.get("reason_codes"),
+            frozenset(one.name for one in watched),
+            fields.favourable(mapping.get("favourable"), task),
+        ),
     )
     if rules:
         from backend.monitoring.rules import parse_rules  # it reads `Column` from here

@@ -93,6 +93,7 @@ KEYS = (
     "task", "features", "window", "timezone", "protected", "favourable", "cutoff", "min_rows", "min_labels", "quiet",
     "live_window", "segments", "positive_label", "classes", "quantile", "costs", "costs_unit", "tier", "budget",
     "reference", "rules", "label_delay", "label_unit", "subject", "pseudonymise", "retraining", "fairness",
+    "explanations", "reason_codes",
 )  # fmt: skip
 
 

@@ -115,6 +115,18 @@ def one_prediction(observations: Path, model: str, prediction_id: str) -> dict[s
     return found[0] if found else None
 
 
+def present_ids(observations: Path, model: str, ids: Sequence[str]) -> set[str]:
+    """Those of these predictions that are in the store."""
+    if not ids:
+        return set()
+    wanted = pa.table({"wanted": pa.array(sorted(set(ids)), pa.string())})
+    with connect() as connection:
+        connection.register("asked", wanted)
+        rows = scan_sql(observations, model, Filter(), ["prediction_id"])
+        query = f"SELECT prediction_id FROM ({rows}) WHERE prediction_id IN (SELECT wanted FROM asked)"  # noqa: S608
+        return set(connection.sql(query).to_arrow_table().column(0).to_pylist())
+
+
 def window_counts(
     observations: Path, model: str, edges: Sequence[datetime], where: Filter | None = None
 ) -> pa.Table:

@@ -218,7 +218,33 @@ class NetworkModel(PortableModel):
             return found
         return found[:, 0] * self._scale + self._centre
 
+    @property
+    def scale(self) -> float:
+        """By what the last layer's answer is multiplied."""
+        return self._scale
+
+    def embedded(self, frame: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+        """What the dense layers read (rows, places), and of which feature each place is."""
+        encoder = self.encoder
+        signal = self._embed(*encoder.encode(frame))
+        features = [column.name for column in (*encoder.numbers, *encoder.categories)]
+        size = signal.shape[1] // len(features)
+        return signal, [name for name in features for _ in range(size)]
+
+    def dense(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weight and bias of each dense layer, the last one the output; ReLU between them."""
+        names = [*(f"hidden.{layer}" for layer in range(self._layers)), "output"]
+        return [(self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]) for name in names]
+
     def _forward(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        signal = self._embed(numbers, codes)
+        *hidden, (weight, bias) = self.dense()
+        for one, other in hidden:
+            signal = np.maximum(signal @ one.T + other, 0)
+        answer: np.ndarray = signal @ weight.T + bias
+        return answer
+
+    def _embed(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
         held = self._weights
         parts = []
         if numbers.shape[1]:
@@ -232,11 +258,7 @@ class NetworkModel(PortableModel):
         if codes.shape[1]:
             table = held["categories.weight"][codes + held["categories.offset"]]
             parts.append(table.reshape(len(codes), -1))
-        signal = np.concatenate(parts, axis=1)
-        for layer in range(self._layers):
-            signal = np.maximum(signal @ held[f"hidden.{layer}.weight"].T + held[f"hidden.{layer}.bias"], 0)
-        answer: np.ndarray = signal @ held["output.weight"].T + held["output.bias"]
-        return answer
+        return np.concatenate(parts, axis=1)
 
 
 def probabilities(margins: np.ndarray) -> np.ndarray:

@@ -176,6 +176,7 @@ def explain(work: Work) -> dict[str, Any]:
     return {
         "known": True, "rows": found.rows, "method": found.method, "base_value": found.base_value,
         "contributions": [
-            {"column": one.column, "mean_abs": one.mean_abs, "direction": one.direction} for one in found.contributions
+            {"column": one.column, "mean_abs": one.mean_abs, "direction": one.direction, "se": one.se}
+            for one in found.contributions
         ],
     }  # fmt: skip

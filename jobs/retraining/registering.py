@@ -140,7 +140,7 @@ def _explanation(work: Work, version: int) -> Explanation:
     found = work.found["explain"]
     return Explanation(
         work.model.name, version, found["rows"], found["method"], found["base_value"],
-        tuple(Contribution(one["column"], one["mean_abs"], one["direction"]) for one in found["contributions"]),
+        tuple(Contribution(**one) for one in found["contributions"]),
     )  # fmt: skip
 
 

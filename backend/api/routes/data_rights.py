@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from backend.api.idempotency import body_of, once
 from backend.api.routes.assurance import Short, Text
 from backend.api.security import current_actor
-from backend.data_rights.explanation import explain_prediction, explanation_document, request_explanation
+from backend.data_rights.explanation import explain_prediction, request_explanation
+from backend.data_rights.explanation_document import explanation_document
 from backend.data_rights.handing_out import open_document
 from backend.data_rights.requests import (
     MOST_IDS,
@@ -60,6 +61,7 @@ class TextsErasure(BaseModel):
 
 class ExplanationRequest(BaseModel):
     prediction_id: Id
+    complaint: bool = False
 
 
 class RuleRequest(BaseModel):
@@ -152,7 +154,9 @@ def compute(request: Request, actor: Caller, body: Body, model: str, asked: Expl
     """Have a job compute what moved one prediction."""
 
     def act(session: WriteSession) -> dict[str, Any]:
-        run = request_explanation(session, actor, model=model, prediction_id=asked.prediction_id)
+        run = request_explanation(
+            session, actor, model=model, prediction_id=asked.prediction_id, complaint=asked.complaint
+        )
         return {"run_id": run.id, "state": run.state}
 
     return once(request, actor, body, act, status=202)

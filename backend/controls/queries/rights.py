@@ -11,7 +11,8 @@ from backend.controls.evidence import Evidence, Link, Question
 from backend.controls.queries.answers import aged, count, data_link, day, missing, moved_since, not_shown
 from backend.controls.queries.monitoring import spec_of
 from backend.controls.queries.registry import query
-from backend.data_rights.tables import DataRequest, DataRule, OptOut, PredictionExplanation
+from backend.data_rights.tables import DataRequest, DataRule, OptOut
+from backend.explain.tables import PredictionExplanation
 from backend.governance.tables import Change
 
 ENDED = ("rejected", "expired", "void", "cancelled")

@@ -11,7 +11,6 @@ from sqlalchemy import select
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.audit.reading import search_entries
-from backend.data_rights.explanation import keep_explanation
 from backend.data_rights.requests import request_rows
 from backend.data_rights.rules import set_rule
 from backend.data_rights.tables import DataRequest, DataRule
@@ -19,6 +18,7 @@ from backend.data_rights.views import due_at
 from backend.database.session import reading, writing
 from backend.holds.tables import Hold
 from backend.identity.roles import Role
+from tests.explained import store_explained
 from tests.integration.app.test_pages import Open, open_page, text_of, world
 from tests.integration.cards.conftest import write
 from tests.integration.data_rights.conftest import (
@@ -32,7 +32,7 @@ from tests.integration.data_rights.conftest import (
 )
 from tests.integration.governance.conftest import say
 from tests.watched import watch
-from tests.worlds import SYSTEM, World, person
+from tests.worlds import World, person
 
 __all__ = ["open_page", "world"]
 
@@ -165,10 +165,7 @@ def test_one_prediction_is_explained(world: World, open_page: Open, computed: bo
     move_spool()
     if computed:
         with writing() as session:
-            keep_explanation(
-                session, SYSTEM, model="toy", prediction_id="p1", version=2, method="SHAP values",
-                contributions=[{"column": "distance", "value": 100.0, "contribution": -2.5}],
-            )  # fmt: skip
+            store_explained(session, "p1")
     said = text_of(open_page(world.compliance, "prediction", model="toy", prediction="p1"))
     assert "at or above the cut-off 0.5" in said
     assert "psn_" in said

@@ -32,7 +32,7 @@ from backend.audit.findings import NOT_INTACT, NOT_SIGNED, open_finding
 from backend.audit.log import record
 from backend.audit.tables import AuditCheckpoint, AuditVerification
 from backend.data_rights.rules import set_rule
-from backend.data_rights.tables import DataRequest, DataRule, PredictionExplanation
+from backend.data_rights.tables import DataRequest, DataRule
 from backend.database.session import reading, writing
 from backend.explain.tables import ShapSummary
 from backend.governance.tables import Change, Condition, Decision, RegistryMove, Review
@@ -41,6 +41,7 @@ from backend.identity.tables import Person
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.tables import Model, Version
 from backend.settings import settings
+from tests.explained import store_explained
 from tests.integration.assurance.conftest import find, validate
 from tests.integration.cards.conftest import CARD, approve, realise
 from tests.integration.controls.conftest import ask
@@ -571,8 +572,7 @@ def test_requests_of_people(world: World, kind: str) -> None:
 def test_single_predictions_explained(world: World) -> None:
     assert state(world, "predictions_explained") == "missing"
     with writing() as session:
-        session.add(PredictionExplanation(model="toy", prediction_id="p1", version=2, computed_at=clock.now(),
-                                          method="so", contributions=[]))  # fmt: skip
+        store_explained(session, "p1")
     assert state(world, "predictions_explained") == "present"
     assert state(world, "predictions_explained", later=YEARS) == "stale"
 

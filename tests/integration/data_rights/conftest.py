@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -85,6 +86,10 @@ class Here:
     """A run that is always ours."""
 
     worker_id, run_id, actor = "here", "run_here", SYSTEM
+    arguments: Mapping[str, Any] = MappingProxyType({})
+
+    def progress(self, fraction: float, doing: str) -> None:
+        return None
 
     def require_owned(self, session: Any = None) -> None:
         return None

@@ -9,16 +9,16 @@ import pytest
 
 from backend.data_rights.explanation import (
     explain_prediction,
-    explanation_document,
-    keep_explanation,
     request_explanation,
 )
+from backend.data_rights.explanation_document import explanation_document
 from backend.database.session import reading, writing
 from backend.errors import BadInput, NotAllowed, NotFound
 from backend.settings import settings
 from jobs.explain_prediction import explain_and_keep
+from tests.explained import store_explained
 from tests.integration.data_rights.conftest import Here, describe, move_spool, send
-from tests.worlds import SPEC, SYSTEM, World, make_world
+from tests.worlds import SPEC, World, make_world
 
 
 def explained(world: World, prediction_id: str = "p1"):  # type: ignore[no-untyped-def]
@@ -68,11 +68,7 @@ def test_contributions_are_asked_for_once_and_shown_largest_first(world: World) 
         first = request_explanation(session, world.compliance, model="toy", prediction_id="p1")
         again = request_explanation(session, world.compliance, model="toy", prediction_id="p1")
         assert first.id == again.id
-        keep_explanation(
-            session, SYSTEM, model="toy", prediction_id="p1", version=2, method="SHAP",
-            contributions=[{"column": "carrier", "value": "UA", "contribution": 0.1},
-                           {"column": "distance", "value": 100.0, "contribution": -2.0}],
-        )  # fmt: skip
+        store_explained(session, "p1", moved={"carrier": 0.1, "distance": -2.0})
     assert [one["column"] for one in explained(world).contributions] == ["distance", "carrier"]
 
 

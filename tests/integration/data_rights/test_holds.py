@@ -17,10 +17,11 @@ from backend.data_rights.documents import documents_folder
 from backend.data_rights.handing_out import forget_documents, open_document
 from backend.data_rights.requests import request_erasure_of_person, request_rows
 from backend.data_rights.rules import set_rule
-from backend.data_rights.tables import DataRequest, PredictionExplanation
+from backend.data_rights.tables import DataRequest
 from backend.database.session import reading, writing
 from backend.errors import NotFound
 from backend.explain.reports import list_reports
+from backend.explain.tables import PredictionExplanation
 from backend.governance.execution import begin
 from backend.holds.rows import count_held
 from backend.holds.service import Held, place_hold, release_hold
@@ -29,6 +30,7 @@ from backend.identity.roles import Role
 from backend.observations.pseudonyms import pseudonym
 from jobs.data_requests import carry_out as carry_out_outside
 from jobs.keep_data import trim_models
+from tests.explained import store_explained
 from tests.integration.data_rights.conftest import (
     SUBJECT_SPEC,
     Here,
@@ -155,10 +157,7 @@ def test_retention_by_rule_keeps_the_rows_and_explanations_of_who_is_on_hold(
     move_spool()
     with writing() as session:
         for one in ("a1", "b1"):
-            session.add(
-                PredictionExplanation(model="toy", prediction_id=one, version=2, contributions=[], method="m",
-                                      computed_at=clock.now() - timedelta(days=40))
-            )  # fmt: skip
+            store_explained(session, one, computed_at=clock.now() - timedelta(days=40))
         set_rule(
             session, world.compliance, model="toy", purposes=[], why="agreed", predictions_days=30,
             explanations_days=30,

@@ -22,13 +22,15 @@ from backend.data_rights.requests import (
     request_erasure_of_texts,
     request_rows,
 )
-from backend.data_rights.tables import DataRequest, PredictionExplanation
+from backend.data_rights.tables import DataRequest
 from backend.database.session import reading, writing
 from backend.errors import BadInput, Conflict, NotAllowed
+from backend.explain.tables import PredictionExplanation
 from backend.governance.execution import begin
 from backend.holds.service import Held, place_hold
 from backend.identity.tables import IdempotencyKey, Person
 from backend.observations.pseudonyms import pseudonym
+from tests.explained import store_explained
 from tests.integration.data_rights.conftest import (
     Here,
     approve,
@@ -59,10 +61,7 @@ def test_rows_of_a_subject_are_erased_by_a_change_that_another_person_agrees_to(
     move_spool()
     send({"p3": "Ada L."})
     with writing() as session:
-        session.add(
-            PredictionExplanation(model="toy", prediction_id="p1", version=2, computed_at=change_time(), method="m",
-                                  contributions=[])
-        )  # fmt: skip
+        store_explained(session, "p1")
     request = ask_to_erase(world)
     assert change_of(request.change_id or 0).state == "waiting"
     approve(world, request)

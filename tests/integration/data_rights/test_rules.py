@@ -15,7 +15,6 @@ from backend.audit.retention import erase_old_payloads
 from backend.audit.verification import verify
 from backend.data_rights.extraction import NoPurpose, extract_rows
 from backend.data_rights.rules import count_opt_outs, opt_in, opt_out, rule_of, set_rule
-from backend.data_rights.tables import PredictionExplanation
 from backend.database.session import reading, writing
 from backend.errors import BadInput, NotAllowed
 from backend.holds.service import place_hold, release_hold
@@ -24,6 +23,7 @@ from backend.observations.pseudonyms import conceal, pseudonym
 from backend.observations.reader import read
 from backend.settings import settings
 from jobs.keep_data import trim_models
+from tests.explained import store_explained
 from tests.integration.data_rights.conftest import (
     SUBJECT_SPEC,
     Here,
@@ -130,10 +130,7 @@ def test_explanations_and_payloads_go_after_their_days_and_the_log_verifies(
             session, SYSTEM, Action.BATCH_INGESTED, object_kind="model", object_id="toy", payload={"rows": 7}
         )
         record(session, SYSTEM, Action.CHANGE_APPROVED, object_kind="change", object_id=1, why="kept")
-        session.add(
-            PredictionExplanation(model="toy", prediction_id="p1", version=2, computed_at=clock.now(), method="m",
-                                  contributions=[])
-        )  # fmt: skip
+        store_explained(session, "p1")
     write_rule(world, explanations_days=30, payloads_days=180)
     assert trim() == {"toy": {}}
     later = clock.now() + timedelta(days=200)

@@ -75,6 +75,52 @@ def test_trees_on_sets_of_categories_are_not_read_as_thresholds() -> None:
     assert explain(pipeline, frame, spec, model="m", version=1) == found
 
 
+def test_a_stored_row_has_the_librarys_own_values_and_they_sum_to_the_answer() -> None:
+    import shap
+    import xgboost
+
+    from backend.serving.portable import XGBoostModel, feature_types, fitted_encoder
+    from jobs.explaining import prepare
+
+    pipeline, frame, spec = trained(NUMERIC)
+    found = prepare(pipeline, frame, spec).explain(frame.head(50))
+    matrix = pipeline[:-1].transform(model_input(frame.head(50), spec))
+    assert np.array_equal(found.values, shap.TreeExplainer(pipeline[-1]).shap_values(matrix))
+    output = pipeline.decision_function(model_input(frame.head(50), spec))
+    assert np.allclose(found.base[0] + found.values.sum(axis=1), output, atol=1e-6)
+
+    spec = parse_spec({"task": "binary", "features": {"carrier": "categorical", **NUMERIC}})
+    encoder = fitted_encoder(frame, [("carrier", "category"), *((name, "number") for name in NUMERIC)])
+    rows_of = xgboost.DMatrix(
+        encoder.matrix(frame),
+        label=rows(1500)[1],
+        feature_types=feature_types(encoder),
+        enable_categorical=True,
+    )
+    booster = xgboost.train(
+        {"objective": "binary:logistic", "max_cat_to_onehot": 1, "nthread": 1}, rows_of, 10
+    )
+    model = XGBoostModel(encoder, "binary", ["0", "1"], booster)
+    prepared = prepare(model, frame, spec)
+    assert (prepared.way.kind, prepared.unit) == ("tree", "log-odds")
+    found = prepared.explain(frame)
+    assert np.allclose(found.values, booster.predict(rows_of, pred_contribs=True)[:, :-1])
+    assert found.adds_up
+    assert np.abs(found.gap).max() < 1e-4
+
+
+def test_values_that_do_not_add_up_are_not_taken_and_it_is_said() -> None:
+    from jobs.explaining import prepare
+
+    pipeline, frame, spec = trained({"carrier": "categorical", **NUMERIC})
+    prepared = prepare(pipeline, frame, spec)
+    assert prepared.way.kind == "permutation"
+    assert "not TreeExplainer, whose values do not add up" in prepared.method
+    assert prepared.background_digest == prepare(pipeline, frame, spec).background_digest
+    assert prepared.background_digest.startswith("sha256:")
+    assert prepared.explain(frame.head(20)).adds_up
+
+
 def test_a_pipeline_that_makes_several_numbers_of_a_column_is_asked_through_its_columns() -> None:
     from sklearn.compose import make_column_transformer
     from sklearn.linear_model import LogisticRegression

@@ -968,13 +968,60 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_policy_exceptions_model"), "policy_exceptions", ["model"], unique=False)
     op.create_table(
+        "explainers",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
+        sa.Column("columns", backend.database.types.Json(), nullable=False),
+        sa.Column("artefact_digest", sa.Text(), nullable=False),
+        sa.Column("background_digest", sa.Text(), nullable=False),
+        sa.Column("background_rows", sa.Integer(), nullable=False),
+        sa.Column("created_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_explainers_model_models")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_explainers")),
+    )
+    op.create_table(
+        "attribution_windows",
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("start", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("segment", sa.Text(), nullable=False),
+        sa.Column("end", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("window_rows", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("columns", backend.database.types.Json(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("computed_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_attribution_windows_model_models")),
+        sa.PrimaryKeyConstraint(
+            "model", "environment", "start", "segment", name=op.f("pk_attribution_windows")
+        ),
+    )
+    op.create_table(
         "prediction_explanations",
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("prediction_id", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("environment", sa.Text(), nullable=False),
+        sa.Column("ts", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("explainer_id", sa.Text(), nullable=False),
+        sa.Column("because", sa.Text(), nullable=False),
         sa.Column("computed_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("method", sa.Text(), nullable=False),
-        sa.Column("contributions", backend.database.types.Json(), nullable=False),
+        sa.Column("base_value", sa.Double(), nullable=False),
+        sa.Column("output", sa.Double(), nullable=False),
+        sa.Column("gap", sa.Double(), nullable=False),
+        sa.Column("contributions", sa.LargeBinary(), nullable=False),
+        sa.Column("inputs", backend.database.types.Json(), nullable=False),
+        sa.Column("reason_codes", backend.database.types.Json(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["explainer_id"],
+            ["explainers.id"],
+            name=op.f("fk_prediction_explanations_explainer_id_explainers"),
+        ),
         sa.ForeignKeyConstraint(
             ["model"], ["models.name"], name=op.f("fk_prediction_explanations_model_models")
         ),
@@ -984,6 +1031,12 @@ def upgrade() -> None:
         op.f("ix_prediction_explanations_computed_at"),
         "prediction_explanations",
         ["computed_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_prediction_explanations_model_version_ts",
+        "prediction_explanations",
+        ["model", "version", "ts"],
         unique=False,
     )
     op.create_table(

@@ -1,0 +1,143 @@
+"""A registered version, loaded and prepared for explaining; kept between runs of this process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backend.database.session import reading
+from backend.errors import BadInput
+from backend.explain.predictions import ExplainerFacts, LocalExplanation
+from backend.explain.reasons import adverse_reasons, is_declined, is_positive
+from backend.identity.actor import Actor
+from backend.monitoring.columns import ModelSpec, parse_spec
+from backend.registry.artefacts import file_digest
+from backend.registry.service import get_model, get_version
+from backend.registry.tables import Version
+from backend.settings import settings
+from jobs.explaining.base import Attributed, Prepared
+from jobs.explaining.choosing import prepare
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+KEPT = 4
+"""So many versions stay prepared in a process."""
+
+
+@dataclass(frozen=True)
+class PreparedVersion:
+    """A version with its explainer. `classes`: of a multiclass model, in the order of the values."""
+
+    version: Version
+    spec: ModelSpec
+    prepared: Prepared
+    classes: tuple[str, ...]
+
+    @property
+    def facts(self) -> ExplainerFacts:
+        prepared, version = self.prepared, self.version
+        return ExplainerFacts(
+            version.model, version.version, prepared.way.kind, prepared.method, prepared.unit,
+            tuple(column.name for column in self.spec.features), version.artefact_digest,
+            prepared.background_digest, prepared.way.background_rows,
+        )  # fmt: skip
+
+    def explain(self, rows: pd.DataFrame, *, because: Any = "asked") -> list[LocalExplanation]:
+        """Rows of the store (`observations.reader`) explained, with the reasons of those that were declined."""
+        found = self.prepared.explain(rows)
+        values, base, output = self._of_answer(found, rows)
+        # By column, not by row: what is done beside the explainer's own work has to stay next to nothing.
+        inputs = zip(*([_plain(one) for one in rows[name].tolist()] for name in self._columns), strict=True)
+        reasons = self._reasons(rows, values) if self.spec.reason_codes else [None] * len(rows)
+        return [
+            LocalExplanation(str(id_), at.to_pydatetime(), str(place), start, end, tuple(moved), given, because, why)
+            for id_, at, place, start, end, moved, given, why in zip(
+                rows["prediction_id"], rows["ts"], rows["environment"], base.tolist(), output.tolist(),
+                values.tolist(), inputs, reasons, strict=True,
+            )
+        ]  # fmt: skip
+
+    @property
+    def _columns(self) -> list[str]:
+        return [column.name for column in self.spec.features]
+
+    def _of_answer(self, found: Attributed, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Values (n, features), base and output (n,): of several classes, those of the class that was answered, or of
+        the positive one of two."""
+        import numpy as np
+
+        if found.values.ndim == 2:
+            return found.values, np.full(len(rows), found.base[0]), found.output
+        place = found.output.argmax(axis=1)
+        if self.spec.task == "binary":
+            place = np.full(len(rows), found.output.shape[1] - 1)
+        elif self.classes and "prediction" in rows:
+            known = {name: number for number, name in enumerate(self.classes)}
+            said = [known.get(str(one)) for one in rows["prediction"]]
+            place = np.array([o if s is None else s for s, o in zip(said, place, strict=True)])
+        each = np.arange(len(rows))
+        return found.values[each, :, place], found.base[place], found.output[each, place]
+
+    def _reasons(self, rows: pd.DataFrame, values: np.ndarray) -> list[tuple[dict[str, Any], ...] | None]:
+        """Those of each declined row; None for the others."""
+        found: list[tuple[dict[str, Any], ...] | None] = []
+        for row, moved in zip(rows.to_dict("records"), values.tolist(), strict=True):
+            prediction, score = _plain(row.get("prediction")), _plain(row.get("score"))
+            cutoff = row.get("cutoff", self.version.cutoff)
+            said = None if prediction is None else str(prediction)
+            declined = is_declined(self.spec, is_positive(self.spec, said, score, cutoff))
+            by_column = dict(zip(self._columns, moved, strict=True))
+            found.append(tuple(adverse_reasons(self.spec, by_column)) if declined else None)
+        return found
+
+
+def prepared_version(actor: Actor, model: str, number: int) -> PreparedVersion:
+    """Raises `BadInput` where the version cannot be asked again what moved its answers."""
+    with reading() as session:
+        found = get_model(session, actor, model)
+        spec = parse_spec(found.spec)
+        version = get_version(session, actor, model, number)
+    hidden = [column.name for column in spec.features if column.name in spec.pseudonymise]
+    if hidden:
+        raise BadInput(
+            f"{', '.join(hidden)} of {model} is stored as a pseudonym: the model cannot be asked again what moved it"
+        )
+    reference = Path(version.reference_path)
+    if file_digest(reference) != version.reference_digest:
+        raise BadInput(
+            f"the reference data of {model} version {number} are not the recorded ones: {reference}"
+        )
+    prepared, classes = _prepared(
+        version.uri, version.artefact_digest, str(reference), version.reference_digest, json.dumps(found.spec)
+    )
+    return PreparedVersion(version, spec, prepared, classes)
+
+
+@lru_cache(maxsize=KEPT)
+def _prepared(
+    uri: str, digest: str, reference: str, _reference_digest: str, spec: str
+) -> tuple[Prepared, tuple[str, ...]]:
+    import pandas as pd
+
+    from backend.serving.loader import Loader, load_estimator
+
+    folder = Loader(settings().resolved_home() / "jobs" / "artefacts", tracking_uri=settings().mlflow).fetch(
+        uri, digest
+    )
+    model = load_estimator(folder)
+    classes = tuple(str(one) for one in getattr(model, "classes_", ()))
+    return prepare(model, pd.read_parquet(reference), parse_spec(json.loads(spec))), classes
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it; missing as None."""
+    if isinstance(value, str | bool | int):
+        return value
+    if value is None or value != value:
+        return None
+    return value if isinstance(value, float) else str(value)
