@@ -203,7 +203,8 @@ def fairness_facts(
     gaps = [
         Fact(
             f"{metric_word(one.point.statistic)}, {one.point.column}",
-            f"{one.point.text}; window {_moment(one.window.start)} to {_moment(one.window.end)}, {one.point.rows:,} rows",
+            f"{one.point.text}; window {_moment(one.window.start)} to {_moment(one.window.end)}, "
+            f"{one.point.rows:,} rows",
             one.window.end,
         )
         for one in standing(session, model=model.name, environment=environment, spec=spec, version=version)
