@@ -33,7 +33,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "xgboost_boosting": {"rounds": 400, "checkpoint_every": 3, "early_stopping_rounds": 0, "max_depth": 3},
     "tabular_network": {
-        "max_epochs": 5, "batch_size": 16, "accumulate": 2, "hidden": [16], "embedding": 4, "bins": 7, "threads": 1,
+        "max_epochs": 12, "batch_size": 16, "accumulate": 2, "hidden": [16], "embedding": 4, "bins": 7, "threads": 1,
         "log_every": 1, "checkpoint_every_s": 0.0, "rows_on": "streamed",
     },
 }  # fmt: skip
@@ -61,7 +61,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     hit: list[Progress] = []
 
     def kill(progress: Progress) -> None:
-        if len(list((disturbed.out / "checkpoints").glob("step-*"))) == 2 and not hit:
+        if len(list((disturbed.out / "checkpoints").glob("step-*"))) >= 2 and not hit:
             hit.append(progress)
             os.kill(json.loads((disturbed.out / "trainer.pid").read_text())["pid"], signal.SIGKILL)
 
