@@ -52,7 +52,8 @@ def test_a_window_is_analysed_on_request_and_its_worst_slice_told(token: str, tm
         worker.stop()
     assert found.code == 0, found.err + worker.log()
     document = found.document
-    assert document["became_worse"]["slices"][0]["conditions"] == [{"column": "shop", "text": "shop = north"}]
+    (condition,) = document["became_worse"]["slices"][0]["conditions"]
+    assert (condition["column"], condition["text"]) == ("shop", "shop = north")
     assert (document["stale"], document["reason"], document["window_start"]) == (
         False,
         None,
