@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 
 from backend.settings import settings
+from tests import midnight
 from tests.postgresql import postgresql_server
 
 # How long an example takes is the machine's business: nothing is asserted of it.
@@ -41,6 +42,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    midnight.begin()
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, BinaryIO, Final, NoReturn
 
 from jobs.trainers.contract import METRICS, BadResult
 
@@ -14,36 +15,34 @@ AT_ONCE: Final = 1 << 22
 
 
 class MetricsFile:
-    """New whole lines at each `read`. The file may be shortened by a trainer that resumes; then it is read on from
-    there."""
+    """New whole lines at each `read`. A trainer that resumes may leave out lines, in a new file or by shortening this
+    one; then it is read on from the first line that was not told."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / METRICS
+        self._inode = -1
         self._offset = 0
-        self._line = 0
+        self._told: list[int] = []  # a checksum of each line up to the offset
 
     def read(self, *, last: bool = False) -> list[dict[str, Any]]:
         """Raises `BadResult` naming the line that is no such object. `last`: no more comes, so half a line is one."""
         try:
-            size = self._path.stat().st_size
+            file = self._path.open("rb")
         except OSError:
             return []
-        if size < self._offset:
-            self._offset = size
-            with self._path.open("rb") as file:
-                self._line = sum(1 for _ in file)
-        if size == self._offset:
-            return []
-        with self._path.open("rb") as file:
+        with file:
+            state = os.fstat(file.fileno())
+            if state.st_ino != self._inode or state.st_size < self._offset:
+                self._find_place(file, state.st_ino)
             file.seek(self._offset)
             content = file.read(AT_ONCE)
         whole, newline, rest = content.rpartition(b"\n")
         if len(rest) > LONGEST_LINE or (last and rest):
-            self._refuse(self._line + whole.count(b"\n") + bool(newline) + 1, rest, "is cut off")
+            self._refuse(len(self._told) + whole.count(b"\n") + bool(newline) + 1, rest, "is cut off")
         self._offset += len(whole) + len(newline)
         found = []
         for line in whole.split(b"\n") if newline else ():
-            self._line += 1
+            self._told.append(zlib.crc32(line))
             found.append(self._point(line))
         return found
 
@@ -51,26 +50,38 @@ class MetricsFile:
         """Begin behind what is there already: an earlier attempt told of it. Half a line at its end is cut."""
         try:
             content = self._path.read_bytes()
+            self._inode = self._path.stat().st_ino
         except OSError:
             return
-        self._offset = content.rfind(b"\n") + 1
-        self._line = content.count(b"\n")
-        if self._offset < len(content):
+        whole, newline, rest = content.rpartition(b"\n")
+        self._offset = len(whole) + len(newline)
+        self._told = [zlib.crc32(line) for line in whole.split(b"\n")] if newline else []
+        if rest:
             os.truncate(self._path, self._offset)
+
+    def _find_place(self, file: BinaryIO, inode: int) -> None:
+        """Go behind the lines that this file has in common with what was told."""
+        self._inode, told = inode, self._told
+        self._offset, self._told = 0, []
+        for before, line in zip(told, file, strict=False):
+            if not line.endswith(b"\n") or zlib.crc32(line[:-1]) != before:
+                break
+            self._offset += len(line)
+            self._told.append(before)
 
     def _point(self, line: bytes) -> dict[str, Any]:
         try:
             point = json.loads(line)
         except (ValueError, RecursionError):
-            self._refuse(self._line, line, "is not JSON")
+            self._refuse(len(self._told), line, "is not JSON")
         if not isinstance(point, dict) or not isinstance(point.get("metrics"), dict):
-            self._refuse(self._line, line, 'is not an object with "step" and "metrics"')
+            self._refuse(len(self._told), line, 'is not an object with "step" and "metrics"')
         for name in ("step", "epoch", *(f"metrics.{one}" for one in point["metrics"])):
             value = point["metrics"][name[8:]] if name.startswith("metrics.") else point.get(name, 0)
             if isinstance(value, bool) or not isinstance(value, int | float):
-                self._refuse(self._line, line, f"has no number for {name}")
+                self._refuse(len(self._told), line, f"has no number for {name}")
         if not isinstance(point.get("step"), int):
-            self._refuse(self._line, line, "has no whole number for step")
+            self._refuse(len(self._told), line, "has no whole number for step")
         return dict(point)
 
     def _refuse(self, number: int, line: bytes, why: str) -> NoReturn:

@@ -25,6 +25,7 @@ from jobs.trainers.contract import (
     RESULT,
     TrainingJob,
     TrainingResult,
+    write_text,
 )
 
 BEAT_EVERY_S: Final = 0.5
@@ -145,10 +146,11 @@ def versions(libraries: tuple[str, ...]) -> dict[str, str]:
 
 
 def _forget_after(path: Path, step: int) -> None:
-    """Cut the lines behind the step, and what a killed writer left of a line: the file is only ever shortened."""
+    """Leave out the lines behind the step, and what a killed writer left of a line. The shorter file is a new one, so
+    that who reads along sees that it is, however soon it is longer than the old one was."""
     if not path.is_file():
         return
-    kept = 0
+    kept = []
     with path.open("rb") as file:
         for line in file:
             try:
@@ -156,5 +158,5 @@ def _forget_after(path: Path, step: int) -> None:
                     break
             except (ValueError, KeyError, TypeError):
                 break
-            kept += len(line)
-    os.truncate(path, kept)
+            kept.append(line)
+    write_text(path, b"".join(kept).decode())

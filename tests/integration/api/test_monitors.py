@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,11 +10,11 @@ import pytest
 from backend import clock
 from backend.database.session import writing
 from backend.monitoring.tables import MetricPoint, WindowState
+from tests import midnight
 from tests.integration.api.conftest import Callers
 from tests.worlds import set_tier
 
 PATH = "/models/toy/monitors"
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def definition(limit: float = 10, **more: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def definition(limit: float = 10, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 def quiet_day(callers: Callers) -> datetime:
     """The start of the only one of the ten stored days that had few rows."""
-    first = TODAY - timedelta(days=10)
+    first = midnight.today() - timedelta(days=10)
     with writing() as session:
         session.query(MetricPoint).delete()
         session.query(WindowState).delete()
@@ -102,7 +102,7 @@ def test_a_proposal_is_replayed_and_not_stored(callers: Callers, quiet_day: date
 
 
 def test_figures_of_ones_own_are_stored_once_and_read_in_windows(callers: Callers) -> None:
-    noon = TODAY - timedelta(days=2, hours=-12)
+    noon = midnight.today() - timedelta(days=2, hours=-12)
     rows = [
         {"ts": clock.to_iso(noon), "name": "revenue", "value": 10, "segment": "shop=north", "id": "o1"},
         {"ts": clock.to_iso(noon + timedelta(days=1)), "name": "revenue", "value": 30, "id": "o2"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,15 @@ from backend.registry.service import NewVersion, register_model, register_versio
 from backend.registry.tables import Model
 from jobs.commit_spool import commit_once
 from jobs.compute_metrics import compute_due
+from tests import midnight
 from tests.worlds import SYSTEM
 
 SPEC = {"task": "binary", "window": "1d", "features": {"x": "numeric", "shop": "categorical"}}
-MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def ago(days: float) -> datetime:
-    """Midnight UTC so many days before today's."""
-    return MIDNIGHT - timedelta(days=days)
+    """Midnight UTC so many days before that of the day in which the running test began."""
+    return midnight.today() - timedelta(days=days)
 
 
 def sample(start: datetime, rows: int, *, seed: int, hours: float = 24, shift: float = 0.0) -> pa.Table:

@@ -16,7 +16,7 @@ from backend.monitoring.examination import STATISTICS
 from backend.monitoring.tables import MetricPoint
 from jobs.compute_joint import examine_due
 from jobs.schedules import models_unexamined
-from tests.integration.monitoring.conftest import MIDNIGHT, Monitored, ago, make_monitored, sample
+from tests.integration.monitoring.conftest import Monitored, ago, make_monitored, sample
 
 pytestmark = pytest.mark.slow  # whole windows with trees and principal components, on both databases
 
@@ -34,7 +34,7 @@ def ruled(database: object, home: Path, tmp_path: Path) -> Monitored:
 
 def due() -> list[str]:
     with reading() as session:
-        return [one.subject for one in models_unexamined(session, MIDNIGHT)]
+        return [one.subject for one in models_unexamined(session, ago(0))]
 
 
 def test_finished_windows_are_examined_once_and_late_labels_leave_it_so(ruled: Monitored) -> None:
