@@ -15,7 +15,7 @@ from app.formats import format_age, format_count, format_utc
 from backend import clock
 from backend.audit.key_periods import KeysInUse
 from backend.audit.receipts import ReceiptLine
-from backend.audit.state import LATE, Kept, LogState
+from backend.audit.state import Kept, LogState
 
 NOT_SIGNED = "heads are signed every five minutes while a worker runs"
 
@@ -28,7 +28,7 @@ def place_words(kept: Kept) -> str:
     return f"kept in {kept.kind} at {kept.place}"
 
 
-def record_words(state: LogState, published: Mapping[str, Any], now: datetime) -> tuple[str, str]:
+def record_words(state: LogState, published: Mapping[str, Any]) -> tuple[str, str]:
     """The sentence on top of the audit page, and its level."""
     if published["problem"]:
         return "The published head of the log cannot be read", "page"
@@ -47,9 +47,8 @@ def record_words(state: LogState, published: Mapping[str, Any], now: datetime) -
     kept, intact = state.newest_kept, "intact" if state.checked is not None else "signed"
     if kept is None:
         return f"Record {intact} to {format_utc(state.signed_at)}, witnessed by nobody", "attention"
-    late = state.unanchored > 0 and now - kept.signed_at > LATE
     sentence = f"Record {intact} to {format_utc(kept.signed_at)}, {place_words(kept)}"
-    return sentence, "attention" if late or state.is_late else "ok"
+    return sentence, "attention" if state.is_kept_late or state.is_late else "ok"
 
 
 def record_details(state: LogState, published: Mapping[str, Any], now: datetime) -> str:
@@ -78,7 +77,7 @@ def show_record(
     state: LogState, published: Mapping[str, Any], keys: Sequence[str], used: KeysInUse | None
 ) -> None:
     now = clock.now()
-    sentence, level = record_words(state, published, now)
+    sentence, level = record_words(state, published)
     headline(sentence, level, detail=record_details(state, published, now))
     with st.expander("Signed heads, who keeps them, and what a verifier needs"):
         rows: list[list[Cell]] = [

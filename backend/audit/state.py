@@ -55,6 +55,12 @@ class LogState:
         return self.signed_at is not None and clock.now() - self.signed_at > LATE
 
     @property
+    def is_kept_late(self) -> bool:
+        """Whether entries that no place of the settings holds yet have waited so long that its anchor must fail."""
+        kept = self.newest_kept
+        return kept is not None and self.unanchored > 0 and clock.now() - kept.signed_at > LATE
+
+    @property
     def newest_kept(self) -> Kept | None:
         """The longest head that a place of the settings holds; a witness before a repository of our own."""
         known = [one for one in self.kept if one.known]

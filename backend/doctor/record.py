@@ -80,11 +80,6 @@ def _anchors() -> Found:
     if newest is None:
         return trouble("no place has taken a head yet", "see Audit for what each of them answered")
     said = f"{newest.kind} {newest.place} has {newest.size:,} entries, since {clock.to_words(newest.at)}"
-    if (
-        state.unanchored
-        and state.signed_at is not None
-        and newest.signed_at < state.signed_at
-        and state.is_late
-    ):
+    if state.is_kept_late:
         return trouble(said, "see Audit for what each of them answered")
     return ok(said)

@@ -16,7 +16,6 @@ from backend.settings import settings
 
 LOW_BYTES: Final = 5 << 30
 FAR_APART: Final = timedelta(seconds=2)
-MOUNTS: Final = Path("/proc/self/mountinfo")
 BLOCKS: Final = Path("/sys/dev/block")
 
 

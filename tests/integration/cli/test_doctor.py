@@ -14,14 +14,18 @@ import pytest
 from sqlalchemy import text
 
 from backend import clock
+from backend.audit.anchoring import anchor_newest
 from backend.audit.checkpoints import sign_head
 from backend.audit.signers import key_path
 from backend.audit.verification import verify
 from backend.database.session import writing
 from backend.doctor import Found, examine, stores
+from backend.identity.actor import system_actor
 from backend.leases import NOTIFIER, SCHEDULER, WRITER, take_lease
 from backend.queue import JobRun, WorkerBeat
 from backend.settings import settings
+from tests.integration.audit.conftest import append
+from tests.integration.audit.test_anchors import repository
 from tests.integration.cli.conftest import warrant
 
 
@@ -202,3 +206,21 @@ def test_dm_crypt_below_a_volume_is_seen(tmp_path: Path, monkeypatch: pytest.Mon
     assert not stores.is_encrypted(tmp_path)
     (top / "slaves" / "dm-0" / "dm" / "uuid").write_text("CRYPT-LUKS2-abc\n")
     assert stores.is_encrypted(tmp_path)
+
+
+def test_heads_that_are_signed_and_kept_nowhere(
+    migrated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARRANT_AUDIT_GIT", str(repository(tmp_path / "tags")))
+    settings.cache_clear()
+    append(2)
+    sign_head()
+    anchor_newest(system_actor("worker"))
+    assert found()["anchors"].state == "ok"
+    later = clock.now() + timedelta(hours=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    append(1, start=2)
+    sign_head()
+    told = found()
+    assert (told["signing key"].state, told["anchors"].state) == ("ok", "trouble")
+    assert "has 2 entries" in told["anchors"].said
