@@ -14,6 +14,8 @@ from app.components.incident_parts import (
     show_answers,
     show_around,
     show_changes,
+    show_figures,
+    show_similar,
     show_story,
     show_suspects,
     situation,
@@ -25,6 +27,7 @@ from app.components.serious_parts import offer_serious, show_serious
 from app.components.urgent import offer_way_back
 from app.components.what_changed import draw_what_changed, fallen_window
 from app.formats import format_when, whole_number
+from app.plain_text import plain
 from app.session import page_link, viewer
 from backend.alerting.phases import CAUSES
 from backend.alerting.sources import LEVELS
@@ -36,7 +39,7 @@ wanted = whole_number(st.query_params.get("id"))
 if wanted is None:
     empty_state("Which incident?", "Open one from the overview.", ("Overview", "/"))
     st.stop()
-found = data.incident(scope, wanted)
+found = data.incident(scope, wanted, viewer_zone())
 alerts = sorted(found["alerts"], key=lambda one: (one["state"] != "firing", LEVELS.index(one["level"])))
 firing = [one for one in alerts if one["state"] == "firing"]
 is_open, name = found["state"] == "open", found["model"]
@@ -46,13 +49,19 @@ headline(
     f"INC-{found['id']} SEV-{found['severity']} {name or 'installation'}: {found['title']}", level,
     detail=standing(found),
 )  # fmt: skip
+st.markdown(plain(found["sentence"]))
 if name:
     model, health = data.model(scope, name), data.health_of(scope, name)
     usual, fallen = str(model["spec"]["window"]), fallen_window(alerts, model["spec"])
     answers = situation(found, model, health, usual) | {
         "what changed": what_changed(scope, found, fallen, usual)
     }
-    key_values(answers | ({"what to do": advice(found, health)} if is_open else {}))
+    budgets = {"error budget": "; ".join(found["budgets"])} if found["budgets"] else {}
+    doing = {
+        "what to do": advice(found, health),
+        "can approve now": ", ".join(found["can_approve"]) or "nobody",
+    }
+    key_values(answers | budgets | (doing if is_open else {}))
 serious = data.serious(scope, found["id"]) if name else None
 main, side = st.columns([7, 3], gap="large")
 with side, st.container(border=True, key="act"):
@@ -91,6 +100,8 @@ with main:
     if name:
         st.subheader("Requests around it", anchor=False)
         show_answers(found)
+        st.subheader("Figures over time", anchor=False)
+        show_figures(found)
     if fallen is not None:
         st.subheader(f"What changed in the window from {format_when(fallen[1], viewer_zone())}", anchor=False)
         draw_what_changed(name, found["environment"], *fallen)
@@ -105,6 +116,8 @@ with main:
         show_changes(found, data.fault_switches(scope, name, *around(found)))
     st.subheader("Timeline", anchor=False)
     show_story(found)
+    st.subheader("Similar incidents before", anchor=False)
+    show_similar(found)
     if actor.may(Permission.READ_JOBS):
         st.subheader("Who was told", anchor=False)
         show_told(data.told_of(scope, found["id"]))

@@ -1,4 +1,4 @@
-"""How requests were answered around an incident: requests, errors and latency over one time axis."""
+"""Figures around an incident over one time axis: how requests were answered, and what windows say."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from datetime import datetime
 import plotly.graph_objects as go
 
 from app.charts.frame import empty_figure, local_time, local_times, name_time_axis, new_figure, when_texts
-from app.theme import MARK
+from app.theme import MARK, faded
 from backend.monitoring.page_points import Series
 
 ROW_PX = 110
 
 
-def answers_figure(
+def figures_over_time(
     series: Sequence[Series],
     *,
     opened_at: datetime,
     marks: Sequence[tuple[datetime, str]] = (),
     tz: str | None = None,
 ) -> go.Figure:
-    """A row of its own for each series; the opening is a red line, changes are grey ones. A gap: nothing is known."""
+    """A row of its own for each series, with its band where it has one; the opening is a red line, changes are grey
+    ones. A gap: nothing is known."""
     shown = [one for one in series if any(value is not None for _, value, *_ in one.points)]
     if not shown:
         return empty_figure("Not measured", "No gateway was heard of around it.")
@@ -30,6 +31,11 @@ def answers_figure(
     for row, one in enumerate(shown):
         times = [at for at, *_ in one.points]
         axis = "" if row == 0 else str(row + 1)
+        banded = [
+            (at, low, high) for at, _, low, high, _ in one.points if low is not None and high is not None
+        ]
+        if banded:
+            figure.add_trace(_band(banded, f"y{axis}", tz))
         figure.add_trace(
             go.Scatter(
                 x=local_times(times, tz), y=[value for _, value, *_ in one.points], mode="lines+markers", name=one.name,
@@ -40,8 +46,8 @@ def answers_figure(
         )  # fmt: skip
         top = 1 - row * height
         figure.update_layout(
-            {f"yaxis{axis}": {"domain": [top - height * 0.72, top - height * 0.02], "rangemode": "tozero",
-                              "anchor": "x", "nticks": 4}}
+            {f"yaxis{axis}": {"domain": [top - height * 0.72, top - height * 0.02], "anchor": "x", "nticks": 4,
+                              "rangemode": "normal" if banded else "tozero"}}
         )  # fmt: skip
         figure.add_annotation(
             text=one.name, x=0, xref="paper", y=top + 0.01, yref="paper", showarrow=False, xanchor="left",
@@ -57,3 +63,13 @@ def answers_figure(
     figure.update_xaxes(anchor=f"y{lowest}")
     figure.update_layout(showlegend=False, margin={"t": 24, "b": 50})
     return figure
+
+
+def _band(banded: Sequence[tuple[datetime, float, float]], axis: str, tz: str | None) -> go.Scatter:
+    """From low to high and back."""
+    there = local_times([at for at, *_ in banded], tz)
+    return go.Scatter(
+        x=[*there, *reversed(there)], y=[high for *_, high in banded] + [low for _, low, _ in reversed(banded)],
+        fill="toself", fillcolor=faded(MARK["realised"], 0.18), mode="lines", line={"width": 0}, yaxis=axis,
+        hoverinfo="skip",
+    )  # fmt: skip

@@ -10,7 +10,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from app import data
-from app.charts.answers import answers_figure
+from app.charts.answers import figures_over_time
 from app.charts.changes import LANES
 from app.components.alert_parts import about_windows, place_of, size_words
 from app.components.charts import draw
@@ -19,9 +19,10 @@ from app.components.performance_parts import labels_words
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.components.what_changed import NOTHING_HAPPENED, show_happened
-from app.formats import format_age, format_change, format_count, format_metric, format_when
-from app.words import CHANGE_LEVELS, count_of, metric_word, target_words
+from app.formats import format_age, format_change, format_count, format_metric, format_utc, format_when
+from app.words import CHANGE_LEVELS, count_of, metric_word, readable, target_words
 from backend import clock
+from backend.alerting.phases import CAUSES
 from backend.audit.actions import Action
 from backend.audit.reading import EntryView
 from backend.monitoring.health import ModelHealth
@@ -239,7 +240,7 @@ def _step(way: Cell, done: Mapping[str, Any] | None) -> Cell:
     """A step with the way to it, and who has done it."""
     if done is None:
         return way
-    return lines(way, small(f"done by {done['by']}, {format_when(done['at'], viewer_zone())}"))
+    return lines(way, small(f"done by {done['by']}, {format_utc(done['at'])}"))
 
 
 def show_story(found: Mapping[str, Any]) -> None:
@@ -265,9 +266,44 @@ def show_answers(found: Mapping[str, Any]) -> None:
     first = min((at for one in series for at, *_ in one.points), default=None)
     served = [(one["started_at"], f"version {one['version']}") for one in found["deployments"]]
     marks = [one for one in served if first is not None and one[0] >= first]
-    figure = answers_figure(series, opened_at=found["opened_at"], marks=marks, tz=viewer_zone())
+    figure = figures_over_time(series, opened_at=found["opened_at"], marks=marks, tz=viewer_zone())
     draw(figure, "requests, errors and latency around the incident", key=f"answers:{found['id']}")
     if series:
         st.caption(
             "Red: the incident was opened; grey: another version began. Latency is an edge of the histogram."
         )
+
+
+def show_figures(found: Mapping[str, Any]) -> None:
+    """Requests, errors, latency, performance, predicted rate and nulls over windows, on one time axis."""
+    series = found["series"]
+    if not series:
+        empty_state("No window is stored", "Figures appear once windows of the model were computed.")
+        return
+    first = min(at for one in series for at, *_ in one.points)
+    marks = [
+        (one["started_at"], f"version {one['version']}")
+        for one in found["deployments"]
+        if one["started_at"] >= first
+    ]
+    figure = figures_over_time(series, opened_at=found["opened_at"], marks=marks, tz=viewer_zone())
+    draw(figure, "figures of the model over windows", key=f"figures:{found['id']}")
+
+
+def show_similar(found: Mapping[str, Any]) -> None:
+    """Incidents of the same model and kind that are over, and how each ended."""
+    if not found["similar"]:
+        empty_state("None before it", "No incident of this model and kind is on record.")
+        return
+    rows: list[list[Cell]] = [
+        [
+            anchor(f"INC-{one['id']}", "incident", id=one["id"]), readable(one["title"]), when(one["opened_at"]),
+            format_age(one["lasted"]), CAUSES.get(one["cause"], "not known"), readable(one["closed_because"] or "–"),
+        ]
+        for one in found["similar"]
+    ]  # fmt: skip
+    table(
+        ("incident", "what", "opened", "lasted", "cause", "ended by"),
+        rows,
+        caption="similar incidents before",
+    )

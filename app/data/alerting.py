@@ -9,9 +9,11 @@ import streamlit as st
 
 from app.data.rows import alert_of, row_of
 from app.data.scope import SHORT, Scope, environment
+from app.formats import format_when
 from app.words import readable
 from backend.alerting import service as alerting
 from backend.alerting.answers_around import answers_around
+from backend.alerting.brief import budgets_of, sentence_of, series_of, similar
 from backend.alerting.false_alarms import false_alarms_said
 from backend.alerting.incident_alerts import alerts_of_incident, page_of_alerts, tally_alerts
 from backend.alerting.incidents import asks_again, on_it
@@ -25,7 +27,9 @@ from backend.database.session import ReadSession, hold, reading
 from backend.deployment import service as deployments
 from backend.governance import reading as governance
 from backend.governance import views
+from backend.governance.authority import possible_deciders
 from backend.identity.people import names_of
+from backend.monitoring.health import health_of
 from backend.registry.service import get_model
 
 
@@ -43,8 +47,9 @@ def open_incidents(scope: Scope) -> list[dict[str, Any]]:
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
-def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
-    """An incident, its alerts, and every change and deployment of its model around it."""
+def incident(scope: Scope, incident_id: int, zone: str | None = None) -> dict[str, Any]:
+    """An incident, its alerts, and every change and deployment of its model around it. Its sentence tells times of
+    `zone`."""
     viewer = scope.actor()
     with reading() as session:
         found = alerting.get_incident(session, viewer, incident_id)
@@ -56,6 +61,7 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
         served = (
             deployments.history(session, viewer, found.model, found.environment)[:10] if found.model else []
         )
+        health = health_of(session, viewer, found.model, found.environment) if found.model else None
         why = suspects(session, viewer, found, alerts, changed_within(session, viewer, found))
         return alert_of(found) | {
             "on_it": on_it(found, names),
@@ -82,6 +88,15 @@ def incident(scope: Scope, incident_id: int) -> dict[str, Any]:
                 for one in timeline(session, viewer, incident_id)
             ],
             "answers": answers_around(session, viewer, found),
+            "sentence": readable(
+                sentence_of(session, viewer, found, alerts, health, lambda at: format_when(at, zone))
+            ),
+            "budgets": budgets_of(one for one in alerts if one.state == "firing"),
+            "series": series_of(session, viewer, found, alerts, health),
+            "can_approve": [one.display_name for one in possible_deciders(session)],
+            "similar": [
+                row_of(one.incident) | {"lasted": one.lasted} for one in similar(session, viewer, found)
+            ],
             "changes": views.change_summaries(session, changes),
             "deployments": [row_of(one) for one in served],
         }

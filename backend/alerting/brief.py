@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -96,9 +97,9 @@ def read_brief(session: ReadSession, viewer: Actor, incident_id: int) -> Brief:
     return Brief(
         incident, clock.now(), began(session, incident), tuple(alerts),
         tally_alerts(session, viewer, incident_id), muting_now(session).of_all(alerts), health,
-        _sentence(session, viewer, incident, alerts, health), tuple(_impact(session, viewer, incident, alerts)),
+        sentence_of(session, viewer, incident, alerts, health), tuple(_impact(session, viewer, incident, alerts)),
         tuple(suspects(session, viewer, incident, alerts, changed)), tuple(changed),
-        tuple(_series(session, viewer, incident, alerts, health.metric if health else "")),
+        tuple(series_of(session, viewer, incident, alerts, health)),
         tuple(answers_around(session, viewer, incident)), tuple(offers(session, viewer, incident, alerts, health)),
         names_of(session, people), tuple(one.display_name for one in possible_deciders(session)),
         tuple(similar(session, viewer, incident)), steps_done(session, incident_id),
@@ -150,12 +151,18 @@ def _worst_first(alerts: list[Alert]) -> list[Alert]:
     )
 
 
-def _sentence(
-    session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert], health: ModelHealth | None
+def sentence_of(
+    session: ReadSession,
+    viewer: Actor,
+    incident: Incident,
+    alerts: list[Alert],
+    health: ModelHealth | None,
+    when: Callable[[datetime], str] = clock.to_words,
 ) -> str:
+    """What, since when, before and now, whether callers see errors; `when` writes a moment."""
     firing = [one for one in alerts if one.state == "firing"]
     start = began(session, incident)
-    what = f"{named_in_words(incident.title)}, since {start:%Y-%m-%d %H:%M:%S} UTC"
+    what = f"{named_in_words(incident.title)}, since {when(start)}"
     parts = [what[:1].upper() + what[1:]]
     about_performance = any(one.kind in ("realised", "estimated") for one in firing)
     if health is not None and health.value is not None and not about_performance:
@@ -184,9 +191,7 @@ def _impact(
     if incident.model and firing:
         who = "every prediction" if whole or not segments else f"predictions of {' and '.join(segments)}"
         told.append(("for whom", f"{who}{f': {rows:,} in the window' if rows else ''}"))
-    told += [
-        ("error budget", budget_words(one)) for one in firing if one.details.get("remaining") is not None
-    ]
+    told += [("error budget", one) for one in budgets_of(firing)]
     if incident.model:
         lately = answers_lately(
             session, viewer, incident.model, incident.environment, over_at=incident.closed_at
@@ -199,14 +204,19 @@ def _impact(
     return told
 
 
+def budgets_of(alerts: Iterable[Alert]) -> list[str]:
+    """What is left of the budgets that these alerts are about."""
+    return [budget_words(one) for one in alerts if one.details.get("remaining") is not None]
+
+
 def budget_words(alert: Alert) -> str:
     """What is left of the budget of the objective that an alert is about."""
     left, name = float(alert.details["remaining"]), alert.details.get("name", "")
     return f"{name}: {left:.1%} left" if left > 0 else f"{name}: gone, overspent by {-left:,.0%}"
 
 
-def _series(
-    session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert], primary: str
+def series_of(
+    session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert], health: ModelHealth | None
 ) -> list[Series]:
     """Requests, errors, latency, performance with its band, the predicted rate, and missing values of the column that
     fires: on one time axis."""
@@ -223,7 +233,7 @@ def _series(
         "model": incident.model, "environment": incident.environment, "size": size, "since": since, "until": until,
     }  # fmt: skip
     metric = next((str(one.details["statistic"]) for one in alerts if one.kind in ("realised", "estimated")
-                   and one.details.get("statistic")), primary)  # fmt: skip
+                   and one.details.get("statistic")), health.metric if health else "")  # fmt: skip
     column = next((str(one.details["column"]) for one in alerts if one.details.get("column")), None)
     found = [request_series(session, **place), *answers_over(session, viewer, incident, since, until)]
     for kind in ("realised", "estimated"):

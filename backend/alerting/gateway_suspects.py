@@ -1,4 +1,4 @@
-"""Causes that lie with the gateway: one version that is slow or fails, a cold start, CPU, memory.
+"""Causes that lie with the gateway: one version that is slow or fails, larger batches, a cold start, CPU, memory.
 
 Each is told in figures of the time around the incident. What no gateway measured is `unknown`, never ruled out.
 """
@@ -27,6 +27,7 @@ LASTS: Final = timedelta(minutes=40)
 BEFORE: Final = timedelta(hours=1)
 FEWEST: Final = 20
 SLOWER: Final = 2.0
+LARGER: Final = 2.0
 FAILED: Final = 0.01
 BUSY, THROTTLED, FULL = 0.9, 0.05, 0.9
 LATE_S: Final = 0.5
@@ -40,6 +41,24 @@ def version_cause(
     where nothing is left to tell without it. Raises `NotFound` for a model that the viewer may not see."""
     start, end = _around(incident)
     return _versions(session, viewer, incident, start, max(end, start + MINUTE), known=known)
+
+
+def batch_cause(session: ReadSession, viewer: Actor, incident: Incident) -> Cause:
+    """Whether callers send more rows a request than in the hour before. Raises `NotFound` as `version_cause` does."""
+    name = "callers send larger batches"
+    start, end = _around(incident)
+    place = (session, viewer, incident.model, incident.environment)
+    before = outcomes_between(*place, start=start - BEFORE, end=start)
+    now = outcomes_between(*place, start=start, end=max(end, start + MINUTE))
+    if min(before.requests, now.requests) < FEWEST:
+        return name, "unknown", f"not measured: fewer than {FEWEST} requests around it or in the hour before"
+    usual, mean = before.rows / before.requests, now.rows / now.requests
+    told = f"{mean:,.3g} rows a request, {usual:,.3g} in the hour before"
+    if mean < LARGER * max(usual, 1.0):
+        return name, "ruled_out", told
+    slow, was = p95_s(now), p95_s(before)
+    slower = was is not None and (slow or 2 * EDGES_S[-1]) >= SLOWER * was * 1.0001
+    return name, "likely" if slower else "possible", f"{told}; {_answers(now)}; before, {_answers(before)}"
 
 
 def gateway_causes(session: ReadSession, incident: Incident) -> list[Cause]:

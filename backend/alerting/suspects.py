@@ -18,7 +18,7 @@ from typing import Any, Final
 from backend import clock
 from backend.alerting.answers import answers_lately, availability_words, latency_words
 from backend.alerting.failures import failures_around
-from backend.alerting.gateway_suspects import gateway_causes, version_cause
+from backend.alerting.gateway_suspects import batch_cause, gateway_causes, version_cause
 from backend.alerting.sources import LEVELS
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began
@@ -210,6 +210,7 @@ def _gateway(
     steps = (("The model", "model", {"model": incident.model}),)
     one_version = version_cause(session, viewer, incident, known=failing)
     told = [("version", one_version)] if one_version is not None else []
+    told.append(("serving", batch_cause(session, viewer, incident)))
     told += [("serving", cause) for cause in gateway_causes(session, incident)]
     return [
         Suspect(

@@ -58,6 +58,7 @@ class Call:
     role: str = "none"
     kind: str | None = None
     body_read: bool = False
+    rows: int = 0  # once they were read and checked
 
 
 @dataclass
@@ -99,8 +100,9 @@ class Accounts:
             self.metrics.errors.labels(*labels, call.kind).inc()
             self._tell(call, code, seconds)
         self.counts.count(
-            call.model, call.version, call.role, code=code, kind=call.kind, seconds=seconds, at=clock.now()
-        )
+            call.model, call.version, call.role, code=code, kind=call.kind, seconds=seconds, at=clock.now(),
+            rows=call.rows,
+        )  # fmt: skip
         return stamped(response, call.request_id, draining=self.draining)
 
     def _tell(self, call: Call, code: str, seconds: float) -> None:

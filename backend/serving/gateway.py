@@ -200,6 +200,7 @@ class Gateway:
         champion = _champion(entry)
         call.version, call.role = champion.version, champion.role
         asked = await self._read(request, champion, call)
+        call.rows = len(asked.instances)
         routes = _routes(entry, asked.instances)
         call.version, call.role = _labels(routes)
         answers = await self._answers(entry, routes, asked.instances)

@@ -81,7 +81,7 @@ def outcomes_by_step(
     totals = [Minute() for _ in range(steps)]
     observed_s = [0] * steps
     for row in _rows(session, _of(model, environment, version), start, end, step):
-        totals[(row.start - start) // step].add(row.codes, row.kinds, row.buckets, row.seconds_sum)
+        totals[(row.start - start) // step].add(row.codes, row.kinds, row.buckets, row.seconds_sum, row.rows)
     for minute in _minutes_run(session, environment, start, end):
         observed_s[(minute - start) // step] += 60
     return [
@@ -121,7 +121,7 @@ def write_outcomes(
             RequestOutcome(
                 model=model, environment=environment, span_s=60, start=start, version=version, role=role,
                 gateway_id=gateway_id, process=process, codes=dict(minute.codes), kinds=dict(minute.kinds),
-                buckets=minute.buckets, seconds_sum=minute.seconds_sum, in_hour=False, updated_at=at,
+                buckets=minute.buckets, seconds_sum=minute.seconds_sum, rows=minute.rows, in_hour=False, updated_at=at,
             )
         )  # fmt: skip
     session.flush()
@@ -192,12 +192,12 @@ def _sum_up(
     )  # fmt: skip
     total = Minute()
     for row in session.execute(_counts().where(minutes)):
-        total.add(row.codes, row.kinds, row.buckets, row.seconds_sum)
+        total.add(row.codes, row.kinds, row.buckets, row.seconds_sum, row.rows)
     session.merge(
         RequestOutcome(
             model=model, environment=environment, span_s=3600, start=hour, version=version, role=role,
             gateway_id="", process="", codes=dict(total.codes), kinds=dict(total.kinds), buckets=total.buckets,
-            seconds_sum=total.seconds_sum, in_hour=False, updated_at=at,
+            seconds_sum=total.seconds_sum, rows=total.rows, in_hour=False, updated_at=at,
         )
     )  # fmt: skip
     session.execute(update(RequestOutcome).where(minutes).values(in_hour=True))
@@ -232,7 +232,7 @@ def _rows(
 def _counts() -> Select[Any]:
     return select(
         RequestOutcome.start, RequestOutcome.codes, RequestOutcome.kinds, RequestOutcome.buckets,
-        RequestOutcome.seconds_sum,
+        RequestOutcome.seconds_sum, RequestOutcome.rows,
     )  # fmt: skip
 
 

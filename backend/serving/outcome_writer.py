@@ -95,7 +95,7 @@ class OutcomeWriter:
             "ran": [clock.to_iso(minute) for minute in sorted(self._ran)],
             "minutes": [
                 {"model": model, "version": version, "role": role, "start": clock.to_iso(start), "codes": one.codes,
-                 "kinds": one.kinds, "buckets": one.buckets, "seconds_sum": one.seconds_sum}
+                 "kinds": one.kinds, "buckets": one.buckets, "seconds_sum": one.seconds_sum, "rows": one.rows}
                 for (model, version, role, start), one in taken.items()
             ],
         }  # fmt: skip
@@ -138,5 +138,9 @@ def _key(kept: Mapping[str, Any]) -> Key:
 
 def _minute(kept: Mapping[str, Any]) -> Minute:
     return Minute(
-        Counter(kept["codes"]), Counter(kept["kinds"]), list(kept["buckets"]), float(kept["seconds_sum"])
+        Counter(kept["codes"]),
+        Counter(kept["kinds"]),
+        list(kept["buckets"]),
+        float(kept["seconds_sum"]),
+        int(kept["rows"]),
     )

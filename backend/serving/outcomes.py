@@ -53,6 +53,8 @@ class Outcomes:
     latency: tuple[int, ...] = (0,) * (len(EDGES_S) + 1)
     seconds_sum: float = 0.0
     observed_s: int = 0
+    rows: int = 0
+    """in the bodies of the requests that were read, whether they were answered or not"""
 
     @property
     def requests(self) -> int:
@@ -102,29 +104,41 @@ class Minute:
     kinds: Counter[str] = field(default_factory=Counter)
     buckets: list[int] = field(default_factory=lambda: [0] * (len(EDGES_S) + 1))
     seconds_sum: float = 0.0
+    rows: int = 0
 
-    def count(self, code: str, kind: str | None, seconds: float) -> None:
+    def count(self, code: str, kind: str | None, seconds: float, rows: int) -> None:
         self.codes[code] += 1
         if kind is not None:
             self.kinds[kind] += 1
         self.buckets[bisect_left(EDGES_S, seconds)] += 1
         self.seconds_sum += seconds
+        self.rows += rows
 
     def add(
-        self, codes: Mapping[str, int], kinds: Mapping[str, int], buckets: Sequence[int], seconds_sum: float
+        self,
+        codes: Mapping[str, int],
+        kinds: Mapping[str, int],
+        buckets: Sequence[int],
+        seconds_sum: float,
+        rows: int,
     ) -> None:
         """Counts of another time or process."""
         self.codes.update(codes)
         self.kinds.update(kinds)
         self.buckets = [one + two for one, two in zip(self.buckets, buckets, strict=True)]
         self.seconds_sum += seconds_sum
+        self.rows += rows
 
     def copy(self) -> Minute:
-        return Minute(Counter(self.codes), Counter(self.kinds), list(self.buckets), self.seconds_sum)
+        return Minute(
+            Counter(self.codes), Counter(self.kinds), list(self.buckets), self.seconds_sum, self.rows
+        )
 
     @property
     def outcomes(self) -> Outcomes:
-        return Outcomes(self.codes, self.kinds, tuple(accumulate(self.buckets)), self.seconds_sum)
+        return Outcomes(
+            self.codes, self.kinds, tuple(accumulate(self.buckets)), self.seconds_sum, rows=self.rows
+        )
 
 
 Key = tuple[str, str, str, datetime]  # model, version, role, start of the minute
@@ -148,6 +162,7 @@ class OutcomeCounts:
         kind: str | None,
         seconds: float,
         at: datetime,
+        rows: int = 0,
     ) -> None:
         """One request that ended at `at`. Without a known model, `model` is empty."""
         key = (model, version, role, at.replace(second=0, microsecond=0))
@@ -155,7 +170,7 @@ class OutcomeCounts:
             minute = self._minutes.get(key)
             if minute is None:
                 minute = self._minutes[key] = Minute()
-            minute.count(code, kind, seconds)
+            minute.count(code, kind, seconds, rows)
             self._changed.add(key)
 
     def take(self, now: datetime) -> dict[Key, Minute]:

@@ -33,6 +33,7 @@ class RequestOutcome(Base):
     kinds: Mapped[dict[str, Any]]  # those without a prediction: backend.serving.outcomes.KINDS
     buckets: Mapped[list[Any]]  # requests by duration, not cumulative: backend.serving.outcomes.EDGES_S
     seconds_sum: Mapped[float]
+    rows: Mapped[int] = mapped_column(BigInteger, default=0)  # in the bodies that were read
     in_hour: Mapped[bool] = mapped_column(default=False)  # of a minute: its hour holds it
     updated_at: Mapped[datetime]
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.phone_incident import context_of
 from backend.alerting.brief import read_brief
-from backend.alerting.gateway_suspects import gateway_causes, version_cause
+from backend.alerting.gateway_suspects import batch_cause, gateway_causes, version_cause
 from backend.alerting.report import report_markdown
 from backend.alerting.service import get_incident
 from backend.database.session import reading, writing
@@ -20,18 +20,24 @@ from tests.integration.alerting.conftest import Time, raised
 from tests.worlds import World
 
 GIB = 1 << 30
-NAMES = ("version", "cold", "cpu", "memory")
+NAMES = ("version", "batches", "cold", "cpu", "memory")
 
 
 def asked(
-    start: datetime, minutes: int, *, version: str = "2", failed: int = 0, seconds: float = 0.02
+    start: datetime,
+    minutes: int,
+    *,
+    version: str = "2",
+    failed: int = 0,
+    seconds: float = 0.02,
+    rows: int = 1,
 ) -> None:
     """Twenty requests a minute."""
     counts = {}
     for number in range(minutes):
         one = Minute()
         for index in range(20):
-            one.count("503" if index < failed else "200", None, seconds)
+            one.count("503" if index < failed else "200", None, seconds, rows)
         counts["toy", version, "champion", start + number * MINUTE] = one
     with writing() as session:
         write_outcomes(session, counts, environment="production", gateway_id="g:1", process=f"p{version}")
@@ -66,7 +72,13 @@ def causes(world: World, number: int) -> dict[str, tuple[str, str, str]]:
         incident = get_incident(session, world.viewer, number)
         version = version_cause(session, world.viewer, incident)
         assert version is not None
-        return dict(zip(NAMES, (version, *gateway_causes(session, incident)), strict=True))
+        return dict(
+            zip(
+                NAMES,
+                (version, batch_cause(session, world.viewer, incident), *gateway_causes(session, incident)),
+                strict=True,
+            )
+        )
 
 
 def page() -> int:
@@ -107,6 +119,19 @@ def test_a_version_that_answers_as_before_is_ruled_out_and_one_that_fails_is_not
 def test_without_requests_before_a_version_that_looks_fine_is_not_ruled_out(world: World, time: Time) -> None:
     asked(time.now - timedelta(minutes=15), 15)
     assert causes(world, page())["version"][1] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds", "verdict"), [(1, 0.4, "ruled_out"), (50, 0.02, "possible"), (50, 0.4, "likely")]
+)
+def test_larger_batches_are_a_cause_and_a_likely_one_where_answers_are_slow(
+    world: World, time: Time, rows: int, seconds: float, verdict: str
+) -> None:
+    asked(time.now - timedelta(minutes=90), 90)
+    asked(time.now - timedelta(minutes=19), 19, rows=rows, seconds=seconds)
+    name, found, told = causes(world, page())["batches"]
+    assert (name, found) == ("callers send larger batches", verdict)
+    assert "rows a request, 1 in the hour before" in told
 
 
 @pytest.mark.parametrize(

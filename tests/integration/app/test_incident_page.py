@@ -7,19 +7,23 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from app import data
+from app.charts.answers import figures_over_time
 from app.components.incident_parts import advice, situation, standing
 from backend import clock
 from backend.alerting import handling
 from backend.alerting.brief import read_brief
 from backend.alerting.incident_alerts import tally_alerts
 from backend.alerting.mitigation import settle_by_change
-from backend.alerting.service import Firing, fire
+from backend.alerting.service import Firing, close_by_hand, fire
 from backend.alerting.tables import Alert, Incident
 from backend.audit.actions import Action
 from backend.audit.log import record
-from backend.database.session import reading, writing
+from backend.database.session import WriteSession, reading, writing
+from backend.identity.tables import Person
+from backend.monitoring.page_points import Series
 from tests.integration.app.test_pages import Open, open_page, text_of, world
 from tests.watched import watch
 from tests.worlds import SYSTEM, World
@@ -52,6 +56,49 @@ def test_the_page_answers_before_it_shows(world: World, open_page: Open) -> None
         assert f"<dt>{question}</dt>" in said
     assert "nobody is on it" in said
     assert said.index("<dt>what to do</dt>") < said.index("What fired")
+
+
+def test_the_page_tells_figures_budget_deciders_and_what_was_like_it(world: World, open_page: Open) -> None:
+    found = opened(world, "slo", name="answers", remaining=0.25)
+    with writing() as session:
+        settle_all(session, found["id"])
+        close_by_hand(session, world.on_call, found["id"], why="the feed was mended", cause="data")
+    with writing() as session:
+        details = {
+            "name": "answers",
+            "remaining": 0.25,
+            "window": found["opened_at"].isoformat(),
+            "size": "1d",
+        }
+        alert = fire(
+            session, SYSTEM,
+            Firing("toy", "production", 2, "slo", "page", "answers fail", "y", found["opened_at"], details),
+        )  # fmt: skip
+        lead = session.get_one(Person, world.lead.person_id).display_name
+    assert alert.incident_id not in (None, found["id"])
+    said = text_of(open_page(world.on_call, "incident", id=str(alert.incident_id)))
+    assert "Answers fail, since " in said and "whether callers see errors" in said
+    assert "answers: 25.0% left" in said
+    assert lead in said.split("<dt>can approve now</dt>")[1][:300]
+    assert f"INC-{found['id']}" in said.split("Similar incidents before")[1] and "the feed was mended" in said
+    assert "Figures over time" in said
+
+
+def settle_all(session: WriteSession, number: int) -> None:
+    for alert in session.scalars(select(Alert).where(Alert.incident_id == number)):
+        alert.state, alert.resolved_at = "resolved", clock.now()
+
+
+def test_figures_have_a_band_and_one_axis() -> None:
+    start = clock.now().replace(microsecond=0)
+    days = [start + timedelta(days=day) for day in range(3)]
+    auc = Series("AUC by labels", tuple((day, 0.7, 0.65, 0.75, "ok") for day in days))
+    asked = Series("requests", tuple((day, 100.0, None, None, "") for day in days))
+    figure = figures_over_time([auc, asked], opened_at=days[1])
+    band, *shown = figure.data
+    assert [one.name for one in shown] == ["AUC by labels", "requests"]
+    assert list(band.y) == [0.75] * 3 + [0.65] * 3 and band.yaxis == "y"
+    assert figure.layout.yaxis.rangemode == "normal" and figure.layout.yaxis2.rangemode == "tozero"
 
 
 def test_a_long_list_of_alerts_has_pages(world: World, open_page: Open) -> None:

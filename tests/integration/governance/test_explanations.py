@@ -8,13 +8,19 @@ import pytest
 import streamlit as st
 from sqlalchemy import select
 
+from backend import clock
 from backend.database.session import reading, writing
 from backend.explain.service import Contribution, Explanation, store_explanation
+from backend.governance.gates import Asked as AskedOfGate
+from backend.governance.gates import Finding, evaluate, gates
 from backend.governance.kinds import Asked
+from backend.governance.policy_rules import GateRule
 from backend.governance.settling import settle_gates
 from backend.governance.standing import what_differs
 from backend.governance.tables import Change
+from backend.monitoring.columns import parse_spec
 from backend.queue import COMPUTE_SHAP, JobRun
+from backend.registry.tables import Model, Version
 from jobs.check_gates import evaluate_gates
 from tests.integration.app.test_pages import Open, open_page, text_of
 from tests.integration.governance.conftest import ask, now, put_in_force, say
@@ -100,3 +106,46 @@ def test_a_change_of_the_cut_off_has_no_other_explanation(world: World, open_pag
     change = ask(world.engineer, Asked("cutoff", "production", "toy", to_cutoff=0.4))
     assert told(change) is None
     assert "leans on" not in text_of(open_page(world.lead, "change", id=change.id))
+
+
+def gate(before: int | None, after: int, **parameters: Any) -> Finding:
+    with reading() as session:
+        model = session.get_one(Model, "toy")
+        versions = [
+            session.get_one(Version, ("toy", number)) if number else None for number in (before, after)
+        ]
+        assert versions[1] is not None
+        found = AskedOfGate(
+            session=session, model=model, spec=parse_spec(model.spec), environment="production", before=versions[0],
+            before_cutoff=0.5, after=versions[1], after_cutoff=0.5,
+        )  # fmt: skip
+        return evaluate(GateRule(gate="explanation_stable", parameters=parameters), found).finding
+
+
+def test_the_gate_holds_the_weight_that_moved_against_its_bound(world: World) -> None:
+    assert gate(3, 1).verdict == "inconclusive" and "no explanation of v3 and v1 is stored" in gate(3, 1).text
+    explain(3, 0.3, 0.1)
+    assert "no explanation of v1 is stored" in gate(3, 1).text
+    explain(1, 0.2, 0.2)
+    found = gate(3, 1)
+    assert (found.verdict, found.value, found.limit, found.rows) == ("pass", pytest.approx(0.25), 0.25, 500)
+    assert (
+        found.text
+        == "25% of the weight lies on other columns than in v3: carrier 25% → 50%, distance 75% → 50%"
+    )
+    assert gate(3, 1, most_moved=0.24).verdict == "fail"
+    assert gate(3, 1, min_rows=501).verdict == "inconclusive"
+    assert gate(None, 1).text == "nothing serves now, so what they lean on cannot be compared"
+    assert gate(1, 1).verdict == "pass"
+
+
+def test_a_dry_run_asks_the_gate_of_the_evidence_that_was_kept(world: World) -> None:
+    explain(3, 0.3, 0.1)
+    explain(1, 0.2, 0.2)
+    evidence = {"explanations": told(ask(world.engineer, PROMOTE))}
+    explain(1, 0.3, 0.1)
+    asked = gates()["explanation_stable"]
+    assert asked.then is not None
+    found = asked.then(evidence, asked.parameters(most_moved=0.2), clock.now())
+    assert found is not None and found.verdict == "fail"
+    assert asked.then({}, asked.parameters(), clock.now()) is None

@@ -46,7 +46,7 @@ def viewer(sqlite: None, monkeypatch: pytest.MonkeyPatch) -> Actor:
 def minute(*durations: float, code: str = "200", kind: str | None = None) -> Minute:
     made = Minute()
     for seconds in durations:
-        made.count(code, kind, seconds)
+        made.count(code, kind, seconds, 2)
     return made
 
 
@@ -82,6 +82,7 @@ def test_counts_are_absolute_for_a_process_and_add_up_over_processes(viewer: Act
     assert (found.codes, found.kinds) == ({"200": 2, "503": 1}, {"not_serving": 1})
     assert (found.within(0.01), found.within(0.25), found.within(5.0), found.latency[-1]) == (1, 2, 3, 3)
     assert found.seconds_sum == pytest.approx(3.21)
+    assert found.rows == 2 * found.requests
     assert between(viewer, at, at + MINUTE, version="2") == 0
 
 

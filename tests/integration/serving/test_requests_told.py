@@ -76,6 +76,9 @@ def test_the_log_of_outcomes_says_what_prometheus_is_told(sqlite_gateway: Gatewa
     assert found.latency == told.latency
     assert found.seconds_sum == pytest.approx(told.seconds_sum)
     assert found.observed_s >= 60
+    assert found.rows == 21, (
+        "those of the body that was no prediction and of the one that was too large are not known"
+    )
     # Counts of requests that ended in the last second go with the process: stopping writes them.
     sqlite_gateway.predict(features=FEATURES)
     sqlite_gateway.terminate()

@@ -177,6 +177,7 @@ def upgrade() -> None:
         sa.Column("kinds", backend.database.types.Json(), nullable=False),
         sa.Column("buckets", backend.database.types.Json(), nullable=False),
         sa.Column("seconds_sum", sa.Double(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
         sa.Column("in_hour", sa.Boolean(), nullable=False),
         sa.Column("updated_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint(
