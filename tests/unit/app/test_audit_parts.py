@@ -96,4 +96,4 @@ def test_a_cut_log_and_a_grave_finding_come_first() -> None:
     assert record_words(state(findings=(grave,)), PUBLISHED) == (
         "The record needs a person: the log contradicts the head", "page",
     )  # fmt: skip
-    assert record_words(state(), {**PUBLISHED, "problem": "not a head"}, NOW)[1] == "page"
+    assert record_words(state(), {**PUBLISHED, "problem": "not a head"})[1] == "page"
