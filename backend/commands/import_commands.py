@@ -10,7 +10,6 @@ import typer
 from backend.addresses import without_credentials
 from backend.commands.group import Json, refuse_plainly
 from backend.commands.output import say, utc, write_json
-from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.identity.command_line import at_command_line
 
@@ -27,6 +26,7 @@ def import_mlflow(
     as_json: Json = False,
 ) -> None:
     """Bring every model of an MLflow registry into the inventory, observed: nothing is loaded, blocked or changed."""
+    from backend.database.session import reading, writing
     from backend.governance.registry_moves import note_aliases
     from backend.registry.inventory import import_registry, list_inventory
     from backend.registry.mlflow_reading import open_registry, read_registry
@@ -69,6 +69,7 @@ def import_report(
     as_json: Json = False,
 ) -> None:
     """Say what the rules would have said of every move that was made in the registry."""
+    from backend.database.session import reading
     from backend.governance.registry_moves import list_moves, report_view
 
     with reading() as session:

@@ -9,7 +9,6 @@ import typer
 
 from backend.commands.group import Json, refuse_plainly
 from backend.commands.output import say, write_json
-from backend.database.session import writing
 from backend.identity.command_line import at_command_line
 
 commands = typer.Typer(no_args_is_help=True, help="Models of your own: register them, and their versions.")
@@ -20,6 +19,7 @@ File = Annotated[Path, typer.Argument(help="a YAML file that describes it")]
 @refuse_plainly
 def model_register(path: File, as_json: Json = False) -> None:
     """Register the model that a file describes: name, title, tier, owner, and its spec."""
+    from backend.database.session import writing
     from backend.registry.declared import register_model_of
 
     with writing() as session:
@@ -35,6 +35,7 @@ def model_register(path: File, as_json: Json = False) -> None:
 @refuse_plainly
 def model_register_version(path: File, as_json: Json = False) -> None:
     """Register a version with the digests of its files, who trained it, and whose its training data are."""
+    from backend.database.session import writing
     from backend.registry.declared import register_version_of
 
     with writing() as session:

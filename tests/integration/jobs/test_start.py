@@ -37,6 +37,14 @@ def test_warmed_up_a_worker_still_has_none_of_the_slowest() -> None:
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
+def test_the_command_line_answers_without_the_database() -> None:
+    heavy = ("sqlalchemy", "pydantic", "httpx", "pandas")
+    code = f"import sys, backend.cli; print([n for n in {heavy!r} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_console_is_ready_without_libraries_that_only_a_click_needs() -> None:
     code = (
         "import sys, app.server; "
