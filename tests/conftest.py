@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sys
@@ -53,6 +54,15 @@ def pytest_runtest_setup() -> None:
 def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page run by Streamlit becomes ``__main__``; a process spawned after it would begin with that page."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(autouse=True)
+def one_look_at_what_is_installed() -> None:
+    """Each page that Streamlit's `AppTest` begins reads the metadata of every installed package for components: half a
+    second. They do not change while tests run."""
+    scanner = sys.modules.get("streamlit.components.v2.manifest_scanner")
+    if scanner is not None and not hasattr(scanner.scan_component_manifests, "cache_info"):
+        scanner.scan_component_manifests = functools.lru_cache(scanner.scan_component_manifests)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
