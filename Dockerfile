@@ -5,7 +5,7 @@ ARG REQUIREMENTS=requirements.txt
 WORKDIR /opt/warrant
 RUN python -m venv .venv && .venv/bin/pip install --no-cache-dir uv==0.13.9
 COPY requirements.txt requirements-gpu.txt ./
-RUN .venv/bin/uv pip install --no-cache --python .venv/bin/python -r "${REQUIREMENTS}"
+RUN .venv/bin/uv pip install --no-cache --compile-bytecode --python .venv/bin/python -r "${REQUIREMENTS}"
 COPY pyproject.toml README.md ./
 COPY app app
 COPY backend backend
