@@ -76,6 +76,7 @@ EXPLAIN_SAMPLE = Job(
     "explain_sample", "metrics", "Explain a sample of each window, and what alerts and slices are about"
 )
 MAKE_PACK = Job("make_pack", "metrics", "Make an evidence pack")
+WATCH_SELF = Job("watch_self", "metrics", "Look at Warrant itself, for the heartbeat")
 KEEP_DATA = Job("keep_data", "metrics", "Let go what the rules of retention no longer keep")
 PRUNE = Job("prune", "metrics", "Delete finished runs and old sign-in attempts")
 
@@ -86,7 +87,7 @@ JOBS: dict[str, Job] = {
         RESTORE_ALIAS, TEND_ALERTS,
         REMIND_DECIDERS, TEND_CHANGES, RECONCILE_TARGET, EXECUTE_CHANGE, CHECK_GATES, CHECK_CONDITIONS, CHECK_REVIEWS,
         COMMIT_SPOOL, SIGN_AUDIT, STREAM_AUDIT, RECONCILE_AUDIT, VERIFY_AUDIT, EXPLAIN_PREDICTION,
-        EXPLAIN_SAMPLE, MAKE_PACK, KEEP_DATA,
+        EXPLAIN_SAMPLE, MAKE_PACK, WATCH_SELF, KEEP_DATA,
         PRUNE, RETRAIN, OPEN_RETRAINING,
     )
 }  # fmt: skip

@@ -124,6 +124,11 @@ class Settings(BaseSettings):
     contacts: Path | None = Field(
         None, description="YAML file that says who is told of incidents: channels, routes, rotas"
     )
+    heartbeat: str = Field(
+        "",
+        description="who is told every minute that Warrant works: `webhook URL` or `alertmanager URL`, comma-separated",
+    )
+    heartbeat_every_s: float = Field(60.0, ge=5, description="seconds between two heartbeats")
     audit_keys: Path | None = Field(None, description="folder of the audit log's keys; default: keys in home")
     audit_origin: str | None = Field(
         None,

@@ -16,6 +16,7 @@ from typing import Any, Final
 from backend import clock
 from backend.database.session import reading, writing
 from backend.errors import BadInput
+from backend.heartbeat import receivers, send_beats
 from backend.identity.actor import system_actor
 from backend.leases import NOTIFIER, give_back, lease_of, note_status, take_lease
 from backend.notifications.contacts import Contacts, contacts_path, contacts_stamp
@@ -26,6 +27,7 @@ from backend.notifications.rotas import fetch_calendars
 from backend.notifications.sending import due_channels, send_channel
 from backend.notifications.shifts import contacts_now
 from backend.notifications.trying import make_test, waiting_tests
+from backend.settings import settings
 
 log = logging.getLogger("warrant.notifier")
 
@@ -37,6 +39,7 @@ ONE_REQUEST: Final = timedelta(seconds=25)  # none begins under a lease that may
 SLOW_AFTER_S: Final = 15.0  # then it is said
 ENDING_S: Final = 4.0
 CALENDARS: Final = "/calendars"  # a lane that no channel can be called
+HEARTBEAT: Final = "/heartbeat"
 
 
 class Notifier:
@@ -48,13 +51,19 @@ class Notifier:
         self._lanes = Lanes()
         self._stamp: tuple[object, ...] | None = None
         self._slow: set[str] = set()
+        self._beats: dict[str, dict[str, Any]] = {}
 
     def tick(self) -> int:
         """Plan, send, hear. Returns how many notices were sent. Does nothing where nobody is to be told."""
-        if contacts_path() is None:
+        beats = bool(settings().heartbeat.strip())
+        if contacts_path() is None and not beats:
             return 0
-        contacts = self._contacts()
-        if not self._holds() or contacts is None:
+        contacts = None if contacts_path() is None else self._contacts()
+        if not self._holds():
+            return 0
+        if beats:
+            self._lanes.begin(HEARTBEAT, self._beat)
+        if contacts is None:
             return 0
         now = clock.now()
         self._look_at_contacts(contacts)
@@ -97,6 +106,7 @@ class Notifier:
         self._slow = set(slow)
         status: dict[str, Any] = {
             "at": clock.to_iso(now), "problem": self._problem,
+            "beats": self._beats,
             "slow": {name: clock.to_iso(now - timedelta(seconds=for_s)) for name, for_s in slow.items()},
         }  # fmt: skip
         with writing() as session:
@@ -149,6 +159,16 @@ class Notifier:
             and lease.holder == self._worker_id
             and lease.expires_at - clock.now() >= ONE_REQUEST
         )
+
+    def _beat(self) -> Work:
+        try:
+            receivers()
+        except BadInput as error:
+            log.warning("%s", error.message)
+            return Work()
+        if self._may_ask():
+            self._beats = send_beats(self._beats)
+        return Work()
 
     @staticmethod
     def _plan(contacts: Contacts, now: datetime) -> None:

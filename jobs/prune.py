@@ -28,6 +28,7 @@ from backend.queue import (
     RECONCILE_TARGET,
     SIGN_AUDIT,
     STREAM_AUDIT,
+    WATCH_SELF,
     JobRun,
     WorkerBeat,
 )
@@ -55,7 +56,7 @@ KEEP_RUNS: Final = timedelta(days=30)
 KEEP_ROUTINE: Final = timedelta(hours=1)
 ROUTINE: Final = (
     EVALUATE_SLOS.name, MIRROR_REGISTRY.name, RECONCILE_TARGET.name, SIGN_AUDIT.name, STREAM_AUDIT.name,
-    RECONCILE_AUDIT.name,
+    RECONCILE_AUDIT.name, WATCH_SELF.name,
 )  # fmt: skip
 KEEP_ANSWERS: Final = timedelta(days=2)
 KEEP_BEATS: Final = timedelta(days=1)

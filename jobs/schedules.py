@@ -50,6 +50,7 @@ from backend.queue import (
     TEND_ALERTS,
     TEND_CHANGES,
     VERIFY_AUDIT,
+    WATCH_SELF,
     Job,
     JobRun,
     request_job,
@@ -82,6 +83,7 @@ class Schedule:
     job: Job
     every_s: int
     due: Callable[[ReadSession, datetime], list[Due]]
+    pause: timedelta = PAUSE_AFTER_FAILURE
 
     def slot(self, now: datetime) -> datetime:
         """The start of the slot that `now` lies in, counted from 1970."""
@@ -251,6 +253,13 @@ def any_objective(session: ReadSession, _now: datetime) -> list[Due]:
     return [Due()] if session.scalars(active.limit(1)).first() is not None else []
 
 
+def self_unwatched(session: ReadSession, now: datetime) -> list[Due]:
+    """One run, where a heartbeat is waited for outside."""
+    from backend.heartbeat import is_look_due
+
+    return [Due()] if is_look_due(session, now) else []
+
+
 def _any_model(session: ReadSession, _now: datetime) -> list[Due]:
     return [Due()] if session.scalars(select(Model.name).limit(1)).first() is not None else []
 
@@ -278,6 +287,7 @@ SCHEDULES: Final = (
     Schedule(STREAM_AUDIT, 30, followers_behind),
     Schedule(RECONCILE_AUDIT, 900, _always),
     Schedule(VERIFY_AUDIT, 21_600, _always),
+    Schedule(WATCH_SELF, 5, self_unwatched, pause=timedelta(0)),
     Schedule(KEEP_DATA, 86_400, _always),
     Schedule(PRUNE, 3_600, _always),
 )
@@ -295,20 +305,25 @@ def request_due(now: datetime) -> list[str]:
         known = set(
             session.scalars(select(JobRun.id).where(JobRun.id.in_([run_id for *_, run_id in wanted])))
         )
-        busy = set(
-            session.execute(
+        busy = {
+            (name, subject)
+            for name, subject in session.execute(
                 select(JobRun.name, JobRun.subject).where(JobRun.state.in_(("queued", "running")))
             )
-        )
-        busy |= set(
-            session.execute(
-                select(JobRun.name, JobRun.subject).where(
-                    JobRun.state == "failed",
-                    JobRun.requested_by.is_(None),
-                    JobRun.finished_at > now - PAUSE_AFTER_FAILURE,
-                )
+        }
+        pauses = {schedule.job.name: schedule.pause for schedule in SCHEDULES}
+        failed = session.execute(
+            select(JobRun.name, JobRun.subject, JobRun.finished_at).where(
+                JobRun.state == "failed",
+                JobRun.requested_by.is_(None),
+                JobRun.finished_at > now - PAUSE_AFTER_FAILURE,
             )
         )
+        busy |= {
+            (name, subject)
+            for name, subject, at in failed
+            if at is not None and at > now - pauses.get(name, PAUSE_AFTER_FAILURE)
+        }
     for schedule, due, run_id in wanted:
         if run_id in known or (schedule.job.name, due.subject) in busy:
             continue

@@ -10,6 +10,7 @@ from app.components.notice_parts import (
     answer,
     offer_tests,
     show_channels,
+    show_heartbeat,
     show_notices,
     show_on_call,
     show_routes,
@@ -46,6 +47,8 @@ def state_of_notices() -> None:
         st.subheader("On call now", anchor=False)
         show_on_call(found["on_call"])
         show_shifts(found["shifts"])
+    st.subheader("Who watches Warrant", anchor=False)
+    show_heartbeat(found["heartbeat"])
     if channels or found["notices"]:
         st.subheader("Notices", anchor=False)
         show_notices(found["notices"])

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import streamlit as st
+from markupsafe import Markup
 
 from app.components.actions import action_form
-from app.components.links import href, viewer_zone, when
+from app.components.links import href, viewer_zone, when, when_html
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.formats import format_when
@@ -78,6 +79,34 @@ def answer(found: Mapping[str, Any]) -> tuple[str, str, str]:
     if unused:
         detail += f" Whether {', '.join(unused)} would get through is not known: send a test."
     return "Everybody who is to be told was told", "ok", detail
+
+
+def heartbeat_words(heartbeat: Mapping[str, Any]) -> tuple[str, str]:
+    """(sentence, level): would somebody outside notice that Warrant is dead?"""
+    if not heartbeat["is_on"]:
+        return "Nobody outside would notice that Warrant is dead", "attention"
+    if heartbeat["problem"]:
+        return "No heartbeat leaves Warrant", "page"
+    return "A heartbeat leaves Warrant", "ok"
+
+
+def show_heartbeat(heartbeat: Mapping[str, Any]) -> None:
+    """Whether each receiver of the heartbeat hears from Warrant, and what to do where none is named."""
+    sentence, level = heartbeat_words(heartbeat)
+    passed = heartbeat["passed_at"]
+    look = Markup("The last look that passed: {}").format(when_html(passed)) if passed else None
+    st.html(lines(badge(sentence, level), heartbeat["problem"], look))
+    if heartbeat["is_on"]:
+        table(
+            ("receiver", "last told", "problem"),
+            [(one["receiver"], one["sent_at"], one["problem"] or "none") for one in heartbeat["beats"]],
+            caption="Who is told that Warrant works",
+        )
+        return
+    st.caption(
+        "Name a dead man's switch in `WARRANT_HEARTBEAT`: it is told every minute that Warrant looked at itself and "
+        "all of it worked, and pages when nothing comes (docs/notifications.md)."
+    )
 
 
 def _refs(incidents: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ from app.data.rows import row_of
 from app.data.scope import Scope
 from backend import clock
 from backend.database.session import reading
+from backend.heartbeat import heartbeat_state
 from backend.notifications.rotas import on_call
 from backend.notifications.service import notification_state, recent_notices, to_be_told
 from backend.notifications.shifts import list_shifts
@@ -39,6 +40,7 @@ def notifications(scope: Scope) -> dict[str, Any]:
         state = notification_state(session, viewer)
         notices = recent_notices(session, viewer)
         return {
+            "heartbeat": asdict(heartbeat_state(session, viewer)),
             "problem": state.problem,
             "sending": asdict(state.sending),
             "untold": [asdict(one) for one in state.untold],

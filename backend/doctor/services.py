@@ -57,6 +57,21 @@ def _workers() -> Found:
     return ok(said)
 
 
+@check("heartbeat", "database")
+def _heartbeat() -> Found:
+    from backend.database.session import reading
+    from backend.heartbeat import read_state
+
+    with reading() as session:
+        state = read_state(session)
+    if not state.is_on:
+        return off("nobody outside notices when Warrant dies; set WARRANT_HEARTBEAT")
+    if state.problem:
+        return trouble(state.problem, "see Notifications; until then the receiver should page")
+    passed = clock.to_words(state.passed_at) if state.passed_at else "never"
+    return ok(f"{', '.join(one.receiver for one in state.beats)}; last passed {passed}")
+
+
 @check("gateway")
 def _gateway() -> Found:
     if settings().target != "gateway":

@@ -13,6 +13,7 @@ from backend.api.idempotency import body_of, once
 from backend.api.parameters import RowId
 from backend.api.security import current_actor
 from backend.database.session import WriteSession, reading
+from backend.heartbeat import heartbeat_state
 from backend.identity.actor import Actor
 from backend.notifications.contacts import DAYS
 from backend.notifications.rotas import now_on_call
@@ -51,6 +52,7 @@ def notifications(
         state = notification_state(session, actor)
         found = recent_notices(session, actor, incident_id=incident, limit=limit)
         return {
+            "heartbeat": asdict(heartbeat_state(session, actor)),
             "problem": state.problem,
             "sending": asdict(state.sending),
             "untold": [asdict(one) for one in state.untold],

@@ -189,3 +189,18 @@ def test_an_incident_says_who_is_to_be_told_and_who_was(scene: Scene, open_page:
     after = text_of(open_page(scene.world.on_call, "incident", id=str(number)))
     assert "route serious" in after
     assert "trigger: Event processed" in after
+
+
+def test_who_watches_warrant_is_said_with_what_to_do(
+    scene: Scene, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = text_of(open_page(scene.world.viewer, "notifications"))
+    assert "Nobody outside would notice that Warrant is dead" in said
+    assert "WARRANT_HEARTBEAT" in said
+    monkeypatch.setenv("WARRANT_HEARTBEAT", "webhook https://hc.example/ping/SECRET")
+    settings.cache_clear()
+    said = text_of(open_page(scene.world.viewer, "notifications"))
+    assert "No heartbeat leaves Warrant" in said
+    assert "no look at Warrant itself has passed" in said
+    assert "webhook hc.example" in said
+    assert "SECRET" not in said

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from backend import clock
+from backend.heartbeat import Receiver
 from backend.notifications.channels.alertmanager import Alertmanager
 from backend.notifications.messages import Told
 from tests.integration.notifications.test_channels import FIRST
@@ -53,7 +55,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def alerts(address: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = httpx.get(f"{address}/api/v2/alerts", timeout=5).json()
-    return [one for one in found if one["labels"]["key"] == FIRST.key]
+    return [one for one in found if one["labels"].get("key") == FIRST.key]
 
 
 def wait_for(address: str, severities: list[str]) -> list[dict[str, Any]]:
@@ -79,3 +81,15 @@ def test_an_incident_is_one_alert_that_grows_graver_and_ends(address: str) -> No
     over = replace(graver, state="resolved")
     channel.tell(over, Told(FIRST.key, "open", graver.digest, graver.severity))
     assert wait_for(address, []) == []
+
+
+def test_the_heartbeat_is_an_alert_that_always_fires(address: str, migrated_home: Path) -> None:
+    for _ in range(2):
+        Receiver("alertmanager", address).tell(clock.now())
+    deadline = time.monotonic() + 10
+    while not (found := httpx.get(f"{address}/api/v2/alerts", timeout=5).json()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    (alive,) = [one for one in found if one["labels"]["alertname"] == "WarrantAlive"]
+    assert alive["status"]["state"] in ("active", "unprocessed")
+    assert clock.from_iso(alive["endsAt"]) > clock.now()
