@@ -266,7 +266,9 @@ def offer_questionnaire(entry: Entry, asked: Mapping[str, Any]) -> None:
         chosen: dict[str, str] = {}
         for axis in asked["document"]["axes"].values():
             st.html(
-                Markup('<p class="w-lead"><strong>{}</strong>: {}</p>').format(axis["title"], axis["explanation"])
+                Markup('<p class="w-lead"><strong>{}</strong>: {}</p>').format(
+                    axis["title"], axis["explanation"]
+                )
             )
             for question in axis["questions"]:
                 texts = {option["id"]: option["text"] for option in question["options"]}
