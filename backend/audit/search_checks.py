@@ -81,7 +81,7 @@ def _title(found: Searched) -> str:
         what = f"entry {found.hidden[0]}{more} {'have' if more else 'has'} other words in the search than in the log"
     else:
         what = f"the search has {abs(found.lacking):,} {'fewer' if found.lacking > 0 else 'more'} rows than the log"
-    return f"{what}: somebody altered it; run: warrant audit reindex"
+    return f"{what}: somebody altered it, or another version of Warrant made it; run: warrant audit reindex"
 
 
 def _hidden(session: ReadSession, first: int, last: int) -> list[int]:
