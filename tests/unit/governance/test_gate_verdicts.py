@@ -69,7 +69,7 @@ def test_too_few_labels_cannot_tell_and_say_which_rows() -> None:
     found = asked("metric_not_worse", binary(2000, unknown=0.9))
     assert found.verdict == "inconclusive"
     assert "500 are needed" in found.text
-    assert "live rows of 1 Mar 2026" in found.text
+    assert "live rows of 2026-03-01 00:00:00 UTC" in found.text
 
 
 def test_without_rows_nothing_passes() -> None:
