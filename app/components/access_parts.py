@@ -25,7 +25,7 @@ def say_rights(rights: Sequence[Right], reviews: Sequence[Progress]) -> None:
     accounts = len({one.person_id for one in rights})
     headline(
         f"{count_of(len(rights), 'right')} of {count_of(accounts, 'account')}; no review runs", "unknown",
-        detail=f"the last one was over {day(reviews[0].review.closed_at)}" if reviews else "there was none yet",
+        detail=f"the last one was over {format_utc(reviews[0].review.closed_at)}" if reviews else "there was none yet",
     )  # fmt: skip
 
 
@@ -83,8 +83,8 @@ def show_rights(rights: Sequence[Right]) -> None:
 
 def show_earlier(reviews: Sequence[Progress]) -> None:
     past: list[list[Cell]] = [
-        [one.review.title, f"{one.kept} kept, {one.revoked} revoked", one.started_by, day(one.review.started_at),
-         day(one.review.closed_at)]
+        [one.review.title, f"{one.kept} kept, {one.revoked} revoked", one.started_by,
+         format_utc(one.review.started_at), format_utc(one.review.closed_at)]
         for one in reviews if one.review.closed_at is not None
     ]  # fmt: skip
     if past:

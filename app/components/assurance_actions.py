@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import streamlit as st
+from markupsafe import Markup
 
 from app.components.actions import Field, Submission, action_form
 from app.plain_text import plain
@@ -264,7 +265,11 @@ def offer_questionnaire(entry: Entry, asked: Mapping[str, Any]) -> None:
         given = asked["answers"][0]["answers"] if asked["answers"] else {}
         chosen: dict[str, str] = {}
         for axis in asked["document"]["axes"].values():
-            st.html(f'<p class="w-lead"><strong>{axis["title"]}</strong>: {axis["explanation"]}</p>')
+            st.html(
+                Markup('<p class="w-lead"><strong>{}</strong>: {}</p>').format(
+                    axis["title"], axis["explanation"]
+                )
+            )
             for question in axis["questions"]:
                 texts = {option["id"]: option["text"] for option in question["options"]}
                 known = given.get(question["id"])

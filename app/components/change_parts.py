@@ -300,7 +300,9 @@ def show_people(change: Mapping[str, Any]) -> None:
     can = [f"{one['name']} ({one['role'].replace('_', ' ')})" for one in change["can_still_decide"]]
     facts = {
         "why it is asked": change["reason"],
-        "asked by": Markup("{}, {}").format(change["requested_by"], when(change["requested_at"])),
+        "asked by": Markup("{}, {}").format(
+            change["requested_by"], when(change["requested_at"], seconds=True)
+        ),
         "trained by": change["trained_by"],
     }
     if change["data_owner"]:

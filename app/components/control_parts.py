@@ -13,6 +13,7 @@ from app.components.assurance_actions import pick_day
 from app.components.assurance_parts import day, paper
 from app.components.links import href
 from app.components.tables import Cell, badge, lines, link, small, table
+from app.formats import format_utc
 from app.plain_text import plain
 from app.session import perform, show_error, viewer
 from app.theme import STATES as LEVELS
@@ -121,7 +122,7 @@ def show_control(one: Assessed, model: str | None) -> None:
             answer.title,
             badge(STATES[answer.evidence.state], LEVEL[answer.evidence.state]),
             lines(answer.evidence.reason, _links(answer, model)),
-            day(answer.evidence.at) if answer.evidence.at is not None else "–",
+            format_utc(answer.evidence.at) if answer.evidence.at is not None else "–",
         ]
         for answer in one.answers
     ]

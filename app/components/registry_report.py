@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import streamlit as st
+from markupsafe import Markup
 
 from app import data
 from app.components.downloads import csv_link
@@ -41,7 +42,8 @@ def show_report(scope: Scope, names: Sequence[str]) -> None:
             "only writes down what is there.",
         )
         return
-    st.html(f'<p class="w-lead"><strong>{report["summary"][0].upper()}{report["summary"][1:]}.</strong></p>')
+    said = f"{report['summary'][0].upper()}{report['summary'][1:]}."
+    st.html(Markup('<p class="w-lead"><strong>{}</strong></p>').format(said))
     show_moves(report["moves"])
     if report["truncated"]:
         st.caption(f"the newest {PAGE} of {count_of(report['total'], 'move')}; the file holds all of them")

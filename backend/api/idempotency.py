@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from fastapi import Request, Response
@@ -48,7 +49,7 @@ def once(
             known = _known_answer(session, request, actor, body)
             if known is not None:
                 return known
-        answer = json.dumps(jsonable_encoder(act(session)))
+        answer = json.dumps(jsonable_encoder(act(session), custom_encoder={datetime: _as_read}))
         if key is not None:
             session.get_one(IdempotencyKey, (actor.person_id, key)).body = answer
             session.flush()
@@ -64,6 +65,11 @@ def answered(request: Request, actor: Actor, body: bytes) -> Response | None:
         return None
     with reading() as session:
         return _known_answer(session, request, actor, body)
+
+
+def _as_read(moment: datetime) -> str:
+    """A time as the routes write it that are read."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _claim(session: WriteSession, actor: Actor, key: str, digest: str, status: int) -> bool:

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    LOG_OPENED = "audit:log:open"
     AUDIT_EXPORTED = "audit:log:export"
     SEARCH_SAVED = "audit:search:save"
     SEARCH_DELETED = "audit:search:delete"

@@ -1,19 +1,23 @@
-"""Checking what is stored of anchors: that each belongs to a checkpoint, and that a witness's line is its own."""
+"""Checking what is stored of anchors: that none is missing, that each belongs to a checkpoint, and that a witness's
+line is its own, of the time that stands beside it."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from sqlalchemy import Connection, select
 
 from backend.audit.anchors import KINDS, anchors
 from backend.audit.anchors.base import Head
+from backend.audit.anchors.witness import cosigned_at
 from backend.audit.entry_checks import Altered
 from backend.audit.merkle import ProofInvalid
-from backend.audit.notes import NoteMalformed, VerifierKey, parse_note, parse_signatures, verify_signatures
+from backend.audit.notes import NoteMalformed, VerifierKey
 from backend.audit.tables import AuditAnchor, AuditCheckpoint
 
 _AT_ONCE = 1000
 _COLUMNS = (
-    AuditAnchor.id, AuditAnchor.kind, AuditAnchor.place, AuditAnchor.proof,
+    AuditAnchor.id, AuditAnchor.kind, AuditAnchor.place, AuditAnchor.at, AuditAnchor.proof,
     AuditCheckpoint.size, AuditCheckpoint.root, AuditCheckpoint.note,
 )  # fmt: skip
 
@@ -25,7 +29,7 @@ def check_anchors(connection: Connection) -> None:
     newest: dict[
         str, tuple[int, Head, str]
     ] = {}  # a repository is asked for the last tag only: each costs processes
-    after = -(1 << 62)
+    after, count = -(1 << 62), 0
     query = (
         select(*_COLUMNS)
         .outerjoin(AuditCheckpoint, AuditCheckpoint.id == AuditAnchor.checkpoint_id)
@@ -33,13 +37,16 @@ def check_anchors(connection: Connection) -> None:
         .limit(_AT_ONCE)
     )
     while rows := connection.execute(query.where(AuditAnchor.id > after)).all():
-        for number, kind, place, proof, size, root, note in rows:
+        for number, kind, place, at, proof, size, root, note in rows:
+            count += 1
+            if number != count:
+                raise Altered(f"anchor {count} is missing: anchor {number} comes next")
             if note is None:
                 raise Altered(f"anchor {number} is of a checkpoint that does not exist")
             if kind not in KINDS:
                 raise Altered(f"anchor {number} is of no kind that there is: {kind[:40]!r}")
             if kind == "witness":
-                _check_cosignature(number, note, proof, place)
+                _check_cosignature(number, note, proof, place, at)
             elif place in known:
                 newest[place] = number, Head(size, root, note), proof
         after = rows[-1].id
@@ -48,9 +55,11 @@ def check_anchors(connection: Connection) -> None:
             raise Altered(f"anchor {number} is not what {known[place].title} has")
 
 
-def _check_cosignature(number: int, note: str, proof: str, place: str) -> None:
+def _check_cosignature(number: int, note: str, proof: str, place: str, at: datetime) -> None:
     """The place of a witness is its verifier key."""
     try:
-        verify_signatures(parse_note(note)[0], parse_signatures(proof), [VerifierKey.parse(place)])
+        said = cosigned_at(note, proof, VerifierKey.parse(place))
     except (NoteMalformed, ProofInvalid) as error:
         raise Altered(f"anchor {number} is not what its witness signed: {error}") from error
+    if said != at:
+        raise Altered(f"the time of anchor {number} is not the one that its witness signed")

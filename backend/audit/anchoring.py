@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from backend import clock
 from backend.audit.anchors import anchors
-from backend.audit.anchors.base import Anchor, AnchorAway, AnchorRefused, Head
+from backend.audit.anchors.base import Anchor, AnchorAway, AnchorRefused, Head, Prove
 from backend.audit.checkpoints import newest_checkpoint
 from backend.audit.findings import NOT_ANCHORED, close_finding, open_finding
 from backend.audit.proofs import LogDamaged, prove_consistency, root_at
@@ -28,9 +28,10 @@ def anchor_newest(actor: Actor, places: Sequence[Anchor] | None = None) -> list[
     if checkpoint is None:
         return []
     kept = []
+    head = Head(checkpoint.size, checkpoint.root, checkpoint.note)
     for anchor in anchors() if places is None else places:
         try:
-            proof = _keep(anchor, checkpoint)
+            proof = anchor.keep(head, _prover(checkpoint))
         except (AnchorAway, AnchorRefused, LogDamaged) as error:
             with writing() as session:
                 open_finding(
@@ -42,10 +43,11 @@ def anchor_newest(actor: Actor, places: Sequence[Anchor] | None = None) -> list[
         with writing() as session:
             session.add(
                 AuditAnchor(
+                    id=(session.scalar(select(func.max(AuditAnchor.id))) or 0) + 1,
                     checkpoint_id=checkpoint.id,
                     kind=anchor.kind,
                     place=anchor.place,
-                    at=clock.now(),
+                    at=anchor.taken_at(head, proof) or clock.now(),
                     proof=proof,
                 )
             )
@@ -54,13 +56,13 @@ def anchor_newest(actor: Actor, places: Sequence[Anchor] | None = None) -> list[
     return kept
 
 
-def _keep(anchor: Anchor, checkpoint: AuditCheckpoint) -> str:
+def _prover(checkpoint: AuditCheckpoint) -> Prove:
     def prove(old_size: int) -> list[bytes]:
         with reading() as session:
             old_root = root_at(session, old_size) if old_size else ""
             return prove_consistency(session, old_size, old_root, checkpoint.size, checkpoint.root)
 
-    return anchor.keep(Head(checkpoint.size, checkpoint.root, checkpoint.note), prove)
+    return prove
 
 
 def newest_anchored(session: ReadSession) -> list[tuple[AuditAnchor, AuditCheckpoint]]:

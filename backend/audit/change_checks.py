@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import or_, select
@@ -35,9 +36,10 @@ from backend.database.session import ReadSession
 from backend.governance.agreed_returns import agreed_otherwise, finished_times
 from backend.governance.digests import digest_of
 from backend.governance.request_record import contradictions, lasts_longer
-from backend.governance.tables import Change, WayBack
+from backend.governance.tables import Change, Decision, WayBack
 
 _AT_ONCE: Final = 500
+_AT_ONE_TIME: Final = timedelta(seconds=5)  # a row and the entry of its transaction
 _NEEDS_ONE: Final = frozenset({"approved", "executing", "executed"})
 # What an entry calls it, the column of the row, and the entries that say it; the last one holds.
 _FIRST: Final = frozenset({Action.CHANGE_REQUESTED.value})
@@ -49,6 +51,7 @@ _SAID: Final = (
 )  # fmt: skip
 _WORDS: Final = {
     "policy": "rule",
+    "decided_at": "time",
     "on_behalf_of": "whom it was for",
     "request_digest": "digest of what was asked for",
     "bound": "what is bound",
@@ -116,14 +119,21 @@ def _decisions_differ(row: Change, entries: Sequence[Told]) -> Iterator[Unrecord
     """Decisions and their entries, both ways."""
     given = [one for one in entries if one.verdict]
     by_id = {one.said["decision"]: one for one in given if one.said is not None and "decision" in one.said}
-    erased = Counter((one.actor, one.verdict) for one in given if one.said is None)
+    erased = defaultdict(list)
+    for told in given:
+        if told.said is None:
+            erased[told.actor, told.verdict].append(told)
     roles = _roles(given)
     for one in row.decisions:
         entry = by_id.pop(one.id, None)
         subject = f"decision {one.id}"
         if entry is None or (entry.actor, entry.verdict) != (one.person_id, one.verdict):
-            if erased[one.person_id, one.verdict]:
-                erased[one.person_id, one.verdict] -= 1
+            possible = erased[one.person_id, one.verdict]
+            if possible:
+                told = min(possible, key=lambda each: _apart(one, each))
+                possible.remove(told)
+                if _apart(one, told) > _AT_ONE_TIME:
+                    yield _decided_otherwise(row, one, told, ["decided_at"])
                 continue
             yield Unrecorded(
                 row.id, subject, f"a decision on CHG-{row.id} ({one.verdict}) that no entry records"
@@ -132,16 +142,29 @@ def _decisions_differ(row: Change, entries: Sequence[Told]) -> Iterator[Unrecord
         differs = [name for said, name in _DECIDED if _otherwise(entry.said, said, getattr(one, name))]
         if roles.get(one.id, one.role) != one.role:
             differs.append("role")
+        if _apart(one, entry) > _AT_ONE_TIME:
+            differs.append("decided_at")
         if differs:
-            yield Unrecorded(
-                row.id, f"{subject} altered",
-                f"{_words(differs)} of a decision on CHG-{row.id} ({one.verdict}) differs from entry {entry.seq}",
-            )  # fmt: skip
+            yield _decided_otherwise(row, one, entry, differs)
     for decision, entry in by_id.items():
         yield Unrecorded(
             row.id, f"decision {decision} gone",
             f"a decision on CHG-{row.id} ({entry.verdict}, entry {entry.seq}) whose row is gone",
         )  # fmt: skip
+
+
+def _apart(decision: Decision, entry: Told) -> timedelta:
+    try:
+        return abs(decision.decided_at - clock.from_iso(entry.at))
+    except (ValueError, TypeError):  # of a damaged entry
+        return timedelta.max
+
+
+def _decided_otherwise(row: Change, one: Decision, entry: Told, differs: Sequence[str]) -> Unrecorded:
+    return Unrecorded(
+        row.id, f"decision {one.id} altered",
+        f"{_words(differs)} of a decision on CHG-{row.id} ({one.verdict}) differs from entry {entry.seq}",
+    )  # fmt: skip
 
 
 def _retractions_differ(row: Change, entries: Sequence[Told]) -> Iterator[Unrecorded]:

@@ -36,12 +36,13 @@ _READ: Final = (RETRACTED, *VERDICTS, *ENDS, *ASKED, GATES, GATES_AGAIN, *UNDECI
 
 @dataclass(frozen=True)
 class Told:
-    """One entry about a change. `said` is its payload, None where that was erased."""
+    """One entry about a change. `said` is its payload, None where that was erased; `at` stands in its leaf."""
 
     seq: int
     action: str
     actor: str
     said: Mapping[str, Any] | None
+    at: str = ""
 
     @property
     def state(self) -> str:
@@ -58,7 +59,10 @@ def told_of(session: ReadSession, changes: Collection[int]) -> dict[int, list[To
     found: dict[int, list[Told]] = defaultdict(list)
     for some in _portions(sorted(changes)):
         rows = session.execute(
-            select(AuditEntry.seq, AuditEntry.object_id, AuditEntry.action, AuditEntry.actor, AuditPayload.payload)
+            select(
+                AuditEntry.seq, AuditEntry.object_id, AuditEntry.action, AuditEntry.actor, AuditEntry.at,
+                AuditPayload.payload,
+            )
             .outerjoin(AuditPayload, AuditPayload.seq == AuditEntry.seq)
             .where(
                 AuditEntry.object_kind == "change", AuditEntry.object_id.in_([str(one) for one in some]),
@@ -66,9 +70,9 @@ def told_of(session: ReadSession, changes: Collection[int]) -> dict[int, list[To
             )
             .order_by(AuditEntry.seq)
         )  # fmt: skip
-        for seq, number, action, actor, payload in rows:
+        for seq, number, action, actor, at, payload in rows:
             said = parsed(payload.encode()) if payload is not None else None
-            found[int(number)].append(Told(seq, action, actor, said))
+            found[int(number)].append(Told(seq, action, actor, said, at))
     return found
 
 

@@ -38,7 +38,8 @@ COMPARED: Final = (
     Compared("changes", ("break_glass",), "`governance:change:break_glass`", "", "`rights_checks.py`"),
     Compared(
         "decisions",
-        ("id", "person_id", "on_behalf_of", "verdict", "comment", "seen_digest", "accepted", "role", "retracted_at"),
+        ("id", "person_id", "on_behalf_of", "verdict", "comment", "seen_digest", "accepted", "role", "decided_at",
+         "retracted_at"),
         "`governance:change:approve`, `:reject`, `:ask_for_changes`, `:retract`", _STAGE, "`change_checks.py`",
     ),
     Compared(

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy import delete, insert, select, text
 
-from backend import clock
 from backend.audit.actions import Action
-from backend.audit.log import record
+from backend.audit.log import entered_at, record
 from backend.audit.search_index import forget
 from backend.audit.tables import AuditEntry, AuditErasure, AuditPayload, SubjectKey
 from backend.database.session import ReadSession, WriteSession
@@ -87,7 +86,7 @@ def destroy_key(session: WriteSession, actor: Actor, subject: str, *, why: str, 
         session, actor, Action.PERSON_ERASED, object_kind="person", object_id=subject, why=why,
         payload={"request": request},
     )  # fmt: skip
-    at = clock.from_iso(session.scalars(select(AuditEntry.at).where(AuditEntry.seq == recorded)).one())
+    at = entered_at(session, recorded)
     if row is None:
         row = session.get(SubjectKey, subject)
     if row is None:

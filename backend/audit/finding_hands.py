@@ -12,6 +12,7 @@ from backend.audit.findings import (
     HELD_LOST,
     NOT_ANCHORED,
     NOT_INTACT,
+    NOT_SEARCHED,
     NOT_SIGNED,
     NOT_STREAMED,
     NOT_STREAMED_IN_TIME,
@@ -28,7 +29,7 @@ from backend.identity.roles import Permission
 
 # What is so as long as it is so: these close by themselves when it is mended.
 CLOSE_THEMSELVES: Final = frozenset(
-    {NOT_SIGNED, NOT_ANCHORED, NOT_INTACT, NOT_STREAMED, NOT_STREAMED_IN_TIME, HELD_LOST}
+    {NOT_SIGNED, NOT_ANCHORED, NOT_INTACT, NOT_SEARCHED, NOT_STREAMED, NOT_STREAMED_IN_TIME, HELD_LOST}
 )
 LONGEST_REASON: Final = 4000
 

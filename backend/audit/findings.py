@@ -22,13 +22,14 @@ from backend.identity.actor import Actor
 NOT_SIGNED, NOT_ANCHORED, NOT_INTACT = "not_signed", "not_anchored", "not_intact"
 NOT_STREAMED, NOT_STREAMED_IN_TIME, NOT_RECORDED = "not_streamed", "not_streamed_in_time", "not_recorded"
 GAP, NO_CHANGE, MOVED_OUTSIDE, CLOCK_JUMPED, EXPORTED = "gap", "no_change", "moved_outside", "clock", "export"
-HELD_LOST = "held_lost"
+HELD_LOST, NOT_SEARCHED = "held_lost", "not_searched"
 KINDS: Final = {
     NOT_SIGNED: "The head of the log could not be signed",
     NOT_ANCHORED: "A signed head could not be handed to somebody else",
     NOT_INTACT: "The log is not as it was recorded",
     NOT_STREAMED: "Entries do not reach a system that follows the log",
     NOT_STREAMED_IN_TIME: "Payloads go before a system that follows the log has taken them",
+    NOT_SEARCHED: "The search has other words than the log",
     GAP: "Numbers of the log are missing",
     NOT_RECORDED: "A table says what no entry does, or lacks what one says",
     NO_CHANGE: "A version serves without a change that says so",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from datetime import datetime
 from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Table, bindparam, event, insert, select, update
@@ -112,6 +113,11 @@ def record(
     session.info["audit_head"] = (frontier.size, root)
     session.info[_TREE] = frontier
     return seq
+
+
+def entered_at(session: WriteSession, seq: int) -> datetime:
+    """When an entry of this transaction was made, as its leaf says."""
+    return clock.from_iso(session.scalars(select(AuditEntry.at).where(AuditEntry.seq == seq)).one())
 
 
 def _personal(actor: Actor, value: str | None) -> Personal | str | None:

@@ -36,6 +36,7 @@ from backend.audit.tables import AuditEntry
 MOST_WORDS: Final = 1_000  # of one entry; beyond it lie long lists of figures
 LONGEST: Final = 64  # characters of one word: a digest in hex
 REBUILT_AT_ONCE: Final = 2_000
+_WHOLE: Final = 2**53 - 1  # beyond it JSON's numbers are not exact
 _WORD: Final = re.compile(r"[^\W_]+")
 _IN_LEAF: Final = ("actor", "acting_for", "action", "object_kind", "object_id", "request", "session")
 
@@ -52,11 +53,13 @@ def words_of(text: str) -> list[str]:
     return list(dict.fromkeys(word[:LONGEST] for word in _WORD.findall(plain.casefold())))
 
 
-def entry_words(leaf: Mapping[str, Any], payload: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def entry_words(
+    leaf: Mapping[str, Any], payload: Mapping[str, Any], *, most: int | None = MOST_WORDS
+) -> tuple[list[str], list[str]]:
     """The words of a leaf, and those that the payload adds to them (members' names are not among them)."""
     in_leaf = words_of(" ".join(str(leaf[name]) for name in _IN_LEAF if leaf.get(name) is not None))
     known = set(in_leaf)
-    return in_leaf, [word for word in words_of(" ".join(_values(payload))) if word not in known][:MOST_WORDS]
+    return in_leaf, [word for word in words_of(" ".join(_values(payload))) if word not in known][:most]
 
 
 def _values(value: Any) -> Iterable[str]:
@@ -69,8 +72,17 @@ def _values(value: Any) -> Iterable[str]:
     elif isinstance(value, (list, tuple)):
         for one in value:
             yield from _values(one)
-    elif value is not None and not isinstance(value, bool):
+    elif isinstance(value, (int, float)):
+        yield _number(value)
+    elif value is not None:
         yield str(value)
+
+
+def _number(value: float) -> str:
+    """A number as it reads in the payload as it is stored, so that the words are the same whenever they are made."""
+    if isinstance(value, bool) or (value == value // 1 and abs(value) > _WHOLE):
+        return ""
+    return str(int(value)) if value == value // 1 else str(value)
 
 
 def create_search(connection: Connection) -> None:
@@ -110,6 +122,20 @@ def row_of(dialect: str, leaf: Mapping[str, Any], payload: Mapping[str, Any]) ->
     if dialect == "sqlite":
         return {"new_open": " ".join(in_leaf), "new_clear": " ".join(added)}
     return {"new_open": in_leaf, "new_clear": in_leaf + added}
+
+
+def stored_words(dialect: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """The columns from which `words_as_stored` reads the words of the leaf and of the payload."""
+    if dialect == "sqlite":
+        return SEARCH.c.open, SEARCH.c.clear
+    return func.tsvector_to_array(SEARCH.c.open), func.tsvector_to_array(SEARCH.c.clear)
+
+
+def words_as_stored(dialect: str, in_leaf: Any, clear: Any) -> tuple[set[str], set[str]]:
+    """As `entry_words` gives them, without their order."""
+    if dialect == "sqlite":
+        return set(str(in_leaf or "").split(" ")) - {""}, set(str(clear or "").split(" ")) - {""}
+    return set(in_leaf), set(clear) - set(in_leaf)
 
 
 def forget(connection: Connection, seqs: Sequence[int]) -> None:

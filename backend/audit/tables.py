@@ -132,11 +132,13 @@ class AuditAnchor(Base):
 
     __tablename__ = "audit_anchors"
 
-    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(
+        BigId, primary_key=True, autoincrement=False
+    )  # 1, 2, 3, ... without a gap
     checkpoint_id: Mapped[int] = mapped_column(BigId, ForeignKey("audit_checkpoints.id"), index=True)
     kind: Mapped[str] = mapped_column(Text)  # a key of backend.audit.anchors.KINDS
     place: Mapped[str] = mapped_column(Text)  # which witness, which repository
-    at: Mapped[datetime]
+    at: Mapped[datetime]  # of a witness the time in its signature
     proof: Mapped[str] = mapped_column(Text)
 
 

@@ -108,19 +108,36 @@ def _compare_with_log(signed: int, root: str) -> None:
 
 @commands.command("rotate-key")
 @refuse_plainly
-def audit_rotate_key(why: Why = "", as_json: Json = False) -> None:
+def audit_rotate_key(
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="only make the new key, and print it for witnesses")
+    ] = False,
+    why: Why = "",
+    as_json: Json = False,
+) -> None:
     """Change the key that signs the heads; the old one vouches for the new one and is destroyed."""
-    from backend.audit.rotation import rotate_key
+    from backend.audit.rotation import prepare_key, rotate_key
     from backend.identity.command_line import at_command_line
 
     _require_log()
+    if prepare:
+        coming = str(prepare_key())
+        if as_json:
+            write_json({"key": coming})
+        else:
+            say(
+                "this key signs nothing yet. Start each witness with it beside the present one (--log), then give the "
+                f"command without --prepare:\n{coming}"
+            )
+        return
     key, signed = rotate_key(at_command_line(), why=_reason(why))
     if as_json:
         write_json({"key": str(key), "checkpoint": signed.number, "size": signed.size})
     else:
         say(
             f"heads are signed with a new key from now on; both signed checkpoint {signed.number}. Give it to those "
-            f"who verify, and to witnesses beside the old one (--log), or they refuse the next head:\n{key}"
+            f"who verify, and to witnesses that do not have it yet (--log, beside the old one): they refuse the next "
+            f"head without it:\n{key}"
         )
 
 

@@ -306,7 +306,7 @@ def _answer(asked: Question, house: Question, look: Look) -> Answer:
             evidence = Evidence("not_shown", "it is about the whole house, which is not yours to see")
         elif found.moment == "now" and not asked.is_now:
             evidence = Evidence(
-                "not_shown", f"this can be told of the present only, not of {asked.at:%-d %b %Y}"
+                "not_shown", f"this can be told of the present only, not of {clock.to_words(asked.at)}"
             )
         else:
             try:

@@ -126,7 +126,7 @@ def _of_entry(asked: Question, one: Entered, *, is_stored: bool) -> Judged:
 
 def _over(asked: Question, valid_until: datetime, note: str) -> tuple[bool, str]:
     expired = valid_until <= asked.at
-    over = f"it was valid until {valid_until:%-d %b %Y}" if expired else ""
+    over = f"it was valid until {clock.to_words(valid_until)}" if expired else ""
     return expired, "; ".join(one for one in (over, note) if one)
 
 

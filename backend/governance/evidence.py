@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from backend import clock
 from backend.alerting.tables import Alert
 from backend.assurance.reading import assurance_evidence
 from backend.cards.binding import bound_card, card_text
@@ -171,7 +172,7 @@ def _facts(version: Version, cutoff: float | None) -> dict[str, Any]:
         "version": version.version,
         "artefact_digest": version.artefact_digest,
         "trained_by": version.trained_by,
-        "trained_at": version.trained_at.isoformat(),
+        "trained_at": clock.to_iso(version.trained_at),
         "cutoff": cutoff,
         "run_id": version.run_id,
     }
@@ -225,7 +226,7 @@ def _live(session: ReadSession, model: Model, environment: str, version: int) ->
     ).all()  # fmt: skip
     return [
         {
-            "window": window.start.isoformat(), "end": window.end.isoformat(), "kind": point.kind,
+            "window": clock.to_iso(window.start), "end": clock.to_iso(window.end), "kind": point.kind,
             "value": point.value, "low": point.low, "high": point.high, "verdict": point.verdict,
             "rows": point.rows, "completeness": point.completeness,
         }

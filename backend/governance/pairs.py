@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from backend import clock
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -92,12 +94,12 @@ class PairedRows:
         return (min(known), max(known)) if known else None
 
     def in_words(self, count: int | None = None) -> str:
-        """`4,812 live rows of 3 Mar 2026 to 9 Mar 2026`, or of the candidate's reference."""
+        """`4,812 live rows of 2026-03-03 00:02:11 UTC to 2026-03-09 23:58:40 UTC`, or of the candidate's reference."""
         rows = f"{self.rows if count is None else count:,}"
         note = f" ({self.note})" if self.note else ""
         if self.span is None:
             return f"{rows} rows of the reference of version {self.after.version}{note}"
-        first, last = (f"{moment:%-d %b %Y}" for moment in self.span)
+        first, last = map(clock.to_words, self.span)
         return f"{rows} live rows of {first}{f' to {last}' if last != first else ''}{note}"
 
 

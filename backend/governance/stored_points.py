@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from backend import clock
 from backend.database.session import ReadSession
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.tables import MetricPoint, WindowState
@@ -45,5 +46,5 @@ def points_of(
 
 
 def in_words(start: datetime, end: datetime) -> str:
-    """`3 Mar 2026 00:00 to 4 Mar 2026 00:00 UTC`."""
-    return f"{start:%-d %b %Y %H:%M} to {end:%-d %b %Y %H:%M} UTC"
+    """`2026-03-03 00:00:00 UTC to 2026-03-04 00:00:00 UTC`."""
+    return f"{clock.to_words(start)} to {clock.to_words(end)}"

@@ -26,7 +26,7 @@ WORKER = system_actor("worker")
 
 def test_upgrading_twice_changes_nothing(database: str) -> None:
     with writing() as session:
-        record(session, WORKER, Action.LOG_OPENED, object_kind="log", object_id=1)
+        record(session, WORKER, Action.SAMPLE_DRAWN, object_kind="log", object_id=1)
     upgrade()
     with reading() as session:
         assert [entry.seq for entry in session.scalars(select(AuditEntry))] == [0]
@@ -34,7 +34,7 @@ def test_upgrading_twice_changes_nothing(database: str) -> None:
 
 def test_a_failure_leaves_neither_entry_nor_job_nor_head(database: str) -> None:
     with pytest.raises(RuntimeError, match="halfway"), writing() as session:
-        record(session, WORKER, Action.LOG_OPENED, object_kind="log", object_id=1)
+        record(session, WORKER, Action.SAMPLE_DRAWN, object_kind="log", object_id=1)
         request_job(session, COMPUTE_METRICS, run_id="run_a")
         raise RuntimeError("halfway")
     with reading() as session:
@@ -63,7 +63,7 @@ def test_what_was_committed_is_on_disk_before_anybody_is_told(database: str) -> 
     database_of().dispose()
     for number in range(20):
         with writing() as session:
-            record(session, WORKER, Action.LOG_OPENED, object_kind="log", object_id=number)
+            record(session, WORKER, Action.SAMPLE_DRAWN, object_kind="log", object_id=number)
             written = session.execute(text("SELECT pg_current_wal_insert_lsn()::text")).scalar_one()
         with reading() as session:
             beyond = text("SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), CAST(:written AS pg_lsn))")
@@ -76,7 +76,7 @@ def test_many_who_write_at_once_are_all_on_record_in_one_order(database: str) ->
     def write(name: int) -> None:
         for number in range(each):
             with writing() as session:
-                record(session, WORKER, Action.LOG_OPENED, object_kind="log", object_id=f"{name}-{number}")
+                record(session, WORKER, Action.SAMPLE_DRAWN, object_kind="log", object_id=f"{name}-{number}")
 
     with ThreadPoolExecutor(writers) as threads:
         list(threads.map(write, range(writers)))
@@ -94,7 +94,7 @@ def test_a_write_inside_a_write_waits_for_no_turn(home: Path) -> None:
         for _ in range(WRITERS):
             held.enter_context(writing())
         with writing() as session:
-            record(session, WORKER, Action.LOG_OPENED, object_kind="log", object_id=1)
+            record(session, WORKER, Action.SAMPLE_DRAWN, object_kind="log", object_id=1)
     use_database(None)
     with reading() as session:
         assert len(session.scalars(select(AuditEntry)).all()) == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from backend.errors import Conflict, Unavailable
@@ -47,6 +48,10 @@ class Anchor(Protocol):
 
     def keep(self, head: Head, prove: Prove) -> str:
         """Give it the head. Returns the proof that it has it. Raises `AnchorAway` and `AnchorRefused`."""
+        ...
+
+    def taken_at(self, head: Head, proof: str) -> datetime | None:
+        """When it took the head, as the proof says; None where it does not."""
         ...
 
     def holds(self, head: Head, proof: str) -> bool:

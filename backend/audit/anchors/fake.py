@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from backend.audit.anchors.base import AnchorAway, AnchorRefused, Head, Prove
 from backend.audit.merkle import ProofInvalid, verify_consistency
 
@@ -34,6 +36,9 @@ class FakeAnchor:
                 ) from error
         self.heads.append(head)
         return f"{head.size} {head.root}"
+
+    def taken_at(self, head: Head, proof: str) -> datetime | None:
+        return None
 
     def holds(self, head: Head, proof: str) -> bool:
         return proof == f"{head.size} {head.root}" and any(

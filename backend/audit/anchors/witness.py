@@ -5,13 +5,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import httpx
 
 from backend.audit.anchors.base import AnchorAway, AnchorRefused, Head, Prove
 from backend.audit.merkle import ProofInvalid
-from backend.audit.notes import NoteMalformed, encode64, parse_note, parse_signatures, verify_signatures
+from backend.audit.notes import (
+    NoteMalformed,
+    VerifierKey,
+    encode64,
+    parse_note,
+    parse_signatures,
+    verify_signatures,
+)
 from backend.audit.witnesses import Witness
 
 TIMEOUT_S: Final = 10.0
@@ -38,6 +46,9 @@ class WitnessAnchor:
         raise AnchorRefused(
             f"{self.title} refuses the head of {head.size} entries: {answer.status_code} {answer.text.strip()[:200]}"
         )
+
+    def taken_at(self, head: Head, proof: str) -> datetime | None:
+        return cosigned_at(head.note, proof, self._witness.key)
 
     def holds(self, head: Head, proof: str) -> bool:
         try:
@@ -82,4 +93,11 @@ class WitnessAnchor:
         return lines
 
     def _verify(self, head: Head, lines: str) -> None:
-        verify_signatures(parse_note(head.note)[0], parse_signatures(lines), [self._witness.key])
+        cosigned_at(head.note, lines, self._witness.key)
+
+
+def cosigned_at(note: str, lines: str, key: VerifierKey) -> datetime | None:
+    """When a witness says that it signed the head of this note. Raises `NoteMalformed`, and `ProofInvalid` where its
+    lines do not fit."""
+    signed = verify_signatures(parse_note(note)[0], parse_signatures(lines), [key])
+    return max((one.at for one in signed if one.at is not None), default=None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from backend import clock
 from backend.controls.evidence import Evidence, Link, Question
 
 
-def day(moment: datetime) -> str:
-    """A day as the record has it, UTC."""
-    return f"{moment:%-d %b %Y}"
+def utc(moment: datetime) -> str:
+    """A time as the record has it."""
+    return clock.to_words(moment)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -42,7 +43,7 @@ def not_shown(reason: str, *links: Link) -> Evidence:
 def moved_since(asked: Question, what: str, moment: datetime) -> Evidence:
     """A row that holds only what is now, and moved after the day asked about."""
     return Evidence(
-        "not_shown", f"{what} was changed on {day(moment)}, and what it said on {day(asked.at)} stands only in the log"
+        "not_shown", f"{what} was changed on {utc(moment)}, and what it said on {utc(asked.at)} stands only in the log"
     )  # fmt: skip
 
 

@@ -16,10 +16,10 @@ from backend.controls.queries.answers import (
     aged,
     change_link,
     count,
-    day,
     missing,
     model_link,
     not_shown,
+    utc,
 )
 from backend.controls.queries.registry import query
 from backend.controls.queries.versions import house
@@ -50,10 +50,10 @@ def validation(asked: Question, *, max_age_days: float = 730) -> Evidence:
         told = f"{told}, and {count(len(lapsed), 'condition')} lapsed: {lapsed[0].text[:120]}"
         return Evidence("contradicted", told, found.recorded_at, links, mark)
     if found.next_review_at is not None and found.next_review_at <= asked.at:
-        told = f"{told}, and is to be repeated since {day(found.next_review_at)}"
+        told = f"{told}, and is to be repeated since {utc(found.next_review_at)}"
         return Evidence("stale", told, found.recorded_at, links, mark)
     return aged(
-        asked, found.recorded_at, max_age_days, f"{told} on {day(found.recorded_at)}", links=links, mark=mark
+        asked, found.recorded_at, max_age_days, f"{told} on {utc(found.recorded_at)}", links=links, mark=mark
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def findings_followed(asked: Question) -> Evidence:
         return not_shown("nobody has recorded a finding about it, which does not show that there is none")
     unsettled = [one for one in house(asked).findings if one.model == asked.name]
     if any(UNKNOWN in (one.due, one.severity) for one in unsettled):
-        return not_shown(f"when findings were due on {day(asked.at)} was erased from the log")
+        return not_shown(f"when findings were due on {utc(asked.at)} was erased from the log")
     overdue = [one for one in unsettled if one.due < asked.at.strftime("%Y-%m-%dT%H:%M:%S")]
     links = tuple(Link("finding", str(one.id), f"FND-{one.id}") for one in (overdue or unsettled)[:10])
     mark = ",".join(f"{one.id}:{one.state}" for one in unsettled)
@@ -95,7 +95,7 @@ def exceptions(asked: Question) -> Evidence:
     if granted:
         links = tuple(Link("exception", str(one.id), f"EXC-{one.id}") for one in granted)
         told = "; ".join(
-            f"EXC-{one.id} from {one.gate.replace('_', ' ')} until {day(one.expires_at)}"
+            f"EXC-{one.id} from {one.gate.replace('_', ' ')} until {utc(one.expires_at)}"
             for one in granted[:3]
         )
         return Evidence(
@@ -172,10 +172,10 @@ def serious_clocks(asked: Question) -> Evidence:
     late = [one for one in clocks if one.met_at is not None and met_by(one) and one.met_at > one.due_at]
     mark = f"{','.join(map(str, numbers))} {len(over)} {len(late)}"
     if over:
-        told = f"INC-{over[0].incident_id}: {over[0].title} was due {day(over[0].due_at)} and is not met"
+        told = f"INC-{over[0].incident_id}: {over[0].title} was due {utc(over[0].due_at)} and is not met"
         return Evidence("contradicted", told, at, links, mark)
     if late:
-        told = f"INC-{late[0].incident_id}: {late[0].title} was met after its day, {day(late[0].due_at)}"
+        told = f"INC-{late[0].incident_id}: {late[0].title} was met after its day, {utc(late[0].due_at)}"
         return Evidence("contradicted", told, at, links, mark)
     bare = sorted(set(numbers) - {one.incident_id for one in clocks})
     if bare:
@@ -187,7 +187,7 @@ def serious_clocks(asked: Question) -> Evidence:
         f"{count(len(numbers), 'incident')} serious; {len(clocks) - len(running)} of {len(clocks)} clocks met"
     )
     if running:
-        told += f", the next is due {day(running[0].due_at)}"
+        told += f", the next is due {utc(running[0].due_at)}"
     return Evidence("present", told, at, links, mark)
 
 

@@ -14,7 +14,7 @@ from backend.cards.sections import answers_of
 from backend.cards.tables import CardVersion
 from backend.cards.versions import newest_card
 from backend.controls.evidence import Evidence, Link, Question
-from backend.controls.queries.answers import aged, day, missing, no_version, not_shown
+from backend.controls.queries.answers import aged, missing, no_version, not_shown, utc
 from backend.controls.queries.registry import query
 from backend.registry.artefacts import file_digest
 from backend.registry.tables import Version
@@ -60,7 +60,7 @@ def card_approved(asked: Question, *, max_age_days: float = 730) -> Evidence:
         found = _examined(asked)
         if isinstance(found, Examined) and found.problems:
             return Evidence("contradicted", found.problems[0], approved, links, card.digest)
-    told = f"card version {card.number} was approved on {day(approved)}"
+    told = f"card version {card.number} was approved on {utc(approved)}"
     return aged(asked, approved, max_age_days, told, links=links, mark=card.digest)
 
 
@@ -120,7 +120,7 @@ def card_figures(asked: Question) -> Evidence:
         )
     newest = max(one.end for one in found.facts.live.values())
     return aged(
-        asked, newest, 45 + found.facts.label_delay_days, f"nothing measured up to {day(newest)} contradicts it",
+        asked, newest, 45 + found.facts.label_delay_days, f"nothing measured up to {utc(newest)} contradicts it",
         links=(link,), mark=mark,
     )  # fmt: skip
 

@@ -14,12 +14,12 @@ from backend.controls.queries.answers import (
     aged,
     change_link,
     count,
-    day,
     is_older,
     missing,
     model_link,
     no_version,
     not_shown,
+    utc,
 )
 from backend.controls.queries.registry import query
 from backend.controls.queries.versions import model_then, not_entered
@@ -64,7 +64,7 @@ def _brought(asked: Question) -> Change | Evidence:
         )
     change = asked.session.get(Change, opened.change_id) if opened.change_id is not None else None
     if change is None:
-        told = f"version {asked.version} came into service on {day(opened.started_at)} without a change on record"
+        told = f"version {asked.version} came into service on {utc(opened.started_at)} without a change on record"
         return missing(told, Link("deployment", str(opened.id), f"deployment {opened.id}"))
     return change
 
@@ -222,7 +222,7 @@ def urgent_reviewed(asked: Question, *, days: float = 365) -> Evidence:
         if review.due_at <= asked.at and (review.reviewed_at is None or review.reviewed_at > asked.at)
     ]
     if owed:
-        told = f"the review of CHG-{owed[0][1].id} was due {day(owed[0][0].due_at)} and is not done"
+        told = f"the review of CHG-{owed[0][1].id} was due {utc(owed[0][0].due_at)} and is not done"
         links = tuple(change_link(change.id) for _, change in owed[:10])
         return Evidence("contradicted", told, owed[0][0].due_at, links, str(owed[0][1].id))
     links = tuple(change_link(change.id) for _, change in rows[:10])
@@ -265,7 +265,7 @@ def moves_outside(asked: Question, *, max_age_days: float = 2) -> Evidence:
         return not_shown("when each move was answered for stands only in the log", model_link(asked.name))
     still = [one for one in moves if one.state == "open"]
     if still:
-        told = f"{still[0].alias} was moved past the record on {day(still[0].found_at)}, and nobody has answered for it"
+        told = f"{still[0].alias} was moved past the record on {utc(still[0].found_at)}, and nobody has answered for it"
         return Evidence("contradicted", told, still[0].found_at, (model_link(asked.name),), str(still[0].id))
     told = (
         f"{count(len(moves), 'move')} found outside, each answered for"
@@ -311,7 +311,7 @@ def policy_in_force(asked: Question, *, max_age_days: float = 730) -> Evidence:
             Link("policy", "1", "policy revision 1"),
         )
     link = Link("policy", str(row.revision), f"policy revision {row.revision}")
-    told = f"revision {row.revision}, in force since {day(row.created_at)}"
+    told = f"revision {row.revision}, in force since {utc(row.created_at)}"
     return aged(asked, row.created_at, max_age_days, told, links=(link,), mark=row.digest)
 
 
@@ -325,7 +325,7 @@ def rule_for_tier(asked: Question) -> Evidence:
             return not_entered(asked)
         tier = then.tier
         if tier == UNKNOWN:
-            return not_shown(f"its tier on {day(asked.at)} was erased from the log", model_link(asked.name))
+            return not_shown(f"its tier on {utc(asked.at)} was erased from the log", model_link(asked.name))
         row = asked.session.scalars(
             select(Policy.revision)
             .where(Policy.created_at <= asked.at)
@@ -368,7 +368,7 @@ def changes_recorded(asked: Question) -> Evidence:
     if newest is None:
         return missing("no change of it has been executed through the record", model_link(asked.name))
     if opened is not None and opened.change_id is None:
-        told = f"what serves since {day(opened.started_at)} came without a change"
+        told = f"what serves since {utc(opened.started_at)} came without a change"
         return Evidence("contradicted", told, opened.started_at, (model_link(asked.name),), str(opened.id))
     old = ", none in the last year" if is_older(asked, newest.finished_at or asked.at, 365) else ""
     return Evidence(

@@ -12,12 +12,12 @@ from backend.controls.evidence import Evidence, Link, Question
 from backend.controls.queries.answers import (
     aged,
     count,
-    day,
     is_older,
     missing,
     model_link,
     no_version,
     not_shown,
+    utc,
     version_link,
 )
 from backend.controls.queries.registry import query
@@ -43,7 +43,7 @@ def spec_of(asked: Question) -> ModelSpec | Evidence:
 
 
 def _link(asked: Question, start: datetime) -> Link:
-    return Link("window", f"{asked.name}/{start:%Y-%m-%dT%H:%M:%SZ}", f"window of {day(start)}")
+    return Link("window", f"{asked.name}/{start:%Y-%m-%dT%H:%M:%SZ}", f"window of {utc(start)}")
 
 
 def _newest(
@@ -69,7 +69,7 @@ def _newest(
 def _recomputed(asked: Question, points: Sequence[MetricPoint]) -> str:
     """That what is stored was computed again after the day asked about."""
     later = [one.computed_at for one in points if one.computed_at > asked.at]
-    return f"; computed again on {day(max(later))}" if later and not asked.is_now else ""
+    return f"; computed again on {utc(max(later))}" if later and not asked.is_now else ""
 
 
 def _judged(asked: Question, max_age_days: float, what: str, *kinds: str) -> Evidence:
@@ -82,7 +82,7 @@ def _judged(asked: Question, max_age_days: float, what: str, *kinds: str) -> Evi
         return missing(f"no window has been judged for {what}", model_link(asked.name))
     window, points = found
     alarms = [one for one in points if one.verdict == "alarm" and one.level in SPEAKS_AGAINST]
-    told = f"window to {day(window.end)}, {window.rows:,} rows{_recomputed(asked, points)}"
+    told = f"window to {utc(window.end)}, {window.rows:,} rows{_recomputed(asked, points)}"
     link = _link(asked, window.start)
     if is_older(asked, window.end, max_age_days):
         return aged(asked, window.end, max_age_days, f"the newest judged {told}", links=(link,))
@@ -113,7 +113,7 @@ def windows_fresh(asked: Question, *, max_age_days: float = 3) -> Evidence:
     ).first()  # fmt: skip
     if window is None:
         return missing("no finished window with rows has been computed", model_link(asked.name))
-    told = f"the newest window ended {day(window.end)}, {window.rows:,} rows"
+    told = f"the newest window ended {utc(window.end)}, {window.rows:,} rows"
     return aged(asked, window.end, max_age_days, told, links=(_link(asked, window.start),))
 
 
@@ -145,7 +145,7 @@ def realised_performance(asked: Question, *, max_age_days: float = 45) -> Eviden
     days = max_age_days + (spec.label_delay_s or 0) / 86400
     value = point.first_value if point.computed_at > asked.at and not asked.is_now else point.value
     told = f"{metric_word(primary)} {value:.3f}" if value is not None else metric_word(primary)
-    told += f" on the window to {day(window.end)}, {point.rows:,} labelled rows{_recomputed(asked, whole)}"
+    told += f" on the window to {utc(window.end)}, {point.rows:,} labelled rows{_recomputed(asked, whole)}"
     link = _link(asked, window.start)
     if point.verdict == "alarm" and not is_older(asked, window.end, days):
         return Evidence("contradicted", f"{told}: {point.text or 'beyond its limit'}", window.end, (link,),
@@ -172,7 +172,7 @@ def group_performance(asked: Question, *, max_age_days: float = 45) -> Evidence:
     days = max_age_days + (spec.label_delay_s or 0) / 86400
     worse = sorted({one.segment for one in groups if one.verdict == "alarm"})
     told = (
-        f"{count(len({one.segment for one in groups}), 'group')} measured in the window to {day(window.end)}"
+        f"{count(len({one.segment for one in groups}), 'group')} measured in the window to {utc(window.end)}"
     )
     link = _link(asked, window.start)
     if worse and not is_older(asked, window.end, days):
@@ -195,7 +195,7 @@ def fairness_within_bounds(asked: Question, *, max_age_days: float = 45) -> Evid
     if found is None or not points:
         return missing("no gap with a bound could be judged in a finished window", model_link(asked.name))
     window = found[0]
-    told = f"{count(len(points), 'gap')} with a bound in the window to {day(window.end)}{_recomputed(asked, points)}"
+    told = f"{count(len(points), 'gap')} with a bound in the window to {utc(window.end)}{_recomputed(asked, points)}"
     link = _link(asked, window.start)
     beyond = [one for one in points if one.verdict == "alarm"]
     if beyond and not is_older(asked, window.end, max_age_days):
@@ -284,7 +284,7 @@ def version_explained(asked: Question, *, max_age_days: float = 730) -> Evidence
         return missing(f"nobody has had version {asked.version} explained", link)
     if found.computed_at > asked.at:
         return not_shown(
-            f"it was computed on {day(found.computed_at)}; whether also before is not kept", link
+            f"it was computed on {utc(found.computed_at)}; whether also before is not kept", link
         )
     told = f"{count(len(found.features), 'input')}, from {found.rows:,} rows"
     return aged(asked, found.computed_at, max_age_days, told, links=(link,), mark=str(found.computed_at))

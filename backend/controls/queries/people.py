@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from backend.access.tables import AccessReview
 from backend.controls.evidence import Evidence, Link, Question
-from backend.controls.queries.answers import aged, count, day, missing, not_shown
+from backend.controls.queries.answers import aged, count, missing, not_shown, utc
 from backend.controls.queries.registry import query
 from backend.controls.queries.versions import house
 from backend.identity.roles import Role
@@ -48,7 +48,7 @@ def access_reviewed(asked: Question, *, max_age_days: float = 365) -> Evidence:
     ).first()  # fmt: skip
     if running is not None:
         link = Link("access_review", str(running.id), running.title)
-        told = f"the review “{running.title}” was due on {day(running.due_at)} and is not over"
+        told = f"the review “{running.title}” was due on {utc(running.due_at)} and is not over"
         return Evidence("contradicted", told, running.started_at, (link,), str(running.id))
     last = asked.session.scalars(
         select(AccessReview)
@@ -59,5 +59,5 @@ def access_reviewed(asked: Question, *, max_age_days: float = 365) -> Evidence:
     if last is None or last.closed_at is None:
         return missing("no review of access has been finished")
     link = Link("access_review", str(last.id), last.title)
-    told = f"“{last.title}” was over on {day(last.closed_at)}"
+    told = f"“{last.title}” was over on {utc(last.closed_at)}"
     return aged(asked, last.closed_at, max_age_days, told, links=(link,), mark=str(last.id))

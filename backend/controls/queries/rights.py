@@ -8,7 +8,7 @@ from statistics import median
 from sqlalchemy import func, select
 
 from backend.controls.evidence import Evidence, Link, Question
-from backend.controls.queries.answers import aged, count, data_link, day, missing, moved_since, not_shown
+from backend.controls.queries.answers import aged, count, data_link, missing, moved_since, not_shown, utc
 from backend.controls.queries.monitoring import spec_of
 from backend.controls.queries.registry import query
 from backend.data_rights.tables import DataRequest, DataRule, OptOut
@@ -147,5 +147,5 @@ def predictions_explained(asked: Question, *, max_age_days: float = 365) -> Evid
     ).one()
     if not number:
         return missing("no single prediction of it has been explained", data_link(asked.name))
-    told = f"{count(number, 'prediction')} explained, the last on {day(last)}"
+    told = f"{count(number, 'prediction')} explained, the last on {utc(last)}"
     return aged(asked, last, max_age_days, told, links=(data_link(asked.name),))

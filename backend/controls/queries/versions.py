@@ -13,7 +13,6 @@ from backend.controls.evidence import Evidence, Question
 from backend.controls.queries.answers import (
     aged,
     count,
-    day,
     inventory_link,
     is_older,
     missing,
@@ -21,6 +20,7 @@ from backend.controls.queries.answers import (
     moved_since,
     no_version,
     not_shown,
+    utc,
     version_link,
 )
 from backend.controls.queries.registry import query
@@ -48,7 +48,7 @@ def model_then(asked: Question) -> ModelThen | None:
 
 
 def not_entered(asked: Question) -> Evidence:
-    return missing(f"{asked.name} was not entered here on {day(asked.at)}", inventory_link(asked.name))
+    return missing(f"{asked.name} was not entered here on {utc(asked.at)}", inventory_link(asked.name))
 
 
 @query("version_registered", "Version with its files on record")
@@ -79,7 +79,7 @@ def versions_and_service(asked: Question) -> Evidence:
         return no_version(asked)
     if not served[0]:
         return missing(f"{count(versions, 'version')}, and none of them served", model_link(asked.name))
-    told = f"{count(versions, 'version')}, {count(served[0], 'period')} of service, the last since {day(served[1])}"
+    told = f"{count(versions, 'version')}, {count(served[0], 'period')} of service, the last since {utc(served[1])}"
     return Evidence("present", told, served[1], (model_link(asked.name),))
 
 
@@ -172,15 +172,15 @@ def owner_named(asked: Question) -> Evidence:
         return not_entered(asked)
     owner = found.owner if found is not None else asked.model.owner_id if asked.model else None
     if owner == UNKNOWN:
-        return not_shown(f"who owned it on {day(asked.at)} was erased from the log")
+        return not_shown(f"who owned it on {utc(asked.at)} was erased from the log")
     person = asked.session.get(Person, owner) if owner else None
     if person is None:
         return missing("nobody owns it", inventory_link(asked.name))
     if person.disabled_at is not None and person.disabled_at <= asked.at:
-        told = f"its owner's account was closed on {day(person.disabled_at)}; nobody else took it over"
+        told = f"its owner's account was closed on {utc(person.disabled_at)}; nobody else took it over"
         return Evidence("stale", told, person.disabled_at, (inventory_link(asked.name),), person.id)
     if person.expires_at is not None and person.expires_at <= asked.at:
-        told = f"its owner's account ended on {day(person.expires_at)}; nobody else took it over"
+        told = f"its owner's account ended on {utc(person.expires_at)}; nobody else took it over"
         return Evidence("stale", told, person.expires_at, (inventory_link(asked.name),), person.id)
     return Evidence("present", "it has an owner", None, (inventory_link(asked.name),), person.id)
 
@@ -195,7 +195,7 @@ def purpose_written(asked: Question) -> Evidence:
             return not_entered(asked)
         purpose = found.purpose
         if purpose == UNKNOWN:
-            return not_shown(f"what it was for on {day(asked.at)} was erased from the log")
+            return not_shown(f"what it was for on {utc(asked.at)} was erased from the log")
         kept = None
     else:
         purpose, kept = (facts.purpose, facts.kept_at) if facts is not None else ("", None)
@@ -222,12 +222,12 @@ def tier_follows(asked: Question, *, max_age_days: float = 365) -> Evidence:
         return not_entered(asked)
     tier = found.tier if found is not None else asked.model.tier if asked.model else ""
     if tier == UNKNOWN:
-        return not_shown(f"its tier on {day(asked.at)} was erased from the log", link)
+        return not_shown(f"its tier on {utc(asked.at)} was erased from the log", link)
     mark = f"{answers.id} {tier}"
     if answers.tier != tier:
         told = f"the answers propose tier {answers.tier}, and it is governed as {tier}"
         return Evidence("contradicted", told, answers.answered_at, (link,), mark)
-    told = f"tier {tier}, as the answers of {day(answers.answered_at)} propose"
+    told = f"tier {tier}, as the answers of {utc(answers.answered_at)} propose"
     return aged(asked, answers.answered_at, max_age_days, told, links=(link,), mark=mark)
 
 
@@ -241,10 +241,10 @@ def review_planned(asked: Question) -> Evidence:
     if facts is None or facts.next_review_at is None:
         return missing("no next review is planned in the inventory", link)
     if facts.next_review_at <= asked.at:
-        told = f"its review was due on {day(facts.next_review_at)}"
+        told = f"its review was due on {utc(facts.next_review_at)}"
         return Evidence("stale", told, facts.kept_at, (link,), str(facts.next_review_at))
     return Evidence(
-        "present", f"the next review is planned for {day(facts.next_review_at)}", facts.kept_at, (link,),
+        "present", f"the next review is planned for {utc(facts.next_review_at)}", facts.kept_at, (link,),
         str(facts.next_review_at),
     )  # fmt: skip
 

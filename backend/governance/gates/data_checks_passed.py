@@ -31,7 +31,7 @@ def check(asked: Asked, settings: Settings) -> Finding:
     newest = windows[0]
     if clock.now() - newest.end > timedelta(hours=settings.longest_age_h):
         return Finding(
-            "inconclusive", f"the newest computed window ended {newest.end:%-d %b %Y %H:%M UTC}, more than "
+            "inconclusive", f"the newest computed window ended {clock.to_words(newest.end)}, more than "
             f"{settings.longest_age_h:g} h ago", data_until=newest.end,
         )  # fmt: skip
     rows = sum(window.rows for window in windows)

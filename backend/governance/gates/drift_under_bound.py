@@ -30,7 +30,7 @@ def check(asked: Asked, settings: Settings) -> Finding:
     window = windows[0]
     if clock.now() - window.end > timedelta(hours=settings.longest_age_h):
         return Finding(
-            "inconclusive", f"the newest computed window ended {window.end:%-d %b %Y %H:%M UTC}, more than "
+            "inconclusive", f"the newest computed window ended {clock.to_words(window.end)}, more than "
             f"{settings.longest_age_h:g} h ago", data_until=window.end,
         )  # fmt: skip
     features = {column.name for column in asked.spec.features}

@@ -40,7 +40,7 @@ def check(asked: Asked, settings: Settings) -> Finding:
     newest = max(one.window.end for one in found)
     if clock.now() - newest > timedelta(hours=settings.longest_age_h):
         return Finding(
-            "inconclusive", f"the newest window that was judged ended {newest:%-d %b %Y %H:%M UTC}, more than "
+            "inconclusive", f"the newest window that was judged ended {clock.to_words(newest)}, more than "
             f"{settings.longest_age_h:g} h ago", data_until=newest,
         )  # fmt: skip
     verdict = verdict_of(found)

@@ -71,8 +71,8 @@ def _why_unknown(one: dict[str, Any]) -> str:
     if one["as_of"] is None:
         return "not judged yet"
     if one["state"] == "no_data":
-        return f"no data, as of {_moment(one):%-d %b %Y %H:%M UTC}"
-    return f"last judged {_moment(one):%-d %b %Y %H:%M UTC}"
+        return f"no data, as of {clock.to_words(_moment(one))}"
+    return f"last judged {clock.to_words(_moment(one))}"
 
 
 def _moment(one: dict[str, Any]) -> datetime:

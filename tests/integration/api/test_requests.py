@@ -174,6 +174,15 @@ def test_the_same_key_gives_the_same_answer_and_one_effect(callers: Callers) -> 
     assert (runs(), audited(Action.METRICS_REQUESTED)) == (1, 1)
 
 
+def test_what_is_sent_and_what_is_read_write_times_alike(callers: Callers) -> None:
+    preview = callers.get("other_lead", "/changes/preview", kind="rollback", model="toy").json()
+    asked = {"kind": "rollback", "model": "toy", "reason": "AUC fell", "digest": preview["digest"]}
+    sent = callers.post("other_lead", "/changes", asked)
+    read = callers.get("other_lead", f"/changes/{sent.json()['id']}")
+    assert sent.json()["requested_at"] == read.json()["requested_at"]
+    assert "+00:00" not in sent.text + read.text
+
+
 def test_a_key_belongs_to_one_request_of_one_person(callers: Callers) -> None:
     key = {"Idempotency-Key": "mine"}
     assert callers.post("lead", "/models/toy/metrics", headers=key).status_code == 202

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from backend.access.reviews import start_review
 from backend.assurance.documents import add_document
 from backend.assurance.facts import register_vendor_model
 from backend.assurance.findings import open_finding
+from backend.assurance.questionnaire import asked_now, replace_questionnaire
 from backend.assurance.serious import clocks_of, mark_serious, set_clock
 from backend.assurance.serious_tables import SeriousClock
 from backend.assurance.tables import Finding
@@ -74,6 +76,16 @@ def test_a_model_of_it_shows_who_vouches_and_where_it_comes_from(world: World, o
     assert "No version is registered here" in text_of(
         open_page(world.viewer, "inventory_model", model="scores")
     )
+
+
+def test_a_questionnaire_is_text_on_the_page(world: World, open_page: Open) -> None:
+    with writing() as session:
+        asked = asked_now(session).document.as_dict()
+        asked["axes"]["exposure"] |= {"title": "<img src=x>", "explanation": "<a href=//spy>so</a>"}
+        replace_questionnaire(session, world.compliance, text=json.dumps(asked), note="worded anew")
+    said = text_of(open_page(world.lead, "inventory_model", model="toy"))
+    assert "<strong>&lt;img src=x&gt;</strong>: &lt;a href=//spy&gt;so" in said
+    assert "<img" not in said
 
 
 def test_the_page_of_a_change_shows_validation_and_findings_as_they_were(

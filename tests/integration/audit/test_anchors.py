@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 
 from backend import clock
 from backend.audit.anchoring import anchor_newest, newest_anchored
@@ -31,7 +31,7 @@ from backend.database.session import reading, writing
 from backend.identity.actor import system_actor
 from backend.settings import settings
 from tests.integration.audit.conftest import ADA, append
-from tests.integration.audit.tampering import problem, run
+from tests.integration.audit.tampering import problem, run, tampering
 from tests.integration.audit.witness_process import witness_process
 
 WORKER = system_actor("worker")
@@ -209,6 +209,15 @@ def test_the_log_is_handed_to_a_witness_and_a_repository_and_says_up_to_when(
             assert (state.size, state.unanchored) == (8, 0)
             assert {checkpoint.size for _, checkpoint in newest_anchored(session)} == {8}
         assert verify().ok
+        stored = select(AuditAnchor.__table__).where(AuditAnchor.kind == "witness").order_by(AuditAnchor.id)
+        with tampering() as connection:
+            first = connection.execute(stored).mappings().first()
+            assert first is not None
+            connection.execute(delete(AuditAnchor).where(AuditAnchor.id == first["id"]))
+        assert f"anchor {first['id']} is missing" in problem()
+        with tampering() as connection:
+            connection.execute(insert(AuditAnchor), [{**first, "at": clock.now()}])
+        assert f"the time of anchor {first['id']} is not the one that its witness signed" in problem()
         run("UPDATE audit_anchors SET proof = replace(proof, '=', 'A') WHERE kind = 'witness'")
         assert "is not what its witness signed" in problem()
 
@@ -218,14 +227,13 @@ def test_a_witness_that_the_settings_do_not_name_counts_for_nothing(five: str) -
     invented = SigningKey.generate("host-b.example/witness")
     body, at = parse_note(signed.note)[0], clock.now()
     with writing() as session:
-        for kind, place in (
+        proof = invented.sign_at(body, at)
+        for number, (kind, place) in enumerate((
             ("witness", str(invented.verifier.timed())),
             ("fake", "The Supreme Court"),
             ("git", "/srv/tags"),
-        ):
-            session.add(
-                AuditAnchor(checkpoint_id=1, kind=kind, place=place, at=at, proof=invented.sign_at(body, at))
-            )
+        ), 1):  # fmt: skip
+            session.add(AuditAnchor(id=number, checkpoint_id=1, kind=kind, place=place, at=at, proof=proof))
     with reading() as session:
         state = log_state(session)
     assert (len(state.kept), state.newest_kept, state.unanchored) == (3, None, 5)

@@ -109,7 +109,7 @@ def test_a_leaf_holds_no_personal_data(five: str) -> None:
 def test_equal_payloads_have_different_commitments(five: str) -> None:
     with writing() as session:
         for _ in range(2):
-            record(session, system_actor("worker"), Action.LOG_OPENED, object_kind="log", object_id="1")
+            record(session, system_actor("worker"), Action.SAMPLE_DRAWN, object_kind="log", object_id="1")
     with reading() as session:
         leaves = [
             json.loads(leaf) for leaf in session.scalars(select(AuditEntry.leaf).order_by(AuditEntry.seq))

@@ -7,28 +7,31 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
 
 from backend import clock
 from backend.audit import heads
-from backend.audit.checkpoints import HeadRefused, newest_checkpoint, sign_head
+from backend.audit.checkpoints import HeadRefused, SignedHead, newest_checkpoint, sign_head
 from backend.audit.merkle import verify_consistency
-from backend.audit.notes import SigningKey, verify_note
+from backend.audit.notes import SigningKey, encode64, verify_note
 from backend.audit.proofs import prove_consistency
-from backend.audit.rotation import rotate_key
+from backend.audit.rotation import prepare_key, rotate_key
 from backend.audit.signers import (
     KeyUnusable,
     keep_last,
     key_path,
     last_path,
     last_signed,
+    signing_key,
     verifier_keys,
     verifier_path,
 )
 from backend.audit.tables import AuditCheckpoint
 from backend.audit.verification import verify
+from backend.audit.witness_server import WitnessServer
 from backend.database.session import reading, writing
 from backend.identity.actor import system_actor
 from backend.settings import settings
@@ -253,6 +256,28 @@ def test_the_old_key_vouches_for_the_new_one(five: str) -> None:
         verify_note(alone.note, [old])
     assert verify().ok
     assert not key_path().with_suffix(".next").exists()
+
+
+def test_a_witness_that_was_given_the_coming_key_takes_every_head(five: str, tmp_path: Path) -> None:
+    def take(signed: SignedHead, old: SignedHead | None) -> int:
+        with reading() as session:
+            hashes = prove_consistency(session, old.size, old.root, signed.size, signed.root) if old else []
+        body = [f"old {old.size if old else 0}", *map(encode64, hashes), "", signed.note]
+        return witness.add_checkpoint("\n".join(body)).status
+
+    first = sign_head()
+    coming = prepare_key()
+    assert verifier_keys() == [signing_key(first=False).verifier]  # it signs nothing yet
+    witness = WitnessServer(tmp_path / "witness", "host-b.example/witness", [*verifier_keys(), coming])
+    assert take(first, None) == 200
+    assert verify().ok
+    key, both = rotate_key(COMMAND, why="yearly")
+    assert (key, verifier_keys()[-1]) == (coming, coming)
+    assert take(both, first) == 200
+    alone = sign_head()
+    assert take(alone, both) == 200
+    witness = WitnessServer(tmp_path / "witness", "host-b.example/witness", [coming])
+    assert take(sign_head(), alone) == 200
 
 
 def test_a_rotation_that_was_cut_short_is_finished_with_the_same_key(

@@ -13,6 +13,7 @@ from backend import clock
 from backend.alerting.service import fingerprint
 from backend.alerting.tables import Alert
 from backend.audit.actions import Action
+from backend.audit.erasure import erase_payloads
 from backend.audit.export import begin_export
 from backend.audit.finding_hands import close_by_hand, list_findings, own_finding
 from backend.audit.findings import (
@@ -344,6 +345,32 @@ def test_rows_of_changes_and_decisions_that_were_altered_or_removed_are_findings
     with tampering() as connection:
         connection.execute(text("DELETE FROM changes"))
     assert told()[f"change {change} gone"] == f"CHG-{change} was asked for by the log, and its row is gone"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("erased", [False, True], ids=["said", "erased"])
+def test_a_decision_that_is_dated_otherwise_is_a_finding(database: str, tmp_path: Path, erased: bool) -> None:
+    """Its entry's time is in the leaf, and stays when its text goes."""
+    world = make_world(tmp_path / "files", versions=2)
+    asked = Asked("rollback", "production", "toy")
+    with writing() as session:
+        seen = preview_change(session, world.on_call, asked).digest
+        change = request_change(session, world.on_call, asked, reason="AUC fell", seen_digest=seen)
+    with writing() as session:
+        decide(session, world.lead, change.id, verdict="reject", seen_digest=change.digest, comment="not now")
+    with writing() as session:
+        entry = session.scalars(
+            select(AuditEntry).where(AuditEntry.action == Action.CHANGE_REJECTED.value)
+        ).one()
+        (given,) = session.scalars(select(Decision)).all()
+        assert clock.to_iso(given.decided_at) == entry.at
+        if erased:
+            erase_payloads(session, WORKER, [entry.seq], why="asked for", subject="erq_1")
+    assert [one for one in look() if one.subject.startswith("decision")] == []
+    with writing() as session:
+        session.get_one(Decision, given.id).decided_at -= timedelta(days=1)
+    (told,) = [one for one in look() if one.subject == f"decision {given.id} altered"]
+    assert told.title == f"time of a decision on CHG-{change.id} (reject) differs from entry {entry.seq}"
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -58,7 +58,7 @@ def test_erasing_a_person_takes_who_they_are_and_leaves_what_was_done_and_every_
 
 def test_others_stay_readable_and_doing_it_again_changes_nothing(five: str) -> None:
     with writing() as session:
-        record(session, COMPLIANCE, Action.LOG_OPENED, object_kind="log", object_id=1,
+        record(session, COMPLIANCE, Action.SAMPLE_DRAWN, object_kind="log", object_id=1,
                payload={"about": [Personal("per_bob", {"name": "Bob"}), "plain"]})  # fmt: skip
     first = erase_ada()
     assert shown(5)["about"] == [{"name": "Bob"}, "plain"]
@@ -98,7 +98,7 @@ def test_a_box_moved_to_another_person_does_not_open(five: str) -> None:
         box = json.loads(session.scalars(select(AuditPayload.payload).where(AuditPayload.seq == 0)).one())
     moved = {**box["actor_name"], "sealed_for": "per_grace"}
     with writing() as session:
-        record(session, COMPLIANCE, Action.LOG_OPENED, object_kind="log", object_id=1,
+        record(session, COMPLIANCE, Action.SAMPLE_DRAWN, object_kind="log", object_id=1,
                payload={"name": Personal("per_grace", "Grace"), "moved": moved})  # fmt: skip
     assert (shown(5)["name"], shown(5)["moved"]) == (
         "Grace",

@@ -10,9 +10,11 @@ from sqlalchemy import text
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.erasure import erase_payloads
+from backend.audit.findings import NOT_SEARCHED, open_findings
 from backend.audit.log import record
 from backend.audit.reading import search_entries
 from backend.audit.saved_searches import MOST, delete_search, save_search, saved_searches
+from backend.audit.search_checks import look_at_search, tell_search
 from backend.audit.search_index import purge, rebuild
 from backend.audit.searching import Search
 from backend.audit.tables import AuditEntry
@@ -125,6 +127,46 @@ def test_the_words_can_be_made_anew(database: str) -> None:
         assert rebuild(session.connection()) == 3
     assert found("words") == [0]
     assert found("approve") == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("UPDATE audit_search SET {clear} WHERE {number} = 1", "entry 1 has other words in the search"),
+        ("UPDATE audit_search SET {open} WHERE {number} = 0", "entry 0 has other words in the search"),
+        ("DELETE FROM audit_search WHERE {number} = 2", "entry 2 has other words in the search"),
+    ],
+    ids=["words of a payload", "words of a leaf", "a row"],
+)
+def test_an_entry_that_is_hidden_from_the_search_is_a_finding(database: str, harm: str, said: str) -> None:
+    with writing() as session:
+        payload = {"share": 72.0, "drift": 0.25, "tiny": 1e-9, "many": list(range(1_100)), "on": True}
+        record(session, WORKER, Action.CHANGE_APPROVED, object_kind="change", object_id=1, why="späť in Ålesund",
+               payload=payload)  # fmt: skip
+    for why in ("first", "other", "last"):
+        enter(why)
+    with writing() as session:
+        erase_payloads(session, WORKER, [3], why="asked for")
+    assert hidden() == []
+    of = "rowid" if database == "sqlite" else "seq"
+    none = "''" if database == "sqlite" else "''::tsvector"
+    with writing() as session:
+        session.execute(text(harm.format(number=of, clear=f"clear = {none}", open=f"open = {none}")))
+    (title,) = hidden()
+    assert title.startswith(said)
+    assert title.endswith("run: warrant audit reindex")
+    with writing() as session:
+        rebuild(session.connection())
+    assert hidden() == []
+
+
+def hidden() -> list[str]:
+    """What the finding about the search says, after a look."""
+    with reading() as session:
+        looked = look_at_search(session)
+    with writing() as session:
+        tell_search(session, WORKER, looked)
+        return [one.title for one in open_findings(session) if one.kind == NOT_SEARCHED]
 
 
 def test_a_rolled_back_entry_is_not_found(database: str) -> None:

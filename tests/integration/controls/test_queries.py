@@ -493,14 +493,19 @@ def test_an_anchor(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
     sign_head()
     with writing() as session:
-        for kind, place in (("witness", "there"), ("fake", "The Supreme Court"), ("git", "/srv/others")):
-            session.add(AuditAnchor(checkpoint_id=1, kind=kind, place=place, at=clock.now(), proof="p"))
+        others = (("witness", "there"), ("fake", "The Supreme Court"), ("git", "/srv/others"))
+        for number, (kind, place) in enumerate(others, 1):
+            session.add(
+                AuditAnchor(id=number, checkpoint_id=1, kind=kind, place=place, at=clock.now(), proof="p")
+            )
     assert state(world, "log_anchored") == "missing"  # anybody can put in a row about a place of their own
     monkeypatch.setenv("WARRANT_AUDIT_GIT", "/srv/tags")
     settings.cache_clear()
     assert "no place that the settings name" in ask(world, "log_anchored").reason
     with writing() as session:
-        session.add(AuditAnchor(checkpoint_id=1, kind="git", place="/srv/tags", at=clock.now(), proof="p"))
+        session.add(
+            AuditAnchor(id=4, checkpoint_id=1, kind="git", place="/srv/tags", at=clock.now(), proof="p")
+        )
     assert state(world, "log_anchored") == "present"
     assert state(world, "log_anchored", later=timedelta(days=9)) == "stale"
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
+from backend.controls.queries.answers import utc
 from backend.errors import BadInput
 from backend.governance.gates import Asked, Finding, check_gate_rule, evaluate
 from backend.governance.pairs import Answers, Measured, PairedRows
 from backend.governance.policy_rules import GateRule
+from backend.governance.stored_points import in_words
 from tests.unit.governance.test_pairs import binary, regression, spec_of
 
 
@@ -22,6 +25,12 @@ def asked(gate: str, pairs: PairedRows | None, task: str = "binary", **parameter
         after=nothing, after_cutoff=0.5, rows=pairs, rows_missing="nothing serves",
     )  # fmt: skip
     return evaluate(GateRule(gate=gate, parameters=parameters), about).finding
+
+
+def test_windows_and_times_in_texts_of_the_record_have_seconds() -> None:
+    start, end = datetime(2026, 3, 3, tzinfo=UTC), datetime(2026, 3, 4, 1, 2, 3, tzinfo=UTC)
+    assert in_words(start, end) == "2026-03-03 00:00:00 UTC to 2026-03-04 01:02:03 UTC"
+    assert utc(end) == "2026-03-04 01:02:03 UTC"
 
 
 def swapped(pairs: PairedRows) -> PairedRows:
@@ -60,7 +69,7 @@ def test_too_few_labels_cannot_tell_and_say_which_rows() -> None:
     found = asked("metric_not_worse", binary(2000, unknown=0.9))
     assert found.verdict == "inconclusive"
     assert "500 are needed" in found.text
-    assert "live rows of 1 Mar 2026" in found.text
+    assert "live rows of 2026-03-01 00:00:00 UTC" in found.text
 
 
 def test_without_rows_nothing_passes() -> None:
