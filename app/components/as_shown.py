@@ -15,7 +15,7 @@ from app.components.explanation_parts import show_explanations
 from app.components.facts import key_values
 from app.components.group_parts import show_groups
 from app.components.links import viewer_zone
-from app.components.precedent_parts import show_objectives, show_provenance, show_trials
+from app.components.precedent_parts import show_drift, show_objectives, show_provenance, show_trials
 from app.components.status import headline
 from app.formats import format_when
 from app.plain_text import plain
@@ -73,6 +73,7 @@ def _show_versions(shown: Mapping[str, Any]) -> None:
         show_metrics(evidence)
     show_groups(evidence)
     show_objectives(evidence)
+    show_drift(evidence)
     show_trials(evidence)
 
 
