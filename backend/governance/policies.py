@@ -219,13 +219,16 @@ def dry_run(
     broke = _roles_of(session, {change.requested_by for change in finished if change.break_glass})
     told = []
     for change in finished:
+        held: list[str] = []
         if change.way_back_id is not None:
             reasons = _not_agreed(document, change, *agreed[change.way_back_id])
         elif change.break_glass:
             reasons = _not_broken(_entry_then(document, change).rule, change, broke)
         else:
             reasons = _replay(document, change, owners)
-        told.append(Replayed(change.id, change.summary, change.state, _word(reasons), tuple(reasons)))
+            held, frozen = _held_then(document, change)
+            reasons += frozen
+        told.append(Replayed(change.id, change.summary, change.state, _word(reasons), (*reasons, *held)))
     return told
 
 
@@ -242,9 +245,7 @@ def _valid(change: Change, rule: Rule, barred: set[str], owners: Mapping[str, st
     """Approvals that the draft would have taken: in time, with the comment that it asks for, and by hands that are not
     barred (the person's own, of whom they acted for, and of an account's owner), nor an account's unless it lets them.
     """
-    lasted_h = float(change.policy.get("lifetime_h", rule.lifetime_h))
-    end = change.expires_at + timedelta(hours=rule.lifetime_h - lasted_h)  # it began when it was sent (again)
-    found = []
+    end, found = _end_under(rule, change), []
     for decision in change.counted:
         hands = {decision.person_id, decision.on_behalf_of or ""}
         hands |= {owners.get(one, "") for one in hands}
@@ -254,6 +255,25 @@ def _valid(change: Change, rule: Rule, barred: set[str], owners: Mapping[str, st
         if taken and decision.verdict == "approve":
             found.append(decision)
     return found
+
+
+def _end_under(rule: Rule, change: Change) -> datetime:
+    """When it would have expired: its time began when it was sent (again)."""
+    lasted_h = float(change.policy.get("lifetime_h", rule.lifetime_h))
+    return change.expires_at + timedelta(hours=rule.lifetime_h - lasted_h)
+
+
+def _held_then(document: PolicyDocument, change: Change) -> tuple[list[str], list[str]]:
+    """(that a freeze would have held it for a while, that one would have held it until it expired), in words: what is
+    approved in a freeze begins when the freeze is over."""
+    when = max((one.decided_at for one in change.counted), default=change.requested_at)
+    frozen = document.frozen_until(change.kind, change.environment, when)
+    if frozen is None:
+        return [], []
+    freeze, until = frozen
+    if until >= _end_under(_entry_then(document, change).rule, change):
+        return [], [f"the freeze {freeze.name} would have held it until its time was over"]
+    return [f"the freeze {freeze.name} would have held it until {until:%Y-%m-%d %H:%M:%S UTC}"], []
 
 
 def _not_agreed(document: PolicyDocument, change: Change, way: WayBack, undone: Change) -> list[str]:
@@ -331,8 +351,7 @@ def _replay(document: PolicyDocument, change: Change, owners: Mapping[str, str])
         waved = found.get("exception") or (verdict == "inconclusive" and gate.gate in accepted)
         if gate.required and verdict != "pass" and not waved:
             reasons.append(f"gate {gate.gate}: {verdict or 'was not asked then'}")
-    when = max((d.decided_at for d in change.counted), default=change.requested_at)
-    return reasons + _frozen_then(document, change, when)
+    return reasons
 
 
 def _why_fewer(change: Change, rule: Rule, owners: Mapping[str, str]) -> str:

@@ -182,6 +182,27 @@ def test_a_dry_run_asks_who_broke_the_glass(world: World) -> None:
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_dry_run_takes_no_freeze_for_a_refusal_that_would_have_been_a_wait(world: World) -> None:
+    change = ask(world.engineer, Asked("promote", "production", "toy", to_version=2))
+    say(world.lead, change)
+    carry_out(change)
+    begun, over = (f"{clock.now() + timedelta(hours=hours):%Y-%m-%dT%H:%M:%S}" for hours in (-24, 2))
+
+    def told(lifetime_h: int) -> Replayed:
+        freeze = f"{{name: still, dates: [{begun}, {over}]}}"
+        return replay(
+            f"freezes: [{freeze}]\nrules: [{{name: rest, rule: {{lifetime_h: {lifetime_h}}}}}]", change
+        )
+
+    held, late = told(72), told(1)
+    assert (held.would, len(held.reasons)) == ("allowed", 1)
+    assert "the freeze still would have held it until 20" in held.reasons[0]
+    assert (late.would, late.reasons) == (
+        "refused", ("the freeze still would have held it until its time was over",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_is_approved_and_held_by_a_review_waits_for_pipelines(world: World) -> None:
     add_model(world, "other", versions=2)
     with writing() as session:
