@@ -117,7 +117,8 @@ def _of_change(session: ReadSession, change: Change) -> tuple[Answer, list[str]]
         given = sum(d.verdict == "approve" and d.role == role for d in change.counted)
         if given < wanted:
             reasons.append(f"{given} of {wanted} approvals by {role.replace('_', ' ')}")
-    return "waiting", [f"{ref} waits for decisions", *reasons]
+    owed = owed_before(session, change)
+    return "waiting", [f"{ref} waits for decisions", *reasons, *([owed] if owed is not None else [])]
 
 
 def _executing(session: ReadSession, change: Change) -> tuple[Answer, list[str]]:

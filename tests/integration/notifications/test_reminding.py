@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from backend.data_rights.people import erase_person
 from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.governance.asking import cancel_change
 from backend.governance.kinds import Asked
 from backend.governance.reminders import remind_deciders
 from backend.governance.tables import Change
+from backend.identity.tables import Person
 from backend.notifications.contacts import parse_contacts
 from backend.notifications.service import notification_state, retry_notice
 from backend.settings import settings
@@ -51,6 +53,12 @@ def test_those_whom_the_contacts_name_are_told_of_it_once(scene: Scene) -> None:
     assert scene.tick(later_s=60) == 0
     (sent,) = scene.notices("sent")
     assert (sent.incident_id, sent.change_id) == (None, change.id)
+    with writing() as session:
+        lead = session.get_one(Person, scene.world.lead.person_id)
+        assert lead.display_name in str(sent.document)
+        counts = erase_person(session, SYSTEM, lead.id, why="they asked", request="dsr_1")
+    assert counts["notices"] == 1
+    assert scene.notices("sent")[0].document["lines"][2] == "Can decide: Erased person, Lead2"
 
 
 def test_what_no_reminder_fits_is_told_to_nobody(scene: Scene) -> None:
