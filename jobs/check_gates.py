@@ -17,8 +17,9 @@ from backend.governance.external_checks import with_reports
 from backend.governance.flips import count_flips, unknown_flips
 from backend.governance.gates import Asked, evaluate, unanswered
 from backend.governance.group_rates import compare_groups, unknown_groups
+from backend.governance.live_facts import decisions_a_day
 from backend.governance.policy_rules import GateRule
-from backend.governance.same_rows import compare_rows, decisions_a_day, risk_a_day, unknown_comparison
+from backend.governance.same_rows import compare_rows, risk_a_day, unknown_comparison
 from backend.governance.settling import settle_gates
 from backend.governance.tables import Change
 from backend.identity.actor import system_actor

@@ -23,6 +23,7 @@ from backend.notifications.contacts import Contacts, contacts_path, contacts_sta
 from backend.notifications.hearing import hear_channel, settle_closed_there, to_hear
 from backend.notifications.lanes import Lanes, Work
 from backend.notifications.planning import forget_refusals, incidents_to_plan, plan_notices
+from backend.notifications.reminding import plan_reminders, reminders_due
 from backend.notifications.rotas import fetch_calendars
 from backend.notifications.sending import due_channels, send_channel
 from backend.notifications.shifts import contacts_now
@@ -173,9 +174,12 @@ class Notifier:
     @staticmethod
     def _plan(contacts: Contacts, now: datetime) -> None:
         with reading() as session:
-            if not incidents_to_plan(session):
+            remind = reminders_due(session, contacts)
+            if not remind and not incidents_to_plan(session):
                 return
         with writing() as session:
+            if remind:
+                plan_reminders(session, contacts, now)
             settle_closed_there(session, system_actor("worker"))
             plan_notices(session, contacts, now)
 

@@ -31,6 +31,7 @@ from app.components.evidence import (
 from app.components.explanation_parts import show_explanations
 from app.components.group_parts import show_groups
 from app.components.precedent_parts import (
+    show_drift,
     show_objectives,
     show_provenance,
     show_trials,
@@ -93,6 +94,7 @@ with main:
             show_metrics(evidence, pending=pending)
         show_groups(evidence)
         show_objectives(evidence)
+        show_drift(evidence)
         show_trials(evidence)
     else:
         st.subheader("What differs", anchor=False)

@@ -13,6 +13,7 @@ from app.components.notice_parts import (
     show_heartbeat,
     show_notices,
     show_on_call,
+    show_reminders,
     show_routes,
     show_untold,
 )
@@ -44,6 +45,7 @@ def state_of_notices() -> None:
         offer_tests(channels)
         st.subheader("Who is told of what", anchor=False)
         show_routes(found["routes"])
+        show_reminders(found["reminders"])
         st.subheader("On call now", anchor=False)
         show_on_call(found["on_call"])
         show_shifts(found["shifts"])

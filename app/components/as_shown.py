@@ -15,7 +15,7 @@ from app.components.explanation_parts import show_explanations
 from app.components.facts import key_values
 from app.components.group_parts import show_groups
 from app.components.links import viewer_zone
-from app.components.precedent_parts import show_objectives, show_provenance, show_trials
+from app.components.precedent_parts import show_drift, show_objectives, show_provenance, show_trials
 from app.components.status import headline
 from app.formats import format_when
 from app.plain_text import plain
@@ -31,9 +31,14 @@ def show_as_shown(shown: Mapping[str, Any]) -> None:
     ]
     first = f"as it was shown from {format_when(shown['shown_at'], zone, seconds=True)} on"
     told = "; ".join(decided) or "nobody decided on this"
-    headline(f"{shown['ref']} as it was shown: {shown['summary']}", detail=f"{first} · {told}")
+    about = f": {shown['summary']}" if shown.get("summary") else ""
+    headline(f"{shown['ref']} as it was shown{about}", detail=f"{first} · {told}")
     page_link("change", "As it is now", icon=":material/arrow_forward:", id=shown["id"])
     _say_whether_altered(shown)
+    if shown["kept"] is not None:
+        st.caption("This is all that is kept under the digest, as it is now; nobody was shown it so.")
+        st.json(shown["kept"], expanded=1)
+        return
     show_effect(shown)
     st.subheader("Gates", anchor=False)
     show_gates(shown)
@@ -73,6 +78,7 @@ def _show_versions(shown: Mapping[str, Any]) -> None:
         show_metrics(evidence)
     show_groups(evidence)
     show_objectives(evidence)
+    show_drift(evidence)
     show_trials(evidence)
 
 

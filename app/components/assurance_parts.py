@@ -207,19 +207,23 @@ def show_exceptions(
 
 
 def show_of_change(change: Mapping[str, Any]) -> None:
-    """Validation and findings as they were when the change was asked for, and exceptions as they are now."""
+    """Validation and findings as they were when the change was asked for, folded unless they speak against it, and
+    exceptions as they are now."""
     seen = change["evidence"].get("assurance")
     if seen is not None:
-        st.subheader("Validation and findings", anchor=False)
-        newest = seen["validation"]
-        if newest is None:
-            st.html(
-                f'<p class="w-lead">{badge("not validated", "unknown")} Nobody has validated this version.</p>'
-            )
-        else:
-            show_validations([newest])
-        show_findings(seen["findings"], empty="No finding was open.")
-        st.caption(f"as it was when it was asked for, {format_utc(clock.from_iso(seen['at']))}")
+        newest, findings = seen["validation"], seen["findings"]
+        said = "nobody has validated this version" if newest is None else newest["outcome_words"]
+        told = f"{said}; {count_of(len(findings), 'open finding') if findings else 'no finding was open'}"
+        is_against = any(one["overdue"] for one in findings) or (newest or {}).get("outcome") == "not_fit"
+        with st.expander(f"Validation and findings: {told}", expanded=is_against):
+            if newest is None:
+                st.html(
+                    f'<p class="w-lead">{badge("not validated", "unknown")} Nobody has validated this version.</p>'
+                )
+            else:
+                show_validations([newest])
+            show_findings(findings, empty="No finding was open.")
+            st.caption(f"as it was when it was asked for, {format_utc(clock.from_iso(seen['at']))}")
     if change["exceptions"]:
         st.subheader("Exceptions from its gates", anchor=False)
         show_exceptions(change["exceptions"])

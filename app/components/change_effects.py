@@ -49,10 +49,9 @@ def effect_sentence(change: Mapping[str, Any]) -> str:
                 else ""
             )
             told.append(f"{metric_word(first['metric'])} {signed(first['value'])}{around}")
-    flips = evidence.get("flips") or {}
-    if flips.get("known") and flips["rows"]:
-        moved = sum(number for name, number in flips["counts"].items() if not name.startswith("stays"))
-        told.append(f"{format_share(moved / flips['rows'])} of decisions flip")
+    flipped = flipped_share(evidence.get("flips") or {})
+    if flipped is not None:
+        told.append(f"{format_share(flipped)} of decisions flip")
     risk = evidence.get("at_risk") or {}
     if risk.get("value") is not None:
         told.append(f"{_amount(risk)} a day")
@@ -179,6 +178,31 @@ def risk_words(change: Mapping[str, Any]) -> str | None:
             a_day += f", {format_count(risk['decisions'] * risk['flipped_share'])} of them decided otherwise than now"
         told.append(a_day)
     return "; ".join(told)
+
+
+def blast_radius(evidence: Mapping[str, Any]) -> str | None:
+    """How many decisions a change reaches, where what is at risk was not measured: as many as there are a day, and how
+    many of them an earlier change counted as decided otherwise. None where the evidence does not say."""
+    if evidence.get("at_risk") or "decisions_a_day" not in evidence:
+        return None
+    a_day, earlier = evidence["decisions_a_day"], evidence.get("compared_before")
+    told = "how many decisions there are a day is not known: no window of the last four weeks is over"
+    if a_day is not None:
+        told = f"{format_count(a_day)} decisions a day"
+    share = flipped_share(earlier["flips"]) if earlier else None
+    if earlier is None or share is None:
+        return f"{told}; how many of them are decided otherwise is not known"
+    return f"{told}; CHG-{earlier['change_id']} counted {format_share(share)} of rows decided otherwise"
+
+
+def flipped_share(flips: Mapping[str, Any]) -> float | None:
+    """Of the rows that were counted, those that are decided otherwise; None where none was counted."""
+    if not flips.get("known") or not flips["rows"]:
+        return None
+    return float(
+        sum(number for name, number in flips["counts"].items() if not name.startswith("stays"))
+        / flips["rows"]
+    )
 
 
 def _amount(risk: Mapping[str, Any], share: float = 1.0) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from markupsafe import Markup
 
-from app.components.change_effects import risk_words
+from app.components.change_effects import blast_radius, risk_words
 from app.components.facts import key_values
 from app.components.links import href, viewer_zone, when
 from app.components.plan_words import plan_words
@@ -279,6 +279,9 @@ def show_plan(change: Mapping[str, Any]) -> None:
     risk = risk_words(change)
     if risk is not None:
         facts["at risk"] = risk
+    reach = blast_radius(change["evidence"])
+    if reach is not None:
+        facts["blast radius"] = reach
     if change["kind"] in ("promote", "rollback", "cutoff"):
         facts["rollout"] = plan_words(rollout if change["kind"] == "promote" else {"strategy": "all_at_once"})
     if way and change["kind"] == "promote":

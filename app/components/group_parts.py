@@ -20,14 +20,36 @@ SAYS = {
 
 
 def show_groups(evidence: Mapping[str, Any]) -> None:
-    """Nothing where the change is older than this part of the evidence."""
+    """Folded unless a gap is below four fifths; nothing where the change is older than this part of the evidence."""
     found = evidence.get("groups")
     if found is None:
         return
-    st.subheader("Groups of people", anchor="groups")
+    told, is_bad = _in_short(found)
+    with st.expander(f"Groups of people: {told}", expanded=is_bad):
+        if found["known"]:
+            _show_known(evidence, found)
+        else:
+            st.caption(f"How groups of people fare is not known: {plain(found['why'])}.")
+
+
+def _in_short(found: Mapping[str, Any]) -> tuple[str, bool]:
+    """What is said of the gaps in a few words, and whether one is below four fifths."""
     if not found["known"]:
-        st.caption(f"How groups of people fare is not known: {plain(found['why'])}.")
-        return
+        return "not known", False
+    columns = [column["column"] for column in found["columns"]]
+    if not found["favourable"]:
+        return f"{', '.join(columns)}; which decision is favourable is not declared", False
+    says = [verdict_of_ratio(column["after"]["ratio"], FOUR_FIFTHS) for column in found["columns"]]
+    failed = [name for name, one in zip(columns, says, strict=True) if one == "fail"]
+    if failed:
+        return f"{', '.join(failed)} below four fifths", True
+    unclear = [name for name, one in zip(columns, says, strict=True) if one != "pass"]
+    return (
+        f"open of {', '.join(unclear)}" if unclear else f"{', '.join(columns)} four fifths or more"
+    ), False
+
+
+def _show_known(evidence: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     before = f"v{evidence['before']['version']}" if evidence["before"] else "before"
     after = f"v{evidence['after']['version']}"
     if before == after:

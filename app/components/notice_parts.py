@@ -240,10 +240,24 @@ def show_routes(routes: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
+def show_reminders(reminders: Sequence[Mapping[str, Any]]) -> None:
+    """Who is told of changes that have waited for long."""
+    if not reminders:
+        st.caption(
+            "No channel is told of changes that wait for a decision: they are marked where they are listed."
+        )
+        return
+    table(
+        ("changes that wait for a decision", "told, once"),
+        [(_when_words(one["when"]), ", ".join(one["to"])) for one in reminders],
+        caption="Reminders",
+    )
+
+
 def _when_words(when: Mapping[str, Any]) -> str:
     asked = ("severity", "tier", "model", "environment", "team")
-    said = [f"{key}: {', '.join(when[key])}" for key in asked if when[key]]
-    hours = when["hours"]
+    said = [f"{key}: {', '.join(when[key])}" for key in asked if when.get(key)]
+    hours = when.get("hours")
     if hours:
         days = "" if len(hours["days"]) == 7 else f" {', '.join(hours['days'])}"
         said.append(f"from {hours['from']} to {hours['to']}{days} ({hours['zone']})")
@@ -298,7 +312,7 @@ def show_notices(notices: Sequence[Mapping[str, Any]]) -> None:
         return
     rows: list[tuple[Cell, ...]] = [
         (
-            anchor(f"INC-{one['incident_id']}", "incident", id=one["incident_id"]),
+            anchor(_ref(one), _page_of(one)[0], id=_page_of(one)[1]),
             one["channel"],
             lines(badge(*_STATES[one["state"]]), small(_attempts(one)) if one["attempts"] > 1 else None),
             when(one["sent_at"] or one["created_at"], seconds=True),
@@ -306,10 +320,20 @@ def show_notices(notices: Sequence[Mapping[str, Any]]) -> None:
         )
         for one in notices
     ]
-    table(("incident", "channel", "state", "when", "why, and what was answered"), rows, caption="Notices")
+    table(("about", "channel", "state", "when", "why, and what was answered"), rows, caption="Notices")
     for one in notices:
         if one["state"] == "refused":
             _retry_button(one)
+
+
+def _ref(notice: Mapping[str, Any]) -> str:
+    return f"CHG-{notice['change_id']}" if notice["incident_id"] is None else f"INC-{notice['incident_id']}"
+
+
+def _page_of(notice: Mapping[str, Any]) -> tuple[str, int]:
+    """(page, number) of what it tells of."""
+    about = notice["incident_id"]
+    return ("change", notice["change_id"]) if about is None else ("incident", about)
 
 
 def _attempts(notice: Mapping[str, Any]) -> str:
@@ -319,7 +343,7 @@ def _attempts(notice: Mapping[str, Any]) -> str:
 def _retry_button(notice: Mapping[str, Any]) -> None:
     if not viewer().may(Permission.ACKNOWLEDGE):
         return
-    label = f"Tell {notice['channel']} of INC-{notice['incident_id']} again"
+    label = f"Tell {notice['channel']} of {_ref(notice)} again"
     if st.button(plain(label), key=f"notice:{notice['id']}", icon=":material/refresh:"):
         again = perform(
             lambda session, actor: retry_notice(session, actor, notice["id"]),

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import data
+from app.components.change_effects import blast_radius
 from app.components.evidence import (
     show_alert,
     show_differences,
@@ -17,8 +18,9 @@ from app.components.evidence import (
     unresolved,
 )  # fmt: skip
 from app.components.explanation_parts import show_explanations
+from app.components.facts import key_values
 from app.components.pickers import pick
-from app.components.precedent_parts import show_objectives
+from app.components.precedent_parts import show_drift, show_objectives
 from app.components.tables import badge, open_point, table
 from app.data import Scope
 from app.plain_text import plain
@@ -93,9 +95,13 @@ def show_wanted(preview: Mapping[str, Any], model: str) -> None:
                 for one in preview["candidates"]
             ],
         )
+    reach = blast_radius(evidence)
+    if reach is not None:
+        key_values({"blast radius": reach})
     st.subheader("Before and after", anchor=False)
     show_metrics(evidence)
     show_objectives(evidence)
+    show_drift(evidence)
     st.subheader("Both in service", anchor=False)
     show_live(evidence)
     if evidence.get("alert"):

@@ -13,7 +13,7 @@ from app.components.charts import draw
 from app.components.links import href, viewer_zone, when
 from app.components.status import headline
 from app.components.tables import Cell, anchor, badge, lines, link, small, table
-from app.formats import format_age, format_utc, zone
+from app.formats import format_age, format_when, zone
 from app.plain_text import plain
 from app.words import CHANGE_LEVELS, answered_words, readable, told_failure
 from backend import clock
@@ -70,7 +70,8 @@ def _read(text: str) -> datetime | None:
 
 def say_moment(moment: Mapping[str, Any], *, is_now: bool) -> None:
     """One sentence: what answered the requests then, because of which change, approved by whom."""
-    at = format_utc(moment["at"])
+    zone_of_viewer = viewer_zone()
+    at = format_when(moment["at"], zone_of_viewer, seconds=True)
     where = f"{moment['model']} in {moment['environment']}"
     if not moment["known"]:
         headline(
@@ -89,10 +90,10 @@ def say_moment(moment: Mapping[str, Any], *, is_now: bool) -> None:
     facts = [
         where,
         f"cut-off {answered[0]['cutoff']:g}",
-        f"so since {format_utc(moment['since'])}",
+        f"so since {format_when(moment['since'], zone_of_viewer, seconds=True)}",
     ]
     if moment["until"]:
-        facts.append(f"until {format_utc(moment['until'])}")
+        facts.append(f"until {format_when(moment['until'], zone_of_viewer, seconds=True)}")
     if not sure:
         facts.append("no gateway had reported it yet: until then what served before may have answered")
     level = "attention" if moment["incidents"] else "ok" if sure else "unknown"
@@ -161,7 +162,7 @@ def show_picture(view: Mapping[str, Any], at: datetime, span: tuple[datetime, da
         if one["finished_at"] is not None
     ]
     marks += [
-        Mark(approval["at"], f"{approval['by']} approved {one['ref']}", "ok", word="approval")
+        Mark(approval["at"], f"{_who(approval)} approved {one['ref']}", "ok", word="approval")
         for one in view["changes"]
         for approval in one["approvals"]
     ]
@@ -173,6 +174,11 @@ def show_picture(view: Mapping[str, Any], at: datetime, span: tuple[datetime, da
         view["stretches"], start=span[0], end=span[1], at=at, marks=marks, tz=viewer_zone()
     )
     draw(figure, f"what served {view['model']} when, as shares of the requests", key="served")
+
+
+def _who(approval: Mapping[str, Any]) -> str:
+    lender = approval["on_behalf_of"]
+    return f"{approval['by']} for {lender}" if lender else str(approval["by"])
 
 
 def merged(stretches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -47,6 +47,7 @@ def notifications(scope: Scope) -> dict[str, Any]:
             "unrouted": list(state.unrouted),
             "channels": [asdict(one) for one in state.channels],
             "routes": [route.model_dump(by_alias=True) for route in state.contacts.routes],
+            "reminders": [one.model_dump() for one in state.contacts.reminders],
             "shifts": [row_of(one) for one in list_shifts(session, viewer)],
             "on_call": [asdict(one) for one in on_call(state.contacts, clock.now())],
             "notices": [row_of(one) for one in notices],

@@ -26,18 +26,25 @@ def contacts_check(file: File = None, as_json: Json = False) -> None:
     name, contacts = _read(file)
     for channel in contacts.channels:
         open_channel(contacts, channel)
-    unreached = [one for one in contacts.channels if not any(one in _of(route) for route in contacts.routes)]
+    reminders = {name for one in contacts.reminders for name in one.to}
+    unreached = [
+        one
+        for one in contacts.channels
+        if one not in reminders and not any(one in _of(route) for route in contacts.routes)
+    ]
     if as_json:
         write_json({
             "file": name, "channels": list(contacts.channels), "routes": [route.name for route in contacts.routes],
-            "rotas": list(contacts.rotas), "unreached": unreached,
+            "rotas": list(contacts.rotas), "reminders": len(contacts.reminders), "unreached": unreached,
         })  # fmt: skip
         return
     say(f"{name} can be read: {len(contacts.channels)} channels, {len(contacts.routes)} routes")
     for one in unreached:
         say(f"no route leads to {one}: it is told of nothing")
     if not contacts.routes:
-        say("there is no route: nobody is told of anything")
+        say("there is no route: nobody is told of any incident")
+    if not contacts.reminders:
+        say("there is no reminder: nobody is told of changes that wait for a decision")
 
 
 @commands.command("test")

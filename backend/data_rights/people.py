@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Result, delete, or_, select, update
+from sqlalchemy import CursorResult, Result, Text, delete, or_, select, type_coerce, update
 
 from backend import clock
 from backend.audit.erasure import destroy_key
@@ -17,6 +17,7 @@ from backend.holds.service import refusal, require_free
 from backend.identity.actor import Actor
 from backend.identity.people import disable_person, person_by_id
 from backend.identity.tables import ApiToken, IdempotencyKey, Person, SignInSession
+from backend.notifications.tables import Notice
 
 ERASED_NAME = "Erased person"
 
@@ -68,6 +69,7 @@ def erase_person(
         ),
     }
     counts["stored answers"] += _take_out_of_answers(session, person)
+    counts["notices"] = _take_out_of_notices(session, person)
     person.display_name, person.username = ERASED_NAME, person.id.lower()
     person.password_hash = person.oidc_issuer = person.oidc_subject = None
     person.disabled_at = person.disabled_at or clock.now()
@@ -87,6 +89,20 @@ def _take_out_of_answers(session: WriteSession, person: Person) -> int:
         answer = json.dumps(_without(json.loads(row.body), name, person.username))
         count += answer != row.body
         row.body = answer
+    session.flush()
+    return count
+
+
+def _take_out_of_notices(session: WriteSession, person: Person) -> int:
+    """What was told to channels is kept, and names who acknowledged, asked and could decide. Returns how many were
+    rewritten; what was sent has left."""
+    name, count = re.compile(rf"(?<!\w){re.escape(person.display_name)}(?!\w)"), 0
+    kept = type_coerce(Notice.document, Text)
+    quoted = json.dumps(person.display_name, ensure_ascii=False)[1:-1]
+    for notice in session.scalars(select(Notice).where(kept.contains(quoted, autoescape=True))):
+        document = _without(notice.document, name, person.username)
+        count += document != notice.document
+        notice.document = document
     session.flush()
     return count
 

@@ -123,7 +123,11 @@ def read_timeline(
     )  # fmt: skip
     changes = _changes(session, model, environment, stretches, since, until)
     people = {change.requested_by for change in changes.values()} | {
-        decision.person_id for change in changes.values() for decision in change.decisions
+        one
+        for change in changes.values()
+        for decision in change.decisions
+        for one in (decision.person_id, decision.on_behalf_of)
+        if one is not None
     }
     return Timeline(
         model, environment, stretches, changes,
@@ -236,14 +240,20 @@ def _sentence(timeline: Timeline, served: Served, *, parted: bool) -> str:
 
 
 def allowed_by(change: Change, names: Mapping[str, str]) -> str:
-    """`approved by Ada, Ben`, or why nobody did."""
-    approvals = [names.get(one.person_id, one.person_id) for one in _approvals(change)]
+    """`approved by Ada, Ben for Cleo`, or why nobody did; the latter where Cleo had lent Ben her right to decide."""
+    approvals = [_by(one, names) for one in _approvals(change)]
     return (
         "without approval, by breaking the glass" if change.break_glass
         else "as agreed with an earlier promotion" if change.way_back_id is not None
         else f"approved by {', '.join(approvals)}" if approvals
         else "with no approval on record"
     )  # fmt: skip
+
+
+def _by(approval: Decision, names: Mapping[str, str]) -> str:
+    lender = approval.on_behalf_of
+    given_for = f" for {names.get(lender, lender)}" if lender is not None else ""
+    return f"{names.get(approval.person_id, approval.person_id)}{given_for}"
 
 
 def _approvals(change: Change) -> list[Decision]:
@@ -271,8 +281,9 @@ def _change(change: Change, names: dict[str, str]) -> dict[str, Any]:
         "requested_by": names.get(change.requested_by, change.requested_by), "requested_at": change.requested_at,
         "finished_at": change.finished_at, "allowed": allowed_by(change, names),
         "approvals": [
-            {"by": names.get(one.person_id, one.person_id), "role": one.role, "at": one.decided_at,
-             "comment": one.comment, "digest": one.seen_digest}
+            {"by": names.get(one.person_id, one.person_id),
+             "on_behalf_of": names.get(one.on_behalf_of, one.on_behalf_of) if one.on_behalf_of else None,
+             "role": one.role, "at": one.decided_at, "comment": one.comment, "digest": one.seen_digest}
             for one in _approvals(change)
         ],
     }  # fmt: skip

@@ -20,7 +20,7 @@ from backend.audit.change_entries import ASKED, GATES, VERDICTS, Told, told_of
 from backend.database.session import ReadSession
 from backend.governance.deciding import refused_gates
 from backend.governance.digests import digest_of
-from backend.governance.policies import rule_digest
+from backend.governance.kept_documents import signed_otherwise
 from backend.governance.reading import get_change, snapshot_of
 from backend.governance.tables import Change, Snapshot
 from backend.identity.actor import Actor
@@ -32,6 +32,10 @@ _PARTS: Final[tuple[tuple[str, str, Collection[str]], ...]] = (
     ("summary", "summary", ASKED), ("reason", "why", ASKED), ("from_version", "from_version", _FIRST),
     ("to_version", "to_version", _FIRST),
 )  # fmt: skip
+# What a document that was signed may lack nevertheless: nothing signs it.
+_UNSIGNED: Final[dict[str, Any]] = {
+    "summary": "", "reason": "", "from_version": None, "to_version": None, "from_cutoff": None, "to_cutoff": None,
+}  # fmt: skip
 _OTHERWISE: Final = "is not what the log is bound to: its summary, reason or versions were altered"
 
 
@@ -45,26 +49,36 @@ class Held:
 
 def shown_view(session: ReadSession, viewer: Actor, change_id: int, digest: str) -> dict[str, Any]:
     """What people were shown of a change under a digest, with who decided on it: from what was stored then alone, so
-    that it stays when version, card and metrics are gone. `altered` and `untold` as in `Held`."""
+    that it stays when version, card and metrics are gone. `altered` and `untold` as in `Held`.
+
+    Of what is not what was signed nothing can be relied on, not even that its parts are there: `kept` is then the whole
+    of it as it is, and nothing else of it is given.
+    """
     change = get_change(session, viewer, change_id)
     document = snapshot_of(session, viewer, change_id, digest)
     held = held_against_log(digest, document, told_of(session, [change_id]).get(change_id, []))
     decided = [one for one in change.decisions if one.seen_digest == digest]
-    people = [document.get(part) for part in ("requested_by", "trained_by", "data_owner")]
+    unsigned = bool(signed_otherwise(digest, document))
+    people = [] if unsigned else [document.get(part) for part in ("requested_by", "trained_by", "data_owner")]
     names = names_of(session, {*people, *(one.person_id for one in decided)})
-    return {
-        **document, **_of_gates(document), "id": change_id, "ref": f"CHG-{change_id}", "digest": digest,
+    told = {
+        "id": change_id, "ref": f"CHG-{change_id}", "digest": digest,
         "shown_at": session.scalars(select(Snapshot.created_at).where(Snapshot.digest == digest)).one(),
-        "altered": held.altered, "untold": held.untold,
+        "altered": held.altered, "untold": held.untold, "kept": document if unsigned else None,
+        "decided": [
+            {"person": names.get(one.person_id), "verdict": one.verdict, "at": one.decided_at} for one in decided
+        ],
+    }  # fmt: skip
+    if unsigned:
+        return told
+    return {
+        **_UNSIGNED, **document, **_of_gates(document), **told,
         "bound": {
             **document["bound"], "evidence": digest_of(document["evidence"]),
             "gate results": digest_of(document["gates"]),
         },
         "way_back": _way_back(document),
         **{part: names.get(str(document.get(part))) for part in ("requested_by", "trained_by", "data_owner")},
-        "decided": [
-            {"person": names.get(one.person_id), "verdict": one.verdict, "at": one.decided_at} for one in decided
-        ],
     }  # fmt: skip
 
 
@@ -89,7 +103,7 @@ def _way_back(document: dict[str, Any]) -> dict[str, Any] | None:
 
 def held_against_log(digest: str, document: dict[str, Any], told: Sequence[Told]) -> Held:
     """What the signature and the entries of the change (`told`, in their order) say of a stored document."""
-    if why := _signed_otherwise(digest, document):
+    if why := signed_otherwise(digest, document):
         return Held(altered=why)
     whole = digest_of(document)
     if any(one.said is not None and one.said.get("shown") == whole for one in told):
@@ -117,22 +131,6 @@ def held_against_log(digest: str, document: dict[str, Any], told: Sequence[Told]
         untold=f"nobody can tell any more whether {_listed(unknown)} stood there as they do: payloads of its entries "
         f"in the log were erased ({numbers})"
     )
-
-
-def _signed_otherwise(digest: str, document: dict[str, Any]) -> str:
-    bound = document.get("bound")
-    people = {part: document.get(part) for part in ("requested_by", "trained_by", "data_owner")}
-    request = digest_of({name: document.get(name) for name in ("kind", "model", "environment", "bound")})
-    signed = digest_of(
-        {"request": request, "revision": document.get("revision"), "people": people,
-         "evidence": digest_of(document.get("evidence")), "gates": digest_of(document.get("gates"))}
-    )  # fmt: skip
-    rule = document.get("policy")
-    if signed != digest or document.get("request_digest") != request:
-        return "is not what was signed"
-    if not isinstance(bound, dict) or not isinstance(rule, dict) or bound.get("policy") != rule_digest(rule):
-        return "is not what was signed: it names another rule"
-    return ""
 
 
 def _listed(words: list[str]) -> str:

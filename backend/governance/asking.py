@@ -265,9 +265,12 @@ def ask_gates(session: WriteSession, change: Change) -> None:
 
 
 def reopen(change: Change, event: Literal["recheck", "retract"]) -> None:
-    """Out of the approval, where it had one: the run that was queued for that finds nothing to do."""
+    """Out of the approval, where it had one: the run that was queued for that finds nothing to do. Where decisions no
+    longer count, whoever gave one is reminded again."""
     change.state = machine.after(change.state, event, what=f"CHG-{change.id}")
     change.run_id, change.step = None, ""
+    if event == "recheck":
+        change.reminded_at = None
 
 
 def asked_of(change: Change) -> Asked:

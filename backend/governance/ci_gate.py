@@ -15,7 +15,8 @@ from backend.governance.excepted import bound_exceptions
 from backend.governance.places import require_environment
 from backend.governance.policies import active_policy
 from backend.governance.policy_rules import Rule
-from backend.governance.standing import what_differs, what_differs_since_switch
+from backend.governance.reviews import owed_before
+from backend.governance.standing import what_differs, what_differs_now
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.reach import see
@@ -116,16 +117,12 @@ def _of_change(session: ReadSession, change: Change) -> tuple[Answer, list[str]]
         given = sum(d.verdict == "approve" and d.role == role for d in change.counted)
         if given < wanted:
             reasons.append(f"{given} of {wanted} approvals by {role.replace('_', ' ')}")
-    return "waiting", [f"{ref} waits for decisions", *reasons]
+    owed = owed_before(session, change)
+    return "waiting", [f"{ref} waits for decisions", *reasons, *([owed] if owed is not None else [])]
 
 
 def _executing(session: ReadSession, change: Change) -> tuple[Answer, list[str]]:
-    """What the next stage of its rollout asks; once its version is the champion, what the end of it asks."""
-    serving = champion(session, change.model, change.environment) if change.model is not None else None
-    if serving is not None and serving.change_id == change.id:
-        differs = what_differs_since_switch(session, change)
-    else:
-        differs = what_differs(session, change, begun=True)
+    differs = what_differs_now(session, change)
     if differs:
         return "refused", [
             f"CHG-{change.id} is being executed, and its approval no longer covers what would run: {one}"
@@ -141,6 +138,9 @@ def _approved(session: ReadSession, change: Change) -> tuple[Answer, list[str]]:
         return "waiting", [
             f"CHG-{change.id} is approved; the freeze {freeze.name} holds until {until:%Y-%m-%d %H:%M:%S UTC}"
         ]
+    owed = owed_before(session, change)
+    if owed is not None:
+        return "waiting", [f"CHG-{change.id} is approved; {owed}; it starts once somebody has"]
     differs = what_differs(session, change)
     if differs:
         return "refused", [

@@ -18,6 +18,7 @@ from backend.deployment.tables import Deployment
 from backend.errors import NotFound
 from backend.explain.differences import compare_explanations
 from backend.governance.digests import digest_of
+from backend.governance.live_facts import decisions_a_day, drift_facts
 from backend.governance.precedents import compared_before, trials_of
 from backend.governance.provenance import provenance_of
 from backend.monitoring.columns import parse_spec
@@ -103,6 +104,7 @@ def evidence(
     environment: str, alert: Alert | None, why_target: str, before_cutoff: float | None, after_cutoff: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything a decider is shown, as plain data that can be rendered again when its sources are gone."""
+    spec = parse_spec(model.spec)
     return {
         "schema": 2,
         "kind": "serving",
@@ -138,6 +140,8 @@ def evidence(
         if before is not None
         else None,
         "objectives": objective_facts(session, model.name, environment),
+        "drift": drift_facts(session, spec, model.name, environment),
+        "decisions_a_day": decisions_a_day(session, spec, model.name, environment),
         "live": {
             "before": _live(session, model, environment, before.version) if before else [],
             "after": _live(session, model, environment, after.version),

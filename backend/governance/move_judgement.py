@@ -17,7 +17,7 @@ from backend.deployment.service import champion
 from backend.governance.gates import Asked, Finding, evaluate, gates
 from backend.governance.policies import active_policy
 from backend.governance.policy_rules import GateRule, Rule
-from backend.governance.standing import what_differs
+from backend.governance.standing import what_differs_now
 from backend.governance.tables import Change
 from backend.monitoring.columns import parse_spec
 from backend.registry.inventory import STAGE, VersionEntry
@@ -100,7 +100,7 @@ def judge_move(
             reasons += _of_gates(session, model, environment, to_version, entry.rule)
     else:
         reasons += [Reason("approval", "refused", f"CHG-{change.id} was approved, and no longer covers it: {one}")
-                    for one in what_differs(session, change)]  # fmt: skip
+                    for one in what_differs_now(session, change)]  # fmt: skip
     return Judgement(entry.name, policy.revision, tuple(reasons))
 
 

@@ -21,6 +21,11 @@ MOST_VALUES: Final = 4  # of one part of the evidence
 SEEN, CHANGED = "as you saw it", "changed"
 
 Row = dict[str, Any]
+ALTERED: Final[Row] = {
+    "part": "what you saw then",
+    "before": "not known: what is kept of it was altered in the database",
+    "after": None,
+}
 
 
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Row]:

@@ -27,7 +27,7 @@ from backend.governance.policy_rules import TIERS, Rule
 from backend.governance.tables import Change, Decision, Policy, WayBack
 from backend.identity.actor import Actor
 from backend.identity.reach import see
-from backend.identity.tables import Person
+from backend.identity.tables import Person, PersonRole
 from backend.registry.tables import Model
 from backend.retraining.envelope import Spent, reasons_outside
 from backend.retraining.plan import read_plan
@@ -199,7 +199,8 @@ def dry_run(
     A gate that was not evaluated then counts as not passed, unless the evidence holds what it looks at (error budgets):
     what it would have said is not known. One that was
     inconclusive and accepted then, or from which the change was excepted, stands in the way of nothing. Break-glass
-    changes are asked whether the draft allows break-glass, and agreed returns whether it would have agreed on them.
+    changes are asked whether the draft allows it to a role that their person has today, and agreed returns whether it
+    would have agreed on them.
     """
     see(session, viewer)
     finished = session.scalars(
@@ -215,13 +216,19 @@ def dry_run(
     agreed = {way.id: (way, change) for way, change in session.execute(
         select(WayBack, Change).join(Change, Change.id == WayBack.change_id).where(WayBack.id.in_(ways))
     )} if ways else {}  # fmt: skip
+    broke = _roles_of(session, {change.requested_by for change in finished if change.break_glass})
     told = []
     for change in finished:
+        held: list[str] = []
         if change.way_back_id is not None:
             reasons = _not_agreed(document, change, *agreed[change.way_back_id])
+        elif change.break_glass:
+            reasons = _not_broken(_entry_then(document, change).rule, change, broke)
         else:
             reasons = _replay(document, change, owners)
-        told.append(Replayed(change.id, change.summary, change.state, _word(reasons), tuple(reasons)))
+            held, frozen = _held_then(document, change)
+            reasons += frozen
+        told.append(Replayed(change.id, change.summary, change.state, _word(reasons), (*reasons, *held)))
     return told
 
 
@@ -238,9 +245,7 @@ def _valid(change: Change, rule: Rule, barred: set[str], owners: Mapping[str, st
     """Approvals that the draft would have taken: in time, with the comment that it asks for, and by hands that are not
     barred (the person's own, of whom they acted for, and of an account's owner), nor an account's unless it lets them.
     """
-    lasted_h = float(change.policy.get("lifetime_h", rule.lifetime_h))
-    end = change.expires_at + timedelta(hours=rule.lifetime_h - lasted_h)  # it began when it was sent (again)
-    found = []
+    end, found = _end_under(rule, change), []
     for decision in change.counted:
         hands = {decision.person_id, decision.on_behalf_of or ""}
         hands |= {owners.get(one, "") for one in hands}
@@ -250,6 +255,25 @@ def _valid(change: Change, rule: Rule, barred: set[str], owners: Mapping[str, st
         if taken and decision.verdict == "approve":
             found.append(decision)
     return found
+
+
+def _end_under(rule: Rule, change: Change) -> datetime:
+    """When it would have expired: its time began when it was sent (again)."""
+    lasted_h = float(change.policy.get("lifetime_h", rule.lifetime_h))
+    return change.expires_at + timedelta(hours=rule.lifetime_h - lasted_h)
+
+
+def _held_then(document: PolicyDocument, change: Change) -> tuple[list[str], list[str]]:
+    """(that a freeze would have held it for a while, that one would have held it until it expired), in words: what is
+    approved in a freeze begins when the freeze is over."""
+    when = max((one.decided_at for one in change.counted), default=change.requested_at)
+    frozen = document.frozen_until(change.kind, change.environment, when)
+    if frozen is None:
+        return [], []
+    freeze, until = frozen
+    if until >= _end_under(_entry_then(document, change).rule, change):
+        return [], [f"the freeze {freeze.name} would have held it until its time was over"]
+    return [f"the freeze {freeze.name} would have held it until {until:%Y-%m-%d %H:%M:%S UTC}"], []
 
 
 def _not_agreed(document: PolicyDocument, change: Change, way: WayBack, undone: Change) -> list[str]:
@@ -273,23 +297,39 @@ def days_to_return(kind: str, rule: Rule, *, broke_glass: bool) -> float:
     return rule.way_back_days if kind == "promote" else 0.0
 
 
+def _roles_of(session: ReadSession, people: set[str]) -> dict[str, set[str]]:
+    """Person -> their roles, as they are today."""
+    found: dict[str, set[str]] = {}
+    for one in session.scalars(select(PersonRole).where(PersonRole.person_id.in_(people))) if people else ():
+        found.setdefault(one.person_id, set()).add(one.role)
+    return found
+
+
+def _not_broken(rule: Rule, change: Change, held: Mapping[str, set[str]]) -> list[str]:
+    """Why the draft would not have let them break the glass."""
+    if not rule.allowed:
+        return [rule.because]
+    if rule.break_glass is None or change.kind not in rule.break_glass.kinds:
+        return ["break-glass is not allowed"]
+    if held.get(change.requested_by, set()) & set(rule.break_glass.roles):
+        return []
+    roles = ", ".join(role.replace("_", " ") for role in rule.break_glass.roles)
+    return [f"breaking the glass is allowed to: {roles}; who broke it has no such role today"]
+
+
 def _frozen_then(document: PolicyDocument, change: Change, at: datetime) -> list[str]:
     frozen = document.frozen_until(change.kind, change.environment, at)
     return [f"frozen then: {frozen[0].name}"] if frozen is not None else []
 
 
 def _replay(document: PolicyDocument, change: Change, owners: Mapping[str, str]) -> list[str]:
-    """Why the draft would have refused a change that others decided on, or that broke the glass."""
+    """Why the draft would have refused a change that others decided on, or that lay within an envelope."""
     rule = _entry_then(document, change).rule
     reasons: list[str] = []
     if not rule.allowed:
         reasons.append(rule.because)
     if change.within_envelope:  # how much of a week was used then is not known
         return reasons + reasons_outside(rule.envelope, read_plan(change.subject), Spent(0, 0.0))
-    if change.break_glass:
-        if rule.break_glass is None or change.kind not in rule.break_glass.kinds:
-            reasons.append("break-glass is not allowed")
-        return reasons
     if any(decision.verdict == "reject" for decision in change.counted):
         reasons.append("somebody rejected it")
     barred = {change.requested_by, change.trained_by or change.requested_by}
@@ -311,8 +351,7 @@ def _replay(document: PolicyDocument, change: Change, owners: Mapping[str, str])
         waved = found.get("exception") or (verdict == "inconclusive" and gate.gate in accepted)
         if gate.required and verdict != "pass" and not waved:
             reasons.append(f"gate {gate.gate}: {verdict or 'was not asked then'}")
-    when = max((d.decided_at for d in change.counted), default=change.requested_at)
-    return reasons + _frozen_then(document, change, when)
+    return reasons
 
 
 def _why_fewer(change: Change, rule: Rule, owners: Mapping[str, str]) -> str:

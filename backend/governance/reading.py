@@ -13,7 +13,7 @@ from backend import clock
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotAllowed
 from backend.governance import errors, machine
-from backend.governance.asking import keep_snapshot
+from backend.governance.asking import keep_snapshot, shown_of
 from backend.governance.authority import (
     Authority,
     Case,
@@ -23,8 +23,9 @@ from backend.governance.authority import (
     read_owners_of_many,
 )
 from backend.governance.delegations import lent_to
+from backend.governance.kept_documents import signed_otherwise
 from backend.governance.machine import OPEN
-from backend.governance.news import differing
+from backend.governance.news import ALTERED, differing
 from backend.governance.tables import Change, Decision, Look, Snapshot
 from backend.identity.actor import Actor
 from backend.identity.reach import see
@@ -182,9 +183,9 @@ def _news(session: ReadSession, known: Look, change: Change) -> dict[str, Any] |
     if known.snapshot == change.digest and known.state == change.state:
         return None
     then = session.get_one(Snapshot, known.snapshot).document
-    now = session.get_one(Snapshot, change.digest).document
+    altered = signed_otherwise(known.snapshot, then)
     return {
         "since": known.looked_at,
         "state": None if known.state == change.state else [known.state, change.state],
-        "parts": differing(then, now),
+        "parts": [ALTERED] if altered else differing(then, shown_of(change)),
     }

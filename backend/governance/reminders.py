@@ -1,6 +1,7 @@
 """Reminding those who can still decide, once, when a change has waited for a part of its lifetime.
 
-A reminder is an entry in the log and a badge where the change is listed; nothing is sent from here.
+A reminder is an entry in the log and a badge where the change is listed. The notifier tells channels of it
+(`backend.notifications.reminding`).
 """
 
 from __future__ import annotations

@@ -6,20 +6,15 @@ segments that were looked at (Bonferroni); without that, one in twenty would loo
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, Final
 
 from scipy.stats import norm
-from sqlalchemy import select
 
-from backend import clock
-from backend.database.session import ReadSession
 from backend.governance.flips import parts_of
 from backend.governance.paired_metrics import PRIMARY, Difference, compare, metrics_of
 from backend.governance.pairs import PairedRows, rows_where
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.performance import DEFINITIONS
-from backend.monitoring.tables import WindowState
 
 LEVEL: Final = 0.95
 RESAMPLES_OF_A_SEGMENT: Final = 300
@@ -30,7 +25,6 @@ SHOWN: Final = {
     "multiclass": ("accuracy", "top_brier", "value_per_prediction"),
     "regression": ("mae", "rmse"),
 }
-LOOK_BACK: Final = timedelta(days=28)
 
 
 def unknown_comparison(why: str) -> dict[str, Any]:
@@ -112,22 +106,6 @@ def _segments(spec: ModelSpec, pairs: PairedRows, metric: str) -> dict[str, Any]
             )
     worse.sort(key=lambda one: -abs(one["value"]))
     return {"metric": metric, "looked_at": len(looked), "unknown": unknown, "worse": worse}
-
-
-def decisions_a_day(session: ReadSession, spec: ModelSpec, model: str, environment: str) -> float | None:
-    """How many rows were answered a day over the last four weeks of windows that are over; None: no window is."""
-    now = clock.now()
-    found = session.execute(
-        select(WindowState.start, WindowState.end, WindowState.rows).where(
-            WindowState.model == model, WindowState.environment == environment, WindowState.size == spec.window,
-            WindowState.end <= now, WindowState.end > now - LOOK_BACK,
-        )
-    ).all()  # fmt: skip
-    if not found:
-        return None
-    first, last = min(row.start for row in found), max(row.end for row in found)
-    days = (last - first) / timedelta(days=1)
-    return sum(row.rows for row in found) / days if days > 0 else None
 
 
 def risk_a_day(

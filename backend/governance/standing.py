@@ -188,6 +188,17 @@ def what_differs_since_switch(session: ReadSession, change: Change) -> list[str]
     return _differing(change, now)
 
 
+def what_differs_now(session: ReadSession, change: Change) -> list[str]:
+    """`what_differs` of what is approved; of what is being executed what its next stage asks, and once its version is
+    the champion what the end of it asks."""
+    if change.state != "executing":
+        return what_differs(session, change)
+    serving = champion(session, change.model, change.environment) if change.model is not None else None
+    if serving is not None and serving.change_id == change.id:
+        return what_differs_since_switch(session, change)
+    return what_differs(session, change, begun=True)
+
+
 def _replaced(session: ReadSession, change: Change, serving: Deployment) -> Deployment | None:
     """The champion that this change's own took over from."""
     if change.from_version is None:

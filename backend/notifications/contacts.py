@@ -14,9 +14,13 @@
         to: [mail]
     rotas:
       primary: {ics: /etc/warrant/primary.ics, route: serious}
+    reminders:
+      - when: {tier: [high]}
+        to: [team]
 
 Every route that fits tells its channels. `then` are the steps of an escalation: they are told while nobody has
-acknowledged. Secrets come from the environment or from files, never from this one.
+acknowledged. `reminders` are of changes that wait for a decision. Secrets come from the environment or from files,
+never from this one.
 """
 
 from __future__ import annotations
@@ -79,14 +83,19 @@ class Hours(_Part):
         return (today and now >= start) or (yesterday and now < end)
 
 
-class When(_Part):
-    """What an incident must be like; what is left out is not asked. Models and teams may hold `*`."""
+class Which(_Part):
+    """Of what it is; what is left out is not asked. Models and teams may hold `*`."""
 
-    severity: tuple[Literal["SEV-1", "SEV-2", "SEV-3", "SEV-4"], ...] = ()
     tier: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     team: tuple[str, ...] = ()
+
+
+class When(Which):
+    """What an incident must be like."""
+
+    severity: tuple[Literal["SEV-1", "SEV-2", "SEV-3", "SEV-4"], ...] = ()
     hours: Hours | None = None
 
 
@@ -100,6 +109,13 @@ class Route(_Part):
     when: When = When()
     to: tuple[str, ...] = Field(min_length=1)
     then: tuple[Step, ...] = ()
+
+
+class Reminder(_Part):
+    """Whom a change that waits for a decision is told to, when those who can still decide are reminded of it."""
+
+    when: Which = Which()
+    to: tuple[str, ...] = Field(min_length=1)
 
 
 class Shift(Hours):
@@ -129,6 +145,7 @@ class Contacts(_Part):
     channels: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     rotas: dict[Name, Rota] = Field(default_factory=dict)
+    reminders: tuple[Reminder, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,7 +188,13 @@ def goes_on(route: Route, about: About) -> bool:
     return about.severity <= mildest and _fits_what_lasts(route.when, about)
 
 
-def _fits_what_lasts(when: When, about: About) -> bool:
+def reminded(contacts: Contacts, about: About) -> list[str]:
+    """The channels that a change is told to when it has waited for long, each once, in the order of the file."""
+    fitting = (one.to for one in contacts.reminders if _fits_what_lasts(one.when, about))
+    return list(dict.fromkeys(name for names in fitting for name in names))
+
+
+def _fits_what_lasts(when: Which, about: About) -> bool:
     return (
         (not when.tier or about.tier in when.tier)
         and _matches(when.model, about.model)
@@ -293,6 +316,13 @@ def _problems(contacts: Contacts) -> list[tuple[list[object], str]]:
                 for one in names
                 if one not in contacts.channels
             ]
+    for number, reminder in enumerate(contacts.reminders):
+        for one in reminder.to:
+            kind = KINDS.get(str(contacts.channels.get(one, {}).get("kind")))
+            if kind is not None and kind.reminds:
+                continue
+            said = f"{kind.title} wakes people up, and a change can wait" if kind else "which is no channel"
+            found.append((["reminders", number, "to"], f"a reminder leads to {one!r}: {said}"))
     found += [
         (["rotas", name, "route"], f"rota {name!r} answers route {rota.route!r}, which is none")
         for name, rota in contacts.rotas.items()

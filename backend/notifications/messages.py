@@ -1,4 +1,5 @@
-"""What is told of an incident: a few facts and a link. The same facts make the same message, whoever asks and when."""
+"""What is told of an incident, or of a change that waits: a few facts and a link. The same facts make the same
+message, whoever asks and when."""
 
 from __future__ import annotations
 
@@ -16,10 +17,14 @@ SEVERITIES: Final = ("SEV-1", "SEV-2", "SEV-3", "SEV-4")  # the first is the wor
 
 @dataclass(frozen=True)
 class Message:
-    """One incident as another system is told of it. What `key` names is one page, one alert, one message there."""
+    """One incident as another system is told of it. What `key` names is one page, one alert, one message there.
+
+    A reminder of a change that waits is one, too: it has `change` and no `incident`, is told once, and asks for no
+    acknowledgement.
+    """
 
     key: str  # of this incident at this installation: the dedup key
-    incident: int
+    incident: int | None
     state: str  # one of STATES
     severity: int  # 1 to 4
     title: str
@@ -32,6 +37,7 @@ class Message:
     round: int = (
         1  # which asking for an acknowledgement this is: one more each time it grew graver than acknowledged
     )
+    change: int | None = None
 
     @property
     def page_key(self) -> str:
@@ -44,16 +50,25 @@ class Message:
 
     @property
     def word(self) -> str:
-        return SEVERITIES[self.severity - 1]
+        """The severity; a change has none."""
+        return SEVERITIES[self.severity - 1] if self.change is None else ""
+
+    @property
+    def ref(self) -> str:
+        return f"INC-{self.incident}" if self.change is None else f"CHG-{self.change}"
 
     @property
     def summary(self) -> str:
-        """One line: severity, number and what is wrong."""
-        return f"[{self.word}] INC-{self.incident}: {self.title}"
+        """One line: severity, number and what is wrong; or that a change waits."""
+        if self.change is not None:
+            return f"{self.ref} waits for a decision: {self.title}"
+        return f"[{self.word}] {self.ref}: {self.title}"
 
     @property
     def text(self) -> str:
         """The facts below the summary, a line each, ending in the link."""
+        if self.change is not None:
+            return "\n".join((*self.lines, self.link))
         state = {"open": "open", "acknowledged": "acknowledged", "resolved": "resolved"}[self.state]
         said = f"{state} by {self.by}" if self.by and self.state != "open" else state
         return "\n".join((f"State: {said}", *self.lines, self.link))

@@ -13,6 +13,7 @@ from typing import Final
 
 from sqlalchemy import or_, select, update
 
+from backend import clock
 from backend.alerting.mitigation import is_watched
 from backend.alerting.muting import Muting, muting_now
 from backend.alerting.tables import Incident
@@ -199,10 +200,17 @@ def _asks_the_same(one: Message, other: Message) -> bool:
 
 
 def forget_refusals(session: WriteSession, contacts: Contacts) -> int:
-    """What was refused is planned anew, as it is now: what refused it may have been mended. Returns how many."""
+    """What was refused is planned anew, as it is now: what refused it may have been mended. Returns how many.
+
+    A reminder is tried again as it is.
+    """
+    reminders = update(Notice).where(
+        Notice.state == "refused", Notice.change_id.is_not(None), Notice.channel.in_(list(contacts.channels))
+    )  # fmt: skip
+    again = session.execute(reminders.values(state="queued", next_try_at=clock.now()))
     forgotten = session.execute(
         update(Notice)
         .where(Notice.state == "refused", Notice.channel.in_(list(contacts.channels)))
         .values(state="replaced")
     )
-    return int(forgotten.rowcount)  # type: ignore[attr-defined]
+    return int(forgotten.rowcount + again.rowcount)  # type: ignore[attr-defined]

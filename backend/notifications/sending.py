@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from backend import clock
 from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.errors import WarrantError
+from backend.governance.tables import Change
 from backend.notifications.channels.base import Channel, Receipt
 from backend.notifications.contacts import Contacts, open_channel
 from backend.notifications.messages import Message, Told
@@ -90,6 +91,9 @@ def _send(channel: Channel | None, notice_id: int) -> int | None:
         if channel is None:
             notice.state, notice.problem = "refused", "there is no such channel in the contacts any more"
             return 0
+        if notice.change_id is not None and session.get_one(Change, notice.change_id).state != "waiting":
+            notice.state, notice.problem = "replaced", "the change waits for no decision any more"
+            return 0
         told = told_of(session, notice, perhaps=notice.tried_at is not None)
         notice.tried_at = clock.now()
         message = Message.from_dict(notice.document)
@@ -105,8 +109,8 @@ def _send(channel: Channel | None, notice_id: int) -> int | None:
 
 
 def told_of(session: WriteSession, notice: Notice, *, perhaps: bool) -> Told | None:
-    """What the channel knows of the incident of a notice; None: nothing, for certain."""
-    row = session.get(ToldIncident, (notice.incident_id, notice.channel))
+    """What the channel knows of the incident of a notice, or of a change; None: nothing, for certain."""
+    row = session.get(ToldIncident, (notice.incident_id, notice.channel)) if notice.incident_id else None
     if row is None:
         return Told("", "open", "", 4, perhaps=True) if perhaps else None
     state = "resolved" if row.closed_there else row.state
@@ -123,6 +127,8 @@ def _note_sent(session: WriteSession, notice: Notice, message: Message, receipt:
     )
     if notice.state == "queued":
         notice.state = "sent"
+    if notice.incident_id is None:
+        return
     row = session.get(ToldIncident, (notice.incident_id, notice.channel))
     if row is None:
         row = ToldIncident(incident_id=notice.incident_id, channel=notice.channel, heard=[])

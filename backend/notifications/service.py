@@ -17,6 +17,8 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
+from backend.governance.reading import get_change
+from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.reach import see
 from backend.identity.roles import Permission
@@ -30,6 +32,7 @@ from backend.notifications.tables import ChannelTest, Notice, ToldIncident
 
 QUIET_AFTER: Final = timedelta(seconds=20)  # a notifier ticks every three seconds
 ON_ITS_WAY: Final = timedelta(seconds=20)  # what has waited longer should have been told
+_GOES_ON: Final = or_(Incident.state == "open", Change.state == "waiting")  # of what a notice is
 START_IT: Final = (
     "Start a worker with the queue `metrics` (`python -m jobs.worker`), and give it the same WARRANT_CONTACTS. "
     "Nothing is lost: it tells what is due as soon as it runs."
@@ -173,10 +176,11 @@ def _channels(session: ReadSession, contacts: Contacts, slow: Mapping[str, str])
     problems: dict[str, str] = {}
     for channel, problem in session.execute(
         select(Notice.channel, Notice.problem)
-        .join(Incident, Incident.id == Notice.incident_id)
+        .outerjoin(Incident, Incident.id == Notice.incident_id)
+        .outerjoin(Change, Change.id == Notice.change_id)
         .where(
             Notice.problem != "",
-            or_(Notice.state == "queued", and_(Notice.state == "refused", Incident.state == "open")),
+            or_(Notice.state == "queued", and_(Notice.state == "refused", _GOES_ON)),
         )
         .order_by(Notice.id)
     ):
@@ -189,8 +193,9 @@ def _channels(session: ReadSession, contacts: Contacts, slow: Mapping[str, str])
     deaf: dict[str, str] = {channel: problem for channel, problem in told}  # noqa: C416 - rows, not tuples, to mypy
     refusals = session.execute(  # what is over needs nobody any more
         select(Notice.channel, func.count())
-        .join(Incident, Incident.id == Notice.incident_id)
-        .where(Notice.state == "refused", Incident.state == "open")
+        .outerjoin(Incident, Incident.id == Notice.incident_id)
+        .outerjoin(Change, Change.id == Notice.change_id)
+        .where(Notice.state == "refused", _GOES_ON)
         .group_by(Notice.channel)
     )
     refused: dict[str, int] = {channel: number for channel, number in refusals}  # noqa: C416 - rows, not tuples, to mypy
@@ -236,13 +241,17 @@ def retry_notice(session: WriteSession, actor: Actor, notice_id: int) -> Notice:
     notice = session.get(Notice, notice_id)
     if notice is None:
         raise NotFound(f"there is no notice {notice_id} that you may see")
-    get_incident(session, actor, notice.incident_id)
+    about: tuple[str, int]
+    if notice.incident_id is not None:
+        about = "incident", get_incident(session, actor, notice.incident_id).id
+    else:
+        about = "change", get_change(session, actor, notice.change_id or 0).id
     if notice.state not in ("refused", "queued"):
         raise Conflict(f"notice {notice_id} was {notice.state}; there is nothing to try again")
     notice = retry(session, notice_id, now=clock.now())
     session.flush()
     record(
-        session, actor, Action.NOTICE_RETRIED, object_kind="incident", object_id=notice.incident_id,
+        session, actor, Action.NOTICE_RETRIED, object_kind=about[0], object_id=about[1],
         payload={"notice": notice_id, "channel": notice.channel},
     )  # fmt: skip
     return notice

@@ -13,12 +13,14 @@ from backend.database.types import BigId
 
 
 class Notice(Base):
-    """One thing to tell one channel. One that was not sent yet is replaced by a newer one about the same incident."""
+    """One thing to tell one channel, of an incident or of a change that waits. One about an incident that was not sent
+    yet is replaced by a newer one."""
 
     __tablename__ = "notices"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
-    incident_id: Mapped[int] = mapped_column(ForeignKey("incidents.id"), index=True)
+    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"), index=True)
+    change_id: Mapped[int | None] = mapped_column(ForeignKey("changes.id"), index=True)  # a reminder of it
     channel: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text, default="queued")  # queued | sent | refused | replaced
     why: Mapped[str] = mapped_column(Text)  # for people: the route, the step, what changed

@@ -11,8 +11,9 @@ from backend import clock
 from backend.database.session import reading
 from backend.governance.flips import count_flips, unknown_flips
 from backend.governance.group_rates import compare_groups, unknown_groups
+from backend.governance.live_facts import decisions_a_day
 from backend.governance.pairs import Answers, PairedRows
-from backend.governance.same_rows import compare_rows, decisions_a_day, risk_a_day, unknown_comparison
+from backend.governance.same_rows import compare_rows, risk_a_day, unknown_comparison
 from backend.monitoring.performance import measure
 from backend.registry.artefacts import artefact_digest, file_digest
 from backend.registry.tables import Version

@@ -30,8 +30,8 @@ ChannelName = Annotated[str, Path(max_length=40)]
 
 def _notice(notice: Notice) -> dict[str, Any]:
     return {
-        "id": notice.id, "incident_id": notice.incident_id, "channel": notice.channel, "state": notice.state,
-        "why": notice.why, "created_at": notice.created_at, "attempts": notice.attempts,
+        "id": notice.id, "incident_id": notice.incident_id, "change_id": notice.change_id, "channel": notice.channel,
+        "state": notice.state, "why": notice.why, "created_at": notice.created_at, "attempts": notice.attempts,
         "next_try_at": notice.next_try_at if notice.state == "queued" else None, "problem": notice.problem,
         "sent_at": notice.sent_at, "receipt": notice.receipt, "message": notice.document,
     }  # fmt: skip

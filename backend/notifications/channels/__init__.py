@@ -27,6 +27,7 @@ class Kind:
     plain: frozenset[str]
     needed: frozenset[str]
     title: str
+    reminds: bool = False  # takes reminders of changes; what wakes people up does not
 
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -35,13 +36,14 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "opsgenie": Kind(Opsgenie, frozenset({"key"}), frozenset({"address"}), frozenset({"key"}), "Opsgenie"),
     "slack": Kind(
-        Slack, frozenset({"token"}), frozenset({"channel", "address"}), frozenset({"token", "channel"}), "Slack"
+        Slack, frozenset({"token"}), frozenset({"channel", "address"}), frozenset({"token", "channel"}), "Slack",
+        reminds=True,
     ),
     "webhook": Kind(
-        Webhook, frozenset({"secret"}), frozenset({"url"}), frozenset({"url", "secret"}), "Webhook"
+        Webhook, frozenset({"secret"}), frozenset({"url"}), frozenset({"url", "secret"}), "Webhook", reminds=True,
     ),
     "alertmanager": Kind(
         Alertmanager, frozenset(), frozenset({"url"}), frozenset({"url"}), "Alertmanager"
     ),
-    "apprise": Kind(AppriseUrl, frozenset({"url"}), frozenset(), frozenset({"url"}), "Apprise"),
+    "apprise": Kind(AppriseUrl, frozenset({"url"}), frozenset(), frozenset({"url"}), "Apprise", reminds=True),
 }  # fmt: skip

@@ -41,7 +41,7 @@ class Alertmanager:
 def _alert(message: Message, severity: str, ends: datetime) -> dict[str, Any]:
     return {
         "labels": {
-            "alertname": "WarrantIncident", "key": message.key, "incident": f"INC-{message.incident}",
+            "alertname": "WarrantIncident", "key": message.key, "incident": message.ref,
             "severity": severity, "model": message.model, "environment": message.environment,
         },
         "annotations": {"summary": message.summary, "description": message.text, "state": message.state},

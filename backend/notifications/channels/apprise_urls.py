@@ -43,9 +43,8 @@ class AppriseUrl:
         from apprise import NotifyType
 
         kinds = {"open": "failure", "acknowledged": "warning", "resolved": "success"}
-        taken = self._sender.notify(
-            title=message.summary, body=message.text, notify_type=NotifyType(kinds[message.state])
-        )
+        kind = kinds[message.state] if message.change is None else "info"
+        taken = self._sender.notify(title=message.summary, body=message.text, notify_type=NotifyType(kind))
         if not taken:
             raise NotAnswered(f"{self._services} did not take it; Apprise does not say why")
         return Receipt("", f"handed to {self._services}")

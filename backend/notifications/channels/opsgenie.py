@@ -74,7 +74,7 @@ class Opsgenie:
             "priority": PRIORITIES[message.severity],
             "entity": f"{message.model} in {message.environment}",
             "source": "Warrant",
-            "details": {"incident": f"INC-{message.incident}", "link": message.link},
+            "details": {"incident": message.ref, "link": message.link},
             "tags": [message.word, message.environment],
         }
         ask("POST", self._alerts, body=body, headers=self._headers)

@@ -83,9 +83,9 @@ class PagerDuty:
                     "timestamp": message.opened_at,
                     "component": message.model,
                     "group": message.environment,
-                    "custom_details": {"facts": list(message.lines), "incident": f"INC-{message.incident}"},
+                    "custom_details": {"facts": list(message.lines), "incident": message.ref},
                 },
-                "links": [{"href": message.link, "text": f"INC-{message.incident} in Warrant"}],
+                "links": [{"href": message.link, "text": f"{message.ref} in Warrant"}],
                 "client": "Warrant",
                 "client_url": message.link,
             }

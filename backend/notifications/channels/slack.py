@@ -30,6 +30,7 @@ _UNKNOWN: Final = (
     "request_timeout",
 )  # "some of it may have been done", Slack says
 _MARKS: Final = {"open": "🔴", "acknowledged": "🟡", "resolved": "🟢"}
+_WAITS: Final = "🔔"  # a change
 
 
 class Slack:
@@ -127,19 +128,19 @@ def _escaped(text: str) -> str:
 
 
 def _plain(message: Message) -> str:
-    return clipped(f"{_MARKS[message.state]} {_escaped(message.summary)}", LONGEST)
+    mark = _MARKS[message.state] if message.change is None else _WAITS
+    return clipped(f"{mark} {_escaped(message.summary)}", LONGEST)
 
 
 def _blocks(message: Message) -> list[dict[str, Any]]:
     facts = clipped("\n".join(_escaped(line) for line in message.text.split("\n")[:-1]), LONGEST)
-    hint = "" if message.state == "resolved" else "  👀 acknowledges, ✅ resolves"
+    is_asked = message.state != "resolved" and message.change is None
+    hint = "  👀 acknowledges, ✅ resolves" if is_asked else ""
     return [
         {"type": "section", "text": {"type": "mrkdwn", "text": f"*{_plain(message)}*"}},
         {"type": "section", "text": {"type": "mrkdwn", "text": facts}},
         {
             "type": "context",
-            "elements": [
-                {"type": "mrkdwn", "text": f"<{message.link}|INC-{message.incident} in Warrant>{hint}"}
-            ],
+            "elements": [{"type": "mrkdwn", "text": f"<{message.link}|{message.ref} in Warrant>{hint}"}],
         },
     ]

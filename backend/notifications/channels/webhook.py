@@ -1,7 +1,9 @@
 """A web address of the user's own, told with a signed POST (`backend.signed_http`).
 
     {"key": "…/incidents/12", "incident": 12, "state": "open", "severity": "SEV-2", "title": "…", "lines": ["…"],
-     "link": "https://…/i/12", "model": "…", "environment": "…", "opened_at": "…", "by": ""}
+     "link": "https://…/i/12", "model": "…", "environment": "…", "opened_at": "…", "by": "", "round": 1, "change": null}
+
+A reminder of a change has its number under `change`, no `incident`, and an empty `severity`.
 
 The `Idempotency-Key` is of this message: the same one may come twice, and means the same.
 """

@@ -28,7 +28,7 @@ from backend.governance.policy_rules import GateRule
 from backend.governance.reviews import review_change
 from backend.governance.sending_again import preview_again, resubmit_change
 from backend.governance.settling import settle_gates
-from backend.governance.tables import Snapshot
+from backend.governance.tables import Look, Snapshot
 from backend.governance.urgent import break_glass
 from backend.registry.tables import Version
 from tests.integration.app.test_pages import Open, open_page, text_of
@@ -111,6 +111,16 @@ def test_what_somebody_decided_on_is_drawn_again_from_what_was_kept(world: World
         kept = session.get_one(Snapshot, change.digest)
         kept.document = {**kept.document, "summary": "toy stays as it is"}
     assert "Altered since" in text_of(open_page(world.viewer, "change", id=number, shown=change.digest))
+    with (
+        writing() as session
+    ):  # the viewer looked at the second revision; whoever looked at the first, at that
+        look = session.get_one(Look, (change.id, world.viewer.person_id))
+        look.snapshot = change.digest
+        kept = session.get_one(Snapshot, change.digest)
+        kept.document = {"summary": "toy stays as it is"}
+    said = text_of(open_page(world.viewer, "change", id=number, shown=change.digest))
+    assert "Altered since" in said and "nobody was shown it so" in said
+    assert "was altered in the database" in text_of(open_page(world.viewer, "change", id=number))
 
 
 def test_the_bar_on_a_phone_says_what_the_person_can_do_and_goes_when_that_is_nothing(

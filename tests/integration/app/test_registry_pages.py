@@ -181,7 +181,7 @@ def test_the_timeline_answers_for_now_and_for_a_moment_of_the_address(world: Wor
     at = FIRST + timedelta(hours=1)
     earlier = text_of(open_page(world.viewer, "timeline", model="toy", at=clock.to_iso(at)))
     assert (
-        "Version 1 served 100\u202f% at 2026-01-31 01:00:00 UTC, without a change on record (history)"
+        "Version 1 served 100\u202f% at Sat 31 Jan 2026, 01:00:00 UTC, without a change on record (history)"
         in earlier
     )
     before = text_of(open_page(world.viewer, "timeline", model="toy", at="2025-01-01T00:00:00Z"))

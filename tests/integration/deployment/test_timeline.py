@@ -23,6 +23,7 @@ from backend.deployment.timeline import (
     timeline_view,
 )
 from backend.errors import BadInput, NotFound
+from backend.governance.delegations import delegate
 from backend.governance.kinds import Asked
 from tests.integration.governance.conftest import UNGATED, ask, carry_out, put_in_force, say
 from tests.worlds import SYSTEM, World, make_world
@@ -141,6 +142,21 @@ def test_a_promotion_and_a_return_are_told_with_who_allowed_them(world: World) -
     assert f"CHG-{forth.id}, asked for by Engineer, approved by Lead" in at_first["why"][0]
     assert [one["id"] for one in at_second["changes"]] == [back.id]
     assert f"CHG-{back.id}, asked for by Oncall" in at_second["why"][0]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_for_whom_a_lent_right_acted_is_told(world: World) -> None:
+    with writing() as session:
+        delegate(
+            session, world.lead, to_person=world.viewer.person_id, starts_at=clock.now(),
+            ends_at=clock.now() + timedelta(days=1), reason="away",
+        )  # fmt: skip
+    change = ask(world.engineer, Asked("promote", "production", "toy", to_version=1))
+    carry_out(say(world.viewer, change))
+    with reading() as session:
+        told = moment_view(read_timeline(session, world.viewer, "toy", "production"), clock.now())
+    assert "approved by Viewer for Lead" in told["why"][0]
+    assert told["changes"][0]["approvals"][0]["on_behalf_of"] == "Lead"
 
 
 def test_a_canary_takes_its_share_and_gives_it_back(world: World) -> None:

@@ -12,6 +12,7 @@ from backend import clock
 from backend.audit.tables import AuditEntry
 from backend.database.session import ReadSession, reading, writing
 from backend.errors import BadInput
+from backend.governance.asking import reopen
 from backend.governance.authority import who_can_decide_on_each
 from backend.governance.delegations import delegate
 from backend.governance.kinds import Asked
@@ -133,3 +134,12 @@ def test_the_inbox_shows_the_reminder_and_whom_to_ask(world: World, open_page: O
     st.cache_data.clear()
     page = text_of(open_page(world.lead, "approvals"))
     assert "reminded" in page and "expires in" in page
+
+
+def test_where_decisions_became_void_those_who_gave_them_are_reminded_again() -> None:
+    change = Change(id=1, state="waiting", reminded_at=clock.now())
+    reopen(change, "recheck")
+    assert change.reminded_at is None
+    kept = Change(id=2, state="approved", reminded_at=clock.now())
+    reopen(kept, "retract")
+    assert kept.reminded_at is not None, "one approval fewer, and the others stand"

@@ -12,10 +12,12 @@ from app.words import approval_words
 from backend import clock
 from backend.database.session import reading, writing
 from backend.errors import BadInput
-from backend.governance import errors
+from backend.governance import errors, execution
+from backend.governance.ci_gate import gate_answer
 from backend.governance.freezes import next_opening
 from backend.governance.health import earlier_versions, last_healthy
 from backend.governance.kinds import Asked
+from backend.governance.move_judgement import judge_move
 from backend.governance.policies import Replayed, dry_run
 from backend.governance.policy_document import read_policy
 from backend.governance.reading import list_changes
@@ -23,8 +25,10 @@ from backend.governance.registry_moves import list_moves
 from backend.governance.tables import Change, Decision
 from backend.identity.tables import Person
 from backend.monitoring.tables import MetricPoint
+from backend.registry.tables import Model
 from tests.integration.governance.conftest import ask, carry_out, now, put_in_force, say
-from tests.worlds import SYSTEM, World
+from tests.integration.governance.test_without_decision import smash
+from tests.worlds import SYSTEM, World, add_model
 
 STRICT = """
 rules:
@@ -164,3 +168,63 @@ def test_a_freeze_holds_without_a_gap_when_an_hour_comes_twice(at: str, until: s
 
     told = next_opening(("sat 20:00", "sun 02:30"), None, "Europe/Berlin", moment(at))
     assert told == (moment(until) if until else None)
+
+
+BROKEN = "rules: [{{name: rest, rule: {{break_glass: {{roles: [{}]}}}}}}]"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_dry_run_asks_who_broke_the_glass(world: World) -> None:
+    change = carry_out(smash(world.on_call))
+    assert replay(BROKEN.format("on_call"), change).would == "allowed"
+    told = replay(BROKEN.format("ml_lead"), change)
+    assert told.reasons == ("breaking the glass is allowed to: ml lead; who broke it has no such role today",)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_dry_run_takes_no_freeze_for_a_refusal_that_would_have_been_a_wait(world: World) -> None:
+    change = ask(world.engineer, Asked("promote", "production", "toy", to_version=2))
+    say(world.lead, change)
+    carry_out(change)
+    begun, over = (f"{clock.now() + timedelta(hours=hours):%Y-%m-%dT%H:%M:%S}" for hours in (-24, 2))
+
+    def told(lifetime_h: int) -> Replayed:
+        freeze = f"{{name: still, dates: [{begun}, {over}]}}"
+        return replay(
+            f"freezes: [{freeze}]\nrules: [{{name: rest, rule: {{lifetime_h: {lifetime_h}}}}}]", change
+        )
+
+    held, late = told(72), told(1)
+    assert (held.would, len(held.reasons)) == ("allowed", 1)
+    assert "the freeze still would have held it until 20" in held.reasons[0]
+    assert (late.would, late.reasons) == (
+        "refused", ("the freeze still would have held it until its time was over",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_is_approved_and_held_by_a_review_waits_for_pipelines(world: World) -> None:
+    add_model(world, "other", versions=2)
+    with writing() as session:
+        for name in ("toy", "other"):
+            session.get_one(Model, name).owner_id = world.lead.person_id
+    release = ask(world.engineer, Asked("promote", "production", "other", to_version=1))
+    assert say(world.lead, release).state == "approved"
+    broken = carry_out(smash(world.on_call))
+    with reading() as session:
+        found = gate_answer(session, world.viewer, "other", 1, "production")
+    assert (found["answer"], len(found["reasons"])) == ("waiting", 1)
+    assert f"CHG-{broken.id} broke the glass" in found["reasons"][0]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_move_to_what_is_being_brought_into_service_is_allowed(world: World) -> None:
+    change = ask(world.engineer, Asked("promote", "production", "toy", to_version=2))
+    say(world.lead, change)
+    with writing() as session:
+        assert execution.begin(session, SYSTEM, change.id, f"change-{change.id}") is not None
+        execution.write_deployment(session, SYSTEM, change.id)
+    with reading() as session:
+        model = session.get_one(Model, "toy")
+        found = judge_move(session, model, alias="champion", to_version=2, at=clock.now())
+    assert (found.would_be, found.reasons) == ("allowed", ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -47,3 +48,22 @@ def test_what_is_not_known_says_why_and_older_evidence_says_nothing(told: list[s
     told.clear()
     show_groups({"before": None, "after": {"version": 2}})
     assert told == []
+
+
+def test_groups_are_folded_unless_a_gap_is_below_four_fifths(
+    told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds: list[tuple[str, bool]] = []
+
+    def fold(label: str, *, expanded: bool = False) -> AbstractContextManager[None]:
+        folds.append((label, expanded))
+        return nullcontext()
+
+    monkeypatch.setattr("app.components.group_parts.st.expander", fold)
+    for less, declared in ((0.6, PROTECTED), (0.0, PROTECTED), (0.6, {"protected": ["sex"]})):
+        show_groups(evidence_of(compare_groups(spec_of("binary", **declared), people(less=less))))
+    show_groups(evidence_of(unknown_groups("nothing was scored")))
+    outer = [one for one in folds if one[0].startswith("Groups of people")]
+    assert outer[0] == ("Groups of people: sex below four fifths", True)
+    assert [is_open for _, is_open in outer] == [True, False, False, False]
+    assert "is not declared" in outer[2][0] and outer[3][0] == "Groups of people: not known"

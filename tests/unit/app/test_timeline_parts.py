@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.charts import Mark, served_figure
-from app.components.change_effects import effect_sentence, risk_words
+from app.components.change_effects import blast_radius, effect_sentence, risk_words
 from app.components.registry_parts import _because
 from app.components.timeline_parts import merged, span_of
 from app.words import told_failure
@@ -145,3 +145,16 @@ def test_the_reasons_of_a_move_beyond_the_first_are_on_the_page() -> None:
     told = str(_because({"reasons": reasons}, 1)[-1])
     assert "4 more reasons" in told
     assert all(f"reason {number}" in told for number in range(1, 5))
+
+
+def test_the_blast_radius_is_told_where_nobody_scored_the_same_rows() -> None:
+    assert blast_radius({}) is None
+    assert blast_radius({"decisions_a_day": 1.0, "at_risk": {"decisions": 1.0}}) is None
+    assert "no window of the last four weeks is over" in str(blast_radius({"decisions_a_day": None}))
+    earlier = {
+        "change_id": 4,
+        "flips": {"known": True, "rows": 400, "counts": {"stays": 360, "changes": 40}},
+    }
+    assert blast_radius({"decisions_a_day": 41_000.0, "compared_before": earlier}) == (
+        "41,000 decisions a day; CHG-4 counted 10.0\u202f% of rows decided otherwise"
+    )

@@ -906,38 +906,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("superseded_at IS NULL AND state <> 'deleted'"),
     )
     op.create_table(
-        "notices",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
-        ),
-        sa.Column("incident_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("channel", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("why", sa.Text(), nullable=False),
-        sa.Column("document", backend.database.types.Json(), nullable=False),
-        sa.Column("created_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("next_try_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("tried_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("problem", sa.Text(), nullable=False),
-        sa.Column("receipt", sa.Text(), nullable=False),
-        sa.Column("sent_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["incident_id"], ["incidents.id"], name=op.f("fk_notices_incident_id_incidents")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
-    )
-    op.create_index("ix_notices_due", "notices", ["state", "next_try_at"], unique=False)
-    op.create_index(op.f("ix_notices_incident_id"), "notices", ["incident_id"], unique=False)
-    op.create_index(
-        "uq_notices_queued",
-        "notices",
-        ["incident_id", "channel"],
-        unique=True,
-        sqlite_where=sa.text("state = 'queued'"),
-        postgresql_where=sa.text("state = 'queued'"),
-    )
-    op.create_table(
         "policy_exceptions",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -1793,6 +1761,41 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_data_requests_change_id"), "data_requests", ["change_id"], unique=False)
     op.create_index(op.f("ix_data_requests_model"), "data_requests", ["model"], unique=False)
+    op.create_table(
+        "notices",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("incident_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("change_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("document", backend.database.types.Json(), nullable=False),
+        sa.Column("created_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("next_try_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("tried_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("receipt", sa.Text(), nullable=False),
+        sa.Column("sent_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incidents.id"], name=op.f("fk_notices_incident_id_incidents")
+        ),
+        sa.ForeignKeyConstraint(["change_id"], ["changes.id"], name=op.f("fk_notices_change_id_changes")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
+    )
+    op.create_index("ix_notices_due", "notices", ["state", "next_try_at"], unique=False)
+    op.create_index(op.f("ix_notices_incident_id"), "notices", ["incident_id"], unique=False)
+    op.create_index(op.f("ix_notices_change_id"), "notices", ["change_id"], unique=False)
+    op.create_index(
+        "uq_notices_queued",
+        "notices",
+        ["incident_id", "channel"],
+        unique=True,
+        sqlite_where=sa.text("state = 'queued'"),
+        postgresql_where=sa.text("state = 'queued'"),
+    )
     op.create_table(
         "decisions",
         sa.Column("id", sa.Text(), nullable=False),
