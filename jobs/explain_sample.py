@@ -7,7 +7,6 @@ anybody than the others. Figures of a window (mean |SHAP| by column and segment)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.database.session import reading, writing
@@ -141,12 +140,12 @@ def _in_slices(
 
     from backend.monitoring.cells import place_rows
     from backend.monitoring.grids import freeze_grids
-    from backend.monitoring.references import read_reference
+    from backend.registry.reference_file import reference_of
     from backend.registry.tables import Version
 
     with reading() as session:
         version = session.get_one(Version, (window.model, window.version))
-    grids = freeze_grids(read_reference(Path(version.reference_path), version.reference_digest), spec.columns)
+    grids = freeze_grids(reference_of(version), spec.columns)
     names = {condition["column"] for one in slices for condition in one}
     placed = place_rows(rows, {name: grids[name] for name in names if name in grids})
     chosen = np.zeros(len(rows), dtype=bool)
