@@ -10,6 +10,7 @@ from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.queue import COMPUTE_SHAP
 from backend.registry.reference_file import reference_of
 from backend.registry.service import get_model, get_version
+from jobs.explain_sample import tell_drift
 from jobs.explaining import input_of, prepare
 from jobs.explaining.base import SEED
 from jobs.runtime import Run, workflow
@@ -44,6 +45,7 @@ def explain_and_store(run: Run, model: str, number: int) -> int:
     with writing() as session:
         run.require_owned(session)
         store_explanation(session, run.actor, explanation=explanation)
+    tell_drift(run, model)
     return explanation.rows
 
 

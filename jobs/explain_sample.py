@@ -24,6 +24,7 @@ from backend.monitoring.spec_explanations import ExplanationRule
 from backend.monitoring.tables import WindowState
 from backend.queue import EXPLAIN_SAMPLE
 from backend.registry.service import get_model
+from backend.registry.tables import Model
 from backend.settings import settings
 from jobs.runtime import Run, workflow
 
@@ -56,7 +57,22 @@ def explain_windows(run: Run, model: str) -> int:
             0.1 + 0.9 * place / len(due), f"explaining the window from {window.start:%Y-%m-%d %H:%M} UTC"
         )
         count += _explain_window(run, spec, window)
+    tell_drift(run, model)
     return count
+
+
+def tell_drift(run: Run, model: str) -> None:
+    """Store how far what windows leant on is from the version's own explanation, and raise or resolve alerts by it."""
+    from backend.explain.attribution_drift import store_attribution_points
+    from backend.monitoring.judgement import judge
+
+    environment = settings().environment
+    with writing() as session:
+        run.require_owned(session)
+        found = session.get_one(Model, model)
+        spec = parse_spec(found.spec)
+        if store_attribution_points(session, run.actor, model=model, environment=environment, spec=spec):
+            judge(session, run.actor, model=found, environment=environment, spec=spec)
 
 
 def _explain_window(run: Run, spec: ModelSpec, window: WindowState) -> int:

@@ -29,7 +29,7 @@ from app.plain_text import plain
 from app.session import viewer
 from app.words import count_of
 from backend import clock
-from backend.explain.figures import LEAST_OF_COHORT, interacting, with_intervals
+from backend.explain.figures import LEAST_OF_COHORT, MOVED, interacting, with_intervals
 from backend.identity.roles import Permission
 
 VIEWS: Final = {
@@ -39,8 +39,6 @@ VIEWS: Final = {
     "versions": "Another version beside it",
     "cohorts": "One group beside the others",
 }
-MOVED: Final = 0.90
-"""NDCG below which the order of columns counts as moved, as SageMaker Clarify's monitor has it."""
 NAMED: Final = 3
 ALL: Final = "all"
 NOTHING: Final = (
