@@ -15,6 +15,7 @@ from app.charts.attributions import (
     cohort_figure,
     dependence,
     importance_figure,
+    versions_figure,
 )
 from app.components.change_effects import signed_points
 from app.components.charts import draw
@@ -183,7 +184,9 @@ def show_windows(name: str, windows: Sequence[Mapping[str, Any]], *, picture: st
     csv_link("All windows", "attributions", model=name)
 
 
-def show_versions_apart(scope: data.Scope, name: str, version: int, others: Sequence[str]) -> None:
+def show_versions_apart(
+    scope: data.Scope, name: str, version: int, others: Sequence[str], *, picture: str
+) -> None:
     """Another version beside this one: each column's share of the mean |SHAP| on its own reference."""
     other = pick("Beside", list(others), key="other", words=lambda one: f"version {one}", width=200)
     if other is None:
@@ -201,6 +204,8 @@ def show_versions_apart(scope: data.Scope, name: str, version: int, others: Sequ
     st.subheader(
         plain(f"{format_share(found['moved'])} of the weight lies elsewhere in version {after}"), anchor=False
     )
+    draw(versions_figure(found["columns"], before, after), f"what versions {before} and {after} of {name} lean on",
+         key="versions", picture=picture)  # fmt: skip
     table(
         ("column", f"v{before}", f"v{after}", "difference"),
         [
@@ -222,6 +227,7 @@ def show_versions_apart(scope: data.Scope, name: str, version: int, others: Sequ
     st.caption(
         plain(f"Each version on rows of its own reference; {told}; {'; against '.join(sorted(ways))}.")
     )
+    csv_link("These shares", "explanations-apart", model=name, before=before, after=after)
 
 
 def show_cohorts(
