@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from backend.errors import BadInput, WarrantError
 from jobs.trainers.base import Trainer, trainer_named
-from jobs.trainers.contract import HEARTBEAT, TrainingJob
+from jobs.trainers.contract import HEARTBEAT, METRICS, TrainingJob
 
 PORT: Final = 29500
 RETRIES: Final = 3
@@ -28,8 +28,11 @@ FOLDER: Final = "/opt/warrant"
 GPU: Final = "nvidia.com/gpu"
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?")  # with what Kubernetes appends: at most 63
 _SILENT: Final = (
-    "import os, sys, time; sys.exit(time.time() - os.stat(sys.argv[1]).st_mtime > float(sys.argv[2]))"
+    "import os, sys, time\n"
+    "seen = max((os.stat(one).st_mtime for one in sys.argv[2:] if os.path.exists(one)), default=0.0)\n"
+    "sys.exit(time.time() - seen > float(sys.argv[1]))"
 )
+"""Exit 1 where none of the files was touched for so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def _job(
 ) -> dict[str, Any]:
     several = cluster.hosts > 1
     spec: dict[str, Any] = {
-        "backoffLimit": RETRIES, "activeDeadlineSeconds": int(job.limits.wall_s) * (RETRIES + 1),
+        "backoffLimit": RETRIES * cluster.hosts, "activeDeadlineSeconds": int(job.limits.wall_s) * (RETRIES + 1),
         "parallelism": cluster.hosts, "completions": cluster.hosts,
     }  # fmt: skip
     if several:
@@ -137,9 +140,11 @@ def _job(
     resources = {"cpu": cluster.cpu, "memory": f"{job.limits.memory_mb}Mi"} | (
         {GPU: str(devices)} if devices else {}
     )
+    signs = [str(job.out / name) for name in (HEARTBEAT, METRICS)]
     container = {
         "name": "trainer", "image": cluster.image, "workingDir": FOLDER,
         "command": command(job, path, trainer, name=name, hosts=cluster.hosts, devices=devices),
+        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - where libraries keep what they compile
         "resources": {"limits": resources, "requests": dict(resources)},
         "volumeMounts": [
             {"name": "shared", "mountPath": str(cluster.mount)}, {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
@@ -149,7 +154,7 @@ def _job(
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         },
         "livenessProbe": {
-            "exec": {"command": ["python", "-c", _SILENT, str(job.out / HEARTBEAT), f"{job.limits.heartbeat_s:g}"]},
+            "exec": {"command": ["python", "-c", _SILENT, f"{job.limits.heartbeat_s:g}", *signs]},
             "initialDelaySeconds": int(job.limits.heartbeat_s), "periodSeconds": 30, "timeoutSeconds": 10,
         },
     }  # fmt: skip

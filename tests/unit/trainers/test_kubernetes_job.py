@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ import yaml
 
 from backend.errors import BadInput
 from jobs.trainers.base import trainer_named
-from jobs.trainers.contract import JOB, Limits, TrainingJob
+from jobs.trainers.contract import HEARTBEAT, JOB, METRICS, Limits, TrainingJob
 from jobs.trainers.kubernetes_job import GPU, Cluster, check, main, render
 from tests.unit.trainers.jobs import job_in
 
@@ -50,6 +54,20 @@ def test_a_job_of_one_host_asks_for_its_gpus_and_memory_and_mounts_what_the_job_
     assert pod["automountServiceAccountToken"] is False
 
 
+def test_a_pod_counts_as_alive_by_its_newest_sign(tmp_path: Path) -> None:
+    (document,) = render(network(tmp_path), tmp_path / JOB, NETWORK, cluster(tmp_path))
+    out = network(tmp_path).out
+    alive = [sys.executable, *pod_of(document)[1]["livenessProbe"]["exec"]["command"][1:]]
+    out.mkdir(parents=True, exist_ok=True)
+    assert subprocess.run(alive, check=False).returncode == 1, "no sign at all"
+    for name, age in ((HEARTBEAT, 300), (METRICS, 10)):
+        (out / name).touch()
+        os.utime(out / name, (time.time() - age,) * 2)
+    assert subprocess.run(alive, check=False).returncode == 0
+    (out / METRICS).unlink()
+    assert subprocess.run(alive, check=False).returncode == 1
+
+
 def test_several_hosts_are_an_indexed_job_whose_pods_find_the_first_by_a_headless_service(
     tmp_path: Path,
 ) -> None:
@@ -62,9 +80,12 @@ def test_several_hosts_are_an_indexed_job_whose_pods_find_the_first_by_a_headles
         name,
     )
     assert service["spec"]["selector"].items() <= document["spec"]["template"]["metadata"]["labels"].items()
-    assert {"completionMode": "Indexed", "parallelism": 2, "completions": 2}.items() <= document[
-        "spec"
-    ].items()
+    assert {
+        "completionMode": "Indexed",
+        "parallelism": 2,
+        "completions": 2,
+        "backoffLimit": 6,
+    }.items() <= document["spec"].items()
     command = " ".join(container["command"])
     assert f"--nnodes 2 --rdzv-backend c10d --rdzv-endpoint {name}-0.{name}:29500" in command
 
