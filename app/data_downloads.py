@@ -13,10 +13,12 @@ from backend.data_rights.handing_out import open_document
 from backend.database.session import reading
 from backend.errors import BadInput, NotFound
 from backend.explain.asking import look_up
+from backend.explain.differences import compare_explanations
 from backend.explain.rows import compare_cohort, importance, list_values
 from backend.explain.views import leaning_view
 from backend.explain.windows import list_leanings
 from backend.identity.actor import Actor
+from backend.registry.service import get_model
 from backend.settings import settings
 
 SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -31,6 +33,7 @@ def routes() -> list[BaseRoute]:
         Route("/export/attributions.{form}", guarded(export_attributions)),
         Route("/export/shap-values.{form}", guarded(export_values)),
         Route("/export/cohort.{form}", guarded(export_cohort)),
+        Route("/export/explanations-apart.{form}", guarded(export_explanations_apart)),
     ]
 
 
@@ -118,6 +121,18 @@ def export_cohort(request: Request, viewer: Actor) -> Response:
         )  # fmt: skip
     rows = [{**one, "rows": found["rows"], "others": found["others"]} for one in found["columns"]]
     return as_file("cohort", request.path_params["form"], rows)
+
+
+def export_explanations_apart(request: Request, viewer: Actor) -> Response:
+    """Each column's share of the mean |SHAP| in the versions `before` and `after` of `model`."""
+    query = request.query_params
+    before, after = (_number(query.get(name, "")) for name in ("before", "after"))
+    with reading() as session:
+        get_model(session, viewer, query.get("model", ""))
+        found = compare_explanations(session, query["model"], before, after)
+    if found is None or not found["known"]:
+        raise NotFound(found["why"] if found else "both are one version")
+    return as_file("explanations-apart", request.path_params["form"], found["columns"])
 
 
 def _number(text: str) -> int:

@@ -29,7 +29,7 @@ TAKEN = {
     "value": "value", "low": "low", "high": "high", "threshold": "limit", "reference_value": "reference",
     "verdict": "verdict", "level": "level", "reason": "reason",
 }  # fmt: skip
-KINDS = ("drift", "prediction", "quality", "realised", "estimated", "volume", "fairness")
+KINDS = ("drift", "prediction", "quality", "realised", "estimated", "volume", "fairness", "attribution")
 
 
 def routes() -> list[BaseRoute]:

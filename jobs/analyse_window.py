@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend import clock
@@ -173,13 +172,13 @@ def _reference(model: str, number: int, spec: ModelSpec) -> Reference:
     import numpy as np
 
     from backend.monitoring.grids import freeze_grids
-    from backend.monitoring.references import read_reference
+    from backend.registry.reference_file import reference_of
 
     with reading() as session:
         version = session.get(Version, (model, number))
     if version is None:
         raise NotFound(f"version {number} of {model} is not registered")
-    table = read_reference(Path(version.reference_path), version.reference_digest)
+    table = reference_of(version)
     grids = freeze_grids(table, spec.columns)
     kept = table.select([name for name in _wanted(spec) if name in table.column_names])
     if kept.num_rows > MOST_ROWS:

@@ -99,7 +99,7 @@ def examine_due(
 def _examiner(path: str, digest: str, spec: ModelSpec, size: str, rota: Rota) -> Examiner:
     """Fitted on a reference file; a fit is deterministic in it, so it is made again where it is needed."""
     from backend.monitoring.examination import prepare
-    from backend.monitoring.references import read_reference
+    from backend.registry.reference_file import read_reference
 
     return prepare(spec, read_reference(Path(path), digest), size, rota)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.database.session import reading, writing
-from backend.errors import BadInput
 from backend.explain.service import Contribution, Explanation, ranked, store_explanation
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.queue import COMPUTE_SHAP
-from backend.registry.artefacts import file_digest
+from backend.registry.reference_file import reference_of
 from backend.registry.service import get_model, get_version
-from backend.settings import settings
+from jobs.explain_sample import tell_drift
 from jobs.explaining import input_of, prepare
 from jobs.explaining.base import SEED
 from jobs.runtime import Run, workflow
+from jobs.version_files import estimator_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,27 +35,17 @@ def compute_shap(run: Run) -> None:
 
 def explain_and_store(run: Run, model: str, number: int) -> int:
     """Returns how many rows were explained."""
-    import pandas as pd
-
-    from backend.serving.loader import Loader, load_estimator
-
     with reading() as session:
         spec = parse_spec(get_model(session, run.actor, model).spec)
         version = get_version(session, run.actor, model, number)
-    reference = Path(version.reference_path)
-    if file_digest(reference) != version.reference_digest:
-        raise BadInput(
-            f"the reference data of {model} version {number} are not the recorded ones: {reference}"
-        )
-    folder = Loader(settings().resolved_home() / "jobs" / "artefacts", tracking_uri=settings().mlflow).fetch(
-        version.uri, version.artefact_digest
-    )
-    pipeline = load_estimator(folder)
+    reference = reference_of(version).to_pandas()
+    pipeline = estimator_of(version.uri, version.artefact_digest)
     run.progress(0.3, "computing SHAP values")
-    explanation = explain(pipeline, pd.read_parquet(reference), spec, model=model, version=number)
+    explanation = explain(pipeline, reference, spec, model=model, version=number)
     with writing() as session:
         run.require_owned(session)
         store_explanation(session, run.actor, explanation=explanation)
+    tell_drift(run, model)
     return explanation.rows
 
 

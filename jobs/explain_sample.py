@@ -7,7 +7,6 @@ anybody than the others. Figures of a window (mean |SHAP| by column and segment)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.database.session import reading, writing
@@ -25,6 +24,7 @@ from backend.monitoring.spec_explanations import ExplanationRule
 from backend.monitoring.tables import WindowState
 from backend.queue import EXPLAIN_SAMPLE
 from backend.registry.service import get_model
+from backend.registry.tables import Model
 from backend.settings import settings
 from jobs.runtime import Run, workflow
 
@@ -57,7 +57,22 @@ def explain_windows(run: Run, model: str) -> int:
             0.1 + 0.9 * place / len(due), f"explaining the window from {window.start:%Y-%m-%d %H:%M} UTC"
         )
         count += _explain_window(run, spec, window)
+    tell_drift(run, model)
     return count
+
+
+def tell_drift(run: Run, model: str) -> None:
+    """Store how far what windows leant on is from the version's own explanation, and raise or resolve alerts by it."""
+    from backend.explain.attribution_drift import store_attribution_points
+    from backend.monitoring.judgement import judge
+
+    environment = settings().environment
+    with writing() as session:
+        run.require_owned(session)
+        found = session.get_one(Model, model)
+        spec = parse_spec(found.spec)
+        if store_attribution_points(session, run.actor, model=model, environment=environment, spec=spec):
+            judge(session, run.actor, model=found, environment=environment, spec=spec)
 
 
 def _explain_window(run: Run, spec: ModelSpec, window: WindowState) -> int:
@@ -141,12 +156,12 @@ def _in_slices(
 
     from backend.monitoring.cells import place_rows
     from backend.monitoring.grids import freeze_grids
-    from backend.monitoring.references import read_reference
+    from backend.registry.reference_file import reference_of
     from backend.registry.tables import Version
 
     with reading() as session:
         version = session.get_one(Version, (window.model, window.version))
-    grids = freeze_grids(read_reference(Path(version.reference_path), version.reference_digest), spec.columns)
+    grids = freeze_grids(reference_of(version), spec.columns)
     names = {condition["column"] for one in slices for condition in one}
     placed = place_rows(rows, {name: grids[name] for name in names if name in grids})
     chosen = np.zeros(len(rows), dtype=bool)

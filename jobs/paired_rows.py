@@ -20,9 +20,10 @@ from backend.errors import NotAllowed
 from backend.governance.pairs import Answers, Measured, PairedRows, Source
 from backend.monitoring.columns import ModelSpec
 from backend.observations.reader import Filter, scan
-from backend.registry.artefacts import file_digest
+from backend.registry.reference_file import reference_of
 from backend.registry.tables import Version
 from backend.settings import settings
+from jobs.version_files import job_loader
 
 if TYPE_CHECKING:
     from backend.serving.predictor import Predictor
@@ -167,11 +168,8 @@ def _live(
 
 
 def _reference(spec: ModelSpec, version: Version, most: int) -> _Rows:
-    """The newest rows of the version's reference, whose digest is checked first."""
-    found = file_digest(Path(version.reference_path))
-    if found != version.reference_digest:
-        raise ValueError(f"its reference data are not the recorded ones: {found}")
-    whole = pd.read_parquet(Path(version.reference_path))
+    """The newest rows of the version's reference."""
+    whole = reference_of(version).to_pandas()
     missing = [column.name for column in spec.features if column.name not in whole]
     if missing:
         raise ValueError(f"its reference data lack {', '.join(missing)}")
@@ -191,9 +189,8 @@ def _columns(spec: ModelSpec, there: list[str]) -> list[str]:
 def _load(version: Version, cutoff: float, allow: tuple[str, ...]) -> _Loaded:
     """The model from the bytes that its digest names; a file that would import anything unexpected is not loaded."""
     from backend.governance.artefact_files import scan_folder
-    from backend.serving.loader import Loader
 
-    loader = Loader(settings().resolved_home() / "jobs" / "artefacts", tracking_uri=settings().mlflow)
+    loader = job_loader()
     folder = loader.fetch(version.uri, version.artefact_digest)
     unexpected = scan_folder(folder, allow)
     if unexpected:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from backend import clock
@@ -20,6 +19,7 @@ from backend.explain.reports import WrittenReport, store_report
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.queue import WRITE_REPORT
 from backend.registry.artefacts import file_digest
+from backend.registry.reference_file import reference_of
 from backend.registry.service import get_model, get_version
 from backend.settings import settings
 from jobs.runtime import Run, workflow
@@ -49,7 +49,6 @@ def write_report(run: Run) -> None:
 
 def write_file(run: Run) -> dict[str, Any]:
     """Write the report. The file's name comes from the run, so doing it again replaces it."""
-    import pandas as pd
 
     from backend.observations.reader import Filter, read
 
@@ -67,10 +66,7 @@ def write_file(run: Run) -> dict[str, Any]:
     number = int(rows["version"].mode().iloc[0])
     with reading() as session:
         version = get_version(session, run.actor, run.subject, number)
-    reference_path = Path(version.reference_path)
-    if file_digest(reference_path) != version.reference_digest:
-        raise BadInput(f"the reference data of {run.subject} version {number} are not the recorded ones")
-    reference = pd.read_parquet(reference_path)
+    reference = reference_of(version).to_pandas()
     current = rows[rows["version"] == number]
     run.progress(0.3, f"comparing {len(current)} rows with {len(reference)} of the reference")
     page = render(

@@ -78,6 +78,6 @@ with main:
         show_windows(name, windows, picture=picture)
     elif view == "versions":
         others = [one for one in versions if one != chosen]
-        show_versions_apart(scope, name, version, others)
+        show_versions_apart(scope, name, version, others, picture=picture)
     else:
         show_cohorts(scope, name, version, sampled, picture=picture)

@@ -182,6 +182,31 @@ def attribution_drift(windows: Sequence[Mapping[str, Any]], *, tz: str | None, l
     return figure
 
 
+def versions_figure(
+    columns: Sequence[Mapping[str, Any]], before: int, after: int, *, limit: int = 15
+) -> go.Figure:
+    """Each column's share of the mean |SHAP| in two versions, the largest difference first; no bar where a version does
+    not use the column. `columns` as `differences.compare_shares` gives them."""
+    shown = columns[:limit]
+    figure = new_figure(90 + 34 * len(shown))
+    for number, side, color in ((before, "before", MARK["reference"]), (after, "after", MARK["current"])):
+        figure.add_trace(
+            go.Bar(
+                y=[one["column"] for one in shown], x=[one[side] for one in shown], orientation="h",
+                name=f"version {number}", marker={"color": color, "line": {"width": 0}},
+                hovertemplate=f"<b>%{{y}}</b><br>version {number}: %{{x:.1%}}<extra></extra>",
+            )
+        )  # fmt: skip
+    told = "share of the mean |SHAP|"
+    if len(columns) > len(shown):
+        left = len(columns) - len(shown)
+        told += f"; {left} {'column that differs' if left == 1 else 'columns that differ'} less not drawn"
+    figure.update_xaxes(title={"text": told, "font": {"size": 11}}, rangemode="tozero", tickformat=".0%")
+    figure.update_yaxes(autorange="reversed", showgrid=False, type="category", ticklabelstandoff=4)
+    figure.update_layout(barmode="group", bargap=0.3, legend={"traceorder": "normal"})
+    return figure
+
+
 def cohort_figure(columns: Sequence[Mapping[str, Any]], *, unit: str, limit: int = 12) -> go.Figure:
     """Mean SHAP in a cohort less that of all other rows, with 95 % intervals; hollow where chance explains it."""
     shown = columns[:limit]

@@ -23,7 +23,7 @@ from backend.slo.wording import span_words
 ALERT_PAGES = {
     "quality": "quality", "volume": "quality", "drift": "drift", "prediction": "drift",
     "realised": "performance", "estimated": "performance", "kpi": "performance",
-    "fairness": "fairness",
+    "fairness": "fairness", "attribution": "explanations",
 }  # fmt: skip
 """Where the figures of an alert's kind are shown; any other kind is shown on the model's page."""
 
@@ -57,6 +57,10 @@ def alert_place(alert: Mapping[str, Any], usual_size: str) -> tuple[str, dict[st
         return {"job": "jobs", "audit": "audit"}.get(str(kind), "silences"), {}
     if page == "model":
         return page, {"model": alert["model"]}
+    if page == "explanations":
+        start = clock.from_iso(told["window"]) if told.get("window") else alert["since"]
+        place = {"show": "windows", "segment": told.get("segment") or "all", "window": clock.to_iso(start)}
+        return page, {"model": alert["model"], **place}
     query = {
         "model": alert["model"],
         "size": told.get("size") or usual_size,

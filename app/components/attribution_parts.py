@@ -15,6 +15,7 @@ from app.charts.attributions import (
     cohort_figure,
     dependence,
     importance_figure,
+    versions_figure,
 )
 from app.components.change_effects import signed_points
 from app.components.charts import draw
@@ -29,7 +30,7 @@ from app.plain_text import plain
 from app.session import viewer
 from app.words import count_of
 from backend import clock
-from backend.explain.figures import LEAST_OF_COHORT, interacting, with_intervals
+from backend.explain.figures import LEAST_OF_COHORT, MOVED, interacting, with_intervals
 from backend.identity.roles import Permission
 
 VIEWS: Final = {
@@ -39,8 +40,6 @@ VIEWS: Final = {
     "versions": "Another version beside it",
     "cohorts": "One group beside the others",
 }
-MOVED: Final = 0.90
-"""NDCG below which the order of columns counts as moved, as SageMaker Clarify's monitor has it."""
 NAMED: Final = 3
 ALL: Final = "all"
 NOTHING: Final = (
@@ -185,7 +184,9 @@ def show_windows(name: str, windows: Sequence[Mapping[str, Any]], *, picture: st
     csv_link("All windows", "attributions", model=name)
 
 
-def show_versions_apart(scope: data.Scope, name: str, version: int, others: Sequence[str]) -> None:
+def show_versions_apart(
+    scope: data.Scope, name: str, version: int, others: Sequence[str], *, picture: str
+) -> None:
     """Another version beside this one: each column's share of the mean |SHAP| on its own reference."""
     other = pick("Beside", list(others), key="other", words=lambda one: f"version {one}", width=200)
     if other is None:
@@ -203,6 +204,8 @@ def show_versions_apart(scope: data.Scope, name: str, version: int, others: Sequ
     st.subheader(
         plain(f"{format_share(found['moved'])} of the weight lies elsewhere in version {after}"), anchor=False
     )
+    draw(versions_figure(found["columns"], before, after), f"what versions {before} and {after} of {name} lean on",
+         key="versions", picture=picture)  # fmt: skip
     table(
         ("column", f"v{before}", f"v{after}", "difference"),
         [
@@ -224,6 +227,7 @@ def show_versions_apart(scope: data.Scope, name: str, version: int, others: Sequ
     st.caption(
         plain(f"Each version on rows of its own reference; {told}; {'; against '.join(sorted(ways))}.")
     )
+    csv_link("These shares", "explanations-apart", model=name, before=before, after=after)
 
 
 def show_cohorts(

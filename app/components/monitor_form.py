@@ -20,6 +20,7 @@ KIND_WORDS = {
     "drift": "drift of an input", "prediction": "drift of predictions", "quality": "data quality",
     "realised": "realised performance", "estimated": "estimated performance", "volume": "traffic",
     "kpi": "a figure of your own", "fairness": "fairness between groups",
+    "attribution": "what it leans on",
 }  # fmt: skip
 THRESHOLD_WORDS = {
     "calibrated": "Warrant's calibrated limit", "limit": "the calibrated limit, times", "constant": "a fixed value",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backend.commands.group import Json, Token, refuse_plainly
+from backend.commands.group import Json, Token, become, refuse_plainly
 from backend.commands.output import say, write_json
 from backend.errors import BadInput
 
@@ -133,6 +133,24 @@ def cancel(
 def resume(run_id: Run, token: Token = "", as_json: Json = False) -> None:
     """Begin a failed run again where it failed."""
     _act(run_id, "resumption", {}, token, as_json=as_json)
+
+
+@commands.command("manifest")
+def manifest(
+    job: Annotated[Path, typer.Argument(help="a job file of a trainer, where the pods see it")],
+    image: Annotated[str, typer.Option(help="an image of a training worker")],
+    claim: Annotated[str, typer.Option(help="the PersistentVolumeClaim that holds the job's files")],
+    mount: Annotated[Path, typer.Option(help="where the pods mount it, as the job file names it")],
+    hosts: Annotated[int, typer.Option(help="pods that train together; several only for PyTorch")] = 1,
+    cpu: Annotated[str, typer.Option(help="processors of a pod")] = "4",
+    namespace: Annotated[str | None, typer.Option(help="else the one of whoever applies it")] = None,
+) -> None:
+    """Print a training job as a Kubernetes Job with its GPUs, checked without a cluster, for `kubectl apply -f -`."""
+    place = ("--namespace", namespace) if namespace else ()
+    become(
+        "jobs.trainers.kubernetes_job", str(job), "--image", image, "--claim", claim, "--mount", str(mount),
+        "--hosts", str(hosts), "--cpu", cpu, *place,
+    )  # fmt: skip
 
 
 def _act(run_id: str, what: str, body: dict[str, Any], token: str, *, as_json: bool) -> None:

@@ -12,6 +12,9 @@ Floats = NDArray[np.float64]
 
 Z: Final = 1.959963984540054
 LEAST_OF_COHORT: Final = 20
+DRAWS: Final = 2000
+MOVED: Final = 0.90
+"""NDCG below which the order of columns counts as moved, as Amazon SageMaker Clarify's monitor has it."""
 
 
 def mean_sizes(columns: Sequence[str], values: Floats) -> list[dict[str, Any]]:
@@ -54,6 +57,31 @@ def ndcg(reference: Mapping[str, float], now: Mapping[str, float]) -> float | No
         return None
     order = sorted(names, key=lambda name: (-now[name], name))
     return _gain([reference[name] for name in order]) / at_best
+
+
+def ndcg_interval(
+    reference: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
+) -> tuple[float, float]:
+    """The 95 % interval of `ndcg` of two `mean_sizes`: quantiles over draws, of a fixed seed, of each mean from a
+    normal distribution with its standard error, one column apart from the others. It holds the value itself, which
+    draws around two equal orders never reach.
+    """
+    names = [one["column"] for one in reference if any(two["column"] == one["column"] for two in now)]
+    first, second = ({one["column"]: one for one in sizes} for sizes in (reference, now))
+    draw = np.random.default_rng(0)
+
+    def drawn(sizes: Mapping[str, Mapping[str, Any]]) -> Floats:
+        mean = np.array([float(sizes[name]["mean_abs"]) for name in names])
+        se = np.array([float(sizes[name].get("se") or 0.0) for name in names])
+        return np.maximum(draw.normal(mean, se, (DRAWS, len(names))), 0.0)
+
+    weight = 1 / np.log2(np.arange(len(names)) + 2)
+    gains, order = drawn(first), np.argsort(-drawn(second), axis=1, kind="stable")
+    best = (-np.sort(-gains, axis=1)) @ weight
+    kept = np.take_along_axis(gains, order, axis=1) @ weight
+    low, high = np.quantile(kept[best > 0] / best[best > 0], (0.025, 0.975))
+    value = ndcg(*({name: float(sizes[name]["mean_abs"]) for name in names} for sizes in (first, second)))
+    return min(float(low), value or 0.0), max(float(high), value or 0.0)
 
 
 def _gain(values: Sequence[float]) -> float:

@@ -35,7 +35,7 @@ from backend.monitoring.new_classes import classes_of, tell_new_classes
 from backend.monitoring.numbering import micros
 from backend.monitoring.performance import PRIMARY, Performance, measure
 from backend.monitoring.profiles import Profile
-from backend.monitoring.references import Reference, read_numbers_of, read_reference
+from backend.monitoring.references import Reference, read_numbers_of
 from backend.monitoring.segments import (
     ALL,
     Parts,
@@ -48,6 +48,7 @@ from backend.monitoring.segments import (
 from backend.monitoring.tables import JUDGED
 from backend.monitoring.track_record import TrackPoint, allowed_to_page, track_record
 from backend.monitoring.windows import Window
+from backend.registry.reference_file import read_reference
 
 Places = npt.NDArray[np.int64]
 UNHEARD = Hearing(False, False)

@@ -21,7 +21,7 @@ from backend.monitoring.thresholds import WINDOW_ALPHA, Noise, Verdict
 from backend.monitoring.verdicts import Finding, judge_columns
 
 Level = Literal["page", "ticket", "info"]
-Family = Literal["drift", "quality", "realised", "estimated", "volume", "fairness"]
+Family = Literal["drift", "quality", "realised", "estimated", "volume", "fairness", "attribution"]
 LEVELS: tuple[Level, ...] = ("page", "ticket", "info")
 
 PAGE_RATE = 0.10
@@ -180,5 +180,7 @@ def excess_of(point: Point) -> float:
 
 def rank(point: Point) -> tuple[int, int, float]:
     level = LEVELS.index(point.level or "info")
-    family = ("realised", "estimated", "fairness", "quality", "volume", "drift").index(point.family)
+    family = ("realised", "estimated", "fairness", "quality", "volume", "drift", "attribution").index(
+        point.family
+    )
     return level, family, -excess_of(point)

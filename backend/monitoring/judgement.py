@@ -9,6 +9,7 @@ Which window speaks, by kind of finding:
                          distributed like a year
     fairness             each gap that has a bound, by itself: the newest finished window of the trend's size, where it
                          needs labels the newest for which they speak
+    attribution          the newest finished window of the trend's size of which rows are explained
     segments             as these kinds do, about what all rows do not say already; one subject of each kind
     volume               the newest finished window of the shortest size, where windows follow the clock
 
@@ -36,11 +37,11 @@ from backend.monitoring.columns import ModelSpec
 from backend.monitoring.fairness import KIND as FAIRNESS
 from backend.monitoring.fairness.standing import gap_points, subject_of, subjects_of
 from backend.monitoring.monitor_judgement import evaluate_monitors
-from backend.monitoring.tables import MetricPoint, WindowState
+from backend.monitoring.tables import ATTRIBUTION, MetricPoint, WindowState
 from backend.registry.tables import Model
 
 LEVELS = ("page", "ticket", "info")
-KINDS = ("realised", "estimated", "quality", "drift", "volume", FAIRNESS)
+KINDS = ("realised", "estimated", "quality", "drift", "volume", FAIRNESS, ATTRIBUTION)
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ def _findings(
             findings.append(_about(finished, points, ("drift", "prediction"), "inputs and predictions"))
             findings.append(_about_segments(finished, points, ("drift", "prediction")))
             findings += _about_groups(finished, gap_points(session, finished.id, labels=False))
+        if size == spec.window:
+            findings += _about_attributions(session, mine)
         labelled = next((window for window in mine if window.labelled_at is not None), None)
         if labelled is not None:
             points = _points(session, labelled.id)
@@ -195,6 +198,26 @@ def _by_column(window: WindowState, points: Sequence[MetricPoint], kind: str) ->
     return [
         Finding(kind, column, window, tuple(point for point in mine if point.column == column))
         for column in sorted({point.column for point in mine})
+    ]
+
+
+def _about_attributions(session: ReadSession, windows: Sequence[WindowState]) -> list[Finding]:
+    """The newest of the finished windows of which rows are explained."""
+    ids = [window.id for window in windows if window.state == "complete"]
+    told = set(
+        session.scalars(
+            select(MetricPoint.window_id).where(
+                MetricPoint.window_id.in_(ids), MetricPoint.kind == ATTRIBUTION
+            )
+        )
+    )
+    newest = next((window for window in windows if window.id in told), None)
+    if newest is None:
+        return []
+    points = _points(session, newest.id)
+    return [
+        _about(newest, points, (ATTRIBUTION,), "what it leans on"),
+        _about_segments(newest, points, (ATTRIBUTION,)),
     ]
 
 

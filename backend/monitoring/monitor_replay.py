@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from backend.monitoring.fairness import KIND as FAIRNESS
 from backend.monitoring.fairness.measures import needs_labels
 from backend.monitoring.monitors import Composite, Condition, Figure, Monitor, Rule, Side, Threshold, bad_side
+from backend.monitoring.tables import ATTRIBUTION
 from backend.monitoring.windows import Window
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -303,7 +304,7 @@ def _combine(rule: Composite, parts: Sequence[Floats]) -> Floats:
 def _usable(figure: Figure, monitor: Monitor, series: Series, why: dict[str, int]) -> Bools:
     known = np.isfinite(series.value)
     enough = np.ones(len(known), dtype=bool)
-    if figure.kind not in ("volume", "kpi"):
+    if figure.kind not in ("volume", "kpi", ATTRIBUTION):  # of too few explained rows there is no value
         enough = series.rows >= monitor.min_rows
     labelled = np.ones(len(known), dtype=bool)
     if figure.kind == "realised" or (figure.kind == FAIRNESS and needs_labels(figure.statistic)):

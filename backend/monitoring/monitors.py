@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 from backend.errors import BadInput
 from backend.monitoring.fairness.measures import GAPS
+from backend.monitoring.tables import ATTRIBUTION
 
 Level = Literal["page", "ticket", "info"]
 Side = Literal["above", "below", "either"]
@@ -34,7 +35,7 @@ OF_HISTORY = ("sigma", "quantile", "p_value")
 PAGING_KINDS = frozenset({"realised", "estimated", "quality", "volume", "kpi"})
 """Kinds of figures that may wake a person. Drift of inputs and of predictions alone never does."""
 
-OF_COLUMNS = frozenset({"drift", "prediction", "quality"})
+OF_COLUMNS = frozenset({"drift", "prediction", "quality", ATTRIBUTION})
 """Kinds whose column is one of the model's, or one of its rules."""
 
 FEWEST_POINTS, MOST_POINTS = 5, 500
@@ -321,8 +322,8 @@ def _threshold(value: Any, path: str, figure: Figure) -> Threshold:
 
 
 def bad_side(figure: Figure) -> Side:
-    """On which side a value is worse: below for metrics of which more is better, rows, and figures of the user's own,
-    else above."""
+    """On which side a value is worse: below for metrics of which more is better, rows, the order of attributions, and
+    figures of the user's own, else above."""
     from backend.monitoring.performance import DEFINITIONS
 
     known = DEFINITIONS.get(figure.statistic) if figure.kind in ("realised", "estimated") else None
@@ -331,6 +332,8 @@ def bad_side(figure: Figure) -> Side:
     gap = GAPS.get(figure.statistic) if figure.kind == "fairness" else None
     if gap is not None:
         return "below" if gap.below else "above"
+    if figure.kind == ATTRIBUTION:
+        return "below" if figure.statistic == "ndcg" else "above"
     return "below" if figure.kind == "kpi" or figure[:3] == ("volume", "", "rows") else "above"
 
 

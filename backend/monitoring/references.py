@@ -19,9 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from backend.errors import Conflict
 from backend.monitoring.cells import place_rows
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.effects import CellLosses, count_losses
@@ -37,7 +35,7 @@ from backend.monitoring.reference_rules import Counted
 from backend.monitoring.segments import ALL, Parts, measure_parts, name_in, profile_parts, segment_grids
 from backend.monitoring.thresholds import Noise, reference_noise
 from backend.monitoring.windows import Window, place_moments, window_of, windows_between
-from backend.registry.artefacts import file_digest
+from backend.registry.reference_file import read_reference, reference_of
 from backend.registry.tables import Version
 
 NOTHING_KNOWN = Importances((), "surrogate")
@@ -99,17 +97,9 @@ class Reference(Measured):
         return {ALL: self.profiles, **self.segments}
 
 
-def read_reference(path: Path, digest: str) -> pa.Table:
-    """The reference rows. Raises `Conflict` when the file is not the one that was recorded."""
-    found = file_digest(path)
-    if found != digest:
-        raise Conflict(f"the reference data at {path} changed: recorded {digest[:19]}…, found {found[:19]}…")
-    return pq.read_table(path)
-
-
 def take_reference(version: Version, spec: ModelSpec) -> Reference:
     """Count, measure and assess a version's reference rows. Takes seconds: NannyML is asked for trust."""
-    table = read_numbers_of(spec, read_reference(Path(version.reference_path), version.reference_digest))
+    table = read_numbers_of(spec, reference_of(version))
     measured = add_segments(measure_reference(table.to_pandas(), spec), table, spec)
     return Reference(
         **{one.name: getattr(measured, one.name) for one in fields(measured)},

@@ -20,7 +20,7 @@ from backend.monitoring.computation import UNHEARD, WindowResult, expects_no_tra
 from backend.monitoring.evaluate import Point
 from backend.monitoring.fairness import KIND as FAIRNESS
 from backend.monitoring.fairness.measures import needs_labels
-from backend.monitoring.tables import MetricPoint, WindowProfile, WindowState
+from backend.monitoring.tables import ATTRIBUTION, MetricPoint, WindowProfile, WindowState
 from backend.monitoring.track_service import freeze_estimates
 from backend.monitoring.windows import Window, window_of, windows_between
 from backend.monitoring.windows_service import LIVE_WINDOWS_KEPT, is_due, mark_windows
@@ -103,10 +103,11 @@ def store_results(
 
     A window stays due when something arrived for it after it was read. `first_value` keeps what a point said when
     it could first speak: of realised performance, and of fairness that needs labels, when the labels first spoke; of
-    anything else, when the window was over. Points that an examination of rows gave stay (`examination_service`):
-    late labels do not change them. Points of drift under a rule that looks back stay until they are judged again
-    (`rejudging`). When labels first speak for a window, its stored estimates are put on record beside what came
-    true (`track_service`). A window on hold from which rows have gone stays as it is (`backend.holds.windows`).
+    anything else, when the window was over. Points that an examination of rows (`examination_service`) or
+    explanations (`backend.explain.attribution_drift`) gave stay: late labels do not change them. Points of drift under
+    a rule that looks back stay until they are judged again (`rejudging`). When labels first speak for a window, its
+    stored estimates are put on record beside what came true (`track_service`). A window on hold from which rows have
+    gone stays as it is (`backend.holds.windows`).
     """
     computed = _without_held(session, model.name, computed)
     if not computed:
@@ -129,7 +130,8 @@ def store_results(
     later = {due.id for due, result in computed if result.judged_by is None}
     session.execute(
         delete(MetricPoint).where(
-            MetricPoint.window_id.in_(ids), MetricPoint.statistic.not_in(EXAMINED), MetricPoint.kind != "volume",
+            MetricPoint.window_id.in_(ids), MetricPoint.statistic.not_in(EXAMINED),
+            MetricPoint.kind.not_in(("volume", ATTRIBUTION)),
             or_(MetricPoint.window_id.not_in(later), MetricPoint.kind.in_(("realised", "estimated", FAIRNESS))),
         )
     )  # fmt: skip

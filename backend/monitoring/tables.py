@@ -111,6 +111,9 @@ class WindowProfile(Base):
 JUDGED = ("ok", "alarm")
 """Verdicts of a metric point that was judged."""
 
+ATTRIBUTION = "attribution"
+"""The kind of metric points that say whether a version leans on other columns than on its reference."""
+
 
 class MetricPoint(Base):
     """One computed value. Recomputing a window replaces its points; `first_value` keeps as-seen-then."""

@@ -17,6 +17,7 @@ METRIC_WORDS: Final = {
     "mape": "MAPE", "r2": "R²",
 }  # fmt: skip
 STATISTIC_WORDS: Final = {
+    "ndcg": "NDCG of attributions", "rank_change": "places moved in the order of attributions",
     "psi": "PSI", "jensen_shannon": "Jensen-Shannon", "kolmogorov_smirnov": "Kolmogorov-Smirnov",
     "wasserstein": "Wasserstein", "chi_squared": "chi²", "l_infinity": "L-infinity", "missing_rate": "missing",
     "unseen_rate": "unseen values", "out_of_range_rate": "out of range", "constant_value": "constant",

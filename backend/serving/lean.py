@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from backend.observations.schema import Kind
+from backend.serving.frames import frame_of
 
 log = logging.getLogger(__name__)
 
@@ -158,16 +159,10 @@ def _nothing(rows: int, text: bool) -> np.ndarray:
 
 def _same(found: Lean, estimator: Any) -> bool:
     rows = _rows(found)
-    frame = pd.DataFrame(
-        {
-            name: np.array(
-                [row.get(name, np.nan) for row in rows], dtype="float64" if codes is None else "object"
-            )
-            for name, codes in sorted(
-                found.columns, key=lambda one: list(estimator.feature_names_in_).index(one[0])
-            )
-        }
-    )
+    kinds: dict[str, Kind] = {
+        name: "numeric" if codes is None else "categorical" for name, codes in found.columns
+    }
+    frame = frame_of(rows, [str(name) for name in estimator.feature_names_in_], kinds)
     answer = estimator.predict_proba if hasattr(found.boost, "classes_") else estimator.predict
     return np.array_equal(found.answer(rows), np.asarray(answer(frame)))
 

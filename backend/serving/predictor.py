@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from backend.observations.columns import number_text
 from backend.observations.schema import Kind, Task
 from backend.serving.errors import NotLoadable
+from backend.serving.frames import frame_of
 from backend.serving.lean import lean
 from backend.serving.signature import Signature, check_signature, whole_columns
 
@@ -78,14 +78,7 @@ class Predictor:
         """Values of a regression, else (rows, classes) probabilities."""
         if self._lean is not None and self._lean.fits(features):
             return self._lean.answer(rows)
-        frame = self._frame(rows, features)
+        frame = frame_of(rows, self._names or tuple(features), features)
         return (
             self._estimator.predict(frame) if task == "regression" else self._estimator.predict_proba(frame)
         )
-
-    def _frame(self, rows: Sequence[Mapping[str, float | str]], features: Mapping[str, Kind]) -> pd.DataFrame:
-        columns: dict[str, Any] = {}
-        for name in self._names or tuple(features):
-            values = [row.get(name, np.nan) for row in rows]
-            columns[name] = np.array(values, dtype="float64" if features[name] == "numeric" else "object")
-        return pd.DataFrame(columns)

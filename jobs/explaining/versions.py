@@ -14,12 +14,12 @@ from backend.explain.predictions import ExplainerFacts, LocalExplanation
 from backend.explain.reasons import adverse_reasons, is_declined, is_positive
 from backend.identity.actor import Actor
 from backend.monitoring.columns import ModelSpec, parse_spec
-from backend.registry.artefacts import file_digest
+from backend.registry.reference_file import check_reference, read_reference
 from backend.registry.service import get_model, get_version
 from backend.registry.tables import Version
-from backend.settings import settings
 from jobs.explaining.base import Attributed, Prepared
 from jobs.explaining.choosing import prepare
+from jobs.version_files import estimator_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +97,8 @@ class PreparedVersion:
 
 
 def prepared_version(actor: Actor, model: str, number: int) -> PreparedVersion:
-    """Raises `BadInput` where the version cannot be asked again what moved its answers."""
+    """Raises `BadInput` where the version cannot be asked again what moved its answers, `Conflict` where its files are
+    not the recorded ones."""
     with reading() as session:
         found = get_model(session, actor, model)
         spec = parse_spec(found.spec)
@@ -107,31 +108,24 @@ def prepared_version(actor: Actor, model: str, number: int) -> PreparedVersion:
         raise BadInput(
             f"{', '.join(hidden)} of {model} is stored as a pseudonym: the model cannot be asked again what moved it"
         )
-    reference = Path(version.reference_path)
-    if file_digest(reference) != version.reference_digest:
-        raise BadInput(
-            f"the reference data of {model} version {number} are not the recorded ones: {reference}"
-        )
+    check_reference(
+        Path(version.reference_path), version.reference_digest
+    )  # also where it is prepared already
     prepared, classes = _prepared(
-        version.uri, version.artefact_digest, str(reference), version.reference_digest, json.dumps(found.spec)
-    )
+        version.uri, version.artefact_digest, version.reference_path, version.reference_digest,
+        json.dumps(found.spec),
+    )  # fmt: skip
     return PreparedVersion(version, spec, prepared, classes)
 
 
 @lru_cache(maxsize=KEPT)
 def _prepared(
-    uri: str, digest: str, reference: str, _reference_digest: str, spec: str
+    uri: str, digest: str, reference: str, reference_digest: str, spec: str
 ) -> tuple[Prepared, tuple[str, ...]]:
-    import pandas as pd
-
-    from backend.serving.loader import Loader, load_estimator
-
-    folder = Loader(settings().resolved_home() / "jobs" / "artefacts", tracking_uri=settings().mlflow).fetch(
-        uri, digest
-    )
-    model = load_estimator(folder)
+    rows = read_reference(Path(reference), reference_digest).to_pandas()
+    model = estimator_of(uri, digest)
     classes = tuple(str(one) for one in getattr(model, "classes_", ()))
-    return prepare(model, pd.read_parquet(reference), parse_spec(json.loads(spec))), classes
+    return prepare(model, rows, parse_spec(json.loads(spec))), classes
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,14 +173,16 @@ def policy_without_gates() -> dict[str, Any]:
 
 
 @contextmanager
-def open_installation(folder: Path) -> Iterator[Installation]:
-    """An installation in the home that the environment names."""
+def open_installation(
+    folder: Path, *, queues: Sequence[str] = ("changes", "writer")
+) -> Iterator[Installation]:
+    """An installation in the home that the environment names; its worker serves these queues."""
     world = make_world(folder / "files", versions=2, trained=(1, 2))
     give_passwords()
     put_in_force(policy_of_seconds())
     with GatewayProcess(folder / "gateway.log") as gateway:
         console = ConsoleProcess(folder / "console.log", WARRANT_GATEWAY_PORT=str(gateway.port))
-        worker = BackgroundWorker(folder / "worker.log", "worker", ("changes", "writer"))
+        worker = BackgroundWorker(folder / "worker.log", "worker", queues)
         with console, worker:
             for process in (gateway, console, worker):
                 process.start()

@@ -121,7 +121,7 @@ def test_a_monitor_is_tried_out_and_stored(browser: Browser, console: Console, w
     page.get_by_role("textbox", name="Name").fill("AUC falls")
     page.get_by_role("textbox", name="Name").press("Enter")
     expect(page.get_by_text("It would have fired 1 time")).to_be_visible()
-    expect(page.locator("[data-testid=stPlotlyChart]").first).to_be_visible()
+    expect(page.locator("[data-testid=stPlotlyChart]").first).to_be_visible(timeout=15_000)
     page.get_by_role("textbox", name="Why").fill("so that we know")
     page.get_by_text("I have seen how often it would have fired").click()
     page.get_by_role("button", name="Store “AUC falls”").click()

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from app import analysis_downloads, downloads, registry_downloads, series_downloads
+from app import analysis_downloads, data_downloads, downloads, registry_downloads, series_downloads
 from backend import clock
 from backend.alerting.service import Firing, fire
 from backend.api.app import create_api
@@ -238,6 +238,7 @@ def test_exports_are_silent_too(callers: Callers, auditor: Actor) -> None:
     token = cookie_of(auditor)
     routes = [
         *downloads.routes(), *registry_downloads.routes(), *series_downloads.routes(), *analysis_downloads.routes(),
+        *data_downloads.routes(),
     ]  # fmt: skip
     known = 0
     with TestClient(Starlette(routes=[Mount("/", routes=routes)]), raise_server_exceptions=False) as client:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import streamlit as st
 from starlette.applications import Starlette
 
+from app.charts.attributions import versions_figure
 from app.data_downloads import routes
 from backend import clock
 from backend.api.security import COOKIE
 from backend.data_rights.explanation import request_explanation
-from backend.database.session import writing
+from backend.database.session import WriteSession, writing
+from backend.explain.service import Contribution, Explanation, store_explanation
 from backend.queue import JobRun
 from tests.explained import store_explained, store_windows
 from tests.integration.app.test_pages import Open, open_page, text_of, world
 from tests.integration.data_rights.conftest import SUBJECT_SPEC, describe, move_spool, send
 from tests.integration.identity.conftest import TestClient
 from tests.watched import cookie_of
-from tests.worlds import World
+from tests.worlds import SYSTEM, World
 
 __all__ = ["open_page", "world"]
 
@@ -52,6 +54,36 @@ def test_each_view_draws_what_is_stored_and_the_sentence_says_what_moved(
     group = open_page(world.compliance, "explanations", model="toy", version="2", show="cohorts", by="carrier",
                       group="UA")  # fmt: skip
     assert "sampled rows with carrier = UA" in text_of(group)
+
+
+def store_earlier_version(session: WriteSession) -> None:
+    """What version 1 leant on: the distance alone, nearly."""
+    parts = (Contribution("distance", 0.9, None, 0.02), Contribution("carrier", 0.1, None, 0.01))
+    store_explanation(
+        session,
+        SYSTEM,
+        explanation=Explanation("toy", 1, 600, "shap TreeExplainer, exact", 0.1, parts),
+    )
+
+
+def test_two_versions_are_drawn_side_by_side_with_what_only_one_of_them_uses(
+    world: World, open_page: Open
+) -> None:
+    with writing() as session:
+        store_windows(session, windows=2)
+        store_earlier_version(session)
+    page = open_page(world.viewer, "explanations", model="toy", version="2", show="versions", other="1")
+    assert not page.exception
+    assert len(page.get("plotly_chart")) == 1
+    assert "not used" in text_of(page)
+    assert "/export/explanations-apart.csv?model=toy&amp;before=1&amp;after=2" in text_of(page)
+    figure = versions_figure(
+        [{"column": "distance", "before": 0.9, "after": 0.5}, {"column": "hour", "before": None, "after": 0.05}],
+        1, 2, limit=1,
+    )  # fmt: skip
+    assert [(one.name, list(one.x)) for one in figure.data] == [("version 1", [0.9]), ("version 2", [0.5])]
+    assert "1 columns that differ less" not in figure.layout.xaxis.title.text
+    assert "1 column that differs less not drawn" in figure.layout.xaxis.title.text
 
 
 def test_values_of_single_predictions_are_for_those_who_may_see_them(world: World, open_page: Open) -> None:
@@ -117,6 +149,7 @@ def test_what_is_drawn_is_taken_as_rows_by_those_who_may_see_it(world: World) ->
     with writing() as session:
         store_windows(session, rows=60, windows=2)
         store_explained(session, "p1")
+        store_earlier_version(session)
     version = {"model": "toy", "version": "2"}
     asked = {
         "contributions": {"model": "toy", "prediction": "p1"},
@@ -124,6 +157,7 @@ def test_what_is_drawn_is_taken_as_rows_by_those_who_may_see_it(world: World) ->
         "attributions": version,
         "shap-values": version,
         "cohort": {**version, "column": "carrier", "value": "UA"},
+        "explanations-apart": {"model": "toy", "before": "1", "after": "2"},
     }
     found = {}
     for who, actor in (("compliance", world.compliance), ("viewer", world.viewer)):
@@ -132,6 +166,7 @@ def test_what_is_drawn_is_taken_as_rows_by_those_who_may_see_it(world: World) ->
     assert {one.status_code for one in found["compliance"].values()} == {200}
     assert "distance,100.0,-2.5" in found["compliance"]["contributions"].text
     assert len(found["compliance"]["shap-values"].text.splitlines()) == 121
+    assert "distance,0.9,0.5,-0.4" in found["viewer"]["explanations-apart"].text
     assert "shap distance" in found["compliance"]["shap-values"].text
     assert {name for name, one in found["viewer"].items() if one.status_code == 403} == {
         "contributions",

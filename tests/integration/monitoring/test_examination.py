@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from backend.alerting.tables import Alert
-from backend.database.session import reading
+from backend.database.session import reading, writing
 from backend.errors import NotFound
 from backend.monitoring.examination import STATISTICS
-from backend.monitoring.tables import MetricPoint
+from backend.monitoring.tables import ATTRIBUTION, MetricPoint
 from jobs.compute_joint import examine_due
 from jobs.schedules import models_unexamined
 from tests.integration.monitoring.conftest import Monitored, ago, make_monitored, sample
@@ -30,6 +30,20 @@ def ruled(database: object, home: Path, tmp_path: Path) -> Monitored:
     return make_monitored(
         tmp_path / "files", reference_rows=900, rules=["x < 3.5", "shop in ('north', 'south', 'west')"]
     )
+
+
+def keep_attribution(shopper: Monitored) -> int:
+    """A figure that explanations gave of the window; its id."""
+    with writing() as session:
+        beside = shopper.points(ago(2))[0]
+        point = MetricPoint(
+            **{name: getattr(beside, name) for name in ("window_id", "model", "environment", "size", "window_start")},
+            kind=ATTRIBUTION, column="", statistic="ndcg", segment="", value=0.97, threshold=0.9, verdict="ok",
+            rows=100, computed_at=ago(0), first_computed_at=ago(0), first_value=0.97,
+        )  # fmt: skip
+        session.add(point)
+        session.flush()
+        return point.id
 
 
 def due() -> list[str]:
@@ -59,8 +73,10 @@ def test_finished_windows_are_examined_once_and_late_labels_leave_it_so(ruled: M
     )
     assert (due(), examine_due("shopper")) == ([], 0)
 
+    explained = keep_attribution(ruled)
     ruled.label(rows)
     assert ruled.compute() == 1
+    assert [point.id for point in ruled.points(ago(2), ATTRIBUTION)] == [explained]
     after = examined(ruled)
     assert {key: point.id for key, point in after.items()} == {key: point.id for key, point in found.items()}
     assert due() == []

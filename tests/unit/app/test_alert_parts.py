@@ -36,3 +36,10 @@ def test_traffic_is_shown_on_the_page_of_data_quality() -> None:
     assert alert_address(alert("volume", size="1d"), "1d").startswith(
         "/quality?model=m&size=1d&window=2026-02-02"
     )
+
+
+def test_a_moved_order_of_attributions_is_shown_at_its_window_among_explanations() -> None:
+    one = alert("attribution", window="2026-02-01T05:00:00+00:00", size="1d")
+    assert alert_address(one, "1d") == (
+        "/explanations?model=m&show=windows&segment=all&window=2026-02-01T05%3A00%3A00.000000Z"
+    )

@@ -1,0 +1,146 @@
+"""Drift of attributions is a stored figure of a window: judged, alerted, and looked at by monitors like any other."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from backend import clock
+from backend.alerting.tables import Alert
+from backend.database.session import reading, writing
+from backend.errors import BadInput
+from backend.explain.attribution_drift import store_attribution_points
+from backend.explain.figures import MOVED, ndcg_interval
+from backend.explain.tables import AttributionWindow
+from backend.explain.views import leaning_view
+from backend.monitoring.columns import ModelSpec, parse_spec
+from backend.monitoring.judgement import judge
+from backend.monitoring.monitor_history import read_history
+from backend.monitoring.monitor_replay import replay
+from backend.monitoring.monitors import parse_monitor
+from backend.monitoring.tables import ATTRIBUTION, MetricPoint, WindowState
+from backend.registry.tables import Model
+from tests.explained import WEIGHTS, store_windows
+from tests.worlds import SPEC, SYSTEM, World, make_world
+
+COLUMNS = ("distance", "carrier", "month", "hour")
+
+
+@pytest.fixture
+def world(migrated_home: Path, tmp_path: Path) -> World:
+    """Six explained windows of version 2, which serves; in the newest one the order of the columns is turned round."""
+    made = make_world(tmp_path / "files")
+    with writing() as session:
+        store_windows(session)
+        session.get_one(Model, "toy").created_at = clock.now() - timedelta(days=30)
+        for one in session.scalars(select(AttributionWindow)):
+            session.add(
+                WindowState(
+                    model="toy", environment="production", size=spec().window, start=one.start, end=one.end, version=2,
+                    rows=1200, state="complete", computed_at=clock.now(),
+                )
+            )  # fmt: skip
+    return made
+
+
+def spec() -> ModelSpec:
+    return parse_spec(SPEC)
+
+
+def tell() -> int:
+    """As the job that explains samples does."""
+    with writing() as session:
+        stored = store_attribution_points(session, SYSTEM, model="toy", environment="production", spec=spec())
+        judge(
+            session,
+            SYSTEM,
+            model=session.get_one(Model, "toy"),
+            environment="production",
+            spec=spec(),
+        )
+    return stored
+
+
+def alert() -> Alert:
+    with reading() as session:
+        return session.scalars(select(Alert).where(Alert.kind == ATTRIBUTION)).one()
+
+
+def test_the_stored_figures_are_those_of_the_page_with_an_interval_and_are_stored_once(world: World) -> None:
+    assert tell() == 6
+    assert tell() == 0
+    with reading() as session:
+        points = session.scalars(select(MetricPoint).where(MetricPoint.kind == ATTRIBUTION)).all()
+        shown = leaning_view(session, session.scalars(select(AttributionWindow)).all())
+    of_all = {clock.to_iso(one.window_start): one for one in points if one.statistic == "ndcg"}
+    assert {start: one.value for start, one in of_all.items()} == {one["start"]: one["ndcg"] for one in shown}
+    newest = max(of_all)
+    verdicts = {one.verdict for start, one in of_all.items() if start != newest}
+    assert (verdicts, of_all[newest].verdict, of_all[newest].level) == ({"ok"}, "alarm", "ticket")
+    assert all(
+        one.low <= one.value <= one.high for one in of_all.values() if one.low and one.value and one.high
+    )
+    moved = {one["column"]: abs(one["moved"]) for one in shown[-1]["ranks"]}
+    assert moved == {one.column: one.value for one in points
+                     if one.statistic == "rank_change" and clock.to_iso(one.window_start) == newest}  # fmt: skip
+
+
+def test_a_moved_order_is_one_ticket_that_ends_when_the_order_is_back(world: World) -> None:
+    tell()
+    fired = alert()
+    assert (fired.state, fired.level, fired.details["statistic"]) == ("firing", "ticket", "ndcg")
+    assert "what version 2 leans on: hour went from place 4 to 1 (NDCG 0." in fired.title
+    turned = [
+        {"column": name, "mean_abs": size, "se": 0.01} for name, size in zip(COLUMNS, WEIGHTS, strict=True)
+    ]
+    with writing() as session:
+        newest = session.scalars(select(AttributionWindow).order_by(AttributionWindow.start.desc())).first()
+        assert newest is not None
+        session.execute(
+            update(AttributionWindow)
+            .where(AttributionWindow.start == newest.start)
+            .values(columns=turned, computed_at=clock.now())
+        )
+    assert tell() == 1
+    assert alert().state == "resolved"
+
+
+def test_a_monitor_looks_at_how_far_a_column_moved_and_drift_of_attributions_alone_never_pages(
+    world: World,
+) -> None:
+    tell()
+    definition = {
+        "name": "hour comes to lead", "level": "ticket",
+        "when": {"kind": "attribution", "column": "hour", "statistic": "rank_change",
+                 "threshold": {"kind": "constant", "value": 2}},
+    }  # fmt: skip
+    monitor = parse_monitor(definition, sizes=[spec().window], min_rows=500, columns=COLUMNS)
+    with reading() as session:
+        history = read_history(
+            session,
+            "toy",
+            "production",
+            size=spec().window,
+            figures=tuple(monitor.figures),
+            limit=100,
+        )
+    assert replay(monitor, history).fires_now
+    with pytest.raises(BadInput, match="never pages"):
+        parse_monitor({**definition, "level": "page"}, sizes=[spec().window], min_rows=500, columns=COLUMNS)
+
+
+def test_a_few_explained_rows_leave_it_open() -> None:
+    """The same two orders, known well and hardly."""
+    reference = [
+        {"column": name, "mean_abs": size, "se": 0.001} for name, size in zip("ab", (1.0, 0.5), strict=True)
+    ]
+    turned = [
+        {"column": name, "mean_abs": size, "se": 0.01} for name, size in zip("ab", (0.5, 1.0), strict=True)
+    ]
+    low, high = ndcg_interval(reference, turned)
+    assert low <= high < MOVED
+    low, high = ndcg_interval(reference, [{**one, "se": 0.6} for one in turned])
+    assert low < MOVED < high
