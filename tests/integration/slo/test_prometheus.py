@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,8 +30,9 @@ from backend.slo.prometheus import Prometheus, PrometheusAway, QueryRefused, quo
 from backend.slo.promql import events_of
 from backend.slo.slots import floor_to
 from backend.slo.sources import Asked, Reading
+from backend.slo.sources import prometheus as source_module
 from backend.slo.sources.gateway import count_requests
-from backend.slo.sources.prometheus import count_in_prometheus, selector_of
+from backend.slo.sources.prometheus import TOO_SLOW, count_in_prometheus, selector_of
 from backend.slo.windows import Rolling
 from tests.prometheus import running_prometheus
 from tests.requirements import require
@@ -280,7 +282,8 @@ def test_a_wrong_query_says_what_is_wrong(server: str) -> None:
 
 @pytest.fixture
 def odd_server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Answers every request with the parameter: (status, body), or hangs for None."""
+    """Answers every request with the parameter: (status, body), or hangs for None; in drops for the status 0; what asks
+    for `slow` alone is not answered with the status 1."""
     closing = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -289,9 +292,15 @@ def odd_server(request: pytest.FixtureRequest) -> Iterator[str]:
                 closing.wait(5)
                 return
             status, body = request.param
-            self.send_response(status)
+            if status == 1 and "slow" in self.path:
+                closing.wait(5)
+                return
+            self.send_response(max(status, 200))
             self.end_headers()
-            self.wfile.write(body.encode())
+            with suppress(OSError):
+                while status == 0 and not closing.wait(0.05):
+                    self.wfile.write(b" ")
+                self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
             return
@@ -362,6 +371,11 @@ def test_a_server_that_is_away_is_asked_once_and_counts_nothing(
         ((500, "{}"), PrometheusAway, "answers with an error"),
         ((503, "{}"), PrometheusAway, "answers with an error"),
         (None, PrometheusAway, "does not answer"),
+        ((0, ""), PrometheusAway, "does not answer"),
+        ((401, "Unauthorized"), PrometheusAway, "write user and password"),
+        ((404, "404 page not found"), PrometheusAway, "is not Prometheus"),
+        ((422, json.dumps({"status": "error", "error": "too many samples"})), QueryRefused, "many samples"),
+        ((400, json.dumps({"status": "error", "error": "x" * 100_000})), QueryRefused, "^.{1,400}$"),
     ],
     indirect=["odd_server"],
 )
@@ -372,6 +386,33 @@ def test_what_is_not_an_answer_is_an_error_without_the_password(
     with Prometheus(odd_server) as client, pytest.raises(error, match=says) as raised:
         client.query("up")
     assert "secret" not in str(raised.value)
+
+
+NOTHING = json.dumps({"status": "success", "data": {"resultType": "vector", "result": []}})
+
+
+@pytest.mark.parametrize("odd_server", [(1, NOTHING)], indirect=True)
+def test_a_query_that_is_not_answered_is_the_problem_of_its_own_objective(
+    odd_server: str, traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prometheus_module, "READ_TIMEOUT_S", 0.3)
+    slow = replace(ANSWERED, name="slow", sli=Threshold("slow", "lte", Decimal(1)))
+    quick = replace(ANSWERED, name="quick", sli=Threshold("quick", "lte", Decimal(1)))
+    wanted = [asked(one, traffic) for one in (slow, ANSWERED, quick)]
+    found = count_in_prometheus(odd_server, wanted)
+    assert "does not answer" in found["slow"].problem
+    assert "has no series" in found["answers"].problem
+    assert found["quick"].slots
+    monkeypatch.setattr(source_module, "OWN_QUERIES_S", 0.0)
+    late = count_in_prometheus(odd_server, wanted)
+    assert ("has no series" in late["answers"].problem, late["quick"].problem) == (True, TOO_SLOW)
+
+
+@pytest.mark.parametrize("odd_server", [(200, " " * 5000)], indirect=True)
+def test_an_answer_that_is_too_large_is_refused(odd_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus_module, "LARGEST_ANSWER", 1000)
+    with Prometheus(odd_server) as client, pytest.raises(QueryRefused, match="ask for fewer series"):
+        client.query("up")
 
 
 def test_quote_escapes() -> None:
