@@ -17,7 +17,7 @@ from backend.errors import WarrantError
 from backend.slo.burn_rates import Counts
 from backend.slo.objectives import Latency, Objective, Queries, Threshold
 from backend.slo.prometheus import Prometheus, PrometheusAway, QueryRefused, RangeAnswer, Series, quote
-from backend.slo.promql import WINDOW, query_parts, ratio_query
+from backend.slo.promql import WINDOW, query_parts, ratio_query, served_by
 from backend.slo.slots import FIVE, MINUTE, Slot, floor_to
 from backend.slo.sources import OF_REQUESTS, PROMETHEUS, Asked, Reading, as_budgeted, steps_of
 
@@ -106,12 +106,12 @@ def _requests(server: Prometheus, asked: Asked) -> Reading:
 
 def selector_of(objective: Objective) -> str:
     """The series that an objective about requests reads."""
-    model = f"model={quote(objective.model)}"
+    of = served_by(objective)
     if not isinstance(objective.sli, Latency):
-        return f"{REQUESTS}{{{model}}}"
+        return f"{REQUESTS}{{{of}}}"
     edge = float(objective.sli.threshold_ms) / 1000
     written = "|".join(re.escape(text) for text in dict.fromkeys((str(edge), f"{edge:g}", "+Inf")))
-    return f"{BUCKETS}{{{model},le=~{quote(written)}}}"
+    return f"{BUCKETS}{{{of},le=~{quote(written)}}}"
 
 
 def _difference(series: Iterable[Series], objective: Objective, start: int, end: int) -> Counts:

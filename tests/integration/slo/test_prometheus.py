@@ -76,7 +76,7 @@ class Traffic:
         requests_lines: list[str] = []
         bucket_lines: list[str] = []
         odd = ODD_MODEL.replace("\\", "\\\\").replace('"', '\\"')
-        where = 'instance="g:1",job="gateway"'
+        where = 'environment="production",instance="g:1",job="gateway"'
         sums: Counter[tuple[str, float]] = Counter()
         for at in range(self.start, self.end + 1, SCRAPED_S):
             began = self.restart if at > self.restart else self.start
@@ -95,6 +95,10 @@ class Traffic:
                 bucket_lines.append(f"warrant_request_seconds_bucket{{{labels}}} {count} {at}")
             passed = (at - self.start) // SCRAPED_S
             requests_lines.append(f'warrant_requests_total{{model="idle",code="200",{where}}} 500 {at}')
+            elsewhere = where.replace("production", "staging").replace("g:1", "g:2")
+            requests_lines.append(
+                f'warrant_requests_total{{model="busy",code="503",{elsewhere}}} {9 * at} {at}'
+            )
             requests_lines.append(f'warrant_requests_total{{model="{odd}",code="200",{where}}} {passed} {at}')
         lines = ["# TYPE warrant_requests counter"]
         lines += sorted(requests_lines, key=lambda line: line.rsplit("} ", 1)[0])
@@ -197,8 +201,8 @@ def test_own_queries_are_counted_by_five_minutes(server: str, traffic: Traffic) 
     def own(**queries: str | bool) -> Objective:
         return replace(ANSWERED, name="own", sli=Queries(**queries))  # type: ignore[arg-type]
 
-    chosen = 'warrant_requests_total{model="busy"}'
-    failed = 'warrant_requests_total{model="busy",code=~"5.."}'
+    chosen = 'warrant_requests_total{model="busy",environment="production"}'
+    failed = 'warrant_requests_total{model="busy",environment="production",code=~"5.."}'
     total, bad = f"sum(rate({chosen}[{{{{.window}}}}]))", f"sum(rate({failed}[{{{{.window}}}}]))"
     rates = total_of(ask(server, own(total=total, bad=bad), traffic))
     exact = total_of(ask(server, ANSWERED, traffic))
@@ -253,13 +257,16 @@ def test_a_long_time_is_asked_for_in_parts(
 
 
 def test_the_gateway_exports_the_series_that_are_read() -> None:
-    metrics = GatewayMetrics()
+    metrics = GatewayMetrics("production")
     metrics.requests.labels("m", "1", "champion", "200").inc()
     metrics.seconds.labels("m", "1", "champion").observe(0.1)
     text = generate_latest(metrics.registry).decode()
-    assert 'warrant_requests_total{code="200",model="m"' in text
-    assert 'warrant_request_seconds_bucket{le="0.25",model="m"' in text
-    assert selector_of(FAST) == 'warrant_request_seconds_bucket{model="busy",le=~"0\\\\.25|\\\\+Inf"}'
+    assert 'warrant_requests_total{code="200",environment="production",model="m"' in text
+    assert 'warrant_request_seconds_bucket{environment="production",le="0.25",model="m"' in text
+    assert (
+        selector_of(FAST)
+        == 'warrant_request_seconds_bucket{model="busy",environment="production",le=~"0\\\\.25|\\\\+Inf"}'
+    )
 
 
 def test_numbers_that_are_none_are_none(server: str) -> None:
