@@ -97,6 +97,9 @@ def test_the_page_is_small_has_no_script_and_answers_in_the_order_of_the_night(
     places = [body.index(one) for one in order]
     assert places == sorted(places)
     assert "ruled out" in page
+    assert re.sub(r"<details.*?</details>", "", body, flags=re.S).count("<svg") == 1, (
+        "one figure, one time axis"
+    )
 
 
 def test_without_a_session_it_leads_to_sign_in_and_back_to_the_same_address(
