@@ -103,7 +103,7 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
         "suspects": [_suspect(suspect, brief.done) for suspect in brief.suspects],
         "changed": [_event(event) for event in brief.changed[:15]],
         "figure": figure_svg([series._replace(name=readable(series.name)) for series in brief.series], marks),
-        "answers": figure_svg(_shown(brief.answers), answer_marks),
+        "answers": figure_svg(_shown(brief.answers), answer_marks), "close_up": one.area == "serving",
         "answer_marks": [f"{format_utc(at)} {text}" for at, text in answer_marks],
         "marks": [f"{format_utc(at)} {text}" for at, text in marks],
         "offers": [_offer(offer, first=index == 0) for index, offer in enumerate(brief.offers)],

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -21,7 +22,7 @@ from app.phone_forms import Typed, require_row
 from app.templates import render
 from app.theme import STATES, stylesheet
 from backend.api.security import CsrfRefused, check_csrf, is_same_origin, signed_in
-from backend.errors import NotSignedIn, WarrantError
+from backend.errors import BadInput, NotSignedIn, WarrantError
 from backend.identity.sessions import SignedIn
 
 HEADERS: Final = {
@@ -44,14 +45,33 @@ def routes() -> list[BaseRoute]:
 
 def _page(template: str, show: Show, act: Act) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
-        form = await request.form() if request.method == "POST" else {}
-        typed = Typed(
-            {name: str(form.get(name, ""))[:4000] for name in form},
-            [str(one)[:200] for one in (form.getlist("accept") if hasattr(form, "getlist") else [])],
-        )
+        try:
+            typed = await _typed(request) if request.method == "POST" else Typed()
+        except BadInput as refused:
+            return _refusal(refused)
         return await run_in_threadpool(_answer, request, typed, template, show, act)
 
     return answer
+
+
+async def _typed(request: Request) -> Typed:
+    """What the form sent. Raises `BadInput` for what is no form, and for text that no database takes."""
+    try:
+        form = await request.form()
+    except HTTPException as error:
+        raise BadInput("this form cannot be read; open the page again") from error
+    fields = {name: str(form.get(name, ""))[:4000] for name in form}
+    if any("\x00" in text for text in fields.values()):
+        raise BadInput("what was written holds a NUL character, which cannot be kept; write it without")
+    return Typed(fields, [str(one)[:200] for one in form.getlist("accept")])
+
+
+def _refusal(refused: WarrantError) -> Response:
+    page = render(
+        "error.html", status=refused.status, title=refused.title, message=refused.message, back_path="/",
+        back_label="Back to the overview",
+    )  # fmt: skip
+    return HTMLResponse(page, refused.status, headers=HEADERS)
 
 
 def _answer(request: Request, typed: Typed, template: str, show: Show, act: Act) -> Response:
@@ -70,22 +90,21 @@ def _answer(request: Request, typed: Typed, template: str, show: Show, act: Act)
     except NotSignedIn:
         return RedirectResponse(f"/signin?next={request.url.path}", 303, headers=HEADERS)
     except WarrantError as refused:
-        page = render(
-            "error.html", status=refused.status, title=refused.title, message=refused.message, back_path="/",
-            back_label="Back to the overview",
-        )  # fmt: skip
-        return HTMLResponse(page, refused.status, headers=HEADERS)
+        return _refusal(refused)
     page = render(
         template, **context, csrf=found.csrf, path=request.url.path, who=found.actor.display_name,
         done=DONE.get(request.query_params.get("done", ""), "") if error is None else "",
-        error=_sentence(error.message) if error else "", typed=typed, shapes=_shapes(),
+        error=_sentence(error) if error else "", typed=typed, shapes=_shapes(),
         phone_stylesheet=stylesheet("phone"),
     )  # fmt: skip
     return HTMLResponse(page, error.status if error else 200, headers=HEADERS)
 
 
 def _check(request: Request, found: SignedIn, typed: Typed) -> None:
-    check_csrf(found, typed.get("csrf"))
+    try:
+        check_csrf(found, typed.get("csrf"))
+    except CsrfRefused as error:
+        raise CsrfRefused("this form is of an earlier session; look at it and send it again") from error
     if not is_same_origin(request):
         raise CsrfRefused("this form was not sent from a page of ours; open the page again")
 
@@ -104,5 +123,7 @@ def _shapes() -> dict[str, str]:
     return {level: state.shape for level, state in STATES.items()}
 
 
-def _sentence(message: str) -> str:
-    return f"{message[:1].upper()}{message[1:]}."
+def _sentence(error: WarrantError) -> str:
+    """Without the name of a field, which is for programs: the form has its own words beside it."""
+    said = error.message.removeprefix(f"{error.details.get('field')}: ")
+    return f"{said[:1].upper()}{said[1:]}."

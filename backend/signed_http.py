@@ -50,14 +50,15 @@ class SignedSender:
     pauses_s   how long to wait before each further try
     timeout_s  for one try
     within_s   no further try begins after so long; None: all are made
+    quotes     whether errors repeat what the other side said; not where the address is a secret: it may say that
     """
 
     def __init__(
         self, url: str, secret: str, *, pauses_s: tuple[float, ...] = PAUSES_S, timeout_s: float = TIMEOUT_S,
-        within_s: float | None = None,
+        within_s: float | None = None, quotes: bool = True,
     ) -> None:  # fmt: skip
         self.url, self._secret, self._pauses_s = url.rstrip("/"), secret.encode(), pauses_s
-        self._timeout_s, self._within_s = timeout_s, within_s
+        self._timeout_s, self._within_s, self._quotes = timeout_s, within_s, quotes
 
     def post(self, document: dict[str, Any], key: str) -> httpx.Response:
         """Tell it something, as canonical JSON. Raises `OutcomeUnknown`, `NotAnswered`, `NotTaken`."""
@@ -87,7 +88,8 @@ class SignedSender:
             else:
                 if answer.status_code < 300 or (method == "GET" and answer.status_code == 404):
                     return answer
-                problem = f"{answer.status_code}: {answer.text[:200]}"
+                said = f": {answer.text[:200]}" if self._quotes else ""
+                problem = f"{answer.status_code}{said}"
                 if answer.status_code < 500 and answer.status_code not in (408, 425, 429):
                     raise NotTaken(f"{self.url} answered {problem}")
             left_s = float("inf") if self._within_s is None else begun + self._within_s - time.monotonic()

@@ -11,7 +11,6 @@ from app.components.incident_actions import show_handling
 from app.components.incident_parts import (
     advice,
     around,
-    show_answers,
     show_around,
     show_changes,
     show_figures,
@@ -98,8 +97,6 @@ with main:
     st.subheader("Why: suspected causes", anchor=False)
     show_suspects(found)
     if name:
-        st.subheader("Requests around it", anchor=False)
-        show_answers(found)
         st.subheader("Figures over time", anchor=False)
         show_figures(found)
     if fallen is not None:

@@ -275,10 +275,11 @@ def show_answers(found: Mapping[str, Any]) -> None:
 
 
 def show_figures(found: Mapping[str, Any]) -> None:
-    """Requests, errors, latency, performance, predicted rate and nulls over windows, on one time axis."""
+    """Requests, errors, latency, performance, predicted rate and nulls over windows, on one time axis; its requests
+    close up below it, and in its place where no window is stored."""
     series = found["series"]
     if not series:
-        empty_state("No window is stored", "Figures appear once windows of the model were computed.")
+        show_answers(found)
         return
     first = min(at for one in series for at, *_ in one.points)
     marks = [
@@ -288,6 +289,9 @@ def show_figures(found: Mapping[str, Any]) -> None:
     ]
     figure = figures_over_time(series, opened_at=found["opened_at"], marks=marks, tz=viewer_zone())
     draw(figure, "figures of the model over windows", key=f"figures:{found['id']}")
+    if found["answers"]:
+        with st.expander("Its requests, close up", expanded=found["area"] == "serving"):
+            show_answers(found)
 
 
 def show_similar(found: Mapping[str, Any]) -> None:

@@ -299,14 +299,17 @@ def close_by_hand(
     return incident
 
 
-def firing_alerts(session: ReadSession, viewer: Actor, *, models: Sequence[str] | None = None) -> list[Alert]:
-    """What fires now, worst and oldest first."""
+def firing_alerts(
+    session: ReadSession, viewer: Actor, *, models: Sequence[str] | None = None, limit: int | None = None,
+    offset: int = 0,
+) -> list[Alert]:  # fmt: skip
+    """What fires now, worst and oldest first; all of it, or a page."""
     see(session, viewer)
     query = select(Alert).where(Alert.state == "firing")
     if models is not None:
         query = query.where(Alert.model.in_(models))
-    found = list(session.scalars(query))
-    return sorted(found, key=lambda alert: (LEVELS.index(alert.level), alert.since))
+    order = (graver_first(), Alert.since, Alert.id)
+    return list(session.scalars(query.order_by(*order).limit(limit).offset(offset)))
 
 
 def worst_by_model(

@@ -6,6 +6,7 @@ cannot be fetched is used as it last was, and its age is said.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from backend import clock
 from backend.database.session import ReadSession
 from backend.durable import write_text
 from backend.errors import BadInput, Unavailable
+from backend.notifications.calendars import people_at
 from backend.notifications.contacts import Contacts, Rota
 from backend.settings import settings
 
@@ -83,43 +85,28 @@ def _of(name: str, ics: str, at: datetime) -> OnCall:
     return OnCall(name, people, until, problem)
 
 
-def people_at(calendar: bytes, at: datetime) -> tuple[tuple[str, ...], datetime | None]:
-    """Titles of the events that hold at a moment, with the end of the first to end. Raises `BadInput`."""
-    import icalendar
-    import recurring_ical_events
-
-    try:
-        parsed = icalendar.Calendar.from_ical(calendar)
-        events = recurring_ical_events.of(parsed).between(at, at + timedelta(seconds=1))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"this is no calendar that can be read ({type(error).__name__})") from error
-    names, ends = [], []
-    for event in events:
-        title = str(event.get("SUMMARY", "")).strip()
-        if title and title not in names:
-            names.append(title)
-        end = event.get("DTEND")
-        if end is not None and isinstance(end.dt, datetime):
-            ends.append(end.dt if end.dt.tzinfo else end.dt.replace(tzinfo=UTC))
-    return tuple(sorted(names)), min(ends).astimezone(UTC) if ends else None
-
-
 def _is_address(ics: str) -> bool:
     return ics.startswith(("http://", "https://", "webcal://"))
 
 
 def _fetch(address: str) -> str:
+    """One that comes in drops is cut off as one that does not come, and one that is too large before it is here."""
     url = "https://" + address.removeprefix("webcal://") if address.startswith("webcal://") else address
+    ends, content = time.monotonic() + TIMEOUT_S, bytearray()
     try:
-        answer = httpx.get(url, timeout=TIMEOUT_S, follow_redirects=True)
-        answer.raise_for_status()
+        with httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=True) as answer:
+            answer.raise_for_status()
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > LARGEST:
+                    raise Unavailable(f"the calendar has more than {LARGEST // 1024 // 1024} MB")
+                if time.monotonic() > ends:
+                    raise Unavailable(f"the calendar did not come within {TIMEOUT_S:g} s")
     except httpx.HTTPStatusError as error:
         raise Unavailable(f"the calendar's host answered {error.response.status_code}") from error
     except httpx.HTTPError as error:
         raise Unavailable(f"the calendar cannot be fetched ({type(error).__name__})") from error
-    if len(answer.content) > LARGEST:
-        raise Unavailable(f"the calendar has more than {LARGEST // 1024 // 1024} MB")
-    return answer.text
+    return content.decode("utf-8", "replace")
 
 
 def _on_shift(name: str, rota: Rota, contacts: Contacts, at: datetime) -> OnCall:

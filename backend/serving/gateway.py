@@ -89,13 +89,12 @@ class Gateway:
         home = config.resolved_home() / "gateway"
         self.environment = config.environment
         self.gateway_id = f"{socket.gethostname()}:{config.gateway_port}"
-        self.metrics = GatewayMetrics()
+        self.metrics = GatewayMetrics(config.environment)
         self.watcher = Watcher(
             Record(config.environment),
             LastGood(home, config.environment),
             Loader(home / "artefacts", tracking_uri=config.mlflow),
             self.metrics,
-            environment=config.environment,
             poll_s=config.poll_s,
         )
         self.counts = OutcomeCounts()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import (
@@ -11,6 +11,7 @@ from prometheus_client import (
     Gauge,
     GCCollector,
     Histogram,
+    Metric,
     PlatformCollector,
     ProcessCollector,
 )
@@ -29,16 +30,31 @@ VALUE_EDGES: Final = (-1e6, -1e5, -1e4, -1e3, -100, -10, -1, 0, 1, 10, 100, 1e3,
 SERVING: Final = ("model", "version", "role")
 
 
+class _OneEnvironment(CollectorRegistry):
+    """Adds its environment to all that is Warrant's as it is scraped, not as it is counted: a Prometheus may scrape the
+    gateways of several."""
+
+    def __init__(self, environment: str) -> None:
+        super().__init__()
+        self._said = {"environment": environment}
+
+    def collect(self) -> Iterator[Metric]:
+        for family in super().collect():
+            if family.name.startswith("warrant_"):
+                family.samples = [one._replace(labels={**one.labels, **self._said}) for one in family.samples]
+            yield family
+
+
 class GatewayMetrics:
-    """A registry of its own, so that two gateways in one process (tests) do not share counts.
+    """A registry of its own, so that two gateways in one process (tests) do not share counts. Of one environment.
 
     A batch whose rows several versions answered counts as one request of version and role `several`. Requests that were
     refused before a version was chosen have version and role `none`, those for a name that is not registered the model
     `unknown`.
     """
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, environment: str) -> None:
+        self.registry = _OneEnvironment(environment)
         for collect in (ProcessCollector, PlatformCollector, GCCollector):
             collect(registry=self.registry)
         self.requests = self._counter(
@@ -99,7 +115,7 @@ class GatewayMetrics:
         )
         self.version_info = self._gauge(
             "warrant_version_info", "1 for each version that is in service.",
-            "model", "version", "deployment_id", "environment", "role",
+            "model", "version", "deployment_id", "role",
         )  # fmt: skip
         self._record_age = self._gauge(
             "warrant_deployment_record_age_seconds", "Since the deployment record was last read."
@@ -162,8 +178,8 @@ class GatewayMetrics:
 
 
 def exported() -> list[tuple[str, str, tuple[str, ...], str]]:
-    """Everything that the gateway names itself: (name, type, labels, what it is)."""
-    own = [one for one in vars(GatewayMetrics()).values() if isinstance(one, Counter | Gauge | Histogram)]
+    """Everything that the gateway names itself: (name, type, labels beside `environment`, what it is)."""
+    own = [one for one in vars(GatewayMetrics("")).values() if isinstance(one, Counter | Gauge | Histogram)]
     found = [
         (
             one._name + "_total" * (one._type == "counter"),

@@ -50,11 +50,10 @@ class Watcher:
         loader: Loader,
         metrics: GatewayMetrics,
         *,
-        environment: str,
         poll_s: float,
     ) -> None:
         self._record, self._last_good, self._loader, self._metrics = record, last_good, loader, metrics
-        self._environment, self._poll_s = environment, poll_s
+        self._poll_s = poll_s
         self.board = Board()
         self.record_error: str | None = None
         self.board_changed = threading.Event()  # for whoever reports
@@ -258,9 +257,10 @@ class Watcher:
                 "the last good state was not written; a restart without database would miss it: %s", failure
             )
 
-    def _info_labels(self, serving: Serving) -> tuple[str, str, str, str, str]:
+    @staticmethod
+    def _info_labels(serving: Serving) -> tuple[str, str, str, str]:
         target = serving.target
-        return target.model, serving.version, str(target.deployment_id), self._environment, target.role
+        return target.model, serving.version, str(target.deployment_id), target.role
 
     def _keep_warm(self) -> None:
         """Once what serves is settled: load what a rollback would need, forget what nothing needs."""

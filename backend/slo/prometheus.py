@@ -1,13 +1,14 @@
 """Reading a Prometheus server, through prometheus-api-client with its gaps closed.
 
 The library (0.7.2) has no default time-out, ignores the body's `status`, drops warnings and the result's type, and puts
-label values into PromQL unescaped. Here every request has time-outs and is tried again when the server is busy,
-the body is checked, warnings reach the reading, and label values go through `quote`.
+label values into PromQL unescaped. Here every request has time-outs, also for its whole answer, and is tried again when
+the server is busy; the body is bounded and checked, warnings reach the reading, and label values go through `quote`.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from backend.errors import BadInput, Unavailable
@@ -26,6 +28,9 @@ from backend.slo.promql import quote as quote  # part of asking a server
 CONNECT_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 10.0
 MOST_POINTS: Final = 10_000  # of a series in one answer; Prometheus refuses more than 11,000
+LARGEST_ANSWER: Final = 64 * 1024 * 1024  # bytes
+LONGEST_SAID: Final = 300  # characters of what a server says of itself
+MOST_NOTES: Final = 10
 _BUSY: Final = (429, 502, 503, 504)
 
 
@@ -85,8 +90,12 @@ class _Session(requests.Session):
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         self.body = None
-        kwargs["timeout"] = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+        kwargs |= {"timeout": (CONNECT_TIMEOUT_S, READ_TIMEOUT_S), "stream": True}
         response = super().request(*args, **kwargs)
+        try:
+            response._content = _whole(response)
+        except HTTPError as error:  # of the library below, which reads
+            raise requests.ConnectionError(str(error)) from error
         try:
             self.body = response.json()
         except ValueError:
@@ -94,11 +103,26 @@ class _Session(requests.Session):
         return response
 
 
+def _whole(response: requests.Response) -> bytes:
+    """The body of an answer. One that comes in drops is cut off: each drop restarts the library's clock, not ours."""
+    ends, content = time.monotonic() + READ_TIMEOUT_S, bytearray()
+    with response:
+        while part := response.raw.read1(65_536, decode_content=True):
+            content += part
+            if len(content) > LARGEST_ANSWER:
+                raise QueryRefused(
+                    f"the answer has more than {LARGEST_ANSWER >> 20} MiB; ask for fewer series, such as their sum()"
+                )
+            if time.monotonic() > ends:
+                raise requests.ReadTimeout("the answer did not end in time")
+    return bytes(content)
+
+
 class Prometheus:
     """One server. Not thread-safe; close it after use (`with`)."""
 
     def __init__(self, url: str) -> None:
-        retry = Retry(total=2, backoff_factor=0.2, status_forcelist=_BUSY, raise_on_status=False)
+        retry = Retry(total=2, read=False, backoff_factor=0.2, status_forcelist=_BUSY, raise_on_status=False)
         self._session = _Session()
         self._client = PrometheusConnect(url=url.rstrip("/"), session=self._session, retry=retry)
         parts = urlsplit(url)
@@ -153,10 +177,7 @@ class Prometheus:
         try:
             return ask()
         except PrometheusApiClientException as error:
-            said = self._said() or str(error)
-            if _status_of(error) < 500:
-                raise QueryRefused(f"Prometheus at {self._name} refuses {promql!r}: {said}") from error
-            raise PrometheusAway(f"Prometheus at {self._name} answers with an error: {said}") from error
+            raise self._refusal(promql, _status_of(error), str(error)) from error
         except (KeyError, TypeError, requests.JSONDecodeError) as error:
             raise PrometheusAway(
                 f"what answers at {self._name} is not Prometheus: {self._said() or 'its body is not the API’s JSON'}"
@@ -166,9 +187,24 @@ class Prometheus:
                 f"Prometheus at {self._name} does not answer ({type(error).__name__}); check WARRANT_PROMETHEUS_URL"
             ) from error
 
+    def _refusal(self, promql: str, status: int, told: str) -> PrometheusAway | QueryRefused:
+        said = self._said()
+        if status in (401, 403):
+            return PrometheusAway(
+                f"Prometheus at {self._name} does not let Warrant in ({status}); write user and password into "
+                "WARRANT_PROMETHEUS_URL"
+            )
+        if status >= 500 or status == 429:
+            return PrometheusAway(
+                f"Prometheus at {self._name} answers with an error: {said or _clipped(told)}"
+            )
+        if not said:
+            return PrometheusAway(f"what answers at {self._name} is not Prometheus ({status})")
+        return QueryRefused(f"Prometheus at {self._name} refuses {promql!r}: {said}")
+
     def _said(self) -> str:
         body = self._session.body
-        return str(body.get("error", "")) if isinstance(body, dict) else ""
+        return _clipped(body.get("error", "")) if isinstance(body, dict) else ""
 
 
 @contextmanager
@@ -196,7 +232,14 @@ def _checked(body: Any) -> dict[str, Any]:
 
 def _notes(body: Mapping[str, Any]) -> tuple[str, ...]:
     """What the server warned of beside a result that it calls a success."""
-    return tuple(str(note) for key in ("warnings", "infos") for note in body.get(key) or ())
+    found = [body.get(key) or [] for key in ("warnings", "infos")]
+    notes = [note for one in found for note in (one if isinstance(one, list) else [one])]
+    return tuple(_clipped(note) for note in notes[:MOST_NOTES])
+
+
+def _clipped(text: object) -> str:
+    told = str(text)
+    return told if len(told) <= LONGEST_SAID else f"{told[: LONGEST_SAID - 1]}…"
 
 
 def _answer(body: Any, result: Any) -> Answer:

@@ -32,6 +32,11 @@ def quote(value: str) -> str:
     return f'"{escaped}"'
 
 
+def served_by(objective: Objective) -> str:
+    """The labels of an objective's requests among all that a Prometheus may have scraped."""
+    return f"model={quote(objective.model)},environment={quote(objective.environment)}"
+
+
 class NotExportable(WarrantError):
     """Prometheus cannot answer this objective; the message says why."""
 
@@ -62,9 +67,9 @@ def events_of(objective: Objective) -> Events:
     sli = objective.sli
     match sli:
         case Availability():
-            return _availability(quote(objective.model))
+            return _availability(served_by(objective))
         case Latency():
-            return _latency(quote(objective.model), sli.threshold_ms)
+            return _latency(served_by(objective), sli.threshold_ms)
         case Queries():
             return _of_queries(objective.name, sli)
         case Threshold():
@@ -88,31 +93,31 @@ def edge_of(threshold_ms: Decimal) -> str:
     )
 
 
-def _availability(model: str) -> Events:
+def _availability(of: str) -> Events:
     def total(window: str) -> str:
-        return f"sum(rate(warrant_requests_total{{model={model}}}[{window}]))"
+        return f"sum(rate(warrant_requests_total{{{of}}}[{window}]))"
 
     def bad(window: str) -> str:
-        return f'sum(rate(warrant_requests_total{{model={model},code=~"5.."}}[{window}]))'
+        return f'sum(rate(warrant_requests_total{{{of},code=~"5.."}}[{window}]))'
 
-    return replace(_of_bad(bad, total, "rate"), presence=_served(model))
+    return replace(_of_bad(bad, total, "rate"), presence=_served(of))
 
 
-def _served(model: str) -> str:
+def _served(of: str) -> str:
     """Present while a gateway serves the model: its request counters begin with the first request after a start."""
-    return f"warrant_version_info{{model={model}}}"
+    return f"warrant_version_info{{{of}}}"
 
 
-def _latency(model: str, threshold_ms: Decimal) -> Events:
+def _latency(of: str, threshold_ms: Decimal) -> Events:
     edge = edge_of(threshold_ms)
 
     def total(window: str) -> str:
-        return f"sum(rate(warrant_request_seconds_count{{model={model}}}[{window}]))"
+        return f"sum(rate(warrant_request_seconds_count{{{of}}}[{window}]))"
 
     def good(window: str) -> str:
-        return f'sum(rate(warrant_request_seconds_bucket{{model={model},le="{edge}"}}[{window}]))'
+        return f'sum(rate(warrant_request_seconds_bucket{{{of},le="{edge}"}}[{window}]))'
 
-    return replace(_of_good(good, total, "rate"), presence=_served(model))
+    return replace(_of_good(good, total, "rate"), presence=_served(of))
 
 
 def _of_bad(bad: Callable[[str], str], total: Callable[[str], str], unit: str) -> Events:

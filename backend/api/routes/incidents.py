@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
@@ -80,11 +80,19 @@ MatcherFields = ("model", "environment", "kind", "column", "fingerprint")
 
 
 @router.get("/alerts")
-def alerts(actor: Caller) -> dict[str, Any]:
-    """What fires now, worst first, with what mutes each."""
+def alerts(
+    actor: Caller, model: Annotated[str | None, Query(max_length=200)] = None,
+    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0, limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> dict[str, Any]:  # fmt: skip
+    """What fires now, worst first, with what mutes each. Pass `next` as `offset`."""
     with reading() as session:
-        found, muting = firing_alerts(session, actor), muting_now(session)
-        return {"alerts": [alert_document(alert, muting.of(alert)) for alert in found]}
+        models = None if model is None else [model]
+        found = firing_alerts(session, actor, models=models, offset=offset, limit=limit + 1)
+        muting = muting_now(session)
+        return {
+            "alerts": [alert_document(alert, muting.of(alert)) for alert in found[:limit]],
+            "next": offset + limit if len(found) > limit else None,
+        }
 
 
 @router.get("/incidents")

@@ -24,6 +24,7 @@ class AppriseUrl:
     hears = False
 
     def __init__(self, url: str) -> None:
+        logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines may hold the address
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", DeprecationWarning
@@ -36,7 +37,6 @@ class AppriseUrl:
             raise BadInput(
                 "apprise url: it names no service that Apprise knows; see `apprise --help` for the forms"
             )
-        logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines may hold the address
         self._services = ", ".join(str(one.service_name) for one in self._sender)
 
     def tell(self, message: Message, told: Told | None) -> Receipt:

@@ -27,13 +27,16 @@ class Webhook:
 
     def __init__(self, url: str, secret: str) -> None:
         self._url, self._host = web_address(url, "webhook url"), urlsplit(url).netloc.rpartition("@")[2]
-        self._sender = SignedSender(self._url, secret, pauses_s=(0.2,))
+        self._sender = SignedSender(self._url, secret, pauses_s=(0.2,), quotes=False)
 
     def tell(self, message: Message, told: Told | None) -> Receipt:
         document = message.as_dict() | {"severity": message.word}
         try:
             answer = self._sender.post(document, f"{message.key}/{message.state}/{message.digest}")
-        except (NotAnswered, NotTaken) as error:  # an address often is the secret: errors name its host alone
+        except (
+            NotAnswered,
+            NotTaken,
+        ) as error:  # an address often is the secret: errors name host and status alone
             raise type(error)(error.message.replace(self._url, self._host)) from error
         return Receipt(message.key, f"answered {answer.status_code}")
 

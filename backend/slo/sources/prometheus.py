@@ -9,6 +9,7 @@ gateway only has its later increases counted.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -16,12 +17,16 @@ from backend.errors import WarrantError
 from backend.slo.burn_rates import Counts
 from backend.slo.objectives import Latency, Objective, Queries, Threshold
 from backend.slo.prometheus import Prometheus, PrometheusAway, QueryRefused, RangeAnswer, Series, quote
-from backend.slo.promql import WINDOW, query_parts, ratio_query
+from backend.slo.promql import WINDOW, query_parts, ratio_query, served_by
 from backend.slo.slots import FIVE, MINUTE, Slot, floor_to
 from backend.slo.sources import OF_REQUESTS, PROMETHEUS, Asked, Reading, as_budgeted, steps_of
 
 REQUESTS: Final = "warrant_requests_total"
 BUCKETS: Final = "warrant_request_seconds_bucket"
+OWN_QUERIES_S: Final = 30.0  # after so long a round begins no further query of somebody's own
+TOO_SLOW: Final = (
+    f"it was not asked this minute: others took more than {OWN_QUERIES_S:g} s; it comes first in a later one"
+)
 _COMPARE: Final = {
     "lte": lambda value, limit: value <= limit, "gte": lambda value, limit: value >= limit,
     "lt": lambda value, limit: value < limit, "gt": lambda value, limit: value > limit,
@@ -31,19 +36,41 @@ _COMPARE: Final = {
 def count_in_prometheus(url: str, asked: Sequence[Asked]) -> dict[str, Reading]:
     """{objective: what a server counted for it}. Talks to the network; call it outside a transaction.
 
-    Never raises for a server that is away or a query that it refuses: that is the problem of the reading.
+    Never raises for a server that is away or a query that it refuses: that is the problem of the reading. A server that
+    is away is waited for once. A query of somebody's own that it cannot answer is that objective's problem alone.
     """
     found: dict[str, Reading] = {}
-    away = ""
+    away, ends = "", time.monotonic() + OWN_QUERIES_S
     with Prometheus(url) as server:
-        for one in asked:
+        for one in _in_order(asked):
+            if time.monotonic() > ends and one.objective.sli.kind not in OF_REQUESTS:
+                found[one.key] = Reading((), PROMETHEUS, TOO_SLOW)
+                continue
             try:
                 found[one.key] = Reading((), PROMETHEUS, away) if away else _count(server, one)
             except WarrantError as error:
                 found[one.key] = Reading((), PROMETHEUS, error.message)
-                if isinstance(error, PrometheusAway):  # waiting for it once is enough
+                if isinstance(error, PrometheusAway) and not _answers(server):
                     away = error.message
     return found
+
+
+def _in_order(asked: Sequence[Asked]) -> list[Asked]:
+    """What is asked for requests first, then people's own queries: with another first each minute, so that where there
+    is no time for all of them none is left out for good."""
+    ours = [one for one in asked if one.objective.sli.kind in OF_REQUESTS]
+    own = [one for one in asked if one.objective.sli.kind not in OF_REQUESTS]
+    first = own[0].until_s // MINUTE % len(own) if own else 0
+    return [*ours, *own[first:], *own[:first]]
+
+
+def _answers(server: Prometheus) -> bool:
+    """Whether the server is there, so that a query which it did not answer is at fault itself."""
+    try:
+        server.query("vector(1)")
+    except WarrantError:
+        return False
+    return True
 
 
 def _count(server: Prometheus, asked: Asked) -> Reading:
@@ -79,12 +106,12 @@ def _requests(server: Prometheus, asked: Asked) -> Reading:
 
 def selector_of(objective: Objective) -> str:
     """The series that an objective about requests reads."""
-    model = f"model={quote(objective.model)}"
+    of = served_by(objective)
     if not isinstance(objective.sli, Latency):
-        return f"{REQUESTS}{{{model}}}"
+        return f"{REQUESTS}{{{of}}}"
     edge = float(objective.sli.threshold_ms) / 1000
     written = "|".join(re.escape(text) for text in dict.fromkeys((str(edge), f"{edge:g}", "+Inf")))
-    return f"{BUCKETS}{{{model},le=~{quote(written)}}}"
+    return f"{BUCKETS}{{{of},le=~{quote(written)}}}"
 
 
 def _difference(series: Iterable[Series], objective: Objective, start: int, end: int) -> Counts:

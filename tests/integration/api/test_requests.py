@@ -290,3 +290,21 @@ def test_the_stored_verification_is_answered_and_nothing_is_recomputed(callers: 
     assert (found["ok"], found["problem"]) == (False, "entry 0 was altered")
     assert clock.from_iso(found["at"]) == at
     assert found["since"] == none["since"] - 1
+
+
+def test_what_fires_comes_in_pages_the_worst_first_without_gap_or_overlap(callers: Callers) -> None:
+    began = clock.now()
+    with writing() as session:
+        for number, level in enumerate(("ticket", "page", "info", "page", "ticket")):
+            fire(
+                session, SYSTEM,
+                Firing("toy", "production", 2, "quality", level, f"{number}", f"{number}", began, {}),
+            )  # fmt: skip
+    found, offset = [], 0
+    while offset is not None:
+        answer = callers.get("viewer", f"/alerts?limit=2&offset={offset}").json()
+        assert len(answer["alerts"]) <= 2
+        found += [(one["level"], one["title"]) for one in answer["alerts"]]
+        offset = answer["next"]
+    assert found == [("page", "1"), ("page", "3"), ("ticket", "0"), ("ticket", "4"), ("info", "2")]
+    assert callers.get("viewer", "/alerts?model=none").json() == {"alerts": [], "next": None}

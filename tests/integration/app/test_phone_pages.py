@@ -97,6 +97,9 @@ def test_the_page_is_small_has_no_script_and_answers_in_the_order_of_the_night(
     places = [body.index(one) for one in order]
     assert places == sorted(places)
     assert "ruled out" in page
+    assert re.sub(r"<details.*?</details>", "", body, flags=re.S).count("<svg") == 1, (
+        "one figure, one time axis"
+    )
 
 
 def test_without_a_session_it_leads_to_sign_in_and_back_to_the_same_address(
@@ -262,3 +265,18 @@ def test_a_page_with_many_alerts_and_long_titles_stays_small(world: World, brows
     assert len(answer.content) < MOST_BYTES
     with reading() as session:
         assert len(session.scalars(select(Alert)).all()) > 40
+
+
+def test_what_is_no_form_and_what_no_database_keeps_is_refused_in_words_for_people(
+    world: World, browser: TestClient
+) -> None:
+    number = incident(world)
+    csrf = enter(browser, world.on_call)
+    status, page = post(browser, number, csrf, "note", why="a\x00b")
+    assert (status, "holds a NUL character" in page) == (422, True)
+    broken = browser.post(f"/i/{number}", content=b"--x", headers={"Content-Type": "multipart/form-data"})
+    assert (broken.status_code, "cannot be read; open the page again" in broken.text) == (422, True)
+    status, page = post(browser, number, csrf, "note", why=" ")
+    assert (status, "Write something" in page, "Text:" in page) == (422, True, False)
+    status, page = post(browser, number, "of another session", "note", why="kept")
+    assert (status, "of an earlier session" in page, ">kept</textarea>" in page) == (403, True, True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from backend.notifications.channels.slack import Slack
 from backend.notifications.channels.webhook import Webhook
 from backend.notifications.messages import Message, Told
 from backend.signed_http import NotAnswered, NotTaken
-from tests.integration.notifications.services import Service, dripping, running
+from tests.integration.notifications.services import Service, dripping, running, serving
 
 SECRET = "s3cr3t-key"
 FIRST = Message(
@@ -175,3 +177,19 @@ def test_a_webhook_that_is_away_is_named_by_its_host_alone() -> None:
         Webhook("http://127.0.0.1:9/services/T0/s3cr3tpath", "secret").tell(FIRST, None)
     assert "127.0.0.1:9" in told_so.value.message
     assert "s3cr3tpath" not in told_so.value.message
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, NotTaken), (503, NotAnswered)])
+def test_a_webhook_that_says_its_own_path_is_not_quoted(status: int, error: type[Exception]) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_error(status, explain=f"Cannot POST {self.path}")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with serving(Handler) as address, pytest.raises(error) as told_so:
+        Webhook(f"{address}/services/T0/s3cr3tpath?t=s3cr3ttoo", "secret").tell(FIRST, None)
+    assert "s3cr3t" not in str(told_so.value)
+    assert str(status) in str(told_so.value)

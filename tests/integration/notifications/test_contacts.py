@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from backend.errors import BadInput
+from backend.notifications import rotas
+from backend.notifications.calendars import people_at
 from backend.notifications.contacts import About, Contacts, open_channel, parse_contacts, reached
-from backend.notifications.rotas import people_at
+from backend.notifications.rotas import fetch_calendars
+from tests.integration.notifications.services import dripping
 
 CONTACTS = """\
 channels:
@@ -117,11 +121,19 @@ def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatch
         open_channel(parse_contacts(CONTACTS), "pager")
 
 
-def test_an_address_that_apprise_does_not_know_is_said_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAIL_URL", "nosuch://user:s3cret@host")
+@pytest.mark.parametrize("address", ["nosuch://user:s3cret@host", "https://nosuch/s3cret"])
+def test_an_address_that_apprise_does_not_know_is_said_without_it(
+    address: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import apprise
+
+    monkeypatch.setattr(apprise.logger, "level", logging.NOTSET)
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("MAIL_URL", address)
     with pytest.raises(BadInput) as refused:
         open_channel(parse_contacts(CONTACTS), "mail")
     assert "s3cret" not in refused.value.message
+    assert "s3cret" not in caplog.text
 
 
 CALENDAR = b"""BEGIN:VCALENDAR
@@ -155,6 +167,57 @@ def test_a_calendar_says_who_is_on_call_and_until_when() -> None:
     assert people_at(CALENDAR, datetime(2026, 3, 23, 8, 30, tzinfo=UTC)) == ((), None)  # she swapped that day
     with pytest.raises(BadInput, match="no calendar"):
         people_at(b"not a calendar", NOON)
+
+
+def calendar(*events: str, head: str = "") -> bytes:
+    made = "".join(f"BEGIN:VEVENT\nUID:{number}\n{one}\nEND:VEVENT\n" for number, one in enumerate(events))
+    return f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//rota//EN\n{head}{made}END:VCALENDAR\n".encode()
+
+
+@pytest.mark.parametrize("rule", ["", "\nRRULE:FREQ=WEEKLY"])
+def test_a_shift_over_the_change_of_summer_time_is_held_to_its_last_hour(rule: str) -> None:
+    """From 20:00 to 08:00 in Berlin: thirteen hours in October, eleven in March."""
+    for evening, ends in ("20261024", "2026-10-25T07:00Z"), ("20260328", "2026-03-29T06:00Z"):
+        held = f"DTSTART;TZID=Europe/Berlin:{evening}T200000\nDTEND;TZID=Europe/Berlin:"
+        mine = calendar(f"SUMMARY:Ada\n{held}{int(evening) + 1}T080000{rule}")
+        end = datetime.fromisoformat(ends)
+        assert people_at(mine, end - timedelta(minutes=1)) == (("Ada",), end)
+        assert people_at(mine, end) == ((), None)
+
+
+def test_of_two_shifts_that_meet_one_holds_and_what_was_cancelled_holds_nobody() -> None:
+    first = "SUMMARY:Ada\nDTSTART:20260301T080000Z\nDTEND:20260301T100000Z"
+    second = "SUMMARY:Grace\nDTSTART:20260301T100000Z\nDTEND:20260301T120000Z"
+    ends = datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert people_at(calendar(first, second), ends - timedelta(milliseconds=1))[0] == ("Ada",)
+    assert people_at(calendar(first, second), ends)[0] == ("Grace",)
+    assert people_at(calendar(first, f"{second}\nSTATUS:CANCELLED"), ends) == ((), None)
+
+
+def test_whole_days_begin_at_midnight_of_the_calendars_zone() -> None:
+    days = [f"SUMMARY:{who}\nDTSTART;VALUE=DATE:2026030{day}\nDTEND;VALUE=DATE:2026030{day + 1}"
+            for day, who in ((1, "Ada"), (2, "Grace"))]  # fmt: skip
+    late = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)  # half past midnight in Berlin
+    berlin = calendar(*days, head="X-WR-TIMEZONE:Europe/Berlin\n")
+    assert people_at(berlin, late) == (("Grace",), datetime(2026, 3, 2, 23, 0, tzinfo=UTC))
+    assert people_at(calendar(*days), late)[0] == ("Ada",)
+
+
+@pytest.mark.parametrize("rule", ["FREQ=DAILY;INTERVAL=0", "FREQ=SECONDLY", "FREQ=MINUTELY;INTERVAL=5"])
+def test_a_rule_without_an_end_is_refused_and_not_followed(rule: str) -> None:
+    endless = calendar(f"SUMMARY:Ada\nDTSTART:20200101T080000Z\nDTEND:20200101T090000Z\nRRULE:{rule}")
+    with pytest.raises(BadInput, match="none of a rota"):
+        people_at(endless, NOON)
+
+
+def test_a_calendar_that_comes_in_drops_is_cut_off_and_its_address_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rotas, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(rotas, "copy_path", lambda name: tmp_path / name)
+    with dripping() as address:
+        contacts = parse_contacts(f"rotas: {{primary: {{ics: '{address}/s3cr3t.ics'}}}}\n")
+        assert fetch_calendars(contacts, NOON) == ["rota primary: the calendar did not come within 0.3 s"]
 
 
 def test_a_route_that_began_takes_its_steps_after_its_hours_and_above_its_severity_but_not_below() -> None:

@@ -45,7 +45,7 @@ def test_it_serves_without_its_database_also_after_a_restart(
     with Load(sqlite_gateway.url, clients=2) as load:
         wait_until(lambda: sqlite_gateway.client.get("/readyz").json()["stale"], what="noticing")
     assert load.refusals == []
-    assert "warrant_gateway_stale 1.0" in sqlite_gateway.client.get("/metrics").text
+    assert 'warrant_gateway_stale{environment="production"} 1.0' in sqlite_gateway.client.get("/metrics").text
     assert not list(home.glob("warrant.db*"))
 
     # Not even the artefacts' source is there when it restarts.

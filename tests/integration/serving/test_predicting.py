@@ -167,17 +167,18 @@ def test_metrics_parse_and_count_by_model_version_and_code(sqlite_gateway: Gatew
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+    here = ("environment", "production")
     of_version = (("model", MODEL), ("role", "champion"), ("version", "1"))
-    loaded = (("model", MODEL), ("version", "1"))
-    assert samples["warrant_requests_total", (("code", "200"), *of_version)] == 1
-    assert samples["warrant_requests_total", (("code", "422"), *of_version)] == 1
-    assert samples["warrant_request_errors_total", (("kind", "bad_request"), *of_version)] == 1
-    assert samples["warrant_request_seconds_count", of_version] == 2
-    assert samples["warrant_request_seconds_bucket", (("le", "0.001"), *of_version)] <= 2
-    assert samples["warrant_request_seconds_bucket", (("le", "10.0"), *of_version)] == 2
-    assert samples["warrant_in_flight", ()] == 0
+    loaded = (here, ("model", MODEL), ("version", "1"))
+    assert samples["warrant_requests_total", (("code", "200"), here, *of_version)] == 1
+    assert samples["warrant_requests_total", (("code", "422"), here, *of_version)] == 1
+    assert samples["warrant_request_errors_total", (here, ("kind", "bad_request"), *of_version)] == 1
+    assert samples["warrant_request_seconds_count", (here, *of_version)] == 2
+    assert samples["warrant_request_seconds_bucket", (here, ("le", "0.001"), *of_version)] <= 2
+    assert samples["warrant_request_seconds_bucket", (here, ("le", "10.0"), *of_version)] == 2
+    assert samples["warrant_in_flight", (here,)] == 0
     assert samples["warrant_model_load_seconds_count", loaded] == 1
-    assert samples["warrant_gateway_stale", ()] == 0
+    assert samples["warrant_gateway_stale", (here,)] == 0
     info = [labels for name, labels in samples if name == "warrant_version_info"]
     assert [dict(labels)["version"] for labels in info] == ["1"]
     assert any(name == "process_resident_memory_bytes" for name, _ in samples)

@@ -116,9 +116,11 @@ def test_probes_are_there_under_both_names(shared_gateway: GatewayProcess) -> No
     for path in ("/live", "/healthz", "/ready", "/readyz"):
         assert shared_gateway.client.get(path).status_code == 200
     text = shared_gateway.client.get("/metrics").text
-    assert "warrant_gateway_ready 1.0" in text
-    assert f'warrant_feature_nulls_total{{feature="wind",model="{MODEL}"}}' in text
-    assert f'warrant_prediction_score_bucket{{le="0.5",model="{MODEL}",role="champion",version="1"}}' in text
+    here = 'environment="production"'
+    assert f"warrant_gateway_ready{{{here}}} 1.0" in text
+    assert f'warrant_feature_nulls_total{{{here},feature="wind",model="{MODEL}"}}' in text
+    of = f'model="{MODEL}",role="champion",version="1"'
+    assert f'warrant_prediction_score_bucket{{{here},le="0.5",{of}}}' in text
 
 
 @pytest.mark.slow

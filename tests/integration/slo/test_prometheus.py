@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,8 +30,9 @@ from backend.slo.prometheus import Prometheus, PrometheusAway, QueryRefused, quo
 from backend.slo.promql import events_of
 from backend.slo.slots import floor_to
 from backend.slo.sources import Asked, Reading
+from backend.slo.sources import prometheus as source_module
 from backend.slo.sources.gateway import count_requests
-from backend.slo.sources.prometheus import count_in_prometheus, selector_of
+from backend.slo.sources.prometheus import TOO_SLOW, count_in_prometheus, selector_of
 from backend.slo.windows import Rolling
 from tests.prometheus import running_prometheus
 from tests.requirements import require
@@ -74,7 +76,7 @@ class Traffic:
         requests_lines: list[str] = []
         bucket_lines: list[str] = []
         odd = ODD_MODEL.replace("\\", "\\\\").replace('"', '\\"')
-        where = 'instance="g:1",job="gateway"'
+        where = 'environment="production",instance="g:1",job="gateway"'
         sums: Counter[tuple[str, float]] = Counter()
         for at in range(self.start, self.end + 1, SCRAPED_S):
             began = self.restart if at > self.restart else self.start
@@ -93,6 +95,10 @@ class Traffic:
                 bucket_lines.append(f"warrant_request_seconds_bucket{{{labels}}} {count} {at}")
             passed = (at - self.start) // SCRAPED_S
             requests_lines.append(f'warrant_requests_total{{model="idle",code="200",{where}}} 500 {at}')
+            elsewhere = where.replace("production", "staging").replace("g:1", "g:2")
+            requests_lines.append(
+                f'warrant_requests_total{{model="busy",code="503",{elsewhere}}} {9 * at} {at}'
+            )
             requests_lines.append(f'warrant_requests_total{{model="{odd}",code="200",{where}}} {passed} {at}')
         lines = ["# TYPE warrant_requests counter"]
         lines += sorted(requests_lines, key=lambda line: line.rsplit("} ", 1)[0])
@@ -195,8 +201,8 @@ def test_own_queries_are_counted_by_five_minutes(server: str, traffic: Traffic) 
     def own(**queries: str | bool) -> Objective:
         return replace(ANSWERED, name="own", sli=Queries(**queries))  # type: ignore[arg-type]
 
-    chosen = 'warrant_requests_total{model="busy"}'
-    failed = 'warrant_requests_total{model="busy",code=~"5.."}'
+    chosen = 'warrant_requests_total{model="busy",environment="production"}'
+    failed = 'warrant_requests_total{model="busy",environment="production",code=~"5.."}'
     total, bad = f"sum(rate({chosen}[{{{{.window}}}}]))", f"sum(rate({failed}[{{{{.window}}}}]))"
     rates = total_of(ask(server, own(total=total, bad=bad), traffic))
     exact = total_of(ask(server, ANSWERED, traffic))
@@ -251,13 +257,16 @@ def test_a_long_time_is_asked_for_in_parts(
 
 
 def test_the_gateway_exports_the_series_that_are_read() -> None:
-    metrics = GatewayMetrics()
+    metrics = GatewayMetrics("production")
     metrics.requests.labels("m", "1", "champion", "200").inc()
     metrics.seconds.labels("m", "1", "champion").observe(0.1)
     text = generate_latest(metrics.registry).decode()
-    assert 'warrant_requests_total{code="200",model="m"' in text
-    assert 'warrant_request_seconds_bucket{le="0.25",model="m"' in text
-    assert selector_of(FAST) == 'warrant_request_seconds_bucket{model="busy",le=~"0\\\\.25|\\\\+Inf"}'
+    assert 'warrant_requests_total{code="200",environment="production",model="m"' in text
+    assert 'warrant_request_seconds_bucket{environment="production",le="0.25",model="m"' in text
+    assert (
+        selector_of(FAST)
+        == 'warrant_request_seconds_bucket{model="busy",environment="production",le=~"0\\\\.25|\\\\+Inf"}'
+    )
 
 
 def test_numbers_that_are_none_are_none(server: str) -> None:
@@ -280,7 +289,8 @@ def test_a_wrong_query_says_what_is_wrong(server: str) -> None:
 
 @pytest.fixture
 def odd_server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Answers every request with the parameter: (status, body), or hangs for None."""
+    """Answers every request with the parameter: (status, body), or hangs for None; in drops for the status 0; what asks
+    for `slow` alone is not answered with the status 1."""
     closing = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -289,9 +299,15 @@ def odd_server(request: pytest.FixtureRequest) -> Iterator[str]:
                 closing.wait(5)
                 return
             status, body = request.param
-            self.send_response(status)
+            if status == 1 and "slow" in self.path:
+                closing.wait(5)
+                return
+            self.send_response(max(status, 200))
             self.end_headers()
-            self.wfile.write(body.encode())
+            with suppress(OSError):
+                while status == 0 and not closing.wait(0.05):
+                    self.wfile.write(b" ")
+                self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
             return
@@ -362,6 +378,11 @@ def test_a_server_that_is_away_is_asked_once_and_counts_nothing(
         ((500, "{}"), PrometheusAway, "answers with an error"),
         ((503, "{}"), PrometheusAway, "answers with an error"),
         (None, PrometheusAway, "does not answer"),
+        ((0, ""), PrometheusAway, "does not answer"),
+        ((401, "Unauthorized"), PrometheusAway, "write user and password"),
+        ((404, "404 page not found"), PrometheusAway, "is not Prometheus"),
+        ((422, json.dumps({"status": "error", "error": "too many samples"})), QueryRefused, "many samples"),
+        ((400, json.dumps({"status": "error", "error": "x" * 100_000})), QueryRefused, "^.{1,400}$"),
     ],
     indirect=["odd_server"],
 )
@@ -372,6 +393,33 @@ def test_what_is_not_an_answer_is_an_error_without_the_password(
     with Prometheus(odd_server) as client, pytest.raises(error, match=says) as raised:
         client.query("up")
     assert "secret" not in str(raised.value)
+
+
+NOTHING = json.dumps({"status": "success", "data": {"resultType": "vector", "result": []}})
+
+
+@pytest.mark.parametrize("odd_server", [(1, NOTHING)], indirect=True)
+def test_a_query_that_is_not_answered_is_the_problem_of_its_own_objective(
+    odd_server: str, traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prometheus_module, "READ_TIMEOUT_S", 0.3)
+    slow = replace(ANSWERED, name="slow", sli=Threshold("slow", "lte", Decimal(1)))
+    quick = replace(ANSWERED, name="quick", sli=Threshold("quick", "lte", Decimal(1)))
+    wanted = [asked(one, traffic) for one in (slow, ANSWERED, quick)]
+    found = count_in_prometheus(odd_server, wanted)
+    assert "does not answer" in found["slow"].problem
+    assert "has no series" in found["answers"].problem
+    assert found["quick"].slots
+    monkeypatch.setattr(source_module, "OWN_QUERIES_S", 0.0)
+    late = count_in_prometheus(odd_server, wanted)
+    assert ("has no series" in late["answers"].problem, late["quick"].problem) == (True, TOO_SLOW)
+
+
+@pytest.mark.parametrize("odd_server", [(200, " " * 5000)], indirect=True)
+def test_an_answer_that_is_too_large_is_refused(odd_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus_module, "LARGEST_ANSWER", 1000)
+    with Prometheus(odd_server) as client, pytest.raises(QueryRefused, match="ask for fewer series"):
+        client.query("up")
 
 
 def test_quote_escapes() -> None:

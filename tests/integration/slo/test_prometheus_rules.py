@@ -30,15 +30,16 @@ AVAILABILITY = Objective(
     name="availability", model='flight "delay"', sli=Availability(), target=Decimal("0.999"), window=Rolling(720),
     title="Answers", minimum_events=20, labels=(("team", ("ml", "ops")),),
 )  # fmt: skip
-OK = 'warrant_requests_total{model="flight \\"delay\\"",version="1",role="champion",code="200"}'
-FAILED = 'warrant_requests_total{model="flight \\"delay\\"",version="1",role="champion",code="500"}'
-SERVED = 'warrant_version_info{model="flight \\"delay\\"",version="1"}'
+OF = 'model="flight \\"delay\\"",environment="production",version="1"'
+OK = f'warrant_requests_total{{{OF},role="champion",code="200"}}'
+FAILED = f'warrant_requests_total{{{OF},role="champion",code="500"}}'
+SERVED = f"warrant_version_info{{{OF}}}"
 ALWAYS = "1x600"
 MARK = '{slo="availability", model="flight \\"delay\\"", environment="production"}'
 
 
 def test_every_edge_of_the_histogram_is_named_as_the_gateway_exports_it() -> None:
-    metrics = GatewayMetrics()
+    metrics = GatewayMetrics("production")
     metrics.seconds.labels("m", "1", "champion").observe(0.1)
     exported = re.findall(r'[{,]le="([^"]+)"', generate_latest(metrics.registry).decode())
     assert {edge_of(Decimal(str(edge)) * 1000) for edge in EDGES_S} == set(exported) - {"+Inf"}
@@ -137,7 +138,7 @@ def test_what_people_wrote_is_no_template_and_no_query(tmp_path: Path) -> None:
         AVAILABILITY, model='a`b"} or vector(1) #', title="{{{ $labels }}", labels=(("team", ("{{ . }}",)),)
     )
     rules = check_rules(tmp_path, write_rules([odd]))
-    model = 'model="a`b\\"} or vector(1) #"'
+    model = 'model="a`b\\"} or vector(1) #",environment="production"'
     series = {f'warrant_requests_total{{{model},code="500"}}': counter((30, 10)),
               f"warrant_version_info{{{model}}}": ALWAYS}  # fmt: skip
     asked = [
@@ -168,13 +169,13 @@ def test_every_kind_of_query_makes_rules_that_answer(tmp_path: Path) -> None:
     ]  # fmt: skip
     rules = check_rules(tmp_path, write_rules(objectives))
     series = {
-        'warrant_request_seconds_bucket{model="m",le="1.0"}': counter((100, 8)),
-        'warrant_request_seconds_bucket{model="m",le="0.5"}': counter((100, 1)),
-        'warrant_request_seconds_count{model="m"}': counter((100, 10)),
+        'warrant_request_seconds_bucket{model="m",environment="production",le="1.0"}': counter((100, 8)),
+        'warrant_request_seconds_bucket{model="m",environment="production",le="0.5"}': counter((100, 1)),
+        'warrant_request_seconds_count{model="m",environment="production"}': counter((100, 10)),
         'ok_total{a="}",i="1"}': counter((60, 10), (10, 5), (30, 10)),
         "all_total": counter((100, 10)), "bad_total": counter((60, 0), (40, 5)),
         "lag": "100x74 300x24", "satisfied": "0.75x100", "broken": "1x100", "machines": "4x100",
-        'warrant_version_info{model="m"}': "1x100",
+        'warrant_version_info{model="m",environment="production"}': "1x100",
     }  # fmt: skip
 
     def error(name: str, window: str) -> str:

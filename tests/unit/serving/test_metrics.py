@@ -32,11 +32,11 @@ def serving(role: str = "champion", task: Task = "binary") -> Serving:
 
 
 def value(metrics: GatewayMetrics, name: str, **labels: str) -> float | None:
-    return metrics.registry.get_sample_value(name, labels)
+    return metrics.registry.get_sample_value(name, {"environment": "production", **labels})
 
 
 def test_nulls_and_predictions_are_counted() -> None:
-    metrics = GatewayMetrics()
+    metrics = GatewayMetrics("production")
     rows = [Instance(str(n), {"hour": 1.0} if n % 2 else {}, None, b"") for n in range(10)]
     scored = [Scored(n / 10, "1" if n >= 5 else "0") for n in range(10)]
     metrics.count_scored(serving(), rows, scored)
@@ -51,7 +51,7 @@ def test_nulls_and_predictions_are_counted() -> None:
 
 
 def test_predictions_of_a_regression_are_values() -> None:
-    metrics = GatewayMetrics()
+    metrics = GatewayMetrics("production")
     rows = [Instance(str(n), {}, None, b"") for n in range(3)]
     metrics.count_scored(
         serving(task="regression"), rows, [Scored(None, each) for each in ("-20", "0.5", "1e9")]
@@ -63,7 +63,7 @@ def test_predictions_of_a_regression_are_values() -> None:
 
 
 def test_names_follow_the_conventions_of_prometheus() -> None:
-    metrics = GatewayMetrics()
+    metrics = GatewayMetrics("production")
     metrics.count_scored(serving(), [Instance("1", {}, None, b"")], [Scored(0.4, "0")])
     said = subprocess.run(
         [require("promtool"), "check", "metrics"],

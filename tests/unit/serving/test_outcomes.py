@@ -20,7 +20,7 @@ def count(counts: OutcomeCounts, *, code: str = "200", kind: str | None = None, 
 
 
 def test_a_request_on_an_edge_is_within_it_as_prometheus_has_it() -> None:
-    counts, metrics = OutcomeCounts(), GatewayMetrics()
+    counts, metrics = OutcomeCounts(), GatewayMetrics("production")
     durations = [factor * edge for edge in EDGES_S for factor in (0.999, 1.0, 1.001)]
     for seconds in durations:
         count(counts, seconds=seconds)

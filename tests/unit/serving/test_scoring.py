@@ -17,6 +17,8 @@ from backend.serving.scoring import Job, Scorer
 from backend.serving.tallies import Tallies
 from tests.unit.serving.test_shadowing import Slow, rows, serving
 
+HERE = {"environment": "production"}
+
 
 @pytest.fixture
 def slow() -> Iterator[Slow]:
@@ -26,7 +28,7 @@ def slow() -> Iterator[Slow]:
 
 
 def test_rows_that_waited_too_long_are_not_scored_and_not_stored(tmp_path: Path, slow: Slow) -> None:
-    metrics, model = GatewayMetrics(), serving(slow)
+    metrics, model = GatewayMetrics("production"), serving(slow)
     with SpoolLog(tmp_path / "spool") as spool:
         scorer = Scorer(spool, Tallies(), metrics, environment="production", max_waiting_rows=1000)
         first, late, patient = (
@@ -37,11 +39,11 @@ def test_rows_that_waited_too_long_are_not_scored_and_not_stored(tmp_path: Path,
         late.expires_at = time.monotonic() + 0.1
         scorer.submit(first)
         deadline = time.monotonic() + 10
-        while metrics.registry.get_sample_value("warrant_waiting_rows") and time.monotonic() < deadline:
+        while metrics.registry.get_sample_value("warrant_waiting_rows", HERE) and time.monotonic() < deadline:
             time.sleep(0.01)  # until the first one is being scored
         scorer.submit(late)
         scorer.submit(patient)
-        assert metrics.registry.get_sample_value("warrant_waiting_rows") == 5
+        assert metrics.registry.get_sample_value("warrant_waiting_rows", HERE) == 5
         time.sleep(0.2)
         slow.go.set()
         assert all(isinstance(one, TimedOut) for one in late.done.result(10))
@@ -58,7 +60,9 @@ def test_a_model_that_hangs_is_trouble_and_a_scorer_without_work_is_not(
 ) -> None:
     monkeypatch.setattr(scoring, "STUCK_AFTER_S", 0.1)
     with SpoolLog(tmp_path / "spool") as spool:
-        scorer = Scorer(spool, Tallies(), GatewayMetrics(), environment="production", max_waiting_rows=1000)
+        scorer = Scorer(
+            spool, Tallies(), GatewayMetrics("production"), environment="production", max_waiting_rows=1000
+        )
         time.sleep(0.2)
         assert scorer.trouble() is None
         job = Job(serving(slow), rows(1))

@@ -65,7 +65,7 @@ def outcomes(metrics: GatewayMetrics) -> dict[str, float]:
 
 
 def test_what_has_no_room_is_dropped_at_once(tmp_path: Path, slow: Slow) -> None:
-    metrics, shadow = GatewayMetrics(), serving(slow)
+    metrics, shadow = GatewayMetrics("production"), serving(slow)
     with SpoolLog(tmp_path / "spool") as spool:
         shadower = Shadower(spool, Tallies(), metrics, environment="production")
         shadower.submit(shadow, rows(50))
@@ -80,7 +80,7 @@ def test_what_has_no_room_is_dropped_at_once(tmp_path: Path, slow: Slow) -> None
 
 
 def test_a_shadow_that_fails_is_counted_and_goes_on(tmp_path: Path, slow: Slow) -> None:
-    metrics, shadow = GatewayMetrics(), serving(slow)
+    metrics, shadow = GatewayMetrics("production"), serving(slow)
     slow.go.set()
     slow.failing = True
     with SpoolLog(tmp_path / "spool") as spool:
