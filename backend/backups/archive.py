@@ -163,7 +163,8 @@ def read_archive(path: Path, key: BackupKey, *, into: Callable[[str], Path | Non
                         if entry.name == MANIFEST:
                             body = content.read()
                         else:
-                            found[_checked(entry.name, found)] = _take(entry, content, into(entry.name))
+                            name = _checked(entry.name, found)
+                            found[name] = _take(entry, content, into(name))
                 while packed.read(_PIECE):  # to the last piece, whatever the tar takes for its end
                     pass
             if sealed.read(1):

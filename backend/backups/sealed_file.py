@@ -62,7 +62,7 @@ def read_header(file: IO[bytes]) -> Header:
             and len(bytes.fromhex(header.salt)) == 32
             and 0 < header.piece_bytes <= 64 << 20
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BackupDamaged("the backup's header cannot be read: it was altered or cut off") from error
     if not sound:
         raise BackupDamaged("the backup's header is not as it was written: it was altered")
