@@ -154,7 +154,7 @@ class Settings(BaseSettings):
         30, ge=1, description="how long counts and shadow predictions of finished rollouts are kept, in days"
     )
     backup_folder: Path | None = Field(
-        None, description="where backups are written; set: a drill restores the newest one every week"
+        None, description="where backups are written; set: a worker makes one a day and tries one a week"
     )
     backup_key_file: Path | None = Field(None, description="file with the key that encrypts backups")
     backup_key: str | None = Field(

@@ -126,6 +126,34 @@ def restore_into(
     return Restored(manifest, inspection, what_is_lost(manifest, target, known_size))
 
 
+def take_out(path: Path, name: str, folder: Path) -> int:
+    """Take the files whose names begin with `name` (`keys`, `home/models`) out of a backup into an empty folder; gives
+    how many. The whole backup is compared first. Raises `NotEmpty`, `BadInput` and what reading raises."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise NotEmpty(f"{folder} is not empty; name a new folder")
+    wanted = name.strip("/") + "/"
+    staging = folder.with_name(f".{folder.name}{RESTORING}")
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        durable_folder(staging.parent)
+        staging.mkdir(mode=0o700)
+        manifest = read_archive(
+            path, backup_key(), into=lambda one: staging / one if one.startswith(wanted) else None
+        )
+        count = sum(one.startswith(wanted) for one in manifest.files)
+        if not count:
+            roots = sorted({"/".join(one.split("/")[:2]) for one in manifest.files})
+            raise BadInput(f"the backup has nothing below {name}; it has {', '.join(roots[:30])}")
+        _sync_all(staging)
+        if folder.is_dir():
+            folder.rmdir()
+        (staging / wanted).rename(folder)
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return count
+
+
 def _require_empty(target: Places) -> None:
     for name in ("home", "observations", "keys"):
         folder = target.of(name)
@@ -160,6 +188,13 @@ def _require_fitting(manifest: Manifest, target: Places) -> None:
 
 def _settle_database(target: Places, manifest: Manifest, say: Callable[[str], None]) -> None:
     """The database in its place within the staging folder, or the rows in the empty database on the server."""
+    from backend.database.upgrade import head_revision, upgrade
+
+    if head_revision() != manifest.revision:
+        raise BadInput(
+            f"the backup has the tables of {manifest.revision} and this release those of {head_revision()}: restore "
+            f"it with release {manifest.version}, then upgrade"
+        )
     folder = target.staging / "database"
     (target.staging / "home").mkdir(exist_ok=True)
     if target.database_url is None:
@@ -168,13 +203,7 @@ def _settle_database(target: Places, manifest: Manifest, say: Callable[[str], No
         (folder / SQLITE_NAME).rename(target.staging / "home" / SQLITE_NAME)
         return
     from backend.backups.postgresql_copy import fill
-    from backend.database.upgrade import head_revision, upgrade
 
-    if head_revision() != manifest.revision:
-        raise BadInput(
-            f"the backup has the tables of {manifest.revision} and this release those of {head_revision()}: restore "
-            f"it with release {manifest.version}, then upgrade"
-        )
     say("filling the database")
     made = connect(target.database_url)
     try:

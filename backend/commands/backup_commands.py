@@ -9,6 +9,7 @@ import typer
 
 from backend.commands.group import Json, refuse_plainly
 from backend.commands.output import say, write_json
+from backend.errors import BadInput
 
 commands = typer.Typer()
 
@@ -72,12 +73,17 @@ def restore(
     last_head: Annotated[
         Path | None, typer.Option("--last-head", help="audit-head.json of the lost home, to say what is lost")
     ] = None,
+    take: Annotated[
+        str, typer.Option("--take", help="only what lies below this name, such as keys or observations/MODEL")
+    ] = "",
+    into: Annotated[Path | None, typer.Option("--into", help="with --take: a new folder for it")] = None,
     as_json: Json = False,
 ) -> None:
     """Restore a backup into an empty WARRANT_HOME and, on PostgreSQL, an empty database: verified, or not at all."""
     from backend.backups.archive import read_archive
     from backend.backups.keys import backup_key as the_key
     from backend.backups.restoring import restore as restore_it
+    from backend.backups.restoring import take_out
 
     if check:
         manifest = read_archive(file, the_key(), into=lambda _: None)
@@ -90,6 +96,17 @@ def restore(
             f"{file} is whole: {found['files']:,} files as they were saved, {manifest.log_size:,} entries, as of "
             f"{manifest.snapshot_at}; a drill (`warrant restore-drill`) also restores it"
         )
+        return
+    if take or into is not None:
+        if not take or into is None:
+            raise BadInput(
+                "--take and --into go together: what to take out of the backup, and where to put it"
+            )
+        count = take_out(file, take, into)
+        if as_json:
+            write_json({"taken": take, "into": str(into), "files": count})
+        else:
+            say(f"{count} files of {take} are in {into}; nothing else was changed")
         return
     done = restore_it(file, last_head=last_head, say=_tell)
     if as_json:

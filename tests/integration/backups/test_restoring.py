@@ -16,13 +16,15 @@ from sqlalchemy import select
 from backend.audit.actions import Action
 from backend.audit.checkpoints import sign_head
 from backend.audit.heads import head_path, read_head
+from backend.audit.signers import KeyUnusable as SigningKeyUnusable
+from backend.audit.signers import key_path
 from backend.audit.tables import AuditEntry
 from backend.audit.verification import verify
 from backend.backups import making, restoring
 from backend.backups.archive import MANIFEST, read_archive
 from backend.backups.errors import BackupDamaged, BackupFailed, KeyUnusable, NotEmpty
 from backend.backups.keys import backup_key, new_key
-from backend.backups.restoring import places, restore
+from backend.backups.restoring import places, restore, take_out
 from backend.backups.tables import Backup
 from backend.database.engine import database as the_database
 from backend.database.engine import use_database
@@ -237,6 +239,30 @@ def test_a_restore_that_died_while_unpacking_is_begun_again(here: Here, tmp_path
         the_database()
     restore(made.path)
     assert verify().ok and not (tmp_path / "new" / RESTORING).exists()
+
+
+@on_sqlite
+def test_a_lost_key_or_a_damaged_table_is_taken_out_of_a_backup(here: Here, tmp_path: Path) -> None:
+    made = here.backup()
+    key_path().unlink()
+    with pytest.raises(SigningKeyUnusable, match="put the key back"):
+        sign_head()
+    assert take_out(made.path, "keys", tmp_path / "taken") == 2
+    shutil.copy2(tmp_path / "taken" / key_path().name, key_path())
+    assert sign_head().size == verify().size
+    table = settings().observations / "toy" / "predictions"
+    kept = tree(table)
+    shutil.rmtree(table)
+    take_out(made.path, "observations/toy/predictions", table)
+    assert tree(table) == {name: body for name, body in kept.items() if not name.endswith("_last_checkpoint")}
+    for name, folder, error in (
+        ("keys", tmp_path / "taken", NotEmpty),
+        ("../keys", tmp_path / "other", BadInput),
+        ("nothing", tmp_path / "other", BadInput),
+    ):
+        with pytest.raises(error):
+            take_out(made.path, name, folder)
+    assert not (tmp_path / "other").exists() and list(tmp_path.glob(".*")) == []
 
 
 @on_sqlite
