@@ -1,7 +1,8 @@
 """How long the restore drill of the demo takes, and what the restored demo lacks.
 
-`measure()` works on a copy of a demo that has been loaded (`WARRANT_HOME`, else `.warrant`): a backup, as `warrant backup`
-makes it, then the drill, from the encrypted file to an installation whose log, tables and artefacts were verified.
+`measure()` works on a copy of a demo that has been loaded (`WARRANT_HOME`, else `.warrant`): a backup, as
+`warrant backup` makes it, then the drill, from the encrypted file to an installation whose log, tables and artefacts
+were verified.
 """
 
 from __future__ import annotations

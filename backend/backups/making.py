@@ -91,11 +91,10 @@ def backup_folder() -> Path:
 def make_backup(actor: Actor, *, say: Callable[[str], None] = lambda _: None) -> Made:
     """Save everything. Raises `BackupFailed`, `KeyUnusable`, `BadInput`; then the folder is as it was before."""
     folder, key, began = backup_folder(), backup_key(), time.monotonic()
+    lock = settings().resolved_home() / "backup.lock"
     try:
         durable_folder(folder)
-        with locked(
-            folder / ".making.lock", on_wait=lambda: say("another backup is under way; waiting for it")
-        ):
+        with locked(lock, on_wait=lambda: say("another backup is under way; waiting for it")):
             for left in folder.glob(f".*{SUFFIX}.draft"):
                 left.unlink()
             draft, manifest = _write(folder, key, say)

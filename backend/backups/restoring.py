@@ -271,7 +271,7 @@ def what_is_lost(manifest: Manifest, target: Places, known_size: int | None) -> 
             "audit-head.json of the lost home, where it is left, and a witness or anchor has the newest signed size"
         )
     elif known_size > first:
-        said.append(f"{known_size - first} entries of the audit log, number {first} to {known_size - 1}")
+        said.append(f"entries {first} to {known_size - 1} of the audit log: {known_size - first} in all")
     else:
         said[0] = f"nothing of the audit log: its last known head has {known_size} entries, and all are here"
     if str(target.home) != manifest.home:

@@ -139,7 +139,7 @@ def restore_drill(as_json: Json = False) -> None:
     elif found.ok:
         say(
             f"{found.file} was restored and verified in {found.rto_s:.1f} s; its moment is {found.rpo_s:,.0f} s old, "
-            f"and the log has {found.entries_since} entries more by now"
+            f"and entries of the log since then: {found.entries_since}"
         )
     else:
         say(f"the drill failed: {found.problem}", error=True)
