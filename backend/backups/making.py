@@ -47,11 +47,13 @@ from backend.database.session import writing
 from backend.durable import durable_folder, locked, sync_folder
 from backend.errors import BadInput
 from backend.identity.actor import Actor
+from backend.observations.spool import pending_bytes
 from backend.observations.writer import WriterBusy, only_writer
 from backend.registry.artefacts import file_digest, local_folder
 from backend.settings import settings
 
 SUFFIX: Final = ".backup"
+ROOM_KEPT: Final = 1 << 30
 WRITER_PATIENCE_S: Final = 120.0
 _PAUSE_S: Final = 0.2
 
@@ -140,6 +142,7 @@ def _working_folder() -> Iterator[Path]:
     home = settings().resolved_home()
     for left in home.glob(f"{WORKING}*"):
         shutil.rmtree(left, ignore_errors=True)
+    _require_room(home)
     working = Path(tempfile.mkdtemp(prefix=WORKING, dir=home))
     try:
         yield working
@@ -157,10 +160,39 @@ def _take_moment(working: Path, open_snapshot: ExitStack) -> tuple[_Moment, Snap
         stored = open_snapshot.enter_context(snapshot_of(working))
         if (mlflow := mlflow_file()) is not None:
             copy_sqlite(mlflow, working / "mlflow.db")
-        shutil.copytree(here.spool, working / "spool", ignore=shutil.ignore_patterns("*.lock", ".*.tmp"))
+        copy_spool(here.spool, working / "spool")
         tables = table_versions(here.observations)
         home, left_out = home_files()
     return _Moment(working, at, tables, home, left_out), stored
+
+
+def copy_spool(spool: Path, target: Path) -> None:
+    """Everything that was accepted by now. A log that its gateway closes meanwhile gets another name, and is looked for
+    again: rows that are copied twice are recognised by their ids."""
+    missed = True
+    while missed:
+        missed = False
+        for path in walk(spool):
+            copy = target / path.relative_to(spool)
+            if copy.exists():
+                continue
+            durable_folder(copy.parent)
+            try:
+                shutil.copy2(path, copy)
+            except FileNotFoundError:
+                missed = True
+
+
+def _require_room(home: Path) -> None:
+    """Raise `BackupFailed` where copies of the databases and the spool would take what the gateway needs."""
+    files = (mlflow_file(), home / "warrant.db" if database().dialect == "sqlite" else None)
+    wanted = pending_bytes(settings().spool) + sum(one.stat().st_size for one in files if one is not None)
+    free = shutil.disk_usage(home).free
+    if free - wanted < ROOM_KEPT:
+        raise BackupFailed(
+            f"{home} has {free >> 20} MiB free; while a backup is made {wanted >> 20} MiB are copied there, and "
+            f"{ROOM_KEPT >> 20} MiB are kept in reserve: free some space"
+        )
 
 
 @contextmanager

@@ -74,6 +74,7 @@ class PostgresqlSnapshot:
         sequences.write_text(
             "".join(f"{schema}\t{name}\t{'' if at is None else at}\n" for schema, name, at in standing)
         )
+        self._connection.rollback()  # nothing is read any more, and the server need keep no old rows for it
         return [*written, sequences]
 
     def _copy(self, table: Table, folder: Path) -> Path:

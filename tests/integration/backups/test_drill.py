@@ -68,6 +68,10 @@ def test_a_drill_restores_measures_and_leaves_nothing(here: Here, tmp_path: Path
         assert len(session.scalars(passed).all()) == 1
     assert (row.ok, row.rto_s, row.entries_since) == (True, found.rto_s, 3)
     assert verify().ok and findings() == {}
+    from app.probes import metrics
+
+    told = metrics(None).body.decode()  # type: ignore[arg-type]
+    assert "warrant_restore_drill_ok 1.0" in told and "warrant_backup_moment_seconds 1." in told
 
 
 @on_sqlite

@@ -20,7 +20,7 @@ from backend.audit.signers import KeyUnusable as SigningKeyUnusable
 from backend.audit.signers import key_path
 from backend.audit.tables import AuditEntry
 from backend.audit.verification import verify
-from backend.backups import making, restoring
+from backend.backups import drill, making, restoring
 from backend.backups.archive import MANIFEST, read_archive
 from backend.backups.errors import BackupDamaged, BackupFailed, KeyUnusable, NotEmpty
 from backend.backups.keys import backup_key, new_key
@@ -282,6 +282,37 @@ def test_a_backup_that_fails_leaves_none(here: Here, monkeypatch: pytest.MonkeyP
     assert list(here.home.glob(".backup-*")) == []
     with reading() as session:
         assert session.scalars(select(Backup)).all() == []
+
+
+def test_a_log_that_is_closed_while_the_spool_is_copied_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "spool" / "logs"
+    logs.mkdir(parents=True)
+    for name in ("1.open", "2.open"):
+        (logs / name).write_text(name)
+    copy = shutil.copy2
+
+    def closing(path: Path, target: Path) -> None:
+        if (logs / "2.open").exists():
+            (logs / "2.open").rename(logs / "2.log")
+        copy(path, target)
+
+    monkeypatch.setattr(making.shutil, "copy2", closing)
+    making.copy_spool(tmp_path / "spool", tmp_path / "copy")
+    assert tree(tmp_path / "copy") == {"logs/1.open": b"1.open", "logs/2.log": b"2.open"}
+
+
+@on_sqlite
+def test_no_backup_takes_the_room_that_the_gateway_needs(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = type(shutil.disk_usage("/"))(1 << 40, 1 << 40, making.ROOM_KEPT)
+    with monkeypatch.context() as patched:
+        patched.setattr(making.shutil, "disk_usage", lambda _: full)
+        with pytest.raises(BackupFailed, match="are kept in reserve"):
+            here.backup()
+    here.backup()
+    monkeypatch.setattr(drill.shutil, "disk_usage", lambda _: full)
+    assert "name a folder on another disk in WARRANT_BACKUP_SCRATCH" in drill.run_drill().problem
 
 
 @on_sqlite
