@@ -17,7 +17,6 @@ from backend.settings import settings
 DRILL_EVERY: Final = timedelta(days=7)
 DRILL_AGAIN: Final = timedelta(days=1)  # after one that failed
 DRILL_LATE: Final = timedelta(days=14)
-TARGET_RTO: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
