@@ -12,6 +12,7 @@ from backend import clock, demo_state, leases, queue
 from backend.backups.state import backup_state, recent_drills
 from backend.database.session import reading
 from backend.identity.people import names_of
+from backend.identity.reach import narrow
 from backend.identity.roles import Permission
 from backend.registry import service as registry
 
@@ -46,6 +47,7 @@ def backups(scope: Scope) -> dict[str, Any]:
     """The newest backup, the last drills and what is late, as they are stored."""
     scope.actor().require(Permission.READ_JOBS)
     with reading() as session:
+        narrow(session, scope.actor())
         state = backup_state(session)
         return {
             "is_set": state.is_set,

@@ -10,6 +10,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from app import data
+from app.data.scope import Scope
 from app.nav import PAGES
 from backend import clock
 from backend.audit.actions import Action
@@ -307,6 +309,8 @@ def test_backups_and_what_drills_measured_are_told_on_the_page_of_jobs(
     said = text_of(open_page(world.viewer, "jobs"))
     assert "21.5 s" in said and "17" in said and "2\u202fh" in said
     assert "The last restore drill failed: piece 3 of the backup was altered" in said
+    limited = Scope("per_x", "person", ("viewer",), None, frozenset({"toy"}))
+    assert (data.backups(limited)["newest"], data.backups(limited)["drills"]) == (None, [])
 
 
 def test_a_page_the_role_does_not_have_is_not_offered(world: World, open_page: Open) -> None:
