@@ -12,7 +12,8 @@ from app.theme import STATIC
 from backend import clock
 from backend.alerting.tables import Alert, Incident
 from backend.audit.tables import AuditHead
-from backend.database.session import reading
+from backend.backups.state import backup_state
+from backend.database.session import ReadSession, reading
 from backend.governance.tables import Change
 from backend.queue import JobRun, WorkerBeat, worker_dead_after
 
@@ -67,4 +68,38 @@ def metrics(_request: Request) -> Response:
         alive = WorkerBeat.seen_at >= clock.now() - worker_dead_after()
         workers.set(session.scalar(select(func.count()).select_from(WorkerBeat).where(alive)) or 0)
         entries.set(session.scalar(select(AuditHead.size)) or 0)
+        _count_backups(session, registry)
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _count_backups(session: ReadSession, registry: CollectorRegistry) -> None:
+    """When the newest backup is of, and what the last drill found; nothing before there is one. Whoever scrapes this
+    sees that a backup or a drill is overdue also while no worker is alive to say so."""
+    state = backup_state(session)
+    told = []
+    if state.newest is not None:
+        told.append(
+            (
+                "backup_moment_seconds",
+                "Moment that the newest backup holds",
+                state.newest.snapshot_at.timestamp(),
+            )
+        )
+    if state.drill is not None:
+        told.append(("restore_drill_ok", "Whether the last restore drill passed", float(state.drill.ok)))
+    if state.passed is not None:
+        told += [
+            ("restore_drill_moment_seconds", "When a restore drill last passed", state.passed.at.timestamp()),
+            (
+                "restore_drill_rto_seconds",
+                "How long it took until it was verified",
+                state.passed.rto_s or 0.0,
+            ),
+            (
+                "restore_drill_rpo_seconds",
+                "How old the moment was that it restored",
+                state.passed.rpo_s or 0.0,
+            ),
+        ]
+    for name, words, value in told:
+        Gauge(f"warrant_{name}", words, registry=registry).set(value)

@@ -17,6 +17,7 @@ from backend.commands import (
     analysis_commands,
     audit_commands,
     backtest_commands,
+    backup_commands,
     card_commands,
     change_commands,
     compare_commands,
@@ -56,6 +57,7 @@ for ungrouped in (
     backtest_commands,
     gate_commands,
     doctor_commands,
+    backup_commands,
 ):
     app.add_typer(ungrouped.commands)
 change_commands.commands.add_typer(decision_commands.commands)

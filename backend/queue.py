@@ -78,6 +78,10 @@ EXPLAIN_SAMPLE = Job(
 MAKE_PACK = Job("make_pack", "metrics", "Make an evidence pack")
 WATCH_SELF = Job("watch_self", "metrics", "Look at Warrant itself, for the heartbeat")
 KEEP_DATA = Job("keep_data", "metrics", "Let go what the rules of retention no longer keep")
+MAKE_BACKUP = Job("make_backup", "metrics", "Make a backup")
+RESTORE_DRILL = Job(
+    "restore_drill", "metrics", "Restore the newest backup into a scratch place and verify it"
+)
 PRUNE = Job("prune", "metrics", "Delete finished runs and old sign-in attempts")
 
 JOBS: dict[str, Job] = {
@@ -88,7 +92,7 @@ JOBS: dict[str, Job] = {
         REMIND_DECIDERS, TEND_CHANGES, RECONCILE_TARGET, EXECUTE_CHANGE, CHECK_GATES, CHECK_CONDITIONS, CHECK_REVIEWS,
         COMMIT_SPOOL, SIGN_AUDIT, STREAM_AUDIT, RECONCILE_AUDIT, VERIFY_AUDIT, EXPLAIN_PREDICTION,
         EXPLAIN_SAMPLE, MAKE_PACK, WATCH_SELF, KEEP_DATA,
-        PRUNE, RETRAIN, OPEN_RETRAINING,
+        MAKE_BACKUP, RESTORE_DRILL, PRUNE, RETRAIN, OPEN_RETRAINING,
     )
 }  # fmt: skip
 QUEUES = ("metrics", "changes", "writer", "training", "gpu")

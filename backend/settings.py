@@ -158,6 +158,19 @@ class Settings(BaseSettings):
     keep_trials_days: int = Field(
         30, ge=1, description="how long counts and shadow predictions of finished rollouts are kept, in days"
     )
+    backup_folder: Path | None = Field(
+        None, description="where backups are written; set: a worker makes one a day and tries one a week"
+    )
+    backup_key_file: Path | None = Field(None, description="file with the key that encrypts backups")
+    backup_key: str | None = Field(
+        None, description="the key itself, for hosts that hand secrets out in the environment"
+    )
+    backup_scratch: Path | None = Field(
+        None, description="where a drill restores to, for as long as it lasts; default: in home"
+    )
+    backup_every_h: float = Field(
+        24.0, gt=0, description="how often a worker makes a backup where a folder is set, in hours"
+    )
     gateway_wait_s: float = Field(
         30.0,
         gt=0,

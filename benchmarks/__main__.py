@@ -32,6 +32,7 @@ BENCHMARKS: Final = (
     "replay",
     "registry_import",
     "pack",
+    "drill",
     "slo_evaluation",
     "incident_page",
     "explanations",

@@ -66,7 +66,7 @@ class Installation:
         self._up = (*WARRANT, "up", "--demo") if demo else (*WARRANT, "up")
         self._process: subprocess.Popen[bytes] | None = None
         if source is not None:
-            _copy_home(source, self.home)
+            copy_home(source, self.home)
         else:
             make = [sys.executable, "-m", "benchmarks.small_home"]
             with (self.folder / "output.txt").open("ab") as output:
@@ -207,7 +207,7 @@ def shared(*, demo: bool = True) -> Installation:
     return made
 
 
-def _copy_home(source: Path, target: Path) -> None:
+def copy_home(source: Path, target: Path) -> None:
     """A copy to work on; its databases are consistent even while the source is in use."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*NOT_COPIED))
     for path in source.glob("*.db"):

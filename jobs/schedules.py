@@ -39,12 +39,14 @@ from backend.queue import (
     EVALUATE_SLOS,
     EXPLAIN_SAMPLE,
     KEEP_DATA,
+    MAKE_BACKUP,
     MIRROR_REGISTRY,
     OPEN_RETRAINING,
     PRUNE,
     RECONCILE_AUDIT,
     RECONCILE_TARGET,
     REMIND_DECIDERS,
+    RESTORE_DRILL,
     SIGN_AUDIT,
     STREAM_AUDIT,
     TEND_ALERTS,
@@ -260,6 +262,20 @@ def self_unwatched(session: ReadSession, now: datetime) -> list[Due]:
     return [Due()] if is_look_due(session, now) else []
 
 
+def backup_due(session: ReadSession, now: datetime) -> list[Due]:
+    """One run, where a folder for backups is set and the newest one is as old as they may get."""
+    from backend.backups.state import is_backup_due
+
+    return [Due()] if is_backup_due(session, now) else []
+
+
+def drill_due(session: ReadSession, now: datetime) -> list[Due]:
+    """One run, where the newest backup is to be tried, or it is to be said or no longer to be said that one is late."""
+    from backend.backups.state import is_drill_due, is_lateness_untold
+
+    return [Due()] if is_drill_due(session, now) or is_lateness_untold(session, now) else []
+
+
 def _any_model(session: ReadSession, _now: datetime) -> list[Due]:
     return [Due()] if session.scalars(select(Model.name).limit(1)).first() is not None else []
 
@@ -289,6 +305,8 @@ SCHEDULES: Final = (
     Schedule(VERIFY_AUDIT, 21_600, _always),
     Schedule(WATCH_SELF, 5, self_unwatched, pause=timedelta(0)),
     Schedule(KEEP_DATA, 86_400, _always),
+    Schedule(MAKE_BACKUP, 900, backup_due),
+    Schedule(RESTORE_DRILL, 3_600, drill_due),
     Schedule(PRUNE, 3_600, _always),
 )
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import data
 from app.components import empty_state, headline, job_progress
+from app.components.backup_parts import show_backups
 from app.components.job_parts import say_writer_trouble, show_finished, show_workers, title_of, writer_words
 from app.session import live, perform, viewer
 from app.words import count_of
@@ -73,3 +74,5 @@ def state_of_jobs() -> None:
 
 
 state_of_jobs()
+st.subheader("Backups and restore drills", anchor=False)
+show_backups(data.backups(data.scope_of(viewer())))

@@ -21,6 +21,7 @@ def object_address(kind: str, object_id: str) -> str | None:
         "card": href("card", model=name, version=version or None, number=number or None),
         "policy": href("policy"), "monitor": href("monitors"), "access_review": href("access"),
         "audit_finding": href("audit", view="findings"), "data_request": href("data_rights"),
+        "backup": href("jobs"), "restore_drill": href("jobs"),
         "person": href("audit", who=object_id), "hold": href("audit", kind="hold", object=object_id),
         "pack": href("packs"), "log": href("audit"),
     }  # fmt: skip

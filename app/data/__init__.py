@@ -95,7 +95,7 @@ from app.data.monitoring import (
     worst_points,
 )
 from app.data.notifications import notifications, told_of
-from app.data.operations import injected_fault, jobs, run, runs_about
+from app.data.operations import backups, injected_fault, jobs, run, runs_about
 from app.data.packs import evidence_packs, log_keys, models_to_choose, packs_being_made
 from app.data.registry import explanation, model, models, noticed_models, reports
 from app.data.scope import Scope, environment, scope_of
@@ -115,6 +115,7 @@ __all__ = [
     "audit_entries",
     "audit_entry",
     "audit_state",
+    "backups",
     "card",
     "card_changes",
     "card_preview",

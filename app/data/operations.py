@@ -9,8 +9,10 @@ import streamlit as st
 from app.data.rows import row_of
 from app.data.scope import SHORT, Scope
 from backend import clock, demo_state, leases, queue
+from backend.backups.state import backup_state, recent_drills
 from backend.database.session import reading
 from backend.identity.people import names_of
+from backend.identity.reach import narrow
 from backend.identity.roles import Permission
 from backend.registry import service as registry
 
@@ -38,6 +40,20 @@ def jobs(scope: Scope, *, limit: int = 60) -> dict[str, Any]:
             "writer": row_of(writer) | {"held": bool(writer.holder) and writer.expires_at > now}
             if writer
             else None,
+        }
+
+
+def backups(scope: Scope) -> dict[str, Any]:
+    """The newest backup, the last drills and what is late, as they are stored."""
+    scope.actor().require(Permission.READ_JOBS)
+    with reading() as session:
+        narrow(session, scope.actor())
+        state = backup_state(session)
+        return {
+            "is_set": state.is_set,
+            "late": state.late,
+            "newest": row_of(state.newest) if state.newest else None,
+            "drills": [row_of(one) for one in recent_drills(session)],
         }
 
 

@@ -9,9 +9,11 @@ from sqlalchemy import select
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.findings import (
+    BACKUP_LATE,
     HELD_LOST,
     NOT_ANCHORED,
     NOT_INTACT,
+    NOT_RESTORABLE,
     NOT_SEARCHED,
     NOT_SIGNED,
     NOT_STREAMED,
@@ -29,7 +31,17 @@ from backend.identity.roles import Permission
 
 # What is so as long as it is so: these close by themselves when it is mended.
 CLOSE_THEMSELVES: Final = frozenset(
-    {NOT_SIGNED, NOT_ANCHORED, NOT_INTACT, NOT_SEARCHED, NOT_STREAMED, NOT_STREAMED_IN_TIME, HELD_LOST}
+    {
+        NOT_SIGNED,
+        NOT_ANCHORED,
+        NOT_INTACT,
+        NOT_SEARCHED,
+        NOT_STREAMED,
+        NOT_STREAMED_IN_TIME,
+        HELD_LOST,
+        NOT_RESTORABLE,
+        BACKUP_LATE,
+    }
 )
 LONGEST_REASON: Final = 4000
 

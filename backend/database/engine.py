@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
+from backend.database.whole import require_whole
 from backend.settings import settings
 
 BUSY_TIMEOUT_MS = 30_000
@@ -118,6 +119,7 @@ def database() -> Database:
     if _database is None:
         with _opening:  # two threads at once would open two, and one would never be closed
             if _database is None:
+                require_whole(settings().resolved_home())
                 _database = connect(settings().database)
     return _database
 

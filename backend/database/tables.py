@@ -8,6 +8,7 @@ from backend.assurance import inventory_tables as inventory
 from backend.assurance import serious_tables as serious
 from backend.assurance import tables as assurance
 from backend.audit import tables as audit
+from backend.backups import tables as backups
 from backend.cards import tables as cards
 from backend.controls import tables as controls
 from backend.data_rights import tables as data_rights
@@ -30,7 +31,7 @@ from backend.serving import tables as serving
 from backend.slo import tables as slo
 
 __all__ = [
-    "Base", "JobRun", "Lease", "WorkerBeat", "access", "alerting", "analyses", "assurance", "audit", "cards",
+    "Base", "JobRun", "Lease", "WorkerBeat", "access", "alerting", "analyses", "assurance", "audit", "backups", "cards",
     "controls", "data_rights", "deployment", "explain", "governance", "holds", "identity", "inventory", "monitoring",
     "monitors", "notifications", "packs", "registry", "retraining", "serious", "serving", "slo",
 ]  # fmt: skip

@@ -72,7 +72,7 @@ def off(said: str) -> Found:
 
 def examine() -> Iterator[Result]:
     """Every check, one after the other."""
-    from backend.doctor import record, services, stores  # noqa: F401 - each registers its checks
+    from backend.doctor import backups, record, services, stores  # noqa: F401 - each registers its checks
 
     failed: set[str] = set()
     for name, one in CHECKS.items():

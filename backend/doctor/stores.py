@@ -28,7 +28,7 @@ def _observations() -> Path:
     return Path(settings().observations_url or home() / "observations")
 
 
-def _why_not_writable(folder: Path) -> str | None:
+def why_not_writable(folder: Path) -> str | None:
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
             file.write(b"0")
@@ -54,7 +54,7 @@ def _home() -> Found:
             f"{home()} is not there",
             "set WARRANT_HOME to the folder it runs in",
         )
-    refused = _why_not_writable(home())
+    refused = why_not_writable(home())
     if refused:
         return trouble(refused, f"give it to the user who runs Warrant: chown -R USER {home()}")
     if home().stat().st_mode & 0o022:
@@ -111,7 +111,7 @@ def _spool() -> Found:
     folder = home() / "spool"
     if not folder.is_dir():
         return ok("nothing was written yet")
-    refused = _why_not_writable(folder)
+    refused = why_not_writable(folder)
     if refused:
         return trouble(
             refused, "the gateway answers nothing that it cannot keep: give the folder to its user"
@@ -134,7 +134,7 @@ def _store() -> Found:
         return trouble(f"{folder} is not there", "set WARRANT_OBSERVATIONS_URL to the folder of the Delta tables") if (
             settings().observations_url
         ) else ok("nothing was stored yet")  # fmt: skip
-    refused = _why_not_writable(folder)
+    refused = why_not_writable(folder)
     if refused:
         return trouble(refused, "give it to the user who runs the worker")
     from deltalake import DeltaTable

@@ -30,7 +30,7 @@ def test_what_could_not_be_measured_is_a_figure_with_the_reason() -> None:
     assert "t was not measured: there is no demo" in as_table([missing])
 
 
-@pytest.mark.parametrize("name", ["start", "ingest_http", "gateway", "pages"])
+@pytest.mark.parametrize("name", ["start", "ingest_http", "gateway", "pages", "drill"])
 def test_without_a_loaded_demo_the_figures_say_so(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from app import data
+from app.data.scope import Scope
 from app.nav import PAGES
 from backend import clock
 from backend.audit.actions import Action
@@ -22,6 +24,7 @@ from backend.governance.reading import get_change
 from backend.identity.actor import Actor
 from backend.identity.roles import GIVEN
 from backend.registry.tables import Model
+from backend.settings import settings
 from tests.integration.governance.conftest import put_in_force
 from tests.watched import Watched, cookie_of, watch
 from tests.worlds import SYSTEM, World, make_world, person
@@ -271,6 +274,43 @@ def test_the_writer_is_told_by_its_last_pass_and_not_by_its_lease(world: World, 
     assert "the writer moved 2,048 rows" in said
     assert "stay in the spool" not in said
     assert "set 3 rows aside" in said
+
+
+def test_backups_and_what_drills_measured_are_told_on_the_page_of_jobs(
+    world: World, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backend.backups.tables import Backup, RestoreDrill
+
+    assert "No backups are made" in text_of(open_page(world.viewer, "jobs"))
+    monkeypatch.setenv("WARRANT_BACKUP_FOLDER", "/kept")
+    settings.cache_clear()
+    assert "No backup was made yet" in text_of(open_page(world.viewer, "jobs"))
+    long_ago = clock.now() - timedelta(days=20)
+    facts = {
+        "digest": "sha256:1",
+        "bytes": 3 << 20,
+        "entries": 1234,
+        "left_out": ["x: a symbolic link"],
+        "took_s": 7.0,
+    }
+    with writing() as session:
+        session.add(
+            Backup(id="bak_1", file="warrant-1.backup", made_at=long_ago, snapshot_at=long_ago, **facts)
+        )
+    said = text_of(open_page(world.viewer, "jobs"))
+    assert "warrant-1.backup" in said and "1,234" in said and "x: a symbolic link" in said
+    assert "No backup was ever restored" in said and "No restore drill has passed yet" in said
+    with writing() as session:
+        session.add(RestoreDrill(id="run_d1", at=long_ago, ok=True, file="b", rto_s=21.5, rpo_s=7200.0, entries=9,
+                                 entries_since=17))  # fmt: skip
+        session.add(
+            RestoreDrill(id="run_d2", at=clock.now(), ok=False, problem="piece 3 of the backup was altered")
+        )
+    said = text_of(open_page(world.viewer, "jobs"))
+    assert "21.5 s" in said and "17" in said and "2\u202fh" in said
+    assert "The last restore drill failed: piece 3 of the backup was altered" in said
+    limited = Scope("per_x", "person", ("viewer",), None, frozenset({"toy"}))
+    assert (data.backups(limited)["newest"], data.backups(limited)["drills"]) == (None, [])
 
 
 def test_a_page_the_role_does_not_have_is_not_offered(world: World, open_page: Open) -> None:

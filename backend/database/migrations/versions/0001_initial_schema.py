@@ -97,6 +97,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_verifications")),
     )
     op.create_table(
+        "backups",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("file", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("entries", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("made_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("snapshot_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("left_out", backend.database.types.Json(), nullable=False),
+        sa.Column("took_s", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backups")),
+    )
+    op.create_index(op.f("ix_backups_snapshot_at"), "backups", ["snapshot_at"], unique=False)
+    op.create_table(
+        "restore_drills",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("ok", sa.Boolean(), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("file", sa.Text(), nullable=False),
+        sa.Column("rto_s", sa.Double(), nullable=True),
+        sa.Column("rpo_s", sa.Double(), nullable=True),
+        sa.Column("entries", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("entries_since", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_restore_drills")),
+    )
+    op.create_index(op.f("ix_restore_drills_at"), "restore_drills", ["at"], unique=False)
+    op.create_table(
         "gateway_hours",
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("hour", backend.database.types.UtcDateTime(timezone=True), nullable=False),
