@@ -9,7 +9,13 @@ from typing import Final
 # A test that would begin so shortly before midnight begins after it: its rows and the job that reads them would
 # otherwise see different days.
 TOO_LATE: Final = timedelta(seconds=45)
-_day = datetime.min.replace(tzinfo=UTC)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+_day = _midnight(datetime.now(UTC))
 
 
 def begin() -> None:
@@ -25,7 +31,3 @@ def begin() -> None:
 def today() -> datetime:
     """Midnight UTC with which the day of the running test began."""
     return _day
-
-
-def _midnight(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

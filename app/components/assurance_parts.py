@@ -215,7 +215,7 @@ def show_of_change(change: Mapping[str, Any]) -> None:
         said = "nobody has validated this version" if newest is None else newest["outcome_words"]
         told = f"{said}; {count_of(len(findings), 'open finding') if findings else 'no finding was open'}"
         is_against = any(one["overdue"] for one in findings) or (newest or {}).get("outcome") == "not_fit"
-        with st.expander(f"Validation and findings: {told}", expanded=is_against):
+        with st.expander(f"Validation and findings: {plain(told)}", expanded=is_against):
             if newest is None:
                 st.html(
                     f'<p class="w-lead">{badge("not validated", "unknown")} Nobody has validated this version.</p>'

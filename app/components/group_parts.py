@@ -25,7 +25,7 @@ def show_groups(evidence: Mapping[str, Any]) -> None:
     if found is None:
         return
     told, is_bad = _in_short(found)
-    with st.expander(f"Groups of people: {told}", expanded=is_bad):
+    with st.expander(f"Groups of people: {plain(told)}", expanded=is_bad):
         if found["known"]:
             _show_known(evidence, found)
         else:

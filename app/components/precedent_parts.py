@@ -71,7 +71,7 @@ def show_objectives(evidence: Mapping[str, Any]) -> None:
         if found
         else "no objective was defined"
     )
-    with st.expander(f"Error budgets when it was asked: {told}", expanded=bool(missed)):
+    with st.expander(f"Error budgets when it was asked: {plain(told)}", expanded=bool(missed)):
         if found:
             _show_budgets(found)
         else:
@@ -101,7 +101,7 @@ def show_drift(evidence: Mapping[str, Any]) -> None:
         return
     drifting = found.get("drifting", ())
     told = f"{len(drifting)} of {found['judged']} judged features" if found["known"] else "not known"
-    with st.expander(f"Drift when it was asked: {told}", expanded=bool(drifting)):
+    with st.expander(f"Drift when it was asked: {plain(told)}", expanded=bool(drifting)):
         if found["known"]:
             _show_drift(found)
         else:

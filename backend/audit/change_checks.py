@@ -39,7 +39,8 @@ from backend.governance.request_record import contradictions, lasts_longer
 from backend.governance.tables import Change, Decision, WayBack
 
 _AT_ONCE: Final = 500
-_AT_ONE_TIME: Final = timedelta(seconds=5)  # a row and the entry of its transaction
+# A row and the entry of its transaction, which may have waited for the lock of the log in between.
+_AT_ONE_TIME: Final = timedelta(minutes=1)
 _NEEDS_ONE: Final = frozenset({"approved", "executing", "executed"})
 # What an entry calls it, the column of the row, and the entries that say it; the last one holds.
 _FIRST: Final = frozenset({Action.CHANGE_REQUESTED.value})

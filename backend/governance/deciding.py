@@ -16,7 +16,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from backend import clock
 from backend.assurance.exceptions import is_excepted, why_not_granted
 from backend.audit.actions import Action
-from backend.audit.log import entered_at, record
+from backend.audit.log import record
 from backend.database.base import new_id
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotAllowed
@@ -122,7 +122,7 @@ def decide(
         change.decisions.append(decision)
         moved = recount(session, change) if verdict == "approve" else {}
         _follow(session, actor, change, verdict)
-    entry = record(
+    record(
         session, actor, _ACTIONS[verdict], object_kind="change", object_id=change.id,
         payload={"decision": decision.id, "digest": seen_digest, "role": decision.role, "state": change.state,
                  "on_behalf_of": authority.on_behalf_of, "accepted": decision.accepted,
@@ -131,8 +131,6 @@ def decide(
         | ({} if is_kept else {"shown": shown_digest(change)}),
         why=comment,
     )  # fmt: skip
-    decision.decided_at = entered_at(session, entry)  # the log bears the time out
-    session.flush()
     return change
 
 

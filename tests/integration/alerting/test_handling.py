@@ -231,7 +231,7 @@ def answered(time: Time, *, until_min: int = 0, seconds: float = 0.01) -> None:
     counts = {}
     for start in minutes:
         counts["toy", "2", "champion", start] = one = Minute()
-        one.count("200", None, seconds)
+        one.count("200", None, seconds, 1)
     with writing() as session:
         write_presence(session, minutes, environment="production", gateway_id="a")
         write_outcomes(session, counts, environment="production", gateway_id="a", process="1")
@@ -257,8 +257,8 @@ def test_a_version_whose_model_fails_by_itself_comes_before_the_gateway_that_say
     deployed(2, time.now - timedelta(minutes=minutes))
     minute = Minute()
     for _ in range(30):
-        minute.count("500", kind, 0.01)
-        minute.count("200", None, 0.01)
+        minute.count("500", kind, 0.01, 1)
+        minute.count("200", None, 0.01, 1)
     start = time.now.replace(second=0, microsecond=0) - 5 * MINUTE
     with writing() as session:
         write_presence(session, [start], environment="production", gateway_id="a")

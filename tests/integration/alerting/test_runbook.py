@@ -125,7 +125,7 @@ def test_what_no_cause_offers_is_no_step_and_who_may_not_marks_none(
 def test_errors_and_latency_stand_on_the_axis_of_the_windows(world: World, time: Time, number: int) -> None:
     minute = Minute()
     for code, seconds in (("200", 0.02), ("200", 0.02), ("200", 0.02), ("503", 0.2)):
-        minute.count(code, None, seconds)
+        minute.count(code, None, seconds, 1)
     at = time.now - timedelta(hours=30)
     with writing() as session:
         write_outcomes(

@@ -363,7 +363,7 @@ def test_a_decision_that_is_dated_otherwise_is_a_finding(database: str, tmp_path
             select(AuditEntry).where(AuditEntry.action == Action.CHANGE_REJECTED.value)
         ).one()
         (given,) = session.scalars(select(Decision)).all()
-        assert clock.to_iso(given.decided_at) == entry.at
+        assert abs(given.decided_at - clock.from_iso(entry.at)) < timedelta(minutes=1)
         if erased:
             erase_payloads(session, WORKER, [entry.seq], why="asked for", subject="erq_1")
     assert [one for one in look() if one.subject.startswith("decision")] == []

@@ -19,7 +19,6 @@ from tests.processes import ModuleProcess
 from tests.worlds import person
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
-WINDOW = clock.to_iso(ago(1))
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def token(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def analyse(token: str, *more: str) -> Said:
-    return warrant("analyse", "shopper", "--window", WINDOW, *more, WARRANT_TOKEN=token)
+    return warrant("analyse", "shopper", "--window", clock.to_iso(ago(1)), *more, WARRANT_TOKEN=token)
 
 
 def test_a_window_is_analysed_on_request_and_its_worst_slice_told(token: str, tmp_path: Path) -> None:
@@ -57,7 +56,7 @@ def test_a_window_is_analysed_on_request_and_its_worst_slice_told(token: str, tm
     assert (document["stale"], document["reason"], document["window_start"]) == (
         False,
         None,
-        WINDOW.replace(".000000", ""),
+        clock.to_iso(ago(1)).replace(".000000", ""),
     )
     # Now it is stored: nobody has to work for it again.
     told = analyse(token, "--wait", "0")
