@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from sqlalchemy import update
 
 from backend.api.security import COOKIE, CSRF_HEADER
@@ -83,3 +84,15 @@ def visitor(browser: Browser, console: str) -> Iterator[Visitor]:
         yield Visitor(context.new_page(), console)
     finally:
         context.close()
+
+
+def heading(page: Page, text: str | re.Pattern[str]) -> Locator:
+    return page.get_by_role("heading", name=text, level=1)
+
+
+def number_of(page: Page) -> int:
+    """Of the change whose page is shown."""
+    expect(heading(page, re.compile(r"^CHG-\d+: "))).to_be_visible()
+    found = re.match(r"CHG-(\d+)", heading(page, re.compile("^CHG-")).inner_text())
+    assert found is not None
+    return int(found[1])

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 
 from backend.data_rights.rules import set_rule
 from backend.database.session import reading, writing
 from backend.registry.tables import Version
 from tests.browser.conftest import Visit, home_of_a_module
 from tests.browser.installation import Installation, open_installation
-from tests.browser.people import Visitor
+from tests.browser.people import Visitor, heading, number_of
 from tests.integration.retraining.conftest import describe, store_rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -40,18 +40,6 @@ def installation(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Installation
             set_rule(session, found.world.compliance, model="toy", purposes=["retraining"], why="for a test")
         store_rows()
         yield found
-
-
-def heading(page: Page, text: str | re.Pattern[str]) -> Locator:
-    return page.get_by_role("heading", name=text, level=1)
-
-
-def number_of(page: Page) -> int:
-    """Of the change whose page is shown."""
-    expect(heading(page, re.compile(r"^CHG-\d+: "))).to_be_visible()
-    found = re.match(r"CHG-(\d+)", heading(page, re.compile("^CHG-")).inner_text())
-    assert found is not None
-    return int(found[1])
 
 
 def test_from_an_alert_to_an_approved_retrained_version_that_serves(

@@ -16,7 +16,7 @@ from backend.governance.kinds import Asked
 from backend.identity.roles import Role
 from tests.browser.conftest import Visit
 from tests.browser.installation import Installation
-from tests.browser.people import Visitor
+from tests.browser.people import Visitor, heading, number_of
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -24,18 +24,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 COMPUTING_MS = 180_000
 SECONDS = 60.0
 PROMOTE = Asked("promote", "production", "claims", 2)
-
-
-def heading(page: Page, text: str | re.Pattern[str]) -> Locator:
-    return page.get_by_role("heading", name=text, level=1)
-
-
-def number_of(page: Page) -> int:
-    """Of the change whose page is shown."""
-    expect(heading(page, re.compile(r"^CHG-\d+: "))).to_be_visible()
-    found = re.match(r"CHG-(\d+)", heading(page, re.compile("^CHG-")).inner_text())
-    assert found is not None
-    return int(found[1])
 
 
 def rows(page: Page, table: str) -> Locator:

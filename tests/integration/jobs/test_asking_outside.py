@@ -21,6 +21,7 @@ from jobs.check_gates import ask_outside, await_outside, evaluate_gates
 from jobs.runtime import Run
 from tests.integration.deployment.receiver import SECRET, Receiver, receiver
 from tests.integration.governance.conftest import ask, now, put_in_force, say
+from tests.integration.jobs.conftest import OwnedRun
 from tests.worlds import World, make_world
 
 POLICY = """
@@ -32,13 +33,6 @@ rules:
     rule: {}
 """
 PASS = {"state": "done", "verdict": "pass", "text": "all green", "url": "https://ci.example/1"}
-
-
-class OwnedRun(Run):
-    """A run whose ownership is not in question here; the chaos tests ask about that."""
-
-    def require_owned(self, session: object = None) -> None:
-        return
 
 
 @pytest.fixture

@@ -26,15 +26,8 @@ from backend.heartbeat import Receiver, is_look_due, read_state, receivers, send
 from backend.queue import WATCH_SELF, JobRun
 from backend.settings import settings
 from jobs.notifier import Notifier
-from jobs.runtime import Run
 from jobs.watch_self import NotWorking, ask_console, measure_drift, raise_alert
-
-
-class OwnedRun(Run):
-    """A run whose ownership is not in question here."""
-
-    def require_owned(self, session: object = None) -> None:
-        return
+from tests.integration.jobs.conftest import OwnedRun
 
 
 class Outside:

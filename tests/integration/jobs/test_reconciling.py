@@ -32,6 +32,7 @@ from jobs.runtime import Run
 from jobs.schedules import targets_unsettled
 from tests.integration.deployment.receiver import SECRET, Receiver, receiver
 from tests.integration.governance.conftest import UNGATED, ask, carry_out, put_in_force, say
+from tests.integration.jobs.conftest import OwnedRun
 from tests.worlds import SYSTEM, World, make_world
 
 numbers = itertools.count()
@@ -61,13 +62,6 @@ def promote(world: World, version: int) -> Change:
     change = ask(world.engineer, Asked("promote", "production", "toy", version))
     say(world.lead, change)
     return carry_out(change)
-
-
-class OwnedRun(Run):
-    """A run whose ownership is not in question here; jobs/test_workers.py and the chaos tests ask about that."""
-
-    def require_owned(self, session: object = None) -> None:
-        return
 
 
 def a_run() -> Run:

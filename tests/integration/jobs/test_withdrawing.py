@@ -24,6 +24,7 @@ from jobs.execute_change import _restore, _tell_withdrawn
 from jobs.runtime import Run
 from tests.integration.deployment.receiver import SECRET, Receiver, receiver
 from tests.integration.governance.conftest import UNGATED, ask, put_in_force, say
+from tests.integration.jobs.conftest import OwnedRun
 from tests.worlds import SYSTEM, World, add_model, make_world, register_in_mlflow
 
 numbers = itertools.count()
@@ -52,13 +53,6 @@ def world(told: Receiver, tmp_path: Path) -> World:
             update(Deployment).where(Deployment.model == "new").values(ended_at=clock.now(), state="ended")
         )
     return found
-
-
-class OwnedRun(Run):
-    """A run whose ownership is not in question here; jobs/test_workers.py and the chaos tests ask about that."""
-
-    def require_owned(self, session: object = None) -> None:
-        return
 
 
 def a_run(change_id: int) -> Run:
