@@ -1,7 +1,7 @@
 """From a version's artefact to a predictor: fetched once, checked against its digest, loaded from our own copy.
 
 Loading a model can run code. Nothing is loaded whose bytes are not those that `Version.artefact_digest` names,
-and skops files only with types of the libraries below.
+and skops files only with the names that models are made of.
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ import yaml
 from backend.errors import BadInput
 from backend.registry.artefacts import artefact_digest, check_artefact
 from backend.serving.errors import NotLoadable
+from backend.serving.model_names import not_loaded
 from backend.serving.portable import FLAVOR, load_portable
 from backend.serving.predictor import Predictor
 from backend.serving.signature import read_signature
 
 log = logging.getLogger(__name__)
 
-# An artefact declares the types it needs; only these are granted, or a crafted artefact would trust itself.
-TRUSTED_LIBRARIES: Final = ("sklearn.", "numpy.", "scipy.")
-TRUSTED_TYPES: Final = frozenset({"functools.partial"})
 KEPT_COPIES: Final = 16
 
 
@@ -150,9 +148,9 @@ def _load_skops(path: Path) -> Any:
     import skops.io
 
     needed = skops.io.get_untrusted_types(file=path)
-    refused = [
-        name for name in needed if name not in TRUSTED_TYPES and not name.startswith(TRUSTED_LIBRARIES)
-    ]
+    refused = not_loaded(
+        needed
+    )  # an artefact says itself what it needs: only what a model is made of is granted
     if refused:
-        raise NotLoadable(f"the artefact needs types that the gateway does not trust: {', '.join(refused)}")
+        raise NotLoadable(f"the artefact names what the gateway does not load: {', '.join(refused)}")
     return skops.io.load(path, trusted=needed)
