@@ -16,7 +16,7 @@ from backend.settings import settings
 
 # MLflow writes this file beside a model that it fetched by `models:/name/version`; it is no part of the
 # artefact.
-_ADDED_BY_MLFLOW: Final = frozenset({"registered_model_meta"})
+ADDED_BY_MLFLOW: Final = frozenset({"registered_model_meta"})
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -57,7 +57,7 @@ def artefact_digest(folder: Path) -> str:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise BadInput(f"{folder} holds a symbolic link, {name}; put the file itself there")
-        if path.is_file() and name not in _ADDED_BY_MLFLOW:
+        if path.is_file() and name not in ADDED_BY_MLFLOW:
             lines.append(json.dumps([name, _sha256(path)], ensure_ascii=False, separators=(",", ":")) + "\n")
     if not lines:
         raise NotFound(f"the artefact folder {folder} is empty")

@@ -72,6 +72,23 @@ def test_neither_the_scan_nor_the_gateway_takes_a_skops_file_that_runs_code(
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("form", ["skops", "cloudpickle", "pickle"])
+@pytest.mark.parametrize("where", ["../other", "{tmp}/other", "registered_model_meta"])
+def test_a_model_file_that_the_digest_does_not_cover_is_not_loaded(
+    tmp_path: Path, form: str, where: str
+) -> None:
+    folder = tmp_path / "artefact"
+    folder.mkdir()
+    named = where.format(tmp=tmp_path)
+    other = folder / named
+    model = LogisticRegression().fit(np.array([[0.0], [1.0]]), [0, 1])
+    other.write_bytes(skops.io.dumps(model) if form == "skops" else pickle.dumps(model))
+    flavor = {"serialization_format": form, "pickled_model": named}
+    (folder / "MLmodel").write_text(json.dumps({"flavors": {"sklearn": flavor}}))
+    with pytest.raises(NotLoadable, match=r"points outside of it|digest does not cover"):
+        load_estimator(folder)
+
+
 def test_a_method_that_a_skops_file_names_is_found() -> None:
     named = {
         "__module__": "numpy",
