@@ -33,13 +33,20 @@ def file_digest(path: Path) -> str:
 
 def local_folder(uri: str, digest: str) -> Path | None:
     """The artefact's own folder, or the copy of a job that fetched it by this digest; None where neither is here."""
-    split = urlsplit(uri)
-    if split.scheme in ("", "file"):
-        own = Path(unquote(split.path) if split.scheme else uri)
-        if own.is_dir():
-            return own
+    own = own_folder(uri)
+    if own is not None:
+        return own
     copy = settings().resolved_home() / "jobs" / "artefacts" / digest.removeprefix("sha256:")
     return copy if copy.is_dir() else None
+
+
+def own_folder(uri: str) -> Path | None:
+    """Where the artefact itself lies, if that is a folder of this machine."""
+    split = urlsplit(uri)
+    if split.scheme not in ("", "file"):
+        return None
+    own = Path(unquote(split.path) if split.scheme else uri)
+    return own if own.is_dir() else None
 
 
 def artefact_digest(folder: Path) -> str:
