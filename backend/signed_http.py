@@ -88,7 +88,7 @@ class SignedSender:
             else:
                 if answer.status_code < 300 or (method == "GET" and answer.status_code == 404):
                     return answer
-                said = f": {answer.text[:200]}" if self._quotes else ""
+                said = f": {storable(answer.text[:200])}" if self._quotes else ""
                 problem = f"{answer.status_code}{said}"
                 if answer.status_code < 500 and answer.status_code not in (408, 425, 429):
                     raise NotTaken(f"{self.url} answered {problem}")
@@ -122,6 +122,11 @@ class SignedSender:
             "Warrant-Timestamp": at,
             "Warrant-Signature": signature(self._secret, at, method, urlsplit(url).path, body),
         }
+
+
+def storable(said: Any) -> str:
+    """What the other side said, as text that every database keeps: JSON can say NUL, and halves of characters."""
+    return str(said or "").replace("\x00", "").encode(errors="replace").decode()
 
 
 def signature(secret: bytes, timestamp: str, method: str, path: str, body: bytes) -> str:

@@ -25,7 +25,7 @@ from backend.governance.tables import Change, ExternalCheck
 from backend.identity.actor import Actor
 from backend.registry.tables import Version
 from backend.settings import settings
-from backend.signed_http import SignedSender
+from backend.signed_http import SignedSender, storable
 
 EXTERNAL: Final = "external"
 LONGEST_TEXT: Final = 2000
@@ -116,10 +116,12 @@ def answer_to(to: SignedSender, question: Question) -> Answer | None:
     if isinstance(said, dict) and said.get("state") == "working":
         return None
     if not isinstance(said, dict) or said.get("state") != "done" or said.get("verdict") not in VERDICTS:
-        return Answer(question.check, "inconclusive", f"it answered without a verdict: {found.text[:200]}")
-    url = str(said.get("url") or "")
+        return Answer(
+            question.check, "inconclusive", f"it answered without a verdict: {storable(found.text[:200])}"
+        )
+    url = storable(said.get("url"))
     shown = url if url.startswith(("https://", "http://")) and len(url) <= LONGEST_TEXT else ""
-    return Answer(question.check, str(said["verdict"]), str(said.get("text") or "")[:LONGEST_TEXT], shown)
+    return Answer(question.check, str(said["verdict"]), storable(said.get("text"))[:LONGEST_TEXT], shown)
 
 
 def keep_answers(
