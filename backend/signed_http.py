@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from backend.errors import Conflict, Unavailable
+from backend.foreign_text import storable
 
 TIMEOUT_S: Final = 10.0
 LONGEST_ANSWER: Final = 1024 * 1024  # bytes
@@ -122,11 +123,6 @@ class SignedSender:
             "Warrant-Timestamp": at,
             "Warrant-Signature": signature(self._secret, at, method, urlsplit(url).path, body),
         }
-
-
-def storable(said: Any) -> str:
-    """What the other side said, as text that every database keeps: JSON can say NUL, and halves of characters."""
-    return str(said or "").replace("\x00", "").encode(errors="replace").decode()
 
 
 def signature(secret: bytes, timestamp: str, method: str, path: str, body: bytes) -> str:

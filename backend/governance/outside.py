@@ -20,12 +20,13 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import WarrantError
+from backend.foreign_text import storable
 from backend.governance.policy_rules import GateRule
 from backend.governance.tables import Change, ExternalCheck
 from backend.identity.actor import Actor
 from backend.registry.tables import Version
 from backend.settings import settings
-from backend.signed_http import SignedSender, storable
+from backend.signed_http import SignedSender
 
 EXTERNAL: Final = "external"
 LONGEST_TEXT: Final = 2000

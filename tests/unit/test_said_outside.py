@@ -6,8 +6,10 @@ import pytest
 
 from backend.deployment.targets import TargetRefused, Wanted
 from backend.deployment.targets.webhook import WebhookTarget
+from backend.foreign_text import storable
 from backend.governance.outside import Question, answer_to
-from backend.signed_http import SignedSender, storable
+from backend.signed_http import SignedSender
+from jobs.runtime import reason_of
 from tests.integration.deployment.receiver import SECRET, receiver
 
 ODD = "it\x00 broke \ud800 off"
@@ -18,6 +20,11 @@ ODD = "it\x00 broke \ud800 off"
 )
 def test_text_is_storable(said: object, kept: str) -> None:
     assert storable(said) == kept
+
+
+@pytest.mark.parametrize("error", [ValueError(ODD), TargetRefused(ODD)])
+def test_the_reason_of_a_step_that_failed_is(error: Exception) -> None:
+    assert reason_of(error).endswith("it broke ? off")
 
 
 def test_an_answer_of_a_gate_is() -> None:

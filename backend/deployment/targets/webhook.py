@@ -21,16 +21,9 @@ import httpx
 
 from backend.deployment.targets import Observed, TargetAway, TargetRefused, Wanted
 from backend.errors import BadInput
+from backend.foreign_text import storable
 from backend.settings import settings
-from backend.signed_http import (
-    PAUSES_S,
-    TIMEOUT_S,
-    NotAnswered,
-    NotTaken,
-    OutcomeUnknown,
-    SignedSender,
-    storable,
-)
+from backend.signed_http import PAUSES_S, TIMEOUT_S, NotAnswered, NotTaken, OutcomeUnknown, SignedSender
 
 
 class WebhookTarget:
