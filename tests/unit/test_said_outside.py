@@ -8,6 +8,8 @@ from backend.deployment.targets import TargetRefused, Wanted
 from backend.deployment.targets.webhook import WebhookTarget
 from backend.foreign_text import storable
 from backend.governance.outside import Question, answer_to
+from backend.serving.errors import NotLoadable
+from backend.serving.watcher import why_not_loaded
 from backend.signed_http import SignedSender
 from jobs.runtime import reason_of
 from tests.integration.deployment.receiver import SECRET, receiver
@@ -25,6 +27,11 @@ def test_text_is_storable(said: object, kept: str) -> None:
 @pytest.mark.parametrize("error", [ValueError(ODD), TargetRefused(ODD)])
 def test_the_reason_of_a_step_that_failed_is(error: Exception) -> None:
     assert reason_of(error).endswith("it broke ? off")
+
+
+@pytest.mark.parametrize("error", [ValueError(ODD), NotLoadable(ODD)])
+def test_why_a_gateway_did_not_load_a_version_is(error: Exception) -> None:
+    assert why_not_loaded(error).endswith("it broke ? off")
 
 
 def test_an_answer_of_a_gate_is() -> None:
