@@ -182,10 +182,12 @@ def models_with_conditions(session: ReadSession, _now: datetime) -> list[Due]:
 def targets_unsettled(session: ReadSession, now: datetime) -> list[Due]:
     """Models whose target, or MLflow's alias, may not be as the record says, and that no rollout moves now."""
     from backend.governance.reconciling import places_due
+    from backend.governance.withdrawing import places_left
 
+    places = [*places_due(session, now, target=settings().target), *places_left(session, now)]
     return [
         Due(f"{model}/{environment}", {"model": model, "environment": environment})
-        for model, environment in places_due(session, now, target=settings().target)
+        for model, environment in places
     ]
 
 

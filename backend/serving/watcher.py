@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend import clock
 from backend.deployment.segments import in_words
 from backend.errors import WarrantError
+from backend.foreign_text import storable
 from backend.monitoring.columns import parse_spec
 from backend.serving.board import Beside, Board, Entry, Serving
 from backend.serving.loader import Loader
@@ -183,7 +184,7 @@ class Watcher:
             features = {column.name: column.kind for column in spec.features}
             predictor.check_fits(features, spec.task)
         except WarrantError as failure:
-            return None, failure.message
+            return None, why_not_loaded(failure)
         return Serving(target, predictor, features, spec.task, clock.now(), spec.pseudonymise), None
 
     def _request_load(self, target: Target, pool: ThreadPoolExecutor) -> None:
@@ -213,11 +214,7 @@ class Watcher:
                 continue
             attempts = self._failures[digest].attempts + 1 if digest in self._failures else 1
             pause_s = RETRY_AFTER_S[min(attempts, len(RETRY_AFTER_S)) - 1]
-            message = (
-                failure.message
-                if isinstance(failure, WarrantError)
-                else f"{type(failure).__name__}: {failure}"
-            )
+            message = why_not_loaded(failure)
             self._failures[digest] = _Failure(message, attempts, time.monotonic() + pause_s)
             self._metrics.load_failures.labels(*labels).inc()
             log.warning("%s version %s could not be loaded (next try in %g s): %s", *labels, pause_s, message)
@@ -304,3 +301,9 @@ def _versions_text(loaded: tuple[Serving, ...]) -> str:
         for one in loaded
     ]
     return " and ".join(named) or "nothing"
+
+
+def why_not_loaded(failure: BaseException) -> str:
+    """In words that the report can hold: an artefact chooses what its failure says, and all reports are one write."""
+    told = failure.message if isinstance(failure, WarrantError) else f"{type(failure).__name__}: {failure}"
+    return storable(told)
