@@ -238,3 +238,13 @@ def scratch_database(url: str, name: str) -> Iterator[str]:
     finally:
         with psycopg.connect(plain_url(url), autocommit=True) as connection:
             connection.execute(dropped)
+
+
+def drop_left(url: str, prefix: str) -> None:
+    """Drop our own databases whose names begin so: what drills that were killed have left holds all that is saved."""
+    left = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND pg_get_userbyid(datdba) = current_user"
+    with psycopg.connect(plain_url(url), autocommit=True) as connection:
+        for (name,) in connection.execute(left, (prefix,)).fetchall():
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
