@@ -328,6 +328,10 @@ def what_is_lost(manifest: Manifest, target: Places, known: Head | None) -> list
         said.append(
             f"nothing of the audit log: its last known head has {known.size} entries, and all are here"
         )
+    said.append(
+        "what was ended after that: tokens that were revoked, accounts that were closed, roles that were taken, people "
+        "and rows that were erased, and a signing key that was changed are as they were; end them again"
+    )
     if str(target.home) != manifest.home:
         said.append(
             f"addresses of artefacts name {manifest.home}, where this home was: put the home there, or a link to it"
