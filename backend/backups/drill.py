@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import make_url, select
+from sqlalchemy import make_url
 
 from backend import clock
 from backend.audit.actions import Action
@@ -31,7 +31,7 @@ from backend.backups.errors import BackupDamaged, BackupFailed
 from backend.backups.keys import backup_key
 from backend.backups.making import newest_backup
 from backend.backups.restoring import Places, restore_into
-from backend.backups.state import backup_state
+from backend.backups.state import backup_state, newest_made
 from backend.backups.tables import Backup, RestoreDrill
 from backend.database.engine import database
 from backend.database.session import WriteSession, reading
@@ -72,7 +72,8 @@ def _drill() -> Drill:
     began, now = time.monotonic(), clock.now()
     at, name = clock.to_iso(now), ""
     try:
-        recorded = _newest_recorded()
+        with reading() as session:
+            recorded = newest_made(session)
         path = _newest_file()
         name = path.name
         with _scratch(path) as places:
@@ -93,12 +94,6 @@ def _newest_file() -> Path:
     if path is None:
         raise BackupFailed("there is no backup in WARRANT_BACKUP_FOLDER: make one with `warrant backup`")
     return path
-
-
-def _newest_recorded() -> Backup | None:
-    """The newest backup that was made, wherever its file is now."""
-    with reading() as session:
-        return session.scalars(select(Backup).order_by(Backup.snapshot_at.desc()).limit(1)).first()
 
 
 def _require_newest(recorded: Backup | None, manifest: Manifest) -> None:

@@ -17,6 +17,7 @@ from backend import clock
 from backend.audit.actions import Action
 from backend.audit.erasure import erase_payloads
 from backend.audit.log import record
+from backend.backups.state import newest_made
 from backend.data_rights.documents import forget_document, holds_rows_of
 from backend.data_rights.people import erase_person, require_erasable
 from backend.data_rights.tables import DataRequest
@@ -271,7 +272,15 @@ def finish_erasure(session: WriteSession, actor: Actor, change: Change) -> str:
             f"{len(ids):,} predictions of {request.model} erased, {rows:,} rows in all; profiles are kept"
         ) + (f"; so are explanations, documents and reports, for hold {hold.id}" if hold is not None else "")
     _close(session, actor, change, request, Action.DATA_ERASED)
-    return outcome
+    return outcome + _left_in_backups(session)
+
+
+def _left_in_backups(session: ReadSession) -> str:
+    """What an erasure does not reach, in words; nothing where no backup was ever made."""
+    newest = newest_made(session)
+    if newest is None:
+        return ""
+    return f"; backups up to the one of {newest.snapshot_at:%Y-%m-%d %H:%M:%S} UTC hold it until they are deleted"
 
 
 def finish_access(session: WriteSession, actor: Actor, change: Change) -> str:
