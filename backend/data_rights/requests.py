@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("erase", "access")
 MOST_IDS: Final = 10_000
+MOST_LISTED: Final = 100
 LONGEST_VALUE: Final = 1024
 
 
@@ -165,11 +166,13 @@ def get_request(session: ReadSession, viewer: Actor, request_id: str) -> DataReq
     return found
 
 
-def list_requests(session: ReadSession, viewer: Actor, *, limit: int = 100) -> list[DataRequest]:
-    """The newest first."""
+def list_requests(session: ReadSession, viewer: Actor, *, limit: int = MOST_LISTED) -> list[DataRequest]:
+    """The newest `limit`, and every one that waits, however old: it has to be answered in time. Newest first."""
     see(session, viewer, Permission.READ_DATA_REQUESTS)
-    query = select(DataRequest).order_by(DataRequest.requested_at.desc(), DataRequest.id).limit(limit)
-    return list(session.scalars(query))
+    query = select(DataRequest).order_by(DataRequest.requested_at.desc(), DataRequest.id)
+    waits = query.join(Change, Change.id == DataRequest.change_id).where(Change.state.in_(machine.OPEN))
+    found = {one.id: one for one in (*session.scalars(query.limit(limit)), *session.scalars(waits))}
+    return sorted(found.values(), key=lambda one: (-one.requested_at.timestamp(), one.id))
 
 
 def request_of(session: ReadSession, change: Change) -> DataRequest:

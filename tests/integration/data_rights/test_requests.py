@@ -20,6 +20,7 @@ from backend.data_rights.handing_out import open_document
 from backend.data_rights.people import ERASED_NAME
 from backend.data_rights.requests import (
     get_request,
+    list_requests,
     request_erasure_of_person,
     request_erasure_of_texts,
     request_rows,
@@ -29,6 +30,7 @@ from backend.database.session import reading, writing
 from backend.errors import BadInput, Conflict, NotAllowed
 from backend.explain.tables import PredictionExplanation
 from backend.governance.execution import begin
+from backend.governance.tables import Change
 from backend.holds.service import Held, place_hold
 from backend.identity.tables import IdempotencyKey, Person
 from backend.observations.pseudonyms import pseudonym
@@ -202,6 +204,16 @@ def test_an_access_request_hands_out_every_row_and_changes_nothing(world: World)
     path.write_bytes(data.replace(b"Ada", b"Eve") + b" ")
     with reading() as session, pytest.raises(ArtefactAltered, match="was altered after it was written"):
         open_document(session, world.compliance, request.id, "pdf")
+
+
+def test_a_request_that_waits_is_listed_however_many_came_after_it(world: World) -> None:
+    describe(SPEC)
+    waiting, over = (ask_to_erase(world, "", prediction_ids=[one]) for one in ("p1", "p2"))
+    with writing() as session:
+        session.get_one(Change, over.change_id).state = "cancelled"
+    with reading() as session:
+        assert [one.id for one in list_requests(session, world.compliance, limit=0)] == [waiting.id]
+        assert {one.id for one in list_requests(session, world.compliance)} == {waiting.id, over.id}
 
 
 def test_an_erasure_says_which_copies_it_does_not_reach(world: World) -> None:
