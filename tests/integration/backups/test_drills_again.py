@@ -13,9 +13,11 @@ from backend.audit.findings import BACKUP_LATE, open_finding
 from backend.audit.tables import AuditFinding
 from backend.backups import drill
 from backend.backups.drill import run_drill, tell_lateness
+from backend.backups.keys import new_key
 from backend.database.session import reading, writing
 from backend.settings import settings
 from tests.integration.backups.conftest import WORKER, Here
+from tests.integration.backups.test_drill import doctor
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -29,6 +31,23 @@ def test_an_older_backup_under_a_newer_name_is_not_the_newest_one(here: Here) ->
     old.rename(new.with_name("warrant-29990101T000000Z-00000000.backup"))
     found = run_drill()
     assert (found.ok, "is not the newest file of the folder" in found.problem) == (False, True)
+
+
+@on_sqlite
+def test_the_doctor_misses_the_newest_backup_and_a_key_that_goes_with_the_home(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.backup()
+    here.backup().path.unlink()
+    assert (doctor().state, "the newest backup that was made, is not in" in doctor().said) == (
+        "trouble",
+        True,
+    )
+    inside = here.home / "backup.key"
+    new_key(inside)
+    monkeypatch.setenv("WARRANT_BACKUP_KEY_FILE", str(inside))
+    settings.cache_clear()
+    assert "the key lies in the home" in doctor().said
 
 
 @on_sqlite
