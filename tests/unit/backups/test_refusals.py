@@ -5,13 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from backend.audit.heads import Head
 from backend.backups import postgresql_copy
 from backend.backups.errors import BackupDamaged, NotEmpty
 from backend.backups.restoring import Places, restore_into, what_is_lost
+from backend.commands import backup_commands
 from tests.unit.backups.test_sealed_file import KEY, MOMENT, manifest
 
 
@@ -58,3 +61,19 @@ def test_rows_after_the_moment_are_lost_whatever_is_left_of_the_log(
     lost = what_is_lost(manifest(log_size=4, log_root="aa"), places(tmp_path), known)
     assert f"everything after {MOMENT}: rows that were accepted later" in lost[0]
     assert said in lost[1]
+
+
+@pytest.mark.parametrize("asked", [{}, {"check": True}, {"take": "keys", "into": Path("there")}])
+def test_a_place_that_cannot_be_written_is_one_line_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], asked: dict[str, Any]
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name in ("archive.read_archive", "restoring.restore", "restoring.take_out"):
+        monkeypatch.setattr(f"backend.backups.{name}", full)
+    monkeypatch.setattr("backend.backups.keys.backup_key", lambda: KEY)
+    with pytest.raises(typer.Exit) as ended:
+        backup_commands.restore(**{"file": Path("b"), "check": False, "take": "", "into": None, **asked})
+    assert ended.value.exit_code == 2
+    assert "the restore could not go on: [Errno 28] No space left on device" in capsys.readouterr().err
