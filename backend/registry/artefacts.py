@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -59,15 +60,24 @@ def artefact_digest(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise NotFound(f"there is no artefact folder at {folder}")
-    lines = []
-    for path in sorted(folder.rglob("*"), key=lambda file: file.relative_to(folder).as_posix()):
+    files = {}
+    for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise BadInput(f"{folder} holds a symbolic link, {name}; put the file itself there")
         if path.is_file() and name not in ADDED_BY_MLFLOW:
-            lines.append(json.dumps([name, _sha256(path)], ensure_ascii=False, separators=(",", ":")) + "\n")
-    if not lines:
+            files[name] = _sha256(path)
+    if not files:
         raise NotFound(f"the artefact folder {folder} is empty")
+    return digest_of_files(files)
+
+
+def digest_of_files(files: Mapping[str, str]) -> str:
+    """The digest of a folder from its files' relative paths and SHA-256 in hex."""
+    lines = [
+        json.dumps([name, files[name]], ensure_ascii=False, separators=(",", ":")) + "\n"
+        for name in sorted(files.keys() - ADDED_BY_MLFLOW)
+    ]
     return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 
