@@ -7,6 +7,7 @@ is the workflow id: asking twice with the same `run_id` is one run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -47,14 +48,14 @@ COMPUTE_JOINT = Job(
 ANALYSE_WINDOW = Job("analyse_window", "metrics", "Analyse what changed in a window, and its worst slices")
 COMPUTE_SHAP = Job("compute_shap", "metrics", "Explain a version with SHAP")
 WRITE_REPORT = Job("write_report", "metrics", "Write an Evidently report of one window")
-EVALUATE_SLOS = Job("evaluate_slos", "metrics", "Count and judge service-level objectives")
+EVALUATE_SLOS = Job("evaluate_slos", "watch", "Count and judge service-level objectives")
 MIRROR_REGISTRY = Job("mirror_registry", "metrics", "Mirror MLflow's registry and look for moved aliases")
 RESTORE_ALIAS = Job("restore_alias", "metrics", "Put an alias in MLflow back to what serves")
 EXECUTE_CHANGE = Job("execute_change", "changes", "Execute an approved change", retryable=False)
 REMIND_DECIDERS = Job("remind_deciders", "metrics", "Remind those who can still decide on a change")
 TEND_CHANGES = Job("tend_changes", "metrics", "Start changes that were held, end what stands by break-glass")
 TEND_ALERTS = Job(
-    "tend_alerts", "metrics", "End alerts that were held, close or reopen incidents that a change answered"
+    "tend_alerts", "watch", "End alerts that were held, close or reopen incidents that a change answered"
 )
 RECONCILE_TARGET = Job("reconcile_target", "metrics", "Tell a target again that does not follow the record")
 CHECK_GATES = Job("check_gates", "changes", "Evaluate the gates of a change")
@@ -76,7 +77,7 @@ EXPLAIN_SAMPLE = Job(
     "explain_sample", "metrics", "Explain a sample of each window, and what alerts and slices are about"
 )
 MAKE_PACK = Job("make_pack", "metrics", "Make an evidence pack")
-WATCH_SELF = Job("watch_self", "metrics", "Look at Warrant itself, for the heartbeat")
+WATCH_SELF = Job("watch_self", "watch", "Look at Warrant itself, for the heartbeat")
 KEEP_DATA = Job("keep_data", "metrics", "Let go what the rules of retention no longer keep")
 MAKE_BACKUP = Job("make_backup", "metrics", "Make a backup")
 RESTORE_DRILL = Job(
@@ -95,8 +96,10 @@ JOBS: dict[str, Job] = {
         MAKE_BACKUP, RESTORE_DRILL, PRUNE, RETRAIN, OPEN_RETRAINING,
     )
 }  # fmt: skip
-QUEUES = ("metrics", "changes", "writer", "training", "gpu")
-DEFAULT_QUEUES = QUEUES[:4]  # a worker without a GPU leaves `gpu` to those that have one
+# `watch`: short work that somebody is told by. It must not wait behind a backup, a pack or an explanation, so whoever
+# serves `metrics` serves it too, beside them (`served_by`).
+QUEUES = ("metrics", "watch", "changes", "writer", "training", "gpu")
+DEFAULT_QUEUES = QUEUES[:5]  # a worker without a GPU leaves `gpu` to those that have one
 
 
 class JobRun(Base):
@@ -132,6 +135,12 @@ class WorkerBeat(Base):
     pid: Mapped[int]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+
+
+def served_by(queues: Sequence[str]) -> tuple[str, ...]:
+    """The queues that a worker serves which was started with these."""
+    wanted = {*queues, *(("watch",) if "metrics" in queues else ())}
+    return tuple(name for name in QUEUES if name in wanted)
 
 
 def worker_dead_after() -> timedelta:
