@@ -62,7 +62,7 @@ class Notifier:
         contacts = None if contacts_path() is None else self._contacts()
         if not self._holds():
             return 0
-        if beats:
+        if beats and not self._problem:  # who cannot tell of incidents does not say that all is well
             self._lanes.begin(HEARTBEAT, self._beat)
         if contacts is None:
             return 0

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from backend.alerting.incidents import acknowledge
 from backend.alerting.mitigation import settle_by_change, tend_mitigated
 from backend.alerting.service import close_by_hand
-from backend.alerting.silences import Matchers, silence
+from backend.alerting.silences import Matchers, end_silence, silence
 from backend.alerting.tables import Incident
 from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
@@ -23,6 +23,7 @@ from backend.notifications.sending import retry
 from backend.notifications.tables import ToldIncident
 from backend.settings import settings
 from jobs.notifier import Notifier
+from jobs.watch_self import NotWorking, look_at_notices
 from tests.integration.notifications.scene import Scene, scene
 from tests.worlds import SYSTEM, World, make_world
 
@@ -176,6 +177,45 @@ def test_a_service_that_is_away_gets_the_newest_news_once_when_it_is_back(scene:
     assert len([one for one in scene.pager.calls if one[2] and one[2]["event_action"] == "trigger"]) == 1
     assert [one.channel for one in scene.notices("replaced")] == ["pager"]
     assert scene.notices("queued") == []
+
+
+def test_a_page_that_no_channel_takes_for_minutes_ends_the_heartbeat(scene: Scene) -> None:
+    scene.pager.fail, scene.team.fail = [401], [503] * 20
+    number = scene.page()
+    scene.tick()
+    scene.tick(later_s=299)
+    assert look_at_notices()  # there is time to try again
+    scene.now += timedelta(seconds=2)
+    with pytest.raises(NotWorking, match=f"nobody was told of INC-{number}"):
+        look_at_notices()
+    scene.team.fail.clear()
+    scene.tick(later_s=600)
+    assert look_at_notices()  # one channel took it
+
+
+def test_what_nobody_was_told_of_is_no_fault_once_somebody_is_on_it(scene: Scene) -> None:
+    scene.pager.fail, scene.team.fail = [401], [503] * 20
+    number = scene.page()
+    scene.tick()
+    scene.now += timedelta(seconds=301)
+    with pytest.raises(NotWorking):
+        look_at_notices()
+    with writing() as session:
+        quiet = silence(
+            session,
+            scene.world.on_call,
+            matchers=Matchers(model="toy"),
+            comment="known",
+            until=scene.now + timedelta(hours=1),
+        )
+    assert look_at_notices()
+    with writing() as session:
+        end_silence(session, scene.world.on_call, quiet.id)
+    with pytest.raises(NotWorking):
+        look_at_notices()
+    with writing() as session:
+        acknowledge(session, scene.world.on_call, number)
+    assert look_at_notices()
 
 
 def test_what_was_refused_stays_until_somebody_tries_again(scene: Scene) -> None:
