@@ -62,10 +62,12 @@ class Notifier:
         contacts = None if contacts_path() is None else self._contacts()
         if not self._holds():
             return 0
-        if beats and not self._problem:  # who cannot tell of incidents does not say that all is well
+        sent = self._tell(contacts) if contacts is not None else 0
+        if beats and not self._problem:  # who stumbles over telling does not say that all is well
             self._lanes.begin(HEARTBEAT, self._beat)
-        if contacts is None:
-            return 0
+        return sent
+
+    def _tell(self, contacts: Contacts) -> int:
         now = clock.now()
         self._look_at_contacts(contacts)
         if contacts.rotas:

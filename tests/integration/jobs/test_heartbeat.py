@@ -185,6 +185,9 @@ def test_the_notifier_sends_and_says_so_on_its_lease(outside: Outside) -> None:
 def test_who_cannot_tell_of_incidents_sends_no_heartbeat(
     outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def stumble(*_: object) -> None:
+        raise ValueError("odd incident")
+
     path = tmp_path / "contacts.yaml"
     path.write_text("channels: [")
     monkeypatch.setenv("WARRANT_CONTACTS", str(path))
@@ -196,6 +199,11 @@ def test_who_cannot_tell_of_incidents_sends_no_heartbeat(
     assert outside.told == []
     assert problem().startswith("the worker cannot read the contacts:")
     path.write_text("channels: {}")
+    with monkeypatch.context() as patched, pytest.raises(ValueError, match="odd incident"):
+        patched.setattr(Notifier, "_plan", stumble)
+        notifier.tick()
+    notifier.give_back()
+    assert outside.told == []
     notifier.tick()
     notifier.give_back()
     assert len(outside.told) == 2
