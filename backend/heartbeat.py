@@ -51,7 +51,12 @@ class Receiver:
     def tell(self, at: datetime) -> None:
         """Say that a look at Warrant passed at `at`. Raises `NotAnswered` or `NotTaken`."""
         if self.kind == "webhook":
-            ask("POST", self.address, body={"from": installation(), "passed_at": clock.to_iso(at)})
+            ask(
+                "POST",
+                self.address,
+                body={"from": installation(), "passed_at": clock.to_iso(at)},
+                quotes=False,
+            )
             return
         ends = clock.now() + every() * HEARD_FOR
         alert = {
@@ -62,7 +67,7 @@ class Receiver:
             "endsAt": clock.to_iso(ends),
             "generatorURL": settings().console,
         }
-        ask("POST", f"{self.address}/api/v2/alerts", body=[alert])
+        ask("POST", f"{self.address}/api/v2/alerts", body=[alert], quotes=False)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Outside:
                 outside.told.append((self.path, json.loads(body)))
                 self.send_response(outside.status)
                 self.end_headers()
+                self.wfile.write(json.dumps({"message": f"Cannot POST {self.path}"}).encode())
 
             def do_GET(self) -> None:
                 self.send_response(outside.status)
@@ -161,6 +162,10 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back_and_no_secret_is_said(o
     outside.status = 500
     sent = send_beats({})
     assert all("answered 500" in one["problem"] for one in sent.values())
+    assert "SECRET" not in str(sent)
+    outside.status = 404
+    sent = send_beats(sent)
+    assert all("refused: 404" in one["problem"] for one in sent.values())
     assert "SECRET" not in str(sent)
     outside.status = 200
     assert all(one["at"] and not one["problem"] for one in send_beats(sent).values())
