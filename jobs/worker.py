@@ -37,8 +37,16 @@ POLL_S: Final = 0.2
 STOP_GRACE_S: Final = 6
 # How many runs one worker does at a time. `writer` has one run at a time over all workers.
 # A change that is watched only waits, for days perhaps: many must not hold up the next one.
-# `watch`: one for each of its jobs.
-CONCURRENCY: Final = {"gpu": 1, "training": 1, "metrics": 2, "watch": 3, "changes": 32, "writer": 1}
+# `watch`: one for each of its jobs. `long`: what takes its time can wait for its like.
+CONCURRENCY: Final = {
+    "gpu": 1,
+    "training": 1,
+    "metrics": 2,
+    "watch": 3,
+    "long": 1,
+    "changes": 32,
+    "writer": 1,
+}
 
 
 def warm_up(queues: Sequence[str]) -> None:
