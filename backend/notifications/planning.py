@@ -58,9 +58,14 @@ def incidents_to_plan(session: ReadSession) -> list[Incident]:
     )
 
 
-def plan_notices(session: WriteSession, contacts: Contacts, now: datetime) -> list[Notice]:
-    """Queue what is to be told now. Returns the notices that are new; asking again at once queues nothing."""
-    incidents = incidents_to_plan(session)
+def plan_notices(
+    session: WriteSession, contacts: Contacts, now: datetime, *, only: int | None = None
+) -> list[Notice]:
+    """Queue what is to be told now. Returns the notices that are new; asking again at once queues nothing.
+
+    only  the number of one incident; None: of all
+    """
+    incidents = [one for one in incidents_to_plan(session) if only in (None, one.id)]
     facts, muting = read_facts(session, incidents), muting_now(session)
     for incident in incidents:
         if incident.state != "open":

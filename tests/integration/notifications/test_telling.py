@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from backend.alerting.handling import open_incident
 from backend.alerting.incidents import acknowledge
 from backend.alerting.mitigation import settle_by_change, tend_mitigated
 from backend.alerting.service import close_by_hand
@@ -18,6 +19,8 @@ from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.notifications.contacts import current_contacts
+from backend.notifications.facts import Facts
+from backend.notifications.messages import Message
 from backend.notifications.planning import plan_notices
 from backend.notifications.sending import retry
 from backend.notifications.tables import ToldIncident
@@ -177,6 +180,30 @@ def test_a_service_that_is_away_gets_the_newest_news_once_when_it_is_back(scene:
     assert len([one for one in scene.pager.calls if one[2] and one[2]["event_action"] == "trigger"]) == 1
     assert [one.channel for one in scene.notices("replaced")] == ["pager"]
     assert scene.notices("queued") == []
+
+
+def test_an_incident_that_cannot_be_told_holds_up_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = scene.page()
+    with writing() as session:
+        other = open_incident(
+            session, scene.world.on_call, model="toy", environment="production", title="Slow", severity=1
+        )
+    right = Facts.message
+
+    def message(self: Facts, incident: Incident) -> Message:
+        if incident.id == odd:
+            raise ValueError("no words for it")
+        return right(self, incident)
+
+    with monkeypatch.context() as patched, pytest.raises(ValueError, match="no words"):
+        patched.setattr(Facts, "message", message)
+        scene.tick()
+    scene.notifier.give_back()
+    assert {one.incident_id for one in scene.notices("sent")} == {other.id}
+    scene.tick()
+    assert {one.incident_id for one in scene.notices("sent")} == {odd, other.id}
 
 
 def test_a_page_that_no_channel_takes_for_minutes_ends_the_heartbeat(scene: Scene) -> None:
