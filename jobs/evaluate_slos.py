@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend import clock
 from backend.database.session import ReadSession, WriteSession, reading, writing
@@ -73,7 +73,7 @@ def _counted(session: ReadSession, actor: Actor, asked: Asked, source: str) -> R
 
     try:
         return (count_requests if source == GATEWAY else count_stored)(session, actor, asked)
-    except DBAPIError:
+    except SQLAlchemyError:
         raise
     except Exception as error:
         log.exception("objective %s cannot be counted; the others go on", asked.key)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend import clock
 from backend.database.session import reading, writing
@@ -190,7 +190,7 @@ class Notifier:
         try:
             with writing() as session:
                 plan_notices(session, contacts, now)
-        except DBAPIError:
+        except SQLAlchemyError:
             raise
         except Exception:  # of one incident perhaps: the others are told all the same
             _plan_each(contacts, now)
@@ -204,7 +204,7 @@ def _plan_each(contacts: Contacts, now: datetime) -> None:
         try:
             with writing() as session:
                 plan_notices(session, contacts, now, only=number)
-        except DBAPIError:
+        except SQLAlchemyError:
             raise
         except Exception:
             log.exception("INC-%d cannot be told; the others are", number)

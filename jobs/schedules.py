@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from backend import clock
 from backend.alerting.own_work import stumbled_schedules, tell_stumbled
@@ -62,7 +62,7 @@ from backend.queue import (
 from backend.registry.service import described_models
 from backend.registry.tables import Model
 from backend.settings import settings
-from jobs.runtime import database_is_away, reason_of
+from jobs.runtime import reason_of
 
 log = logging.getLogger("warrant.scheduler")
 
@@ -364,9 +364,9 @@ def _due_now(now: datetime) -> list[tuple[Schedule, Due, str]]:
         try:
             with reading() as session:
                 found += [(schedule, due, schedule.run_id(due, now)) for due in schedule.due(session, now)]
+        except SQLAlchemyError:  # the database is away: of all of them
+            raise
         except Exception as error:
-            if isinstance(error, DBAPIError) and database_is_away(error):
-                raise
             log.exception("what is due of %s cannot be told; the others go on", schedule.job.name)
             stumbled[schedule.job.name] = reason_of(error)
     with reading() as session:
