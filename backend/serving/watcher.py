@@ -59,6 +59,8 @@ class Watcher:
         self.record_error: str | None = None
         self.board_changed = threading.Event()  # for whoever reports
         self.on_board: Callable[[Board], None] = lambda _board: None
+        self.on_settled: Callable[[], None] = lambda: None  # once: the first models serve, and none is loaded
+        self._settled = False
         self._remembered = last_good.read()
         self._warm: dict[str, Predictor] = {}
         self._recent: list[Target] = []
@@ -263,6 +265,9 @@ class Watcher:
         """Once what serves is settled: load what a rollback would need, forget what nothing needs."""
         if any(_in_waiting(entry) for entry in self.board.entries.values()):
             return
+        if not self._settled and any(entry.serving is not None for entry in self.board.entries.values()):
+            self._settled = True
+            self.on_settled()
         if time.monotonic() - self._warmed_at >= WARM_EVERY_S:
             self._warmed_at = time.monotonic()
             self._recent = self._record.recent()
