@@ -119,8 +119,11 @@ def why_held(
     session: ReadSession, model: Model, environment: str, rule: RetrainingRule, plan: Plan
 ) -> str | None:
     """Why no trigger may ask for a retraining of this model now, in words; None where one may."""
-    if model.owner_id is None or session.get(Person, model.owner_id) is None:
+    owner = session.get(Person, model.owner_id) if model.owner_id is not None else None
+    if owner is None:
         return "nobody owns the model: a trigger asks in the name of its owner"
+    if owner.disabled_at is not None or (owner.expires_at is not None and owner.expires_at <= clock.now()):
+        return "the account of the model's owner is closed: name another owner, in whose name a trigger asks"
     going_on = open_run(session, model.name, environment)
     if going_on is not None:
         return f"{going_on.id} goes on"

@@ -14,6 +14,7 @@ from backend.audit.verification import verify
 from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.governance.tables import Change
+from backend.identity.tables import Person
 from backend.monitoring.columns import parse_spec
 from backend.registry.tables import Model
 from backend.retraining.tables import RetrainingCause
@@ -110,6 +111,25 @@ def test_outside_the_envelope_a_trigger_waits_for_a_decision_and_without_an_owne
     assert len(look()) == 1
     (change,) = changes()
     assert (change.state, change.within_envelope) == ("waiting", False)
+
+
+def test_no_trigger_asks_in_the_name_of_a_closed_account(world: World) -> None:
+    describe(world, retraining=DRIFT)
+    set_off()
+    with writing() as session:
+        session.get_one(Person, world.engineer.person_id).disabled_at = clock.now()
+    assert look() == []
+    assert causes()[0].held_because.startswith(
+        "the account of the model's owner is closed: name another owner"
+    )
+    with writing() as session:
+        person = session.get_one(Person, world.engineer.person_id)
+        person.disabled_at, person.expires_at = None, clock.now()
+    assert look() == []
+    with writing() as session:
+        session.get_one(Model, "toy").owner_id = world.on_call.person_id
+    assert len(look()) == 1
+    assert changes()[0].requested_by == world.on_call.person_id
 
 
 def test_realised_performance_and_new_labels_are_causes_and_what_is_unknown_is_none(world: World) -> None:
