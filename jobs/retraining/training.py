@@ -13,7 +13,16 @@ from backend.retraining.trainers import PROGRAM_TRAINER
 from backend.settings import settings
 from jobs.retraining.rows import TARGET, ensure_parts
 from jobs.retraining.work import RetrainingCancelled, Work
-from jobs.trainers.contract import LOG, METRICS, RESULT, Column, Limits, TrainingJob, TrainingResult
+from jobs.trainers.contract import (
+    LOG,
+    METRICS,
+    RESULT,
+    Column,
+    Limits,
+    TrainingJob,
+    TrainingResult,
+    plain_text,
+)
 from jobs.trainers.supervise import Outcome, Progress, supervise
 
 HEARTBEAT_S: Final = 120.0
@@ -80,7 +89,7 @@ def log_lines(path: Path, tail: str) -> list[str]:
         with path.open("rb") as log:
             log.seek(max(0, path.stat().st_size - 20_000))
             text = log.read().decode(errors="replace")
-    return text.splitlines()[-LOG_LINES:]
+    return plain_text(text, len(text)).splitlines()[-LOG_LINES:]
 
 
 class _Watch:

@@ -39,6 +39,10 @@ RESULT: Final = "result.json"
 FAILURE: Final = "failure.json"
 JOB: Final = "job.json"
 
+LARGEST_RESULT: Final = 1 << 20  # bytes of result.json
+MOST_NOTES: Final = 50
+LONGEST_TEXT: Final = 500
+
 
 class BadJob(BadInput):
     """A job file that no trainer can follow; the message names the field."""
@@ -162,11 +166,13 @@ class TrainingResult:
 
     @staticmethod
     def read(path: Path) -> TrainingResult:
-        """Raises `BadResult` that says what does not read."""
+        """Raises `BadResult` that says what does not read. Metrics that are no finite number are left out."""
+        if path.stat().st_size > LARGEST_RESULT:
+            raise BadResult(f"{path.name} has more than {LARGEST_RESULT:,} bytes")
         text = path.read_text(errors="replace")
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             lines = text.splitlines() or [""]
             line = min(getattr(error, "lineno", 1), len(lines))
             shown = lines[line - 1]
@@ -289,7 +295,9 @@ def _result(document: Any, path: Path) -> TrainingResult:
     if not isinstance(document, dict):
         raise BadResult(f"{path.name} holds {_kind(document)}; it has to be one JSON object")
     metrics = document.get("metrics")
-    if not isinstance(metrics, dict) or not all(_is_number(value) for value in metrics.values()):
+    if not isinstance(metrics, dict) or not all(
+        _is_number(value) and _keeps(name) for name, value in metrics.items()
+    ):
         raise BadResult(
             f'{path.name}: "metrics" has to be an object of numbers, got {json.dumps(metrics)[:80]}'
         )
@@ -300,16 +308,40 @@ def _result(document: Any, path: Path) -> TrainingResult:
     taken: dict[str, Any] = {}
     for name, kind in kinds.items():
         if name in document:
-            fits = _is_number(document[name]) if kind is float else isinstance(document[name], kind)
-            if not fits:
+            fits = is_finite(document[name]) if kind is float else isinstance(document[name], kind)
+            if not fits or not _keeps(document[name]):
                 raise BadResult(f"{path.name}: {name!r} does not read: {json.dumps(document[name])[:80]}")
             taken[name] = document[name]
+    if not all(is_finite(count) for count in taken.get("rows", {}).values()):
+        raise BadResult(f"{path.name}: 'rows' does not read: {json.dumps(taken['rows'])[:80]}")
     step = document.get("resumed_from_step")
     return TrainingResult(
-        metrics={str(name): float(value) for name, value in metrics.items()},
+        metrics={str(name): float(value) for name, value in metrics.items() if is_finite(value)},
         resumed_from_step=step if isinstance(step, int) else None,
-        **taken,
+        **taken
+        | {"notes": [plain_text(str(note), LONGEST_TEXT) for note in taken.get("notes", [])[:MOST_NOTES]]},
     )
+
+
+def is_finite(value: Any) -> bool:
+    """Whether it is a number that JSON can hold: neither NaN nor infinite."""
+    return _is_number(value) and bool(-1e300 <= value <= 1e300)
+
+
+def plain_text(text: str, longest: int) -> str:
+    """What people can read of what a program wrote: no control characters, no halves of characters."""
+    return "".join(
+        one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text[:longest]
+    )
+
+
+def _keeps(value: Any) -> bool:
+    """Whether it is there again after it was written as JSON: no number that is none, no half of a character."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 def _is_number(value: Any) -> bool:

@@ -18,10 +18,12 @@ from jobs.trainers.contract import (
     BadResult,
     TrainingJob,
     TrainingResult,
+    plain_text,
 )
 from jobs.trainers.running import host_advice
 
 TAIL_BYTES: Final = 4000
+LONGEST_MESSAGE: Final = 2000
 _CGROUP_EVENTS: Final = Path("/sys/fs/cgroup/memory.events")
 
 State = Literal["finished", "cancelled", "failed"]
@@ -77,9 +79,9 @@ def judged(job: TrainingJob, code: int, *, killed_by_kernel: bool) -> Outcome:
     with suppress(OSError, ValueError, KeyError, TypeError):
         told = json.loads((job.out / FAILURE).read_text())
         reason: Reason = told["kind"] if told["kind"] in get_args(Reason) else "error"
-        return Outcome("failed", str(told["message"]), reason)
+        return Outcome("failed", plain_text(str(told["message"]), LONGEST_MESSAGE), reason)
     last = next(iter(reversed(log_tail(job.out).strip().splitlines())), "")
-    said = f"; its last line says: {last[:300]}" if last else " and printed nothing"
+    said = f"; its last line says: {plain_text(last, 300)}" if last else " and printed nothing"
     return Outcome("failed", f"the trainer ended with exit code {code}{said}", "error")
 
 

@@ -63,6 +63,8 @@ def test_a_program_that_follows_the_contract_finishes(
         ("finish('metrics: 1')\n", "garbage", "result.json line 1 is not JSON: 'metrics: 1'"),
         ("print('cannot open the data')\nsys.exit(3)\n", "error",
          "ended with exit code 3; its last line says: cannot open the data"),
+        ("(out / 'failure.json').write_text(json.dumps({'kind': 'error', 'message': 'no\\0rows'}))\nsys.exit(1)\n",
+         "error", "no\N{REPLACEMENT CHARACTER}rows"),
         ("os.kill(os.getpid(), signal.SIGSEGV)\n", "killed", "was killed by SIGSEGV. A library crashed"),
     ],
 )  # fmt: skip
