@@ -13,6 +13,7 @@ from backend.retraining.trainers import PROGRAM_TRAINER
 from backend.settings import settings
 from jobs.retraining.rows import TARGET, ensure_parts
 from jobs.retraining.work import RetrainingCancelled, Work
+from jobs.trainers.base import trainer_named
 from jobs.trainers.contract import (
     LOG,
     METRICS,
@@ -36,6 +37,12 @@ class TrainingFailed(WarrantError):
     """The trainer did not finish; the message is the supervisor's."""
 
     title = "Training failed"
+
+
+def check_job(work: Work) -> None:
+    """Raises `BadJob` for parameters that the trainer does not take: before a row is read, not after all of them."""
+    job = training_job(work)
+    trainer_named(job.trainer).parameters_of(job)
 
 
 def train(work: Work) -> dict[str, Any]:

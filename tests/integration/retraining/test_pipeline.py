@@ -23,6 +23,7 @@ from backend.retraining.running import cancel_run
 from backend.retraining.tables import RetrainingStep
 from jobs.open_retraining import close_lost
 from jobs.retraining.work import RetrainingCancelled, ValidationFailed, folder_of, forget_rows
+from jobs.trainers.contract import BadJob
 from tests.integration.retraining.conftest import (
     ROWS,
     Here,
@@ -115,6 +116,13 @@ def test_a_failed_validation_trains_nothing_and_says_what_is_wrong(trained: Worl
     with reading() as session:
         assert session.get(RetrainingStep, (run.id, "train")) is None
     assert not (folder_of(run.id) / "out").exists()
+
+
+def test_parameters_that_the_trainer_does_not_take_are_refused_before_a_row_is_read(world: World) -> None:
+    run = begin(ask(world.engineer, plan(parameters={"max_itr": 5})))
+    with pytest.raises(BadJob, match="sklearn_boosting has no max_itr; it has checkpoint_every"):
+        take(run.id, "extract")
+    assert step_of(run.id, "extract").state == "failed"
 
 
 def test_rows_are_those_whose_labels_were_known_at_the_time(trained: World) -> None:

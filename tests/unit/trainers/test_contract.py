@@ -57,6 +57,7 @@ def test_parameters_are_checked_before_anything_starts(tmp_path: Path) -> None:
             {"subsample": 2},
             "parameters.subsample: 2.0 is outside what is possible: at least 0.01 and at most 1",
         ),
+        ({"subsample": float("nan")}, "parameters.subsample: nan is no finite number"),
     ):
         with pytest.raises(BadJob) as refused:
             trainer.parameters_of(job_in(tmp_path, "xgboost_boosting", parameters=parameters))
