@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,8 @@ from backend.errors import BadInput
 from backend.governance.tables import Change
 from backend.identity.tables import Person
 from backend.monitoring.columns import parse_spec
-from backend.registry.tables import Model
+from backend.monitoring.tables import WindowState
+from backend.registry.tables import Model, Version
 from backend.retraining.tables import RetrainingCause
 from backend.retraining.triggers import causes_now
 from jobs.open_retraining import close_lost, open_due
@@ -141,6 +142,35 @@ def test_realised_performance_and_new_labels_are_causes_and_what_is_unknown_is_n
     with reading() as session:
         (found,) = causes_now(session, clock.now())
     assert (found.cause.on, found.model) == ("realised", "toy")
+
+
+def test_new_labels_open_one_change_and_as_many_again_another_where_that_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = {**DRIFT, "cooldown": "1min", "triggers": [{"on": "labels", "new": 50}]}
+    describe(world, retraining=rule)
+    now = clock.now()
+    with writing() as session:
+        session.get_one(Version, ("toy", 2)).trained_at = now - timedelta(hours=3)
+    _label(now - timedelta(hours=2), 50)
+    (first,) = look()
+    assert look() == []
+    close(begin(changes()[0]).id, "failed")
+    monkeypatch.setattr(clock, "now", lambda: now + timedelta(hours=5))
+    _label(now + timedelta(hours=1), 49)
+    assert look() == []
+    _label(now + timedelta(hours=2), 1)
+    assert len(look()) == 1
+    assert [one.cause for one in causes()] == [f"labels after CHG-{first}", "labels after v2"]
+    assert "50 labels are known of what came since the rows of CHG-" in changes()[1].reason
+
+
+def _label(start: datetime, known: int) -> None:
+    with writing() as session:
+        session.add(
+            WindowState(model="toy", environment="production", size=parse_spec(SPEC).window, start=start,
+                        end=start + timedelta(hours=1), version=2, rows=known, labels_known=known, state="complete")
+        )  # fmt: skip
 
 
 def test_a_run_whose_workers_were_given_up_is_closed(world: World) -> None:
