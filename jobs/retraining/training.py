@@ -55,10 +55,10 @@ def train(work: Work) -> dict[str, Any]:
     outcome = supervise(job, should_stop=watch.should_stop, on_progress=watch.show)
     work.tell(*log_lines(job.out / LOG, outcome.log_tail), *outcome.notes)
     if outcome.state == "cancelled":
-        raise RetrainingCancelled(outcome.message or "it was cancelled")
+        raise RetrainingCancelled(outcome.message or "it was cancelled", result=_cost(outcome))
     if outcome.state != "finished" or outcome.result is None:
-        raise TrainingFailed(outcome.message, reason=outcome.reason, result=_cost(outcome, job))
-    return _found(work, outcome.result, outcome.digest, job) | _cost(outcome, job)
+        raise TrainingFailed(outcome.message, reason=outcome.reason, result=_cost(outcome))
+    return _found(work, outcome.result, outcome.digest, job) | _cost(outcome)
 
 
 def training_job(work: Work) -> TrainingJob:
@@ -130,8 +130,6 @@ def _found(work: Work, result: TrainingResult, digest: str, job: TrainingJob) ->
     }  # fmt: skip
 
 
-def _cost(outcome: Outcome, job: TrainingJob) -> dict[str, Any]:
-    found: dict[str, Any] = {"peak_memory_bytes": int(outcome.peak_memory_mb * 2**20)}
-    if outcome.result is None and job.device != "cpu":
-        found["gpu_seconds"] = outcome.seconds
-    return found
+def _cost(outcome: Outcome) -> dict[str, Any]:
+    """Of this attempt, however it ended."""
+    return {"peak_memory_bytes": int(outcome.peak_memory_mb * 2**20), "gpu_seconds": outcome.gpu_seconds}

@@ -67,6 +67,7 @@ class Outcome:
     notes: tuple[str, ...] = ()  # a corrupt checkpoint, an earlier trainer that was ended
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
+    gpu_seconds: float = 0.0  # for which GPUs were held for it, each counted
     log_tail: str = ""
 
 

@@ -181,10 +181,12 @@ class _Attempt:
             ended = self._tell_last(ended, on_progress)
         if not gone:
             self._notes.append("a process of the trainer outlived KILL; it waits for the kernel or a device")
+        seconds = time.monotonic() - self._begun
         return replace(
             ended,
             notes=(*self._notes, *ended.notes, *([self._placement.why] if self._job.device != "cpu" else [])),
-            seconds=round(time.monotonic() - self._begun, 3),
+            seconds=round(seconds, 3),
+            gpu_seconds=round(seconds * len(self._placement.gpus), 3),
             peak_memory_mb=round(self._peak_mb, 1),
             log_tail=ending.log_tail(self._job.out),
         )

@@ -20,6 +20,7 @@ from backend.explain.tables import ShapSummary
 from backend.governance.tables import Change
 from backend.registry.tables import Version
 from backend.retraining.running import cancel_run
+from backend.retraining.steps import begin_step, end_step
 from backend.retraining.tables import RetrainingStep
 from jobs.open_retraining import close_lost
 from jobs.retraining.work import RetrainingCancelled, ValidationFailed, folder_of, forget_rows
@@ -125,6 +126,19 @@ def test_parameters_that_the_trainer_does_not_take_are_refused_before_a_row_is_r
     assert step_of(run.id, "extract").state == "failed"
 
 
+def test_what_every_attempt_at_a_step_took_is_added_up(world: World) -> None:
+    run = begin(ask(world.engineer))
+    for state, seconds, gpu_seconds in (
+        ("failed", 10.0, 20.0),
+        ("cancelled", 1.0, 2.0),
+        ("finished", 5.0, 5.0),
+    ):
+        with writing() as session:
+            begin_step(session, run.id, "train")
+            end_step(session, run.id, "train", state, seconds=seconds, result={"gpu_seconds": gpu_seconds})
+    assert (step_of(run.id, "train").seconds, step_of(run.id, "train").gpu_seconds) == (16.0, 27.0)
+
+
 def test_rows_are_those_whose_labels_were_known_at_the_time(trained: World) -> None:
     run = begin(
         ask(
@@ -165,5 +179,6 @@ def test_cancelling_ends_a_trainer_within_five_seconds(trained: World) -> None:
     thread.join()
     assert time.monotonic() - asked[0] < 5
     assert step_of(run.id, "train").state == "cancelled"
+    assert step_of(run.id, "train").result["gpu_seconds"] == 0.0, "what it cost is kept"
     assert not Path(folder_of(run.id), "out", "artefact").exists()
     assert run_of(run.id).cancel_reason == "a slip"

@@ -114,6 +114,23 @@ def test_out_of_memory_inside_a_trainer_is_said_in_words(tmp_path: Path) -> None
     assert "the kernel ended the training" in by_kernel.message
 
 
+def test_the_time_of_gpus_counts_however_it_ends_and_not_where_none_was_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho '0, GPU-of-the-test, NVIDIA H100, 81559, 1024, 37'\n")
+    program.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    failed = ended(program_job(tmp_path, "sys.exit(1)\n", device="gpu-if-present"))
+    assert failed.state == "failed"
+    assert failed.gpu_seconds == failed.seconds > 0
+    cancelled = ended(program_job(tmp_path, FOREVER, device="gpu"), should_stop=lambda: True)
+    assert cancelled.gpu_seconds == cancelled.seconds > 0
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert ended(program_job(tmp_path, "sys.exit(1)\n", device="gpu-if-present")).gpu_seconds == 0.0
+
+
 def test_cancel_ends_the_whole_group_at_once(tmp_path: Path) -> None:
     """Also a child that ignores TERM, and one that went into a session of its own."""
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
