@@ -37,7 +37,7 @@ from jobs.trainers.contract import (
     write_text,
 )
 from jobs.trainers.data import rows_in
-from jobs.trainers.devices import Placement, held, place
+from jobs.trainers.devices import Placement, placed
 from jobs.trainers.ending import Outcome, Progress
 from jobs.trainers.following import MetricsFile
 
@@ -84,8 +84,7 @@ def supervise(
             notes = _end_left_behind(job.out)
             if finished := _finished_before(job, notes):
                 return finished
-            placement = place(job, trainer, rows=rows_in(job.train))
-            stack.enter_context(held(placement))
+            placement = stack.enter_context(placed(job, trainer, rows=rows_in(job.train)))
             attempt = _Attempt(job, trainer, placement, notes)
             process = attempt.start(python or interpreter(trainer))
         except (WarrantError, OSError) as refused:
