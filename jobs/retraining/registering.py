@@ -101,7 +101,13 @@ def lineage_of(work: Work) -> dict[str, str]:
     extracted, trained = work.found["extract"], work.found["train"]
     stores = extracted["store_versions"]
     environment = {"warrant": installed_version("warrant"), **trained["versions"]}
+    program = {
+        "program": str(work.plan.parameters["program"]),
+        "program_files": ", ".join(f"{name} {digest}" for name, digest in sorted(trained["program"].items())),
+        "program_digest": digest_of(trained["program"]),
+    } if trained.get("program") else {}  # fmt: skip
     return {
+        **program,
         "data_digest": extracted["digest"],
         "data_version": ", ".join(f"{name} {number}" for name, number in sorted(stores.items())),
         "code_revision": code_revision(),
@@ -114,11 +120,15 @@ def lineage_of(work: Work) -> dict[str, str]:
 
 
 def code_revision() -> str:
-    """The commit of this checkout, or the version that is installed."""
+    """The commit of this checkout, `-dirty` where its files are others, or the version that is installed."""
     git = shutil.which("git")
     if git is not None and (ROOT / ".git").exists():
         found = subprocess.run(
-            [git, "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+            [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if found.returncode == 0:
             return found.stdout.strip()

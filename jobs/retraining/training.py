@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from backend.errors import WarrantError
-from backend.registry.artefacts import artefact_digest
+from backend.registry.artefacts import artefact_digest, file_digest
 from backend.retraining.plan import Plan
 from backend.retraining.trainers import PROGRAM_TRAINER
 from backend.settings import settings
@@ -49,8 +51,10 @@ def train(work: Work) -> dict[str, Any]:
     """Run the trainer to its end. What an earlier attempt finished is taken as it is, what it began is continued."""
     ensure_parts(work)
     job = training_job(work)
+    files = program_files(job.parameters["argv"]) if work.plan.trainer == PROGRAM_TRAINER else {}
     if job.artefact.is_dir() and (job.out / RESULT).is_file():
-        return _found(work, TrainingResult.read(job.out / RESULT), artefact_digest(job.artefact), job)
+        result = TrainingResult.read(job.out / RESULT)
+        return _found(work, result, artefact_digest(job.artefact), job) | {"program": files}
     watch = _Watch(work)
     outcome = supervise(job, should_stop=watch.should_stop, on_progress=watch.show)
     work.tell(*log_lines(job.out / LOG, outcome.log_tail), *outcome.notes)
@@ -58,7 +62,7 @@ def train(work: Work) -> dict[str, Any]:
         raise RetrainingCancelled(outcome.message or "it was cancelled", result=_cost(outcome))
     if outcome.state != "finished" or outcome.result is None:
         raise TrainingFailed(outcome.message, reason=outcome.reason, result=_cost(outcome))
-    return _found(work, outcome.result, outcome.digest, job) | _cost(outcome)
+    return _found(work, outcome.result, outcome.digest, job) | _cost(outcome) | {"program": files}
 
 
 def training_job(work: Work) -> TrainingJob:
@@ -87,6 +91,12 @@ def parameters_of(plan: Plan) -> dict[str, Any]:
             + (", ".join(sorted(offered)) or "none")
         )
     return {"argv": offered[name], "settings": plan.parameters.get("settings", {})}
+
+
+def program_files(argv: Sequence[str]) -> dict[str, str]:
+    """Digest of each file that a command names, its program among them: which code trained, where it is not ours."""
+    found = {word: Path(shutil.which(word) or word) for word in argv}
+    return {word: file_digest(path) for word, path in found.items() if path.is_file()}
 
 
 def log_lines(path: Path, tail: str) -> list[str]:
