@@ -14,6 +14,7 @@ from jobs.trainers.contract import (
     CHECKPOINTS,
     FAILURE,
     LOG,
+    METRICS,
     RESULT,
     BadResult,
     TrainingJob,
@@ -127,6 +128,13 @@ def too_long(job: TrainingJob) -> str:
     return (
         f"the training took longer than its limit of {job.limits.wall_s:,.0f} s and was ended. {_continue(job)}"
         "Raise limits.wall_s, or train on less"
+    )
+
+
+def too_talkative(most: int) -> str:
+    return (
+        f"the trainer wrote more than {most >> 20:,} MB into {LOG} and {METRICS} and was ended before it filled the "
+        f"disk. Look at the end of {LOG}, and let it print less"
     )
 
 

@@ -28,8 +28,9 @@ class MetricsFile:
         self._told: list[int] = []  # a checksum of each line up to the offset
 
     def read(self, *, last: bool = False) -> list[dict[str, Any]]:
-        """Raises `BadResult` naming the line that is no such object. `last`: no more comes, so half a line is one.
+        """At most `AT_ONCE` bytes of them. Raises `BadResult` naming the line that is no such object.
 
+        `last`: no more is written, so half a line is one; read until nothing comes.
         Of a line its known fields are taken; a metric that is NaN or infinite, as of a loss that diverged, is left out.
         """
         try:
@@ -43,7 +44,8 @@ class MetricsFile:
             file.seek(self._offset)
             content = file.read(AT_ONCE)
         whole, newline, rest = content.rpartition(b"\n")
-        if len(rest) > LONGEST_LINE or (last and rest):
+        whole_file = len(content) < AT_ONCE
+        if len(rest) > LONGEST_LINE or (last and whole_file and rest):
             self._refuse(len(self._told) + whole.count(b"\n") + bool(newline) + 1, rest, "is cut off")
         self._offset += len(whole) + len(newline)
         found = []

@@ -45,6 +45,7 @@ __all__ = ["Outcome", "Progress", "supervise"]
 
 POLL_S: Final = 0.1
 MEMORY_EVERY_S: Final = 0.2
+MOST_PRINTED: Final = 256 << 20  # bytes of the log and of metrics.jsonl in one attempt
 LOCK: Final = ".supervisor.lock"
 PID: Final = "trainer.pid"
 PROGRAM: Final = Path(__file__).with_name("__main__.py").resolve()
@@ -151,6 +152,7 @@ class _Attempt:
         self._memory_mb = 0.0
         self._alive = time.time()
         self._kills_before = ending.kernel_kills()
+        self._bytes_before = 0
 
     def start(self, python: Path) -> subprocess.Popen[bytes]:
         """Clear what says how an attempt ended, and start the next. Raises what the system says against it."""
@@ -194,6 +196,7 @@ class _Attempt:
         job, out = self._job, self._job.out
         path = job.write(out / JOB)
         (out / HEARTBEAT).touch()
+        self._bytes_before = _bytes_in(out)
         argv = None
         if self._trainer.command is not None:
             argv = self._trainer.command(python, path, self._trainer.parameters_of(job))
@@ -227,12 +230,18 @@ class _Attempt:
                 return None
             if self._peak_mb > limits.memory_mb:
                 return Outcome("failed", ending.too_much_memory(self._job, self._peak_mb), "out_of_memory")
+            if self._printed() > MOST_PRINTED:
+                return Outcome("failed", ending.too_talkative(MOST_PRINTED), "garbage")
             if time.monotonic() - self._begun > limits.wall_s:
                 return Outcome("failed", ending.too_long(self._job), "time_limit")
             if (silent := time.time() - self._last_sign()) > limits.heartbeat_s:
                 return Outcome("failed", ending.silent(self._job, silent), "hung")
             with suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_S)
+
+    def _printed(self) -> int:
+        """Bytes of this attempt in the log and in the metrics: what says much for ever would fill the disk."""
+        return _bytes_in(self._job.out) - self._bytes_before
 
     def _tell(self, process: subprocess.Popen[bytes], on_progress: Callable[[Progress], None]) -> None:
         now = time.monotonic()
@@ -248,7 +257,9 @@ class _Attempt:
     def _tell_last(self, ended: Outcome, on_progress: Callable[[Progress], None]) -> Outcome:
         """What was written between the last look and the end."""
         try:
-            points = self._metrics.read(last=ended.state == "finished")
+            points: list[dict[str, Any]] = []
+            while more := self._metrics.read(last=ended.state == "finished"):
+                points += more
         except BadResult as failure:
             if ended.state != "finished":
                 return ended
@@ -277,6 +288,14 @@ class _Attempt:
             with suppress(OSError):
                 self._alive = max(self._alive, (self._job.out / name).stat().st_mtime)
         return self._alive
+
+
+def _bytes_in(out: Path) -> int:
+    total = 0
+    for name in (LOG, METRICS):
+        with suppress(OSError):
+            total += (out / name).stat().st_size
+    return total
 
 
 def interpreter(trainer: Trainer) -> Path:

@@ -83,3 +83,18 @@ def test_a_line_that_nobody_could_draw_is_refused(tmp_path: Path, line: str, sai
     (tmp_path / METRICS).write_text(line + "\n")
     with pytest.raises(BadResult, match=said):
         MetricsFile(tmp_path).read()
+
+
+def test_more_than_is_read_at_once_at_the_end_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.trainers.following.AT_ONCE", 100)
+    path, metrics = tmp_path / METRICS, MetricsFile(tmp_path)
+    add(path, range(10))
+    told: list[int] = []
+    while more := metrics.read(last=True):
+        told += [point["step"] for point in more]
+    assert told == list(range(10))
+    path.write_text(path.read_text() + '{"step": 10, "met')
+    with pytest.raises(BadResult, match="line 11 is cut off"):
+        metrics.read(last=True)

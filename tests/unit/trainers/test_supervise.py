@@ -86,6 +86,19 @@ def test_a_trainer_that_hangs_is_ended(tmp_path: Path) -> None:
     assert late.reason == "time_limit"
 
 
+def test_a_trainer_that_prints_for_ever_is_ended_before_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.trainers.supervise.MOST_PRINTED", 1 << 20)
+    job = program_job(tmp_path, "while True: print('x' * 10_000); time.sleep(0.001)\n")
+    job.out.mkdir()
+    (job.out / "log.txt").write_bytes(b"of an earlier attempt\n" * 100_000)
+    found = ended(job)
+    assert (found.state, found.reason) == ("failed", "garbage")
+    assert "wrote more than 1 MB into log.txt and metrics.jsonl and was ended" in found.message
+    assert (job.out / "log.txt").stat().st_size > 3 << 20
+
+
 def test_more_memory_than_allowed_is_said_in_words(tmp_path: Path) -> None:
     job = program_job(tmp_path, "held = b'x' * (400 << 20)\n" + FOREVER, limits=Limits(memory_mb=200))
     found = ended(job)
