@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -47,13 +48,18 @@ class PreparedVersion:
             prepared.background_digest, prepared.way.background_rows,
         )  # fmt: skip
 
-    def explain(self, rows: pd.DataFrame, *, because: Any = "asked") -> list[LocalExplanation]:
-        """Rows of the store (`observations.reader`) explained, with the reasons of those that were declined."""
+    def explain(
+        self, rows: pd.DataFrame, *, because: Any = "asked", cutoffs: Sequence[float] | None = None
+    ) -> list[LocalExplanation]:
+        """Rows of the store (`observations.reader`) explained, with the reasons of those that were declined.
+
+        cutoffs   of the time of each row, where only its score says which way it was decided; None: the version's
+        """
         found = self.prepared.explain(rows)
         values, base, output = self._of_answer(found, rows)
         # By column, not by row: what is done beside the explainer's own work has to stay next to nothing.
         inputs = zip(*([_plain(one) for one in rows[name].tolist()] for name in self._columns), strict=True)
-        reasons = self._reasons(rows, values) if self.spec.reason_codes else [None] * len(rows)
+        reasons = self._reasons(rows, values, cutoffs) if self.spec.reason_codes else [None] * len(rows)
         return [
             LocalExplanation(str(id_), at.to_pydatetime(), str(place), start, end, tuple(moved), given, because, why)
             for id_, at, place, start, end, moved, given, why in zip(
@@ -83,12 +89,14 @@ class PreparedVersion:
         each = np.arange(len(rows))
         return found.values[each, :, place], found.base[place], found.output[each, place]
 
-    def _reasons(self, rows: pd.DataFrame, values: np.ndarray) -> list[tuple[dict[str, Any], ...] | None]:
+    def _reasons(
+        self, rows: pd.DataFrame, values: np.ndarray, cutoffs: Sequence[float] | None
+    ) -> list[tuple[dict[str, Any], ...] | None]:
         """Those of each declined row; None for the others."""
+        cutoffs = [self.version.cutoff] * len(rows) if cutoffs is None else cutoffs
         found: list[tuple[dict[str, Any], ...] | None] = []
-        for row, moved in zip(rows.to_dict("records"), values.tolist(), strict=True):
+        for row, moved, cutoff in zip(rows.to_dict("records"), values.tolist(), cutoffs, strict=True):
             prediction, score = _plain(row.get("prediction")), _plain(row.get("score"))
-            cutoff = row.get("cutoff", self.version.cutoff)
             said = None if prediction is None else str(prediction)
             declined = is_declined(self.spec, is_positive(self.spec, said, score, cutoff))
             by_column = dict(zip(self._columns, moved, strict=True))
