@@ -109,11 +109,12 @@ def cutoffs_of(version: PreparedVersion, rows: pd.DataFrame) -> list[float]:
     said = rows["prediction"].notna().to_numpy() if "prediction" in rows else [False] * len(rows)
     if not version.spec.reason_codes or all(said):
         return [usual] * len(rows)
-    found = rows.assign(ts=[one.to_pydatetime() for one in rows["ts"]], version=version.version.version)
+    number, model = version.version.version, version.version.model
+    found = [{**row, "ts": row["ts"].to_pydatetime(), "version": number} for row in rows.to_dict("records")]
     with reading() as session:
         return [
-            usual if known else cutoff_at(session, version.version.model, row, otherwise=usual)
-            for known, row in zip(said, found.to_dict("records"), strict=True)
+            usual if known else cutoff_at(session, model, row, otherwise=usual)
+            for known, row in zip(said, found, strict=True)
         ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.database.session import reading
-from backend.errors import BadInput
+from backend.errors import BadInput, WarrantError
 from backend.explain.predictions import ExplainerFacts, LocalExplanation
 from backend.explain.reasons import adverse_reasons, is_declined, is_positive
 from backend.identity.actor import Actor
@@ -55,7 +55,7 @@ class PreparedVersion:
 
         cutoffs   of the time of each row, where only its score says which way it was decided; None: the version's
         """
-        found = self.prepared.explain(rows)
+        found = self._attributed(rows)
         values, base, output = self._of_answer(found, rows)
         # By column, not by row: what is done beside the explainer's own work has to stay next to nothing.
         inputs = zip(*([_plain(one) for one in rows[name].tolist()] for name in self._columns), strict=True)
@@ -67,6 +67,16 @@ class PreparedVersion:
                 values.tolist(), inputs, reasons, strict=True,
             )
         ]  # fmt: skip
+
+    def _attributed(self, rows: pd.DataFrame) -> Attributed:
+        """Raises `BadInput` for whatever shap or the model raises, so that the reason is kept and told."""
+        try:
+            return self.prepared.explain(rows)
+        except WarrantError:
+            raise
+        except Exception as error:
+            named = f"version {self.version.version} of {self.version.model}"
+            raise BadInput(f"{named} cannot be explained: {type(error).__name__}: {error}") from error
 
     @property
     def _columns(self) -> list[str]:

@@ -203,6 +203,21 @@ def test_a_sampled_score_is_held_against_the_cutoff_of_its_time(world: World) ->
     assert [one.inputs[-1] for one in explained] == [0.7] * 3
 
 
+def test_whatever_shap_raises_is_a_reason_that_can_be_kept() -> None:
+    class Lost(Steady):
+        def values(self, rows: pd.DataFrame) -> Attributed:
+            raise Exception("Additivity check failed in TreeExplainer!")  # noqa: TRY002 - as shap raises it
+
+    spec = parse_spec(SPEC)
+    prepared = PreparedVersion(
+        Version(model="toy", version=2), spec, Prepared(Lost(), spec, "log-odds", ""), ()
+    )
+    with pytest.raises(
+        BadInput, match="version 2 of toy cannot be explained: Exception: Additivity check failed"
+    ):
+        prepared.explain(pd.DataFrame({"distance": [1.0], "carrier": ["UA"]}))
+
+
 class Steady:
     """Every row is moved alike."""
 
