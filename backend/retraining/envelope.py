@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from backend import clock
 from backend.database.session import ReadSession
@@ -29,7 +29,10 @@ class Spent:
 def spent_in_week(
     session: ReadSession, model: str, *, but: int | None = None, now: datetime | None = None
 ) -> Spent:
-    """Of the runs begun in the last seven days, and of what is approved and not begun; `but`: without this change."""
+    """Of the runs asked for in the last seven days, or begun again since then, and of what is approved and not begun.
+
+    but   without this change
+    """
     since = (now or clock.now()) - WEEK
     runs = session.execute(
         select(RetrainingRun.id, RetrainingRun.state, RetrainingRun.plan, RetrainingStep.seconds)
@@ -37,7 +40,11 @@ def spent_in_week(
             RetrainingStep, (RetrainingStep.run_id == RetrainingRun.id) & (RetrainingStep.name == "train")
         )
         .where(
-            RetrainingRun.model == model, RetrainingRun.requested_at > since,
+            RetrainingRun.model == model,
+            or_(
+                RetrainingRun.requested_at > since, RetrainingRun.finished_at > since,
+                RetrainingRun.finished_at.is_(None),
+            ),
             RetrainingRun.change_id.is_distinct_from(but),
         )
     ).all()  # fmt: skip
@@ -91,4 +98,14 @@ def why_outside(session: ReadSession, change: Change) -> list[str]:
         envelope_of(change.policy),
         read_plan(change.subject),
         spent_in_week(session, change.model, but=change.id),
+    )
+
+
+def why_not_again(session: ReadSession, change: Change) -> list[str]:
+    """Why a run that was approved in advance alone is not begun again: what it took so far counts."""
+    if not change.within_envelope or change.model is None:
+        return []
+    others, all_of_them = (spent_in_week(session, change.model, but=but) for but in (change.id, None))
+    return reasons_outside(
+        envelope_of(change.policy), read_plan(change.subject), Spent(others.runs, all_of_them.hours)
     )
