@@ -110,7 +110,10 @@ def cutoffs_of(version: PreparedVersion, rows: pd.DataFrame) -> list[float]:
     if not version.spec.reason_codes or all(said):
         return [usual] * len(rows)
     number, model = version.version.version, version.version.model
-    found = [{**row, "ts": row["ts"].to_pydatetime(), "version": number} for row in rows.to_dict("records")]
+    found = [
+        {**{str(name): one for name, one in row.items()}, "ts": row["ts"].to_pydatetime(), "version": number}
+        for row in rows.to_dict("records")
+    ]
     with reading() as session:
         return [
             usual if known else cutoff_at(session, model, row, otherwise=usual)
