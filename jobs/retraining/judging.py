@@ -19,10 +19,9 @@ from backend.registry.artefacts import artefact_digest, file_digest
 from backend.registry.tables import Version
 from jobs.paired_rows import answers_to, score_rows
 from jobs.retraining.rows import TARGET, ensure_parts
-from jobs.retraining.work import Work
+from jobs.retraining.work import REFERENCE, Work
 
 MOST_HELD_OUT: Final = 100_000  # the newest; the version's reference
-REFERENCE: Final = "reference.parquet"
 
 
 def candidate_of(work: Work, number: int = 0) -> Version:
