@@ -77,7 +77,8 @@ def write_reference(work: Work) -> dict[str, dict[str, float | None]]:
         pd.to_numeric(pd.Series(found.prediction)) if work.spec.task == "regression" else found.prediction
     )
     draft = work.file(f".{REFERENCE}")
-    frame.to_parquet(draft, index=False)
+    # It stays as long as the version does, also after an erasure: no id leads from a row to whose it is.
+    frame.drop(columns=["prediction_id", "label_ts"]).to_parquet(draft, index=False)
     draft.replace(work.file(REFERENCE))
     return {
         name: {"value": one.value, "low": one.low, "high": one.high, "rows": one.rows}

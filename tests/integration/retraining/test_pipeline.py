@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 
@@ -99,6 +100,8 @@ def test_champion_and_candidate_are_compared_on_rows_that_the_candidate_did_not_
     found = take(run.id, "extract", "validate", "split", "train", "evaluate")["evaluate"]
     assert found["same_rows"]["metrics"][0]["rows"] == 90
     assert found["same_rows"]["source"] == "reference"
+    kept = set(pq.read_schema(folder_of(run.id) / "reference.parquet").names)
+    assert kept == {"ts", "distance", "carrier", "label", "score", "prediction"}, "no id of a prediction"
     assert found["same_rows"]["metrics"][0]["low"] is not None
     assert found["calibration"]["rows"] == 90
     assert found["cost"]["after"]["latency_ms"] > 0
