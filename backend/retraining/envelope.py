@@ -74,6 +74,8 @@ def reasons_outside(envelope: Envelope | None, plan: Plan, spent: Spent) -> list
         found.append(f"the envelope is not for what is asked for by {plan.trigger.on.replace('_', ' ')}")
     if plan.hours > envelope.hours:
         found.append(f"it may take {plan.hours:g} h, and the envelope allows {envelope.hours:g} h")
+    if plan.memory_mb > envelope.memory_mb:
+        found.append(f"it may use {plan.memory_mb:,} MB, and the envelope allows {envelope.memory_mb:,} MB")
     if spent.runs + 1 > envelope.runs_per_week:
         found.append(f"{spent.runs} of {envelope.runs_per_week} runs of this week are used")
     if spent.hours + plan.hours > envelope.hours_per_week:

@@ -88,12 +88,15 @@ def test_a_preview_says_that_the_data_are_not_recorded_for_retraining(world: Wor
 
 
 def test_an_envelope_says_each_reason_why_it_does_not_cover() -> None:
-    wanted = plan(wall_s=7200, device="cpu", parameters={})
+    wanted = plan(wall_s=7200, device="cpu", parameters={}, memory_mb=20_000)
     envelope = Envelope.model_validate({"devices": ["gpu"], "triggers": ["drift"], "trainers": ["command"]})
     assert [one.split()[0] for one in reasons_outside(envelope, wanted, Spent(3, 2.5))] == [
-        "the", "it", "the", "it", "3", "2.5",
+        "the", "it", "the", "it", "it", "3", "2.5",
     ]  # fmt: skip
-    assert reasons_outside(Envelope(hours=2), wanted, Spent(0, 0.0)) == []
+    assert reasons_outside(Envelope(hours=2), wanted, Spent(0, 0.0)) == [
+        "it may use 20,000 MB, and the envelope allows 16,384 MB"
+    ]
+    assert reasons_outside(Envelope(hours=2, memory_mb=20_000), wanted, Spent(0, 0.0)) == []
     assert reasons_outside(None, wanted, Spent(0, 0.0)) == ["the rule has no envelope"]
 
 
