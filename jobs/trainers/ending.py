@@ -13,12 +13,14 @@ from backend.errors import WarrantError
 from jobs.trainers.contract import (
     CHECKPOINTS,
     FAILURE,
+    LARGEST_RESULT,
     LOG,
     METRICS,
     RESULT,
     BadResult,
     TrainingJob,
     TrainingResult,
+    open_plain,
     plain_text,
 )
 from jobs.trainers.running import host_advice
@@ -78,8 +80,9 @@ def judged(job: TrainingJob, code: int, *, killed_by_kernel: bool) -> Outcome:
         return checked(job)
     if code < 0:
         return _killed(job, -code, by_kernel=killed_by_kernel)
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        told = json.loads((job.out / FAILURE).read_text())
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        with open_plain(job.out / FAILURE) as file:
+            told = json.loads(file.read(LARGEST_RESULT))
         reason: Reason = told["kind"] if told["kind"] in get_args(Reason) else "error"
         return Outcome("failed", plain_text(str(told["message"]), LONGEST_MESSAGE), reason)
     last = next(iter(reversed(log_tail(job.out).strip().splitlines())), "")
@@ -156,7 +159,7 @@ def kernel_kills() -> int:
 
 
 def log_tail(folder: Path) -> str:
-    with suppress(OSError), (folder / LOG).open("rb") as file:
+    with suppress(OSError), open_plain(folder / LOG) as file:
         file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
         return file.read().decode(errors="replace")
     return ""

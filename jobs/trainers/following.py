@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
-from jobs.trainers.contract import METRICS, BadResult, is_finite
+from jobs.trainers.contract import METRICS, BadResult, is_finite, open_plain
 
 LONGEST_LINE: Final = 1 << 20
 AT_ONCE: Final = 1 << 22
@@ -34,7 +34,7 @@ class MetricsFile:
         Of a line its known fields are taken; a metric that is NaN or infinite, as of a loss that diverged, is left out.
         """
         try:
-            file = self._path.open("rb")
+            file = open_plain(self._path)
         except OSError:
             return []
         with file:
@@ -57,8 +57,8 @@ class MetricsFile:
     def skip(self) -> None:
         """Begin behind what is there already: an earlier attempt told of it. Half a line at its end is cut."""
         try:
-            content = self._path.read_bytes()
-            self._inode = self._path.stat().st_ino
+            with open_plain(self._path) as file:
+                content, self._inode = file.read(), os.fstat(file.fileno()).st_ino
         except OSError:
             return
         whole, newline, rest = content.rpartition(b"\n")

@@ -158,6 +158,9 @@ class _Attempt:
         """Clear what says how an attempt ended, and start the next. Raises what the system says against it."""
         for name in (RESULT, FAILURE, HEARTBEAT):
             (self._job.out / name).unlink(missing_ok=True)
+        for path in (self._job.out / METRICS, self._job.out / LOG):
+            if path.is_fifo():  # of an earlier attempt: to open it would wait for ever
+                path.unlink()
         if self._job.resume:
             self._metrics.skip()
         else:

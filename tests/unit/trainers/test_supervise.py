@@ -99,6 +99,17 @@ def test_a_trainer_that_prints_for_ever_is_ended_before_the_disk_is_full(
     assert (job.out / "log.txt").stat().st_size > 3 << 20
 
 
+def test_pipes_in_place_of_files_keep_nobody_waiting(tmp_path: Path) -> None:
+    pipes = "for name in ('metrics.jsonl', 'failure.json', 'log.txt'):\n"
+    pipes += "    (out / name).unlink(missing_ok=True); os.mkfifo(out / name)\n"
+    found = ended(program_job(tmp_path, pipes + "time.sleep(0.3)\nsys.exit(3)\n"))
+    assert (found.reason, found.log_tail) == ("error", "")
+    assert ended(program_job(tmp_path, "print('again')\nsys.exit(1)\n")).log_tail == "again\n"
+    found = ended(program_job(tmp_path, pipes + "os.mkfifo(out / 'result.json')\n(out / 'artefact').mkdir()\n"
+                                        "(out / 'artefact' / 'model').touch()\n", out="other"))  # fmt: skip
+    assert (found.reason, found.log_tail) == ("no_artefact", "")
+
+
 def test_more_memory_than_allowed_is_said_in_words(tmp_path: Path) -> None:
     job = program_job(tmp_path, "held = b'x' * (400 << 20)\n" + FOREVER, limits=Limits(memory_mb=200))
     found = ended(job)
