@@ -13,6 +13,7 @@ from app.components.assurance_actions import because, done
 from app.components.status import empty_state, prose
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.formats import format_count, format_utc
+from app.plain_text import plain
 from app.session import viewer
 from backend import clock
 from backend.audit.finding_hands import CLOSE_THEMSELVES, close_by_hand, own_finding
@@ -81,7 +82,7 @@ def show_findings(
             _offer(one, people)
     if closed:
         newest = f", the newest {len(closed)}" if counts[1] > len(closed) else ""
-        with st.expander(f"{counts[1]:,} closed{newest}"):
+        with st.expander(f"{counts[1]:,} closed{plain(newest)}"):
             table(
                 ("finding", "about", "closed", "because"),
                 [
