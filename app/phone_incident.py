@@ -34,6 +34,7 @@ from backend.identity.roles import Permission
 from backend.identity.sessions import SignedIn
 from backend.monitoring.page_points import Series
 from backend.notifications.contacts import contacts_path
+from backend.notifications.messages import clipped
 from backend.notifications.rotas import now_on_call
 from backend.notifications.service import recent_notices, sending_state
 
@@ -42,6 +43,9 @@ _BUTTONS: Final = {
     "acknowledge": "Acknowledge", "silence": "Silence until worse", "way_back": "Go back now",
     "rollback": "Ask to return",
 }  # fmt: skip
+LONGEST_QUOTE: Final = (
+    200  # characters of what people wrote elsewhere: the page stays small, and the whole is a link away
+)
 _SUSPECT_LEVELS: Final = {"likely": "page", "possible": "attention", "unknown": "unknown", "ruled_out": "ok"}
 _STATE_LEVELS: Final = {"pending": "unknown", "suppressed": "unknown", "no_data": "unknown", "resolved": "ok"}
 _MORE: Final = (
@@ -85,7 +89,7 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
     is_open = one.state == "open"
     grave = "page" if one.severity <= 2 else "attention"
     firing = bool(brief.firing)
-    marks = [(event.at, event.text) for event in reversed(brief.changed)][-8:]
+    marks = [(event.at, clipped(event.text, LONGEST_QUOTE)) for event in reversed(brief.changed)][-8:]
     first = min((at for one in brief.answers for at, *_ in one.points), default=brief.at)
     answer_marks = [
         one for one in [*marks, (brief.incident.opened_at, "the incident was opened")] if one[0] >= first
@@ -180,7 +184,7 @@ def _alert(brief: Brief, alert: Alert) -> dict[str, str]:
     state, mute = brief.state_of(alert), brief.mutes.get(alert.id)
     told = f"{alert.kind}, since {format_utc(alert.fired_at)}"
     if mute is not None:
-        told += f"; muted by {mute.words}: {mute.text}"
+        told += f"; muted by {mute.words}: {clipped(mute.text, LONGEST_QUOTE)}"
         told += f" until {format_utc(mute.until)}" if mute.until else ", while that fires"
     if alert.held_until is not None:
         told += f"; comes and goes, quiet now, held until {format_utc(alert.held_until)}"
@@ -205,7 +209,7 @@ def _event(one: Event) -> dict[str, str]:
     address = href(one.page, **{k: str(v) for k, v in one.query.items()}) if one.page else ""
     return {
         "at": format_utc(one.at),
-        "text": readable(one.text),
+        "text": readable(clipped(one.text, 2 * LONGEST_QUOTE)),
         "by": one.by,
         "address": address,
     }
@@ -257,5 +261,5 @@ def _similar(past: Similar) -> dict[str, Any]:
     cause = CAUSES.get(one.cause, "")
     told = f"{format_utc(one.opened_at)}, lasted {format_age(past.lasted)}"
     told += f"; {WORDS[one.phase]}" + (f" ({cause})" if cause else "")
-    told += f": {one.closed_because}" if one.closed_because else ""
+    told += f": {clipped(one.closed_because, LONGEST_QUOTE)}" if one.closed_because else ""
     return {"id": one.id, "title": readable(one.title), "told": told}

@@ -10,7 +10,7 @@ explained to the receiver: it pages because nothing came (a dead man's switch).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -41,15 +41,22 @@ class Receiver:
 
     kind: str
     address: str
+    number: int = 1  # of those of its kind at its host
 
     @property
     def name(self) -> str:
-        return f"{self.kind} {urlsplit(self.address).netloc.rpartition('@')[2]}"
+        host = urlsplit(self.address).netloc.rpartition("@")[2]
+        return f"{self.kind} {host}" + (f" ({self.number})" if self.number > 1 else "")
 
     def tell(self, at: datetime) -> None:
         """Say that a look at Warrant passed at `at`. Raises `NotAnswered` or `NotTaken`."""
         if self.kind == "webhook":
-            ask("POST", self.address, body={"from": installation(), "passed_at": clock.to_iso(at)})
+            ask(
+                "POST",
+                self.address,
+                body={"from": installation(), "passed_at": clock.to_iso(at)},
+                quotes=False,
+            )
             return
         ends = clock.now() + every() * HEARD_FOR
         alert = {
@@ -60,7 +67,7 @@ class Receiver:
             "endsAt": clock.to_iso(ends),
             "generatorURL": settings().console,
         }
-        ask("POST", f"{self.address}/api/v2/alerts", body=[alert])
+        ask("POST", f"{self.address}/api/v2/alerts", body=[alert], quotes=False)
 
 
 @dataclass(frozen=True)
@@ -97,12 +104,14 @@ def every() -> timedelta:
 
 def receivers() -> tuple[Receiver, ...]:
     """Of `WARRANT_HEARTBEAT`. Raises `BadInput`."""
-    found = []
+    found: list[Receiver] = []
     for one in filter(None, (part.strip() for part in settings().heartbeat.split(","))):
         kind, _, address = one.partition(" ")
         if kind not in KINDS:
             raise BadInput(f"WARRANT_HEARTBEAT: each is `KIND ADDRESS`, and KIND one of {', '.join(KINDS)}")
-        found.append(Receiver(kind, web_address(address.strip(), "WARRANT_HEARTBEAT")))
+        one_more = Receiver(kind, web_address(address.strip(), "WARRANT_HEARTBEAT"))
+        same = sum(known.name.partition(" (")[0] == one_more.name for known in found)
+        found.append(replace(one_more, number=same + 1))
     return tuple(found)
 
 
@@ -169,10 +178,13 @@ def read_state(session: ReadSession) -> HeartbeatState:
     if not wanted:
         return HeartbeatState("", None, (), is_on=False, every_s=every_s)
     lease = lease_of(session, NOTIFIER)
-    told = (lease.status or {}).get("beats", {}) if lease is not None else {}
+    status = (lease.status or {}) if lease is not None else {}
+    told = status.get("beats", {})
     beats = tuple(_beat(one.name, told.get(one.name)) for one in wanted)
     passed = last_passed(session)
-    return HeartbeatState(_problem(session, passed, beats), passed, beats, is_on=True, every_s=every_s)
+    unread = f"the worker cannot read the contacts: {status['problem']}" if status.get("problem") else ""
+    problem = unread or _problem(session, passed, beats)
+    return HeartbeatState(problem, passed, beats, is_on=True, every_s=every_s)
 
 
 def _beat(name: str, told: Mapping[str, Any] | None) -> Beat:

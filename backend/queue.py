@@ -7,6 +7,7 @@ is the workflow id: asking twice with the same `run_id` is one run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -45,16 +46,16 @@ COMPUTE_JOINT = Job(
     "compute_joint", "metrics", "Compute joint drift, outlier rows and rules of finished windows"
 )
 ANALYSE_WINDOW = Job("analyse_window", "metrics", "Analyse what changed in a window, and its worst slices")
-COMPUTE_SHAP = Job("compute_shap", "metrics", "Explain a version with SHAP")
-WRITE_REPORT = Job("write_report", "metrics", "Write an Evidently report of one window")
-EVALUATE_SLOS = Job("evaluate_slos", "metrics", "Count and judge service-level objectives")
+COMPUTE_SHAP = Job("compute_shap", "long", "Explain a version with SHAP")
+WRITE_REPORT = Job("write_report", "long", "Write an Evidently report of one window")
+EVALUATE_SLOS = Job("evaluate_slos", "watch", "Count and judge service-level objectives")
 MIRROR_REGISTRY = Job("mirror_registry", "metrics", "Mirror MLflow's registry and look for moved aliases")
 RESTORE_ALIAS = Job("restore_alias", "metrics", "Put an alias in MLflow back to what serves")
 EXECUTE_CHANGE = Job("execute_change", "changes", "Execute an approved change", retryable=False)
 REMIND_DECIDERS = Job("remind_deciders", "metrics", "Remind those who can still decide on a change")
 TEND_CHANGES = Job("tend_changes", "metrics", "Start changes that were held, end what stands by break-glass")
 TEND_ALERTS = Job(
-    "tend_alerts", "metrics", "End alerts that were held, close or reopen incidents that a change answered"
+    "tend_alerts", "watch", "End alerts that were held, close or reopen incidents that a change answered"
 )
 RECONCILE_TARGET = Job("reconcile_target", "metrics", "Tell a target again that does not follow the record")
 CHECK_GATES = Job("check_gates", "changes", "Evaluate the gates of a change")
@@ -68,20 +69,18 @@ STREAM_AUDIT = Job(
     "stream_audit", "metrics", "Send new entries of the audit log to the systems that follow it"
 )
 RECONCILE_AUDIT = Job("reconcile_audit", "metrics", "Compare the audit log with what happened")
-VERIFY_AUDIT = Job("verify_audit", "metrics", "Recompute the whole audit log")
+VERIFY_AUDIT = Job("verify_audit", "long", "Recompute the whole audit log")
 RETRAIN = Job("retrain", "training", "Retrain a model", retryable=False)
 OPEN_RETRAINING = Job("open_retraining", "metrics", "Ask for the retraining that a model's triggers want")
 EXPLAIN_PREDICTION = Job("explain_prediction", "metrics", "Compute what moved one prediction")
 EXPLAIN_SAMPLE = Job(
     "explain_sample", "metrics", "Explain a sample of each window, and what alerts and slices are about"
 )
-MAKE_PACK = Job("make_pack", "metrics", "Make an evidence pack")
-WATCH_SELF = Job("watch_self", "metrics", "Look at Warrant itself, for the heartbeat")
+MAKE_PACK = Job("make_pack", "long", "Make an evidence pack")
+WATCH_SELF = Job("watch_self", "watch", "Look at Warrant itself, for the heartbeat")
 KEEP_DATA = Job("keep_data", "metrics", "Let go what the rules of retention no longer keep")
-MAKE_BACKUP = Job("make_backup", "metrics", "Make a backup")
-RESTORE_DRILL = Job(
-    "restore_drill", "metrics", "Restore the newest backup into a scratch place and verify it"
-)
+MAKE_BACKUP = Job("make_backup", "long", "Make a backup")
+RESTORE_DRILL = Job("restore_drill", "long", "Restore the newest backup into a scratch place and verify it")
 PRUNE = Job("prune", "metrics", "Delete finished runs and old sign-in attempts")
 
 JOBS: dict[str, Job] = {
@@ -95,8 +94,11 @@ JOBS: dict[str, Job] = {
         MAKE_BACKUP, RESTORE_DRILL, PRUNE, RETRAIN, OPEN_RETRAINING,
     )
 }  # fmt: skip
-QUEUES = ("metrics", "changes", "writer", "training", "gpu")
-DEFAULT_QUEUES = QUEUES[:4]  # a worker without a GPU leaves `gpu` to those that have one
+# Whoever serves `metrics` serves two more beside it (`served_by`), so that nothing that people are told by waits behind
+# work that takes its time: `watch` for the short work of objectives and alerts, `long` for backups, packs and the like.
+QUEUES = ("metrics", "watch", "long", "changes", "writer", "training", "gpu")
+WITH_METRICS = ("watch", "long")
+DEFAULT_QUEUES = QUEUES[:6]  # a worker without a GPU leaves `gpu` to those that have one
 
 
 class JobRun(Base):
@@ -132,6 +134,12 @@ class WorkerBeat(Base):
     pid: Mapped[int]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+
+
+def served_by(queues: Sequence[str]) -> tuple[str, ...]:
+    """The queues that a worker serves which was started with these."""
+    wanted = {*queues, *(WITH_METRICS if "metrics" in queues else ())}
+    return tuple(name for name in QUEUES if name in wanted)
 
 
 def worker_dead_after() -> timedelta:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from backend.errors import Conflict, Unavailable
+from backend.foreign_text import storable
 
 TIMEOUT_S: Final = 10.0
 LONGEST_ANSWER: Final = 1024 * 1024  # bytes
@@ -88,7 +89,7 @@ class SignedSender:
             else:
                 if answer.status_code < 300 or (method == "GET" and answer.status_code == 404):
                     return answer
-                said = f": {answer.text[:200]}" if self._quotes else ""
+                said = f": {storable(answer.text[:200])}" if self._quotes else ""
                 problem = f"{answer.status_code}{said}"
                 if answer.status_code < 500 and answer.status_code not in (408, 425, 429):
                     raise NotTaken(f"{self.url} answered {problem}")

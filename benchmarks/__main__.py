@@ -60,7 +60,7 @@ def main(names: list[str]) -> int:
         known = [*kept, *found]
         known.sort(key=lambda one: BENCHMARKS.index(one["benchmark"]))
         RESULTS.write_text(json.dumps(known, indent=1) + "\n")
-    write_table(known)
+    write_table(known, BENCHMARKS)
     print(as_table(measured))
     return 0 if all(one["met"] is not False for one in measured) else 1
 

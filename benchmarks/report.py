@@ -30,16 +30,22 @@ def as_table(figures: Sequence[Figure]) -> str:
     return "\n".join([*lines, "", *(f"- {line}" for line in [*notes, *reasons]), ""])
 
 
-def write_table(figures: Sequence[Figure], page: Path = PAGE) -> None:
+def write_table(figures: Sequence[Figure], benchmarks: Sequence[str] = (), page: Path = PAGE) -> None:
     """Put the table between the marks of the page."""
     if page.exists():
-        page.write_text(with_table(page.read_text(), figures))
+        page.write_text(with_table(page.read_text(), figures, benchmarks))
 
 
-def with_table(text: str, figures: Sequence[Figure]) -> str:
-    """The page's text with the table of these figures."""
+def with_table(text: str, figures: Sequence[Figure], benchmarks: Sequence[str] = ()) -> str:
+    """The page's text with the table of these figures, and which of the benchmarks have none."""
     before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}{as_table(figures)}{END}{rest.split(END)[1]}"
+    known = {one.get("benchmark") for one in figures}
+    missing = [
+        f"- {name}: no figure is kept; `make bench NAME={name}` measures it\n"
+        for name in benchmarks
+        if name not in known
+    ]
+    return f"{before}{BEGIN}{as_table(figures)}{''.join(missing)}{END}{rest.split(END)[1]}"
 
 
 def _cells(one: Figure) -> tuple[str, ...]:

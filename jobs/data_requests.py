@@ -28,6 +28,7 @@ from backend.queue import EXECUTE_CHANGE
 from backend.settings import settings
 from jobs.commit_spool import LeaseLost, mark_committed
 from jobs.kill_points import pass_kill_point
+from jobs.retraining.copies import forget_copies_of
 from jobs.runtime import Run
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def carry_out(run: Run, change_id: int) -> None:
             )
     with writing() as session:
         run.require_owned(session)
+        forget_copies_of(session, request.model or "")
         mark_carried_out(session, request.id)
 
 

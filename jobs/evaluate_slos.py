@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from backend import clock
-from backend.database.session import WriteSession, reading, writing
+from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.identity.actor import Actor
 from backend.queue import EVALUATE_SLOS
 from backend.settings import settings
-from jobs.runtime import Run, workflow
+from jobs.runtime import Run, reason_of, workflow
+
+if TYPE_CHECKING:
+    from backend.slo.sources import Asked, Reading
+
+log = logging.getLogger("warrant.jobs")
 
 STEPS = ("count", "judge")
 
@@ -32,10 +41,8 @@ def count_due(
     own  called first in each write transaction: stops an execution that has lost its run
     """
     from backend.slo.evaluation import readings_due, store_readings
-    from backend.slo.sources import GATEWAY, PROMETHEUS, Reading, source_of
-    from backend.slo.sources.gateway import count_requests
+    from backend.slo.sources import PROMETHEUS, Reading, source_of
     from backend.slo.sources.prometheus import count_in_prometheus
-    from backend.slo.sources.store import count_stored
 
     now = now or clock.now()
     url = settings().prometheus_url
@@ -44,10 +51,8 @@ def count_due(
         asked = readings_due(session, actor, now=now)
         sources = {one.key: source_of(one.objective.sli.kind, prometheus=bool(url)) for one in asked}
         for one in asked:
-            if sources[one.key] == GATEWAY:
-                found[one.key] = count_requests(session, actor, one)
-            elif sources[one.key] != PROMETHEUS:
-                found[one.key] = count_stored(session, actor, one)
+            if sources[one.key] != PROMETHEUS:
+                found[one.key] = _counted(session, actor, one, sources[one.key])
     elsewhere = [one for one in asked if sources[one.key] == PROMETHEUS]
     if url and elsewhere:
         found |= count_in_prometheus(url, elsewhere)
@@ -58,6 +63,21 @@ def count_due(
         own(session)
         store_readings(session, actor, asked, found, now=now)
     return len(asked)
+
+
+def _counted(session: ReadSession, actor: Actor, asked: Asked, source: str) -> Reading:
+    """One that cannot be counted says why, and holds up no other: they are judged, and page."""
+    from backend.slo.sources import GATEWAY, Reading
+    from backend.slo.sources.gateway import count_requests
+    from backend.slo.sources.store import count_stored
+
+    try:
+        return (count_requests if source == GATEWAY else count_stored)(session, actor, asked)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:
+        log.exception("objective %s cannot be counted; the others go on", asked.key)
+        return Reading((), source, f"it cannot be counted: {reason_of(error)}")
 
 
 def judge_due(

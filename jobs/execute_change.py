@@ -23,6 +23,7 @@ from backend.serving.client import SmokeRow, smoke
 from backend.settings import settings
 from jobs.runtime import Run, StepFailed, reason_of, workflow
 from jobs.watching import watch_stage
+from jobs.withdrawing import tell_withdrawn
 
 log = logging.getLogger("warrant.jobs")
 
@@ -78,7 +79,10 @@ def execute_change(run: Run) -> None:
                 run.progress(0.2, "doing what lies outside the database")
                 run.step("carry_out", _carry_out, run, change_id)
             run.progress(0.5, "writing it down")
-            run.step("apply_record", _apply_record, run, change_id)
+            retired = run.step("apply_record", _apply_record, run, change_id)
+            if retired is not None:
+                run.progress(0.8, "telling that nothing serves any more")
+                run.step("tell_withdrawn", _tell_withdrawn, run, change_id, retired)
             return
         if plan["way_back_id"] is not None:
             run.progress(0.1, "scoring the last live rows with the version to return to")
@@ -174,10 +178,12 @@ def _carry_out(run: Run, change_id: int) -> None:
     carry_out(run, change_id)
 
 
-def _apply_record(run: Run, change_id: int) -> None:
+def _apply_record(run: Run, change_id: int) -> int | None:
+    """Gives the deployment that a retirement ended."""
     with writing() as session:
         run.require_owned(session)
         execution.apply_record(session, ACTOR, change_id)
+        return execution.retired_by(session, change_id)
 
 
 def _check_return(run: Run, change_id: int) -> int:
@@ -320,23 +326,11 @@ def _confirm_restored(run: Run, change_id: int, deployment_id: int) -> bool:
 
 
 def _tell_withdrawn(run: Run, change_id: int, deployment_id: int) -> bool:
-    """Have the target and MLflow's alias follow the record, by which nothing serves any more. Both may be away, and a
-    target may have no such state (Kubernetes): then that is logged, and the record says what is true here."""
-    from backend.registry.mlflow_adapter import champion_alias, remove_champion
-
+    """Have the target and MLflow's alias follow the record, by which nothing serves any more. What was away is told by
+    a later look (`jobs/reconcile_target.py`)."""
     with reading() as session:
         deployment = _deployment(session, deployment_id)
-    run.require_owned()
-    try:
-        the_target().restore(_wanted(change_id, deployment_id))
-        run.require_owned()
-        mirrored = deployment.environment == settings().mirrored_environment
-        if mirrored and champion_alias(deployment.model) == deployment.version:
-            remove_champion(deployment.model)
-    except Exception:  # whatever a target or a registry that is away raises
-        log.exception("deployment %d was withdrawn, and not everybody was told", deployment_id)
-        return False
-    return True
+    return tell_withdrawn(run, deployment.model, deployment.environment)
 
 
 def _require_going(run: Run, change_id: int | None) -> None:

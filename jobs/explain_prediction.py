@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.data_rights.explanation import deployment_of
+from backend.data_rights.explanation import cutoff_at
 from backend.database.session import reading, writing
 from backend.errors import NotFound
 from backend.explain.predictions import store_explanations
@@ -34,10 +34,9 @@ def explain_and_keep(run: Run, model: str, prediction_id: str) -> int:
     version = prepared_version(run.actor, model, int(row["version"]))
     run.progress(0.7, "computing SHAP values")
     with reading() as session:
-        served = deployment_of(session, model, row)
-    cutoff = version.version.cutoff if served is None else served.cutoff
+        cutoff = cutoff_at(session, model, row, otherwise=version.version.cutoff)
     because = "complaint" if run.arguments.get("complaint") else "asked"
-    explained = version.explain(pd.DataFrame([{**row, "cutoff": cutoff}]), because=because)
+    explained = version.explain(pd.DataFrame([row]), because=because, cutoffs=[cutoff])
     _row(model, prediction_id)  # erased meanwhile: nothing of it is to be stored
     with writing() as session:
         run.require_owned(session)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from backend.data_rights.explanation import cutoff_at
 from backend.database.session import reading, writing
 from backend.errors import WarrantError
 from backend.explain.predictions import LocalExplanation, store_explanations
@@ -86,7 +87,7 @@ def _explain_window(run: Run, spec: ModelSpec, window: WindowState) -> int:
             one
             for because, rows in chosen.items()
             if len(rows)
-            for one in version.explain(rows, because=because)
+            for one in version.explain(rows, because=because, cutoffs=cutoffs_of(version, rows))
         ]
         explained = _still_stored(window.model, explained)
     except WarrantError as refused:
@@ -100,6 +101,24 @@ def _explain_window(run: Run, spec: ModelSpec, window: WindowState) -> int:
         store_explanations(session, run.actor, explainer=version.facts, explained=explained)
         store_leanings(session, run.actor, window=window, leanings=leanings)
     return len(explained)
+
+
+def cutoffs_of(version: PreparedVersion, rows: pd.DataFrame) -> list[float]:
+    """The cut-off of the time of each row whose answer is not recorded: what its score was held against then."""
+    usual = float(version.version.cutoff)
+    said = rows["prediction"].notna().to_numpy() if "prediction" in rows else [False] * len(rows)
+    if not version.spec.reason_codes or all(said):
+        return [usual] * len(rows)
+    number, model = version.version.version, version.version.model
+    found = [
+        {**{str(name): one for name, one in row.items()}, "ts": row["ts"].to_pydatetime(), "version": number}
+        for row in rows.to_dict("records")
+    ]
+    with reading() as session:
+        return [
+            usual if known else cutoff_at(session, model, row, otherwise=usual)
+            for known, row in zip(said, found, strict=True)
+        ]
 
 
 def _chosen(

@@ -19,11 +19,12 @@ from backend.leases import WRITER, give_back, take_lease
 from backend.packs.letting_go import forget_packs
 from backend.queue import KEEP_DATA
 from backend.settings import settings
+from jobs.retraining.copies import forget_copies_of, forget_old_copies
 from jobs.runtime import Run, workflow
 
 log = logging.getLogger("warrant.jobs")
 
-STEPS = ("trim_models", "forget_requests", "forget_packs", "look_at_held")
+STEPS = ("trim_models", "forget_requests", "forget_copies", "forget_packs", "look_at_held")
 LEASE_LASTS: Final = timedelta(minutes=2)
 TRIES: Final = 60
 MOST_KEPT: Final = 20_000  # ids in one condition of the store
@@ -36,6 +37,7 @@ def keep_data(run: Run) -> None:
     run.progress(0.1, "letting go what no rule keeps")
     run.step("trim_models", trim_models, run)
     run.step("forget_requests", forget_requests, run)
+    run.step("forget_copies", forget_copies, run)
     run.step("forget_packs", let_packs_go, run)
     run.step("look_at_held", look_at_held, run)
 
@@ -54,6 +56,8 @@ def trim_model(run: Run, due: Due) -> dict[str, int]:
         counts |= _trim_store(run, due.model, due.predictions_before)
     with writing() as session:
         run.require_owned(session)
+        if any(counts.values()):
+            forget_copies_of(session, due.model)
         counts |= trim_rows(session, run.actor, due)
         record_trimmed(session, run.actor, due.model, counts)
     return counts
@@ -85,6 +89,13 @@ def _trim_store(run: Run, model: str, before: date) -> dict[str, int]:
         time.sleep(PAUSE_S)
     log.warning("the store's writer is busy all the time; %s is trimmed tomorrow", model)
     return {}
+
+
+def forget_copies(run: Run) -> int:
+    """Rows beside the store that runs of retraining which are over were to be begun again with."""
+    run.require_owned()
+    with reading() as session:
+        return forget_old_copies(session)
 
 
 def let_packs_go(run: Run) -> int:

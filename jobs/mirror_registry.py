@@ -32,6 +32,7 @@ from backend.governance.registry_moves import (
 )
 from backend.governance.rollout_commands import current_step
 from backend.governance.tables import Change
+from backend.governance.withdrawing import alias_is_left
 from backend.identity.actor import Actor
 from backend.queue import MIRROR_REGISTRY
 from backend.registry.tables import ImportedModel, Model, SeenAlias
@@ -148,6 +149,7 @@ def compare_alias(session: WriteSession, actor: Actor, *, model: str, alias: int
     ).first()
     moving = executing is not None and current_step(session, executing) is None
     moving |= any(alias_is_pending(session, deployment, alias) for deployment in deployments)
+    moving |= alias_is_left(session, model, environment, alias)
     if moving or any(now - deployment.started_at < MIRROR_LAG for deployment in deployments):
         return firing is not None
     serving = ", ".join(f"version {version}" for version in versions) or "no version"

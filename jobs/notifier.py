@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from backend import clock
 from backend.database.session import reading, writing
 from backend.errors import BadInput
@@ -62,16 +64,20 @@ class Notifier:
         contacts = None if contacts_path() is None else self._contacts()
         if not self._holds():
             return 0
-        if beats:
+        sent = self._tell(contacts) if contacts is not None else 0
+        if beats and not self._problem:  # who stumbles over telling does not say that all is well
             self._lanes.begin(HEARTBEAT, self._beat)
-        if contacts is None:
-            return 0
+        return sent
+
+    def _tell(self, contacts: Contacts) -> int:
         now = clock.now()
         self._look_at_contacts(contacts)
         if contacts.rotas:
             self._lanes.begin(CALENDARS, lambda: _fetch(contacts, now))
-        self._plan(contacts, now)
-        done = self._begin(contacts)
+        try:
+            self._plan(contacts, now)
+        finally:
+            done = self._begin(contacts)
         if done.heard:
             self._plan(contacts, clock.now())
             done += self._begin(contacts)
@@ -181,7 +187,27 @@ class Notifier:
             if remind:
                 plan_reminders(session, contacts, now)
             settle_closed_there(session, system_actor("worker"))
-            plan_notices(session, contacts, now)
+        try:
+            with writing() as session:
+                plan_notices(session, contacts, now)
+        except SQLAlchemyError:
+            raise
+        except Exception:  # of one incident perhaps: the others are told all the same
+            _plan_each(contacts, now)
+            raise
+
+
+def _plan_each(contacts: Contacts, now: datetime) -> None:
+    with reading() as session:
+        numbers = [one.id for one in incidents_to_plan(session)]
+    for number in numbers:
+        try:
+            with writing() as session:
+                plan_notices(session, contacts, now, only=number)
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            log.exception("INC-%d cannot be told; the others are", number)
 
 
 def _fetch(contacts: Contacts, now: datetime) -> Work:

@@ -15,19 +15,22 @@ from backend.governance import execution, reconciling
 from backend.governance.tables import Change
 from backend.queue import RECONCILE_TARGET
 from jobs.runtime import Run, reason_of, workflow
+from jobs.withdrawing import tell_withdrawn
 
-STEPS = ("tell_target", "tell_alias")
+STEPS = ("tell_target", "tell_alias", "tell_withdrawn")
 
 log = logging.getLogger("warrant.jobs")
 
 
 @workflow(RECONCILE_TARGET)
 def reconcile_target(run: Run) -> None:
-    """One model in one environment. Both steps look first, so they can be repeated."""
+    """One model in one environment. Each step looks first, so it can be repeated."""
     run.progress(0.1, "asking the target")
     run.step("tell_target", tell_target, run)
     run.progress(0.6, "looking at MLflow's alias")
     run.step("tell_alias", tell_alias, run)
+    run.progress(0.8, "looking whether something left service")
+    run.step("tell_withdrawn", tell_withdrawn, run, run.arguments["model"], run.arguments["environment"])
 
 
 def tell_target(run: Run) -> str:

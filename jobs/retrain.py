@@ -14,7 +14,7 @@ from backend.retraining.running import begin_run, end_run
 from backend.retraining.steps import STEPS as STEP_WORDS
 from backend.retraining.tables import RetrainingRun
 from jobs.retraining import judging, registering, rows, training, validating
-from jobs.retraining.work import RetrainingCancelled, Step, forget_rows, take_step
+from jobs.retraining.work import RetrainingCancelled, Step, Work, forget_rows, take_step
 from jobs.runtime import Run, StepFailed, workflow
 
 STEPS = (
@@ -31,8 +31,15 @@ STEPS = (
     "notify",
     "end_run",
 )
+
+
+def _extract(work: Work) -> dict[str, Any]:
+    training.check_job(work)
+    return rows.extract(work)
+
+
 PIPELINE: Final[dict[str, Step]] = {
-    "extract": rows.extract,
+    "extract": _extract,
     "validate": validating.validate,
     "split": rows.split,
     "train": training.train,

@@ -43,6 +43,7 @@ from backend.database import tables as _tables  # noqa: F401 - foreign keys need
 from backend.database.engine import database, workflow_schema
 from backend.database.session import WriteSession, reading, writing
 from backend.errors import NotFound, WarrantError
+from backend.foreign_text import storable
 from backend.identity.actor import Actor, system_actor
 from backend.queue import (
     APPLICATION,
@@ -315,10 +316,10 @@ def _require_token(session: WriteSession, run_id: str, token: str) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """What went wrong, in words a person can act on."""
+    """What went wrong, in words a person can act on, and that can be written down whatever is in them."""
     if isinstance(error, WarrantError):
-        return error.message
-    text = without_credentials(str(error)).strip()
+        return storable(error.message)
+    text = storable(without_credentials(str(error))).strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -14,15 +14,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from backend import clock
+from backend.alerting.own_work import stumbled_schedules, tell_stumbled
 from backend.alerting.tables import Alert
 from backend.audit import checkpoints
 from backend.database.session import ReadSession, reading, writing
 from backend.deployment.tables import Deployment
 from backend.errors import BadInput
 from backend.explain.tables import ShapSummary
+from backend.identity.actor import system_actor
 from backend.leases import SCHEDULER, give_back, take_lease
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.examination_service import windows_to_examine
@@ -60,6 +62,7 @@ from backend.queue import (
 from backend.registry.service import described_models
 from backend.registry.tables import Model
 from backend.settings import settings
+from jobs.runtime import reason_of
 
 log = logging.getLogger("warrant.scheduler")
 
@@ -182,10 +185,12 @@ def models_with_conditions(session: ReadSession, _now: datetime) -> list[Due]:
 def targets_unsettled(session: ReadSession, now: datetime) -> list[Due]:
     """Models whose target, or MLflow's alias, may not be as the record says, and that no rollout moves now."""
     from backend.governance.reconciling import places_due
+    from backend.governance.withdrawing import places_left
 
+    places = [*places_due(session, now, target=settings().target), *places_left(session, now)]
     return [
         Due(f"{model}/{environment}", {"model": model, "environment": environment})
-        for model, environment in places_due(session, now, target=settings().target)
+        for model, environment in places
     ]
 
 
@@ -314,12 +319,8 @@ SCHEDULES: Final = (
 def request_due(now: datetime) -> list[str]:
     """Ask for everything that is due in its present slot. Returns the ids of the runs that this call made."""
     made: list[str] = []
+    wanted = _due_now(now)
     with reading() as session:
-        wanted = [
-            (schedule, due, schedule.run_id(due, now))
-            for schedule in SCHEDULES
-            for due in schedule.due(session, now)
-        ]
         known = set(
             session.scalars(select(JobRun.id).where(JobRun.id.in_([run_id for *_, run_id in wanted])))
         )
@@ -354,6 +355,28 @@ def request_due(now: datetime) -> list[str]:
             continue
         made.append(run_id)
     return made
+
+
+def _due_now(now: datetime) -> list[tuple[Schedule, Due, str]]:
+    """What every schedule names, with the ids of the runs. One that stumbles, over one model perhaps, holds up no
+    other: it is a ticket until it does not."""
+    found: list[tuple[Schedule, Due, str]] = []
+    stumbled: dict[str, str] = {}
+    for schedule in SCHEDULES:
+        try:
+            with reading() as session:
+                found += [(schedule, due, schedule.run_id(due, now)) for due in schedule.due(session, now)]
+        except SQLAlchemyError:  # the database is away: of all of them
+            raise
+        except Exception as error:
+            log.exception("what is due of %s cannot be told; the others go on", schedule.job.name)
+            stumbled[schedule.job.name] = reason_of(error)
+    with reading() as session:
+        told = stumbled_schedules(session)
+    if stumbled.keys() != told:
+        with writing() as session:
+            tell_stumbled(session, system_actor("worker"), stumbled)
+    return found
 
 
 class Scheduler:

@@ -1,20 +1,22 @@
-"""Looks at Warrant itself, end to end: drift of known rows, an alert, the console. A heartbeat leaves only where all of
-it works (`backend.heartbeat`); where it does not, this run fails with the reason."""
+"""Looks at Warrant itself: drift of known rows, an alert, whether people are told, the console. A heartbeat leaves only
+where all of it works (`backend.heartbeat`); where it does not, this run fails with the reason."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import Final
 
-from backend.database.session import writing
+from backend.database.session import reading, writing
 from backend.errors import WarrantError
 from backend.queue import WATCH_SELF
 from backend.settings import settings
 from jobs.runtime import Run, workflow
 
-STEPS = ("measure_drift", "raise_alert", "ask_console")
+STEPS = ("measure_drift", "raise_alert", "look_at_notices", "ask_console")
 ROWS: Final = 400
 TIMEOUT_S: Final = 5.0
+TOLD_WITHIN: Final = timedelta(minutes=5)  # five attempts and more
 
 
 class NotWorking(WarrantError):
@@ -33,6 +35,8 @@ def watch_self(run: Run) -> None:
     run.step("measure_drift", measure_drift)
     run.progress(0.5, "raising an alert and taking it back")
     run.step("raise_alert", raise_alert, run)
+    run.progress(0.7, "looking whether people are told")
+    run.step("look_at_notices", look_at_notices)
     run.progress(0.8, "asking the console")
     run.step("ask_console", ask_console)
 
@@ -78,15 +82,31 @@ def raise_alert(run: Run) -> bool:
     return True
 
 
+def look_at_notices() -> bool:
+    """No incident has waited for minutes while no channel takes a notice of it: else, whoever waits outside has to
+    page."""
+    from backend import clock
+    from backend.notifications.service import told_to_nobody
+
+    with reading() as session:
+        owed = told_to_nobody(session, clock.now() - TOLD_WITHIN)
+    if owed:
+        named = ", ".join(f"INC-{one}" for one in owed[:5]) + (" and more" if len(owed) > 5 else "")
+        raise NotWorking(f"no channel takes notices: nobody was told of {named}; see Notifications")
+    return True
+
+
 def ask_console() -> int:
-    """The console says that it can answer. Gives the status."""
+    """The console says that it can answer, and it is the console that says so. Gives the status."""
     import httpx
 
     url = f"{settings().public_url or f'http://{settings().local_host}:{settings().port}'}/healthz"
     try:
-        status = httpx.get(url, timeout=TIMEOUT_S).status_code
+        answer = httpx.get(url, timeout=TIMEOUT_S)
     except httpx.HTTPError as error:
         raise NotWorking(f"the console does not answer at {url} ({type(error).__name__})") from None
-    if status != 200:
-        raise NotWorking(f"the console answers {status} at {url}")
-    return status
+    if answer.status_code != 200:
+        raise NotWorking(f"the console answers {answer.status_code} at {url}")
+    if '"status":"ok"' not in answer.text:  # the page of a proxy, say
+        raise NotWorking(f"what answers at {url} is not the console")
+    return answer.status_code

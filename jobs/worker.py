@@ -23,7 +23,7 @@ from dbos import DBOS
 from backend.addresses import clean_logging
 from backend.database.engine import database
 from backend.errors import BadInput, WarrantError
-from backend.queue import DEFAULT_QUEUES, JOBS, QUEUES, worker_dead_after
+from backend.queue import DEFAULT_QUEUES, JOBS, QUEUES, served_by, worker_dead_after
 from jobs.beats import Heart, worker_identity
 from jobs.commit_spool import WriterThread
 from jobs.notifier import TICK_EVERY_S, Notifier
@@ -37,7 +37,16 @@ POLL_S: Final = 0.2
 STOP_GRACE_S: Final = 6
 # How many runs one worker does at a time. `writer` has one run at a time over all workers.
 # A change that is watched only waits, for days perhaps: many must not hold up the next one.
-CONCURRENCY: Final = {"gpu": 1, "training": 1, "metrics": 2, "changes": 32, "writer": 1}
+# `watch`: one for each of its jobs. `long`: what takes its time can wait for its like.
+CONCURRENCY: Final = {
+    "gpu": 1,
+    "training": 1,
+    "metrics": 2,
+    "watch": 3,
+    "long": 1,
+    "changes": 32,
+    "writer": 1,
+}
 
 
 def warm_up(queues: Sequence[str]) -> None:
@@ -62,7 +71,7 @@ class Worker:
         if unknown or not queues:
             raise BadInput(f"unknown queue {', '.join(unknown) or '(none)'}; there are: {', '.join(QUEUES)}")
         self.worker_id = worker_id
-        self.queues = tuple(queues)
+        self.queues = served_by(queues)
         self._stopping = threading.Event()
         self._heart = Heart(worker_id, self.queues)
         self._threads: list[threading.Thread] = []

@@ -13,6 +13,7 @@ from app.components.assurance_actions import because, done
 from app.components.status import empty_state, prose
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.formats import format_count, format_utc
+from app.plain_text import plain
 from app.session import viewer
 from backend import clock
 from backend.audit.finding_hands import CLOSE_THEMSELVES, close_by_hand, own_finding
@@ -32,9 +33,11 @@ def show_findings(
     names: Mapping[str, str],
     people: Mapping[str, str],
     compared_at: datetime | None,
+    counts: tuple[int, int],
 ) -> None:
     """`names` by id of owners and of those whom findings are about; `people` are those who can be asked. `compared_at`
-    is when the log was last compared with what happened; None: never."""
+    is when the log was last compared with what happened; None: never. `counts`: how many are open and closed in all, of
+    which `found` and `closed` are the first."""
     word, level, said = compared_words(compared_at, clock.now())
     st.html(f'<p class="w-point">{badge(word, level)} <span>{prose(said)}</span></p>')
     if not found and level == "ok":
@@ -70,10 +73,16 @@ def show_findings(
             ],
             caption="open findings about the log",
         )
+        if counts[0] > MOST:
+            st.caption(
+                f"the first {MOST} of {counts[0]:,} open findings, the gravest and oldest; `GET /audit/findings` "
+                "gives all"
+            )
         for one in found[:MOST]:
             _offer(one, people)
     if closed:
-        with st.expander(f"{len(closed)} closed"):
+        newest = f", the newest {len(closed)}" if counts[1] > len(closed) else ""
+        with st.expander(f"{counts[1]:,} closed{plain(newest)}"):
             table(
                 ("finding", "about", "closed", "because"),
                 [

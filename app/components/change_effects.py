@@ -104,7 +104,7 @@ def show_same_rows(evidence: Mapping[str, Any]) -> bool:
         st.caption(
             "Metrics of scores, such as AUC and log loss, are the same at every cut-off and not listed."
         )
-    _show_segments(compared["segments"], before, after)
+    show_segments(compared["segments"], before, after)
     return True
 
 
@@ -121,7 +121,7 @@ def _named(metric: str, evidence: Mapping[str, Any]) -> str:
     return metric_word(metric) + (f" ({unit})" if unit else "")
 
 
-def _show_segments(found: Mapping[str, Any], before: str, after: str) -> None:
+def show_segments(found: Mapping[str, Any], before: str, after: str) -> None:
     """Which segments are worse beyond chance, of how many."""
     if not found["looked_at"] and not found["unknown"]:
         return

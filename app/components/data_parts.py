@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import streamlit as st
+
 from app.components.assurance_parts import day
 from app.components.links import href
 from app.components.status import headline
@@ -12,9 +14,10 @@ from app.components.tables import Cell, badge, lines, link, small, table
 from app.formats import format_age, format_utc
 from app.words import count_of
 from backend import clock
+from backend.data_rights.requests import MOST_LISTED
 from backend.errors import BadInput
+from backend.governance.machine import OPEN
 
-OPEN = ("draft", "waiting", "approved", "executing")
 TITLES = {"erase": "erase", "access": "hand out"}
 LEVELS = {"executed": "ok", "failed": "page", "void": "attention", "expired": "attention", "rejected": "unknown",
           "cancelled": "unknown"}  # fmt: skip
@@ -54,6 +57,10 @@ def show_requests(requests: Sequence[Mapping[str, Any]]) -> None:
         for one in requests
     ]
     table(["What", "Asked", "Change", "What came of it"], rows)
+    if len(requests) >= MOST_LISTED:
+        st.caption(
+            f"the newest {MOST_LISTED} and every open request; `GET /data-requests?limit=500` gives more"
+        )
 
 
 def is_open(one: Mapping[str, Any]) -> bool:

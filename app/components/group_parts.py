@@ -19,15 +19,18 @@ SAYS = {
 }
 
 
-def show_groups(evidence: Mapping[str, Any]) -> None:
-    """Folded unless a gap is below four fifths; nothing where the change is older than this part of the evidence."""
+def show_groups(evidence: Mapping[str, Any], *, named: tuple[str, str] | None = None) -> None:
+    """Folded unless a gap is below four fifths; nothing where the change is older than this part of the evidence.
+
+    named   what both sides are called; None: by their versions
+    """
     found = evidence.get("groups")
     if found is None:
         return
     told, is_bad = _in_short(found)
     with st.expander(f"Groups of people: {plain(told)}", expanded=is_bad):
         if found["known"]:
-            _show_known(evidence, found)
+            _show_known(found, *(named or _versions(evidence)))
         else:
             st.caption(f"How groups of people fare is not known: {plain(found['why'])}.")
 
@@ -49,11 +52,13 @@ def _in_short(found: Mapping[str, Any]) -> tuple[str, bool]:
     ), False
 
 
-def _show_known(evidence: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def _versions(evidence: Mapping[str, Any]) -> tuple[str, str]:
     before = f"v{evidence['before']['version']}" if evidence["before"] else "before"
     after = f"v{evidence['after']['version']}"
-    if before == after:
-        before, after = "now", "then"
+    return ("now", "then") if before == after else (before, after)
+
+
+def _show_known(found: Mapping[str, Any], before: str, after: str) -> None:
     table(
         ("gap between groups", before, after, "says"),
         [row for column in found["columns"] for row in _gaps(column, declared=bool(found["favourable"]))],

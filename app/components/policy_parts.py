@@ -70,13 +70,14 @@ def _who_besides(rule: Mapping[str, Any]) -> list[Cell]:
 
 
 def _within(envelope: Mapping[str, Any]) -> str:
-    """What retraining goes ahead by itself: `by sklearn boosting on cpu, at most 1 h a run, 3 runs and 3 h a week`."""
+    """What retraining goes ahead by itself: `by sklearn boosting on cpu, at most 1 h and 16,384 MB a run, …`."""
     trainers = ", ".join(one.replace("_", " ") for one in envelope["trainers"])
     triggers = ", ".join(one.replace("_", " ") for one in envelope["triggers"])
     return (
         f"training by {trainers} on {' or '.join(envelope['devices'])}"
         + (f", set off by {triggers}" if triggers else "")
-        + f", at most {envelope['hours']:g} h a run, and of each model {envelope['runs_per_week']} runs and "
+        + f", at most {envelope['hours']:g} h and {envelope['memory_mb']:,} MB a run, "
+        f"and of each model {envelope['runs_per_week']} runs and "
         f"{envelope['hours_per_week']:g} h a week"
     )
 

@@ -7,15 +7,19 @@ from typing import Any, Final
 
 import streamlit as st
 
+from app.charts.attributions import importance_figure
 from app.charts.training import curve_figures
+from app.components.change_effects import show_segments
 from app.components.charts import draw
 from app.components.facts import key_values
+from app.components.group_parts import show_groups
 from app.components.links import viewer_zone
 from app.components.status import banner, empty_state
 from app.components.tables import anchor, badge, folded, lines, long_text, small, table
 from app.formats import format_age, format_metric, format_share, format_when
 from app.plain_text import plain
-from app.words import count_of, metric_word
+from app.words import metric_word
+from backend.explain.figures import with_intervals
 from backend.retraining.plan import TRIGGER_WORDS
 
 LEVELS: Final = {
@@ -161,6 +165,22 @@ def show_findings(run: Mapping[str, Any]) -> None:
             [[one["name"], badge(one["verdict"], MARKS[one["verdict"]]), one["text"]] for one in checks],
         )
     _show_comparison(results["evaluate"])
+    _show_explanation(run, results["explain"])
+
+
+def _show_explanation(run: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """On what the candidate leans; or why that is not known."""
+    if not found:
+        return
+    st.subheader("What it leans on", anchor=False)
+    if not found["known"]:
+        st.caption(plain(f"It was not explained: {found['why']}"))
+        return
+    figure = importance_figure(
+        with_intervals(found["contributions"]), unit="the model's output", rows=found["rows"]
+    )
+    draw(figure, f"what the candidate of {run['id']} leans on", key=f"leans:{run['id']}")
+    st.caption(plain(f"{found['method']}; over {found['rows']:,} rows that were held out"))
 
 
 def _show_comparison(found: Mapping[str, Any]) -> None:
@@ -181,9 +201,8 @@ def _show_comparison(found: Mapping[str, Any]) -> None:
             for one in same["metrics"]
         ],
     )  # fmt: skip
-    worse = same["segments"]["worse"]
-    looked = count_of(same["segments"]["looked_at"], "segment")
-    st.caption(plain(f"{looked} looked at, {len(worse)} worse beyond chance"))
+    show_segments(same["segments"], "champion", "candidate")
+    show_groups(found, named=("champion", "candidate"))
     cost, calibration = found.get("cost"), found.get("calibration")
     facts = {}
     if calibration and calibration["before"] is not None and calibration["after"] is not None:

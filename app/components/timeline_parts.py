@@ -81,7 +81,8 @@ def say_moment(moment: Mapping[str, Any], *, is_now: bool) -> None:
         return
     answered = [one for one in moment["served"] if one["share"] > 0]
     if not answered:
-        headline(f"Nothing {'serves' if is_now else 'served'} {where} at {at}", "unknown")
+        emptied = [f", because of {one['ref']}, {one['allowed']}" for one in moment["changes"]]
+        headline(f"Nothing {'serves' if is_now else 'served'} {where} at {at}{''.join(emptied)}", "unknown")
         return
     verb = "serves" if is_now else "served"
     shares = ", ".join(f"version {one['version']} {verb} {answered_words(one, answered)}" for one in answered)
@@ -236,7 +237,7 @@ def _told(row: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> str:
 def _brought(stretch: Mapping[str, Any], changes: Mapping[int, Mapping[str, Any]]) -> list[Cell]:
     """The changes of what served, each once; for the rest the reason on record."""
     told: list[Cell] = []
-    for number in dict.fromkeys(row["change_id"] for row in stretch["served"]):
+    for number in dict.fromkeys([*(row["change_id"] for row in stretch["served"]), stretch["emptied_by"]]):
         change = changes.get(number)
         if change is not None:
             told.append(lines(anchor(change["ref"], "change", id=number), small(change["allowed"])))

@@ -13,7 +13,7 @@ from backend import clock
 from backend.assurance.as_of import HouseThen, house_as_of
 from backend.audit import heads
 from backend.audit import reading as audit
-from backend.audit.finding_hands import list_findings
+from backend.audit.finding_hands import count_findings, list_findings
 from backend.audit.key_periods import KeysInUse, keys_in_use
 from backend.audit.population import Population, parse_period, population_of
 from backend.audit.receipts import ReceiptLine, receipts_of_change
@@ -42,15 +42,19 @@ def kept_searches(scope: Scope) -> dict[str, dict[str, Any]]:
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
-def log_findings(scope: Scope) -> tuple[list[AuditFinding], list[AuditFinding], dict[str, str]]:
-    """Open and closed findings about the log, and the names of their owners and of those they are about."""
+def log_findings(
+    scope: Scope,
+) -> tuple[list[AuditFinding], list[AuditFinding], dict[str, str], tuple[int, int]]:
+    """The first open and closed findings about the log, the names of their owners and of those they are about, and how
+    many there are of each."""
     with reading() as session:
         viewer = scope.actor()
         found, closed = list_findings(session, viewer), list_findings(session, viewer, closed=True)
         ids = {one.owner for one in (*found, *closed)} | {
             one.details.get("actor") for one in (*found, *closed)
         }
-        return found, closed, names_of(session, ids)
+        counts = count_findings(session, viewer), count_findings(session, viewer, closed=True)
+        return found, closed, names_of(session, ids), counts
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)

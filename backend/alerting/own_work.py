@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import select
@@ -40,6 +41,27 @@ def settle_work(session: WriteSession, actor: Actor, *, job: str, subject: str) 
         select(Alert).where(Alert.fingerprint.in_(wanted), Alert.state == "firing")
     ).all():
         resolve(session, actor, alert, why=f"{job} succeeded")
+
+
+def stumbled_schedules(session: ReadSession) -> set[str]:
+    """Jobs of which a ticket says that it cannot be told when they are due."""
+    begins = fingerprint("", settings().environment, "job", "schedule/")
+    found = session.scalars(
+        select(Alert.fingerprint).where(
+            Alert.state == "firing", Alert.held_until.is_(None),
+            Alert.fingerprint.startswith(begins, autoescape=True),
+        )
+    )  # fmt: skip
+    return {one.removeprefix(begins).removesuffix("/") for one in found}
+
+
+def tell_stumbled(session: WriteSession, actor: Actor, stumbled: Mapping[str, str]) -> None:
+    """A ticket for each job of which it cannot be told when it is due, with the reason; of the others it is over."""
+    for job, reason in stumbled.items():
+        fire_failed_work(session, actor, job=f"schedule/{job}", title=f"Asking when {job} is due", subject="",
+                         reason=reason, run_id="")  # fmt: skip
+    for job in stumbled_schedules(session) - stumbled.keys():
+        settle_work(session, actor, job=f"schedule/{job}", subject="")
 
 
 def fire_finding(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from backend import clock
 from backend.audit.actions import Action
@@ -47,7 +47,7 @@ LONGEST_REASON: Final = 4000
 
 
 def list_findings(
-    session: ReadSession, viewer: Actor, *, closed: bool = False, limit: int = 200
+    session: ReadSession, viewer: Actor, *, closed: bool = False, limit: int = 200, offset: int = 0
 ) -> list[AuditFinding]:
     """What is open, the gravest and oldest first; with `closed` what was closed, the newest first. Findings are about
     the whole house: who sees named models only sees none."""
@@ -56,8 +56,18 @@ def list_findings(
         return []
     query = select(AuditFinding).where(AuditFinding.state == ("closed" if closed else "open"))
     if closed:
-        return list(session.scalars(query.order_by(AuditFinding.closed_at.desc()).limit(limit)))
-    return levels_in_order(session.scalars(query.order_by(AuditFinding.id)))[:limit]
+        newest = query.order_by(AuditFinding.closed_at.desc(), AuditFinding.id.desc())
+        return list(session.scalars(newest.limit(limit).offset(offset)))
+    return levels_in_order(session.scalars(query.order_by(AuditFinding.id)))[offset : offset + limit]
+
+
+def count_findings(session: ReadSession, viewer: Actor, *, closed: bool = False) -> int:
+    """How many `list_findings` would give without an end."""
+    see(session, viewer, Permission.READ_AUDIT)
+    if viewer.models is not None:
+        return 0
+    state = "closed" if closed else "open"
+    return session.scalar(select(func.count(AuditFinding.id)).where(AuditFinding.state == state)) or 0
 
 
 def own_finding(session: WriteSession, actor: Actor, finding_id: int, *, owner_id: str) -> AuditFinding:

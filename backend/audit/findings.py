@@ -23,7 +23,7 @@ NOT_SIGNED, NOT_ANCHORED, NOT_INTACT = "not_signed", "not_anchored", "not_intact
 NOT_STREAMED, NOT_STREAMED_IN_TIME, NOT_RECORDED = "not_streamed", "not_streamed_in_time", "not_recorded"
 GAP, NO_CHANGE, MOVED_OUTSIDE, CLOCK_JUMPED, EXPORTED = "gap", "no_change", "moved_outside", "clock", "export"
 HELD_LOST, NOT_SEARCHED = "held_lost", "not_searched"
-NOT_RESTORABLE, BACKUP_LATE = "not_restorable", "backup_late"
+NOT_RESTORABLE, BACKUP_LATE, RESTORED = "not_restorable", "backup_late", "restored"
 KINDS: Final = {
     NOT_SIGNED: "The head of the log could not be signed",
     NOT_ANCHORED: "A signed head could not be handed to somebody else",
@@ -40,6 +40,7 @@ KINDS: Final = {
     HELD_LOST: "Files on hold are gone or altered",
     NOT_RESTORABLE: "The newest backup could not be restored in a drill",
     BACKUP_LATE: "A backup or a restore drill is overdue",
+    RESTORED: "The log was restored from a backup",
 }
 
 

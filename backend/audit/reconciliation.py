@@ -14,6 +14,7 @@ moved       an alias that was moved outside (each move; what was done about it i
 clocks      an entry dated before the one it follows, or after now; long pauses between signed heads, which a clock that
             was set forward leaves as well
 exports     each export of the log
+restored    each restore from a backup: entries were lost by it, and others have their numbers
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from backend.audit.findings import (
     MOVED_OUTSIDE,
     NO_CHANGE,
     NOT_RECORDED,
+    RESTORED,
     open_finding,
     told_subjects,
 )
@@ -59,7 +61,7 @@ _TAKEN: Final = {
     Action.PACK_TAKEN.value: "an evidence pack with entries of the log was taken away",
 }
 MOST_ROWS: Final = 100
-_BY_ENTRY: Final = (*_TAKEN, Action.ALIAS_MOVED_ELSEWHERE.value)
+_BY_ENTRY: Final = (*_TAKEN, Action.BACKUP_RESTORED.value, Action.ALIAS_MOVED_ELSEWHERE.value)
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,9 @@ def _in_entries(session: ReadSession, first: int, until: int) -> Iterator[Oddity
         if row.action in _TAKEN:
             title = f"{_TAKEN[row.action]} (entry {row.seq})"
             yield Oddity(EXPORTED, f"entry {row.seq}", title, "info", details)
+        elif row.action == Action.BACKUP_RESTORED.value:
+            title = f"the log was restored from a backup: what it had from entry {row.seq} on is lost"
+            yield Oddity(RESTORED, f"entry {row.seq}", title, "ticket", details | {"backup": row.object_id})
         else:
             title = f"an alias of {row.object_id} was moved outside (entry {row.seq})"
             yield Oddity(

@@ -30,6 +30,7 @@ from backend.audit.notes import (
 from backend.durable import durable_folder, write_json
 
 BODY_AT_MOST: Final = 256 * 1024
+_LENGTH: Final = re.compile(r"[0-9]{1,9}")
 _OLD: Final = re.compile(r"old (0|[1-9][0-9]{0,18})")
 _HASHES_AT_MOST: Final = 63
 _SIZE_TYPE: Final = "text/x.tlog.size"
@@ -133,7 +134,7 @@ def serve(witness: WitnessServer, host: str, port: int) -> ThreadingHTTPServer:
 
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "")
-            if not length.isdigit() or int(length) > BODY_AT_MOST:
+            if not _LENGTH.fullmatch(length) or int(length) > BODY_AT_MOST:
                 self.close_connection = True
                 self._answer(Answer(413, f"a request has at most {BODY_AT_MOST} bytes, and says how many\n"))
                 return

@@ -39,7 +39,13 @@ class TableVersion:
 
 
 def keys_place() -> Path:
-    return settings().audit_keys or settings().resolved_home() / "keys"
+    return (settings().audit_keys or settings().resolved_home() / "keys").resolve()
+
+
+def secret_files() -> list[Path]:
+    """What lies in the folder of the audit log's keys, without the key of the backups where somebody put it there."""
+    own = settings().backup_key_file
+    return list(walk(keys_place(), apart={own.expanduser().resolve()} if own is not None else set()))
 
 
 def mlflow_file() -> Path | None:
@@ -51,11 +57,21 @@ def mlflow_file() -> Path | None:
 def home_files() -> tuple[list[Path], list[str]]:
     """Files below the home in order, and what is left out although it may matter, in words."""
     here, home = settings(), settings().resolved_home()
-    apart = {one.resolve() for one in (here.observations, keys_place())}
+    places = {"observations": here.observations.resolve(), "keys": keys_place()}
+    apart = set(places.values())
     apart |= {one.expanduser().resolve() for one in (here.backup_folder, here.backup_key_file) if one}
     apart |= {home / "warrant.db"} | ({mlflow.resolve()} if (mlflow := mlflow_file()) else set())
     found: list[Path] = []
     left_out: list[str] = []
+    for (
+        root,
+        place,
+    ) in places.items():  # a former place would be in the way when the present one is restored to it
+        former = home / root
+        if not place.is_relative_to(former):
+            apart.add(former)
+            if former.is_dir() and former.resolve() != place:
+                left_out.append(f"{root}: the settings name {place} instead")
     for path in walk(home, apart=apart):
         if path.is_symlink():
             left_out.append(f"{path.relative_to(home)}: a symbolic link")

@@ -6,6 +6,7 @@ restored moment was when the drill began: what a loss at that moment would have 
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import shutil
 import tempfile
@@ -15,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from sqlalchemy import make_url
 
 from backend import clock
 from backend.audit.actions import Action
@@ -28,10 +31,11 @@ from backend.backups.errors import BackupDamaged, BackupFailed
 from backend.backups.keys import backup_key
 from backend.backups.making import newest_backup
 from backend.backups.restoring import Places, restore_into
-from backend.backups.state import backup_state
-from backend.backups.tables import RestoreDrill
+from backend.backups.state import backup_state, newest_made
+from backend.backups.tables import Backup, RestoreDrill
 from backend.database.engine import database
 from backend.database.session import WriteSession, reading
+from backend.durable import locked
 from backend.errors import WarrantError
 from backend.identity.actor import Actor
 from backend.settings import settings
@@ -59,24 +63,46 @@ class Drill:
 
 
 def run_drill() -> Drill:
-    """Restore and verify; whatever goes wrong is what the drill found. Nothing is recorded."""
+    """Restore and verify; whatever goes wrong is what the drill found. Nothing is recorded. A second one waits."""
+    with locked(settings().resolved_home() / "drill.lock"):
+        return _drill()
+
+
+def _drill() -> Drill:
     began, now = time.monotonic(), clock.now()
     at, name = clock.to_iso(now), ""
     try:
-        path = newest_backup()
-        if path is None:
-            raise BackupFailed("there is no backup in WARRANT_BACKUP_FOLDER: make one with `warrant backup`")
+        with reading() as session:
+            recorded = newest_made(session)
+        path = _newest_file()
         name = path.name
         with _scratch(path) as places:
             restored = restore_into(places, path, backup_key(), record=False)
             rto_s = time.monotonic() - began
+        _require_newest(recorded, restored.manifest)
         since = _entries_since(restored.manifest)
     except WarrantError as error:
         return Drill(at, False, error.message, name)
-    except OSError as error:
-        return Drill(at, False, f"the drill could not go on: {error}", name)
+    except Exception as error:  # noqa: BLE001 - whatever is raised is what the drill found
+        return Drill(at, False, f"the drill could not go on: {type(error).__name__}: {error}", name)
     taken = clock.from_iso(restored.manifest.snapshot_at)
     return Drill(at, True, "", name, rto_s, (now - taken).total_seconds(), restored.inspection.entries, since)
+
+
+def _newest_file() -> Path:
+    path = newest_backup()
+    if path is None:
+        raise BackupFailed("there is no backup in WARRANT_BACKUP_FOLDER: make one with `warrant backup`")
+    return path
+
+
+def _require_newest(recorded: Backup | None, manifest: Manifest) -> None:
+    """Raise `BackupDamaged` where the folder lacks the newest backup, or an older one goes under a newer name."""
+    if recorded is not None and clock.from_iso(manifest.snapshot_at) < recorded.snapshot_at:
+        raise BackupDamaged(
+            f"{recorded.file} of {clock.to_iso(recorded.snapshot_at)} was made and is not the newest file of the "
+            f"folder: that one holds the moment {manifest.snapshot_at}"
+        )
 
 
 @contextmanager
@@ -96,14 +122,21 @@ def _scratch(path: Path) -> Iterator[Places]:
         with ExitStack() as held:
             url = None
             if database().dialect != "sqlite":
-                from backend.backups.postgresql_copy import scratch_database
+                from backend.backups.postgresql_copy import drop_left, scratch_database
 
-                name = f"warrant_drill_{secrets.token_hex(6)}"
+                prefix = _database_prefix(database().url)
+                drop_left(database().url, prefix)
+                name = f"{prefix}{secrets.token_hex(6)}"
                 url = held.enter_context(scratch_database(database().url, name))
             home = scratch / "home"
             yield Places(home, home / "observations", home / "keys", url)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _database_prefix(url: str) -> str:
+    """What the names of this installation's scratch databases begin with, so that those of others stay."""
+    return f"warrant_drill_{hashlib.sha256((make_url(url).database or '').encode()).hexdigest()[:8]}_"
 
 
 def _entries_since(manifest: Manifest) -> int:
@@ -150,9 +183,11 @@ def record_drill(session: WriteSession, actor: Actor, drill_id: str, drill: Dril
 
 def tell_lateness(session: WriteSession, actor: Actor) -> bool:
     """Open or close the finding that a backup or a drill is overdue. Gives whether one is."""
-    late = backup_state(session).late
-    if late:
-        open_finding(session, actor, BACKUP_LATE, subject="backups", title=f"Overdue: {'; '.join(late)}")
+    state = backup_state(session)
+    if state.late:
+        title = f"Overdue: {'; '.join(state.late)}"
+        open_finding(session, actor, BACKUP_LATE, subject="backups", title=title)
     else:
-        close_finding(session, actor, BACKUP_LATE, subject="backups", why="backups and drills are in time")
-    return bool(late)
+        why = "backups and drills are in time" if state.is_set else "no folder for backups is set any more"
+        close_finding(session, actor, BACKUP_LATE, subject="backups", why=why)
+    return bool(state.late)

@@ -1,7 +1,7 @@
 """Whether what was restored is sound: asked in a process of its own, whose home and database are the restored ones.
 
 `python -m backend.backups.inspecting MANIFEST [PAYLOAD]` prints one JSON document. With a payload, and where all is
-sound, the restored log gets the entry that says where it comes from.
+sound, the restored log gets the entry that says where it comes from, and browsers have to sign in again.
 """
 
 from __future__ import annotations
@@ -133,12 +133,15 @@ def _record(told: dict[str, Any]) -> None:
     from backend.audit.log import record
     from backend.database.session import writing
     from backend.identity.command_line import at_command_line
+    from backend.identity.sessions import revoke_everybodys
 
+    actor = at_command_line()
     with writing() as session:
         record(
-            session, at_command_line(), Action.BACKUP_RESTORED, object_kind="backup", object_id=told["backup"],
+            session, actor, Action.BACKUP_RESTORED, object_kind="backup", object_id=told["backup"],
             payload=told["payload"],
         )  # fmt: skip
+        revoke_everybodys(session, actor, why="restored from a backup")  # some had been ended since
 
 
 def main(manifest: Path, told: str = "") -> None:

@@ -34,6 +34,7 @@ from backend.backups.contents import (
     keys_place,
     mlflow_file,
     other_observations,
+    secret_files,
     table_versions,
     walk,
 )
@@ -49,7 +50,7 @@ from backend.errors import BadInput
 from backend.identity.actor import Actor
 from backend.observations.spool import pending_bytes
 from backend.observations.writer import WriterBusy, only_writer
-from backend.registry.artefacts import file_digest, local_folder
+from backend.registry.artefacts import digest_of_files, file_digest, local_folder
 from backend.settings import settings
 
 SUFFIX: Final = ".backup"
@@ -156,6 +157,7 @@ def _take_moment(working: Path, open_snapshot: ExitStack) -> tuple[_Moment, Snap
         for path in (head_path(), last_path(), verifier_path()):  # before the database: see above
             if path.exists():
                 shutil.copy2(path, working / path.name)
+        _copy_keys(working / "keys")
         at = clock.now()
         stored = open_snapshot.enter_context(snapshot_of(working))
         if (mlflow := mlflow_file()) is not None:
@@ -164,6 +166,14 @@ def _take_moment(working: Path, open_snapshot: ExitStack) -> tuple[_Moment, Snap
         tables = table_versions(here.observations)
         home, left_out = home_files()
     return _Moment(working, at, tables, home, left_out), stored
+
+
+def _copy_keys(target: Path) -> None:
+    """The keys that belong to these heads: a change of the key may follow at once."""
+    for path in secret_files():
+        copy = target / path.relative_to(keys_place())
+        durable_folder(copy.parent)
+        shutil.copy2(path, copy)
 
 
 def copy_spool(spool: Path, target: Path) -> None:
@@ -226,25 +236,25 @@ def _manifest(backup_id: str, now: datetime, moment: _Moment, facts: DatabaseFac
 
 
 def _add_all(archive: ArchiveWriter, moment: _Moment, stored: Snapshot, manifest: Manifest) -> None:
-    here, home = settings(), settings().resolved_home()
+    observations, home = settings().observations, settings().resolved_home()
     for path in stored.write(moment.folder):
         archive.add(f"database/{path.name}", path)
     taken = {head_path().name, last_path().name, verifier_path().name, "mlflow.db"}
     for name in sorted(taken):
         if (moment.folder / name).exists():
             archive.add(f"home/{name}", moment.folder / name)
-    for path in walk(moment.folder / "spool"):
-        archive.add(f"home/spool/{path.relative_to(moment.folder / 'spool').as_posix()}", path)
-    for path in walk(keys_place(), apart={here.backup_key_file.resolve()} if here.backup_key_file else set()):
-        archive.add(f"keys/{path.relative_to(keys_place()).as_posix()}", path)
+    for root in ("home/spool", "keys"):
+        taken_root = moment.folder / root.rpartition("/")[2]
+        for path in walk(taken_root):
+            archive.add(f"{root}/{path.relative_to(taken_root).as_posix()}", path)
     for path in moment.home:
         if str(path.relative_to(home)) not in taken:
             _add_present(archive, f"home/{path.relative_to(home).as_posix()}", path)
-    for path in other_observations(here.observations):
-        _add_present(archive, f"observations/{path.relative_to(here.observations).as_posix()}", path)
+    for path in other_observations(observations):
+        _add_present(archive, f"observations/{path.relative_to(observations).as_posix()}", path)
     for table in moment.tables:
         for path in table.files:
-            _add_pinned(archive, f"observations/{path.relative_to(here.observations).as_posix()}", path)
+            _add_pinned(archive, f"observations/{path.relative_to(observations).as_posix()}", path)
     _add_artefacts(archive, stored.facts, manifest)
 
 
@@ -266,24 +276,37 @@ def _add_pinned(archive: ArchiveWriter, name: str, path: Path) -> None:
 def _add_artefacts(archive: ArchiveWriter, facts: DatabaseFacts, manifest: Manifest) -> None:
     """Say where each version's artefact is in the backup; one that lies outside the home is put where a job would have
     fetched it to by its digest, and is found there."""
-    home = settings().resolved_home()
     for model, number, uri, digest in facts.versions:
-        folder = local_folder(uri, digest)
+        folder, name = local_folder(uri, digest), f"the artefact of {model} {number}"
         place: str | None = None
-        if folder is not None and folder.resolve().is_relative_to(home):
-            place = folder.resolve().relative_to(home).as_posix()
-        elif folder is not None:
-            place = f"jobs/artefacts/{digest.removeprefix('sha256:')}"
-            for path in walk(folder):
-                name = f"home/{place}/{path.relative_to(folder).as_posix()}"
-                if name not in archive.files:
-                    _add_pinned(archive, name, path)
+        if folder is None:
+            manifest.left_out.append(f"{name}: it is at {without_credentials(uri)}, not on this machine")
         else:
-            where = without_credentials(uri)
-            manifest.left_out.append(
-                f"the artefact of {model} {number}: it is at {where}, not on this machine"
-            )
+            place = _artefact_place(folder, digest)
+            if _add_folder(archive, f"home/{place}", folder) != digest:
+                # It would fail every restore; the backup holds the files as they are.
+                manifest.left_out.append(f"{name}: the files in {folder} are not the recorded ones")
+                place = None
         manifest.artefacts.append({"model": model, "version": number, "digest": digest, "path": place})
+
+
+def _artefact_place(folder: Path, digest: str) -> str:
+    home, own = settings().resolved_home(), folder.resolve()
+    if own.is_relative_to(home):
+        return own.relative_to(home).as_posix()
+    return f"jobs/artefacts/{digest.removeprefix('sha256:')}"
+
+
+def _add_folder(archive: ArchiveWriter, root: str, folder: Path) -> str:
+    """Add every file of an artefact that is not there yet, also those that elsewhere are taken for locks and drafts;
+    gives the digest of the artefact as it was saved."""
+    saved: dict[str, str] = {}
+    for path in sorted(one for one in folder.rglob("*") if one.is_file() and not one.is_symlink()):
+        inside = path.relative_to(folder).as_posix()
+        if f"{root}/{inside}" not in archive.files:
+            _add_pinned(archive, f"{root}/{inside}", path)
+        saved[inside] = archive.files[f"{root}/{inside}"].sha256
+    return digest_of_files(saved)
 
 
 def _record(actor: Actor, made: Made) -> None:

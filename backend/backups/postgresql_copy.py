@@ -17,6 +17,7 @@ from psycopg import sql
 
 from backend.backups.database_copy import DatabaseFacts, facts_by
 from backend.backups.errors import BackupDamaged, BackupFailed, NotEmpty
+from backend.errors import BadInput
 
 SCHEMAS: Final = ("public", "dbos")
 SEQUENCES: Final = "sequences.tsv"
@@ -29,6 +30,19 @@ Table = tuple[str, str]  # schema, name
 _TABLES: Final = """
     SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%s) ORDER BY 1, 2"""
+_OBJECTS: Final = """
+    SELECT n.nspname, o.name FROM (
+        SELECT relnamespace AS space, relname AS name, oid, 'pg_class'::regclass AS kind FROM pg_class
+        WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+        UNION ALL SELECT pronamespace, proname, oid, 'pg_proc'::regclass FROM pg_proc
+    ) o JOIN pg_namespace n ON n.oid = o.space
+    WHERE n.nspname = ANY(%(schemas)s) AND NOT EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = o.kind AND d.objid = o.oid AND d.deptype = 'e')
+    ORDER BY 1, 2"""
+_FUNCTIONS: Final = """
+    SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = 'public' AND NOT EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')"""
 _COLUMNS: Final = """
     SELECT a.attname FROM pg_attribute a WHERE a.attrelid = %s::regclass AND a.attnum > 0
     AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum"""
@@ -104,13 +118,16 @@ def _named(columns: Sequence[str]) -> sql.Composed:
 
 
 def require_empty(url: str) -> None:
-    """Raise `NotEmpty` where the database has a table of ours, or of anybody's in the schemas that we use."""
-    with psycopg.connect(plain_url(url)) as connection:
-        found = tables_of(connection)
+    """Raise `NotEmpty` where the schemas that we use hold a table, a view, a sequence or a function of anybody's."""
+    try:
+        with psycopg.connect(plain_url(url)) as connection:
+            found = connection.execute(_OBJECTS, {"schemas": list(SCHEMAS)}).fetchall()
+    except psycopg.Error as error:
+        raise BadInput(f"the database to restore to cannot be asked: {error}") from error
     if found:
         raise NotEmpty(
-            f"the database has {len(found)} tables already ({'.'.join(found[0])} first); restore goes into an empty "
-            "one only: make one with CREATE DATABASE and name it in WARRANT_DATABASE_URL"
+            f"the database has {len(found)} tables or functions already ({'.'.join(found[0])} first); restore goes "
+            "into an empty one only: make one with CREATE DATABASE and name it in WARRANT_DATABASE_URL"
         )
 
 
@@ -138,11 +155,19 @@ def fill(url: str, folder: Path) -> None:
 
 
 def empty_again(url: str) -> None:
-    """Take away what a restore that failed has put into a database which was empty."""
-    with psycopg.connect(plain_url(url)) as connection:
-        for schema in SCHEMAS:
-            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
-        connection.execute("CREATE SCHEMA public")
+    """Take away what a restore that failed has put into a database which was empty. The schema `public`, what is
+    granted on it, and the extensions in it are the database's own and stay. Raises `NotEmpty`."""
+    try:
+        with psycopg.connect(plain_url(url)) as connection:
+            connection.execute("DROP SCHEMA IF EXISTS dbos CASCADE")
+            for table in tables_of(connection):
+                connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier(*table)))
+            for (function,) in connection.execute(_FUNCTIONS).fetchall():
+                connection.execute(sql.SQL("DROP ROUTINE {} CASCADE").format(sql.SQL(function)))
+    except psycopg.Error as error:
+        raise NotEmpty(
+            f"what was put into the database could not be taken away again: {error}; drop the database"
+        ) from error
 
 
 def set_revision(url: str, revision: str) -> None:
@@ -213,3 +238,13 @@ def scratch_database(url: str, name: str) -> Iterator[str]:
     finally:
         with psycopg.connect(plain_url(url), autocommit=True) as connection:
             connection.execute(dropped)
+
+
+def drop_left(url: str, prefix: str) -> None:
+    """Drop our own databases whose names begin so: what drills that were killed have left holds all that is saved."""
+    left = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND pg_get_userbyid(datdba) = current_user"
+    with psycopg.connect(plain_url(url), autocommit=True) as connection:
+        for (name,) in connection.execute(left, (prefix,)).fetchall():
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )

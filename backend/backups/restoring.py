@@ -8,16 +8,18 @@ that no release takes it for its own.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import make_url
 
-from backend.audit.heads import read_head
+from backend.audit.heads import Head, read_head
 from backend.backups.archive import MANIFEST, Manifest, read_archive
 from backend.backups.database_copy import SQLITE_NAME
 from backend.backups.errors import BackupDamaged, NotEmpty
@@ -85,7 +87,7 @@ def restore(
     """Restore into the places of the settings. Raises `NotEmpty`, `KeyUnusable`, `BackupDamaged`, `BadInput`; then the
     places are as they were."""
     known = _head_of(last_head)
-    return restore_into(places(), path, backup_key(), known_size=known, record=True, say=say)
+    return restore_into(places(), path, backup_key(), known_head=known, record=True, say=say)
 
 
 def restore_into(
@@ -93,13 +95,51 @@ def restore_into(
     path: Path,
     key: BackupKey,
     *,
-    known_size: int | None = None,
+    known_head: Head | None = None,
     record: bool,
     say: Callable[[str], None] = lambda _: None,
 ) -> Restored:
-    _require_empty(target)
     existed = target.home.is_dir()
     durable_folder(target.home)
+    try:
+        with _alone(target.home):
+            _require_empty(target)
+            manifest, inspection = _stage(target, path, key, record=record, say=say)
+            say("putting everything in its place")
+            _publish(target, manifest)
+    except BaseException:
+        if not existed:
+            with suppress(OSError):  # not where something was moved into it already
+                target.home.rmdir()
+        raise
+    return Restored(manifest, inspection, what_is_lost(manifest, target, known_head))
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One restore at a time into a home, which stays empty for that. Raises `NotEmpty` where another is under way."""
+    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # a network file system locks no folders
+            _lock(descriptor, home)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, home: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise NotEmpty(f"another restore into {home} is under way") from error
+
+
+def _stage(
+    target: Places, path: Path, key: BackupKey, *, record: bool, say: Callable[[str], None]
+) -> tuple[Manifest, Inspection]:
+    """Everything in the staging folder and, where there is a server, its database filled; both verified. What raises
+    leaves both as they were."""
+    has_begun = False  # with the database on the server, which is not touched before
     try:
         target.staging.mkdir(mode=0o700)
         sync_folder(target.home)
@@ -107,7 +147,14 @@ def restore_into(
         manifest = read_archive(path, key, into=lambda name: target.staging / name)
         _require_fitting(manifest, target)
         write_text(target.staging / MANIFEST, manifest.to_json().decode())
-        _settle_database(target, manifest, say)
+        (target.staging / "home").mkdir(exist_ok=True)
+        if target.database_url is None:
+            _settle_file(target)
+        else:
+            _require_empty_database(target.database_url)  # it may have been put to use meanwhile
+            has_begun = True
+            say("filling the database")
+            _fill_server(target.database_url, target.staging / "database")
         say("verifying the audit log, the tables and the artefacts")
         inspection = inspect_elsewhere(
             _staged(target), target.staging / MANIFEST, record=_recorded(path, manifest) if record else None
@@ -115,15 +162,11 @@ def restore_into(
         inspection.require_sound()
         _sync_all(target.staging)
     except BaseException:
-        if target.database_url is not None:
-            _empty_again(target.database_url)
         shutil.rmtree(target.staging, ignore_errors=True)
-        if not existed:
-            target.home.rmdir()
+        if has_begun and target.database_url is not None:
+            _empty_again(target.database_url)
         raise
-    say("putting everything in its place")
-    _publish(target, manifest)
-    return Restored(manifest, inspection, what_is_lost(manifest, target, known_size))
+    return manifest, inspection
 
 
 def take_out(path: Path, name: str, folder: Path) -> int:
@@ -171,9 +214,13 @@ def _require_empty(target: Places) -> None:
                 "there away, or name another folder in WARRANT_HOME"
             )
     if target.database_url is not None:
-        from backend.backups.postgresql_copy import require_empty
+        _require_empty_database(target.database_url)
 
-        require_empty(target.database_url)
+
+def _require_empty_database(url: str) -> None:
+    from backend.backups.postgresql_copy import require_empty
+
+    require_empty(url)
 
 
 def _require_fitting(manifest: Manifest, target: Places) -> None:
@@ -184,33 +231,33 @@ def _require_fitting(manifest: Manifest, target: Places) -> None:
             f"the backup holds a database of the kind {manifest.dialect}: "
             f"{needed if wanted == 'sqlite' else 'unset WARRANT_DATABASE_URL'}"
         )
-
-
-def _settle_database(target: Places, manifest: Manifest, say: Callable[[str], None]) -> None:
-    """The database in its place within the staging folder, or the rows in the empty database on the server."""
-    from backend.database.upgrade import head_revision, upgrade
+    from backend.database.upgrade import head_revision
 
     if head_revision() != manifest.revision:
         raise BadInput(
             f"the backup has the tables of {manifest.revision} and this release those of {head_revision()}: restore "
             f"it with release {manifest.version}, then upgrade"
         )
-    folder = target.staging / "database"
-    (target.staging / "home").mkdir(exist_ok=True)
-    if target.database_url is None:
-        if not (folder / SQLITE_NAME).is_file():
-            raise BackupDamaged("the backup holds no database")
-        (folder / SQLITE_NAME).rename(target.staging / "home" / SQLITE_NAME)
-        return
-    from backend.backups.postgresql_copy import fill
 
-    say("filling the database")
-    made = connect(target.database_url)
+
+def _settle_file(target: Places) -> None:
+    file = target.staging / "database" / SQLITE_NAME
+    if not file.is_file():
+        raise BackupDamaged("the backup holds no database")
+    file.rename(target.staging / "home" / SQLITE_NAME)
+
+
+def _fill_server(url: str, folder: Path) -> None:
+    """The tables of this release in the empty database, and the rows in them."""
+    from backend.backups.postgresql_copy import fill
+    from backend.database.upgrade import upgrade
+
+    made = connect(url)
     try:
         upgrade(made)
     finally:
         made.dispose()
-    fill(target.database_url, folder)
+    fill(url, folder)
 
 
 def _empty_again(url: str) -> None:
@@ -261,19 +308,30 @@ def _sync_all(folder: Path) -> None:
         sync_folder(Path(root))
 
 
-def what_is_lost(manifest: Manifest, target: Places, known_size: int | None) -> list[str]:
-    """What the backup cannot give back, for people."""
+def what_is_lost(manifest: Manifest, target: Places, known: Head | None) -> list[str]:
+    """What the backup cannot give back, for people. `known`: the newest head that is known of the lost log."""
     first = manifest.log_size
     said = [f"everything after {manifest.snapshot_at}: rows that were accepted later are to be sent again"]
-    if known_size is None:
+    if known is None:
         said.append(
             f"entries of the audit log from number {first} on; how many is not known here: --last-head names the file "
             "audit-head.json of the lost home, where it is left, and a witness or anchor has the newest signed size"
         )
-    elif known_size > first:
-        said.append(f"entries {first} to {known_size - 1} of the audit log: {known_size - first} in all")
+    elif known.size > first:
+        said.append(f"entries {first} to {known.size - 1} of the audit log: {known.size - first} in all")
+    elif known.size == first and known.root != manifest.log_root:
+        said.append(
+            f"the log whose head was given: it has {first} entries too and another root, so it is another log, or one "
+            "of the two was rewritten"
+        )
     else:
-        said[0] = f"nothing of the audit log: its last known head has {known_size} entries, and all are here"
+        said.append(
+            f"nothing of the audit log: its last known head has {known.size} entries, and all are here"
+        )
+    said.append(
+        "what was ended after that: tokens that were revoked, accounts that were closed, roles that were taken, people "
+        "and rows that were erased, and a signing key that was changed are as they were; end them again"
+    )
     if str(target.home) != manifest.home:
         said.append(
             f"addresses of artefacts name {manifest.home}, where this home was: put the home there, or a link to it"
@@ -285,7 +343,7 @@ def what_is_lost(manifest: Manifest, target: Places, known_size: int | None) -> 
     return said + manifest.left_out
 
 
-def _head_of(path: Path | None) -> int | None:
+def _head_of(path: Path | None) -> Head | None:
     if path is None:
         return None
     try:
@@ -294,4 +352,4 @@ def _head_of(path: Path | None) -> int | None:
         raise BadInput(f"{path} is no head of an audit log: {error}") from error
     if head is None:
         raise BadInput(f"there is no file {path}")
-    return head.size
+    return head

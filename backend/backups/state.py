@@ -32,13 +32,18 @@ class BackupState:
 
 def backup_state(session: ReadSession, now: datetime | None = None) -> BackupState:
     now = now or clock.now()
-    newest = session.scalars(select(Backup).order_by(Backup.snapshot_at.desc()).limit(1)).first()
+    newest = newest_made(session)
     drills = select(RestoreDrill).order_by(RestoreDrill.at.desc()).limit(1)
     drill = session.scalars(drills).first()
     passed = session.scalars(drills.where(RestoreDrill.ok.is_(True))).first()
     is_set = settings().backup_folder is not None
     late = _late(session, now, newest, passed) if is_set else ()
     return BackupState(is_set, newest, drill, passed, late)
+
+
+def newest_made(session: ReadSession) -> Backup | None:
+    """The newest backup that was made, wherever its file is now."""
+    return session.scalars(select(Backup).order_by(Backup.snapshot_at.desc()).limit(1)).first()
 
 
 def recent_drills(session: ReadSession, *, limit: int = 12) -> list[RestoreDrill]:

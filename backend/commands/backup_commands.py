@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,15 @@ commands = typer.Typer()
 
 def _tell(words: str) -> None:
     say(f"{words} ...", error=True)
+
+
+@contextmanager
+def _files() -> Iterator[None]:
+    """What the file system refuses is bad input as anything else: a place that is full, or not ours to write."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"the restore could not go on: {error}") from error
 
 
 @commands.command("backup-key")
@@ -86,7 +97,8 @@ def restore(
     from backend.backups.restoring import take_out
 
     if check:
-        manifest = read_archive(file, the_key(), into=lambda _: None)
+        with _files():
+            manifest = read_archive(file, the_key(), into=lambda _: None)
         found: dict[str, Any] = {"id": manifest.id, "snapshot_at": manifest.snapshot_at, "files": len(manifest.files),
                                  "entries": manifest.log_size, "version": manifest.version}  # fmt: skip
         if as_json:
@@ -102,13 +114,15 @@ def restore(
             raise BadInput(
                 "--take and --into go together: what to take out of the backup, and where to put it"
             )
-        count = take_out(file, take, into)
+        with _files():
+            count = take_out(file, take, into)
         if as_json:
             write_json({"taken": take, "into": str(into), "files": count})
         else:
             say(f"{count} files of {take} are in {into}; nothing else was changed")
         return
-    done = restore_it(file, last_head=last_head, say=_tell)
+    with _files():
+        done = restore_it(file, last_head=last_head, say=_tell)
     if as_json:
         write_json({"id": done.manifest.id, "snapshot_at": done.manifest.snapshot_at, "lost": done.lost,
                     "entries": done.inspection.entries, "rows": done.inspection.rows,

@@ -113,8 +113,9 @@ def explain_prediction(
     card = approved_card(session, model, version) or newest_card(session, model, version)
     spec = parse_spec(found.spec)
     cutoff = deployment.cutoff if deployment is not None and spec.task == "binary" else None
-    positive = is_positive(spec, row["prediction"], row["score"], spec.cutoff if cutoff is None else cutoff)
     registered = session.get(Version, (model, version))
+    usual = registered.cutoff if registered is not None else spec.cutoff
+    positive = is_positive(spec, row["prediction"], row["score"], usual if cutoff is None else cutoff)
     trained_by = (change.trained_by if change else None) or (registered.trained_by if registered else None)
     names = names_of(
         session, {trained_by, *(one.person_id for one in (change.decisions if change is not None else ()))}
@@ -232,6 +233,12 @@ def deployment_of(session: ReadSession, model: str, row: Mapping[str, Any]) -> D
         .limit(1)
     )
     return session.scalars(query).first()
+
+
+def cutoff_at(session: ReadSession, model: str, row: Mapping[str, Any], *, otherwise: float) -> float:
+    """What the score of a prediction was held against in its time; `otherwise` where no service is recorded of it."""
+    served = deployment_of(session, model, row)
+    return otherwise if served is None else served.cutoff
 
 
 def _change(change: Change | None) -> dict[str, Any] | None:

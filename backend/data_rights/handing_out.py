@@ -22,6 +22,7 @@ from backend.explain.predictions import stored_of
 from backend.holds.rows import any_hold_on_rows
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
+from backend.registry.artefacts import ArtefactAltered
 from backend.registry.tables import Model
 
 KEPT: Final = timedelta(days=30)
@@ -58,13 +59,23 @@ def write_document(
 
 
 def open_document(session: ReadSession, viewer: Actor, request_id: str, form: str) -> tuple[bytes, str]:
-    """The document of a finished access request as HTML, PDF or JSON, and its media type. Raises `NotFound`."""
+    """The document of a finished access request as HTML, PDF or JSON, and its media type; its digest was checked now.
+
+    Raises `NotFound`, and `ArtefactAltered` where the file is not the one that was written.
+    """
     viewer.require(Permission.REQUEST_DATA)
     request = get_request(session, viewer, request_id)
     path = documents_folder() / request.file
     if form not in FORMS or request.done_at is None or not request.file or not path.is_file():
         raise NotFound(f"there is no such document of request {request_id}; it is kept for {KEPT.days} days")
     content = path.read_bytes()
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if digest != request.file_digest:
+        raise ArtefactAltered(
+            f"the document of request {request_id} was altered after it was written",
+            expected=request.file_digest,
+            found=digest,
+        )
     if form == "json":
         return content, FORMS[form]
     found = json.loads(content)

@@ -17,6 +17,7 @@ from backend import clock
 from backend.audit.actions import Action
 from backend.audit.erasure import erase_payloads
 from backend.audit.log import record
+from backend.backups.state import newest_made
 from backend.data_rights.documents import forget_document, holds_rows_of
 from backend.data_rights.people import erase_person, require_erasable
 from backend.data_rights.tables import DataRequest
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("erase", "access")
 MOST_IDS: Final = 10_000
+MOST_LISTED: Final = 100
 LONGEST_VALUE: Final = 1024
 
 
@@ -164,11 +166,13 @@ def get_request(session: ReadSession, viewer: Actor, request_id: str) -> DataReq
     return found
 
 
-def list_requests(session: ReadSession, viewer: Actor, *, limit: int = 100) -> list[DataRequest]:
-    """The newest first."""
+def list_requests(session: ReadSession, viewer: Actor, *, limit: int = MOST_LISTED) -> list[DataRequest]:
+    """The newest `limit`, and every one that waits, however old: it has to be answered in time. Newest first."""
     see(session, viewer, Permission.READ_DATA_REQUESTS)
-    query = select(DataRequest).order_by(DataRequest.requested_at.desc(), DataRequest.id).limit(limit)
-    return list(session.scalars(query))
+    query = select(DataRequest).order_by(DataRequest.requested_at.desc(), DataRequest.id)
+    waits = query.join(Change, Change.id == DataRequest.change_id).where(Change.state.in_(machine.OPEN))
+    found = {one.id: one for one in (*session.scalars(query.limit(limit)), *session.scalars(waits))}
+    return sorted(found.values(), key=lambda one: (-one.requested_at.timestamp(), one.id))
 
 
 def request_of(session: ReadSession, change: Change) -> DataRequest:
@@ -271,7 +275,15 @@ def finish_erasure(session: WriteSession, actor: Actor, change: Change) -> str:
             f"{len(ids):,} predictions of {request.model} erased, {rows:,} rows in all; profiles are kept"
         ) + (f"; so are explanations, documents and reports, for hold {hold.id}" if hold is not None else "")
     _close(session, actor, change, request, Action.DATA_ERASED)
-    return outcome
+    return outcome + _left_in_backups(session)
+
+
+def _left_in_backups(session: ReadSession) -> str:
+    """What an erasure does not reach, in words; nothing where no backup was ever made."""
+    newest = newest_made(session)
+    if newest is None:
+        return ""
+    return f"; backups up to the one of {newest.snapshot_at:%Y-%m-%d %H:%M:%S} UTC hold it until they are deleted"
 
 
 def finish_access(session: WriteSession, actor: Actor, change: Change) -> str:

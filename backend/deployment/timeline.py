@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, exists, or_, select
 
 from backend import clock
 from backend.alerting.tables import Incident
@@ -60,6 +60,7 @@ class Timeline:
     changes: dict[int, Change]  # of the deployments, and those of the period that moved nothing
     incidents: tuple[Incident, ...]
     names: dict[str, str]  # of the people in it
+    emptying: frozenset[int] = frozenset()  # of these changes, those that left nothing serving
 
     def at(self, moment: datetime) -> Stretch | None:
         """The stretch that a moment lies in; None before the first deployment: nothing is known of that time."""
@@ -67,6 +68,20 @@ class Timeline:
             if stretch.start <= moment and (stretch.end is None or moment < stretch.end):
                 return stretch
         return None
+
+    def emptied_by(self, stretch: Stretch) -> Change | None:
+        """The change after which nothing served in this stretch: a retirement, or a first version that failed. None
+        where something served, and where no change is on record."""
+        if stretch.served:
+            return None
+        ended = [self.changes[one] for one in self.emptying if _over(self.changes[one]) >= stretch.start]
+        return min(ended, key=_over, default=None)
+
+
+def _over(change: Change) -> datetime:
+    """When it was over, which is just after what it ended."""
+    assert change.finished_at is not None  # noqa: S101 - it left nothing serving
+    return change.finished_at
 
 
 def stretches_of(deployments: Iterable[Deployment]) -> list[Stretch]:
@@ -121,7 +136,8 @@ def read_timeline(
         select(Incident).where(Incident.model == model, Incident.environment == environment),
         Incident.opened_at, Incident.closed_at, since, until,
     )  # fmt: skip
-    changes = _changes(session, model, environment, stretches, since, until)
+    emptying = _emptying(session, model, environment, stretches)
+    changes = _changes(session, model, environment, stretches, emptying, since, until)
     people = {change.requested_by for change in changes.values()} | {
         one
         for change in changes.values()
@@ -132,7 +148,7 @@ def read_timeline(
     return Timeline(
         model, environment, stretches, changes,
         tuple(session.scalars(incidents.order_by(Incident.opened_at, Incident.id))),
-        names_of(session, people),
+        names_of(session, people), emptying,
     )  # fmt: skip
 
 
@@ -152,11 +168,31 @@ def _during(query: Any, begun: Any, over: Any, since: datetime | None, until: da
     return query
 
 
+def _emptying(
+    session: ReadSession, model: str, environment: str, stretches: tuple[Stretch, ...]
+) -> frozenset[int]:
+    """Changes that left nothing serving, since the first of these stretches began: retirements, and first versions
+    that failed after the record had moved."""
+    if all(stretch.served for stretch in stretches):
+        return frozenset()
+    moved = exists().where(Deployment.change_id == Change.id, Deployment.role == "champion")
+    found = select(Change.id).where(
+        Change.model == model, Change.environment == environment,
+        Change.finished_at >= min(stretch.start for stretch in stretches),
+        or_(
+            and_(Change.kind == "retire", Change.state == "executed"),
+            and_(Change.state == "failed", Change.from_version.is_(None), moved),
+        ),
+    )  # fmt: skip
+    return frozenset(session.scalars(found))
+
+
 def _changes(
     session: ReadSession, model: str, environment: str, stretches: tuple[Stretch, ...],
-    since: datetime | None, until: datetime | None,
+    emptying: frozenset[int], since: datetime | None, until: datetime | None,
 ) -> dict[int, Change]:  # fmt: skip
-    """Changes that opened a deployment of these stretches, and those that people worked on meanwhile."""
+    """Changes that opened a deployment of these stretches or left one empty, and those that people worked on
+    meanwhile."""
     of_deployments = {
         served.deployment.change_id
         for stretch in stretches
@@ -167,7 +203,7 @@ def _changes(
         select(Change.id).where(Change.model == model, Change.environment == environment),
         Change.requested_at, Change.finished_at, since, until,
     )  # fmt: skip
-    wanted = of_deployments | set(session.scalars(meanwhile))
+    wanted = of_deployments | emptying | set(session.scalars(meanwhile))
     found = session.scalars(select(Change).where(Change.id.in_(wanted)).order_by(Change.id))
     return {change.id: change for change in found}
 
@@ -176,7 +212,7 @@ def timeline_view(timeline: Timeline) -> dict[str, Any]:
     """A timeline as the API gives it."""
     return {
         "model": timeline.model, "environment": timeline.environment,
-        "stretches": [_stretch(one) for one in timeline.stretches],
+        "stretches": [_stretch(one, timeline.emptied_by(one)) for one in timeline.stretches],
         "changes": [_change(change, timeline.names) for change in timeline.changes.values()],
         "incidents": [_incident(one) for one in timeline.incidents],
     }  # fmt: skip
@@ -187,14 +223,19 @@ def moment_view(timeline: Timeline, at: datetime) -> dict[str, Any]:
     stretch = timeline.at(at)
     served = stretch.served if stretch is not None else ()
     ids = {one.deployment.change_id for one in served}
+    emptied = timeline.emptied_by(stretch) if stretch is not None else None
     return {
         "model": timeline.model, "environment": timeline.environment, "at": at,
         "known": stretch is not None,
         "since": stretch.start if stretch is not None else None,
         "until": stretch.end if stretch is not None else None,
         "served": [_row(one) for one in served] if stretch is not None else None,
-        "why": why(timeline, at),
-        "changes": [_change(one, timeline.names) for one in timeline.changes.values() if one.id in ids],
+        "why": why(timeline, at), "emptied_by": emptied.id if emptied is not None else None,
+        "changes": [
+            _change(one, timeline.names)
+            for one in timeline.changes.values()
+            if one.id in ids or one is emptied
+        ],
         "incidents": [
             _incident(one)
             for one in timeline.incidents
@@ -211,9 +252,20 @@ def why(timeline: Timeline, at: datetime) -> list[str]:
             f"before the first deployment of {timeline.model} in {timeline.environment}: nothing is known"
         ]
     if not stretch.served:
-        return [f"nothing served {timeline.model} in {timeline.environment}"]
+        return [f"nothing served {timeline.model} in {timeline.environment}{_since(timeline, stretch)}"]
     parted = any(one.deployment.segments for one in stretch.served)
     return [_sentence(timeline, one, parted=parted) for one in stretch.served]
+
+
+def _since(timeline: Timeline, stretch: Stretch) -> str:
+    """What left nothing serving, behind a colon; empty where no change is on record."""
+    change = timeline.emptied_by(stretch)
+    if change is None:
+        return ""
+    if change.state == "failed":
+        return f": CHG-{change.id} failed ({change.outcome})"
+    asked = timeline.names.get(change.requested_by, change.requested_by)
+    return f": CHG-{change.id} retired it, asked for by {asked}, {allowed_by(change, timeline.names)} ({change.reason})"
 
 
 def _sentence(timeline: Timeline, served: Served, *, parted: bool) -> str:
@@ -260,8 +312,11 @@ def _approvals(change: Change) -> list[Decision]:
     return [one for one in change.counted if one.verdict == "approve"]
 
 
-def _stretch(stretch: Stretch) -> dict[str, Any]:
-    return {"start": stretch.start, "end": stretch.end, "served": [_row(one) for one in stretch.served]}
+def _stretch(stretch: Stretch, emptied: Change | None) -> dict[str, Any]:
+    return {
+        "start": stretch.start, "end": stretch.end, "served": [_row(one) for one in stretch.served],
+        "emptied_by": emptied.id if emptied is not None else None,
+    }  # fmt: skip
 
 
 def _row(served: Served) -> dict[str, Any]:

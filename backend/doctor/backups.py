@@ -25,6 +25,11 @@ def _backups() -> Found:
         return trouble(
             f"the key lies beside the backups, in {folder}", "move it: who takes the folder reads them"
         )
+    if own is not None and own.expanduser().resolve().is_relative_to(home()):
+        return trouble(
+            "the key lies in the home: what takes the home takes it as well, and no backup opens without it",
+            "keep it outside, and a copy on another host",
+        )
     if not folder.is_dir():
         return trouble(f"{folder} is not there", "mount it, or name another folder in WARRANT_BACKUP_FOLDER")
     refused = why_not_writable(folder)
@@ -50,6 +55,11 @@ def _told(newest: Path, at: datetime) -> Found:
 
     with reading() as session:
         state = backup_state(session)
+    if state.newest is not None and not (newest.parent / state.newest.file).is_file():
+        return trouble(
+            f"{state.newest.file}, the newest backup that was made, is not in {newest.parent}",
+            "find out who took it away, then: warrant backup",
+        )
     hours = (clock.now() - at).total_seconds() / 3600
     said = f"{newest.name}, {hours:.1f} h old"
     if hours > 2 * settings().backup_every_h:

@@ -199,6 +199,23 @@ def _trainers() -> Found:
     return ok(f"PyTorch {version}, {devices} GPUs")
 
 
+@check("GPUs")
+def _gpus() -> Found:
+    from backend.serving.gpu import gpus_in_words
+
+    try:
+        told = gpus_in_words()
+    except (OSError, subprocess.SubprocessError) as failure:
+        return trouble(
+            f"nvidia-smi does not answer: {failure}", "look at `nvidia-smi` and the driver of this host"
+        )
+    if told is None:
+        return off("this host has none (no nvidia-smi); a worker here serves no queue gpu")
+    if not told:
+        return trouble("nvidia-smi lists none", "look at `nvidia-smi` and the driver of this host")
+    return ok("; ".join(told))
+
+
 def _is_program(words: list[str]) -> bool:
     import shutil
 

@@ -12,7 +12,6 @@ import bz2
 import io
 import json
 import lzma
-import re
 import tarfile
 import zipfile
 import zlib
@@ -22,55 +21,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from backend.governance.pickle_scan import Global, Unscannable, scan_pickle
+from backend.serving.model_names import IDENTIFIER, is_expected, is_loaded
 
 MOST_BYTES: Final = 2 << 30  # of one artefact, everything opened
 MOST_OF_ONE: Final = 1 << 30
 MOST_MEMBERS: Final = 20_000
 DEEPEST: Final = 4
 
-_IDENTIFIER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _PICKLES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".sav")
 _CODE: Final = (".py", ".pyc", ".pyd", ".pyx", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat")
-# Classes may come from below these; a name that begins in lower case is a function (or an old class) and has to be
-# listed, because many a harmless module also offers a function that opens, loads or executes something.
-_MODULES: Final = (
-    "sklearn", "numpy.core", "numpy._core", "numpy.random", "numpy.ma", "numpy.matrixlib", "pandas.core",
-    "pandas._libs", "scipy.sparse", "scipy.interpolate", "scipy.stats", "scipy.special", "scipy.spatial",
-    "xgboost.core", "xgboost.sklearn", "lightgbm.basic", "lightgbm.sklearn", "catboost.core", "torch.nn",
-    "torch.storage", "joblib.numpy_pickle", "datetime", "decimal", "uuid",
-)  # fmt: skip
-_NOT_BELOW: Final = (
-    "sklearn.externals", "sklearn.datasets", "sklearn.utils._testing", "numpy.random._examples", "numpy.core._",
-)  # fmt: skip
-_NAMES: Final = frozenset({
-    *(f"{module} {name}" for module in ("builtins", "__builtin__") for name in (
-        "object", "set", "frozenset", "list", "dict", "tuple", "int", "float", "complex", "str", "bytes", "bytearray",
-        "bool", "range", "slice", "type", "Ellipsis", "NotImplemented", "unicode", "long")),
-    *(f"collections {name}" for name in ("OrderedDict", "defaultdict", "deque", "Counter")),
-    "copyreg _reconstructor", "copy_reg _reconstructor", "_codecs encode", "operator itemgetter",
-    *(f"datetime {name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
-    "numpy dtype", "numpy ndarray", "numpy matrix", "numpy recarray",
-    *(f"numpy {name}" for name in (
-        "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
-        "float64", "complex64", "complex128", "str_", "bytes_", "object_", "datetime64", "timedelta64")),
-    *(f"numpy.{core}.{rest}" for core in ("core", "_core") for rest in (
-        "multiarray _reconstruct", "multiarray scalar", "numeric _frombuffer")),
-    *(f"numpy.random._pickle {name}" for name in (
-        "__randomstate_ctor", "__bit_generator_ctor", "__generator_ctor")),
-    "numpy.ma.core _mareconstruct",
-    "pandas._libs.internals _unpickle_block", "pandas.core.indexes.base _new_Index",
-    "pandas._libs.arrays __pyx_unpickle_NDArrayBacked",
-    "scipy.sparse._csr csr_matrix", "scipy.sparse._csc csc_matrix", "scipy.sparse._coo coo_matrix",
-    "scipy.interpolate._interpolate interp1d", "scipy.interpolate interp1d",
-    "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "torch._utils _rebuild_tensor",
-    *(f"torch {kind}Storage" for kind in (
-        "Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")),
-    "torch Size", "torch device",
-    *(f"torch {name}" for name in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")),
-})  # fmt: skip
-_CYTHON: Final = re.compile(r"(sklearn|numpy\.random)(\.\w+)* __pyx_unpickle_\w+")
-# Old-style lower-case extension types of scikit-learn's own trees, losses and neighbours.
-_SKLEARN_LOWER: Final = re.compile(r"sklearn(\.\w+)* (newObj|[a-z_]*(loss|link|kernel)[a-z_]*)")
 
 
 def scan_folder(folder: Path, allow: tuple[str, ...] = ()) -> list[str]:
@@ -125,25 +84,6 @@ def scan_file(
     return list(dict.fromkeys(found))
 
 
-def is_expected(one: Global, allow: tuple[str, ...] = ()) -> bool:
-    """Whether a model of the supported trainers is made of this."""
-    if one.module is None or one.name is None:
-        return False
-    if "." in one.name or not _IDENTIFIER.fullmatch(one.module):  # a path of attributes leads anywhere
-        return False
-    if _below(one.module, allow) or str(one) in _NAMES or _CYTHON.fullmatch(str(one)):
-        return True
-    if _SKLEARN_LOWER.fullmatch(str(one)):
-        return True
-    if any(one.module == bad or one.module.startswith(bad) for bad in _NOT_BELOW):
-        return False
-    return _below(one.module, _MODULES) and one.name.lstrip("_")[:1].isupper()
-
-
-def _below(module: str, parents: tuple[str, ...]) -> bool:
-    return any(module == parent or module.startswith(f"{parent}.") for parent in parents)
-
-
 def _pickled(name: str, content: bytes, allow: tuple[str, ...]) -> list[str]:
     """Unexpected names of the pickles at the beginning of a file."""
     declared = name.lower().endswith(_PICKLES) or content[:1] == b"\x80"
@@ -161,7 +101,7 @@ def _pickled(name: str, content: bytes, allow: tuple[str, ...]) -> list[str]:
             not declared
         ):  # text may begin as a pickle does: it calls nothing, and ends at a name that cannot be
             names = list(takewhile(_importable, names)) if found.calls else []
-        bad += [str(one) for one in names if not is_expected(one, allow)]
+        bad += [str(one) for one in names if not is_expected(one.module, one.name, allow)]
         if found.broken:
             if first and content[:1] == b"\x80" and not bad and found.opcodes > 2:
                 raise Unscannable(f"{name} begins as a pickle and cannot be read to its end: {found.broken}")
@@ -171,7 +111,7 @@ def _pickled(name: str, content: bytes, allow: tuple[str, ...]) -> list[str]:
 
 
 def _importable(one: Global) -> bool:
-    return one.module is None or _IDENTIFIER.fullmatch(one.module) is not None
+    return one.module is None or IDENTIFIER.fullmatch(one.module) is not None
 
 
 def _numpy_objects(content: bytes) -> int | None:
@@ -219,9 +159,7 @@ def _mlflow_code(content: bytes) -> Iterator[str]:
 
 
 def _skops_types(content: bytes) -> Iterator[str]:
-    """Types that a skops file names beyond those that the gateway trusts."""
-    from backend.serving.loader import TRUSTED_LIBRARIES, TRUSTED_TYPES
-
+    """What a skops file names that the gateway does not load."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -237,10 +175,10 @@ def _skops_types(content: bytes) -> Iterator[str]:
             if "module_path" in node:  # a function
                 named.append((node["module_path"], node.get("function")))
             for module, kind in named:
-                full = f"{module}.{kind}"
-                trusted = full in TRUSTED_TYPES or full.startswith(TRUSTED_LIBRARIES)
-                if module is not None and not trusted and f"{module} {kind}" not in _NAMES:
+                if module is not None and not is_loaded(module, kind):
                     yield f"{module} {kind}"
+            if node.get("__loader__") == "MethodNode":
+                yield f"{named[0][0]} {named[0][1]}: a method of it"
 
 
 def _opened(name: str, content: bytes, budget: _Budget) -> Iterator[tuple[str, bytes]]:

@@ -58,7 +58,11 @@ class Checked:
 
 
 def open_conditions(session: WriteSession, change: Change, deployment_id: int) -> list[Condition]:
-    """Open what the change's rule says has to go on holding of this deployment. Doing it again adds nothing."""
+    """Open what the change's rule says has to go on holding of this deployment. Doing it again adds nothing.
+
+    A version that returns, or goes on with another cut-off, keeps what was promised when it was promoted: nobody
+    promised less. What the change's own rule asks of the same gate takes its place.
+    """
     if change.model is None or change.to_version is None:
         return []
     known = {
@@ -70,17 +74,37 @@ def open_conditions(session: WriteSession, change: Change, deployment_id: int) -
     days, on = change.policy.get("reapprove_after_days"), change.policy.get("reapprove_on") or []
     if days or on:
         wanted[REAPPROVAL] = {"after_days": days, "on": list(on), "was": _parts(session, change)}
+    promised = {gate: (change.id, parameters) for gate, parameters in wanted.items()}
+    if change.kind != "promote":
+        promised = _promised_before(session, deployment_id) | promised
     opened = [
         Condition(
-            change_id=change.id, deployment_id=deployment_id, gate=gate, parameters=parameters, state="unknown",
+            change_id=by, deployment_id=deployment_id, gate=gate, parameters=parameters, state="unknown",
             text="not checked yet",
         )
-        for gate, parameters in wanted.items()
+        for gate, (by, parameters) in promised.items()
         if gate not in known
     ]  # fmt: skip
     session.add_all(opened)
     session.flush()
     return opened
+
+
+def _promised_before(session: ReadSession, deployment_id: int) -> dict[str, tuple[int, dict[str, Any]]]:
+    """Gate -> the change that promised it, and its parameters, when this version last served before."""
+    now = session.get_one(Deployment, deployment_id)
+    before = session.scalars(
+        select(Deployment.id)
+        .where(
+            Deployment.model == now.model, Deployment.environment == now.environment,
+            Deployment.version == now.version, Deployment.role == "champion", Deployment.id < now.id,
+            Deployment.serving_at.is_not(None), Deployment.state != "failed",
+        )
+        .order_by(Deployment.id.desc())
+        .limit(1)
+    ).first()  # fmt: skip
+    rows = session.scalars(select(Condition).where(Condition.deployment_id == before))
+    return {one.gate: (one.change_id, one.parameters) for one in rows}
 
 
 def models_to_check(session: ReadSession) -> list[str]:

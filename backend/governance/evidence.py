@@ -24,7 +24,7 @@ from backend.governance.provenance import provenance_of
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.performance import PRIMARY
 from backend.monitoring.tables import MetricPoint, WindowState
-from backend.registry.artefacts import artefact_digest, file_digest
+from backend.registry.artefacts import artefact_digest, file_digest, own_folder
 from backend.registry.tables import Model, Version
 from backend.slo.evidence import objective_facts
 
@@ -95,8 +95,8 @@ def _artefact(version: Version) -> str:
 
     The gateway recomputes it in any case before it loads a byte.
     """
-    folder = Path(version.uri.removeprefix("file://"))
-    return artefact_digest(folder) if folder.is_dir() else version.artefact_digest
+    folder = own_folder(version.uri)
+    return version.artefact_digest if folder is None else artefact_digest(folder)
 
 
 def evidence(

@@ -31,6 +31,7 @@ from backend.governance.rollout_analysis import Seen
 from backend.governance.standing import what_differs, what_differs_since_switch, why_not_allowed
 from backend.governance.tables import Change, Condition, WayBack
 from backend.governance.urgent import agree_way_back
+from backend.governance.withdrawing import last_champion, note_withdrawn
 from backend.identity.actor import Actor, system_actor
 
 GOVERNANCE = system_actor("governance")
@@ -307,6 +308,9 @@ def _withdraw(session: WriteSession, actor: Actor, change: Change, *, why: str) 
         session, actor, model=change.model or "", environment=change.environment, change_id=change.id,
         reason=f"CHG-{change.id} failed: {why}", only_of=change.id, state="failed",
     )  # fmt: skip
+    left = last_champion(session, change.model or "", change.environment)
+    if left is not None:
+        note_withdrawn(session, change.id, left)
 
 
 def champion_after(session: ReadSession, change_id: int) -> int | None:
@@ -317,6 +321,15 @@ def champion_after(session: ReadSession, change_id: int) -> int | None:
         return None
     serving = champion(session, change.model, change.environment)
     return serving.id if serving is not None else None
+
+
+def retired_by(session: ReadSession, change_id: int) -> int | None:
+    """The champion that a retirement ended; None for every other change."""
+    change = session.get_one(Change, change_id)
+    if change.kind != "retire" or change.model is None:
+        return None
+    ended = last_champion(session, change.model, change.environment)
+    return ended.id if ended is not None else None
 
 
 def withdrawn_by(session: ReadSession, change_id: int) -> int | None:

@@ -20,6 +20,7 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import WarrantError
+from backend.foreign_text import storable
 from backend.governance.policy_rules import GateRule
 from backend.governance.tables import Change, ExternalCheck
 from backend.identity.actor import Actor
@@ -116,10 +117,12 @@ def answer_to(to: SignedSender, question: Question) -> Answer | None:
     if isinstance(said, dict) and said.get("state") == "working":
         return None
     if not isinstance(said, dict) or said.get("state") != "done" or said.get("verdict") not in VERDICTS:
-        return Answer(question.check, "inconclusive", f"it answered without a verdict: {found.text[:200]}")
-    url = str(said.get("url") or "")
+        return Answer(
+            question.check, "inconclusive", f"it answered without a verdict: {storable(found.text[:200])}"
+        )
+    url = storable(said.get("url"))
     shown = url if url.startswith(("https://", "http://")) and len(url) <= LONGEST_TEXT else ""
-    return Answer(question.check, str(said["verdict"]), str(said.get("text") or "")[:LONGEST_TEXT], shown)
+    return Answer(question.check, str(said["verdict"]), storable(said.get("text"))[:LONGEST_TEXT], shown)
 
 
 def keep_answers(

@@ -254,6 +254,7 @@ class Envelope(Strict):
         Literal["by_hand", "schedule", "drift", "estimated", "realised", "labels"], ...
     ] = ()  # none: all
     hours: Hours = 1  # of training, at most, in one run
+    memory_mb: int = Field(16_384, ge=64, le=4_000_000)  # of the host, at most, in one run
     runs_per_week: int = Field(3, ge=1, le=1000)  # of one model, as the hours
     hours_per_week: Hours = 3
 

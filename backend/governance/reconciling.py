@@ -90,6 +90,16 @@ def claim_target(session: WriteSession, model: str, environment: str) -> Wanted 
     Ask in the transaction just before telling. A change whose execution begins afterwards waits until the caller's
     run has ended; one that has begun is seen here.
     """
+    if is_moving(session, model, environment):
+        return None
+    owner = owner_of(session, model, environment)
+    if owner is None or champion(session, model, environment) is None:
+        return None
+    return wanted_of(session, owner.id, model, environment)
+
+
+def is_moving(session: WriteSession, model: str, environment: str) -> bool:
+    """Whether a change is being executed there. What is approved is locked: it begins behind the caller."""
     moving = session.scalars(
         select(Change)
         .where(
@@ -97,12 +107,7 @@ def claim_target(session: WriteSession, model: str, environment: str) -> Wanted 
         )
         .with_for_update()
     ).all()  # fmt: skip
-    if any(one.state == "executing" for one in moving):
-        return None
-    owner = owner_of(session, model, environment)
-    if owner is None or champion(session, model, environment) is None:
-        return None
-    return wanted_of(session, owner.id, model, environment)
+    return any(one.state == "executing" for one in moving)
 
 
 def claim_alias(session: WriteSession, model: str, environment: str) -> Deployment | None:

@@ -48,6 +48,7 @@ def resubmit_change(
     """Send a change again to whom changes were asked of. Everything bound is taken anew; who asked for it may."""
     change = locked(session, actor, change_id)
     actor.require(kind_of(change.kind).right)
+    kind_of(change.kind).require_person(actor, "send again")
     require_requester(session, actor, change, "send it again")
     refuse_altered(change, session.scalar(select(text_of_request(change.id))))
     require_draft(change)

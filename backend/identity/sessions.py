@@ -230,6 +230,19 @@ def revoke_all(
     return len(ending)
 
 
+def revoke_everybodys(session: WriteSession, actor: Actor, *, why: str) -> int:
+    """End every session that is not over, with the right to manage people; how many ended."""
+    actor.require(Permission.MANAGE_PEOPLE)
+    moment = clock.now()
+    rows = session.scalars(
+        select(SignInSession).where(SignInSession.revoked_at.is_(None)).order_by(SignInSession.id)
+    )
+    ending = [row.id for row in rows if _is_alive(row, moment)]
+    for one in ending:
+        revoke(session, actor, one, why=why)
+    return len(ending)
+
+
 def list_sessions(session: ReadSession, viewer: Actor, person_id: str) -> list[SignInSession]:
     """Sessions of a person that are not over, newest first; one's own, or with the right to manage people."""
     if person_id != viewer.person_id:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 
 from backend import clock
 from backend.alerting.entries import write_entry
@@ -30,6 +30,7 @@ from backend.notifications.tables import ToldIncident
 log = logging.getLogger("warrant.notifications")
 
 HEAR_EVERY: Final = timedelta(seconds=10)
+LONGEST_REST: Final = timedelta(minutes=2)
 REMEMBERED: Final = 50  # acts there, of one incident
 
 
@@ -68,6 +69,7 @@ def hear_channel(
             problem = error.message if isinstance(error, WarrantError) else type(error).__name__
             log.warning("nothing can be heard from %s: %s", name, problem)
             _note(row, problem)
+            _rest(name, error)
             break
         news += _take(actor, row, heard, where)
     return news
@@ -93,6 +95,20 @@ def _note(heard_of: ToldIncident, problem: str) -> None:
     with writing() as session:
         row = session.get_one(ToldIncident, (heard_of.incident_id, heard_of.channel), with_for_update=True)
         row.heard_at, row.problem = clock.now(), problem
+
+
+def _rest(name: str, error: Exception) -> None:
+    """A channel that says when to ask again is asked nothing before: who goes on asking is kept out for longer."""
+    asked_s = error.details.get("retry_after_s") if isinstance(error, WarrantError) else None
+    if not asked_s:
+        return
+    until = clock.now() + min(timedelta(seconds=asked_s), LONGEST_REST)
+    with writing() as session:
+        session.execute(
+            update(ToldIncident)
+            .where(ToldIncident.channel == name, ToldIncident.state != "resolved")
+            .values(heard_at=until - HEAR_EVERY)
+        )
 
 
 def take_over(session: WriteSession, actor: Actor, row: ToldIncident, heard: Heard, *, where: str) -> bool:

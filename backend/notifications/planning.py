@@ -58,15 +58,20 @@ def incidents_to_plan(session: ReadSession) -> list[Incident]:
     )
 
 
-def plan_notices(session: WriteSession, contacts: Contacts, now: datetime) -> list[Notice]:
-    """Queue what is to be told now. Returns the notices that are new; asking again at once queues nothing."""
-    incidents = incidents_to_plan(session)
+def plan_notices(
+    session: WriteSession, contacts: Contacts, now: datetime, *, only: int | None = None
+) -> list[Notice]:
+    """Queue what is to be told now. Returns the notices that are new; asking again at once queues nothing.
+
+    only  the number of one incident; None: of all
+    """
+    incidents = [one for one in incidents_to_plan(session) if only in (None, one.id)]
     facts, muting = read_facts(session, incidents), muting_now(session)
     for incident in incidents:
         if incident.state != "open":
             for row in facts.told.get(incident.id, {}).values():
                 row.state = "resolved" if row.closed_there else row.state
-        elif _is_heard(facts, incident, muting):
+        elif is_heard(facts, incident, muting):
             for name in beginning(contacts, facts.about(incident), now):
                 session.add(BegunRoute(incident_id=incident.id, route=name, began_at=now))
     made = [_queue(session, due, now) for due in due_now(contacts, incidents, facts, muting, now)]
@@ -79,9 +84,9 @@ def due_now(
 ) -> Iterator[Due]:
     """What differs from what was told, whether or not it waits in the outbox already."""
     for incident in incidents:
-        is_heard = _is_heard(facts, incident, muting)
+        heard = is_heard(facts, incident, muting)
         about, told = facts.about(incident), facts.told.get(incident.id, {})
-        hits = {hit.channel: hit for hit in reached(contacts, about, now)} if is_heard else {}
+        hits = {hit.channel: hit for hit in reached(contacts, about, now)} if heard else {}
         message = facts.message(incident)
         for channel in sorted((hits.keys() | told.keys()) & contacts.channels.keys()):
             row, kind = told.get(channel), KINDS[contacts.channels[channel]["kind"]].make
@@ -101,7 +106,7 @@ def due_now(
                 yield Due(incident, channel, mine, why, row)
 
 
-def _is_heard(facts: Facts, incident: Incident, muting: Muting) -> bool:
+def is_heard(facts: Facts, incident: Incident, muting: Muting) -> bool:
     """Whether it reaches anybody: not one all of whose alerts are muted or over, nor one that a change mitigated."""
     is_over = not facts.firing.get(incident.id) and incident.id in facts.with_alerts
     return not (is_over or is_watched(incident) or _is_muted(facts, incident, muting))
@@ -116,7 +121,7 @@ def is_unrouted(contacts: Contacts, facts: Facts, incident: Incident, muting: Mu
     """Whether it is open, heard, and no route leads anywhere with it: nobody was told, and nobody will be."""
     return (
         incident.state == "open"
-        and _is_heard(facts, incident, muting)
+        and is_heard(facts, incident, muting)
         and not facts.told.get(incident.id)
         and not reached(contacts, facts.about(incident), now)
     )

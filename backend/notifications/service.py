@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, case, func, or_, select
 
 from backend import clock
 from backend.alerting.incidents import get_incident
@@ -25,7 +25,7 @@ from backend.identity.roles import Permission
 from backend.leases import NOTIFIER, lease_of
 from backend.notifications.contacts import Contacts, Reached, contacts_path, reached
 from backend.notifications.facts import read_facts
-from backend.notifications.planning import due_now, incidents_to_plan, is_unrouted
+from backend.notifications.planning import due_now, incidents_to_plan, is_heard, is_unrouted
 from backend.notifications.sending import retry
 from backend.notifications.shifts import contacts_now
 from backend.notifications.tables import ChannelTest, Notice, ToldIncident
@@ -162,6 +162,31 @@ def _untold(
         )  # fmt: skip
     unrouted = tuple(one.id for one in incidents if is_unrouted(contacts, facts, one, muting, now))
     return tuple(found), unrouted
+
+
+def told_to_nobody(session: ReadSession, before: datetime) -> list[int]:
+    """Open incidents that nobody is on and that reach somebody, with a notice from before this moment, of which no
+    channel has taken any."""
+    taken = select(ToldIncident.incident_id).where(ToldIncident.incident_id == Incident.id)
+    owed = (
+        select(Notice.incident_id)
+        .group_by(Notice.incident_id)
+        .having(
+            func.min(Notice.created_at) < before,
+            func.sum(case((Notice.state.in_(("queued", "refused")), 1), else_=0)) > 0,
+        )
+    )
+    found = session.scalars(
+        select(Incident)
+        .where(
+            Incident.state == "open", Incident.acknowledged_at.is_(None), ~taken.exists(), Incident.id.in_(owed)
+        )
+        .order_by(Incident.id)
+    ).all()  # fmt: skip
+    if not found:
+        return []
+    facts, muting = read_facts(session, found), muting_now(session)
+    return [one.id for one in found if is_heard(facts, one, muting)]
 
 
 def _channels(session: ReadSession, contacts: Contacts, slow: Mapping[str, str]) -> tuple[ChannelState, ...]:

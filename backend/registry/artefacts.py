@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -16,7 +17,7 @@ from backend.settings import settings
 
 # MLflow writes this file beside a model that it fetched by `models:/name/version`; it is no part of the
 # artefact.
-_ADDED_BY_MLFLOW: Final = frozenset({"registered_model_meta"})
+ADDED_BY_MLFLOW: Final = frozenset({"registered_model_meta"})
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -33,13 +34,20 @@ def file_digest(path: Path) -> str:
 
 def local_folder(uri: str, digest: str) -> Path | None:
     """The artefact's own folder, or the copy of a job that fetched it by this digest; None where neither is here."""
-    split = urlsplit(uri)
-    if split.scheme in ("", "file"):
-        own = Path(unquote(split.path) if split.scheme else uri)
-        if own.is_dir():
-            return own
+    own = own_folder(uri)
+    if own is not None:
+        return own
     copy = settings().resolved_home() / "jobs" / "artefacts" / digest.removeprefix("sha256:")
     return copy if copy.is_dir() else None
+
+
+def own_folder(uri: str) -> Path | None:
+    """Where the artefact itself lies, if that is a folder of this machine."""
+    split = urlsplit(uri)
+    if split.scheme not in ("", "file"):
+        return None
+    own = Path(unquote(split.path) if split.scheme else uri)
+    return own if own.is_dir() else None
 
 
 def artefact_digest(folder: Path) -> str:
@@ -52,15 +60,24 @@ def artefact_digest(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise NotFound(f"there is no artefact folder at {folder}")
-    lines = []
-    for path in sorted(folder.rglob("*"), key=lambda file: file.relative_to(folder).as_posix()):
+    files = {}
+    for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise BadInput(f"{folder} holds a symbolic link, {name}; put the file itself there")
-        if path.is_file() and name not in _ADDED_BY_MLFLOW:
-            lines.append(json.dumps([name, _sha256(path)], ensure_ascii=False, separators=(",", ":")) + "\n")
-    if not lines:
+        if path.is_file() and name not in ADDED_BY_MLFLOW:
+            files[name] = _sha256(path)
+    if not files:
         raise NotFound(f"the artefact folder {folder} is empty")
+    return digest_of_files(files)
+
+
+def digest_of_files(files: Mapping[str, str]) -> str:
+    """The digest of a folder from its files' relative paths and SHA-256 in hex."""
+    lines = [
+        json.dumps([name, files[name]], ensure_ascii=False, separators=(",", ":")) + "\n"
+        for name in sorted(files.keys() - ADDED_BY_MLFLOW)
+    ]
     return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from backend import clock
 from backend.database.session import ReadSession
@@ -29,7 +29,10 @@ class Spent:
 def spent_in_week(
     session: ReadSession, model: str, *, but: int | None = None, now: datetime | None = None
 ) -> Spent:
-    """Of the runs begun in the last seven days, and of what is approved and not begun; `but`: without this change."""
+    """Of the runs asked for in the last seven days, or begun again since then, and of what is approved and not begun.
+
+    but   without this change
+    """
     since = (now or clock.now()) - WEEK
     runs = session.execute(
         select(RetrainingRun.id, RetrainingRun.state, RetrainingRun.plan, RetrainingStep.seconds)
@@ -37,7 +40,11 @@ def spent_in_week(
             RetrainingStep, (RetrainingStep.run_id == RetrainingRun.id) & (RetrainingStep.name == "train")
         )
         .where(
-            RetrainingRun.model == model, RetrainingRun.requested_at > since,
+            RetrainingRun.model == model,
+            or_(
+                RetrainingRun.requested_at > since, RetrainingRun.finished_at > since,
+                RetrainingRun.finished_at.is_(None),
+            ),
             RetrainingRun.change_id.is_distinct_from(but),
         )
     ).all()  # fmt: skip
@@ -67,6 +74,8 @@ def reasons_outside(envelope: Envelope | None, plan: Plan, spent: Spent) -> list
         found.append(f"the envelope is not for what is asked for by {plan.trigger.on.replace('_', ' ')}")
     if plan.hours > envelope.hours:
         found.append(f"it may take {plan.hours:g} h, and the envelope allows {envelope.hours:g} h")
+    if plan.memory_mb > envelope.memory_mb:
+        found.append(f"it may use {plan.memory_mb:,} MB, and the envelope allows {envelope.memory_mb:,} MB")
     if spent.runs + 1 > envelope.runs_per_week:
         found.append(f"{spent.runs} of {envelope.runs_per_week} runs of this week are used")
     if spent.hours + plan.hours > envelope.hours_per_week:
@@ -91,4 +100,14 @@ def why_outside(session: ReadSession, change: Change) -> list[str]:
         envelope_of(change.policy),
         read_plan(change.subject),
         spent_in_week(session, change.model, but=change.id),
+    )
+
+
+def why_not_again(session: ReadSession, change: Change) -> list[str]:
+    """Why a run that was approved in advance alone is not begun again: what it took so far counts."""
+    if not change.within_envelope or change.model is None:
+        return []
+    others, all_of_them = (spent_in_week(session, change.model, but=but) for but in (change.id, None))
+    return reasons_outside(
+        envelope_of(change.policy), read_plan(change.subject), Spent(others.runs, all_of_them.hours)
     )

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from backend import clock
+from backend.canonical import canonical_json
 from backend.errors import BadInput
 from backend.monitoring.columns import Task
 from backend.retraining.trainers import PROGRAM_TRAINER, trainer_of
@@ -109,6 +110,13 @@ def read_plan(subject: dict[str, Any]) -> Plan:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise BadInput(f"{place or 'plan'}: {first['msg']}", field=place or "plan") from error
+    try:
+        canonical_json(plan.parameters)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(
+            f"parameters: they hold what has no digest, such as NaN, half a character or a number above 2^53: {error}",
+            field="parameters",
+        ) from error
     for name, moment in (("as_of", plan.as_of), ("from", plan.from_)):
         if moment.tzinfo is None:
             raise BadInput(

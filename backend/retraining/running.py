@@ -16,6 +16,7 @@ from backend.identity.actor import Actor
 from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.queue import RETRAIN, request_job
+from backend.retraining.envelope import why_not_again
 from backend.retraining.plan import QUEUE_OF, read_plan
 from backend.retraining.tables import RetrainingRun, RetrainingStep
 
@@ -104,7 +105,10 @@ def cancel_run(session: WriteSession, actor: Actor, run_id: str, *, reason: str)
 
 
 def resume_run(session: WriteSession, actor: Actor, run_id: str) -> RetrainingRun:
-    """Begin a failed run again where it failed: finished steps stay, and training goes on from its last checkpoint."""
+    """Begin a failed run again where it failed: finished steps stay, and training goes on from its last checkpoint.
+
+    `Conflict` where another version serves by now, or where it was approved in advance and that covers it no longer.
+    """
     actor.require(Permission.REQUEST_CHANGE)
     run = _locked(session, actor, run_id)
     if run.state != "failed":
@@ -112,6 +116,7 @@ def resume_run(session: WriteSession, actor: Actor, run_id: str) -> RetrainingRu
     other = open_run(session, run.model, run.environment)
     if other is not None:
         raise Conflict(f"{run.model} is being retrained already ({other.id})", run=other.id)
+    _require_covered(session, run)
     run.state, run.finished_at, run.outcome = "queued", None, ""
     run.cancel_asked_at, run.cancel_asked_by, run.cancel_reason = None, None, ""
     run.times += 1
@@ -122,6 +127,25 @@ def resume_run(session: WriteSession, actor: Actor, run_id: str) -> RetrainingRu
         payload={"change": run.change_id, "times": run.times},
     )  # fmt: skip
     return run
+
+
+def _require_covered(session: ReadSession, run: RetrainingRun) -> None:
+    from backend.deployment.service import champion
+
+    serving = champion(session, run.model, run.environment)
+    if (serving.version if serving is not None else None) != run.parent:
+        now = f"v{serving.version} serves" if serving is not None else "nothing serves"
+        raise Conflict(
+            f"{now} by now, which {run.id} would not be compared with; ask for the retraining anew",
+            run=run.id,
+        )
+    outside = why_not_again(session, session.get_one(Change, run.change_id))
+    if outside:
+        raise Conflict(
+            f"{run.id} was approved in advance, which covers it no longer: {'; '.join(outside)}. Ask for the "
+            "retraining anew",
+            run=run.id,
+        )
 
 
 def begin_run(session: WriteSession, run_id: str) -> bool:

@@ -83,12 +83,12 @@ def end_step(
     result: dict[str, Any] | None = None,
     line: str = "",
 ) -> None:
-    """Close a step. Seconds are added to those of earlier attempts."""
+    """Close a step. Seconds, and those of GPUs, are added to those of earlier attempts."""
     step = session.get_one(RetrainingStep, (run_id, name), with_for_update=True)
     if step.state == "finished":
         return
     step.state, step.finished_at, step.seconds = state, clock.now(), step.seconds + seconds
-    step.gpu_seconds = float((result or {}).get("gpu_seconds", step.gpu_seconds))
+    step.gpu_seconds += float((result or {}).get("gpu_seconds", 0.0))
     if line:
         step.log = [*step.log, without_credentials(line)[:LONGEST_LINE]][-MOST_LINES:]
     if result is not None:

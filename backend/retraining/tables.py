@@ -50,7 +50,9 @@ class RetrainingStep(Base):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     seconds: Mapped[float] = mapped_column(default=0.0)  # of all its attempts that ended
-    gpu_seconds: Mapped[float] = mapped_column(default=0.0)
+    gpu_seconds: Mapped[float] = mapped_column(
+        default=0.0
+    )  # for which GPUs were held, each counted; likewise
     peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     log: Mapped[list[str]]  # the newest lines
     curve: Mapped[list[dict[str, Any]]]  # what a trainer wrote into metrics.jsonl, thinned out

@@ -25,7 +25,7 @@ from backend.monitoring.spec_retraining import RetrainingRule, TriggerRule
 from backend.monitoring.tables import WindowState
 from backend.registry.tables import Model, Version
 from backend.retraining.envelope import spent_in_week
-from backend.retraining.plan import Cause, Plan, Wish
+from backend.retraining.plan import Cause, Plan, Wish, read_plan
 from backend.retraining.running import open_run
 from backend.retraining.service import asked_for, request_retraining
 from backend.retraining.tables import RetrainingCause, RetrainingRun
@@ -119,8 +119,11 @@ def why_held(
     session: ReadSession, model: Model, environment: str, rule: RetrainingRule, plan: Plan
 ) -> str | None:
     """Why no trigger may ask for a retraining of this model now, in words; None where one may."""
-    if model.owner_id is None or session.get(Person, model.owner_id) is None:
+    owner = session.get(Person, model.owner_id) if model.owner_id is not None else None
+    if owner is None:
         return "nobody owns the model: a trigger asks in the name of its owner"
+    if owner.disabled_at is not None or (owner.expires_at is not None and owner.expires_at <= clock.now()):
+        return "the account of the model's owner is closed: name another owner, in whose name a trigger asks"
     going_on = open_run(session, model.name, environment)
     if going_on is not None:
         return f"{going_on.id} goes on"
@@ -186,7 +189,8 @@ def _trained_at(session: ReadSession, model: str) -> datetime | None:
 def _by_labels(
     session: ReadSession, model: str, spec: ModelSpec, environment: str, rule: TriggerRule
 ) -> list[Found]:
-    """Labels that are known of windows later than what was trained on last; one cause for each version."""
+    """Labels that are known of windows later than what was trained on last, or was asked for last: a retraining that
+    failed or was rejected waits for as many again. One cause for each version, or each such change."""
     newest = session.scalars(
         select(Version).where(Version.model == model).order_by(Version.version.desc()).limit(1)
     ).first()
@@ -197,6 +201,10 @@ def _by_labels(
         since = clock.from_iso(str(to))
     except ValueError:
         since = newest.trained_at
+    after = f"v{newest.version}"
+    asked = _asked_last(session, model, environment)
+    if asked is not None and (as_of := read_plan(asked.subject).as_of) > since:
+        since, after = as_of, f"CHG-{asked.id}"
     count = session.scalar(
         select(func.sum(WindowState.labels_known)).where(
             WindowState.model == model, WindowState.environment == environment, WindowState.size == spec.window,
@@ -206,10 +214,19 @@ def _by_labels(
     if count < rule.new:
         return []
     cause = Cause(
-        on="labels", cause=f"labels after v{newest.version}",
-        text=f"{count:,} labels are known of what came since v{newest.version} was trained; {rule.new:,} are wanted",
+        on="labels", cause=f"labels after {after}",
+        text=f"{count:,} labels are known of what came since the rows of {after}; {rule.new:,} are wanted",
     )  # fmt: skip
     return [Found(model, environment, cause)]
+
+
+def _asked_last(session: ReadSession, model: str, environment: str) -> Change | None:
+    return session.scalars(
+        select(Change)
+        .where(Change.model == model, Change.environment == environment, Change.kind == "retrain")
+        .order_by(Change.requested_at.desc())
+        .limit(1)
+    ).first()
 
 
 def _by_alert(session: ReadSession, model: str, environment: str, kind: str) -> list[Found]:

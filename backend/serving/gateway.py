@@ -21,6 +21,7 @@ os.environ.setdefault(
 )  # seconds; a database that hangs must not look like one that is there
 
 import asyncio
+import gc
 import logging
 import socket
 import sys
@@ -74,12 +75,10 @@ from backend.settings import Settings, settings
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT: Final = 1000
-SWITCH_INTERVAL_S: Final = (
-    0.001  # how long a thread that computes may keep the event loop waiting; Python's is five times that
-)
-DRAIN_S: Final = (
-    6  # for what is in flight; lingering comes before, flushing after, and the supervisor kills after ten
-)
+# How long a thread that computes may keep the event loop waiting; Python's is five times that.
+SWITCH_INTERVAL_S: Final = 0.001
+# For what is in flight; lingering comes before, flushing after, and the supervisor kills after ten.
+DRAIN_S: Final = 6
 
 
 class Gateway:
@@ -388,6 +387,9 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     config = settings()
     gateway = Gateway(config)
+    gateway.watcher.on_settled = (
+        gc.freeze
+    )  # collecting all that was imported holds requests up for 0.1 s and more
     options = uvicorn.Config(
         gateway.app, host=config.host, port=config.gateway_port, log_config=None, access_log=False,
         timeout_graceful_shutdown=DRAIN_S,

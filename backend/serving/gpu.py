@@ -30,6 +30,31 @@ READINGS: Final[Mapping[str, tuple[str, str, float]]] = {
 LABELS: Final = ("gpu", "name")
 
 
+def gpus_in_words(command: str = "nvidia-smi") -> list[str] | None:
+    """Model, memory and load of each GPU of this host; None where `nvidia-smi` is not installed."""
+    program = shutil.which(command)
+    if program is None:
+        return None
+    found = []
+    for row in _asked(program):
+        busy, used, whole = (_number(row, place) for place in (2, 3, 4))
+        load = "load not told" if busy is None else f"{busy:.0f} % busy"
+        memory = (
+            "memory not told" if used is None or whole is None else f"{used:,.0f} of {whole:,.0f} MB in use"
+        )
+        found.append(f"GPU {row[0]}, {row[1]}: {memory}, {load}")
+    return found
+
+
+def _asked(program: str) -> list[list[str]]:
+    """Index, name and each of `READINGS`, a row a GPU."""
+    said = subprocess.run(
+        [program, f"--query-gpu=index,name,{','.join(READINGS)}", "--format=csv,noheader,nounits"],
+        capture_output=True, text=True, timeout=TIMEOUT_S, check=True,
+    )  # fmt: skip
+    return [[cell.strip() for cell in line.split(",")] for line in said.stdout.splitlines() if line]
+
+
 class GpuCollector(Collector):
     """Asks at most every `READ_EVERY_S`, in a thread of its own: a driver that hangs holds up no scrape."""
 
@@ -61,14 +86,7 @@ class GpuCollector(Collector):
             return
         try:
             self._read_at = time.monotonic()
-            query = f"--query-gpu=index,name,{','.join(READINGS)}"
-            said = subprocess.run(
-                [self._command, query, "--format=csv,noheader,nounits"],
-                capture_output=True, text=True, timeout=TIMEOUT_S, check=True,
-            )  # fmt: skip
-            self._rows = [
-                [cell.strip() for cell in line.split(",")] for line in said.stdout.splitlines() if line
-            ]
+            self._rows = _asked(self._command)
         except (OSError, subprocess.SubprocessError) as failure:
             log.warning("the GPUs cannot be read: %s", failure)
             self._rows = []

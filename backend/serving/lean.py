@@ -20,6 +20,7 @@ import pandas as pd
 
 from backend.observations.schema import Kind
 from backend.serving.frames import frame_of
+from backend.serving.trees import Trees, trees_of
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Lean:
 
     columns: tuple[tuple[str, _Codes | None], ...]
     boost: Any
+    trees: Trees
 
     def fits(self, features: Mapping[str, Kind]) -> bool:
         """Whether the spec takes the same columns for categories."""
@@ -66,12 +68,20 @@ class Lean:
             else:
                 matrix[:, place] = [codes.of(row.get(name)) for row in rows]
         boost = self.boost
-        raw = np.zeros((len(rows), boost.n_trees_per_iteration_), boost._baseline_prediction.dtype, order="F")
-        raw += boost._baseline_prediction
-        boost._predict_iterations(matrix, boost._predictors, raw, False, 1)
+        raw = self.trees.sums(matrix) if 0 < len(rows) <= self.trees.most_rows else self._walked(matrix)
         if hasattr(boost, "classes_"):
             return np.asarray(boost._loss.predict_proba(raw))
         return np.asarray(boost._loss.link.inverse(raw.ravel()))
+
+    def _walked(self, matrix: np.ndarray) -> np.ndarray:
+        """scikit-learn's own walk, one tree after the other."""
+        boost = self.boost
+        raw = np.zeros(
+            (len(matrix), boost.n_trees_per_iteration_), boost._baseline_prediction.dtype, order="F"
+        )
+        raw += boost._baseline_prediction
+        boost._predict_iterations(matrix, boost._predictors, raw, False, 1)
+        return raw
 
 
 def lean(estimator: Any) -> Lean | None:
@@ -119,6 +129,7 @@ def _read(estimator: Any) -> Lean | None:
             for name, known in ((name, categories[name]) for name in order)
         ),
         boost,
+        trees_of(boost),
     )
 
 
@@ -164,7 +175,9 @@ def _same(found: Lean, estimator: Any) -> bool:
     }
     frame = frame_of(rows, [str(name) for name in estimator.feature_names_in_], kinds)
     answer = estimator.predict_proba if hasattr(found.boost, "classes_") else estimator.predict
-    return np.array_equal(found.answer(rows), np.asarray(answer(frame)))
+    right = np.asarray(answer(frame))
+    each = np.concatenate([found.answer([row]) for row in rows])
+    return np.array_equal(found.answer(rows), right) and np.array_equal(each, right)
 
 
 def _rows(found: Lean) -> list[Row]:

@@ -1,7 +1,7 @@
 """From a version's artefact to a predictor: fetched once, checked against its digest, loaded from our own copy.
 
 Loading a model can run code. Nothing is loaded whose bytes are not those that `Version.artefact_digest` names,
-and skops files only with types of the libraries below.
+and skops files only with the names that models are made of.
 """
 
 from __future__ import annotations
@@ -19,17 +19,15 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from backend.errors import BadInput
-from backend.registry.artefacts import artefact_digest, check_artefact
+from backend.registry.artefacts import ADDED_BY_MLFLOW, artefact_digest, check_artefact
 from backend.serving.errors import NotLoadable
+from backend.serving.model_names import not_loaded
 from backend.serving.portable import FLAVOR, load_portable
 from backend.serving.predictor import Predictor
 from backend.serving.signature import read_signature
 
 log = logging.getLogger(__name__)
 
-# An artefact declares the types it needs; only these are granted, or a crafted artefact would trust itself.
-TRUSTED_LIBRARIES: Final = ("sklearn.", "numpy.", "scipy.")
-TRUSTED_TYPES: Final = frozenset({"functools.partial"})
 KEPT_COPIES: Final = 16
 
 
@@ -115,15 +113,16 @@ def load_estimator(folder: Path) -> Any:
         raise NotLoadable(f"the artefact holds neither MLmodel nor model.skops: {folder.name}")
     flavors = description.get("flavors", {})
     if FLAVOR in flavors:
-        return _load_portable(folder, flavors[FLAVOR])
+        return _load_portable(_named_by(folder, FLAVOR, flavors[FLAVOR], "data"))
     flavor = flavors.get("sklearn")
     if flavor is None:
         raise NotLoadable(
             f"the gateway runs scikit-learn models and those of Warrant's trainers; the artefact has "
             f"{', '.join(flavors) or 'no'} flavor"
         )
+    stored = _named_by(folder, "sklearn", flavor, "pickled_model")
     if flavor.get("serialization_format") == "skops":
-        return _load_skops(folder / flavor["pickled_model"])
+        return _load_skops(stored)
     import mlflow.sklearn
 
     return mlflow.sklearn.load_model(str(folder))
@@ -136,10 +135,20 @@ def _description(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _load_portable(folder: Path, flavor: Any) -> Any:
-    data = folder / str(flavor.get("data") if isinstance(flavor, dict) else "")
-    if not data.resolve().is_relative_to(folder.resolve()):
-        raise NotLoadable(f"the artefact's {FLAVOR} flavor points outside of it: {data}")
+def _named_by(folder: Path, name: str, flavor: Any, key: str) -> Path:
+    """The file that a flavor names. One that the artefact's digest does not cover is not what was signed."""
+    file = folder / str(flavor.get(key) if isinstance(flavor, dict) else "")
+    inside = file.resolve()
+    if not inside.is_relative_to(folder.resolve()):
+        raise NotLoadable(f"the artefact's {name} flavor points outside of it: {file}")
+    if inside.relative_to(folder.resolve()).as_posix() in ADDED_BY_MLFLOW:
+        raise NotLoadable(
+            f"the artefact's {name} flavor names a file that its digest does not cover: {file.name}"
+        )
+    return file
+
+
+def _load_portable(data: Path) -> Any:
     try:
         return load_portable(data)
     except BadInput as failure:
@@ -150,9 +159,9 @@ def _load_skops(path: Path) -> Any:
     import skops.io
 
     needed = skops.io.get_untrusted_types(file=path)
-    refused = [
-        name for name in needed if name not in TRUSTED_TYPES and not name.startswith(TRUSTED_LIBRARIES)
-    ]
+    refused = not_loaded(
+        needed
+    )  # an artefact says itself what it needs: only what a model is made of is granted
     if refused:
-        raise NotLoadable(f"the artefact needs types that the gateway does not trust: {', '.join(refused)}")
+        raise NotLoadable(f"the artefact names what the gateway does not load: {', '.join(refused)}")
     return skops.io.load(path, trusted=needed)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend import clock
 from backend.deployment.segments import in_words
 from backend.errors import WarrantError
+from backend.foreign_text import storable
 from backend.monitoring.columns import parse_spec
 from backend.serving.board import Beside, Board, Entry, Serving
 from backend.serving.loader import Loader
@@ -58,6 +59,8 @@ class Watcher:
         self.record_error: str | None = None
         self.board_changed = threading.Event()  # for whoever reports
         self.on_board: Callable[[Board], None] = lambda _board: None
+        self.on_settled: Callable[[], None] = lambda: None  # once: the first models serve, and none is loaded
+        self._settled = False
         self._remembered = last_good.read()
         self._warm: dict[str, Predictor] = {}
         self._recent: list[Target] = []
@@ -183,7 +186,7 @@ class Watcher:
             features = {column.name: column.kind for column in spec.features}
             predictor.check_fits(features, spec.task)
         except WarrantError as failure:
-            return None, failure.message
+            return None, why_not_loaded(failure)
         return Serving(target, predictor, features, spec.task, clock.now(), spec.pseudonymise), None
 
     def _request_load(self, target: Target, pool: ThreadPoolExecutor) -> None:
@@ -213,11 +216,7 @@ class Watcher:
                 continue
             attempts = self._failures[digest].attempts + 1 if digest in self._failures else 1
             pause_s = RETRY_AFTER_S[min(attempts, len(RETRY_AFTER_S)) - 1]
-            message = (
-                failure.message
-                if isinstance(failure, WarrantError)
-                else f"{type(failure).__name__}: {failure}"
-            )
+            message = why_not_loaded(failure)
             self._failures[digest] = _Failure(message, attempts, time.monotonic() + pause_s)
             self._metrics.load_failures.labels(*labels).inc()
             log.warning("%s version %s could not be loaded (next try in %g s): %s", *labels, pause_s, message)
@@ -266,6 +265,9 @@ class Watcher:
         """Once what serves is settled: load what a rollback would need, forget what nothing needs."""
         if any(_in_waiting(entry) for entry in self.board.entries.values()):
             return
+        if not self._settled and any(entry.serving is not None for entry in self.board.entries.values()):
+            self._settled = True
+            self.on_settled()
         if time.monotonic() - self._warmed_at >= WARM_EVERY_S:
             self._warmed_at = time.monotonic()
             self._recent = self._record.recent()
@@ -304,3 +306,9 @@ def _versions_text(loaded: tuple[Serving, ...]) -> str:
         for one in loaded
     ]
     return " and ".join(named) or "nothing"
+
+
+def why_not_loaded(failure: BaseException) -> str:
+    """In words that the report can hold: an artefact chooses what its failure says, and all reports are one write."""
+    told = failure.message if isinstance(failure, WarrantError) else f"{type(failure).__name__}: {failure}"
+    return storable(told)

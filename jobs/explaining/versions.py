@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.database.session import reading
-from backend.errors import BadInput
+from backend.errors import BadInput, WarrantError
 from backend.explain.predictions import ExplainerFacts, LocalExplanation
 from backend.explain.reasons import adverse_reasons, is_declined, is_positive
 from backend.identity.actor import Actor
@@ -47,13 +48,18 @@ class PreparedVersion:
             prepared.background_digest, prepared.way.background_rows,
         )  # fmt: skip
 
-    def explain(self, rows: pd.DataFrame, *, because: Any = "asked") -> list[LocalExplanation]:
-        """Rows of the store (`observations.reader`) explained, with the reasons of those that were declined."""
-        found = self.prepared.explain(rows)
+    def explain(
+        self, rows: pd.DataFrame, *, because: Any = "asked", cutoffs: Sequence[float] | None = None
+    ) -> list[LocalExplanation]:
+        """Rows of the store (`observations.reader`) explained, with the reasons of those that were declined.
+
+        cutoffs   of the time of each row, where only its score says which way it was decided; None: the version's
+        """
+        found = self._attributed(rows)
         values, base, output = self._of_answer(found, rows)
         # By column, not by row: what is done beside the explainer's own work has to stay next to nothing.
         inputs = zip(*([_plain(one) for one in rows[name].tolist()] for name in self._columns), strict=True)
-        reasons = self._reasons(rows, values) if self.spec.reason_codes else [None] * len(rows)
+        reasons = self._reasons(rows, values, cutoffs) if self.spec.reason_codes else [None] * len(rows)
         return [
             LocalExplanation(str(id_), at.to_pydatetime(), str(place), start, end, tuple(moved), given, because, why)
             for id_, at, place, start, end, moved, given, why in zip(
@@ -61,6 +67,16 @@ class PreparedVersion:
                 values.tolist(), inputs, reasons, strict=True,
             )
         ]  # fmt: skip
+
+    def _attributed(self, rows: pd.DataFrame) -> Attributed:
+        """Raises `BadInput` for whatever shap or the model raises, so that the reason is kept and told."""
+        try:
+            return self.prepared.explain(rows)
+        except WarrantError:
+            raise
+        except Exception as error:
+            named = f"version {self.version.version} of {self.version.model}"
+            raise BadInput(f"{named} cannot be explained: {type(error).__name__}: {error}") from error
 
     @property
     def _columns(self) -> list[str]:
@@ -83,12 +99,14 @@ class PreparedVersion:
         each = np.arange(len(rows))
         return found.values[each, :, place], found.base[place], found.output[each, place]
 
-    def _reasons(self, rows: pd.DataFrame, values: np.ndarray) -> list[tuple[dict[str, Any], ...] | None]:
+    def _reasons(
+        self, rows: pd.DataFrame, values: np.ndarray, cutoffs: Sequence[float] | None
+    ) -> list[tuple[dict[str, Any], ...] | None]:
         """Those of each declined row; None for the others."""
+        cutoffs = [self.version.cutoff] * len(rows) if cutoffs is None else cutoffs
         found: list[tuple[dict[str, Any], ...] | None] = []
-        for row, moved in zip(rows.to_dict("records"), values.tolist(), strict=True):
+        for row, moved, cutoff in zip(rows.to_dict("records"), values.tolist(), cutoffs, strict=True):
             prediction, score = _plain(row.get("prediction")), _plain(row.get("score"))
-            cutoff = row.get("cutoff", self.version.cutoff)
             said = None if prediction is None else str(prediction)
             declined = is_declined(self.spec, is_positive(self.spec, said, score, cutoff))
             by_column = dict(zip(self._columns, moved, strict=True))

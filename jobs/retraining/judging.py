@@ -19,10 +19,9 @@ from backend.registry.artefacts import artefact_digest, file_digest
 from backend.registry.tables import Version
 from jobs.paired_rows import answers_to, score_rows
 from jobs.retraining.rows import TARGET, ensure_parts
-from jobs.retraining.work import Work
+from jobs.retraining.work import REFERENCE, Work
 
 MOST_HELD_OUT: Final = 100_000  # the newest; the version's reference
-REFERENCE: Final = "reference.parquet"
 
 
 def candidate_of(work: Work, number: int = 0) -> Version:
@@ -78,7 +77,8 @@ def write_reference(work: Work) -> dict[str, dict[str, float | None]]:
         pd.to_numeric(pd.Series(found.prediction)) if work.spec.task == "regression" else found.prediction
     )
     draft = work.file(f".{REFERENCE}")
-    frame.to_parquet(draft, index=False)
+    # It stays as long as the version does, also after an erasure: no id leads from a row to whose it is.
+    frame.drop(columns=["prediction_id", "label_ts"]).to_parquet(draft, index=False)
     draft.replace(work.file(REFERENCE))
     return {
         name: {"value": one.value, "low": one.low, "high": one.high, "rows": one.rows}

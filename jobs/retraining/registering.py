@@ -18,7 +18,7 @@ from backend.alerting.tables import Alert, Incident
 from backend.cards.binding import card_text
 from backend.cards.service import import_card
 from backend.database.session import reading, writing
-from backend.errors import NotFound, WarrantError
+from backend.errors import BadInput, NotFound, WarrantError
 from backend.explain.service import Contribution, Explanation, store_explanation
 from backend.governance.asking import draft_change, preview_change, send_change
 from backend.governance.digests import digest_of
@@ -30,8 +30,8 @@ from backend.registry.service import NewVersion, register_version
 from backend.retraining.plan import TRIGGER_WORDS
 from backend.retraining.tables import RetrainingRun
 from backend.settings import disable_telemetry, settings
-from jobs.retraining.judging import REFERENCE, candidate_of
-from jobs.retraining.work import Work
+from jobs.retraining.judging import candidate_of
+from jobs.retraining.work import REFERENCE, Work
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,6 +71,10 @@ def register(work: Work) -> dict[str, Any]:
 
     What an attempt before this one registered is found by its tag and taken.
     """
+    if not work.file(REFERENCE).is_file():
+        raise BadInput(
+            "the rows that it was evaluated on were erased meanwhile; ask for the retraining again"
+        )
     lineage = lineage_of(work)
     logged = _log(work, lineage)
     work.tell(f"MLflow has it as version {logged['version']} of {work.model.name}")
@@ -101,7 +105,13 @@ def lineage_of(work: Work) -> dict[str, str]:
     extracted, trained = work.found["extract"], work.found["train"]
     stores = extracted["store_versions"]
     environment = {"warrant": installed_version("warrant"), **trained["versions"]}
+    program = {
+        "program": str(work.plan.parameters["program"]),
+        "program_files": ", ".join(f"{name} {digest}" for name, digest in sorted(trained["program"].items())),
+        "program_digest": digest_of(trained["program"]),
+    } if trained.get("program") else {}  # fmt: skip
     return {
+        **program,
         "data_digest": extracted["digest"],
         "data_version": ", ".join(f"{name} {number}" for name, number in sorted(stores.items())),
         "code_revision": code_revision(),
@@ -114,11 +124,15 @@ def lineage_of(work: Work) -> dict[str, str]:
 
 
 def code_revision() -> str:
-    """The commit of this checkout, or the version that is installed."""
+    """The commit of this checkout, `-dirty` where its files are others, or the version that is installed."""
     git = shutil.which("git")
     if git is not None and (ROOT / ".git").exists():
         found = subprocess.run(
-            [git, "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+            [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if found.returncode == 0:
             return found.stdout.strip()

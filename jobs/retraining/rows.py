@@ -53,15 +53,16 @@ def extract(work: Work) -> dict[str, Any]:
 
 
 def ensure_rows(work: Work) -> Path:
-    """The file of rows; taken out of the store again where another worker's disk had it."""
-    path = work.file(ROWS)
-    if not path.is_file():
-        again = extract(work)
-        if again["digest"] != work.found["extract"]["digest"]:
-            raise BadInput(
-                "the rows that were taken out before are gone, and the store no longer holds the same ones; ask for "
-                "the retraining again"
-            )
+    """The file of rows that was taken out; taken out again where this disk lacks it. Never other rows than those."""
+    path, digest = work.file(ROWS), work.found["extract"]["digest"]
+    if path.is_file() and file_digest(path) == digest:
+        return path
+    if extract(work)["digest"] != digest:
+        path.unlink()
+        raise BadInput(
+            "the rows that were taken out before are gone, and the store no longer holds the same ones; ask for the "
+            "retraining again"
+        )
     return path
 
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from backend.errors import WarrantError
-from backend.registry.artefacts import artefact_digest
+from backend.registry.artefacts import artefact_digest, file_digest
 from backend.retraining.plan import Plan
 from backend.retraining.trainers import PROGRAM_TRAINER
 from backend.settings import settings
 from jobs.retraining.rows import TARGET, ensure_parts
 from jobs.retraining.work import RetrainingCancelled, Work
-from jobs.trainers.contract import LOG, METRICS, RESULT, Column, Limits, TrainingJob, TrainingResult
+from jobs.trainers.base import trainer_named
+from jobs.trainers.contract import (
+    LOG,
+    METRICS,
+    RESULT,
+    Column,
+    Limits,
+    TrainingJob,
+    TrainingResult,
+    plain_text,
+)
 from jobs.trainers.supervise import Outcome, Progress, supervise
 
 HEARTBEAT_S: Final = 120.0
@@ -29,20 +41,28 @@ class TrainingFailed(WarrantError):
     title = "Training failed"
 
 
+def check_job(work: Work) -> None:
+    """Raises `BadJob` for parameters that the trainer does not take: before a row is read, not after all of them."""
+    job = training_job(work)
+    trainer_named(job.trainer).parameters_of(job)
+
+
 def train(work: Work) -> dict[str, Any]:
     """Run the trainer to its end. What an earlier attempt finished is taken as it is, what it began is continued."""
     ensure_parts(work)
     job = training_job(work)
+    files = program_files(job.parameters["argv"]) if work.plan.trainer == PROGRAM_TRAINER else {}
     if job.artefact.is_dir() and (job.out / RESULT).is_file():
-        return _found(work, TrainingResult.read(job.out / RESULT), artefact_digest(job.artefact), job)
+        result = TrainingResult.read(job.out / RESULT)
+        return _found(work, result, artefact_digest(job.artefact), job) | {"program": files}
     watch = _Watch(work)
     outcome = supervise(job, should_stop=watch.should_stop, on_progress=watch.show)
     work.tell(*log_lines(job.out / LOG, outcome.log_tail), *outcome.notes)
     if outcome.state == "cancelled":
-        raise RetrainingCancelled(outcome.message or "it was cancelled")
+        raise RetrainingCancelled(outcome.message or "it was cancelled", result=_cost(outcome))
     if outcome.state != "finished" or outcome.result is None:
-        raise TrainingFailed(outcome.message, reason=outcome.reason, result=_cost(outcome, job))
-    return _found(work, outcome.result, outcome.digest, job) | _cost(outcome, job)
+        raise TrainingFailed(outcome.message, reason=outcome.reason, result=_cost(outcome))
+    return _found(work, outcome.result, outcome.digest, job) | _cost(outcome) | {"program": files}
 
 
 def training_job(work: Work) -> TrainingJob:
@@ -73,6 +93,12 @@ def parameters_of(plan: Plan) -> dict[str, Any]:
     return {"argv": offered[name], "settings": plan.parameters.get("settings", {})}
 
 
+def program_files(argv: Sequence[str]) -> dict[str, str]:
+    """Digest of each file that a command names, its program among them: which code trained, where it is not ours."""
+    found = {word: Path(shutil.which(word) or word) for word in argv}
+    return {word: file_digest(path) for word, path in found.items() if path.is_file()}
+
+
 def log_lines(path: Path, tail: str) -> list[str]:
     """The last lines that the trainer printed."""
     text = tail
@@ -80,7 +106,7 @@ def log_lines(path: Path, tail: str) -> list[str]:
         with path.open("rb") as log:
             log.seek(max(0, path.stat().st_size - 20_000))
             text = log.read().decode(errors="replace")
-    return text.splitlines()[-LOG_LINES:]
+    return plain_text(text, len(text)).splitlines()[-LOG_LINES:]
 
 
 class _Watch:
@@ -114,8 +140,6 @@ def _found(work: Work, result: TrainingResult, digest: str, job: TrainingJob) ->
     }  # fmt: skip
 
 
-def _cost(outcome: Outcome, job: TrainingJob) -> dict[str, Any]:
-    found: dict[str, Any] = {"peak_memory_bytes": int(outcome.peak_memory_mb * 2**20)}
-    if outcome.result is None and job.device != "cpu":
-        found["gpu_seconds"] = outcome.seconds
-    return found
+def _cost(outcome: Outcome) -> dict[str, Any]:
+    """Of this attempt, however it ended."""
+    return {"peak_memory_bytes": int(outcome.peak_memory_mb * 2**20), "gpu_seconds": outcome.gpu_seconds}

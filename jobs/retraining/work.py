@@ -25,6 +25,8 @@ from jobs.runtime import Run
 
 ROWS: Final = "rows.parquet"
 PARTS: Final = ("train", "valid", "test")
+REFERENCE: Final = "reference.parquet"  # held-out rows with the candidate's answers
+COPIES: Final = (ROWS, "rows.draft", *(f"{part}.parquet" for part in PARTS))
 
 
 class RetrainingCancelled(WarrantError):
@@ -91,10 +93,18 @@ def folder_of(retraining_id: str) -> Path:
 
 def forget_rows(retraining_id: str) -> None:
     """Remove the copies of rows that a run worked on, and its checkpoints. What the version is bound to stays."""
+    remove_copies(retraining_id)
+    shutil.rmtree(folder_of(retraining_id) / "out" / "checkpoints", ignore_errors=True)
+
+
+def remove_copies(retraining_id: str) -> int:
+    """Remove the copies of rows alone: a run that goes on takes them out again, where they are still the same. Gives
+    how many files there were."""
     folder = folder_of(retraining_id)
-    for name in (ROWS, *(f"{part}.parquet" for part in PARTS)):
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "out" / "checkpoints", ignore_errors=True)
+    there = [one for name in COPIES if (one := folder / name).is_file()]
+    for one in there:
+        one.unlink(missing_ok=True)
+    return len(there)
 
 
 def take_step(run: Run, retraining_id: str, name: str, step: Step) -> dict[str, Any]:

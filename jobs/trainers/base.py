@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,8 @@ class Parameter:
             raise BadJob(
                 f"{where}: {json.dumps(value)[:60]} does not fit; the default is {json.dumps(self.default)}"
             )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadJob(f"{where}: {value} is no finite number")
         if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
             upper = "" if self.high is None else f" and at most {self.high:g}"
             raise BadJob(f"{where}: {value} is outside what is possible: at least {self.low or 0:g}{upper}")

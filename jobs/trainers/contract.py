@@ -15,12 +15,14 @@ This module needs nothing beyond the standard library, so it can be read beside 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, BinaryIO, Final, Literal, get_args
 
 from backend.errors import BadInput
 
@@ -38,6 +40,10 @@ HEARTBEAT: Final = "heartbeat"
 RESULT: Final = "result.json"
 FAILURE: Final = "failure.json"
 JOB: Final = "job.json"
+
+LARGEST_RESULT: Final = 1 << 20  # bytes of result.json
+MOST_NOTES: Final = 50
+LONGEST_TEXT: Final = 500
 
 
 class BadJob(BadInput):
@@ -162,16 +168,29 @@ class TrainingResult:
 
     @staticmethod
     def read(path: Path) -> TrainingResult:
-        """Raises `BadResult` that says what does not read."""
-        text = path.read_text(errors="replace")
+        """Raises `BadResult` that says what does not read. Metrics that are no finite number are left out."""
+        with open_plain(path) as file:
+            content = file.read(LARGEST_RESULT + 1)
+        if len(content) > LARGEST_RESULT:
+            raise BadResult(f"{path.name} has more than {LARGEST_RESULT:,} bytes")
+        text = content.decode(errors="replace")
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             lines = text.splitlines() or [""]
             line = min(getattr(error, "lineno", 1), len(lines))
             shown = lines[line - 1]
             raise BadResult(f"{path.name} line {line} is not JSON: {shown[:80]!r}") from None
         return _result(document, path)
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """A file that a trainer wrote. `OSError` for anything else of its name: reading from a pipe would wait for ever."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "is no file", str(path))
+    return os.fdopen(handle, "rb")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -289,7 +308,9 @@ def _result(document: Any, path: Path) -> TrainingResult:
     if not isinstance(document, dict):
         raise BadResult(f"{path.name} holds {_kind(document)}; it has to be one JSON object")
     metrics = document.get("metrics")
-    if not isinstance(metrics, dict) or not all(_is_number(value) for value in metrics.values()):
+    if not isinstance(metrics, dict) or not all(
+        _is_number(value) and _keeps(name) for name, value in metrics.items()
+    ):
         raise BadResult(
             f'{path.name}: "metrics" has to be an object of numbers, got {json.dumps(metrics)[:80]}'
         )
@@ -300,16 +321,40 @@ def _result(document: Any, path: Path) -> TrainingResult:
     taken: dict[str, Any] = {}
     for name, kind in kinds.items():
         if name in document:
-            fits = _is_number(document[name]) if kind is float else isinstance(document[name], kind)
-            if not fits:
+            fits = is_finite(document[name]) if kind is float else isinstance(document[name], kind)
+            if not fits or not _keeps(document[name]):
                 raise BadResult(f"{path.name}: {name!r} does not read: {json.dumps(document[name])[:80]}")
             taken[name] = document[name]
+    if not all(is_finite(count) for count in taken.get("rows", {}).values()):
+        raise BadResult(f"{path.name}: 'rows' does not read: {json.dumps(taken['rows'])[:80]}")
     step = document.get("resumed_from_step")
     return TrainingResult(
-        metrics={str(name): float(value) for name, value in metrics.items()},
+        metrics={str(name): float(value) for name, value in metrics.items() if is_finite(value)},
         resumed_from_step=step if isinstance(step, int) else None,
-        **taken,
+        **taken
+        | {"notes": [plain_text(str(note), LONGEST_TEXT) for note in taken.get("notes", [])[:MOST_NOTES]]},
     )
+
+
+def is_finite(value: Any) -> bool:
+    """Whether it is a number that JSON can hold: neither NaN nor infinite."""
+    return _is_number(value) and bool(-1e300 <= value <= 1e300)
+
+
+def plain_text(text: str, longest: int) -> str:
+    """What people can read of what a program wrote: no control characters, no halves of characters."""
+    return "".join(
+        one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text[:longest]
+    )
+
+
+def _keeps(value: Any) -> bool:
+    """Whether it is there again after it was written as JSON: no number that is none, no half of a character."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 def _is_number(value: Any) -> bool:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -85,8 +85,13 @@ def visible_gpus() -> bool:
     )
 
 
-def place(job: TrainingJob, trainer: Trainer, *, rows: int, found: Sequence[Gpu] | None = None) -> Placement:
-    """GPUs with room for the job, the CPU where the job allows it. Raises `NoDevice` in words otherwise."""
+def place(
+    job: TrainingJob, trainer: Trainer, *, rows: int, found: Sequence[Gpu], busy: Sequence[Gpu] = ()
+) -> Placement:
+    """GPUs with room for the job, the CPU where the job allows it. Raises `NoDevice` in words otherwise.
+
+    busy  those that another run has: not among `found`
+    """
     chosen = trainer.parameters_of(job)
     if job.device == "cpu":
         return Placement((), "the job asks for the CPU")
@@ -97,7 +102,6 @@ def place(job: TrainingJob, trainer: Trainer, *, rows: int, found: Sequence[Gpu]
             )
         return Placement((), f"{trainer.title} runs on the CPU only")
     needs = None if trainer.memory_mb is None else trainer.memory_mb(rows, job, chosen)
-    found = gpus() if found is None else found
     wanted = int(chosen.get("devices", 1))
     roomy = sorted(
         (gpu for gpu in found if needs is None or gpu.free_mb >= needs), key=lambda gpu: -gpu.free_mb
@@ -105,7 +109,7 @@ def place(job: TrainingJob, trainer: Trainer, *, rows: int, found: Sequence[Gpu]
     if len(roomy) >= wanted:
         taken = tuple(roomy[:wanted])
         return Placement(taken, f"on {'; '.join(map(str, taken))}", needs)
-    reason = _refusal(found, needs, wanted, rows)
+    reason = _refusal(found, busy, needs, wanted, rows)
     if job.device == "gpu":
         raise NoDevice(
             f"{reason}. Use a smaller batch_size or fewer rows, wait for a device, or allow the CPU with device "
@@ -115,35 +119,56 @@ def place(job: TrainingJob, trainer: Trainer, *, rows: int, found: Sequence[Gpu]
 
 
 @contextmanager
-def held(placement: Placement, folder: Path | None = None) -> Iterator[None]:
-    """One run a device: hold its lock while the job runs. Raises `NoDevice` where another run of this host has it.
+def placed(
+    job: TrainingJob,
+    trainer: Trainer,
+    *,
+    rows: int,
+    found: Sequence[Gpu] | None = None,
+    folder: Path | None = None,
+) -> Iterator[Placement]:
+    """One run a device: `place` among those that no other run of this host has, and hold their locks meanwhile.
 
     The system gives a lock back when its holder dies, however that happens.
     """
-    files = []
-    try:
-        for gpu in placement.gpus:
-            name = re.sub(r"[^\w.-]", "_", gpu.uuid)
-            file = ((folder or Path(tempfile.gettempdir())) / f"warrant-gpu-{name}.lock").open("a")
-            files.append(file)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise NoDevice(
-                    f"another training run of this host uses {gpu}; try again when it has ended"
-                ) from None
-        yield
-    finally:
-        for file in files:
-            file.close()
+    left = list(gpus() if found is None and job.device != "cpu" else found or ())
+    busy: list[Gpu] = []
+    while True:
+        placement = place(job, trainer, rows=rows, found=left, busy=busy)
+        with ExitStack() as stack:
+            other = next(
+                (gpu for gpu in placement.gpus if not stack.enter_context(_locked(gpu, folder))), None
+            )
+            if other is None:
+                yield placement
+                return
+        left.remove(other)
+        busy.append(other)
 
 
-def _refusal(found: Sequence[Gpu], needs: float | None, wanted: int, rows: int) -> str:
-    if not found:
+@contextmanager
+def _locked(gpu: Gpu, folder: Path | None) -> Iterator[bool]:
+    """Whether the lock of the GPU is ours; False: another run has it."""
+    name = re.sub(r"[^\w.-]", "_", gpu.uuid)
+    with ((folder or Path(tempfile.gettempdir())) / f"warrant-gpu-{name}.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _refusal(found: Sequence[Gpu], busy: Sequence[Gpu], needs: float | None, wanted: int, rows: int) -> str:
+    if not found and not busy:
         return "there is no GPU on this host (nvidia-smi lists none)"
+    used = f"another training run of this host uses {'; '.join(map(str, busy))}" if busy else ""
+    if not found:
+        return used
     room = "" if needs is None else f" with about {needs:,.0f} MB free for {rows:,} rows"
     many = "a GPU" if wanted == 1 else f"{wanted} GPUs"
-    return f"the job needs {many}{room}, and there is {'; '.join(map(str, found))}"
+    said = f"the job needs {many}{room}, and there is {'; '.join(map(str, found))}"
+    return f"{said}; {used}" if used else said
 
 
 def _gpu(cells: Sequence[str]) -> Gpu | None:

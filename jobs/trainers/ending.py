@@ -13,15 +13,20 @@ from backend.errors import WarrantError
 from jobs.trainers.contract import (
     CHECKPOINTS,
     FAILURE,
+    LARGEST_RESULT,
     LOG,
+    METRICS,
     RESULT,
     BadResult,
     TrainingJob,
     TrainingResult,
+    open_plain,
+    plain_text,
 )
 from jobs.trainers.running import host_advice
 
 TAIL_BYTES: Final = 4000
+LONGEST_MESSAGE: Final = 2000
 _CGROUP_EVENTS: Final = Path("/sys/fs/cgroup/memory.events")
 
 State = Literal["finished", "cancelled", "failed"]
@@ -65,6 +70,7 @@ class Outcome:
     notes: tuple[str, ...] = ()  # a corrupt checkpoint, an earlier trainer that was ended
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
+    gpu_seconds: float = 0.0  # for which GPUs were held for it, each counted
     log_tail: str = ""
 
 
@@ -74,12 +80,13 @@ def judged(job: TrainingJob, code: int, *, killed_by_kernel: bool) -> Outcome:
         return checked(job)
     if code < 0:
         return _killed(job, -code, by_kernel=killed_by_kernel)
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        told = json.loads((job.out / FAILURE).read_text())
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        with open_plain(job.out / FAILURE) as file:
+            told = json.loads(file.read(LARGEST_RESULT))
         reason: Reason = told["kind"] if told["kind"] in get_args(Reason) else "error"
-        return Outcome("failed", str(told["message"]), reason)
+        return Outcome("failed", plain_text(str(told["message"]), LONGEST_MESSAGE), reason)
     last = next(iter(reversed(log_tail(job.out).strip().splitlines())), "")
-    said = f"; its last line says: {last[:300]}" if last else " and printed nothing"
+    said = f"; its last line says: {plain_text(last, 300)}" if last else " and printed nothing"
     return Outcome("failed", f"the trainer ended with exit code {code}{said}", "error")
 
 
@@ -127,6 +134,13 @@ def too_long(job: TrainingJob) -> str:
     )
 
 
+def too_talkative(most: int) -> str:
+    return (
+        f"the trainer wrote more than {most >> 20:,} MB into {LOG} and {METRICS} and was ended before it filled the "
+        f"disk. Look at the end of {LOG}, and let it print less"
+    )
+
+
 def silent(job: TrainingJob, silent_s: float) -> str:
     return (
         f"the trainer gave no sign of life for {silent_s:,.0f} s (limit {job.limits.heartbeat_s:,.0f} s) and was ended "
@@ -145,7 +159,7 @@ def kernel_kills() -> int:
 
 
 def log_tail(folder: Path) -> str:
-    with suppress(OSError), (folder / LOG).open("rb") as file:
+    with suppress(OSError), open_plain(folder / LOG) as file:
         file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
         return file.read().decode(errors="replace")
     return ""

@@ -8,10 +8,13 @@ import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
-from jobs.trainers.contract import METRICS, BadResult
+from jobs.trainers.contract import METRICS, BadResult, is_finite, open_plain
 
 LONGEST_LINE: Final = 1 << 20
 AT_ONCE: Final = 1 << 22
+MOST_METRICS: Final = 200
+LONGEST_NAME: Final = 100
+KEPT: Final = ("step", "steps", "epoch", "time")  # of a line, beside its metrics
 
 
 class MetricsFile:
@@ -25,9 +28,13 @@ class MetricsFile:
         self._told: list[int] = []  # a checksum of each line up to the offset
 
     def read(self, *, last: bool = False) -> list[dict[str, Any]]:
-        """Raises `BadResult` naming the line that is no such object. `last`: no more comes, so half a line is one."""
+        """At most `AT_ONCE` bytes of them. Raises `BadResult` naming the line that is no such object.
+
+        `last`: no more is written, so half a line is one; read until nothing comes.
+        Of a line its known fields are taken; a metric that is NaN or infinite, as of a loss that diverged, is left out.
+        """
         try:
-            file = self._path.open("rb")
+            file = open_plain(self._path)
         except OSError:
             return []
         with file:
@@ -37,7 +44,8 @@ class MetricsFile:
             file.seek(self._offset)
             content = file.read(AT_ONCE)
         whole, newline, rest = content.rpartition(b"\n")
-        if len(rest) > LONGEST_LINE or (last and rest):
+        whole_file = len(content) < AT_ONCE
+        if len(rest) > LONGEST_LINE or (last and whole_file and rest):
             self._refuse(len(self._told) + whole.count(b"\n") + bool(newline) + 1, rest, "is cut off")
         self._offset += len(whole) + len(newline)
         found = []
@@ -49,8 +57,8 @@ class MetricsFile:
     def skip(self) -> None:
         """Begin behind what is there already: an earlier attempt told of it. Half a line at its end is cut."""
         try:
-            content = self._path.read_bytes()
-            self._inode = self._path.stat().st_ino
+            with open_plain(self._path) as file:
+                content, self._inode = file.read(), os.fstat(file.fileno()).st_ino
         except OSError:
             return
         whole, newline, rest = content.rpartition(b"\n")
@@ -76,13 +84,25 @@ class MetricsFile:
             self._refuse(len(self._told), line, "is not JSON")
         if not isinstance(point, dict) or not isinstance(point.get("metrics"), dict):
             self._refuse(len(self._told), line, 'is not an object with "step" and "metrics"')
-        for name in ("step", "epoch", *(f"metrics.{one}" for one in point["metrics"])):
-            value = point["metrics"][name[8:]] if name.startswith("metrics.") else point.get(name, 0)
-            if isinstance(value, bool) or not isinstance(value, int | float):
+        for name in ("step", "epoch"):
+            if not is_finite(point.get(name, 0)):
                 self._refuse(len(self._told), line, f"has no number for {name}")
         if not isinstance(point.get("step"), int):
             self._refuse(len(self._told), line, "has no whole number for step")
-        return dict(point)
+        kept = {name: point[name] for name in KEPT if is_finite(point.get(name))}
+        return kept | {"metrics": self._metrics(point["metrics"], line)}
+
+    def _metrics(self, found: dict[str, Any], line: bytes) -> dict[str, float]:
+        if len(found) > MOST_METRICS:
+            self._refuse(len(self._told), line, f"has more than {MOST_METRICS} metrics")
+        for name, value in found.items():
+            if not name.isprintable() or len(name) > LONGEST_NAME:
+                self._refuse(
+                    len(self._told), line, f"has a metric whose name is no text of {LONGEST_NAME} characters"
+                )
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                self._refuse(len(self._told), line, f"has no number for metrics.{name}")
+        return {name: value for name, value in found.items() if is_finite(value)}
 
     def _refuse(self, number: int, line: bytes, why: str) -> NoReturn:
         shown = line[:80].decode(errors="replace")

@@ -113,7 +113,7 @@ class Run:
         if check is not None:
             check(draft)
         TrainingResult(
-            metrics={name: float(value) for name, value in metrics.items()},
+            metrics={name: float(value) for name, value in metrics.items() if math.isfinite(value)},
             rows=dict(rows),
             seconds=round(time.monotonic() - self._begun, 3),
             peak_memory_mb=round(peak_memory_mb(), 1),

@@ -37,7 +37,7 @@ from jobs.trainers.contract import (
     write_text,
 )
 from jobs.trainers.data import rows_in
-from jobs.trainers.devices import Placement, held, place
+from jobs.trainers.devices import Placement, placed
 from jobs.trainers.ending import Outcome, Progress
 from jobs.trainers.following import MetricsFile
 
@@ -45,6 +45,7 @@ __all__ = ["Outcome", "Progress", "supervise"]
 
 POLL_S: Final = 0.1
 MEMORY_EVERY_S: Final = 0.2
+MOST_PRINTED: Final = 256 << 20  # bytes of the log and of metrics.jsonl in one attempt
 LOCK: Final = ".supervisor.lock"
 PID: Final = "trainer.pid"
 PROGRAM: Final = Path(__file__).with_name("__main__.py").resolve()
@@ -84,8 +85,7 @@ def supervise(
             notes = _end_left_behind(job.out)
             if finished := _finished_before(job, notes):
                 return finished
-            placement = place(job, trainer, rows=rows_in(job.train))
-            stack.enter_context(held(placement))
+            placement = stack.enter_context(placed(job, trainer, rows=rows_in(job.train)))
             attempt = _Attempt(job, trainer, placement, notes)
             process = attempt.start(python or interpreter(trainer))
         except (WarrantError, OSError) as refused:
@@ -152,11 +152,15 @@ class _Attempt:
         self._memory_mb = 0.0
         self._alive = time.time()
         self._kills_before = ending.kernel_kills()
+        self._bytes_before = 0
 
     def start(self, python: Path) -> subprocess.Popen[bytes]:
         """Clear what says how an attempt ended, and start the next. Raises what the system says against it."""
         for name in (RESULT, FAILURE, HEARTBEAT):
             (self._job.out / name).unlink(missing_ok=True)
+        for path in (self._job.out / METRICS, self._job.out / LOG):
+            if path.is_fifo():  # of an earlier attempt: to open it would wait for ever
+                path.unlink()
         if self._job.resume:
             self._metrics.skip()
         else:
@@ -181,10 +185,12 @@ class _Attempt:
             ended = self._tell_last(ended, on_progress)
         if not gone:
             self._notes.append("a process of the trainer outlived KILL; it waits for the kernel or a device")
+        seconds = time.monotonic() - self._begun
         return replace(
             ended,
             notes=(*self._notes, *ended.notes, *([self._placement.why] if self._job.device != "cpu" else [])),
-            seconds=round(time.monotonic() - self._begun, 3),
+            seconds=round(seconds, 3),
+            gpu_seconds=round(seconds * len(self._placement.gpus), 3),
             peak_memory_mb=round(self._peak_mb, 1),
             log_tail=ending.log_tail(self._job.out),
         )
@@ -193,6 +199,7 @@ class _Attempt:
         job, out = self._job, self._job.out
         path = job.write(out / JOB)
         (out / HEARTBEAT).touch()
+        self._bytes_before = _bytes_in(out)
         argv = None
         if self._trainer.command is not None:
             argv = self._trainer.command(python, path, self._trainer.parameters_of(job))
@@ -226,12 +233,18 @@ class _Attempt:
                 return None
             if self._peak_mb > limits.memory_mb:
                 return Outcome("failed", ending.too_much_memory(self._job, self._peak_mb), "out_of_memory")
+            if self._printed() > MOST_PRINTED:
+                return Outcome("failed", ending.too_talkative(MOST_PRINTED), "garbage")
             if time.monotonic() - self._begun > limits.wall_s:
                 return Outcome("failed", ending.too_long(self._job), "time_limit")
             if (silent := time.time() - self._last_sign()) > limits.heartbeat_s:
                 return Outcome("failed", ending.silent(self._job, silent), "hung")
             with suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_S)
+
+    def _printed(self) -> int:
+        """Bytes of this attempt in the log and in the metrics: what says much for ever would fill the disk."""
+        return _bytes_in(self._job.out) - self._bytes_before
 
     def _tell(self, process: subprocess.Popen[bytes], on_progress: Callable[[Progress], None]) -> None:
         now = time.monotonic()
@@ -247,7 +260,9 @@ class _Attempt:
     def _tell_last(self, ended: Outcome, on_progress: Callable[[Progress], None]) -> Outcome:
         """What was written between the last look and the end."""
         try:
-            points = self._metrics.read(last=ended.state == "finished")
+            points: list[dict[str, Any]] = []
+            while more := self._metrics.read(last=ended.state == "finished"):
+                points += more
         except BadResult as failure:
             if ended.state != "finished":
                 return ended
@@ -276,6 +291,14 @@ class _Attempt:
             with suppress(OSError):
                 self._alive = max(self._alive, (self._job.out / name).stat().st_mtime)
         return self._alive
+
+
+def _bytes_in(out: Path) -> int:
+    total = 0
+    for name in (LOG, METRICS):
+        with suppress(OSError):
+            total += (out / name).stat().st_size
+    return total
 
 
 def interpreter(trainer: Trainer) -> Path:

@@ -59,11 +59,19 @@ def test_the_page_shows_the_results_that_are_kept(tmp_path: Path) -> None:
     assert {one["benchmark"] for one in figures} <= set(BENCHMARKS)
     assert all(set(one) >= KEYS for one in figures)
     text = PAGE.read_text()
-    assert with_table(text, figures) == text, "run `make bench`, which writes both"
+    assert with_table(text, figures, BENCHMARKS) == text, "run `make bench`, which writes both"
     copy = tmp_path / "page.md"
     copy.write_text(text)
-    write_table([figure("other", 1, "ms")], copy)
+    write_table([figure("other", 1, "ms")], page=copy)
     assert as_table(figures) not in copy.read_text()
+
+
+def test_the_page_says_which_benchmarks_have_no_figure() -> None:
+    text = with_table(
+        PAGE.read_text(), [{**figure("a", 1, "ms"), "benchmark": "pages"}], ["pages", "trainers"]
+    )
+    assert "- trainers: no figure is kept; `make bench NAME=trainers` measures it\n" in text
+    assert "- pages: no figure" not in text
 
 
 def test_every_benchmark_is_explained_on_the_page() -> None:

@@ -61,6 +61,13 @@ def test_a_plan_names_a_program_and_the_host_says_what_that_runs(
             check_plan(program_plan(**wrong), "binary")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**20, "\ud800", {"deep": [2**60]}])
+def test_parameters_that_have_no_digest_are_refused_in_words(value: Any) -> None:
+    with pytest.raises(BadInput, match="parameters: they hold what has no digest") as refused:
+        Wish("xgboost_boosting", {"rounds": value}).plan()
+    assert refused.value.details["field"] == "parameters"
+
+
 def test_a_long_curve_is_thinned_and_keeps_its_last_point() -> None:
     points = [{"step": at} for at in range(5 * MOST_POINTS)]
     kept = thinned(points)

@@ -14,7 +14,13 @@ from backend.api.parameters import Moment, RowId, ZonedMoment
 from backend.api.security import current_actor
 from backend.assurance.as_of import house_as_of
 from backend.audit.export import begin_export, pieces
-from backend.audit.finding_hands import LONGEST_REASON, close_by_hand, list_findings, own_finding
+from backend.audit.finding_hands import (
+    LONGEST_REASON,
+    close_by_hand,
+    count_findings,
+    list_findings,
+    own_finding,
+)
 from backend.audit.population import LARGEST_SAMPLE, draw_sample, parse_period, population_of
 from backend.audit.saved_searches import LONGEST_NAME, delete_search, save_search, saved_searches
 from backend.audit.searching import Search
@@ -119,10 +125,15 @@ def drop_search(request: Request, actor: Caller, body: Body, name: str) -> Respo
 
 
 @router.get("/audit/findings")
-def findings(actor: Caller, closed: bool = False) -> dict[str, Any]:
-    """What a person has to look at in the log itself; with `closed` what was closed."""
+def findings(
+    actor: Caller, closed: bool = False,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200, offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """What a person has to look at in the log itself; with `closed` what was closed. `total` counts all of them."""
     with reading() as session:
-        return {"findings": [_finding(one) for one in list_findings(session, actor, closed=closed)]}
+        found = list_findings(session, actor, closed=closed, limit=limit, offset=offset)
+        total = count_findings(session, actor, closed=closed)
+        return {"findings": [_finding(one) for one in found], "total": total}
 
 
 @router.post("/audit/findings/{finding_id}/owner")

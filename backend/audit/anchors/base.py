@@ -7,15 +7,22 @@ gives an equally good one. It refuses a head that contradicts one it has.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from backend.errors import Conflict, Unavailable
 
 Prove = Callable[[int], list[bytes]]
 """The consistency proof from a size to the head's; empty from 0. Raises `backend.audit.proofs.LogDamaged`."""
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+def tree_size(text: str) -> int | None:
+    """The number of entries that somebody else says; None for anything else, also for other digits than 0 to 9."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 class AnchorAway(Unavailable):

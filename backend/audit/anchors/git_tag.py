@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from backend.audit.anchors.base import AnchorAway, AnchorRefused, Head, Prove
+from backend.audit.anchors.base import AnchorAway, AnchorRefused, Head, Prove, tree_size
 from backend.audit.notes import Checkpoint, NoteMalformed, parse_note
 
 TIMEOUT_S: Final = 30
@@ -90,9 +90,9 @@ class GitTag:
 
     def _newest_size(self) -> int | None:
         sizes = [
-            int(name)
+            size
             for line in self._git("tag", "--list", "warrant-audit/*").splitlines()
-            if (name := line.removeprefix("warrant-audit/")).isdigit()
+            if (size := tree_size(line.removeprefix("warrant-audit/"))) is not None
         ]
         return max(sizes) if sizes else None
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import httpx
 
-from backend.audit.anchors.base import AnchorAway, AnchorRefused, Head, Prove
+from backend.audit.anchors.base import AnchorAway, AnchorRefused, Head, Prove, tree_size
 from backend.audit.merkle import ProofInvalid
 from backend.audit.notes import (
     NoteMalformed,
@@ -23,6 +23,7 @@ from backend.audit.notes import (
 from backend.audit.witnesses import Witness
 
 TIMEOUT_S: Final = 10.0
+LONGEST_ANSWER: Final = 64 * 1024
 _TRIES: Final = 3
 
 
@@ -61,9 +62,7 @@ class WitnessAnchor:
         hashes = prove(known) if known else []
         body = "".join([f"old {known}\n", *(f"{encode64(one)}\n" for one in hashes), "\n", head.note])
         try:
-            answer = httpx.post(
-                f"{self._witness.url}/add-checkpoint", content=body.encode(), timeout=TIMEOUT_S
-            )
+            answer = self._post(body.encode())
         except httpx.HTTPError as error:
             raise AnchorAway(
                 f"{self.title} ({self._witness.url}) does not answer: {error or type(error).__name__}"
@@ -74,14 +73,26 @@ class WitnessAnchor:
             )
         return answer
 
+    def _post(self, body: bytes) -> httpx.Response:
+        """The answer, read no further than an answer can be long: what it holds is kept. Raises `httpx.HTTPError`."""
+        content = b""
+        address = f"{self._witness.url}/add-checkpoint"
+        with httpx.stream("POST", address, content=body, timeout=TIMEOUT_S) as answer:
+            for piece in answer.iter_bytes():
+                content += piece
+                if len(content) > LONGEST_ANSWER:
+                    raise AnchorAway(f"{self.title} answered with more than {LONGEST_ANSWER} bytes")
+        return httpx.Response(answer.status_code, content=content)
+
     def _known_size(self, answer: httpx.Response, head: Head, asked: int) -> int:
         """What it saw last, as it says itself. Raises `AnchorRefused` where ours cannot continue that."""
         said = answer.text.strip()
-        if not said.isdigit() or int(said) > head.size or int(said) == asked:
+        size = tree_size(said)
+        if size is None or size > head.size or size == asked:
             raise AnchorRefused(
                 f"{self.title} has a head of {said[:40]} entries that this one of {head.size} does not continue"
             )
-        return int(said)
+        return size
 
     def _verified(self, head: Head, lines: str) -> str:
         try:

@@ -2,7 +2,7 @@
 
 `WARRANT_AUDIT_STREAMS`: `KIND ADDRESS FORM [payload]` of each destination, separated by commas:
 
-    webhook https://siem.example/in ocsf, syslog tcp://siem.example:601 cef payload
+    webhook https://siem.example/in ocsf, syslog tls://siem.example:6514 cef payload
 
 Without `payload` only leaves leave, which hold opaque ids: what was sent, no erasure reaches any more.
 """

@@ -27,7 +27,7 @@ class Batch:
 
 
 class Destination(Protocol):
-    """Takes batches. The same batch may come again, in part or in whole; entries are told apart by their number."""
+    """Takes batches. The same batch may come again, in part or in whole; entries are told apart by number and hash."""
 
     def send(self, batch: Batch) -> None:
         """Return when the other side has all of it. Raises `WarrantError` when that is not known: it is sent again."""

@@ -1,4 +1,4 @@
-"""Entries by syslog (RFC 5424) over TCP, each framed by its length (RFC 6587, section 3.4.1).
+"""Entries by syslog (RFC 5424) over TLS (RFC 5425) or plain TCP, each framed by its length (RFC 6587, section 3.4.1).
 
 Syslog has no answer. After a batch we say that nothing more comes and wait until the other side closes as well, which
 it does once it has read everything; a connection that ends otherwise, or does not end, counts as not taken. A collector
@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -32,17 +35,23 @@ class Syslog:
             host, port = parts.hostname, parts.port
         except ValueError:
             parts, host, port = urlsplit(""), None, None
-        if parts.scheme != "tcp" or not host or not port:
+        if parts.scheme not in ("tls", "tcp") or not host or not port:
             raise BadInput(
-                f"WARRANT_AUDIT_STREAMS: {address!r} is not an address such as tcp://siem.example:601"
+                f"WARRANT_AUDIT_STREAMS: {address!r} is not an address such as tls://siem.example:6514 or "
+                "tcp://siem.example:601"
             )
         self._host, self._port, self._address = host, port, address
+        self._tls = ssl.create_default_context() if parts.scheme == "tls" else None
 
     def send(self, batch: Batch) -> None:
         frames = b"".join(frame(message(one, batch.form.line(one), batch.origin)) for one in batch.records)
         try:
-            with socket.create_connection((self._host, self._port), timeout=TIMEOUT_S) as connection:
+            with self._connected() as connection:
                 connection.sendall(frames)
+                if isinstance(connection, ssl.SSLSocket):
+                    with suppress(ssl.SSLEOFError):  # collectors that close without the farewell of TLS
+                        connection.unwrap()
+                    return
                 connection.shutdown(socket.SHUT_WR)
                 while connection.recv(4096):
                     pass
@@ -51,6 +60,15 @@ class Syslog:
             raise NotAnswered(
                 f"{self._address} did not take the entries {batch.first} to {batch.last}: {problem}"
             ) from error
+
+    @contextmanager
+    def _connected(self) -> Iterator[socket.socket]:
+        with socket.create_connection((self._host, self._port), timeout=TIMEOUT_S) as plain:
+            if self._tls is None:
+                yield plain
+                return
+            with self._tls.wrap_socket(plain, server_hostname=self._host) as sealed:
+                yield sealed
 
 
 def frame(content: str) -> bytes:

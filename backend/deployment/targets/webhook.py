@@ -21,6 +21,7 @@ import httpx
 
 from backend.deployment.targets import Observed, TargetAway, TargetRefused, Wanted
 from backend.errors import BadInput
+from backend.foreign_text import storable
 from backend.settings import settings
 from backend.signed_http import PAUSES_S, TIMEOUT_S, NotAnswered, NotTaken, OutcomeUnknown, SignedSender
 
@@ -67,7 +68,7 @@ class WebhookTarget:
             self._tell("ensure", wanted)
             return Observed(False, f"{self._url} knew nothing of it and was told again")
         found = _document(answer)
-        state, text = found.get("state"), str(found.get("text", ""))
+        state, text = found.get("state"), storable(found.get("text"))
         if state == "failed":
             raise TargetRefused(f"{self._url} failed: {text or 'it does not say why'}")
         return Observed(state == "done", text or f"{self._url} is {state}")
@@ -95,7 +96,7 @@ def _document(answer: httpx.Response) -> dict[str, Any]:
     try:
         found = answer.json()
     except ValueError as failure:
-        raise TargetRefused(f"the target answered no JSON: {answer.text[:200]}") from failure
+        raise TargetRefused(f"the target answered no JSON: {storable(answer.text[:200])}") from failure
     if not isinstance(found, dict) or found.get("state") not in ("working", "done", "failed"):
-        raise TargetRefused(f"the target answered without a known state: {answer.text[:200]}")
+        raise TargetRefused(f"the target answered without a known state: {storable(answer.text[:200])}")
     return found

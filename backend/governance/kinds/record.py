@@ -12,6 +12,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.deployment.service import champion, end_deployments
 from backend.deployment.tables import Deployment
+from backend.deployment.targets import NOT_EMPTIED
 from backend.errors import BadInput
 from backend.governance import errors
 from backend.governance.digests import digest_of
@@ -23,9 +24,11 @@ from backend.governance.policy_cautions import policy_cautions
 from backend.governance.policy_document import read_policy
 from backend.governance.policy_rules import TIERS
 from backend.governance.tables import Change
+from backend.governance.withdrawing import note_withdrawn
 from backend.identity.actor import Actor
 from backend.registry.service import get_model
 from backend.registry.tables import Model
+from backend.settings import settings
 
 
 def propose_policy(session: ReadSession, viewer: Actor, asked: Asked) -> Proposal:
@@ -105,7 +108,8 @@ def propose_retirement(session: ReadSession, viewer: Actor, asked: Asked) -> Pro
         asked=asked, model=model, tier=model.tier, serving=serving,
         summary=f"{model.name} v{serving.version} leaves service in {asked.environment}; nothing replaces it",
         bound={"model": _digest_of_model(model), "serves": digest_of({"deployment": serving.id})},
-        evidence=_facts("retire", f"serves: v{serving.version}", "serves: nothing", model=model),
+        evidence=_facts("retire", f"serves: v{serving.version}", "serves: nothing", model=model,
+                        cautions=[NOT_EMPTIED.get(settings().target, "")]),
     )  # fmt: skip
 
 
@@ -115,7 +119,11 @@ def apply_retirement(session: WriteSession, actor: Actor, change: Change) -> str
         session, actor, model=change.model, environment=change.environment, change_id=change.id,
         reason=f"CHG-{change.id}: {change.reason}",
     )  # fmt: skip
-    return f"{len(ended)} deployment{'s' if len(ended) != 1 else ''} ended; requests are refused from now on"
+    for one in ended:
+        if one.role == "champion":
+            note_withdrawn(session, change.id, one)
+    told = "" if settings().target == "gateway" else f", and the target {settings().target} is told"
+    return f"{len(ended)} deployment{'s' if len(ended) != 1 else ''} ended; gateways refuse requests from now on{told}"
 
 
 def _model(session: ReadSession, viewer: Actor, asked: Asked) -> Model:

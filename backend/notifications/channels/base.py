@@ -75,12 +75,14 @@ def ask(
     body: Any = None,
     params: Mapping[str, str] | None = None,
     missing: bool = False,
+    quotes: bool = True,
 ) -> Any:
     """One request; gives the JSON of its answer, None for none, and for 404 where `missing` is an answer.
 
     Raises `NotAnswered` where it may help to try again (no connection, time-out, 408, 425, 429, 5xx), `OutcomeUnknown`
     where the other side may have taken it, `NotTaken` for every other refusal. Messages name the host alone: addresses
-    and bodies can hold secrets.
+    and bodies can hold secrets. `quotes`: whether they repeat what the other side says is wrong; not where the address
+    is a secret, which it may say.
     """
     host = urlsplit(url).netloc.rpartition("@")[2]
     try:
@@ -98,7 +100,8 @@ def ask(
     if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
         raise NotAnswered(f"{host} answered {answer.status_code}", retry_after_s=_retry_after(answer))
     if answer.status_code >= 300:
-        raise NotTaken(f"{host} refused: {answer.status_code} {_reason(answer)}".strip())
+        said = _reason(answer) if quotes else ""
+        raise NotTaken(f"{host} refused: {answer.status_code} {said}".strip())
     try:
         return answer.json() if answer.content else None
     except ValueError:

@@ -13,7 +13,8 @@ import streamlit as st
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.export import begin_export
-from backend.audit.findings import close_finding, open_findings
+from backend.audit.finding_hands import count_findings, list_findings
+from backend.audit.findings import GAP, close_finding, open_finding, open_findings
 from backend.audit.log import record
 from backend.audit.reading import search_entries
 from backend.audit.reconciliation import CURSOR, reconcile
@@ -63,6 +64,23 @@ def test_a_system_that_gets_nothing_is_not_said_to_be_well(
     said = text_of(open_page(world.compliance, "audit", view="findings"))
     assert "behind since" in said
     assert "takes entries" not in said
+
+
+def test_findings_that_are_not_shown_are_counted(
+    world: World,  # noqa: F811
+    open_page: Open,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with writing() as session:
+        for number in range(3):
+            open_finding(session, SYSTEM, GAP, subject=str(number), title=f"gap {number}")
+    monkeypatch.setattr("app.components.audit_findings.MOST", 2)
+    page = open_page(world.compliance, "audit", view="findings")
+    assert sum(one.label == "Set the owner" for one in page.button) == 2
+    assert "the first 2 of 3 open findings" in text_of(page)
+    with reading() as session:
+        (third,) = list_findings(session, world.compliance, limit=2, offset=2)
+        assert (third.title, count_findings(session, world.compliance)) == ("gap 2", 3)
 
 
 def test_findings_are_listed_with_owner_and_a_way_to_close_them(world: World, open_page: Open) -> None:  # noqa: F811

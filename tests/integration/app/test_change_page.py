@@ -259,5 +259,8 @@ def test_a_rule_tells_what_goes_ahead_without_a_decision() -> None:
         for one in built_in().document.rules
         if "retrain" in one.scope.kinds
     }
-    assert "at most 1 h a run, and of each model 3 runs and 3 h a week" in told["retraining, low tier"]
+    assert (
+        "at most 1 h and 16,384 MB a run, and of each model 3 runs and 3 h a week"
+        in told["retraining, low tier"]
+    )
     assert "without a decision" not in told["retraining, high tier"]

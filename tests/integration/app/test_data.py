@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 import streamlit as st
+from starlette.requests import Request
 
-from app import data
+from app import data, downloads
 from app.components.audit_parts import record_words
 from app.data import kept
 from backend import clock
@@ -24,6 +26,7 @@ from backend.identity.actor import Actor
 from backend.monitoring.distributions import compare_column
 from backend.monitoring.health import health_of
 from backend.monitoring.tables import MetricPoint, WindowState
+from tests.integration.audit.test_population import add_changes
 from tests.watched import DAYS, watch
 from tests.worlds import SYSTEM, World, make_world
 
@@ -180,3 +183,14 @@ def test_clear_text_of_the_log_is_for_those_who_may_read_it(world: World) -> Non
     compliance = data.audit_entries(data.scope_of(world.compliance), limit=50)
     assert all(entry.payload is None for entry in lead)
     assert any(entry.payload for entry in compliance)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_every_change_is_exported_however_many_there_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = add_changes(world, 5)
+    monkeypatch.setattr(downloads, "AT_ONCE", 2)
+    asked = Request({"type": "http", "path_params": {"form": "json"}})
+    rows = json.loads(bytes(downloads.export_changes(asked, world.lead).body))
+    assert [row["id"] for row in rows] == numbers[::-1]

@@ -280,3 +280,27 @@ def test_what_is_no_form_and_what_no_database_keeps_is_refused_in_words_for_peop
     assert (status, "Write something" in page, "Text:" in page) == (422, True, False)
     status, page = post(browser, number, "of another session", "note", why="kept")
     assert (status, "of an earlier session" in page, ">kept</textarea>" in page) == (403, True, True)
+
+
+def test_a_page_with_all_that_people_may_write_stays_small(world: World, browser: TestClient) -> None:
+    csrf, long = enter(browser, world.on_call), "x" * 2000
+
+    def opened(column: str) -> int:
+        raised(column)
+        with reading() as session:
+            return session.scalars(select(Incident.id).where(Incident.state == "open")).one()
+
+    for index in range(5):
+        number = opened(f"past-{index}")
+        assert post(browser, number, csrf, "false_alarm", why=long)[0] == 303
+    number = opened("distance")
+    for index in range(40):
+        raised(f"column-{index}", title="x" * 300)
+    assert post(browser, number, csrf, "silence", why=long)[0] == 303
+    answer = browser.get(f"/i/{number}")
+    assert "muted by silence" in answer.text
+    assert len(answer.content) < MOST_BYTES
+    assert post(browser, number, csrf, "false_alarm", why=long)[0] == 303
+    answer = browser.get(f"/i/{number}")
+    assert long in answer.text
+    assert len(answer.content) < MOST_BYTES

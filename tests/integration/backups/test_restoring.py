@@ -119,12 +119,22 @@ def test_postgresql_comes_back_too_and_goes_on_where_it_stood(here: Here, tmp_pa
 def test_a_postgresql_that_was_filled_in_part_is_empty_again(
     here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import psycopg
+
     from backend.backups import postgresql_copy
 
     made = here.backup()
     with postgresql_copy.scratch_database(settings().database_url or "", "part") as url:
         here.become(tmp_path / "new", DATABASE_URL=url)
         fill = postgresql_copy.fill
+        granted = "SELECT oid, nspacl FROM pg_namespace WHERE nspname = 'public'"
+        with psycopg.connect(postgresql_copy.plain_url(url)) as connection:
+            before = connection.execute(granted).fetchone()
+            connection.execute("CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        with pytest.raises(NotEmpty, match=r"public\.mine first"):
+            restore(made.path)
+        with psycopg.connect(postgresql_copy.plain_url(url)) as connection:
+            connection.execute("DROP FUNCTION public.mine()")
 
         def alter(where: str, folder: Path) -> None:
             rows = folder / "public.audit_entries.copy"
@@ -138,6 +148,8 @@ def test_a_postgresql_that_was_filled_in_part_is_empty_again(
             restore(made.path)
         monkeypatch.undo()
         postgresql_copy.require_empty(url)
+        with psycopg.connect(postgresql_copy.plain_url(url)) as connection:
+            assert connection.execute(granted).fetchone() == before  # the schema is not ours to make anew
     assert not (tmp_path / "new").exists()
 
 

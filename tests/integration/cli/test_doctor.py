@@ -19,7 +19,7 @@ from backend.audit.checkpoints import sign_head
 from backend.audit.signers import key_path
 from backend.audit.verification import verify
 from backend.database.session import writing
-from backend.doctor import Found, examine, stores
+from backend.doctor import Found, examine, services, stores
 from backend.identity.actor import system_actor
 from backend.leases import NOTIFIER, SCHEDULER, WRITER, take_lease
 from backend.queue import JobRun, WorkerBeat
@@ -176,6 +176,25 @@ def test_settings_that_name_what_is_not_there(migrated_home: Path, monkeypatch: 
     assert "mine" in told["trainers"].said
     assert "teleport" in told["target"].said
     assert not (migrated_home / "elsewhere").exists()
+
+
+def test_gpus_are_told_with_their_memory_and_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ask = services._gpus
+    assert ask().state == "off"
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho '0, NVIDIA H100, 37, 1024, 81559, 40, 123'\necho '1, Tesla T4, [N/A], 0, 15360, 40, 20'\n"
+    )
+    program.chmod(0o755)
+    assert ask() == Found(
+        "ok", "GPU 0, NVIDIA H100: 1,024 of 81,559 MB in use, 37 % busy; "
+        "GPU 1, Tesla T4: 0 of 15,360 MB in use, load not told",
+    )  # fmt: skip
+    program.write_text("#!/bin/sh\nexit 0\n")
+    assert ask().said == "nvidia-smi lists none"
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert ask().state == "trouble"
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,14 @@ from backend.audit.erasure import erased_on_request
 from backend.audit.log import record
 from backend.audit.reading import entry_detail, search_entries
 from backend.audit.verification import verify
+from backend.backups.tables import Backup
+from backend.data_rights.documents import documents_folder
 from backend.data_rights.explanation import request_explanation
 from backend.data_rights.handing_out import open_document
 from backend.data_rights.people import ERASED_NAME
 from backend.data_rights.requests import (
     get_request,
+    list_requests,
     request_erasure_of_person,
     request_erasure_of_texts,
     request_rows,
@@ -27,9 +30,11 @@ from backend.database.session import reading, writing
 from backend.errors import BadInput, Conflict, NotAllowed
 from backend.explain.tables import PredictionExplanation
 from backend.governance.execution import begin
+from backend.governance.tables import Change
 from backend.holds.service import Held, place_hold
 from backend.identity.tables import IdempotencyKey, Person
 from backend.observations.pseudonyms import pseudonym
+from backend.registry.artefacts import ArtefactAltered
 from tests.explained import store_explained
 from tests.integration.data_rights.conftest import (
     Here,
@@ -195,6 +200,37 @@ def test_an_access_request_hands_out_every_row_and_changes_nothing(world: World)
     assert b"p2" not in html
     assert pdf.startswith(b"%PDF")
     assert ids_of(ids=["p1", "p2", "p3"]) == ["p1", "p2", "p3"]
+    path = documents_folder() / f"{request.id}.json"
+    path.write_bytes(data.replace(b"Ada", b"Eve") + b" ")
+    with reading() as session, pytest.raises(ArtefactAltered, match="was altered after it was written"):
+        open_document(session, world.compliance, request.id, "pdf")
+
+
+def test_a_request_that_waits_is_listed_however_many_came_after_it(world: World) -> None:
+    describe(SPEC)
+    waiting, over = (ask_to_erase(world, "", prediction_ids=[one]) for one in ("p1", "p2"))
+    with writing() as session:
+        session.get_one(Change, over.change_id).state = "cancelled"
+    with reading() as session:
+        assert [one.id for one in list_requests(session, world.compliance, limit=0)] == [waiting.id]
+        assert {one.id for one in list_requests(session, world.compliance)} == {waiting.id, over.id}
+
+
+def test_an_erasure_says_which_copies_it_does_not_reach(world: World) -> None:
+    at = clock.from_iso("2026-03-01T09:00:00.000000Z")
+    with writing() as session:
+        session.add(
+            Backup(id="bak_1", file="b", digest="d", bytes=1, entries=1, made_at=at, snapshot_at=at, left_out=[],
+                   took_s=1.0)
+        )  # fmt: skip
+        request = request_erasure_of_person(
+            session, world.compliance, person_id=world.other_lead.person_id, reason="she left"
+        )
+    approve(world, request)
+    outcome = carry_out(request.change_id or 0).outcome
+    assert outcome.endswith(
+        "; backups up to the one of 2026-03-01 09:00:00 UTC hold it until they are deleted"
+    )
 
 
 def test_a_person_is_erased_and_the_log_still_tells_what_they_did(world: World) -> None:

@@ -159,6 +159,30 @@ def test_for_whom_a_lent_right_acted_is_told(world: World) -> None:
     assert told["changes"][0]["approvals"][0]["on_behalf_of"] == "Lead"
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_why_nothing_serves_any_more_is_told(world: World) -> None:
+    change = ask(world.engineer, Asked("retire", "production", "toy"))
+    say(world.lead, change)
+    carry_out(say(world.compliance, change))
+    retired_at = clock.now()
+    carry_out(say(world.lead, ask(world.engineer, Asked("promote", "production", "toy", to_version=1))))
+    with reading() as session:
+        whole = read_timeline(session, world.viewer, "toy", "production")
+        part = read_timeline(session, world.viewer, "toy", "production", since=retired_at)
+        told, now = moment_view(whole, retired_at), moment_view(whole, clock.now())
+    assert told["why"] == [
+        f"nothing served toy in production: CHG-{change.id} retired it, asked for by Engineer, approved by Lead, "
+        f"Compliance ({change.reason})"
+    ]
+    assert (told["served"], told["emptied_by"], [one["id"] for one in told["changes"]]) == (
+        [],
+        change.id,
+        [change.id],
+    )
+    assert now["emptied_by"] is None
+    assert [one["emptied_by"] for one in timeline_view(part)["stretches"]][:2] == [change.id, None]
+
+
 def test_a_canary_takes_its_share_and_gives_it_back(world: World) -> None:
     change = ask(world.engineer, Asked("promote", "production", "toy", to_version=1))
     marks: list[datetime] = []

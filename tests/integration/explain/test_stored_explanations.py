@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from backend.data_rights.explanation_document import explanation_document
 from backend.data_rights.retention import Due, trim_rows
 from backend.data_rights.tables import DataRule
 from backend.database.session import reading, writing
+from backend.deployment.service import start_deployment
+from backend.deployment.tables import Deployment
 from backend.errors import BadInput, Conflict, NotAllowed, NotFound
 from backend.explain.asking import ask, look_up
 from backend.explain.predictions import find_stored, stored_of, unpack
@@ -30,7 +33,9 @@ from backend.queue import JobRun
 from backend.registry.tables import Version
 from backend.settings import settings
 from jobs.explain_prediction import explain_and_keep
-from jobs.explain_sample import explain_windows
+from jobs.explain_sample import cutoffs_of, explain_windows
+from jobs.explaining.base import Attributed, Prepared
+from jobs.explaining.versions import PreparedVersion
 from tests.explained import store_explained
 from tests.integration.data_rights.conftest import (
     SUBJECT_SPEC,
@@ -41,7 +46,7 @@ from tests.integration.data_rights.conftest import (
     move_spool,
     send,
 )
-from tests.worlds import SPEC, World, make_world
+from tests.worlds import SPEC, SYSTEM, World, make_world
 
 REASONS = {"distance": "The distance is short.", "carrier": "The carrier has few such flights."}
 
@@ -167,6 +172,61 @@ def test_a_declined_case_is_told_its_reasons_in_the_declared_sentences(world: Wo
     html, explained = found()
     assert "Why it was declined" in html
     assert f"1. {REASONS['distance']}" in html
+
+
+def test_a_sampled_score_is_held_against_the_cutoff_of_its_time(world: World) -> None:
+    """Reasons are of declined cases alone: a score of 0.6 was declined (the favourable decision is the negative one)
+    by the cut-off of the first hours, and not by the one that came then. A feature of that name is no cut-off."""
+    spec = {**SPEC, "features": {**SPEC["features"], "cutoff": "numeric"}, "favourable": "negative",
+            "reason_codes": {"distance": REASONS["distance"]}}  # fmt: skip
+    now = clock.now()
+    with writing() as session:
+        served = session.query(Deployment).filter_by(model="toy", ended_at=None, role="champion").one()
+        served.ended_at, served.state = now - timedelta(hours=2), "ended"
+        start_deployment(session, SYSTEM, model="toy", environment="production", version=2, change_id=None,
+                         reason="another cut-off", cutoff=0.9, at=now - timedelta(hours=2))  # fmt: skip
+        version = session.get_one(Version, ("toy", 2))
+        session.expunge_all()
+    version.cutoff = 0.5
+    prepared = PreparedVersion(
+        version, parse_spec(spec), Prepared(Steady(), parse_spec(spec), "log-odds", ""), ()
+    )
+    rows = pd.DataFrame(
+        {"prediction_id": ["before", "after", "answered"], "environment": "production", "role": "champion",
+         "version": 2, "score": 0.6, "prediction": [None, None, "1"], "distance": 1.0, "carrier": "UA", "cutoff": 0.7,
+         "ts": pd.to_datetime([now - timedelta(hours=3), now - timedelta(hours=1), now], utc=True)}
+    )  # fmt: skip
+    cutoffs = cutoffs_of(prepared, rows)
+    assert cutoffs == [served.cutoff, 0.9, 0.5]
+    explained = prepared.explain(rows, because="sample", cutoffs=cutoffs)
+    assert [one.reason_codes is not None for one in explained] == [True, False, True]
+    assert [one.inputs[-1] for one in explained] == [0.7] * 3
+
+
+def test_whatever_shap_raises_is_a_reason_that_can_be_kept() -> None:
+    class Lost(Steady):
+        def values(self, rows: pd.DataFrame) -> Attributed:
+            raise Exception("Additivity check failed in TreeExplainer!")  # noqa: TRY002 - as shap raises it
+
+    spec = parse_spec(SPEC)
+    prepared = PreparedVersion(
+        Version(model="toy", version=2), spec, Prepared(Lost(), spec, "log-odds", ""), ()
+    )
+    with pytest.raises(
+        BadInput, match="version 2 of toy cannot be explained: Exception: Additivity check failed"
+    ):
+        prepared.explain(pd.DataFrame({"distance": [1.0], "carrier": ["UA"]}))
+
+
+class Steady:
+    """Every row is moved alike."""
+
+    kind: Any = "permutation"
+    method = "always the same"
+    background_rows = 0
+
+    def values(self, rows: pd.DataFrame) -> Attributed:
+        return Attributed(np.full(rows.shape, 0.5), np.zeros(1), np.full(len(rows), 0.5 * rows.shape[1]))
 
 
 @pytest.mark.slow

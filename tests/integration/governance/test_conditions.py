@@ -250,3 +250,41 @@ def test_the_schedule_asks_for_a_check_of_what_serves_under_conditions(world: Wo
     asked = [run for run in request_due(moment) if run.startswith(CHECK_CONDITIONS.name)]
     assert len(asked) == 1
     assert not [run for run in request_due(moment) if run.startswith(CHECK_CONDITIONS.name)]
+
+
+RETURNING = """
+rules:
+  - name: returns and cut-offs promise nothing of their own
+    for: {kinds: [rollback, cutoff]}
+    rule: {}
+  - name: all
+    rule: {conditions: [{gate: data_checks_passed}], reapprove_after_days: 30}
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_version_that_returns_keeps_what_was_promised_with_its_promotion(world: World) -> None:
+    with writing() as session:
+        put_in_force(session, world, RETURNING)
+
+    def carried(actor: Any, asked: Asked) -> Change:
+        change = ask(actor, asked)
+        say(world.lead, change)
+        return carry_out(now(change))
+
+    first = carried(world.engineer, PROMOTE)
+    carried(world.engineer, Asked("promote", "production", "toy", 2))
+    for asked in (
+        Asked("rollback", "production", "toy", 1),
+        Asked("cutoff", "production", "toy", to_cutoff=0.4),
+    ):
+        carried(world.on_call if asked.kind == "rollback" else world.engineer, asked)
+        with reading() as session:
+            serving = champion(session, "toy", "production")
+            assert serving is not None
+            rows = session.scalars(select(Condition).where(Condition.deployment_id == serving.id)).all()
+            assert {one.gate: (one.change_id, one.state) for one in rows} == {
+                "data_checks_passed": (first.id, "unknown"), "reapproval": (first.id, "unknown"),
+            }  # fmt: skip
+    with reading() as session:
+        assert {one["change"] for one in conditions_of(session, world.viewer, "toy")} == {f"CHG-{first.id}"}

@@ -19,6 +19,7 @@ from backend.governance.deciding import start_thawed_changes
 from backend.governance.delegations import delegate
 from backend.governance.kinds import Asked
 from backend.governance.reviews import review_change, why_not_review
+from backend.governance.sending_again import resubmit_change
 from backend.governance.tables import Change
 from backend.governance.urgent import break_glass
 from backend.identity.actor import Actor
@@ -175,6 +176,14 @@ def test_people_alone_change_what_the_rules_are(world: World, asked: Asked) -> N
     change = ask(world.engineer, asked)
     with pytest.raises(NotAllowed, match=f"people decide on a change of kind {asked.kind}"):
         say(replace(world.other_lead, kind="service", acting_for=None), change)
+    say(world.lead, change, "ask", comment="say more")
+    with (
+        writing() as session,
+        pytest.raises(NotAllowed, match=f"people send again a change of kind {asked.kind}"),
+    ):
+        resubmit_change(session, robot, change.id, reason="more", seen_digest=change.request_digest)
+    with writing() as session:
+        resubmit_change(session, world.engineer, change.id, reason="more", seen_digest=change.request_digest)
     say(world.lead, change)
     assert say(world.compliance, change).state == "approved"
 

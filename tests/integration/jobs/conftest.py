@@ -48,10 +48,10 @@ def request_probe(database: str, tmp_path: Path) -> Callable[..., str]:
     """Ask for a probe run; gives its id. Marks go to `tmp_path`."""
     from tests.integration.jobs.probe_worker import PROBE
 
-    def ask(**arguments: Any) -> str:
+    def ask(*, queue: str | None = None, **arguments: Any) -> str:
         with writing() as session:
             run = request_job(
-                session, PROBE, subject="test", arguments={"folder": str(tmp_path), **arguments}
+                session, PROBE, subject="test", arguments={"folder": str(tmp_path), **arguments}, queue=queue
             )
             return run.id
 

@@ -35,7 +35,7 @@ class Outside:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Any]] = []
-        self.status = 200
+        self.status, self.page = 200, b'{"status":"ok"}'
         outside = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,10 +44,12 @@ class Outside:
                 outside.told.append((self.path, json.loads(body)))
                 self.send_response(outside.status)
                 self.end_headers()
+                self.wfile.write(json.dumps({"message": f"Cannot POST {self.path}"}).encode())
 
             def do_GET(self) -> None:
                 self.send_response(outside.status)
                 self.end_headers()
+                self.wfile.write(outside.page)
 
             def log_message(self, *_: object) -> None: ...
 
@@ -113,6 +115,9 @@ def test_the_console_is_asked_for_its_health(outside: Outside, monkeypatch: pyte
     monkeypatch.setenv("WARRANT_PUBLIC_URL", outside.address)
     settings.cache_clear()
     assert ask_console() == 200
+    outside.page = b"<title>We are back soon</title>"
+    with pytest.raises(NotWorking, match="is not the console"):
+        ask_console()
     outside.status = 503
     with pytest.raises(NotWorking, match="the console answers 503"):
         ask_console()
@@ -151,6 +156,10 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back_and_no_secret_is_said(o
     sent = send_beats({})
     assert all("answered 500" in one["problem"] for one in sent.values())
     assert "SECRET" not in str(sent)
+    outside.status = 404
+    sent = send_beats(sent)
+    assert all("refused: 404" in one["problem"] for one in sent.values())
+    assert "SECRET" not in str(sent)
     outside.status = 200
     assert all(one["at"] and not one["problem"] for one in send_beats(sent).values())
 
@@ -169,6 +178,48 @@ def test_the_notifier_sends_and_says_so_on_its_lease(outside: Outside) -> None:
     assert [one.problem for one in state.beats] == ["", ""]
     found = {one.name: one.found for one in examine()}["heartbeat"]
     assert found.state == "ok" and "SECRET" not in found.said
+
+
+def test_who_cannot_tell_of_incidents_sends_no_heartbeat(
+    outside: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ValueError("odd incident")
+
+    path = tmp_path / "contacts.yaml"
+    path.write_text("channels: [")
+    monkeypatch.setenv("WARRANT_CONTACTS", str(path))
+    settings.cache_clear()
+    look()
+    notifier = Notifier("w")
+    notifier.tick()
+    notifier.give_back()
+    assert outside.told == []
+    assert problem().startswith("the worker cannot read the contacts:")
+    path.write_text("channels: {}")
+    with monkeypatch.context() as patched, pytest.raises(ValueError, match="odd incident"):
+        patched.setattr(Notifier, "_plan", stumble)
+        notifier.tick()
+    notifier.give_back()
+    assert outside.told == []
+    notifier.tick()
+    notifier.give_back()
+    assert len(outside.told) == 2
+
+
+def test_two_receivers_of_one_host_are_told_apart(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = ", ".join(f"webhook {outside.address}/{name}" for name in ("one", "two"))
+    monkeypatch.setenv("WARRANT_HEARTBEAT", both)
+    settings.cache_clear()
+    look()
+    first, second = (one.name for one in receivers())
+    assert second == f"{first} (2)"
+    sent = send_beats({})
+    assert sent.keys() == {first, second}
+    assert [path for path, _ in outside.told] == ["/one", "/two"]
+    sent[first]["look"] = ""  # it was away
+    send_beats(sent)
+    assert [path for path, _ in outside.told] == ["/one", "/two", "/one"]
 
 
 def test_a_look_is_due_when_the_last_was_asked_for_long_enough_ago(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select, text, update
 
 from backend import clock
+from backend.alerting.tables import Alert
 from backend.database.session import reading, writing
 from backend.deployment.tables import Deployment
 from backend.identity.actor import system_actor
@@ -17,8 +19,9 @@ from backend.monitoring.windows_service import mark_dirty
 from backend.queue import JobRun
 from backend.registry.service import register_model
 from backend.registry.tables import Version
+from jobs import schedules
 from jobs.prune import delete_attempts, delete_runs
-from jobs.schedules import Due, models_due, request_due, unexplained_champions
+from jobs.schedules import SCHEDULES, Due, models_due, request_due, unexplained_champions
 
 NOON = datetime(2026, 3, 4, 12, 0, 10, tzinfo=UTC)
 WORKER = system_actor("worker")
@@ -55,6 +58,28 @@ def test_a_slot_is_asked_for_once_and_nothing_piles_up(flights: str) -> None:
         assert (
             session.scalar(select(func.count()).select_from(JobRun)) == 10
         )  # the log is recomputed every six hours
+
+
+def test_a_schedule_that_stumbles_holds_up_no_other_and_is_a_ticket(
+    flights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fires() -> list[str]:
+        with reading() as session:
+            return list(session.scalars(select(Alert.title).where(Alert.state == "firing")))
+
+    def stumble(*_: object) -> list[Due]:
+        raise ValueError("the spec of flights has a window of no days")
+
+    first, *others = SCHEDULES
+    with monkeypatch.context() as patched:
+        patched.setattr(schedules, "SCHEDULES", (replace(first, due=stumble), *others))
+        assert "mirror_registry-2026-03-04T12:00:00Z" in request_due(NOON)
+        said = "Asking when compute_metrics is due failed: ValueError: the spec of flights has a window of no days"
+        assert fires() == [said]
+        request_due(NOON + timedelta(minutes=1))
+        assert fires() == [said]
+    request_due(NOON + timedelta(minutes=2))
+    assert fires() == []
 
 
 def test_what_has_just_failed_rests(flights: str) -> None:

@@ -14,8 +14,9 @@ from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry, AuditPayload
 from backend.database.session import reading, writing
 from backend.errors import BadInput
-from backend.queue import WorkerBeat, retry_job
+from backend.queue import JOBS, WITH_METRICS, WorkerBeat, retry_job
 from jobs.ownership import workflow_table
+from jobs.worker import CONCURRENCY
 from tests.integration.jobs.conftest import Start, marks, run_of, wait_for
 
 
@@ -51,11 +52,27 @@ def test_a_run_succeeds_with_progress_and_a_beat(start_worker: Start, request_pr
     assert [mark[0] for mark in marks(tmp_path)] == ["one", "two", "three"]
     with reading() as session:
         beat = session.get_one(WorkerBeat, "a")
-        assert (beat.queues, beat.pid) == ("metrics", worker.pid)
+        assert (beat.queues, beat.pid) == ("metrics,watch,long", worker.pid)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=15) == 0
     with reading() as session:
         assert session.get(WorkerBeat, "a") is None
+
+
+def test_what_people_are_told_by_does_not_wait_behind_long_work(
+    start_worker: Start, request_probe, tmp_path: Path
+) -> None:
+    in_queue = {name: {one.name for one in JOBS.values() if one.queue == name} for name in WITH_METRICS}
+    assert in_queue["watch"] == {"evaluate_slos", "tend_alerts", "watch_self"}
+    assert in_queue["long"] >= {"make_backup", "restore_drill", "make_pack", "verify_audit", "write_report"}
+    busy = [request_probe(hold=True) for _ in range(CONCURRENCY["metrics"])]
+    busy += [request_probe(hold=True, queue="long") for _ in range(CONCURRENCY["long"])]
+    start_worker("a")
+    wait_for(lambda: all(run_of(one).state == "running" for one in busy))
+    behind, short = request_probe(), request_probe(queue="watch")
+    wait_for(lambda: run_of(short).state == "succeeded")
+    assert run_of(behind).state == "queued"
+    (tmp_path / "go").touch()
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ class Service:
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
     secrets_seen: list[str] = field(default_factory=list)
     fail: list[int] = field(default_factory=list)
+    retry_after: str = ""  # what the answers of `fail` ask for
     drop: int = 0
     taken: Callable[[], None] = lambda: (
         None
@@ -180,6 +181,8 @@ def running(kind: str) -> Iterator[Service]:
         def _answer(self, status: int, document: Any) -> None:
             content = json.dumps(document).encode()
             self.send_response(status)
+            if status >= 400 and service.retry_after:
+                self.send_header("Retry-After", service.retry_after)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -86,3 +86,22 @@ def test_what_cannot_be_done_here_is_said_and_the_next_is_heard(
     assert problem == "what was done there cannot be done here: it cannot become acknowledged"
     scene.tick(later_s=11)
     assert scene.incident(number).acknowledged_there == "in PagerDuty by Grace"
+
+
+def test_a_channel_that_asks_for_patience_is_not_asked_before(scene: Scene) -> None:
+    def asked() -> int:
+        return sum(path == "/reactions.get" for _, path, _ in scene.team.calls)
+
+    scene.page()
+    scene.tick()
+    scene.tick(later_s=11)
+    before = asked()
+    assert before
+    scene.team.fail, scene.team.retry_after = [429], "25"
+    scene.tick(later_s=11)
+    assert not scene.team.fail
+    scene.tick(later_s=11)
+    scene.tick(later_s=11)
+    assert asked() == before
+    scene.tick(later_s=11)
+    assert asked() == before + 1

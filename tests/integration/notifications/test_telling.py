@@ -8,21 +8,25 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from backend.alerting.handling import open_incident
 from backend.alerting.incidents import acknowledge
 from backend.alerting.mitigation import settle_by_change, tend_mitigated
 from backend.alerting.service import close_by_hand
-from backend.alerting.silences import Matchers, silence
+from backend.alerting.silences import Matchers, end_silence, silence
 from backend.alerting.tables import Incident
 from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.notifications.contacts import current_contacts
+from backend.notifications.facts import Facts
+from backend.notifications.messages import Message
 from backend.notifications.planning import plan_notices
 from backend.notifications.sending import retry
 from backend.notifications.tables import ToldIncident
 from backend.settings import settings
 from jobs.notifier import Notifier
+from jobs.watch_self import NotWorking, look_at_notices
 from tests.integration.notifications.scene import Scene, scene
 from tests.worlds import SYSTEM, World, make_world
 
@@ -176,6 +180,69 @@ def test_a_service_that_is_away_gets_the_newest_news_once_when_it_is_back(scene:
     assert len([one for one in scene.pager.calls if one[2] and one[2]["event_action"] == "trigger"]) == 1
     assert [one.channel for one in scene.notices("replaced")] == ["pager"]
     assert scene.notices("queued") == []
+
+
+def test_an_incident_that_cannot_be_told_holds_up_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = scene.page()
+    with writing() as session:
+        other = open_incident(
+            session, scene.world.on_call, model="toy", environment="production", title="Slow", severity=1
+        )
+    right = Facts.message
+
+    def message(self: Facts, incident: Incident) -> Message:
+        if incident.id == odd:
+            raise ValueError("no words for it")
+        return right(self, incident)
+
+    with monkeypatch.context() as patched, pytest.raises(ValueError, match="no words"):
+        patched.setattr(Facts, "message", message)
+        scene.tick()
+    scene.notifier.give_back()
+    assert {one.incident_id for one in scene.notices("sent")} == {other.id}
+    scene.tick()
+    assert {one.incident_id for one in scene.notices("sent")} == {odd, other.id}
+
+
+def test_a_page_that_no_channel_takes_for_minutes_ends_the_heartbeat(scene: Scene) -> None:
+    scene.pager.fail, scene.team.fail = [401], [503] * 20
+    number = scene.page()
+    scene.tick()
+    scene.tick(later_s=299)
+    assert look_at_notices()  # there is time to try again
+    scene.now += timedelta(seconds=2)
+    with pytest.raises(NotWorking, match=f"nobody was told of INC-{number}"):
+        look_at_notices()
+    scene.team.fail.clear()
+    scene.tick(later_s=600)
+    assert look_at_notices()  # one channel took it
+
+
+def test_what_nobody_was_told_of_is_no_fault_once_somebody_is_on_it(scene: Scene) -> None:
+    scene.pager.fail, scene.team.fail = [401], [503] * 20
+    number = scene.page()
+    scene.tick()
+    scene.now += timedelta(seconds=301)
+    with pytest.raises(NotWorking):
+        look_at_notices()
+    with writing() as session:
+        quiet = silence(
+            session,
+            scene.world.on_call,
+            matchers=Matchers(model="toy"),
+            comment="known",
+            until=scene.now + timedelta(hours=1),
+        )
+    assert look_at_notices()
+    with writing() as session:
+        end_silence(session, scene.world.on_call, quiet.id)
+    with pytest.raises(NotWorking):
+        look_at_notices()
+    with writing() as session:
+        acknowledge(session, scene.world.on_call, number)
+    assert look_at_notices()
 
 
 def test_what_was_refused_stays_until_somebody_tries_again(scene: Scene) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from backend import clock
 from backend.addresses import without_credentials
+from backend.alerting.own_work import stumbled_schedules
 from backend.audit.actions import Action
 from backend.database.session import reading, writing
 from backend.errors import BadInput, Conflict
@@ -111,7 +112,9 @@ def test_what_is_only_imported_is_not_monitored_and_cannot_serve(database: str) 
     bring_in(model("flights", version(1, run=RUN)))
     with reading() as session:
         assert list_models(session, SYSTEM) == []
-    request_due(clock.now())  # nothing stumbles over a model without a description
+    request_due(clock.now())
+    with reading() as session:
+        assert stumbled_schedules(session) == set()  # nothing stumbles over a model without a description
     with (
         reading() as session,
         pytest.raises(inventory.OnlyImported, match="known from MLflow alone") as refused,

@@ -11,6 +11,7 @@ from backend.audit.change_checks import unrecorded_changes
 from backend.audit.verification import verify
 from backend.data_rights.rules import set_rule
 from backend.database.session import reading, writing
+from backend.deployment.service import start_deployment
 from backend.errors import BadInput, ChangedSinceSeen, Conflict, NotAllowed
 from backend.governance.asking import request_change
 from backend.governance.deciding import decide
@@ -20,8 +21,10 @@ from backend.governance.tables import Change
 from backend.retraining.envelope import Spent, reasons_outside
 from backend.retraining.running import cancel_run, resume_run
 from backend.retraining.service import asked_for, preview_retraining
+from backend.retraining.steps import begin_step, end_step
+from backend.retraining.tables import RetrainingRun
 from tests.integration.retraining.conftest import ask, begin, close, job_of, plan, run_of
-from tests.worlds import World, set_tier
+from tests.worlds import SYSTEM, World, set_tier
 
 
 def test_within_the_envelope_it_goes_ahead_and_the_log_covers_it(world: World) -> None:
@@ -85,12 +88,15 @@ def test_a_preview_says_that_the_data_are_not_recorded_for_retraining(world: Wor
 
 
 def test_an_envelope_says_each_reason_why_it_does_not_cover() -> None:
-    wanted = plan(wall_s=7200, device="cpu", parameters={})
+    wanted = plan(wall_s=7200, device="cpu", parameters={}, memory_mb=20_000)
     envelope = Envelope.model_validate({"devices": ["gpu"], "triggers": ["drift"], "trainers": ["command"]})
     assert [one.split()[0] for one in reasons_outside(envelope, wanted, Spent(3, 2.5))] == [
-        "the", "it", "the", "it", "3", "2.5",
+        "the", "it", "the", "it", "it", "3", "2.5",
     ]  # fmt: skip
-    assert reasons_outside(Envelope(hours=2), wanted, Spent(0, 0.0)) == []
+    assert reasons_outside(Envelope(hours=2), wanted, Spent(0, 0.0)) == [
+        "it may use 20,000 MB, and the envelope allows 16,384 MB"
+    ]
+    assert reasons_outside(Envelope(hours=2, memory_mb=20_000), wanted, Spent(0, 0.0)) == []
     assert reasons_outside(None, wanted, Spent(0, 0.0)) == ["the rule has no envelope"]
 
 
@@ -143,3 +149,37 @@ def test_a_run_that_waits_is_cancelled_at_once_and_a_failed_one_is_begun_again(w
     with writing() as session:
         resume_run(session, world.on_call, other.id)
     assert (run_of(other.id).state, job_of(f"{other.id}-2").state) == ("queued", "queued")
+
+
+def test_a_failed_run_is_not_begun_again_beyond_its_envelope_nor_beside_another_champion(
+    world: World,
+) -> None:
+    run = begin(ask(world.engineer))
+    with writing() as session:
+        begin_step(session, run.id, "train")
+        end_step(session, run.id, "train", "failed", seconds=2.9 * 3600)
+    close(run.id, "failed")
+    with writing() as session:
+        session.get_one(RetrainingRun, run.id).requested_at = clock.now() - timedelta(days=30)
+    with (
+        writing() as session,
+        pytest.raises(Conflict, match=r"covers it no longer: 2\.9 h of this week are used"),
+    ):
+        resume_run(session, world.engineer, run.id)
+    with writing() as session:
+        session.get_one(RetrainingRun, run.id).finished_at = clock.now() - timedelta(days=8)
+    with writing() as session:
+        start_deployment(
+            session, SYSTEM, model="toy", environment="production", version=1, change_id=None, reason="back"
+        )
+    with (
+        writing() as session,
+        pytest.raises(Conflict, match="v1 serves by now, which retrain-1 would not be compared"),
+    ):
+        resume_run(session, world.engineer, run.id)
+    with writing() as session:
+        start_deployment(
+            session, SYSTEM, model="toy", environment="production", version=2, change_id=None, reason="on"
+        )
+    with writing() as session:
+        assert resume_run(session, world.engineer, run.id).state == "queued"

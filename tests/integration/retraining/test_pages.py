@@ -11,6 +11,7 @@ from app.charts.training import curve_figures
 from app.components.retraining_parts import duration
 from backend import clock
 from backend.database.session import writing
+from backend.governance.group_rates import Share, gaps
 from backend.retraining.steps import begin_step, end_step, note_step
 from backend.retraining.tables import RetrainingRun, RetrainingStep
 from tests.integration.app.test_pages import Open, open_page, text_of
@@ -20,7 +21,11 @@ from tests.worlds import World
 __all__ = ["open_page", "world"]
 
 SAME: dict[str, Any] = {
-    "known": True, "where": "90 rows of the reference of version 3", "segments": {"looked_at": 3, "worse": []},
+    "known": True, "where": "90 rows of the reference of version 3", "segments": {
+        "looked_at": 3, "unknown": 0, "metric": "roc_auc",
+        "worse": [{"column": "carrier", "name": "AA", "protected": False, "before": 0.81, "after": 0.72,
+                   "value": -0.09, "low": -0.14, "high": -0.04, "rows": 40}],
+    },
     "metrics": [{"metric": "roc_auc", "before": 0.8242, "after": 0.8794, "value": 0.0552, "low": 0.0296,
                  "high": 0.0795, "reason": "", "says": "better"}],
 }  # fmt: skip
@@ -88,6 +93,31 @@ def test_a_run_shows_steps_curve_and_cost_and_is_cancelled_with_a_confirmation(
     page.checkbox(key=f"cancel:{run.id}:sure").check()
     next(one for one in page.button if one.label == f"Cancel {run.id}").click().run()
     assert run_of(run.id).cancel_asked_by == world.on_call.person_id
+
+
+def test_a_run_shows_segments_groups_and_what_the_candidate_leans_on(world: World, open_page: Open) -> None:
+    run = begin(ask(world.engineer))
+    shares = {name: dict.fromkeys(("favourable", "true_positive", "false_positive"), Share(hits, 100))
+              for name, hits in (("AA", 20), ("UA", 60))}  # fmt: skip
+    column = {
+        "column": "carrier", "before": gaps(shares), "after": gaps(shares),
+        "groups": [{"name": name, "rows": 100, **{side: {rate: one.as_dict() for rate, one in found.items()}
+                    for side in ("before", "after")}} for name, found in shares.items()],
+    }  # fmt: skip
+    groups = {
+        "schema": 1, "known": True, "where": "90 rows of the reference", "rows": 200, "labelled_where": "90 rows",
+        "level": 0.95, "fewest": 30, "favourable": "positive", "columns": [column], "missing": [],
+    }  # fmt: skip
+    leans = {"known": True, "rows": 90, "method": "shap TreeExplainer, exact", "base_value": 0.1,
+             "contributions": [{"column": "distance", "mean_abs": 0.4, "direction": 0.9, "se": 0.02}]}  # fmt: skip
+    with writing() as session:
+        for name, result in (("evaluate", {"same_rows": SAME, "groups": groups}), ("explain", leans)):
+            begin_step(session, run.id, name)
+            end_step(session, run.id, name, "finished", seconds=2.5, result=result)
+    said = text_of(open_page(world.viewer, "retraining_run", id=run.id))
+    for told in ("1 of 3 segments is worse", "carrier = AA", "carrier below four fifths", "AA against UA",
+                 "What it leans on", "shap TreeExplainer, exact; over 90 rows that were held out"):  # fmt: skip
+        assert told in said, told
 
 
 def test_a_retraining_is_asked_for_on_the_page(world: World, open_page: Open) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import select
 
@@ -20,9 +21,11 @@ from backend.explain.tables import ShapSummary
 from backend.governance.tables import Change
 from backend.registry.tables import Version
 from backend.retraining.running import cancel_run
+from backend.retraining.steps import begin_step, end_step
 from backend.retraining.tables import RetrainingStep
 from jobs.open_retraining import close_lost
 from jobs.retraining.work import RetrainingCancelled, ValidationFailed, folder_of, forget_rows
+from jobs.trainers.contract import BadJob
 from tests.integration.retraining.conftest import (
     ROWS,
     Here,
@@ -97,6 +100,8 @@ def test_champion_and_candidate_are_compared_on_rows_that_the_candidate_did_not_
     found = take(run.id, "extract", "validate", "split", "train", "evaluate")["evaluate"]
     assert found["same_rows"]["metrics"][0]["rows"] == 90
     assert found["same_rows"]["source"] == "reference"
+    kept = set(pq.read_schema(folder_of(run.id) / "reference.parquet").names)
+    assert kept == {"ts", "distance", "carrier", "label", "score", "prediction"}, "no id of a prediction"
     assert found["same_rows"]["metrics"][0]["low"] is not None
     assert found["calibration"]["rows"] == 90
     assert found["cost"]["after"]["latency_ms"] > 0
@@ -115,6 +120,26 @@ def test_a_failed_validation_trains_nothing_and_says_what_is_wrong(trained: Worl
     with reading() as session:
         assert session.get(RetrainingStep, (run.id, "train")) is None
     assert not (folder_of(run.id) / "out").exists()
+
+
+def test_parameters_that_the_trainer_does_not_take_are_refused_before_a_row_is_read(world: World) -> None:
+    run = begin(ask(world.engineer, plan(parameters={"max_itr": 5})))
+    with pytest.raises(BadJob, match="sklearn_boosting has no max_itr; it has checkpoint_every"):
+        take(run.id, "extract")
+    assert step_of(run.id, "extract").state == "failed"
+
+
+def test_what_every_attempt_at_a_step_took_is_added_up(world: World) -> None:
+    run = begin(ask(world.engineer))
+    for state, seconds, gpu_seconds in (
+        ("failed", 10.0, 20.0),
+        ("cancelled", 1.0, 2.0),
+        ("finished", 5.0, 5.0),
+    ):
+        with writing() as session:
+            begin_step(session, run.id, "train")
+            end_step(session, run.id, "train", state, seconds=seconds, result={"gpu_seconds": gpu_seconds})
+    assert (step_of(run.id, "train").seconds, step_of(run.id, "train").gpu_seconds) == (16.0, 27.0)
 
 
 def test_rows_are_those_whose_labels_were_known_at_the_time(trained: World) -> None:
@@ -157,5 +182,6 @@ def test_cancelling_ends_a_trainer_within_five_seconds(trained: World) -> None:
     thread.join()
     assert time.monotonic() - asked[0] < 5
     assert step_of(run.id, "train").state == "cancelled"
+    assert step_of(run.id, "train").result["gpu_seconds"] == 0.0, "what it cost is kept"
     assert not Path(folder_of(run.id), "out", "artefact").exists()
     assert run_of(run.id).cancel_reason == "a slip"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,8 +14,10 @@ from backend.audit.verification import verify
 from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.governance.tables import Change
+from backend.identity.tables import Person
 from backend.monitoring.columns import parse_spec
-from backend.registry.tables import Model
+from backend.monitoring.tables import WindowState
+from backend.registry.tables import Model, Version
 from backend.retraining.tables import RetrainingCause
 from backend.retraining.triggers import causes_now
 from jobs.open_retraining import close_lost, open_due
@@ -112,6 +114,25 @@ def test_outside_the_envelope_a_trigger_waits_for_a_decision_and_without_an_owne
     assert (change.state, change.within_envelope) == ("waiting", False)
 
 
+def test_no_trigger_asks_in_the_name_of_a_closed_account(world: World) -> None:
+    describe(world, retraining=DRIFT)
+    set_off()
+    with writing() as session:
+        session.get_one(Person, world.engineer.person_id).disabled_at = clock.now()
+    assert look() == []
+    assert causes()[0].held_because.startswith(
+        "the account of the model's owner is closed: name another owner"
+    )
+    with writing() as session:
+        person = session.get_one(Person, world.engineer.person_id)
+        person.disabled_at, person.expires_at = None, clock.now()
+    assert look() == []
+    with writing() as session:
+        session.get_one(Model, "toy").owner_id = world.on_call.person_id
+    assert len(look()) == 1
+    assert changes()[0].requested_by == world.on_call.person_id
+
+
 def test_realised_performance_and_new_labels_are_causes_and_what_is_unknown_is_none(world: World) -> None:
     triggers = [{"on": "realised"}, {"on": "labels", "new": 5000}]
     describe(world, retraining={**DRIFT, "triggers": triggers})
@@ -121,6 +142,35 @@ def test_realised_performance_and_new_labels_are_causes_and_what_is_unknown_is_n
     with reading() as session:
         (found,) = causes_now(session, clock.now())
     assert (found.cause.on, found.model) == ("realised", "toy")
+
+
+def test_new_labels_open_one_change_and_as_many_again_another_where_that_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = {**DRIFT, "cooldown": "1min", "triggers": [{"on": "labels", "new": 50}]}
+    describe(world, retraining=rule)
+    now = clock.now()
+    with writing() as session:
+        session.get_one(Version, ("toy", 2)).trained_at = now - timedelta(hours=3)
+    _label(now - timedelta(hours=2), 50)
+    (first,) = look()
+    assert look() == []
+    close(begin(changes()[0]).id, "failed")
+    monkeypatch.setattr(clock, "now", lambda: now + timedelta(hours=5))
+    _label(now + timedelta(hours=1), 49)
+    assert look() == []
+    _label(now + timedelta(hours=2), 1)
+    assert len(look()) == 1
+    assert [one.cause for one in causes()] == [f"labels after CHG-{first}", "labels after v2"]
+    assert "50 labels are known of what came since the rows of CHG-" in changes()[1].reason
+
+
+def _label(start: datetime, known: int) -> None:
+    with writing() as session:
+        session.add(
+            WindowState(model="toy", environment="production", size=parse_spec(SPEC).window, start=start,
+                        end=start + timedelta(hours=1), version=2, rows=known, labels_known=known, state="complete")
+        )  # fmt: skip
 
 
 def test_a_run_whose_workers_were_given_up_is_closed(world: World) -> None:

@@ -15,7 +15,10 @@ from backend import clock
 from backend.database.session import reading
 from backend.deployment.service import live_reports
 from backend.deployment.tables import GatewayReport
+from backend.serving.board import Board
+from backend.serving.gateway import Gateway
 from backend.settings import settings
+from tests.integration.serving.conftest import registered
 from tests.integration.serving.parts import (
     MODEL,
     GatewayProcess,
@@ -188,3 +191,24 @@ def test_a_new_model_is_served_without_a_restart(
     register_version(1, artefacts[3], model=model)
     deploy(1, model=model)
     wait_until(lambda: sqlite_gateway.predict(model).status_code == 200, what="the new model")
+
+
+def test_it_says_once_that_the_first_models_serve(sqlite: None, artefacts: dict[int, Path]) -> None:
+    registered(artefacts)
+    watcher = Gateway(settings()).watcher
+    served: list[bool] = []
+    watcher.on_settled = lambda: served.append(watcher.board.entries[MODEL].serving is not None)
+    watcher.start()
+    try:
+        wait_until(lambda: served, what="the first model")
+        deploy(2)
+        wait_until(lambda: serving_version(watcher.board) == "2", what="the second version")
+    finally:
+        watcher.close()
+    watcher.look()
+    assert served == [True]
+
+
+def serving_version(board: Board) -> str:
+    serving = board.entries[MODEL].serving
+    return serving.version if serving is not None else ""

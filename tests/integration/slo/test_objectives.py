@@ -109,6 +109,25 @@ def titles() -> list[tuple[str, str, str]]:
         return [(one.level, one.kind, one.title) for one in firing_alerts(session, SYSTEM)]
 
 
+def test_an_objective_that_cannot_be_counted_holds_up_no_other(
+    world: World, noon: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ValueError("window: no days")
+
+    log_requests(minutes_until(noon, 60), good=10, failed=10)
+    key = define(world)
+    fresh = replace(
+        AVAILABLE, name="fresh", sli=Freshness("metrics", 3600), rows=default_rows(Kind.FRESHNESS)
+    )
+    other = define(world, fresh)
+    monkeypatch.setattr("backend.slo.sources.store._look", stumble)
+    look(noon)
+    assert state_of(key).state == "breach"
+    assert any(level == "page" for level, *_ in titles())
+    assert state_of(other).problem == "it cannot be counted: ValueError: window: no days"
+
+
 def test_an_outage_fires_within_a_minute_and_resolves_when_the_short_window_is_clean(
     world: World, noon: datetime
 ) -> None:

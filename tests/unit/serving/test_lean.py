@@ -16,6 +16,7 @@ from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from backend.serving import lean as module
 from backend.serving.lean import Lean, lean
 from backend.serving.predictor import Predictor
+from backend.serving.trees import Trees, trees_of
 
 FEATURES: dict[str, Any] = {
     "distance": "numeric", "carrier": "categorical", "hour": "numeric", "origin": "categorical"
@@ -88,6 +89,40 @@ def test_the_answers_are_those_of_the_pipeline_to_the_bit(task: str, categorical
     assert np.array_equal(short.answer(asked(frame)), answer(frame))
     for row, one in zip(asked(frame)[:5], answer(frame)[:5], strict=True):
         assert np.array_equal(short.answer([row])[0], one)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("categorical", [None, [2, 3]])
+def test_all_trees_at_once_add_up_to_the_bit(task: str, categorical: Any) -> None:
+    boost = pipeline(task, categorical=categorical).named_steps["boost"]
+    trees = trees_of(boost)
+    draw = np.random.default_rng(3)
+    matrix = np.column_stack(
+        [
+            *draw.choice([0.0, 1.0, 2.0, 3.0, 200.0, -1.0, np.nan], (2, 300)),
+            draw.choice([*np.arange(24.0), np.nan], 300),
+            np.where(draw.random(300) < 0.1, np.nan, draw.normal(800, 300, 300)),
+        ]
+    )
+    right = np.tile(boost._baseline_prediction, (len(matrix), 1))
+    boost._predict_iterations(matrix, boost._predictors, right, False, 1)
+    assert np.array_equal(trees.sums(matrix), right)
+    assert trees.most_rows >= 1
+
+
+def test_few_rows_are_walked_at_once_and_many_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_of: list[int] = []
+    right = Trees.sums
+    monkeypatch.setattr(Trees, "sums", lambda self, rows: asked_of.append(len(rows)) or right(self, rows))
+    short = lean(pipeline("binary"))
+    assert short is not None
+    assert set(asked_of) == {1}  # each row of the comparison
+    asked_of.clear()
+    most = short.trees.most_rows
+    short.answer(asked(rows(most)))
+    short.answer(asked(rows(most + 1)))
+    short.answer([])
+    assert asked_of == [most]
 
 
 def test_a_pipeline_of_another_kind_answers_itself() -> None:

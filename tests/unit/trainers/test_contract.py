@@ -57,6 +57,7 @@ def test_parameters_are_checked_before_anything_starts(tmp_path: Path) -> None:
             {"subsample": 2},
             "parameters.subsample: 2.0 is outside what is possible: at least 0.01 and at most 1",
         ),
+        ({"subsample": float("nan")}, "parameters.subsample: nan is no finite number"),
     ):
         with pytest.raises(BadJob) as refused:
             trainer.parameters_of(job_in(tmp_path, "xgboost_boosting", parameters=parameters))
@@ -87,6 +88,12 @@ def test_the_page_lists_every_parameter_with_its_default() -> None:
         ('{\n"metrics": {\n', "result.json line 2 is not JSON"),
         ('{"metrics": {}, "seconds": "long"}', "'seconds' does not read"),
         ("[]", "holds a list; it has to be one JSON object"),
+        ('{"metrics": {}, "parameters": {"rate": NaN}}', "'parameters' does not read"),
+        ('{"metrics": {}, "versions": {"x": "\\ud800"}}', "'versions' does not read"),
+        ('{"metrics": {}, "rows": {"train": "many"}}', "'rows' does not read"),
+        ('{"metrics": {}, "device_seconds": 1e999}', "'device_seconds' does not read"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"metrics": {}}' + " " * (1 << 20), "has more than 1,048,576 bytes"),
     ],
 )
 def test_a_result_that_does_not_read_says_where(tmp_path: Path, text: str, said: str) -> None:
@@ -95,3 +102,13 @@ def test_a_result_that_does_not_read_says_where(tmp_path: Path, text: str, said:
     with pytest.raises(BadResult) as refused:
         TrainingResult.read(path)
     assert said in refused.value.message
+
+
+def test_a_metric_that_is_no_number_is_left_out_and_notes_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(
+        '{"metrics": {"auc": 0.7, "r2": NaN, "loss": 1e999}, "notes": [1, "a\\u0000b", {"c": 2}]}'
+    )
+    found = TrainingResult.read(path)
+    assert found.metrics == {"auc": 0.7}
+    assert found.notes == ["1", "a\N{REPLACEMENT CHARACTER}b", "{'c': 2}"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobs.trainers.base import trainer_named
-from jobs.trainers.devices import Gpu, NoDevice, gpus, held, place
+from jobs.trainers.devices import Gpu, NoDevice, gpus, place, placed
 from tests.unit.trainers.jobs import job_in
 
 BIG = Gpu(0, "GPU-big", "NVIDIA H100", 81_000, 1_000, 0.05)
@@ -61,13 +62,26 @@ def test_the_cpu_is_used_only_where_the_job_allows_it(tmp_path: Path) -> None:
 
 
 def test_one_run_a_device(tmp_path: Path) -> None:
-    placement = place(job_in(tmp_path, "xgboost_boosting", device="gpu"), trainer_named("xgboost_boosting"),
-                      rows=1, found=[BIG])  # fmt: skip
+    trainer, job = trainer_named("xgboost_boosting"), job_in(tmp_path, "xgboost_boosting", device="gpu")
     with (
-        held(placement, tmp_path),
+        placed(job, trainer, rows=1, found=[BIG], folder=tmp_path),
         pytest.raises(NoDevice, match="another training run of this host uses GPU 0"),
-        held(placement, tmp_path),
+        placed(job, trainer, rows=1, found=[BIG], folder=tmp_path),
     ):
         pass
-    with held(placement, tmp_path):
-        pass
+    with placed(job, trainer, rows=1, found=[BIG], folder=tmp_path) as again:
+        assert again.gpus == (BIG,)
+
+
+def test_a_run_beside_another_one_gets_the_device_that_is_left(tmp_path: Path) -> None:
+    trainer, job = trainer_named("xgboost_boosting"), job_in(tmp_path, "xgboost_boosting", device="gpu")
+    other = Gpu(1, "GPU-other", "NVIDIA H100", 81_000, 2_000, 0.0)
+    either = job_in(tmp_path, "xgboost_boosting", device="gpu-if-present")
+    both: Any = {"rows": 1, "found": [BIG, other], "folder": tmp_path}
+    with placed(job, trainer, **both) as first, placed(job, trainer, **both) as second:
+        assert (first.gpus, second.gpus) == ((BIG,), (other,))
+        with placed(either, trainer, **both) as third:
+            assert third.gpus == ()
+            assert third.why.startswith(
+                "on the CPU: another training run of this host uses GPU 0 (NVIDIA H100)"
+            )

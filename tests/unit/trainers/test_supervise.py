@@ -63,6 +63,8 @@ def test_a_program_that_follows_the_contract_finishes(
         ("finish('metrics: 1')\n", "garbage", "result.json line 1 is not JSON: 'metrics: 1'"),
         ("print('cannot open the data')\nsys.exit(3)\n", "error",
          "ended with exit code 3; its last line says: cannot open the data"),
+        ("(out / 'failure.json').write_text(json.dumps({'kind': 'error', 'message': 'no\\0rows'}))\nsys.exit(1)\n",
+         "error", "no\N{REPLACEMENT CHARACTER}rows"),
         ("os.kill(os.getpid(), signal.SIGSEGV)\n", "killed", "was killed by SIGSEGV. A library crashed"),
     ],
 )  # fmt: skip
@@ -82,6 +84,30 @@ def test_a_trainer_that_hangs_is_ended(tmp_path: Path) -> None:
         program_job(tmp_path, "while True: line(1, a=1); time.sleep(0.02)\n", limits=Limits(wall_s=0.4))
     )
     assert late.reason == "time_limit"
+
+
+def test_a_trainer_that_prints_for_ever_is_ended_before_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.trainers.supervise.MOST_PRINTED", 1 << 20)
+    job = program_job(tmp_path, "while True: print('x' * 10_000); time.sleep(0.001)\n")
+    job.out.mkdir()
+    (job.out / "log.txt").write_bytes(b"of an earlier attempt\n" * 100_000)
+    found = ended(job)
+    assert (found.state, found.reason) == ("failed", "garbage")
+    assert "wrote more than 1 MB into log.txt and metrics.jsonl and was ended" in found.message
+    assert (job.out / "log.txt").stat().st_size > 3 << 20
+
+
+def test_pipes_in_place_of_files_keep_nobody_waiting(tmp_path: Path) -> None:
+    pipes = "for name in ('metrics.jsonl', 'failure.json', 'log.txt'):\n"
+    pipes += "    (out / name).unlink(missing_ok=True); os.mkfifo(out / name)\n"
+    found = ended(program_job(tmp_path, pipes + "time.sleep(0.3)\nsys.exit(3)\n"))
+    assert (found.reason, found.log_tail) == ("error", "")
+    assert ended(program_job(tmp_path, "print('again')\nsys.exit(1)\n")).log_tail == "again\n"
+    found = ended(program_job(tmp_path, pipes + "os.mkfifo(out / 'result.json')\n(out / 'artefact').mkdir()\n"
+                                        "(out / 'artefact' / 'model').touch()\n", out="other"))  # fmt: skip
+    assert (found.reason, found.log_tail) == ("no_artefact", "")
 
 
 def test_more_memory_than_allowed_is_said_in_words(tmp_path: Path) -> None:
@@ -110,6 +136,23 @@ def test_out_of_memory_inside_a_trainer_is_said_in_words(tmp_path: Path) -> None
     by_kernel = judged(job, -signal.SIGKILL, killed_by_kernel=True)
     assert by_kernel.reason == "out_of_memory"
     assert "the kernel ended the training" in by_kernel.message
+
+
+def test_the_time_of_gpus_counts_however_it_ends_and_not_where_none_was_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho '0, GPU-of-the-test, NVIDIA H100, 81559, 1024, 37'\n")
+    program.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    failed = ended(program_job(tmp_path, "sys.exit(1)\n", device="gpu-if-present"))
+    assert failed.state == "failed"
+    assert failed.gpu_seconds == failed.seconds > 0
+    cancelled = ended(program_job(tmp_path, FOREVER, device="gpu"), should_stop=lambda: True)
+    assert cancelled.gpu_seconds == cancelled.seconds > 0
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert ended(program_job(tmp_path, "sys.exit(1)\n", device="gpu-if-present")).gpu_seconds == 0.0
 
 
 def test_cancel_ends_the_whole_group_at_once(tmp_path: Path) -> None:
