@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Final, Literal
 
 State = Literal["ok", "trouble", "unknown", "off"]
@@ -31,6 +32,11 @@ class Check:
     ask: Callable[[], Found]
     needs: tuple[str, ...]
 
+    @property
+    def place(self) -> str:
+        """The module that it is of."""
+        return self.ask.__module__.rpartition(".")[2]
+
 
 @dataclass(frozen=True)
 class Result:
@@ -41,7 +47,9 @@ class Result:
 
 
 CHECKS: Final[dict[str, Check]] = {}
-"""By name, in the order in which they are asked and shown."""
+"""By name, of the modules that were imported."""
+_PLACES: Final = ("stores", "record", "backups", "services")
+"""The modules of checks in the order in which they are asked and shown: what others need comes first."""
 
 
 def check(name: str, *needs: str) -> Callable[[Callable[[], Found]], Callable[[], Found]]:
@@ -72,10 +80,10 @@ def off(said: str) -> Found:
 
 def examine() -> Iterator[Result]:
     """Every check, one after the other."""
-    from backend.doctor import backups, record, services, stores  # noqa: F401 - each registers its checks
-
+    for place in _PLACES:
+        import_module(f"{__name__}.{place}")  # registers its checks
     failed: set[str] = set()
-    for name, one in CHECKS.items():
+    for name, one in sorted(CHECKS.items(), key=lambda each: _PLACES.index(each[1].place)):
         lacking = [needed for needed in one.needs if needed in failed]
         found = unknown(f"not asked: {lacking[0]} comes first", "") if lacking else _asked(one.ask)
         if lacking or found.state == "trouble":

@@ -91,8 +91,8 @@ class GitTag:
     def _newest_size(self) -> int | None:
         sizes = [
             size
-            for line in self._git("tag", "--list", "warrant-audit/*").splitlines()
-            if (size := tree_size(line.removeprefix("warrant-audit/"))) is not None
+            for tag in self._git("tag", "--list", "warrant-audit/*").splitlines()
+            if (size := _size_of(tag)) is not None
         ]
         return max(sizes) if sizes else None
 
@@ -123,3 +123,9 @@ class GitTag:
 def tag_of(size: int) -> str:
     """Twelve digits, so that names sort as sizes do."""
     return f"warrant-audit/{size:012d}"
+
+
+def _size_of(tag: str) -> int | None:
+    """The size in a tag's name; None for a tag that `tag_of` would not name so."""
+    size = tree_size(tag.removeprefix("warrant-audit/").lstrip("0") or "0")
+    return size if size is not None and tag_of(size) == tag else None
