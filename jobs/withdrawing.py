@@ -21,8 +21,8 @@ log = logging.getLogger("warrant.jobs")
 
 
 def tell_withdrawn(run: Run, model: str, environment: str) -> bool:
-    """Have everybody follow the record, by which nothing serves there any more; gives whether all did. A target may
-    have no such state (Kubernetes): the change says so, as it says who was away."""
+    """Have everybody follow the record, by which nothing serves there any more; gives whether all did. Who was
+    away is told later, and the change says so."""
     with writing() as session:
         run.require_owned(session)
         left = claim_withdrawn(session, model, environment)

@@ -133,12 +133,6 @@ WITHOUT_SEGMENTS: Final[dict[str, str]] = {
 }
 """Why a target cannot send a version the rows of some segments alone."""
 
-NOT_EMPTIED: Final[dict[str, str]] = {
-    "kubernetes": "the pods of its Deployment go on serving: the kubernetes target empties none, so scale it down "
-    "yourself",
-}
-"""What stays where nothing is to serve any more."""
-
 
 def refuse_segments() -> None:
     """Raises `TargetRefused` where the target that `WARRANT_TARGET` names cannot keep a version to segments."""

@@ -7,7 +7,8 @@ nothing, a later change is never overwritten by an earlier one, and a Deployment
 
 A canary is a second Deployment behind the same Service, made by the operator. Its share is one of whole pods, rounded
 down: it never answers more than was approved. Shadows are refused: nothing here could send them requests. So are
-segments: a Service looks at no row.
+segments: a Service looks at no row. Where nothing is to serve, the Deployments are scaled to no pods
+(`warrant/replicas` keeps how many there were).
 
 Every patch names the `resourceVersion` it was made from, and is sent as a dry run first: of several Deployments, none
 is changed when one would be refused.
@@ -194,14 +195,15 @@ class KubernetesTarget:
 
     def _patches(self, wanted: Wanted) -> list[Patch]:
         """What differs, in the order in which a canary never has more than its share. Reads the cluster."""
+        if not wanted.parts:
+            return self._emptied(wanted)
         champion, canary = _parts(wanted)
         main, *others = self._names(wanted)
         if canary is not None and not others:
             raise TargetRefused("there is no Deployment for canaries; WARRANT_KUBERNETES_CANARY names one")
         found = self._owned(main, wanted)
-        pods = _replicas(found)
-        kept = found.metadata.annotations.get(REPLICAS) if found.metadata.annotations else None
-        total = int(kept) if kept else pods
+        kept = _kept(found)
+        total = kept or _replicas(found)
         if canary is None:
             patches = [self._patch(found, wanted, champion, total if kept else None, None)]
             beside = self._owned(others[0], wanted, absent_is_fine=True) if others else None
@@ -213,6 +215,16 @@ class KubernetesTarget:
                 self._patch(self._owned(others[0], wanted), wanted, canary, tried, None),
                 self._patch(found, wanted, champion, total - tried, str(total)),
             ]
+        return [patch for patch in patches if patch is not None]
+
+    def _emptied(self, wanted: Wanted) -> list[Patch]:
+        """No pods where nothing is to serve; how many there were is noted, for the version that comes next."""
+        patches = []
+        for name in self._names(wanted):
+            found = self._owned(name, wanted, absent_is_fine=True)
+            if found is not None:
+                total = (_kept(found) or _replicas(found)) if name == self._names(wanted)[0] else 0
+                patches.append(self._patch(found, wanted, None, 0, str(total) if total else None))
         return [patch for patch in patches if patch is not None]
 
     def _patch(
@@ -337,7 +349,7 @@ def _parts(wanted: Wanted) -> tuple[Part, Part | None]:
     champion = next((part for part in wanted.parts if part.role == "champion"), None)
     if champion is None:
         raise TargetRefused(
-            f"no version of {wanted.model} is to serve; a Deployment is not emptied by this target"
+            f"no version of {wanted.model} is the champion, and yet another one is to serve beside it"
         )
     if any(part.role not in ("champion", "canary") for part in wanted.parts):
         raise TargetRefused("the kubernetes target has no shadows; use all_at_once, blue_green or canary")
@@ -347,6 +359,11 @@ def _parts(wanted: Wanted) -> tuple[Part, Part | None]:
     if len(canaries) > 1:
         raise TargetRefused("the kubernetes target has one canary at a time")
     return champion, canaries[0] if canaries else None
+
+
+def _kept(found: Any) -> int:
+    """How many pods there are in all while some are lent to a canary or none is needed; 0 where nothing is noted."""
+    return int((found.metadata.annotations or {}).get(REPLICAS) or 0)
 
 
 def _replicas(found: Any) -> int:

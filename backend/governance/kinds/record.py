@@ -12,7 +12,6 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.deployment.service import champion, end_deployments
 from backend.deployment.tables import Deployment
-from backend.deployment.targets import NOT_EMPTIED
 from backend.errors import BadInput
 from backend.governance import errors
 from backend.governance.digests import digest_of
@@ -108,8 +107,7 @@ def propose_retirement(session: ReadSession, viewer: Actor, asked: Asked) -> Pro
         asked=asked, model=model, tier=model.tier, serving=serving,
         summary=f"{model.name} v{serving.version} leaves service in {asked.environment}; nothing replaces it",
         bound={"model": _digest_of_model(model), "serves": digest_of({"deployment": serving.id})},
-        evidence=_facts("retire", f"serves: v{serving.version}", "serves: nothing", model=model,
-                        cautions=[NOT_EMPTIED.get(settings().target, "")]),
+        evidence=_facts("retire", f"serves: v{serving.version}", "serves: nothing", model=model),
     )  # fmt: skip
 
 

@@ -171,6 +171,33 @@ def test_more_than_the_approved_share_is_refused(there: Cluster, tmp_path: Path)
                 assert percent * total < 100
 
 
+def test_where_nothing_is_to_serve_there_are_no_pods_and_the_next_version_gets_them_back(
+    there: Cluster, tmp_path: Path
+) -> None:
+    target, nothing = kubernetes_target(there, tmp_path), Wanted(8, "toy", "production", ())
+
+    def pods() -> tuple[int, int]:
+        return tuple(there.objects[name]["spec"]["replicas"] for name in ("toy", "toy-canary"))  # type: ignore[return-value]
+
+    target.ensure(wanted(1, canary=2))
+    assert pods() == (8, 2)
+    assert "8 to 0 pods" in (target.lacks(nothing) or "")
+    for _ in range(2):
+        target.restore(nothing)
+        assert (observed(target, nothing).settled, pods(), target.lacks(nothing)) == (True, (0, 0), None)
+    with pytest.raises(TargetRefused, match="CHG-8 has changed"):
+        target.ensure(wanted(1))
+    target.ensure(wanted(3, change=9))
+    assert (observed(target, wanted(3, change=9)).settled, pods()) == (True, (10, 0))
+
+
+def test_where_no_deployment_is_nothing_is_to_be_emptied(there: Cluster, tmp_path: Path) -> None:
+    there.objects.clear()
+    target, nothing = kubernetes_target(there, tmp_path), Wanted(8, "toy", "production", ())
+    target.restore(nothing)
+    assert target.observe(nothing).settled and there.effects == {}
+
+
 def test_a_version_that_is_kept_for_a_return_has_no_pods(there: Cluster, tmp_path: Path) -> None:
     target, state = kubernetes_target(there, tmp_path), wanted(2, canary=1, share=0.0)
     target.ensure(state)
@@ -183,8 +210,8 @@ def test_what_pods_cannot_do_is_refused(there: Cluster, tmp_path: Path) -> None:
     shadow = Part(2, 2, "shadow", 0.0, 0.5, "/models/2", "sha256:2")
     with pytest.raises(TargetRefused, match="no shadows"):
         target.ensure(Wanted(7, "toy", "production", (*wanted(1).parts, shadow)))
-    with pytest.raises(TargetRefused, match="is not emptied"):
-        target.ensure(Wanted(7, "toy", "production", ()))
+    with pytest.raises(TargetRefused, match="is the champion"):
+        target.ensure(Wanted(7, "toy", "production", (shadow,)))
     none = kubernetes_target(there, tmp_path, naming=Naming(NAMESPACE, container="model"))
     with pytest.raises(TargetRefused, match="WARRANT_KUBERNETES_CANARY"):
         none.ensure(wanted(1, canary=2))
