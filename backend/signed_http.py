@@ -1,8 +1,16 @@
 """Requests that another system can trust: signed, repeated under one key, and tried again where that may help.
 
 Each carries `Idempotency-Key` (one effect a key), `Warrant-Timestamp` (Unix seconds), and `Warrant-Signature`:
-`sha256=` and the HMAC-SHA256, under the shared secret, of `<timestamp>.<method>.<path>.<body>`. A receiver should
-refuse what is not signed so, or older than some minutes.
+`sha256=` and the HMAC-SHA256, under the shared secret, of four lines and the body:
+
+    <timestamp>
+    <method>
+    <path, and ?query where there is one>
+    <Idempotency-Key>
+    <body>
+
+Lines end with one line feed. A receiver should refuse what is not signed so, or older than some minutes: whoever sees a
+request can then neither send it elsewhere nor have it take effect again under another key.
 
 A request is tried again where it did not get through. One that got through and was not answered in time is not: what
 came of it is unknown, and the other side may be at it still. Whoever sent it asks under its key what became of it.
@@ -15,7 +23,6 @@ import hmac
 import json
 import time
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -68,7 +75,10 @@ class SignedSender:
 
     def get(self, key: str, *, once: bool = False) -> httpx.Response:
         """Ask `<url>/<key>`; 404 is an answer. `once`: whoever asks comes again anyway."""
-        return self._send("GET", f"{self.url}/{key}", b"", key, pauses_s=() if once else self._pauses_s)
+        path, mark, query = self.url.partition("?")
+        return self._send(
+            "GET", f"{path.rstrip('/')}/{key}{mark}{query}", b"", key, pauses_s=() if once else self._pauses_s
+        )
 
     def _send(
         self, method: str, url: str, body: bytes, key: str, *, pauses_s: tuple[float, ...] | None = None
@@ -121,11 +131,16 @@ class SignedSender:
             "Content-Type": "application/json",
             "Idempotency-Key": key,
             "Warrant-Timestamp": at,
-            "Warrant-Signature": signature(self._secret, at, method, urlsplit(url).path, body),
+            "Warrant-Signature": signature(self._secret, at, method, _target(url), key, body),
         }
 
 
-def signature(secret: bytes, timestamp: str, method: str, path: str, body: bytes) -> str:
-    """What a receiver computes itself and compares in constant time."""
-    signed = f"{timestamp}.{method}.{path}.".encode() + body
+def signature(secret: bytes, timestamp: str, method: str, target: str, key: str, body: bytes) -> str:
+    """What a receiver computes itself and compares in constant time. `target`: the path as asked, with the query."""
+    signed = f"{timestamp}\n{method}\n{target}\n{key}\n".encode() + body
     return "sha256=" + hmac.new(secret, signed, hashlib.sha256).hexdigest()
+
+
+def _target(url: str) -> str:
+    """As it stands in the request's first line."""
+    return httpx.URL(url).raw_path.decode("ascii")

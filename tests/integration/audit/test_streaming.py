@@ -47,7 +47,12 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 expected = signature(
-                    SECRET.encode(), self.headers["Warrant-Timestamp"], "POST", self.path, body
+                    SECRET.encode(),
+                    self.headers["Warrant-Timestamp"],
+                    "POST",
+                    self.path,
+                    self.headers["Idempotency-Key"],
+                    body,
                 )
                 genuine = hmac.compare_digest(expected, self.headers["Warrant-Signature"])
                 if receiver.refuse or not genuine:

@@ -96,7 +96,12 @@ def receiver() -> Iterator[Receiver]:
 
         def _signed(self, body: bytes) -> bool:
             expected = signature(
-                SECRET.encode(), self.headers.get("Warrant-Timestamp", ""), self.command, self.path, body
+                SECRET.encode(),
+                self.headers.get("Warrant-Timestamp", ""),
+                self.command,
+                self.path,
+                self.headers.get("Idempotency-Key", ""),
+                body,
             )
             good = hmac.compare_digest(expected, self.headers.get("Warrant-Signature", ""))
             made.unsigned += not good
