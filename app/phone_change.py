@@ -15,6 +15,7 @@ from backend.governance.deciding import decide
 from backend.governance.reading import get_change
 from backend.governance.views import change_detail
 from backend.identity.sessions import SignedIn
+from backend.notifications.messages import clipped
 from backend.slo.evidence import left_words
 
 _GATE_LEVELS: Final = {"pass": "ok", "fail": "page", "inconclusive": "unknown"}
@@ -24,6 +25,8 @@ _WORDS: Final = {
     "reject": ("Reject", "Comment to reject"),
 }  # fmt: skip
 MOST_METRICS: Final = 6
+MOST_DECISIONS: Final = 20
+LONGEST_COMMENT: Final = 600
 
 
 def show(found: SignedIn, number: int) -> Mapping[str, Any]:
@@ -62,7 +65,9 @@ def context_of(change: Mapping[str, Any]) -> dict[str, Any]:
         "incident": change["incident_id"], "gates": _gates(change),
         "no_gates": "The gates are being evaluated; open this page again." if change["policy"]["gates"] else
         "The rule for it names no gate.",
-        "evidence": evidence_lines(evidence), "decisions": [_decision(one) for one in change["decisions"]],
+        "evidence": evidence_lines(evidence),
+        "decisions": [_decision(one) for one in change["decisions"][-MOST_DECISIONS:]],
+        "more_decisions": max(len(change["decisions"]) - MOST_DECISIONS, 0),
         "refused": refused, "can_decide": ", ".join(_deciders(change["can_still_decide"])),
         "short_digest": change["digest"].removeprefix("sha256:")[:12], "digest": change["digest"],
         "verdicts": [_verdict(change, one) for one in OFFERED], "full": href("change", id=str(change["id"])),
@@ -107,10 +112,11 @@ def _gates(change: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _decision(one: Mapping[str, Any]) -> str:
     word = {"approve": "approved", "reject": "rejected", "ask": "asked for changes"}[one["verdict"]]
-    said = f": {one['comment']}" if one["comment"] else ""
+    said = f": {clipped(one['comment'], LONGEST_COMMENT)}" if one["comment"] else ""
     counts = "" if one["counts"] else " (of an earlier revision)"
     if one["retracted_at"]:
-        counts = f"; taken back {format_utc(one['retracted_at'])}: {one['retracted_because']}"
+        why = clipped(one["retracted_because"] or "", LONGEST_COMMENT)
+        counts = f"; taken back {format_utc(one['retracted_at'])}: {why}"
     return f"{one['person']} {word} {format_utc(one['decided_at'])}{said}{counts}"
 
 

@@ -6,7 +6,7 @@ incident's own timeline and an entry of the audit log, in one transaction.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -33,6 +33,7 @@ from backend.registry.service import get_model
 
 SEVERITIES: Final = (1, 2, 3, 4)
 LONGEST_NOTE: Final = 4000
+TWICE: Final = timedelta(seconds=30)
 
 
 def open_incident(
@@ -79,15 +80,34 @@ def assign(session: WriteSession, actor: Actor, incident_id: int, *, username: s
 
 
 def add_note(session: WriteSession, actor: Actor, incident_id: int, *, text: str) -> IncidentEntry:
-    """A note; also when it is over, for what was learnt later."""
+    """A note; also when it is over, for what was learnt later. The same words of the same person within `TWICE` are
+    one note: a thumb tapped twice."""
     actor.require(Permission.ACKNOWLEDGE)
     incident = get_incident(session, actor, incident_id)
-    row = write_entry(session, actor, incident, "note", _text(text, "text", LONGEST_NOTE))
+    words = _text(text, "text", LONGEST_NOTE)
+    if (said := _said_just_now(session, actor, incident, words)) is not None:
+        return said
+    row = write_entry(session, actor, incident, "note", words)
     record(
         session, actor, Action.INCIDENT_NOTED, object_kind="incident", object_id=incident.id,
         payload={"entry": row.id}, why=row.text,
     )  # fmt: skip
     return row
+
+
+def _said_just_now(
+    session: WriteSession, actor: Actor, incident: Incident, words: str
+) -> IncidentEntry | None:
+    session.execute(select(Incident.id).where(Incident.id == incident.id).with_for_update())
+    return session.scalars(
+        select(IncidentEntry)
+        .where(
+            IncidentEntry.incident_id == incident.id, IncidentEntry.kind == "note",
+            IncidentEntry.by == actor.person_row, IncidentEntry.text == without_credentials(words),
+            IncidentEntry.at > clock.now() - TWICE,
+        )
+        .limit(1)
+    ).first()  # fmt: skip
 
 
 def add_link(

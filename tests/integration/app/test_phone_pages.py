@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,15 @@ from starlette.routing import Route
 from app import phone_pages
 from app.gate import Gate
 from app.templates import render
+from backend import clock
 from backend.alerting.silences import list_silences
-from backend.alerting.tables import Alert, Incident
+from backend.alerting.tables import Alert, Incident, IncidentEntry
 from backend.api.security import COOKIE
 from backend.api.signin import sign_in_routes
 from backend.database.session import reading, writing
 from backend.governance.asking import preview_change, request_change
 from backend.governance.kinds import Asked
-from backend.governance.tables import Change
+from backend.governance.tables import Change, Decision
 from backend.identity.actor import Actor
 from backend.identity.sessions import csrf_of
 from tests.browser.installation import policy_without_gates, put_in_force
@@ -127,6 +129,11 @@ def test_acknowledging_silencing_and_noting_from_the_page(world: World, browser:
         assert session.get_one(Incident, number).acknowledged_by == world.on_call.person_id
         (silence,) = list_silences(session, world.on_call)
         assert silence.until_worse
+        notes = select(IncidentEntry.text).where(IncidentEntry.kind == "note")
+    for why in ("asked the feed's team", "they answer", "asked the feed's team"):  # a thumb that taps twice
+        post(browser, number, csrf, "note", why=why)
+    with reading() as session:
+        assert session.scalars(notes).all() == ["asked the feed's team", "they answer"]
     page = browser.get(f"/i/{number}?done=silence").text
     assert "muted by silence" in page
     assert "suppressed" in page
@@ -207,6 +214,27 @@ def test_a_decision_on_what_was_not_shown_is_refused_and_what_was_written_kept(
     assert "not &lt;now&gt;</textarea>" in answer.text
     with reading() as session:
         assert session.get_one(Change, number).state == "waiting"
+
+
+def test_many_decisions_with_long_comments_are_the_newest_in_short(world: World, browser: TestClient) -> None:
+    with writing() as session:
+        asked = Asked("rollback", "production", "toy", 1)
+        preview = preview_change(session, world.on_call, asked)
+        change = request_change(session, world.on_call, asked, reason="x", seen_digest=preview.digest)
+        number = change.id
+        for index in range(40):
+            session.add(
+                Decision(
+                    change_id=number, revision=change.revision + index + 1, person_id=world.lead.person_id,
+                    verdict="ask", comment=f"{index} " + "ä" * 4000, seen_digest=change.digest, accepted=[],
+                    role="ml_lead", decided_at=clock.now() + timedelta(seconds=index),
+                )
+            )  # fmt: skip
+    enter(browser, world.lead)
+    answer = browser.get(f"/c/{number}")
+    assert "20 earlier decisions stand on the" in answer.text
+    assert "39 ää" in answer.text and "19 ää" not in answer.text
+    assert len(answer.content) < MOST_BYTES
 
 
 def test_it_says_what_mutes_an_alert_what_is_held_and_of_what_nothing_is_known(
