@@ -301,13 +301,16 @@ def show_plan(change: Mapping[str, Any]) -> None:
 def show_people(change: Mapping[str, Any]) -> None:
     """Who asked, who trained, who decided, who still can."""
     can = [f"{one['name']} ({one['role'].replace('_', ' ')})" for one in change["can_still_decide"]]
-    facts = {
+    facts: dict[str, Any] = {
         "why it is asked": change["reason"],
         "asked by": Markup("{}, {}").format(
             change["requested_by"], when(change["requested_at"], seconds=True)
         ),
-        "trained by": change["trained_by"],
     }
+    if change["trained_by"]:
+        facts["trained by"] = change["trained_by"]
+    elif change["to_version"] is not None:
+        facts["trained by"] = "nobody by the record: whoever did is not excluded by that"
     if change["data_owner"]:
         facts["owns the data"] = change["data_owner"]
     elif change["to_version"] is not None and "data_owner" in change["policy"].get("excluded", ()):

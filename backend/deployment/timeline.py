@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -356,5 +356,5 @@ def read_moment(
     """What served at a moment, and why, as the API gives it. The future is nobody's: `BadInput`."""
     if at > clock.now():
         raise BadInput("at: that moment has not come yet", field="at")
-    timeline = read_timeline(session, viewer, model, environment)
+    timeline = read_timeline(session, viewer, model, environment, since=at, until=at + timedelta(microseconds=1))
     return moment_view(timeline, at)

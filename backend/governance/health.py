@@ -42,15 +42,24 @@ class ServedVersion:
 def earlier_versions(
     session: ReadSession, viewer: Actor, model: str, environment: str
 ) -> list[ServedVersion]:
-    """Every version that served before the present champion, latest first, each once, with how it did."""
+    """Every version that served before the present champion, latest first, each once, with how it did.
+
+    One that was to serve again since, or was tried beside another, and failed at that counts as failed: what made it
+    fail may be so still.
+    """
     now = champion(session, model, environment)
     seen: set[int] = {now.version} if now else set()
+    failed: set[int] = set()
     found: list[ServedVersion] = []
     for deployment in history(session, viewer, model, environment):
-        if deployment.version in seen or deployment.role != "champion" or deployment.serving_at is None:
+        if deployment.version in seen:
+            continue
+        if deployment.state == "failed":
+            failed.add(deployment.version)
+        if deployment.role != "champion" or deployment.serving_at is None:
             continue
         seen.add(deployment.version)
-        found.append(_how_it_did(session, deployment))
+        found.append(_how_it_did(session, deployment, failed=deployment.version in failed))
     return found
 
 
@@ -59,13 +68,13 @@ def last_healthy(versions: list[ServedVersion]) -> ServedVersion | None:
     return next((version for version in versions if version.healthy), None)
 
 
-def _how_it_did(session: ReadSession, deployment: Deployment) -> ServedVersion:
+def _how_it_did(session: ReadSession, deployment: Deployment, *, failed: bool) -> ServedVersion:
     version, environment, model = deployment.version, deployment.environment, deployment.model
 
     def verdict(healthy: bool | None, because: str) -> ServedVersion:
         return ServedVersion(version, deployment.id, deployment.cutoff, healthy, because)
 
-    if deployment.state == "failed":
+    if failed:
         return verdict(False, "its last deployment failed")
     undone = _undone_with(session, deployment)
     if undone is not None:

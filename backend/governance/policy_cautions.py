@@ -123,6 +123,11 @@ def _of_rule(entry: Entry, governed: Collection[str]) -> Iterator[str]:
         yield "has conditions, and governs no change that brings a version into service"
     if rule.on_breach == "return" and not ("promote" in governed and rule.way_back_days):
         yield "returns on a breach (`on_breach: return`), and agrees on no return"
+    if rule.rollout.strategy == "canary" and not rule.rollout.bake_s and "promote" in governed:
+        yield (
+            "takes a canary through its steps and watches none of them (no `bake_s`): nothing is judged on the way to "
+            "all requests"
+        )
     if rule.rollout != Rollout() and "promote" not in governed:
         yield "has a rollout, which a promotion alone follows, and governs none"
     if rule.only_by_change and "monitor" not in governed:

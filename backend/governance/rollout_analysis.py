@@ -25,6 +25,8 @@ Verdict = Literal["success", "failure", "inconclusive"]
 # Half the width that the A/B test is sharpest for, in standard deviations of the difference of one row.
 AB_SCALE: Final = 0.1
 FEWEST_PER_ARM: Final = 30
+# Metrics of which a row has a value from 0 to 1: few rows may all have the same, and then vary all the same.
+WITHIN_ONE: Final = ("accuracy", "brier")
 _NOT_BESIDE: Final = "no champion scored requests beside it"
 
 
@@ -213,15 +215,31 @@ def compare(metric: str, challenger: Arm, champion: Arm) -> Comparison | None:
     Valid Inference, 2015, eq. 9): with V = s₁²/n₁ + s₂²/n₂ and difference d,
     Λ = sqrt(V / (V + τ²)) · exp(τ² d² / (2 V (V + τ²))), p = min(1, 1/Λ). Stopping whenever p falls below α errs with
     probability at most α, however often one looks. τ is `AB_SCALE` standard deviations of one row.
+
+    That holds where the variances are known. Thirty rows without an error vary by nothing, and chance brings them
+    often: so no arm varies by less than both together, nor by less than with one row more at each end of the metric.
     """
     if min(challenger.rows, champion.rows) < FEWEST_PER_ARM:
         return None
-    spread = challenger.variance / challenger.rows + champion.variance / champion.rows
     better = (challenger.mean - champion.mean) * (1 if AB_METRICS[metric] == "more" else -1)
+    own = [_variance(metric, arm) for arm in (challenger, champion)]
+    freedom = (challenger.rows - 1, champion.rows - 1)
+    pooled = (freedom[0] * own[0] + freedom[1] * own[1]) / sum(freedom)
+    variances = [max(one, pooled) for one in own]
+    spread = variances[0] / challenger.rows + variances[1] / champion.rows
     if spread <= 0:
         return Comparison(metric, challenger, champion, better, 0.0 if better else 1.0)
-    mixture = AB_SCALE**2 * (challenger.variance + champion.variance)
+    mixture = AB_SCALE**2 * sum(variances)
     log_ratio = 0.5 * math.log(spread / (spread + mixture)) + mixture * better**2 / (
         2 * spread * (spread + mixture)
     )
     return Comparison(metric, challenger, champion, better, min(1.0, math.exp(-log_ratio)))
+
+
+def _variance(metric: str, arm: Arm) -> float:
+    """Of one row; of a metric from 0 to 1 that of the arm with two rows more, a 0 and a 1."""
+    if metric not in WITHIN_ONE:
+        return arm.variance
+    squares = arm.variance * (arm.rows - 1) + arm.rows * arm.mean**2 + 1
+    mean = (arm.rows * arm.mean + 1) / (arm.rows + 2)
+    return (squares - (arm.rows + 2) * mean**2) / (arm.rows + 1)

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from backend import clock
 from backend.errors import WarrantError
+from backend.observations.schema import Task
 from backend.observations.spool_log import SpoolLog
 from backend.observations.store import gateway_row
 from backend.observations.validation import prediction_row
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 ROWS_PER_PASS: Final = 1000
 STUCK_AFTER_S: Final = 120.0
+_ANSWERS: Final[dict[Task, str]] = {
+    "binary": "probability", "multiclass": "probability", "regression": "number",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -199,13 +203,19 @@ def answer_of(model: str, row: Mapping[str, Any], deployment_id: int | None) -> 
 
 
 def score_instances(serving: Serving, instances: Sequence[Instance]) -> list[Scored]:
-    """Score rows with what serves; nothing is stored."""
-    return serving.predictor.score(
+    """Score rows with what serves; nothing is stored. `ValueError` for an answer that is none: NaN would be stored as
+    a row without a score, and decided negatively."""
+    scored = serving.predictor.score(
         [instance.features for instance in instances],
         features=serving.features,
         task=serving.task,
         cutoff=serving.target.cutoff,
     )
+    for one in scored:
+        value = float(one.prediction) if serving.task == "regression" else one.score
+        if value is None or not math.isfinite(value) or (serving.task == "binary" and not 0 <= value <= 1):
+            raise ValueError(f"it gave {value}, which is no {_ANSWERS[serving.task]}")
+    return scored
 
 
 def _settle_expired(jobs: Sequence[Job]) -> list[Job]:

@@ -53,9 +53,16 @@ def check(asked: Asked, settings: Settings) -> Finding:
     failed = bool(heavy) or share > settings.share
     if heavy:
         text = f"{', '.join(heavy)} {'drifts' if len(heavy) == 1 else 'drift'}, on which the model leans most; {text}"
-    # Those not judged might drift as well: only where that could not matter is it a pass.
+    # Those not judged might drift as well: only where that could not matter is it a pass. Nor is it one where what
+    # drifts, or might, may be what the model leans on most.
     worst = (len(drifting) + len(missing)) / len(features)
-    verdict = "fail" if failed else "pass" if worst <= settings.share or not missing else "inconclusive"
+    weighed = {point.column: point.importance for point in points if point.importance is not None}
+    open_ = [name for name in sorted(drifting) if name not in weighed]
+    open_ += [name for name in missing if weighed.get(name, 1.0) >= settings.importance]
+    if open_ and not failed:
+        text += f"; the model may lean on {', '.join(open_[:5])} most"
+    alike = (worst <= settings.share or not missing) and not open_
+    verdict = "fail" if failed else "pass" if alike else "inconclusive"
     return Finding(
         verdict, text, value=share, limit=settings.share, unit="share of features", rows=window.rows,  # type: ignore[arg-type]
         data_until=window.end, details={"drifting": sorted(drifting), "not_judged": missing, "heavy": heavy},

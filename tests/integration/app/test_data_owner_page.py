@@ -12,7 +12,7 @@ from backend.governance.kinds import Asked
 from backend.registry.tables import Version
 from tests.integration.app.test_pages import Open, open_page, text_of, world
 from tests.integration.governance.conftest import ask, put_in_force
-from tests.worlds import World
+from tests.worlds import World, name_people
 
 __all__ = ["open_page", "world"]
 RULE = "rules: [{name: all, rule: {excluded: [requester, trainer, data_owner]}}]"
@@ -44,6 +44,17 @@ def test_the_owner_of_the_data_is_declared_on_the_page_and_told_where_people_dec
     asked = ask(world.on_call, replace(back))
     barred = open_page(world.lead, "change", id=str(asked.id))
     assert "You cannot decide: you own the data" in text_of(barred)
+
+
+def test_that_nobody_is_known_to_have_trained_it_is_told_where_people_decide(
+    world: World, open_page: Open
+) -> None:
+    with writing() as session:
+        put_in_force(session, world, RULE)
+        name_people(session, "toy", 1, trained_by=None)
+    change = ask(world.on_call, Asked("rollback", "production", "toy", 1))
+    page = open_page(world.lead, "change", id=str(change.id))
+    assert "nobody by the record: whoever did is not excluded by that" in text_of(page)
 
 
 def declare(page: AppTest) -> Any:

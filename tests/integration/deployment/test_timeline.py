@@ -142,6 +142,12 @@ def test_a_promotion_and_a_return_are_told_with_who_allowed_them(world: World) -
     assert f"CHG-{forth.id}, asked for by Engineer, approved by Lead" in at_first["why"][0]
     assert [one["id"] for one in at_second["changes"]] == [back.id]
     assert f"CHG-{back.id}, asked for by Oncall" in at_second["why"][0]
+    with reading() as session:  # a moment is answered by what is of it, however much there was beside
+        assert read_moment(session, world.viewer, "toy", "production", between) == at_first
+        of_it = read_timeline(
+            session, world.viewer, "toy", "production", since=between, until=between + timedelta(microseconds=1)
+        )
+    assert (set(of_it.changes), len(of_it.stretches)) == ({forth.id}, 1)
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

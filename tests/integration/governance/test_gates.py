@@ -292,7 +292,7 @@ def test_results_and_flips_are_part_of_what_is_signed(world: World) -> None:
 
 
 def window(
-    age_days: float = 0.5, *, points: dict[tuple[str, str, str], str], importance: float = 0.1
+    age_days: float = 0.5, *, points: dict[tuple[str, str, str], str], importance: float | None = 0.1
 ) -> None:
     end = clock.now() - timedelta(days=age_days)
     with writing() as session:
@@ -354,5 +354,22 @@ def test_drift_is_held_against_the_share_and_the_weight_of_features(world: World
     assert verdict_of("drift_under_bound", share=0.5)[0] == "pass"
     window(points=one, importance=0.6)
     assert verdict_of("drift_under_bound", share=0.5)[0] == "fail"
-    window(points={("drift", "distance", "jensen_shannon"): "ok", ("drift", "carrier", "x"): "inconclusive"})
+    unjudged = {("drift", "distance", "jensen_shannon"): "ok", ("drift", "carrier", "x"): "inconclusive"}
+    window(points=unjudged)
     assert verdict_of("drift_under_bound")[0] == "inconclusive"
+
+
+def test_what_the_model_may_lean_on_most_is_no_pass_where_nobody_can_tell(world: World) -> None:
+    calm = {("drift", "distance", "jensen_shannon"): "ok", ("drift", "carrier", "jensen_shannon"): "ok"}
+    one = {**calm, ("drift", "carrier", "jensen_shannon"): "alarm"}
+    unjudged = {**calm, ("drift", "carrier", "jensen_shannon"): "inconclusive"}
+    window(points=one, importance=None)  # its weight is not known
+    verdict, text = verdict_of("drift_under_bound", share=0.5)
+    assert (verdict, "may lean on carrier most" in text) == ("inconclusive", True)
+    window(points=unjudged, importance=0.1)
+    assert verdict_of("drift_under_bound", share=0.5)[0] == "pass"
+    for importance in (0.6, None):  # it might drift, and is heavy, or may be
+        window(points=unjudged, importance=importance)
+        assert verdict_of("drift_under_bound", share=0.5)[0] == "inconclusive"
+    window(points=calm, importance=None)
+    assert verdict_of("drift_under_bound")[0] == "pass"

@@ -11,6 +11,7 @@ from app.components.evidence import unresolved
 from app.words import approval_words
 from backend import clock
 from backend.database.session import reading, writing
+from backend.deployment.tables import Deployment
 from backend.errors import BadInput
 from backend.governance import errors, execution
 from backend.governance.ci_gate import gate_answer
@@ -111,6 +112,23 @@ def test_a_version_with_too_few_judged_windows_is_not_known_to_be_healthy(world:
         found = {one.version: one for one in earlier_versions(session, SYSTEM, "toy", "production")}
     assert (found[2].healthy, found[1].healthy) == (None, True)
     assert "too little is known: realised performance was judged in 1 of its windows" in found[2].because
+
+
+@pytest.mark.parametrize("role, share", [("champion", 1.0), ("canary", 0.05)])
+def test_a_version_that_failed_since_it_served_is_not_proposed(world: World, role: str, share: float) -> None:
+    """Such as one that the gateways could not load any more: it never came to serve, and the page would propose it."""
+    with writing() as session:
+        session.add(
+            Deployment(
+                model="toy", environment="production", version=2, role=role, share=share, cutoff=0.5, state="failed",
+                started_at=clock.now(), ended_at=clock.now(), reason="it could not be loaded",
+            )
+        )  # fmt: skip
+    with reading() as session:
+        found = earlier_versions(session, SYSTEM, "toy", "production")
+        best = last_healthy(found)
+    assert {one.version: one.because for one in found}[2] == "its last deployment failed"
+    assert best is not None and best.version == 1
 
 
 def test_the_same_decision_with_other_words_says_that_it_changed_nothing(world: World) -> None:

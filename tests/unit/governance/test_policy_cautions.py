@@ -36,6 +36,8 @@ def test_the_built_in_policy_has_none() -> None:
          "the rule 'g' lets the glass be broken for retire, and governs promote"),
         ("{name: g, for: {kinds: [promote]}, rule: {on_breach: return, way_back_days: 0}}", "agrees on no return"),
         ("{name: g, for: {kinds: [rollback]}, rule: {rollout: {strategy: blue_green}}}", "has a rollout"),
+        ("{name: g, for: {kinds: [promote]}, rule: {rollout: {strategy: canary, steps: [0.05, 1]}}}",
+         "the rule 'g' takes a canary through its steps and watches none of them"),
         ("{name: g, for: {kinds: [rollback]}, rule: {only_by_change: true}}", "governs no change of one"),
         ("{name: g, for: {kinds: [tier]}, rule: {accounts: true}}", "people alone decide on tier"),
         ("{name: g, for: {kinds: [retire]}, rule: {conditions: [{gate: card_complete}]}}", "has conditions"),

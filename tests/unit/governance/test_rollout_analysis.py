@@ -138,6 +138,29 @@ def test_looking_after_every_batch_errs_no_oftener_than_it_says() -> None:
     assert called / runs <= 0.05
 
 
+@pytest.mark.parametrize("metric, share_of_errors", [("accuracy", 0.05), ("accuracy", 0.01), ("brier", 0.01)])
+def test_a_small_arm_without_an_error_yet_is_not_better(metric: str, share_of_errors: float) -> None:
+    """Two equal versions that seldom err, a twentieth of the rows to the challenger: by the variance of its own thirty
+    rows, which is nothing, the challenger won every third run, or every second."""
+    draw, called, runs = np.random.default_rng(11), 0, 60
+    for _ in range(runs):
+        few, many = (draw.random(size) < share_of_errors for size in (300, 5700))
+        small, large = (errs * 0.98 + 1e-4 if metric == "brier" else 1.0 - errs for errs in (few, many))
+        for seen in range(6, 61):
+            found = compare(metric, arm(small[: 5 * seen]), arm(large[: 95 * seen]))
+            if found is not None and found.p_value < 0.05:
+                called += 1
+                break
+    assert called / runs <= 0.05
+
+
+def test_thirty_rows_without_an_error_win_against_many_errors_alone() -> None:
+    faultless = Arm(30, 1.0, 0.0)
+    equal, worse = (compare("accuracy", faultless, Arm(1000, mean, mean * (1 - mean))) for mean in (0.95, 0.4))
+    assert equal is not None and equal.p_value > 0.5
+    assert worse is not None and worse.p_value < 0.001
+
+
 def test_a_real_difference_is_found() -> None:
     draw = np.random.default_rng(8)
     left, right = draw.random(8000) < 0.75, draw.random(8000) < 0.70

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from backend.observations.spool import all_logs, read_log
 from backend.observations.spool_log import SpoolLog
 from backend.serving import scoring
-from backend.serving.errors import TimedOut
+from backend.serving.board import Beside, Board, Entry
+from backend.serving.errors import ScoringFailed, TimedOut
 from backend.serving.metrics import GatewayMetrics
+from backend.serving.record import Target
 from backend.serving.scoring import Job, Scorer
 from backend.serving.tallies import Tallies
 from tests.unit.serving.test_shadowing import Slow, rows, serving
@@ -53,6 +59,35 @@ def test_rows_that_waited_too_long_are_not_scored_and_not_stored(tmp_path: Path,
         found.row["prediction_id"] for path in all_logs(tmp_path / "spool") for found in read_log(path).rows
     }
     assert stored == {"first0", "patient0", "patient1"}
+
+
+@pytest.mark.parametrize("chance", [math.nan, math.inf, 1.5])
+def test_an_answer_that_is_no_probability_is_a_failure_of_the_canary_and_the_champion_answers(
+    tmp_path: Path, slow: Slow, chance: float
+) -> None:
+    """A score that is not there used to be a negative decision, and the canary a success."""
+
+    class Broken(Slow):
+        def predict_proba(self, frame: Any) -> Any:
+            return np.tile([1 - chance, chance], (len(frame), 1))
+
+    slow.go.set()
+    metrics, tallies = GatewayMetrics("production"), Tallies()
+    champion = replace(serving(slow), target=Target("toy", 8, 1, "champion", 0.5, "", "sha256:1", {}, 1.0))
+    canary = replace(serving(Broken()), target=Target("toy", 9, 2, "canary", 0.5, "", "sha256:2", {}, 0.5))
+    tallies.follow(Board({"toy": Entry(champion, champion.target, beside=(Beside(canary.target, canary),))}))
+    with SpoolLog(tmp_path / "spool") as spool:
+        scorer = Scorer(spool, tallies, metrics, environment="production", max_waiting_rows=1000)
+        tried, alone = Job(canary, rows(2), champion), Job(canary, rows(1, "alone"))
+        scorer.submit(tried, alone)
+        answers = tried.done.result(10)
+        assert [(one["role"], one["score"]) for one in answers] == [("champion", 0.3)] * 2  # type: ignore[index]
+        assert all(isinstance(one, ScoringFailed) for one in alone.done.result(10))
+        scorer.close()
+    counted = tallies.take()
+    ids = canary.target.deployment_id, champion.target.deployment_id
+    assert (counted[ids[0], ids[0]].rows, counted[ids[0], ids[0]].failed) == (3, 3)
+    assert (counted[ids[1], ids[0]].rows, counted[ids[1], ids[0]].failed) == (2, 0)
 
 
 def test_a_model_that_hangs_is_trouble_and_a_scorer_without_work_is_not(
