@@ -134,8 +134,8 @@ def _frozen(change: Change, policy: ActivePolicy) -> list[str]:
 
 
 def _approvals_lost(session: ReadSession, change: Change) -> list[str]:
-    """Approvals by accounts that are disabled, or that no longer have the role by which they counted. This goes into the
-    log, where no erasure reaches a name: it has none."""
+    """Approvals by accounts that are disabled, or that no longer have the role by which they counted; without names,
+    since this goes into the log, where no erasure reaches one."""
     lost = []
     for given in change.counted:
         if given.verdict != "approve":
