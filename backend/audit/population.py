@@ -58,7 +58,8 @@ class Period:
 
 @dataclass(frozen=True)
 class ChangeRow:
-    """One change as it was on the as-of date, with the approvals that counted then. `entries` are the numbers of all entries about it by then."""
+    """One change as it was on the as-of date, with the approvals that counted then. `entries` are
+    the numbers of all entries about it by then."""
 
     change: int
     kind: str
