@@ -9,9 +9,10 @@ from datetime import date, timedelta
 from typing import Final
 
 from backend.audit.findings import HELD_LOST, close_finding, open_finding, open_findings
+from backend.data_rights import retention
 from backend.data_rights.handing_out import forget_documents
 from backend.data_rights.requests import forget_withdrawn
-from backend.data_rights.retention import Due, models_to_trim, record_trimmed, trim_rows
+from backend.data_rights.retention import Due, models_to_trim, record_trimmed, trim_payloads, trim_rows
 from backend.database.session import reading, writing
 from backend.holds.artefacts import held_artefacts
 from backend.holds.rows import kept_rows
@@ -59,8 +60,16 @@ def trim_model(run: Run, due: Due) -> dict[str, int]:
         if any(counts.values()):
             forget_copies_of(session, due.model)
         counts |= trim_rows(session, run.actor, due)
-        record_trimmed(session, run.actor, due.model, counts)
-    return counts
+        lot = trim_payloads(session, run.actor, due)
+        record_trimmed(session, run.actor, due.model, counts | ({"payloads": lot} if lot else {}))
+    payloads = lot
+    while lot >= retention.AT_ONCE:  # in small transactions, so that nobody waits for the database
+        with writing() as session:
+            run.require_owned(session)
+            lot = trim_payloads(session, run.actor, due)
+            record_trimmed(session, run.actor, due.model, {"payloads": lot} if lot else {})
+        payloads += lot
+    return counts | ({"payloads": payloads} if payloads else {})
 
 
 def _trim_store(run: Run, model: str, before: date) -> dict[str, int]:

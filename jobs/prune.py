@@ -11,8 +11,7 @@ from typing import Any, Final
 from sqlalchemy import delete, select
 
 from backend import clock
-from backend.audit.retention import erase_old_payloads
-from backend.audit.search_index import purge
+from backend.audit.retention import erase_old_payloads, purge_words
 from backend.database.session import WriteSession, reading, writing
 from backend.governance.asking import expire_late_changes
 from backend.governance.trials import delete_tallies, models_on_trial, models_with_old_shadows
@@ -152,21 +151,20 @@ def delete_shadows(holder: str) -> int:
 
 
 def erase_payloads(run: Run) -> int:
-    """Erase payloads older than `WARRANT_AUDIT_KEEP_PAYLOADS_DAYS`, where no hold keeps them. Returns how many."""
-    days = settings().audit_keep_payloads_days
-    if days is None:
-        return 0
-    before, count = clock.now() - timedelta(days=days), 0
-    while True:
+    """Erase payloads older than `WARRANT_AUDIT_KEEP_PAYLOADS_DAYS`, where no hold keeps them, and what is left of the
+    words of those that were erased since the last time, by whomever. Returns how many were erased now."""
+    days, count = settings().audit_keep_payloads_days, 0
+    before = clock.now() - timedelta(days=days or 0)
+    while days is not None:
         with writing() as session:
             run.require_owned(session)
             erased = erase_old_payloads(session, run.actor, before=before)
         count += erased
         if not erased:
             break
-    if count:
-        with writing() as session:
-            purge(session.connection())
+    with writing() as session:
+        run.require_owned(session)
+        purge_words(session)
     return count
 
 

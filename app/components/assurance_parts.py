@@ -209,7 +209,7 @@ def show_exceptions(
 def show_of_change(change: Mapping[str, Any]) -> None:
     """Validation and findings as they were when the change was asked for, folded unless they speak against it, and
     exceptions as they are now."""
-    seen = change["evidence"].get("assurance")
+    seen = change["assurance"]
     if seen is not None:
         newest, findings = seen["validation"], seen["findings"]
         said = "nobody has validated this version" if newest is None else newest["outcome_words"]

@@ -21,6 +21,7 @@ from backend.alerting.service import close_incident
 from backend.alerting.silences import Matchers, silence_each
 from backend.alerting.sources import AREAS, severity_by_rule
 from backend.alerting.tables import Alert, Incident, IncidentEntry, Silence, firing_under
+from backend.assurance.serious_tables import SeriousIncident
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import WriteSession
@@ -180,6 +181,11 @@ def merge(session: WriteSession, actor: Actor, incident_id: int, *, into: int) -
     if incident.state == "closed" or other.state == "closed":
         over = incident if incident.state == "closed" else other
         raise Conflict(f"INC-{over.id} is over; only incidents that are both open become one")
+    if session.get(SeriousIncident, incident.id) and not session.get(SeriousIncident, other.id):
+        raise Conflict(
+            f"INC-{incident.id} was marked serious and INC-{other.id} was not: merge INC-{other.id} into it, or mark "
+            "that one serious first, so that holds and kept states go on"
+        )
     comes_firing = incident.phase != "mitigated" and bool(session.scalars(firing_under(incident.id)).first())
     session.execute(update(Alert).where(Alert.incident_id == incident.id).values(incident_id=other.id))
     if comes_firing and other.phase == "mitigated":

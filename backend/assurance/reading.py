@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import select
 
@@ -19,6 +19,8 @@ from backend.identity.actor import Actor
 from backend.identity.people import names_of
 from backend.identity.reach import see
 from backend.registry.service import get_model
+
+_PEOPLE: Final = ("validator", "met_by", "owner", "opened_by", "closed_by")
 
 
 def assurance_of(session: ReadSession, viewer: Actor, model: str) -> dict[str, Any]:
@@ -36,25 +38,50 @@ def assurance_of(session: ReadSession, viewer: Actor, model: str) -> dict[str, A
 
 
 def assurance_evidence(session: ReadSession, model: str, version: int) -> dict[str, Any]:
-    """What deciders of a change see, frozen with it: the validation that covers the version, and what is unsettled."""
+    """What deciders of a change see, frozen with it: the validation that covers the version, and what is unsettled.
+
+    It is signed and kept for ever, so people stand in it by their ids; `assurance_named` shows it.
+    """
     newest = newest_validation(session, model, version)
-    views = validation_views(session, [newest]) if newest is not None else []
+    views = validation_views(session, [newest], named=False) if newest is not None else []
     seen: dict[str, Any] = _plain(
         {
             "at": clock.now(),
             "validation": views[0] if views else None,
             "conditions": [condition_view(one) for one in open_conditions(session, model, version)],
-            "findings": finding_views(session, unsettled_findings(session, model)),
+            "findings": finding_views(session, unsettled_findings(session, model), named=False),
         }
     )
     return seen
 
 
-def validation_views(session: ReadSession, validations: Iterable[Validation]) -> list[dict[str, Any]]:
+def assurance_named(session: ReadSession, seen: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What `assurance_evidence` froze, with the names that accounts have now."""
+    if seen is None:
+        return None
+    validation = seen.get("validation")
+    parts = [*([validation, *validation["conditions"]] if validation else []), *seen.get("findings", ())]
+    ids = {one[part] for one in parts for part in _PEOPLE if str(one.get(part) or "").startswith("per_")}
+    names = names_of(session, ids)
+
+    def named(one: dict[str, Any]) -> dict[str, Any]:
+        return one | {part: names.get(one[part], one[part]) for part in _PEOPLE if one.get(part)}
+
+    return seen | {
+        "validation": named(validation) | {"conditions": [named(one) for one in validation["conditions"]]}
+        if validation
+        else None,
+        "findings": [named(one) for one in seen.get("findings", ())],
+    }
+
+
+def validation_views(
+    session: ReadSession, validations: Iterable[Validation], *, named: bool = True
+) -> list[dict[str, Any]]:
+    """`named` false: people by their ids, for what is kept."""
     rows = list(validations)
-    names = names_of(
-        session, {person for one in rows for person in (one.validator, *(c.met_by for c in one.conditions))}
-    )
+    people = {person for one in rows for person in (one.validator, *(c.met_by for c in one.conditions))}
+    names = names_of(session, people) if named else {one: one for one in people if one}
     papers = _papers(session, {one.report for one in rows})
     return [
         {
@@ -85,11 +112,13 @@ def condition_state(condition: ValidationCondition, now: datetime) -> str:
     return "lapsed" if now >= condition.due_at else "open"
 
 
-def finding_views(session: ReadSession, findings: Iterable[Finding]) -> list[dict[str, Any]]:
+def finding_views(
+    session: ReadSession, findings: Iterable[Finding], *, named: bool = True
+) -> list[dict[str, Any]]:
+    """`named` false: people by their ids, for what is kept."""
     rows, now = list(findings), clock.now()
-    names = names_of(
-        session, {person for one in rows for person in (one.owner_id, one.opened_by, one.closed_by)}
-    )
+    people = {person for one in rows for person in (one.owner_id, one.opened_by, one.closed_by)}
+    names = names_of(session, people) if named else {one: one for one in people if one}
     return [
         {
             "id": one.id, "ref": f"FND-{one.id}", "model": one.model, "title": one.title, "detail": one.detail,

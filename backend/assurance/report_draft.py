@@ -23,6 +23,7 @@ from backend.identity.people import names_of
 from backend.registry.service import get_model
 
 BLANK = "*(to be written by a person)*"
+MOST_ALERTS = 1_000
 
 
 def report_draft(session: ReadSession, viewer: Actor, incident_id: int) -> str:
@@ -39,6 +40,7 @@ def report_draft(session: ReadSession, viewer: Actor, incident_id: int) -> str:
         .order_by(Change.id)
     ).all()
     holds = session.scalars(select(Hold).where(Hold.incident_id == incident_id).order_by(Hold.id)).all()
+    alerts = recent_alerts(session, viewer, incident_id=incident_id, limit=MOST_ALERTS + 1)[::-1]
     names = names_of(session, {marked.marked_by, model.owner_id, *(one.requested_by for one in changes)})
     now = clock.now()
     lines = [
@@ -60,9 +62,14 @@ def report_draft(session: ReadSession, viewer: Actor, incident_id: int) -> str:
         ), "",
         "## What was seen", "",
         *(
+            [f"- earlier alerts than these newest {MOST_ALERTS:,}: not listed here"]
+            if len(alerts) > MOST_ALERTS
+            else []
+        ),
+        *(
             f"- {_time(one.fired_at)}: {_text(one.title)} ({one.level}, version {one.version}, "
             f"since {_time(one.since)})"
-            for one in reversed(recent_alerts(session, viewer, incident_id=incident_id))
+            for one in alerts[-MOST_ALERTS:]
         ), "",
         "## What served", "", *_served(session, viewer, incident.model, incident.environment, incident.opened_at), "",
         "## What was done", "",

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from backend import clock
 from backend.alerting.service import get_incident
@@ -203,14 +203,16 @@ def meet_clock(session: WriteSession, actor: Actor, clock_id: int, *, evidence: 
 
 
 def keep_before_return(session: WriteSession, actor: Actor, *, model: str, change_id: int) -> None:
-    """Keep the state of a model under an open serious incident before a change leaves the version that serves.
+    """Keep the state of a model under a serious incident before a change leaves the version that serves: while the
+    incident is open, and while a clock of it runs, also where the rule has closed it since nothing fires.
 
     Called in the transaction in which the change begins to be executed; once for each change and incident.
     """
+    running = select(SeriousClock.incident_id).where(SeriousClock.met_at.is_(None))
     marked = session.scalars(
         select(Incident)
         .join(SeriousIncident, SeriousIncident.incident_id == Incident.id)
-        .where(Incident.model == model, Incident.state == "open")
+        .where(Incident.model == model, or_(Incident.state == "open", Incident.id.in_(running)))
     ).all()
     for incident in marked:
         known = select(StateSnapshot.id).where(

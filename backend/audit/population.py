@@ -43,6 +43,9 @@ _STATES: Final = {
     Action.EXECUTION_FAILED: "failed", Action.EXECUTION_OVERTAKEN: "failed",
 }  # fmt: skip
 
+# After these, what was decided before counts no longer (with the first results of gates nothing was yet).
+_ANEW: Final = frozenset({Action.CHANGE_RESUBMITTED, Action.GATES_REQUESTED, Action.GATES_EVALUATED})
+
 
 @dataclass(frozen=True)
 class Period:
@@ -55,7 +58,8 @@ class Period:
 
 @dataclass(frozen=True)
 class ChangeRow:
-    """One change as it was on the as-of date. `entries` are the numbers of all entries about it by then."""
+    """One change as it was on the as-of date, with the approvals that counted then. `entries` are
+    the numbers of all entries about it by then."""
 
     change: int
     kind: str
@@ -272,11 +276,21 @@ def _row(
         requested_by_name=names.get(asked.actor, asked.actor),
         requested_at=clock.from_iso(asked.at),
         state=states[-1],
-        approvals=actions.count(Action.CHANGE_APPROVED) - actions.count(Action.APPROVAL_RETRACTED),
+        approvals=_standing_approvals(actions),
         rejections=actions.count(Action.CHANGE_REJECTED),
         broke_glass=Action.GLASS_BROKEN in actions,
         entries=tuple(entry.seq for entry in entries),
     )
+
+
+def _standing_approvals(actions: list[str]) -> int:
+    """Approvals that counted on that day: sent again, or with its gates evaluated anew, a change begins without any."""
+    count = 0
+    for action in actions:
+        if action in _ANEW:
+            count = 0
+        count += (action == Action.CHANGE_APPROVED) - (action == Action.APPROVAL_RETRACTED)
+    return count
 
 
 def _summary(text: TextThen | None) -> str:

@@ -11,13 +11,15 @@ from sqlalchemy import func, select
 from backend import clock
 from backend.audit.erasure import RETENTION, erase_payloads
 from backend.audit.findings import NOT_STREAMED_IN_TIME, close_finding, open_finding
+from backend.audit.search_index import purge
 from backend.audit.staying import WAITS, not_taken, old_texts, too_old
 from backend.audit.streams import streams
-from backend.audit.tables import AuditCursor, AuditEntry
+from backend.audit.tables import AuditCursor, AuditEntry, AuditErasure
 from backend.database.session import WriteSession
 from backend.identity.actor import Actor
 
 AT_ONCE: Final = 2_000
+PURGED: Final = "search purged"
 
 
 def erase_old_payloads(session: WriteSession, actor: Actor, *, before: datetime, limit: int = AT_ONCE) -> int:
@@ -28,6 +30,22 @@ def erase_old_payloads(session: WriteSession, actor: Actor, *, before: datetime,
         return 0
     why = f"payloads are kept until they are older than {clock.to_words(before)}"
     return len(erase_payloads(session, actor, seqs, why=why, subject=RETENTION))
+
+
+def purge_words(session: WriteSession) -> bool:
+    """Take words of erased payloads out of the index of the search, whoever erased them: a request, a model's rule or
+    this house's. Gives whether there were any since it was done last."""
+    newest = session.scalar(select(func.max(AuditErasure.recorded_by)))
+    row = session.get(AuditCursor, PURGED)
+    if newest is None or (row is not None and row.next_seq > newest):
+        return False
+    if row is None:
+        row = AuditCursor(name=PURGED, next_seq=0, moved_at=clock.now())
+        session.add(row)
+    row.next_seq, row.moved_at = newest + 1, clock.now()
+    session.flush()
+    purge(session.connection())
+    return True
 
 
 def _say_what_waits(session: WriteSession, actor: Actor, before: datetime) -> None:

@@ -150,6 +150,7 @@ def forget(connection: Connection, seqs: Sequence[int]) -> None:
 def purge(connection: Connection) -> None:
     """Take what was forgotten out of the index itself, where it lies until segments are merged."""
     if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")  # also out of the pages that this frees
         connection.exec_driver_sql("INSERT INTO audit_search(audit_search) VALUES ('optimize')")
 
 

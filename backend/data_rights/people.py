@@ -9,7 +9,10 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, Result, Text, delete, or_, select, type_coerce, update
 
 from backend import clock
+from backend.access.tables import AccessItem
+from backend.alerting.tables import IncidentEntry
 from backend.audit.erasure import destroy_key
+from backend.cards.tables import CardVersion
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import Conflict
 from backend.holds.payloads import hold_on_entries_of
@@ -69,7 +72,10 @@ def erase_person(
         ),
     }
     counts["stored answers"] += _take_out_of_answers(session, person)
-    counts["notices"] = _take_out_of_notices(session, person)
+    counts["notices"] = _take_out_of_documents(session, person, Notice, Notice.document)
+    counts["facts of cards"] = _take_out_of_documents(session, person, CardVersion, CardVersion.facts)
+    counts["items of access reviews"] = _take_out_of_documents(session, person, AccessItem, AccessItem.facts)
+    counts["entries of incidents"] = _take_out_of_assignments(session, person)
     person.display_name, person.username = ERASED_NAME, person.id.lower()
     person.password_hash = person.oidc_issuer = person.oidc_subject = None
     person.disabled_at = person.disabled_at or clock.now()
@@ -93,18 +99,27 @@ def _take_out_of_answers(session: WriteSession, person: Person) -> int:
     return count
 
 
-def _take_out_of_notices(session: WriteSession, person: Person) -> int:
-    """What was told to channels is kept, and names who acknowledged, asked and could decide. Returns how many were
-    rewritten; what was sent has left."""
+def _take_out_of_documents(session: WriteSession, person: Person, table: type[Any], column: Any) -> int:
+    """Documents that Warrant wrote and keeps, unsigned: what was told to channels (what was sent has left), facts that
+    approvers of a card saw, and rights as a review found them. Returns how many were rewritten."""
     name, count = re.compile(rf"(?<!\w){re.escape(person.display_name)}(?!\w)"), 0
-    kept = type_coerce(Notice.document, Text)
     quoted = json.dumps(person.display_name, ensure_ascii=False)[1:-1]
-    for notice in session.scalars(select(Notice).where(kept.contains(quoted, autoescape=True))):
-        document = _without(notice.document, name, person.username)
-        count += document != notice.document
-        notice.document = document
+    query = select(table).where(type_coerce(column, Text).contains(quoted, autoescape=True))
+    for row in session.scalars(query):
+        before = getattr(row, column.key)
+        document = _without(before, name, person.username)
+        count += document != before
+        setattr(row, column.key, document)
     session.flush()
     return count
+
+
+def _take_out_of_assignments(session: WriteSession, person: Person) -> int:
+    """To whom an incident was given is the text of an entry of its timeline."""
+    given = update(IncidentEntry).where(
+        IncidentEntry.kind == "assigned", IncidentEntry.text == person.display_name
+    )
+    return _rows(session.execute(given.values(text=ERASED_NAME)))
 
 
 def _without(value: Any, name: re.Pattern[str], username: str) -> Any:

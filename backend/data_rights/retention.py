@@ -51,27 +51,33 @@ def models_to_trim(session: ReadSession) -> list[Due]:
 
 
 def trim_rows(session: WriteSession, actor: Actor, due: Due) -> dict[str, int]:
-    """Let explanations, payloads and reports of a model go that are older than its rule keeps them, but for what is
-    held. A report draws rows of its window, and goes with the oldest of them.
-
-    Payloads are those of entries about the model and its versions; what people decided hangs on changes and is not
-    among them. Gives how many by kind.
-    """
+    """Let explanations and reports of a model go that are older than its rule keeps them, but for what is held. A
+    report draws rows of its window, and goes with the oldest of them. Gives how many by kind."""
     actor.require(Permission.ERASE_PAYLOADS)
     counts: dict[str, int] = {}
     if due.predictions_before is not None:
         counts["reports"] = _trim_reports(session, due.model, due.predictions_before)
     if due.explanations_days or due.predictions_before is not None:
         counts["explanations"] = _trim_explanations(session, due)
-    if due.payloads_days:
-        counts["payloads"] = len(
-            erase_payloads(
-                session, actor, _old_payloads(session, due.model, due.payloads_days),
-                why=f"retention of {due.model}: payloads are kept for {due.payloads_days} days",
-                subject=f"{RETENTION}-{due.model}",
-            )
-        )  # fmt: skip
     return {name: number for name, number in counts.items() if number}
+
+
+def trim_payloads(session: WriteSession, actor: Actor, due: Due) -> int:
+    """Let `AT_ONCE` payloads go that are older than the rule keeps them, the oldest first. Gives how many: with fewer,
+    none are left.
+
+    They are those of entries about the model and its versions, every batch taken in among them; what people decided
+    hangs on changes and is not.
+    """
+    actor.require(Permission.ERASE_PAYLOADS)
+    if not due.payloads_days:
+        return 0
+    gone = erase_payloads(
+        session, actor, _old_payloads(session, due.model, due.payloads_days),
+        why=f"retention of {due.model}: payloads are kept for {due.payloads_days} days",
+        subject=f"{RETENTION}-{due.model}",
+    )  # fmt: skip
+    return len(gone)
 
 
 def _trim_reports(session: WriteSession, model: str, before: date) -> int:

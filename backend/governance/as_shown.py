@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import select
 
 from backend.addresses import all_without_credentials
+from backend.assurance.reading import assurance_named
 from backend.audit.actions import Action
 from backend.audit.change_entries import ASKED, GATES, VERDICTS, Told, told_of
 from backend.database.session import ReadSession
@@ -78,6 +79,7 @@ def shown_view(session: ReadSession, viewer: Actor, change_id: int, digest: str)
             "gate results": digest_of(document["gates"]),
         },
         "way_back": _way_back(document),
+        "assurance": assurance_named(session, document["evidence"].get("assurance")),
         **{part: names.get(str(document.get(part))) for part in ("requested_by", "trained_by", "data_owner")},
     }  # fmt: skip
 

@@ -34,8 +34,7 @@ def abort_executing(session: WriteSession, actor: Actor, change: Change, *, how:
 
 
 def _abort(session: WriteSession, actor: Actor, aborted: Change, *, by: Change, how: str) -> None:
-    who = actor.display_name or actor.kind
-    why = f"aborted by CHG-{by.id}: {who} {how}: {by.reason}"
+    why = f"aborted by CHG-{by.id}, which {how}: {by.reason}"  # who did is in that change, by an id
     end_beside(
         session, actor, change_id=aborted.id, reason=f"CHG-{aborted.id} {why}", failed=aborted.to_version
     )

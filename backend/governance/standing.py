@@ -134,7 +134,8 @@ def _frozen(change: Change, policy: ActivePolicy) -> list[str]:
 
 
 def _approvals_lost(session: ReadSession, change: Change) -> list[str]:
-    """Approvals by accounts that are disabled, or that no longer have the role by which they counted."""
+    """Approvals by accounts that are disabled, or that no longer have the role by which they counted; without names,
+    since this goes into the log, where no erasure reaches one."""
     lost = []
     for given in change.counted:
         if given.verdict != "approve":
@@ -142,11 +143,11 @@ def _approvals_lost(session: ReadSession, change: Change) -> list[str]:
         giver = session.get_one(Person, given.person_id)
         entitled = session.get_one(Person, given.on_behalf_of) if given.on_behalf_of else giver
         owners = [session.get_one(Person, one.owner_id) for one in (giver, entitled) if one.owner_id]
+        role = given.role.replace("_", " ")
         if any(one.disabled_at is not None for one in (giver, entitled, *owners)):
-            lost.append(f"{giver.display_name}, who approved it, has been disabled since")
-        elif given.role not in {role.value for role in actor_of(entitled, session_id=None).roles}:
-            role = given.role.replace("_", " ")
-            lost.append(f"{entitled.display_name} no longer has the role {role}, by which it was approved")
+            lost.append(f"whoever approved it as {role} has been disabled since")
+        elif given.role not in {one.value for one in actor_of(entitled, session_id=None).roles}:
+            lost.append(f"whoever approved it as {role} no longer has the role {role}")
     needed = [
         one
         for decision in change.counted

@@ -7,6 +7,7 @@ from typing import Any
 
 from backend import clock
 from backend.assurance.exceptions import exception_views, list_exceptions
+from backend.assurance.reading import assurance_named
 from backend.database.session import ReadSession
 from backend.governance import machine
 from backend.governance.asking import Preview, is_requester
@@ -117,6 +118,7 @@ def change_detail(session: ReadSession, viewer: Actor, change: Change) -> dict[s
         ],
         "gates_excepted": sorted(excepted),
         "evidence": change.evidence,
+        "assurance": assurance_named(session, change.evidence.get("assurance")),
         "trained_by": names.get(change.trained_by) if change.trained_by else None,
         "data_owner": names.get(change.data_owner) if change.data_owner else None,
         "run_id": change.run_id,

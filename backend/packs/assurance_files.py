@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, select
 
+from backend import clock
 from backend.alerting.tables import Alert, Incident
-from backend.assurance.as_of import FindingThen, house_as_of
+from backend.assurance.as_of import UNKNOWN, FindingThen, house_as_of
 from backend.assurance.documents import checked_file
-from backend.assurance.exceptions import exception_views, state_of
+from backend.assurance.exceptions import exception_views
 from backend.assurance.reading import finding_views, validation_views
 from backend.assurance.report_draft import report_draft
 from backend.assurance.serious_tables import SeriousIncident, StateSnapshot
@@ -23,6 +24,7 @@ from backend.database.session import ReadSession
 from backend.errors import WarrantError
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
+from backend.identity.people import names_of
 from backend.packs.container import safe_name
 from backend.packs.draft import Draft, Level
 from backend.packs.scope import Subject
@@ -57,6 +59,7 @@ def _validations(draft: Draft, session: ReadSession, subject: Subject) -> list[d
     for row, view in zip(rows, views, strict=True):
         folder = f"validations/VAL-{row.id}"
         draft.name(row.validator)
+        view["conditions"] = [_condition_then(one, subject.as_of) for one in view["conditions"]]
         draft.add_json(f"{folder}/validation.json", view)
         add_paper(draft, session, row.report, folder)
         for one in row.conditions:
@@ -81,6 +84,14 @@ def _validations(draft: Draft, session: ReadSession, subject: Subject) -> list[d
             draft.gap("high", f"The newest validation of {model}, VAL-{newest.id}, found it not fit",
                       f"validations/VAL-{newest.id}")  # fmt: skip
     return views
+
+
+def _condition_then(view: dict[str, Any], as_of: datetime) -> dict[str, Any]:
+    """As it stood then: what was done about it later is not told."""
+    if view["met_at"] is not None and view["met_at"] < as_of:
+        return view
+    nothing = {"met_at": None, "met_by": None, "evidence": "", "document": None}
+    return view | nothing | {"state": "lapsed" if view["due_at"] <= as_of else "open"}
 
 
 def add_paper(draft: Draft, session: ReadSession, digest: str, folder: str) -> None:
@@ -118,7 +129,10 @@ def _findings(draft: Draft, session: ReadSession, maker: Actor, subject: Subject
             add_paper(draft, session, row.document, f"findings/FND-{row.id}")
     house = house_as_of(session, maker, subject.as_of)
     then = {one.id: one for one in house.findings}
-    views = [_as_then(view, then.get(view["id"])) for view in finding_views(session, rows)]
+    names = names_of(session, {one.owner for one in house.findings})
+    views = [
+        _as_then(view, then.get(view["id"]), names, subject.as_of) for view in finding_views(session, rows)
+    ]
     if views:
         draft.add_csv("findings/findings.csv", _FINDING, views)
         draft.add_json("findings/findings.json", views)
@@ -139,11 +153,19 @@ def _findings(draft: Draft, session: ReadSession, maker: Actor, subject: Subject
     return views
 
 
-def _as_then(view: dict[str, Any], then: FindingThen | None) -> dict[str, Any]:
-    """The finding as it was: who is not among the open ones was closed by then."""
+def _as_then(
+    view: dict[str, Any], then: FindingThen | None, names: dict[str, str], as_of: datetime
+) -> dict[str, Any]:
+    """The finding as it was: who is not among the open ones was closed by then. A day that an erased entry alone would
+    tell is None, and nobody can say whether it was over."""
     if then is None:
         return view | {"state": "closed", "overdue": False}
+    due = clock.from_iso(then.due) if then.due != UNKNOWN else None
     return view | {
+        "owner": names.get(then.owner, then.owner),
+        "owner_id": then.owner,
+        "due_at": due,
+        "overdue": due is not None and due <= as_of,
         "state": then.state,
         "severity": then.severity,
         "title": then.title,
@@ -159,23 +181,37 @@ def _exceptions(draft: Draft, session: ReadSession, subject: Subject) -> list[di
         .where(PolicyException.model.in_(subject.models), PolicyException.asked_at < subject.as_of)
         .order_by(PolicyException.id)
     ).all()
-    views = exception_views(session, rows)
+    views = [
+        _exception_then(row, view, subject.as_of)
+        for row, view in zip(rows, exception_views(session, rows), strict=True)
+    ]
     if views:
         draft.add_csv("exceptions/exceptions.csv", list(views[0]), views)
-    for row in rows:
+    for row, view in zip(rows, views, strict=True):
         draft.name(row.asked_by, row.decided_by, row.ended_by)
-        counts = (
-            row.state == "granted"
-            and row.decided_at is not None
-            and row.decided_at < subject.as_of < row.expires_at
-        )
-        if counts:
+        if view["counts"]:
             draft.gap("medium", f"EXC-{row.id}: {row.model} need not pass {row.gate} until {row.expires_at:%Y-%m-%d}: "
                       f"{row.reason}", "exceptions/exceptions.csv")  # fmt: skip
-        elif state_of(row) == "asked":
+        elif view["state"] == "asked":
             draft.gap("low", f"EXC-{row.id} of {row.model} from {row.gate} waits for a decision",
                       "exceptions/exceptions.csv")  # fmt: skip
     return views
+
+
+def _exception_then(row: PolicyException, view: dict[str, Any], as_of: datetime) -> dict[str, Any]:
+    """The exception as it stood then: what was decided later, or ended it later, is not told."""
+    decided = row.decided_at is not None and row.decided_at < as_of
+    ended = row.ended_at is not None and row.ended_at < as_of
+    state = "asked" if not decided else "refused" if row.state == "refused" else "granted"
+    if ended:
+        state = "ended"
+    elif state != "refused" and row.expires_at <= as_of:
+        state = "expired"
+    if not decided:
+        view = view | {"comment": "", "decided_by": None, "decided_at": None}
+    if not ended:
+        view = view | {"ended_by": None, "ended_at": None, "ended_because": ""}
+    return view | {"state": state, "counts": state == "granted"}
 
 
 def _incidents(draft: Draft, session: ReadSession, maker: Actor, subject: Subject) -> list[dict[str, Any]]:
@@ -234,14 +270,26 @@ def _incident(
             draft.add_json(f"{folder}/state-{one.id}.json", {"digest": one.digest, "taken_at": one.taken_at,
                                                              "document": one.document})  # fmt: skip
         for one in serious["clocks"]:
-            if one["met_at"] is None and one["due_at"] <= subject.as_of:
-                draft.gap(
-                    "high",
-                    f"INC-{row.id}: {one['title']} was due on {one['due_at']:%Y-%m-%d} and not met",
-                    folder,
-                )
+            _judge_clock(draft, f"INC-{row.id}: {one['title']}", one, subject.as_of, folder)
     draft.add_json(f"{folder}/incident.json", view)
     if is_open:
         draft.gap("high" if view["serious"] else "medium",
                   f"INC-{row.id} is open{' and serious' if view['serious'] else ''}: {title.text}", folder)  # fmt: skip
     return view
+
+
+def _judge_clock(draft: Draft, what: str, one: dict[str, Any], as_of: datetime, where: str) -> None:
+    """A time limit that was missed by then, whatever was done about it after it was over."""
+    later = (each for each in one["earlier"] if clock.from_iso(each["until"]) >= as_of)
+    moved = next(later, None)  # what it was set to on that day, where it was moved since
+    due = clock.from_iso(moved["due_at"]) if moved is not None else one["due_at"]
+    met = one["met_at"] if one["met_at"] is not None and one["met_at"] < as_of else None
+    for each in one["earlier"]:
+        if each["was_over"] and clock.from_iso(each["until"]) < as_of:
+            over = f"{clock.from_iso(each['due_at']):%Y-%m-%d %H:%M:%S} UTC"
+            draft.gap("medium", f"{what} was over on {over}, and set anew after that: {each['why']}", where)
+    if met is None and due <= as_of:
+        draft.gap("high", f"{what} was due on {due:%Y-%m-%d} and not met", where)
+    elif met is not None and met > due:
+        draft.gap("medium", f"{what} was due on {due:%Y-%m-%d %H:%M:%S} UTC and met late, "
+                  f"{met:%Y-%m-%d %H:%M:%S} UTC", where)  # fmt: skip

@@ -91,11 +91,17 @@ def _row(
         "state": then.state if then and not ended else machine.WORDS.get(change.state, change.state),  # type: ignore[call-overload]
         "from_version": change.from_version, "to_version": change.to_version,
         "requested_by": names.get(change.requested_by, change.requested_by), "requested_at": change.requested_at,
-        "approvals": sum(one.verdict == "approve" and one.retracted_at is None for one in decisions),
+        "approvals": then.approvals if then else _counted(change, decisions),
         "rejections": sum(one.verdict == "reject" for one in decisions), "break_glass": change.break_glass,
         "finished_at": change.finished_at if ended else None, "outcome": change.outcome if ended else "",
         "digest": change.digest,
     }  # fmt: skip
+
+
+def _counted(change: Change, decisions: list[Decision]) -> int:
+    """Where no entry tells: those of today's revision."""
+    mine = (one for one in decisions if one.revision == change.revision and one.retracted_at is None)
+    return sum(one.verdict == "approve" for one in mine)
 
 
 def _document(

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from backend import clock
+from backend.alerting.handling import merge, open_incident
 from backend.alerting.service import Firing, fire
 from backend.alerting.tables import Incident
 from backend.assurance.report_draft import BLANK, report_draft
@@ -94,11 +95,15 @@ def test_its_holds_stay_until_every_limit_is_met_and_it_is_closed(world: World) 
         assert release_hold(session, world.compliance, hold_id, why="settled").released_at is not None
 
 
-def test_the_state_is_kept_again_before_a_return_and_only_then(world: World) -> None:
+@pytest.mark.parametrize("state", ["open", "closed"])
+def test_the_state_is_kept_again_before_a_return_and_only_then(world: World, state: str) -> None:
+    """Also where the incident was closed because nothing fires: its clock runs."""
     with writing() as session:
         put_in_force(session, world, "rules: [{name: all}]")
     number = incident(world)
     mark(world, number, "serious")
+    with writing() as session:
+        session.get_one(Incident, number).state = state
     change = carry_out(
         say(world.lead, ask(world.engineer, Asked("rollback", "production", "toy", to_version=1)))
     )
@@ -106,6 +111,17 @@ def test_the_state_is_kept_again_before_a_return_and_only_then(world: World) -> 
         kept = session.query(StateSnapshot).order_by(StateSnapshot.id).all()
     assert [one.change_id for one in kept] == [None, change.id]
     assert [one["version"] for one in kept[1].document["deployments"]] == [2]
+
+
+def test_a_serious_incident_is_not_lost_in_one_that_is_none(world: World) -> None:
+    number = incident(world)
+    mark(world, number, "serious")
+    with writing() as session:
+        other = open_incident(session, world.on_call, model="toy", environment="production", title="odd").id
+    with writing() as session, pytest.raises(Conflict, match="was marked serious"):
+        merge(session, world.on_call, number, into=other)
+    with writing() as session:
+        assert merge(session, world.on_call, other, into=number).id == number
 
 
 def test_without_a_serious_incident_no_state_is_kept(world: World) -> None:
@@ -193,6 +209,19 @@ def test_the_draft_is_filled_from_the_record_and_leaves_judgement_blank(world: W
     assert "predictions toy: held since" in text
     assert BLANK in text
     assert "<script>" not in text
+
+
+def test_the_draft_begins_with_the_first_of_many_alerts(world: World) -> None:
+    number = incident(world, "the first of all")
+    mark(world, number, "serious")
+    with writing() as session:
+        for one in range(55):
+            fire(session, SYSTEM, Firing("toy", "production", 2, "drift", "page", f"alert {one} fired", f"c{one}/psi",
+                                         clock.now(), {}))  # fmt: skip
+    with reading() as session:
+        text = report_draft(session, world.compliance, number)
+    assert text.count("alert ") >= 55
+    assert "the first of all (page" in text
 
 
 def test_the_draft_tells_what_was_carried_out_since_also_where_it_was_asked_for_before(world: World) -> None:

@@ -198,6 +198,19 @@ def test_a_row_says_what_the_change_was_on_the_day(world: World) -> None:
     assert now.requested_by_name == "Lead"
 
 
+def test_approvals_of_a_state_that_was_sent_again_are_not_counted(world: World) -> None:
+    (change,) = add_changes(world, 1)
+    told = []
+    for action in (Action.GATES_EVALUATED, Action.CHANGE_APPROVED, Action.CHANGE_APPROVED, Action.APPROVAL_RETRACTED,
+                   Action.CHANGE_RESUBMITTED, Action.CHANGE_APPROVED, Action.GATES_REQUESTED, Action.GATES_EVALUATED,
+                   Action.CHANGE_APPROVED):  # fmt: skip
+        with writing() as session:
+            record(session, world.compliance, action, object_kind="change", object_id=change)
+        with reading() as session:
+            told.append(change_rows(session, world.compliance, (change,), as_of=clock.now())[0].approvals)
+    assert told == [0, 1, 2, 1, 0, 1, 0, 0, 1]
+
+
 def test_a_bad_sample_is_refused(world: World) -> None:
     with writing() as session:
         for wanted in ({"n": 0, "seed": 1}, {"n": 1_001, "seed": 1}, {"n": 1, "seed": -1}):

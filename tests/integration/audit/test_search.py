@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
@@ -13,6 +14,7 @@ from backend.audit.erasure import erase_payloads
 from backend.audit.findings import NOT_SEARCHED, open_findings
 from backend.audit.log import record
 from backend.audit.reading import search_entries
+from backend.audit.retention import purge_words
 from backend.audit.saved_searches import MOST, delete_search, save_search, saved_searches
 from backend.audit.search_checks import look_at_search, tell_search
 from backend.audit.search_index import purge, rebuild
@@ -23,6 +25,7 @@ from backend.errors import BadInput, NotAllowed, NotFound
 from backend.identity.actor import Actor, system_actor
 from backend.identity.people import create_person
 from backend.identity.roles import Role
+from jobs.prune import erase_payloads as erase_by_age
 from tests.integration.audit.tampering import forge
 
 COMPLIANCE = Actor("per_viewer", "person", frozenset({Role.COMPLIANCE}))
@@ -99,6 +102,20 @@ def test_an_erased_payload_leaves_no_word_behind(database: str) -> None:
             purge(session.connection())
             blocks = session.execute(text("SELECT block FROM audit_search_data")).scalars().all()
         assert not [block for block in blocks if b"unmistak" in block]
+
+
+def test_the_hourly_job_takes_out_the_words_of_whatever_was_erased(database: str) -> None:
+    """No retention of the house is set: the payload was erased for a request, or by the rule of its model."""
+    enter("unmistakable")
+    with writing() as session:
+        erase_payloads(session, WORKER, [0], why="asked for")
+    run = SimpleNamespace(actor=WORKER, require_owned=lambda session: None)
+    assert erase_by_age(run) == 0  # type: ignore[arg-type]
+    with writing() as session:
+        assert not purge_words(session), "nothing was erased since"
+        if database == "sqlite":
+            blocks = session.execute(text("SELECT block FROM audit_search_data")).scalars().all()
+            assert not [block for block in blocks if b"unmistak" in block]
 
 
 def test_names_of_people_are_no_words_and_their_ids_are(database: str) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, text
 
 from backend import clock
+from backend.access.reviews import start_review
+from backend.access.tables import AccessItem
+from backend.alerting.handling import assign, open_incident
+from backend.alerting.tables import IncidentEntry
 from backend.audit.actions import Action
 from backend.audit.erasure import erased_on_request
 from backend.audit.log import record
@@ -251,6 +256,12 @@ def test_a_person_is_erased_and_the_log_still_tells_what_they_did(world: World) 
             IdempotencyKey(person_id=world.compliance.person_id, key="k", request_digest="d", status=200,
                            body=json.dumps(told), created_at=clock.now())
         )  # fmt: skip
+        incident = open_incident(session, world.lead, model="toy", environment="production", title="odd")
+        assign(session, world.lead, incident.id, username="lead2")
+        start_review(session, world.compliance, title="autumn", due_at=clock.now() + timedelta(days=9))
+        item = session.scalars(select(AccessItem)).first()
+        assert item is not None
+        item.facts = {**item.facts, "from": "Lead2"}
     approve(world, request)
     carry_out(request.change_id or 0)
     assert verify().ok
@@ -262,6 +273,9 @@ def test_a_person_is_erased_and_the_log_still_tells_what_they_did(world: World) 
         }  # fmt: skip
         row = session.get_one(Person, world.other_lead.person_id)
         assert (row.display_name, row.password_hash) == (ERASED_NAME, None)
+        kept = session.scalars(select(IncidentEntry.text).where(IncidentEntry.kind == "assigned"))
+        assert list(kept) == [ERASED_NAME]
+        assert "Lead2" not in json.dumps([one.facts for one in session.scalars(select(AccessItem))])
         assert row.disabled_at is not None
         assert [
             one.object_id for one in search_entries(session, world.compliance, action="audit:person:erase")

@@ -88,7 +88,7 @@ def test_breaking_the_glass_aborts_a_canary_and_alone_moves_the_record(world: Wo
     aborted = now(running)
     assert (aborted.state, aborted.overtaken_by) == ("failed", urgent.id)
     assert aborted.outcome == (
-        f"aborted by CHG-{urgent.id}: Oncall broke the glass: it burns; version 3 serves until "
+        f"aborted by CHG-{urgent.id}, which broke the glass: it burns; version 3 serves until "
         f"CHG-{urgent.id} moves it"
     )
     assert record_of() == [(3, "champion", 1.0)]
@@ -129,7 +129,7 @@ def test_the_agreed_return_aborts_the_next_rollout(world: World) -> None:
     open_stage(running, 1)
     back = go_back(world.on_call, way)
     assert now(running).outcome.startswith(
-        f"aborted by CHG-{back.id}: Oncall took the agreed return: it degraded"
+        f"aborted by CHG-{back.id}, which took the agreed return: it degraded"
     )
     assert_powerless(running, 1)
     assert carry_out(back).state == "executed"

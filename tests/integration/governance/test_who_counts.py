@@ -143,6 +143,7 @@ def test_an_approval_by_somebody_who_no_longer_may_is_void(world: World, lost: s
     assert (
         "has been disabled since" if lost == "disabled" else "no longer has the role ml lead"
     ) in found.outcome
+    assert "Lead" not in found.outcome, "an erasure could not take the name out of the log again"
 
 
 def test_only_people_review(world: World) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import delete, select, text, update
 from backend import clock
 from backend.alerting.service import Firing, fire
 from backend.alerting.tables import Incident
+from backend.assurance.exceptions import end_exception
 from backend.assurance.findings import close_finding
 from backend.assurance.tables import Finding
 from backend.audit.notes import SigningKey
@@ -275,11 +276,14 @@ def test_a_pack_as_of_a_moment_knows_nothing_that_came_later(house: House) -> No
         assert session.get_one(Incident, house.incident).title == "recall fell"
     with writing() as session:
         close_finding(session, house.world.other_lead, finding, evidence="seen to hold")
+        end_exception(session, house.world.lead, 1, why="not needed any more")
     files = files_of(make_pack(house.world.compliance, kind="model", model="toy", as_of=as_of))
     lines = [json.loads(one) for one in files["audit/entries.jsonl"].decode().split("\n")[:-1]]
     assert max(json.loads(one["leaf"])["at"] for one in lines) < clock.to_iso(as_of)
     assert json.loads(files[f"changes/CHG-{house.waiting}/change.json"])["decisions"] == []
     assert "FND-1 is open (high)" in files["gaps.json"].decode()
+    assert "EXC-1: toy need not pass" in files["gaps.json"].decode()
+    assert "not needed any more" not in files["exceptions/exceptions.csv"].decode()
     assert json.loads(files[f"incidents/INC-{house.incident}/incident.json"])["title"] == title
     listed = csv.DictReader(io.StringIO(files["changes/changes.csv"].decode(), newline=""))
     assert [
