@@ -224,14 +224,14 @@ def test_the_report_tells_the_record_and_leaves_blanks_for_people(world: World) 
     assert pdf.startswith(b"%PDF")
 
 
-def answered(time: Time, *, until_min: int = 0, seconds: float = 0.01) -> None:
+def answered(time: Time, *, until_min: int = 0, seconds: float = 0.01, code: str = "200") -> None:
     """A request a minute of the last hour, and a gateway that ran, until so many minutes ago."""
     newest = time.now.astimezone(UTC).replace(second=0, microsecond=0)
     minutes = [newest - number * MINUTE for number in range(1 + until_min, int(LATELY / MINUTE) + 1)]
     counts = {}
     for start in minutes:
         counts["toy", "2", "champion", start] = one = Minute()
-        one.count("200", None, seconds, 1)
+        one.count(code, None, seconds, 1)
     with writing() as session:
         write_presence(session, minutes, environment="production", gateway_id="a")
         write_outcomes(session, counts, environment="production", gateway_id="a", process="1")
@@ -289,6 +289,7 @@ def test_a_version_whose_model_fails_by_itself_comes_before_the_gateway_that_say
         ),
         ({"seconds": 60.0}, "possible", "callers see no errors, but more than 5 % took longer than 10 s"),
         ({"seconds": 2.0}, "possible", "callers see no errors, but 95 % took at most 2,500 ms"),
+        ({"code": "429"}, "possible", "callers see errors: 100.00% of requests failed (last 60 min)"),
     ],
 )
 def test_the_gateway_is_ruled_out_only_where_it_was_watched_and_answers_in_time(
