@@ -22,7 +22,7 @@ from backend.alerting.phases import MOVES, OPEN, PHASES, NotInThisPhase, move
 from backend.alerting.report import report_markdown, report_pdf
 from backend.alerting.service import acknowledge, close_by_hand, close_incident, get_incident, open_incidents
 from backend.alerting.tables import Alert, Incident
-from backend.alerting.timeline import timeline
+from backend.alerting.timeline import FIRST, MOST, timeline
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
 from backend.deployment.service import mark_serving, start_deployment
@@ -206,6 +206,34 @@ def test_causes_are_ranked_with_their_evidence_and_those_ruled_out_are_told(worl
     with reading() as session:
         first = read_brief(session, world.on_call, number).suspects[0]
     assert (first.kind, first.verdict, first.evidence) == ("data", "likely", "distance is missing")
+
+
+def test_what_changed_before_an_old_incident_is_told_however_much_has_changed_since(
+    world: World, time: Time
+) -> None:
+    deployed(2, time.now - timedelta(minutes=6))
+    alert = raised()
+    number = incident_of(alert)
+    settled(alert)
+    do(close_by_hand, world.engineer, number, why="mended", cause="data")
+    for turn in range(52):
+        time.pass_(hours=1)
+        deployed(1 + turn % 2, time.now)
+    with reading() as session:
+        changed = [one.text for one in read_brief(session, world.viewer, number).changed]
+    assert "version 2 as champion" in changed
+
+
+def test_a_timeline_that_is_too_long_tells_how_it_began_and_how_it_stands(world: World, time: Time) -> None:
+    number = incident_of(raised())
+    for turn in range(MOST + 20):
+        time.pass_(seconds=40)
+        do(handling.add_note, world.engineer, number, text=f"note {turn}")
+    with reading() as session:
+        told = [one.text for one in timeline(session, world.viewer, number)]
+    assert len(told) == MOST + 1
+    assert any(text.startswith("fires (page)") for text in told[:3])
+    assert told[-1] == f"note: note {MOST + 19}" and "more lines until then" in told[FIRST]
 
 
 def test_the_report_tells_the_record_and_leaves_blanks_for_people(world: World) -> None:
