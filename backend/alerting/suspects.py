@@ -110,7 +110,7 @@ def _columns(incident: Incident, alerts: Sequence[Alert], points: Sequence[Any])
 
 
 def _drift(incident: Incident, alerts: Sequence[Alert], points: Sequence[Any]) -> Suspect:
-    first = next((one.id for one in alerts if one.state == "firing"), None)
+    first = next((one.id for one in alerts if one.state == "firing" and one.model == incident.model), None)
     retrain = {"model": incident.model} | ({"alert": first} if first is not None else {})
     steps = (("Drift", "drift", {"model": incident.model}), ("Retrain the model", "retraining", retrain))
     mine = [one for one in points if one.kind in ("drift", "prediction")]
