@@ -103,6 +103,7 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
                                       "why": one.closed_because},
         "impact": [(what, readable(told)) for what, told in brief.impact],
         "alerts": [_alert(brief, alert) for alert in brief.alerts[:20]],
+        "merged_into": one.merged_into,
         "more_alerts": max(brief.tally.total - 20, 0), "firing": brief.tally.fires,
         "suspects": [_suspect(suspect, brief.done) for suspect in brief.suspects],
         "changed": [_event(event) for event in brief.changed[:15]],
@@ -150,7 +151,7 @@ def _act(session: WriteSession, actor: Actor, number: int, typed: Typed) -> str:
 
 
 def _return(session: WriteSession, actor: Actor, number: int, typed: Typed) -> int:
-    """Ask for, or take, the return that was shown; the change carries the incident by its alert."""
+    """Ask for, or take, the return that was shown; the change carries the incident, by its alert where it has one."""
     incident = handling.get_incident(session, actor, number)
     alert = typed.number("alert")
     if typed.act == "way_back":
@@ -158,9 +159,10 @@ def _return(session: WriteSession, actor: Actor, number: int, typed: Typed) -> i
         if way is None:
             raise BadInput("the form names no agreed return; open the page again")
         return take_way_back(
-            session, actor, way, reason=typed.why, seen_digest=typed.get("digest"), alert_id=alert
-        ).id
-    asked = Asked("rollback", incident.environment, incident.model, alert_id=alert)
+            session, actor, way, reason=typed.why, seen_digest=typed.get("digest"), alert_id=alert,
+            incident_id=number,
+        ).id  # fmt: skip
+    asked = Asked("rollback", incident.environment, incident.model, alert_id=alert, incident_id=number)
     return request_change(session, actor, asked, reason=typed.why, seen_digest=typed.get("digest")).id
 
 

@@ -66,14 +66,15 @@ main, side = st.columns([7, 3], gap="large")
 with side, st.container(border=True, key="act"):
     show_handling(actor, found)
     if is_open and name:
-        first = firing[0]["id"] if firing else None
-        offer_way_back(actor, name, alert_id=first)
+        mine = [one for one in firing or alerts if one["model"] == name]  # others came by a merge
+        first = mine[0]["id"] if mine else None
+        offer_way_back(actor, name, alert_id=first, incident_id=found["id"])
         offer_serious(serious)
         page_link("request_change", "Return to an earlier version…", icon=":material/undo:", kind="rollback",
-                  model=name, alert=first)  # fmt: skip
+                  model=name, alert=first, incident=found["id"])  # fmt: skip
     if is_open and name:
         page_link("retraining", "Retrain the model…", icon=":material/model_training:", model=name,
-                  alert=firing[0]["id"] if firing else None)  # fmt: skip
+                  alert=next((one["id"] for one in firing if one["model"] == name), None))  # fmt: skip
     if name:
         page_link("performance", "Performance", icon=":material/monitoring:", model=name)
         page_link("quality", "Data quality", icon=":material/fact_check:", model=name)

@@ -44,7 +44,8 @@ if to is None:
         ("Back to the model", f"/model?model={model}"),
     )
     st.stop()
-asked_for = Asked(kind, data.environment(), model, int(to), alert_id=alert_id)
+incident_id = whole_number(query.get("incident"))
+asked_for = Asked(kind, data.environment(), model, int(to), alert_id=alert_id, incident_id=incident_id)
 preview = data.preview(scope, asked_for)
 if move is None and (subject := pick_segments(scope, preview)):
     asked_for = replace(asked_for, subject=subject)

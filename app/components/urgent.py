@@ -20,9 +20,11 @@ from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 
 
-def offer_way_back(actor: Actor, model: str, *, alert_id: int | None = None) -> None:
+def offer_way_back(
+    actor: Actor, model: str, *, alert_id: int | None = None, incident_id: int | None = None
+) -> None:
     """Two clicks back to the version before, where that was agreed with the promotion; nothing where it was not.
-    `alert_id`: the alert that it answers, whose incident it closes."""
+    `alert_id`: the alert that it answers, whose incident it closes; without one, `incident_id`."""
     way = data.way_back(data.scope_of(actor), model)
     if way is None:
         return
@@ -53,6 +55,7 @@ def offer_way_back(actor: Actor, model: str, *, alert_id: int | None = None) -> 
             reason=sent.values["reason"],
             seen_digest=sent.digest,
             alert_id=alert_id,
+            incident_id=incident_id,
         ),
         done=f"The return to version {way['to_version']} runs.",
     )

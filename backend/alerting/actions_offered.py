@@ -79,7 +79,10 @@ def _returns(
 ) -> list[Offer]:
     """The return that was agreed, where there is one, and asking for one."""
     helps, found = will_return_help(session, viewer, incident, alerts, health), []
-    first = next((one.id for one in alerts if one.state == "firing"), None)
+    mine = [
+        one for one in alerts if one.model == incident.model
+    ]  # others came with incidents that were merged in
+    first = next((one.id for one in mine if one.state == "firing"), mine[0].id if mine else None)
     way = way_back_view(session, viewer, incident.model, incident.environment)
     may = "" if viewer.may(Permission.REQUEST_CHANGE) else "your role cannot ask for changes"
     if way is not None:

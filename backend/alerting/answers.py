@@ -20,7 +20,7 @@ SLOW_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Answers:
-    """Requests of an hour and those that failed (5xx). `within_s`: 95 % took at most so long; None: longer than
+    """Requests of an hour and those that failed (5xx, 429). `within_s`: 95 % took at most so long; None: longer than
     is counted, or there were none. `observed_s`: how much of the hour a gateway ran; `observed_until`: the end of the
     newest minute of it, None where there was none."""
 

@@ -24,6 +24,7 @@ from backend.alerting.suspects import Suspect, suspects
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began, changed_within
 from backend.database.session import ReadSession, hold
+from backend.deployment.tables import GatewayReport
 from backend.governance.authority import possible_deciders
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
@@ -35,6 +36,7 @@ from backend.registry.service import get_model
 
 MOST_SIMILAR: Final = 5
 WINDOWS_SHOWN: Final = 28
+MOST_NAMED: Final = 10
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,8 @@ def _impact(
     if incident.model and firing:
         who = "every prediction" if whole or not segments else f"predictions of {' and '.join(segments)}"
         told.append(("for whom", f"{who}{f': {rows:,} in the window' if rows else ''}"))
+    if not incident.model:
+        told += [("for whom", one) for one in (_without_gateway(session, incident, firing),) if one]
     told += [("error budget", one) for one in budgets_of(firing)]
     if incident.model:
         lately = answers_lately(
@@ -202,6 +206,28 @@ def _impact(
         model = get_model(session, viewer, incident.model)
         told.append(("model", f"{model.title or model.name}, tier {model.tier}, {incident.environment}"))
     return told
+
+
+def _without_gateway(session: ReadSession, incident: Incident, alerts: Iterable[Alert]) -> str:
+    """Whom a gateway that is down served; empty where none is."""
+    gone = {str(one.details.get("gateway")): one for one in alerts if one.source == "gateway"}
+    if not gone:
+        return ""
+    if all(one.details.get("others") for one in gone.values()):
+        return "requests that went to it; others answer in its place"
+    served = session.scalars(
+        select(GatewayReport.model)
+        .where(
+            GatewayReport.gateway_id.in_(gone), GatewayReport.environment == incident.environment,
+            GatewayReport.version.is_not(None),
+        )
+        .distinct()
+        .order_by(GatewayReport.model)
+    ).all()  # fmt: skip
+    if not served:
+        return "not known: it told of no model that it served"
+    more = f" and {len(served) - MOST_NAMED} more" if len(served) > MOST_NAMED else ""
+    return f"every prediction of {', '.join(served[:MOST_NAMED])}{more}"
 
 
 def budgets_of(alerts: Iterable[Alert]) -> list[str]:

@@ -21,7 +21,7 @@ _OF_THE_MODEL: Final = "scoring_failed"
 class Failures:
     """Requests from an hour before an incident was opened until it ended.
 
-    failed    that got a 5xx, of all versions
+    failed    that got a 5xx or 429, of all versions
     of_model  of these, on which a model itself failed
     requests  that this version answered or failed
     own       of these, on which its model failed

@@ -31,6 +31,7 @@ LARGER: Final = 2.0
 FAILED: Final = 0.01
 BUSY, THROTTLED, FULL = 0.9, 0.05, 0.9
 LATE_S: Final = 0.5
+QUIET: Final = timedelta(minutes=3)  # a minute is written once it is over
 Cause = tuple[str, str, str]  # name, verdict, evidence
 
 
@@ -65,11 +66,35 @@ def gateway_causes(session: ReadSession, incident: Incident) -> list[Cause]:
     """(name, verdict, evidence) of each that lies with the gateways themselves."""
     start, end = _around(incident)
     minutes = usage_between(session, incident.environment, start=start, end=end)
+    lost = _ended(minutes, end)
     return [
         _cold_start(session, incident, minutes, start, end),
-        _cpu(minutes),
-        _memory(minutes),
+        *(_unless_lost(cause, lost) for cause in (_cpu(minutes), _memory(minutes))),
     ]
+
+
+def _ended(minutes: Sequence[GatewayMinute], end: datetime) -> list[str]:
+    """The gateways of which a process ended by then: what it took in its last minute was never written."""
+    newest = {(one.gateway_id, one.process): one for one in minutes}  # the last of each, as they are in order
+    latest = {
+        gateway: max(one.began_at for (other, _), one in newest.items() if other == gateway)
+        for gateway, _ in newest
+    }
+    return sorted(
+        {
+            one.gateway_id
+            for one in newest.values()
+            if one.start + MINUTE < end - QUIET or one.began_at < latest[one.gateway_id]
+        }
+    )
+
+
+def _unless_lost(cause: Cause, lost: Sequence[str]) -> Cause:
+    """A process that is killed for want of memory takes the minute with it that would have said so."""
+    name, verdict, told = cause
+    if verdict != "ruled_out" or not lost:
+        return cause
+    return name, "unknown", f"{told}; the last minute of {', '.join(lost)}, which ended, is not on record"
 
 
 def _around(incident: Incident) -> tuple[datetime, datetime]:

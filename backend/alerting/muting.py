@@ -112,8 +112,16 @@ def shown_state(alert: Alert, mute: Mute | None) -> str:
 
 
 def is_outage(alert: Alert) -> bool:
-    """Something upstream is gone: a gateway does not answer, or no prediction comes."""
-    return alert.source == "gateway" or (alert.source == "data" and not alert.details.get("value"))
+    """Something upstream is gone: the only gateway of its environment does not answer, or no prediction comes.
+
+    Not where others answer in its place, nor where it is back and held because it comes and goes: what fires then has
+    another cause, and somebody must hear of it.
+    """
+    if alert.held_until is not None:
+        return False
+    if alert.source == "gateway":
+        return not alert.details.get("others")
+    return alert.source == "data" and not alert.details.get("value")
 
 
 def heard(alerts: Sequence[Alert], muting: Muting) -> list[Alert]:

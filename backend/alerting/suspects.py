@@ -50,7 +50,7 @@ def suspects(
 ) -> list[Suspect]:
     """Every cause that is looked into, the likeliest first, the ruled out last. `events`: what changed before it."""
     if not incident.model:
-        return [_own_work(alerts)]
+        return [_own_work(alerts), *_of_gateways(session, incident)]
     points = judged_points(session, incident.model, incident.environment)
     version, failing = _version(session, viewer, incident, alerts)
     found = [
@@ -110,7 +110,7 @@ def _columns(incident: Incident, alerts: Sequence[Alert], points: Sequence[Any])
 
 
 def _drift(incident: Incident, alerts: Sequence[Alert], points: Sequence[Any]) -> Suspect:
-    first = next((one.id for one in alerts if one.state == "firing"), None)
+    first = next((one.id for one in alerts if one.state == "firing" and one.model == incident.model), None)
     retrain = {"model": incident.model} | ({"alert": first} if first is not None else {})
     steps = (("Drift", "drift", {"model": incident.model}), ("Retrain the model", "retraining", retrain))
     mine = [one for one in points if one.kind in ("drift", "prediction")]
@@ -248,6 +248,17 @@ def _own_work(alerts: Sequence[Alert]) -> Suspect:
     told = fires.title if fires is not None else "nothing fires any more"
     return Suspect("serving", "Warrant's own work or the gateway", "likely" if fires else "unknown", told, 0.0,
                    (("Jobs", "jobs", {}),))  # fmt: skip
+
+
+def _of_gateways(session: ReadSession, incident: Incident) -> list[Suspect]:
+    """What the gateways measured of themselves, of one that is down for every model."""
+    if incident.area != "serving":
+        return []
+    found = [
+        Suspect("serving", name, verdict, evidence, 0.31 + number / 100)
+        for number, (name, verdict, evidence) in enumerate(gateway_causes(session, incident))
+    ]
+    return sorted(found, key=lambda one: (VERDICTS.index(one.verdict), one.rank))
 
 
 def _silence(incident: Incident) -> tuple[str, str, dict[str, Any]]:

@@ -30,6 +30,7 @@ from backend.registry.service import get_model
 
 BEFORE: Final = timedelta(hours=2)
 MOST: Final = 200
+FIRST: Final = 60  # of these
 FIRST_ALERTS, LAST_ALERTS = 20, 60
 EDITS: Final = {
     Action.MONITOR_CREATED: "monitor created", Action.MONITOR_CHANGED: "monitor changed",
@@ -70,7 +71,17 @@ def timeline(session: ReadSession, viewer: Actor, incident_id: int) -> list[Even
     since = began(session, incident) - BEFORE
     until = incident.closed_at or clock.now()
     found = [*around(session, viewer, incident, since, until), *_written(session, incident)]
-    return sorted(found, key=lambda one: one.at)[-MOST:]
+    return _clipped(sorted(found, key=lambda one: one.at), incident)
+
+
+def _clipped(events: list[Event], incident: Incident) -> list[Event]:
+    """How it began and how it stands, where there is too much to tell; what lies between is counted."""
+    left = len(events) - MOST
+    if left <= 0:
+        return events
+    told = f"{left:,} more lines until then, which are not told here"
+    gap = Event(events[FIRST + left - 1].at, "incident", told, "unknown", "", "incident", {"id": incident.id})
+    return [*events[:FIRST], gap, *events[FIRST + left :]]
 
 
 def began(session: ReadSession, incident: Incident) -> datetime:
@@ -105,11 +116,11 @@ def around(
     found = [
         *(_alerts(session, incident) if alerts else ()),
         *_edits(session, incident, since, until),
-        *_silences(session, incident),
+        *_silences(session, incident, since, until),
     ]
     if incident.model:
         found += _deployments(session, viewer, incident)
-        found += _changes(session, viewer, incident)
+        found += _changes(session, viewer, incident, since, until)
         found += _happened(session, viewer, incident, since, until)
     return together(sorted((one for one in found if since <= one.at <= until), key=lambda one: one.at))
 
@@ -151,7 +162,7 @@ def _alerts(session: ReadSession, incident: Incident) -> Iterable[Event]:
 
 
 def _deployments(session: ReadSession, viewer: Actor, incident: Incident) -> Iterable[Event]:
-    for one in history(session, viewer, incident.model, incident.environment)[:50]:
+    for one in history(session, viewer, incident.model, incident.environment):
         page, query = ("change", {"id": one.change_id}) if one.change_id else ("model", {"model": one.model})
         failed = ", failed" if one.state == "failed" else ""
         what = f"version {one.version} as {one.role}{failed}"
@@ -162,9 +173,11 @@ def _deployments(session: ReadSession, viewer: Actor, incident: Incident) -> Ite
                         page, query)  # fmt: skip
 
 
-def _changes(session: ReadSession, viewer: Actor, incident: Incident) -> Iterable[Event]:
+def _changes(
+    session: ReadSession, viewer: Actor, incident: Incident, since: datetime, until: datetime
+) -> Iterable[Event]:
     found = [
-        one for one in list_changes(session, viewer, model=incident.model, limit=50)
+        one for one in list_changes(session, viewer, model=incident.model, limit=MOST, between=(since, until))
         if one.environment in (incident.environment, "*")
     ]  # fmt: skip
     names = names_of(session, {one.requested_by for one in found})
@@ -226,11 +239,15 @@ def _happened(
             yield Event(one.at, one.kind, one.text, one.level, "", page, query)
 
 
-def _silences(session: ReadSession, incident: Incident) -> Iterable[Event]:
+def _silences(session: ReadSession, incident: Incident, since: datetime, until: datetime) -> Iterable[Event]:
+    mine = Silence.fingerprint.startswith(f"{incident.model}/", autoescape=True)
     rows = session.scalars(
-        select(Silence).where(
-            or_(Silence.model == incident.model, Silence.fingerprint.startswith(f"{incident.model}/"))
+        select(Silence)
+        .where(
+            or_(Silence.model == incident.model, mine),
+            or_(Silence.starts_at.between(since, until), Silence.ended_at.between(since, until)),
         )
+        .order_by(Silence.id)
     ).all()
     names = names_of(session, {one.author for one in rows})
     for one in rows:

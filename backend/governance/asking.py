@@ -195,18 +195,21 @@ def draft_change(
 
 
 def _incident_answered(session: ReadSession, asked: Asked) -> Incident | None:
-    """The open incident that this change is asked for from, by one of its alerts: executed, it closes it. Only what
-    moves what serves can end an incident, and only for who says so."""
-    if asked.alert_id is None or not kind_of(asked.kind).rollout:
+    """The open incident that this change is asked for from, by one of its alerts or by its number: executed, it closes
+    it. Only what moves what serves can end an incident, and only for who says so."""
+    if not kind_of(asked.kind).rollout:
         return None
-    return session.scalars(
-        select(Incident)
-        .join(Alert, Alert.incident_id == Incident.id)
-        .where(
-            Alert.id == asked.alert_id, Alert.model == asked.model, Incident.model == asked.model,
-            Incident.environment == asked.environment, Incident.state == "open",
-        )
-    ).one_or_none()  # fmt: skip
+    query = select(Incident).where(
+        Incident.model == asked.model, Incident.environment == asked.environment, Incident.state == "open"
+    )
+    if asked.alert_id is not None:
+        query = query.join(Alert, Alert.incident_id == Incident.id)
+        query = query.where(Alert.id == asked.alert_id, Alert.model == asked.model)
+    elif asked.incident_id is not None:
+        query = query.where(Incident.id == asked.incident_id)
+    else:
+        return None
+    return session.scalars(query).one_or_none()
 
 
 def _make_room(session: WriteSession, asked: Asked, *, overtakes: bool, aborts: bool) -> None:

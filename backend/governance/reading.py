@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Text, select, type_coerce
+from sqlalchemy import Text, or_, select, type_coerce
 from sqlalchemy.orm import defer
 
 from backend import clock
@@ -56,8 +57,10 @@ def list_changes(
     states: tuple[str, ...] = (),
     limit: int = 200,
     before: int | None = None,
+    between: tuple[datetime, datetime] | None = None,
 ) -> list[Change]:
-    """Changes, newest first; `before` is the id after which to go on. `BadInput` for a state that there is not."""
+    """Changes, newest first; `before` is the id after which to go on, `between` the time in which they were asked for
+    or came to their end. `BadInput` for a state that there is not."""
     see(session, viewer)
     unknown = sorted(set(states) - set(machine.WORDS))
     if unknown:
@@ -71,6 +74,8 @@ def list_changes(
         query = query.where(Change.state.in_(states))
     if before is not None:
         query = query.where(Change.id < before)
+    if between is not None:
+        query = query.where(or_(Change.requested_at.between(*between), Change.finished_at.between(*between)))
     return list(session.scalars(query))
 
 

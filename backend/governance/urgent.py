@@ -200,12 +200,14 @@ def take_way_back(
     reason: str,
     seen_digest: str,
     alert_id: int | None = None,
+    incident_id: int | None = None,
 ) -> Change:
     """Return as agreed: one person, at once. Refused after its time, on a difference, when it was taken, and in a
     freeze that does not except the kind `rollback`.
 
     `seen_digest` is of the way back as it was shown (`way_back_digest`). That the old version still scores the last
-    rows is checked by the run before anything moves. `alert_id`: the alert that it answers; its incident is closed.
+    rows is checked by the run before anything moves. `alert_id`: the alert that it answers; its incident is closed, or
+    where there is none that of `incident_id`.
     """
     actor.require(Permission.REQUEST_CHANGE)
     if actor.kind != "person":
@@ -224,7 +226,7 @@ def take_way_back(
         )
     if way_back_digest(way) != seen_digest:
         raise errors.WayBackClosed("it is not the return you were shown; look again")
-    return _take(session, actor, way, reason=reason, alert_id=alert_id)
+    return _take(session, actor, way, reason=reason, alert_id=alert_id, incident_id=incident_id)
 
 
 def return_on_breach(
@@ -250,9 +252,18 @@ def _take(
     *,
     reason: str,
     alert_id: int | None,
+    incident_id: int | None = None,
     requested_by: str | None = None,
 ) -> Change:
-    asked = Asked("rollback", way.environment, way.model, way.to_version, way.to_cutoff, alert_id)
+    asked = Asked(
+        "rollback",
+        way.environment,
+        way.model,
+        way.to_version,
+        way.to_cutoff,
+        alert_id,
+        incident_id=incident_id,
+    )
     preview = preview_change(session, actor, asked)
     change = draft_change(
         session, actor, asked, reason=reason, seen_digest=preview.digest, overtakes=True,

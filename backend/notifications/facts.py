@@ -46,10 +46,12 @@ class Facts:
     names: Mapping[str, str]
 
     def about(self, incident: Incident) -> About:
-        """What routes ask of an incident."""
+        """What routes ask of an incident. One of the whole installation is of high tier, as in its severity: a gateway
+        that is down serves models of every tier."""
         model = self.models.get(incident.model)
+        tier = model.tier if model else "" if incident.model else "high"
         return About(
-            severity=incident.severity, tier=model.tier if model else "", model=incident.model,
+            severity=incident.severity, tier=tier, model=incident.model,
             environment=incident.environment, team=self.names.get((model.owner_id or "") if model else "", ""),
             acknowledged=incident.acknowledged_at is not None, begun=self.begun.get(incident.id, {}),
         )  # fmt: skip

@@ -7,6 +7,7 @@ same time, minute by minute, without a Prometheus.
 
 from __future__ import annotations
 
+import re
 import threading
 from bisect import bisect_left
 from collections import Counter
@@ -21,6 +22,8 @@ from backend.errors import BadInput
 # Upper edges in seconds, fit for 1 ms to 10 s. A latency objective sits on one of them.
 EDGES_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 PENDING_MINUTES: Final = 1440  # without a database; then the oldest go
+# Codes of requests that were ours to answer, as a regular expression. A full queue (429) is no mistake of who asks.
+FAILED_CODES: Final = "5..|429"
 
 # Why a request did not become a prediction: values of the label `kind` of warrant_request_errors_total.
 KINDS: Final[Mapping[str, str]] = {
@@ -37,6 +40,11 @@ KINDS: Final[Mapping[str, str]] = {
     "scoring_failed": "the model failed on this input (500)",
     "internal": "anything else (500); the log says what",
 }
+
+
+def is_failure(code: str) -> bool:
+    """Whether a request that ended so was ours to answer, and was not answered."""
+    return re.fullmatch(FAILED_CODES, code) is not None
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Outcomes:
 
     @property
     def rejected(self) -> int:
-        """Refused for what the client sent or did (4xx), too many of them left out."""
+        """Refused for what the client sent or did: 4xx, without those for which there was no room."""
         return self._with("4") - self.too_many
 
     @property
@@ -76,8 +84,8 @@ class Outcomes:
 
     @property
     def failed(self) -> int:
-        """Ours to answer, and not answered (5xx), those that timed out among them."""
-        return self._with("5")
+        """Ours to answer, and not answered: 5xx (also those that timed out), and 429 for want of room."""
+        return sum(count for code, count in self.codes.items() if is_failure(code))
 
     @property
     def timed_out(self) -> int:

@@ -58,7 +58,8 @@ class Budgeting(StrEnum):
 
 @dataclass(frozen=True)
 class Availability:
-    """Prediction requests that were not answered with a 5xx. What a client got wrong (4xx) counts as served."""
+    """Prediction requests that were answered, or refused for what the client got wrong (4xx). Bad are those that were
+    ours to answer: 5xx, and 429, which the gateway says when its queue is full."""
 
     kind: Literal[Kind.AVAILABILITY] = Kind.AVAILABILITY
 

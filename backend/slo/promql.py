@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from backend.errors import WarrantError
-from backend.serving.outcomes import EDGES_S
+from backend.serving.outcomes import EDGES_S, FAILED_CODES
 from backend.slo.objectives import Availability, Latency, Objective, Queries, Threshold
 
 WINDOW: Final = re.compile(r"\{\{\s*\.window\s*\}\}")
@@ -98,7 +98,7 @@ def _availability(of: str) -> Events:
         return f"sum(rate(warrant_requests_total{{{of}}}[{window}]))"
 
     def bad(window: str) -> str:
-        return f'sum(rate(warrant_requests_total{{{of},code=~"5.."}}[{window}]))'
+        return f'sum(rate(warrant_requests_total{{{of},code=~"{FAILED_CODES}"}}[{window}]))'
 
     return replace(_of_bad(bad, total, "rate"), presence=_served(of))
 

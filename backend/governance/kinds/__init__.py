@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Asked:
     """What somebody wants. What a kind does not use has to be left out; of one that is of no environment, and of the
-    false-alarm budget of a model, the environment is `*`, whatever was named."""
+    false-alarm budget of a model, the environment is `*`, whatever was named. `incident_id`: of that from which it is
+    asked for, where no alert names it."""
 
     kind: str
     environment: str
@@ -37,6 +38,7 @@ class Asked:
     to_cutoff: float | None = None
     alert_id: int | None = None
     subject: dict[str, Any] = field(default_factory=dict)
+    incident_id: int | None = None
 
     def __post_init__(self) -> None:
         if self.everywhere:

@@ -16,7 +16,7 @@ from backend.slo.sources import GATEWAY, Asked, Reading, as_budgeted, steps_of
 
 
 def count_requests(session: ReadSession, viewer: Actor, asked: Asked) -> Reading:
-    """Requests of the objective's model, in slots. A request answered with a 5xx is bad; a 4xx was served."""
+    """Requests of the objective's model, in slots. One answered with a 5xx or 429 is bad; any other 4xx was served."""
     objective, slots = asked.objective, []
     try:
         for start, end, length in steps_of(asked):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from backend.errors import WarrantError
+from backend.serving.outcomes import is_failure
 from backend.slo.burn_rates import Counts
 from backend.slo.objectives import Latency, Objective, Queries, Threshold
 from backend.slo.prometheus import Prometheus, PrometheusAway, QueryRefused, RangeAnswer, Series, quote
@@ -132,7 +133,7 @@ def _difference(series: Iterable[Series], objective: Objective, start: int, end:
                 good += counted
         else:
             total += counted
-            good += 0.0 if one.labels.get("code", "").startswith("5") else counted
+            good += 0.0 if is_failure(one.labels.get("code", "")) else counted
     return Counts(min(good, total), total, float(end - start) if before else 0.0)
 
 

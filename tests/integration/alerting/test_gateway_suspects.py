@@ -10,14 +10,16 @@ import pytest
 from app.phone_incident import context_of
 from backend.alerting.brief import read_brief
 from backend.alerting.gateway_suspects import batch_cause, gateway_causes, version_cause
+from backend.alerting.gateways import watch_gateways
 from backend.alerting.report import report_markdown
 from backend.alerting.service import get_incident
 from backend.database.session import reading, writing
+from backend.deployment.tables import GatewayReport
 from backend.serving.outcome_log import MINUTE, write_outcomes, write_presence
 from backend.serving.outcomes import Minute
 from backend.serving.tables import GatewayMinute
 from tests.integration.alerting.conftest import Time, raised
-from tests.worlds import World
+from tests.worlds import SYSTEM, World
 
 GIB = 1 << 30
 NAMES = ("version", "batches", "cold", "cpu", "memory")
@@ -51,8 +53,8 @@ def asked(
 
 def ran(start: datetime, minutes: int, **told: Any) -> None:
     facts = {
-        "began_at": start - timedelta(days=9), "seconds": 60.0, "cpu_s": 12.0, "cores": 2.0, "throttled_s": 0.0,
-        "memory_bytes": GIB // 2, "memory_limit_bytes": 2 * GIB, "lag_s": 0.01,
+        "process": "p", "began_at": start - timedelta(days=9), "seconds": 60.0, "cpu_s": 12.0, "cores": 2.0,
+        "throttled_s": 0.0, "memory_bytes": GIB // 2, "memory_limit_bytes": 2 * GIB, "lag_s": 0.01,
     } | told  # fmt: skip
     with writing() as session:
         for number in range(minutes):
@@ -61,7 +63,6 @@ def ran(start: datetime, minutes: int, **told: Any) -> None:
                     environment="production",
                     start=start + number * MINUTE,
                     gateway_id="g:1",
-                    process="p",
                     **facts,
                 )
             )
@@ -161,6 +162,36 @@ def test_cpu_and_memory_are_judged_by_the_worst_minute(
     found = causes(world, page())[cause]
     assert found[1] == verdict, found
     assert words in found[2]
+
+
+def test_memory_is_not_ruled_out_where_a_gateway_ended_and_took_its_last_minute_with_it(
+    world: World, time: Time
+) -> None:
+    ran(time.now - timedelta(minutes=15), 10)
+    number = page()
+    told = causes(world, number)["memory"]
+    assert told[1] == "unknown" and "the last minute of g:1, which ended, is not on record" in told[2]
+    ran(time.now - timedelta(minutes=5), 5, process="p2", began_at=time.now - timedelta(minutes=5))
+    assert causes(world, number)["cpu"][1] == "unknown", "another process took its place"
+
+
+def test_of_a_gateway_that_is_down_the_page_says_for_whom_and_what_it_took(world: World, time: Time) -> None:
+    ran(time.now - timedelta(minutes=15), 14, memory_bytes=2 * GIB - 1)
+    with writing() as session:
+        session.add(
+            GatewayReport(
+                gateway_id="g:1", model="toy", environment="production", version=2, url="", beside=[],
+                reported_at=time.now - timedelta(minutes=1),
+            )
+        )  # fmt: skip
+        (alert,) = watch_gateways(session, SYSTEM, time.now)
+    with reading() as session:
+        brief = read_brief(session, world.viewer, alert.incident_id or 0)
+        context_of(brief, world.viewer)
+    assert ("for whom", "every prediction of toy") in brief.impact
+    assert [(one.name, one.verdict) for one in brief.suspects][:2] == [
+        ("Warrant's own work or the gateway", "likely"), ("the gateway runs out of memory", "likely"),
+    ]  # fmt: skip
 
 
 def test_a_gateway_that_began_just_before_is_a_possible_cold_start(world: World, time: Time) -> None:

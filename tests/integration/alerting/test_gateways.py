@@ -10,10 +10,12 @@ from sqlalchemy import delete, select
 
 from backend import clock
 from backend.alerting.gateways import is_anything_silent, watch_gateways
+from backend.alerting.muting import muting_now
 from backend.alerting.tables import Alert, Incident
 from backend.database.session import reading, writing
 from backend.deployment.tables import GatewayReport
-from tests.worlds import SYSTEM, make_world
+from tests.integration.alerting.conftest import Time, now, raised, settled
+from tests.worlds import SYSTEM, World, make_world
 
 
 @pytest.fixture
@@ -71,3 +73,33 @@ def test_one_that_was_stopped_on_purpose_is_no_alert(noon: datetime) -> None:
     with writing() as session:
         session.execute(delete(GatewayReport))
     assert look(noon + timedelta(hours=1)) == []
+
+
+def failing(subject: str = "answers") -> Alert:
+    return raised(subject, kind="slo", details={"objective": "slo-1"})
+
+
+def is_muted(alert: Alert) -> bool:
+    with reading() as session:
+        return muting_now(session).of(now(alert)) is not None
+
+
+def test_one_of_several_that_is_gone_mutes_nothing_since_the_others_answer(noon: datetime) -> None:
+    heard("g1", noon)
+    assert look(noon + timedelta(seconds=50)) == [("page", "g1")]
+    muted = failing()
+    assert is_muted(muted)
+    heard("g2", noon + timedelta(minutes=5))
+    look(noon + timedelta(minutes=5))
+    assert not is_muted(muted), "another answers now, though the alert of the first keeps its level"
+    assert failing("latency").incident_id is not None
+
+
+def test_one_that_comes_and_goes_mutes_nothing_while_it_is_back(world: World, time: Time) -> None:
+    for _ in range(4):
+        alert = settled(raised("g1", model="", version=None, kind="gateway", details={"others": False}))
+    assert (alert.state, alert.held_until) == ("firing", time.now + timedelta(hours=2))
+    page = failing()
+    assert not is_muted(page) and page.incident_id is not None
+    raised("g1", model="", version=None, kind="gateway", details={"others": False})
+    assert is_muted(page), "it is gone again"

@@ -22,7 +22,7 @@ from backend.alerting.phases import MOVES, OPEN, PHASES, NotInThisPhase, move
 from backend.alerting.report import report_markdown, report_pdf
 from backend.alerting.service import acknowledge, close_by_hand, close_incident, get_incident, open_incidents
 from backend.alerting.tables import Alert, Incident
-from backend.alerting.timeline import timeline
+from backend.alerting.timeline import FIRST, MOST, timeline
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
 from backend.deployment.service import mark_serving, start_deployment
@@ -208,6 +208,34 @@ def test_causes_are_ranked_with_their_evidence_and_those_ruled_out_are_told(worl
     assert (first.kind, first.verdict, first.evidence) == ("data", "likely", "distance is missing")
 
 
+def test_what_changed_before_an_old_incident_is_told_however_much_has_changed_since(
+    world: World, time: Time
+) -> None:
+    deployed(2, time.now - timedelta(minutes=6))
+    alert = raised()
+    number = incident_of(alert)
+    settled(alert)
+    do(close_by_hand, world.engineer, number, why="mended", cause="data")
+    for turn in range(52):
+        time.pass_(hours=1)
+        deployed(1 + turn % 2, time.now)
+    with reading() as session:
+        changed = [one.text for one in read_brief(session, world.viewer, number).changed]
+    assert "version 2 as champion" in changed
+
+
+def test_a_timeline_that_is_too_long_tells_how_it_began_and_how_it_stands(world: World, time: Time) -> None:
+    number = incident_of(raised())
+    for turn in range(MOST + 20):
+        time.pass_(seconds=40)
+        do(handling.add_note, world.engineer, number, text=f"note {turn}")
+    with reading() as session:
+        told = [one.text for one in timeline(session, world.viewer, number)]
+    assert len(told) == MOST + 1
+    assert any(text.startswith("fires (page)") for text in told[:3])
+    assert told[-1] == f"note: note {MOST + 19}" and "more lines until then" in told[FIRST]
+
+
 def test_the_report_tells_the_record_and_leaves_blanks_for_people(world: World) -> None:
     alert = raised(title="distance is *missing* <script>")
     number = incident_of(alert)
@@ -224,14 +252,14 @@ def test_the_report_tells_the_record_and_leaves_blanks_for_people(world: World) 
     assert pdf.startswith(b"%PDF")
 
 
-def answered(time: Time, *, until_min: int = 0, seconds: float = 0.01) -> None:
+def answered(time: Time, *, until_min: int = 0, seconds: float = 0.01, code: str = "200") -> None:
     """A request a minute of the last hour, and a gateway that ran, until so many minutes ago."""
     newest = time.now.astimezone(UTC).replace(second=0, microsecond=0)
     minutes = [newest - number * MINUTE for number in range(1 + until_min, int(LATELY / MINUTE) + 1)]
     counts = {}
     for start in minutes:
         counts["toy", "2", "champion", start] = one = Minute()
-        one.count("200", None, seconds, 1)
+        one.count(code, None, seconds, 1)
     with writing() as session:
         write_presence(session, minutes, environment="production", gateway_id="a")
         write_outcomes(session, counts, environment="production", gateway_id="a", process="1")
@@ -289,6 +317,7 @@ def test_a_version_whose_model_fails_by_itself_comes_before_the_gateway_that_say
         ),
         ({"seconds": 60.0}, "possible", "callers see no errors, but more than 5 % took longer than 10 s"),
         ({"seconds": 2.0}, "possible", "callers see no errors, but 95 % took at most 2,500 ms"),
+        ({"code": "429"}, "possible", "callers see errors: 100.00% of requests failed (last 60 min)"),
     ],
 )
 def test_the_gateway_is_ruled_out_only_where_it_was_watched_and_answers_in_time(

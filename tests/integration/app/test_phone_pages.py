@@ -17,6 +17,7 @@ from app import phone_pages
 from app.gate import Gate
 from app.templates import render
 from backend import clock
+from backend.alerting import handling
 from backend.alerting.silences import list_silences
 from backend.alerting.tables import Alert, Incident, IncidentEntry
 from backend.api.security import COOKIE
@@ -173,6 +174,32 @@ def test_what_was_written_is_there_again_where_it_was_refused(world: World, brow
     assert "still fire" in page
     with reading() as session:
         assert session.get_one(Incident, number).state == "open"
+
+
+@pytest.mark.parametrize("alerts", ["none", "of another model"])
+def test_a_return_carries_an_incident_that_no_alert_of_its_model_names(
+    world: World, browser: TestClient, alerts: str
+) -> None:
+    with writing() as session:
+        number = handling.open_incident(
+            session,
+            world.on_call,
+            model="toy",
+            environment="production",
+            title="callers complain",
+            severity=2,
+        ).id
+    if alerts != "none":
+        down = raised("answers", model="", version=None, kind="gateway", details={})
+        with writing() as session:
+            handling.merge(session, world.on_call, down.incident_id or 0, into=number)
+    csrf = enter(browser, world.on_call)
+    asked = offered(browser.get(f"/i/{number}").text, "rollback")
+    assert "alert" not in asked
+    status, where = post(browser, number, csrf, "rollback", why="AUC fell", digest=asked["digest"])
+    assert (status, where) == (303, "/c/1?done=asked")
+    with reading() as session:
+        assert session.get_one(Change, 1).incident_id == number
 
 
 def test_two_clicks_lead_to_a_change_that_carries_the_incident_and_is_decided_on_its_page(

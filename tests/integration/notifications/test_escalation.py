@@ -12,13 +12,14 @@ from sqlalchemy import select
 from backend.alerting.entries import entries_of
 from backend.alerting.handling import set_severity
 from backend.alerting.incidents import acknowledge, asks_again
+from backend.alerting.service import Firing, fire
 from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
 from backend.notifications.tables import ToldIncident
 from backend.settings import settings
 from tests.integration.notifications.scene import Scene, scene
-from tests.worlds import World, make_world
+from tests.worlds import SYSTEM, World, make_world
 
 __all__ = ["scene"]
 
@@ -42,6 +43,24 @@ def grow(scene: Scene, number: int, severity: int) -> None:
 def told(scene: Scene) -> list[str]:
     with reading() as session:
         return sorted(session.scalars(select(ToldIncident.channel)))
+
+
+def test_a_gateway_that_is_down_is_told_by_a_route_that_asks_for_high_tiers(scene: Scene) -> None:
+    rewrite_routes(
+        scene,
+        """routes:
+  - {name: serious, when: {severity: [SEV-1, SEV-2], tier: [high]}, to: [team]}
+  - {name: others, when: {tier: [low, medium]}, to: [genie]}
+  - {name: toys, when: {model: ["toy*"]}, to: [pager]}
+""",
+    )
+    with writing() as session:
+        fire(
+            session, SYSTEM,
+            Firing("", "production", None, "gateway", "page", "no gateway answers", "g1", scene.now, {}),
+        )  # fmt: skip
+    scene.tick()
+    assert told(scene) == ["team"]
 
 
 def test_a_step_that_falls_due_after_the_hours_of_its_route_is_taken(scene: Scene) -> None:

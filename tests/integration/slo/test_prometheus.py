@@ -60,7 +60,8 @@ class Traffic:
             happened: Counter[tuple[str, float]] = Counter()
             for _ in range(draw.randint(0, 6)):
                 fails = second > self.start + 900 and draw.random() < 0.04
-                code = "503" if fails else draw.choice(["200", "200", "200", "422"])
+                ours = "429" if second % 2 else "503"
+                code = ours if fails else draw.choice(["200", "200", "200", "422"])
                 happened[code, 0.5 if draw.random() < 0.07 else 0.02] += 1
             self.seconds[second] = happened
         self.restart = self.start + 3600 + 7
@@ -139,7 +140,7 @@ def total_of(reading: Reading) -> Counts:
 def test_a_real_prometheus_counts_what_was_asked(server: str, traffic: Traffic) -> None:
     happened = traffic.between(traffic.start, traffic.end)
     total = happened.total()
-    bad = sum(count for (code, _), count in happened.items() if code == "503")
+    bad = sum(count for (code, _), count in happened.items() if code in ("503", "429"))
     lost = traffic.between(
         traffic.restart // SCRAPED_S * SCRAPED_S, traffic.restart
     ).total()  # before a last scrape
@@ -202,7 +203,7 @@ def test_own_queries_are_counted_by_five_minutes(server: str, traffic: Traffic) 
         return replace(ANSWERED, name="own", sli=Queries(**queries))  # type: ignore[arg-type]
 
     chosen = 'warrant_requests_total{model="busy",environment="production"}'
-    failed = 'warrant_requests_total{model="busy",environment="production",code=~"5.."}'
+    failed = 'warrant_requests_total{model="busy",environment="production",code=~"5..|429"}'
     total, bad = f"sum(rate({chosen}[{{{{.window}}}}]))", f"sum(rate({failed}[{{{{.window}}}}]))"
     rates = total_of(ask(server, own(total=total, bad=bad), traffic))
     exact = total_of(ask(server, ANSWERED, traffic))
@@ -226,7 +227,7 @@ def test_what_is_counted_of_own_queries_is_what_the_rules_for_prometheus_count(
 ) -> None:
     """One meaning of a query: a counter without a window is its rate, another number is looked at every minute."""
     chosen = 'sum(warrant_requests_total{model="busy"})'
-    failed = 'sum(warrant_requests_total{model="busy",code=~"5.."})'
+    failed = 'sum(warrant_requests_total{model="busy",code=~"5..|429"})'
     at = traffic.end // 300 * 300
     for sli, scale in (
         (Queries(total=chosen, bad=failed, counter=True), 300),
