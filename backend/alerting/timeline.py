@@ -253,8 +253,8 @@ def _silences(session: ReadSession, incident: Incident, since: datetime, until: 
     for one in rows:
         who = names.get(one.author, "")
         worse = " or worse" if one.until_worse else ""
-        until = f"{one.purpose} until {one.ends_at:%Y-%m-%d %H:%M:%S} UTC{worse}: {one.comment}"
-        yield Event(one.starts_at, "silence", until, "unknown", who)
+        text = f"{one.purpose} until {one.ends_at:%Y-%m-%d %H:%M:%S} UTC{worse}: {one.comment}"
+        yield Event(one.starts_at, "silence", text, "unknown", who)
         if one.ended_at is not None:
             yield Event(one.ended_at, "silence", f"{one.purpose} over: {one.ended_because}", "attention")
 

@@ -356,5 +356,7 @@ def read_moment(
     """What served at a moment, and why, as the API gives it. The future is nobody's: `BadInput`."""
     if at > clock.now():
         raise BadInput("at: that moment has not come yet", field="at")
-    timeline = read_timeline(session, viewer, model, environment, since=at, until=at + timedelta(microseconds=1))
+    timeline = read_timeline(
+        session, viewer, model, environment, since=at, until=at + timedelta(microseconds=1)
+    )
     return moment_view(timeline, at)

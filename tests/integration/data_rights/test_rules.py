@@ -157,7 +157,9 @@ def test_explanations_and_payloads_go_after_their_days_and_the_log_verifies(
     with reading() as session:
         (rule,) = search_entries(session, world.compliance, action="data:rule:set")
         trimmed = search_entries(session, world.compliance, action="data:rows:trim")
-    assert rule.payload and trimmed and all(one.payload for one in trimmed), "what says why data are gone outlasts them"
+    assert rule.payload and trimmed and all(one.payload for one in trimmed), (
+        "what says why data are gone outlasts them"
+    )
     assert verify().ok
 
 

@@ -145,7 +145,12 @@ def test_a_promotion_and_a_return_are_told_with_who_allowed_them(world: World) -
     with reading() as session:  # a moment is answered by what is of it, however much there was beside
         assert read_moment(session, world.viewer, "toy", "production", between) == at_first
         of_it = read_timeline(
-            session, world.viewer, "toy", "production", since=between, until=between + timedelta(microseconds=1)
+            session,
+            world.viewer,
+            "toy",
+            "production",
+            since=between,
+            until=between + timedelta(microseconds=1),
         )
     assert (set(of_it.changes), len(of_it.stretches)) == ({forth.id}, 1)
 

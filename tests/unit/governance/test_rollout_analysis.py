@@ -156,7 +156,9 @@ def test_a_small_arm_without_an_error_yet_is_not_better(metric: str, share_of_er
 
 def test_thirty_rows_without_an_error_win_against_many_errors_alone() -> None:
     faultless = Arm(30, 1.0, 0.0)
-    equal, worse = (compare("accuracy", faultless, Arm(1000, mean, mean * (1 - mean))) for mean in (0.95, 0.4))
+    equal, worse = (
+        compare("accuracy", faultless, Arm(1000, mean, mean * (1 - mean))) for mean in (0.95, 0.4)
+    )
     assert equal is not None and equal.p_value > 0.5
     assert worse is not None and worse.p_value < 0.001
 
