@@ -1,10 +1,10 @@
 # One image for every Warrant process: `docker run warrant console`, `... worker --queues gpu`, `... gateway`.
 FROM python:3.11-slim-bookworm AS build
-# requirements-gpu.txt makes the image of a training worker.
+# requirements-gpu.txt makes the image of a training worker, requirements-mlflow.txt that of MLflow on an object store.
 ARG REQUIREMENTS=requirements.txt
 WORKDIR /opt/warrant
 RUN python -m venv .venv && .venv/bin/pip install --no-cache-dir uv==0.13.9
-COPY requirements.txt requirements-gpu.txt ./
+COPY requirements.txt requirements-gpu.txt requirements-mlflow.txt ./
 RUN .venv/bin/uv pip install --no-cache --compile-bytecode --python .venv/bin/python -r "${REQUIREMENTS}"
 COPY pyproject.toml README.md ./
 COPY app app

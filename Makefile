@@ -16,7 +16,7 @@ SETUP = for python in $(PYTHON) $(BIN)/python python3.11 python3.12 python3; do 
 	if command -v python3 >/dev/null 2>&1; then exec python3 deploy/install.py $(1); fi; \
 	echo "No Python found. Warrant needs Python 3.11 or 3.12 (Debian 12: apt-get install python3 python3-venv)."; exit 1
 
-.PHONY: help setup setup-dev setup-spark setup-torch run test test-all check format bench bench-gpu lock clean
+.PHONY: help setup setup-dev setup-spark setup-torch run test test-all check format bench bench-gpu lock pin-images release clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,13 +45,15 @@ test: setup-dev ## the tests a newcomer runs, at most 12 minutes on two cores (A
 test-all: setup-dev ## every test: also slow, browser and chaos (SKIP_FAST=1: only what `make test` leaves out)
 	$(PYTEST) $(if $(SKIP_FAST),-m "slow or chaos") $(ARGS)
 
-check: setup-dev ## lint, formatting, types, contracts between packages, container files
+check: setup-dev ## lint, formatting, types, contracts between packages, container files, what we are made of
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict --config-file= client/warrant_client
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/python deploy/supply_chain.py secrets licences audit bill
 
 format: setup-dev ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix-only .
@@ -67,6 +69,12 @@ lock: setup-dev ## pin again: requirements.txt and requirements-dev.txt from the
 	$(BIN)/uv pip compile --no-header --no-annotate --python-version 3.11 -q requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --no-header --no-annotate --python-version 3.11 -q requirements-dev.in -o requirements-dev.txt
 
+pin-images: ## pin the images of others by digest: asks their registries, rewrites Dockerfile and compose files
+	@python3 deploy/pin_images.py
+
+release: ## tag a release that has all it needs (VERSION=0.1.0): its date, and the fixture of its schema
+	@$(BIN)/python deploy/release.py $(VERSION)
+
 clean: ## remove .venv and caches; the data in .warrant stay
-	rm -rf .venv .venv.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf build .venv .venv.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 	find app backend jobs pages tests benchmarks deploy -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -69,7 +69,10 @@ def export_contributions(request: Request, viewer: Actor) -> Response:
         ).stored
     if found is None:
         raise NotFound("what moved this prediction has not been computed; ask for it on its page")
-    return as_file("contributions", request.path_params["form"], list(found.contributions))
+    opinion = found.second_opinion or {}
+    weights = {one["column"]: one["weight"] for one in opinion.get("weights", ())}
+    rows = [one | ({"lime": weights.get(one["column"])} if weights else {}) for one in found.contributions]
+    return as_file("contributions", request.path_params["form"], rows)
 
 
 def export_importance(request: Request, viewer: Actor) -> Response:

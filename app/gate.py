@@ -6,6 +6,7 @@ can end while its websocket stays open. The gate itself only keeps strangers out
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -14,28 +15,19 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.headers import headers_for
 from backend.api.security import COOKIE
 from backend.identity.sessions import session_of
 from backend.settings import settings
 
 # These check their own callers, or say nothing about anybody.
-OPEN = ("/signin", "/signout", "/setup", "/oidc", "/healthz", "/metrics", "/api/v1", "/static")
+OPEN = ("/signin", "/signout", "/setup", "/oidc", "/healthz", "/metrics", "/api/v1", "/static", "/hooks")
 OPEN_FILES = frozenset({"/favicon.png", "/favicon.ico", "/manifest.json", "/_stcore/health", "/robots.txt"})
 
 PLAIN = ("/i/", "/c/")
 
-# Streamlit's page has inline styles and starts workers from blobs; nothing may be fetched from elsewhere.
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
-    "connect-src 'self' ws: wss:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-}
+# Streamlit's way for programs to use pages: ours use the REST API, which knows tokens and says who may do what.
+CLOSED: Final = ("/_stcore/agent",)
 
 
 class Gate:
@@ -53,13 +45,18 @@ class Gate:
             await self._app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        told = headers_for(Headers(scope=scope).get("host", ""))
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in told.items():
                     headers.setdefault(name, value)
             await send(message)
 
+        if _is_below(scope["path"], CLOSED):
+            await PlainTextResponse("Not here.", status_code=404)(scope, receive, with_headers)
+            return
         if not _is_open(scope["path"]) and not await run_in_threadpool(_is_signed_in, scope):
             await _refuse(scope)(scope, receive, with_headers)
             return
@@ -80,7 +77,11 @@ class Gate:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_FILES or any(path == prefix or path.startswith(f"{prefix}/") for prefix in OPEN)
+    return path in OPEN_FILES or _is_below(path, OPEN)
+
+
+def _is_below(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
 
 
 def _is_signed_in(scope: Scope) -> bool:

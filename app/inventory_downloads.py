@@ -9,8 +9,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from app.downloads import as_file, guarded
+from backend.access.movements import movements_in
 from backend.access.rights import rights_now
 from backend.assurance.inventory import list_models_kept
+from backend.audit.population import parse_period
 from backend.database.session import reading
 from backend.identity.actor import Actor
 from backend.settings import settings
@@ -20,6 +22,7 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/export/models.{form}", guarded(export_models)),
         Route("/export/access.{form}", guarded(export_access)),
+        Route("/export/movements.{form}", guarded(export_movements)),
     ]
 
 
@@ -29,7 +32,8 @@ def export_models(request: Request, viewer: Actor) -> Response:
     with reading() as session:
         page = list_models_kept(
             session, viewer, environment=settings().environment, text=query.get("text", ""),
-            tiers=query.getlist("tier"), kinds=query.getlist("kind"), needing=query.get("needing") == "1",
+            tiers=query.getlist("tier"), kinds=query.getlist("kind"), team=query.get("team", ""),
+            needing=query.get("needing") == "1",
             sort=query.get("sort", "due"), limit=None,
         )  # fmt: skip
     rows = [one.as_dict() for one in page.entries]
@@ -58,7 +62,18 @@ def export_access(request: Request, viewer: Actor) -> Response:
                 "subject": one.subject, "last_used_at": one.last_used_at,
                 "permissions": ", ".join(one.facts.get("permissions") or ()), "until": one.facts.get("until"),
                 "from": one.facts.get("from"), "models": ", ".join(one.facts.get("models") or ()),
+                "team": one.facts.get("team"),
+                "last_done": (one.facts.get("last_done") or {}).get("permission"),
+                "last_done_at": (one.facts.get("last_done") or {}).get("at"),
             }
             for one in rights_now(session, viewer)
         ]  # fmt: skip
     return as_file("access", request.path_params["form"], rows)
+
+
+def export_movements(request: Request, viewer: Actor) -> Response:
+    """Who joined, moved and left in a period."""
+    with reading() as session:
+        found = movements_in(session, viewer, parse_period(request.query_params.get("period", "")))
+    rows = [one.as_dict() | {"gained": ", ".join(one.gained), "lost": ", ".join(one.lost)} for one in found]
+    return as_file("movements", request.path_params["form"], rows)

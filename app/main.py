@@ -5,14 +5,27 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import banner, use_style, viewer_zone
+from app.components import banner, empty_state, use_style, viewer_zone
+from app.components.actions import offer_kept
 from app.formats import format_when
 from app.nav import PAGES, page_file
 from app.plain_text import plain
-from app.session import address, perform, rendering_errors, say_what_was_done, show_error, signed_in
+from app.session import (
+    SIGN_OUT_THERE,
+    address,
+    perform,
+    rendering_errors,
+    say_what_was_done,
+    show_error,
+    signed_in,
+)
+from backend.database.session import WriteSession, reading
 from backend.errors import NotSignedIn
 from backend.identity.actor import Actor
+from backend.identity.oidc_logout import rests_on_provider
 from backend.identity.sessions import revoke
+from backend.identity.stepping_up import forget_typed, typed_in
+from backend.identity.ways_in import whom_to_ask
 from backend.settings import settings
 
 NAV_LINKS = ("stTopNavLink", "stSidebarNavLink")
@@ -20,7 +33,7 @@ NAV_LINKS = ("stTopNavLink", "stSidebarNavLink")
 
 def top_bar(actor: Actor) -> None:
     """Environment on the left; on the right who acts, with which roles, and the way out."""
-    roles = ", ".join(sorted(role.value.replace("_", " ") for role in actor.roles))
+    roles = ", ".join(sorted(role.value.replace("_", " ") for role in actor.every_role))
     with st.container(
         horizontal=True, horizontal_alignment="distribute", key="top-bar", vertical_alignment="center"
     ):
@@ -28,13 +41,35 @@ def top_bar(actor: Actor) -> None:
         with st.popover(
             f"{plain(actor.display_name)} ({plain(roles)})", icon=":material/person:", type="tertiary"
         ):
-            st.page_link(page_file("account"), label="Sessions and API tokens", icon=":material/key:")
+            ending = len(data.tokens_ending(data.scope_of(actor)))
+            st.page_link(
+                page_file("account"),
+                label="Sessions and API tokens" + (f" ({ending} ending soon)" if ending else ""),
+                icon=":material/key:",
+            )
             st.button("Sign out", key="sign-out", on_click=_sign_out, icon=":material/logout:")
 
 
 def _sign_out() -> None:
     found = signed_in()
-    perform(lambda session, actor: revoke(session, actor, found.row.id), done="")
+
+    def end(session: WriteSession, actor: Actor) -> bool:
+        revoke(session, actor, found.row.id)
+        return rests_on_provider(session, found.row.id) is not None
+
+    st.session_state[SIGN_OUT_THERE] = perform(end, done="")
+
+
+def _take_up_typed(actor: Actor) -> None:
+    """What waited while they signed in again is in its form once more: asked for once, when the page is opened."""
+    if "_typed_asked" in st.session_state:
+        return
+    st.session_state["_typed_asked"] = True
+    with reading() as session:
+        typed = typed_in(session, actor)
+    if typed is not None:
+        offer_kept(typed["form"], typed["values"])
+        forget_typed(actor)
 
 
 def banners() -> None:
@@ -61,6 +96,21 @@ def mark_parent(path: str) -> None:
     )
 
 
+def without_role(actor: Actor) -> None:
+    """For somebody who was let in and has no role: whom to ask, and the way out."""
+    with reading() as session:
+        names = whom_to_ask(session)
+    asked = ", ".join(names) or "an administrator of Warrant"
+    st.title("You have no role yet", anchor=False)
+    empty_state(
+        f"You are signed in as {actor.display_name}, and see nothing here until somebody gives you a role",
+        f"Ask {asked} for a role, or for a place in a team. It holds from your next click on.",
+    )
+    with st.container(horizontal=True):
+        st.button("Look again", icon=":material/refresh:")
+        st.button("Sign out", on_click=_sign_out, icon=":material/logout:")
+
+
 def main() -> None:
     st.set_page_config(page_title="Warrant", layout="wide")
     use_style()
@@ -71,6 +121,12 @@ def main() -> None:
         page = st.Page(lambda: show_error(refused, here=here), title="Sign in", default=True)
         st.navigation([page], position="hidden").run()
         return
+    if not actor.every_role:
+        page = st.Page(lambda: without_role(actor), title="No role yet", default=True)
+        with rendering_errors():
+            st.navigation([page], position="hidden").run()
+        return
+    _take_up_typed(actor)
     scope = data.scope_of(actor)
     waiting = len(data.inbox(scope))
     rows = {"" if row.default else row.path: row for row in PAGES}
@@ -90,7 +146,7 @@ def main() -> None:
     banners()
     say_what_was_done()
     with rendering_errors():
-        actor.require(rows[page.url_path].needs)
+        actor.require_some(rows[page.url_path].needs)
         page.run()
 
 

@@ -117,7 +117,8 @@ def _decision(one: Mapping[str, Any]) -> str:
     if one["retracted_at"]:
         why = clipped(one["retracted_because"] or "", LONGEST_COMMENT)
         counts = f"; taken back {format_utc(one['retracted_at'])}: {why}"
-    return f"{one['person']} {word} {format_utc(one['decided_at'])}{said}{counts}"
+    fresh = f" (signed in freshly at {format_utc(one['signed_in_at'])})" if one["signed_in_at"] else ""
+    return f"{one['person']} {word} {format_utc(one['decided_at'])}{fresh}{said}{counts}"
 
 
 def _deciders(rows: list[dict[str, Any]]) -> list[str]:

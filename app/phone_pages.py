@@ -22,8 +22,11 @@ from app.phone_forms import Typed, require_row
 from app.templates import render
 from app.theme import STATES, stylesheet
 from backend.api.security import CsrfRefused, check_csrf, is_same_origin, signed_in
+from backend.database.session import reading
 from backend.errors import BadInput, NotSignedIn, WarrantError
+from backend.identity.freshness import PAGE, SignInAgain
 from backend.identity.sessions import SignedIn
+from backend.identity.stepping_up import forget_typed, keep_typed, typed_in
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -84,8 +87,12 @@ def _answer(request: Request, typed: Typed, template: str, show: Show, act: Act)
             try:
                 _check(request, found, typed)
                 return RedirectResponse(act(found, number, typed), 303, headers=HEADERS)
+            except SignInAgain:
+                return _sign_in_again(request, found, typed)
             except WarrantError as refused:
                 error = refused
+        else:
+            typed = _kept(request, found)
         context = show(found, number)
     except NotSignedIn:
         return RedirectResponse(f"/signin?next={request.url.path}", 303, headers=HEADERS)
@@ -98,6 +105,21 @@ def _answer(request: Request, typed: Typed, template: str, show: Show, act: Act)
         phone_stylesheet=stylesheet("phone"),
     )  # fmt: skip
     return HTMLResponse(page, error.status if error else 200, headers=HEADERS)
+
+
+def _sign_in_again(request: Request, found: SignedIn, typed: Typed) -> Response:
+    """Away to sign in again, and back to this form with what was written."""
+    keep_typed(found.actor, request.url.path, {"act": typed.act, "why": typed.why})
+    return RedirectResponse(f"{PAGE}?next={request.url.path}", 303, headers=HEADERS)
+
+
+def _kept(request: Request, found: SignedIn) -> Typed:
+    with reading() as session:
+        kept = typed_in(session, found.actor)
+    if kept is None or kept["form"] != request.url.path:
+        return Typed()
+    forget_typed(found.actor)
+    return Typed(kept["values"])
 
 
 def _check(request: Request, found: SignedIn, typed: Typed) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector, generate_latest
 from sqlalchemy import func, select
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from app.answers import answered
 from app.theme import STATIC
 from backend import clock
 from backend.alerting.tables import Alert, Incident
@@ -15,7 +20,10 @@ from backend.audit.tables import AuditHead
 from backend.backups.state import backup_state
 from backend.database.session import ReadSession, reading
 from backend.governance.tables import Change
+from backend.own_objectives import read_objectives
 from backend.queue import JobRun, WorkerBeat, worker_dead_after
+
+COUNTED_EVERY_S: Final = 5.0
 
 
 def routes() -> list[BaseRoute]:
@@ -41,7 +49,40 @@ def healthz(_request: Request) -> Response:
 
 
 def metrics(_request: Request) -> Response:
-    """Prometheus text: this process, and how many things wait. Totals only: anybody may read them."""
+    """Prometheus text: this process, and how many things wait. Totals only: anybody may read them.
+
+    They are counted once in `COUNTED_EVERY_S`, by one request, while others get what was counted before: whoever asks
+    without end costs the database no more than a scraper does.
+    """
+    return Response(_KEPT.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class _Kept:
+    """What was counted last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._text: bytes | None = None
+        self._at = 0.0
+
+    def text(self) -> bytes:
+        if self._is_due() and self._lock.acquire(blocking=self._text is None):
+            try:
+                if self._is_due():
+                    self._text, self._at = count_metrics(), time.monotonic()
+            finally:
+                self._lock.release()
+        return self._text or b""
+
+    def _is_due(self) -> bool:
+        return self._text is None or time.monotonic() - self._at >= COUNTED_EVERY_S
+
+
+_KEPT: Final = _Kept()
+
+
+def count_metrics() -> bytes:
+    """The text as it is now."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
@@ -69,7 +110,20 @@ def metrics(_request: Request) -> Response:
         workers.set(session.scalar(select(func.count()).select_from(WorkerBeat).where(alive)) or 0)
         entries.set(session.scalar(select(AuditHead.size)) or 0)
         _count_backups(session, registry)
-    return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+        _own_objectives(session, registry)
+    return generate_latest(registry)
+
+
+def _own_objectives(session: ReadSession, registry: CollectorRegistry) -> None:
+    """Warrant's own figures and their limits; one that nobody can know now has a limit and no value."""
+    value = Gauge(
+        "warrant_own_value", "Warrant's own objectives: as they stand", ["objective"], registry=registry
+    )
+    limit = Gauge("warrant_own_limit", "Warrant's own objectives: at most", ["objective"], registry=registry)
+    for one in read_objectives(session, answered()):
+        limit.labels(one.objective.name).set(one.objective.limit)
+        if one.value is not None:
+            value.labels(one.objective.name).set(one.value)
 
 
 def _count_backups(session: ReadSession, registry: CollectorRegistry) -> None:

@@ -7,6 +7,8 @@ Everything but signing in and the two probes needs a session; the API checks its
 
 from __future__ import annotations
 
+import logging
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +26,7 @@ from app import (
     analysis_downloads,
     card_downloads,
     control_downloads,
+    cost_downloads,
     data_downloads,
     downloads,
     inventory_downloads,
@@ -33,34 +36,52 @@ from app import (
     registry_downloads,
     series_downloads,
     slo_downloads,
+    uploads,
 )
+from app.answers import Timed
 from app.api_page import api_page
 from app.frame import Frame
 from app.gate import Gate
 from app.packed import PackedStatic
 from app.templates import render
+from backend.api import mlflow_hook
 from backend.api.app import create_api
+from backend.api.limits import BodyLimit
 from backend.api.signin import sign_in_routes
+from backend.assurance.documents import LARGEST_BYTES
+from backend.database.session import writing
+from backend.errors import WarrantError
+from backend.http_heads import BoundedHeads
+from backend.identity.actor import system_actor
+from backend.identity.ways_in import end_local_sessions, require_a_way_in
+from backend.logs import configure_logging
 from backend.settings import settings
+from backend.tracing import start_tracing
 
+LARGEST_UPLOAD_MB = LARGEST_BYTES >> 20
+# A page waits for the interpreter after each answer of the database: with Python's 5 ms, fifty people at once wait for
+# each other a hundred times a page.
+SWITCH_INTERVAL_S = 0.0005
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def create_app() -> App:
     """The ASGI application. One a process: Streamlit keeps its runtime in globals."""
     _configure_streamlit()
+    uploads.share_uploads()
     return App(
         ROOT / "app" / "main.py",
         routes=_routes(),
-        middleware=[Middleware(Gate), Middleware(PackedStatic), Middleware(Frame)],
+        middleware=[Middleware(Timed), Middleware(Gate), Middleware(PackedStatic), Middleware(Frame)],
     )
 
 
 def _routes() -> list[BaseRoute]:
     forms = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     forms.include_router(sign_in_routes(render))
+    forms.add_middleware(BodyLimit)
     # As routes of their own and not as one mount, which would swallow every page.
-    paths = ("/signin", "/signout", "/setup", "/setup/{rest:path}", "/oidc/{rest:path}")
+    paths = ("/signin", "/signin/again", "/signout", "/setup", "/setup/{rest:path}", "/oidc/{rest:path}")
     sign_in = [Route(path, forms) for path in paths]
     api = create_api()
     docs = Route("/api/v1/docs", api_page(api))
@@ -69,12 +90,15 @@ def _routes() -> list[BaseRoute]:
     return [
         home,
         *probes.routes(),
+        *mlflow_hook.routes(),
         *downloads.routes(),
+        *uploads.routes(),
         *series_downloads.routes(),
         *slo_downloads.routes(),
         *analysis_downloads.routes(),
         *registry_downloads.routes(),
         *inventory_downloads.routes(),
+        *cost_downloads.routes(),
         *card_downloads.routes(),
         *control_downloads.routes(),
         *data_downloads.routes(),
@@ -90,7 +114,12 @@ def _configure_streamlit() -> None:
     """Read our own `.streamlit/config.toml` wherever the process was started: it also turns telemetry off."""
     with (ROOT / ".streamlit" / "config.toml").open("rb") as file:
         options = _flat(tomllib.load(file))
-    options |= {"browser.gatherUsageStats": False, "client.showErrorDetails": "none"}
+    options |= {
+        "browser.gatherUsageStats": False,
+        "client.showErrorDetails": "none",
+        "server.enableAgentApi": False,
+        "server.maxUploadSize": LARGEST_UPLOAD_MB,
+    }
     config.get_config_options(force_reparse=True, options_from_flags=options)
 
 
@@ -101,10 +130,28 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def refuse_lock_out() -> None:
+    """Local accounts that are switched off: somebody has to be able to administer, and sessions by password end."""
+    if settings().local_accounts:
+        return
+    try:
+        with writing() as session:
+            require_a_way_in(session)
+            end_local_sessions(session, system_actor("console"))
+    except WarrantError as error:
+        sys.exit(f"warrant: {error.message}")
+
+
 def main() -> None:
+    refuse_lock_out()
+    console = create_app()
+    configure_logging("console", level=logging.WARNING)
+    start_tracing("console")
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     uvicorn.run(
-        create_app(), host=settings().host, port=settings().port, log_level="warning", access_log=False,
-        ws_max_size=64 << 20, timeout_graceful_shutdown=2, proxy_headers=False, server_header=False,
+        console, host=settings().host, port=settings().port, log_level="warning", access_log=False, log_config=None,
+        http=BoundedHeads, ws_max_size=64 << 20, timeout_graceful_shutdown=2, proxy_headers=False,
+        server_header=False,
     )  # fmt: skip
 
 

@@ -11,11 +11,15 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
+from sqlalchemy.exc import OperationalError
 
-from app.components import empty_state
+from app.components import Submission, empty_state
+from app.data.scope import look_again
 from app.nav import page_file
 from app.plain_text import plain
 from backend.api.security import COOKIE
+from backend.database.base import new_id
+from backend.database.refusals import unavailable
 from backend.database.session import WriteSession, writing
 from backend.errors import (
     BadInput,
@@ -28,10 +32,15 @@ from backend.errors import (
     WarrantError,
 )
 from backend.identity.actor import Actor
+from backend.identity.freshness import PAGE, SignInAgain
 from backend.identity.sessions import SignedIn, session_of, touch
+from backend.identity.stepping_up import keep_typed
+from backend.logs import about
+from backend.tracing import span
 
 Result = TypeVar("Result")
 _SAID = "_said"
+SIGN_OUT_THERE = "_sign_out_there"  # whether the session that was just ended here is open at a provider
 _WHAT_TO_DO: dict[type[WarrantError], str] = {
     ChangedSinceSeen: "Nothing was sent. This page now shows the present state: read it again, then decide.",
     Conflict: "Nothing was changed. Reload the page to see what happened meanwhile.",
@@ -73,10 +82,26 @@ def show_error(error: WarrantError, *, here: str | None = None) -> None:
             "Your session has ended", "Nothing on this page is shown any more.",
             ("Sign in again", f"/signin?next={quote(here or address(), safe='')}"),
         )  # fmt: skip
+        if st.session_state.get(SIGN_OUT_THERE):
+            empty_state(
+                "You are still signed in at your sign-on provider", "Others at this browser could come in again.",
+                ("Sign out there, too", "/oidc/signout"),
+            )  # fmt: skip
+        return
+    if isinstance(error, SignInAgain):
+        _ask_to_sign_in(error, here or address())
         return
     advice = next((text for kind, text in _WHAT_TO_DO.items() if isinstance(error, kind)), "")
     message = error.message[:1].upper() + error.message[1:]
     st.error(f"**{plain(error.title)}.** {plain(message)}  \n{plain(advice)}", icon=":material/error:")
+
+
+def _ask_to_sign_in(error: SignInAgain, here: str) -> None:
+    message = error.message[:1].upper() + error.message[1:]
+    st.warning(
+        f"**Nothing was done yet.** {plain(message)}. You come back here.", icon=":material/lock_clock:"
+    )
+    st.link_button("Sign in again", f"{PAGE}?next={quote(here, safe='')}", type="primary")
 
 
 def address() -> str:
@@ -86,20 +111,36 @@ def address() -> str:
     return quote(urlsplit(st.context.url or "/").path or "/") + (f"?{query}" if query else "")
 
 
-def perform(action: Callable[[WriteSession, Actor], Result], *, done: str) -> Result | None:
+def perform(
+    action: Callable[[WriteSession, Actor], Result], *, done: str, sent: Submission | None = None
+) -> Result | None:
     """Run one service call in one transaction, as the person signed in now; None when it was refused.
 
-    `done` is said after the next rerun. The services check permission and digest; nothing is decided here.
+    `done` is said after the next rerun. The services check permission and digest; nothing is decided here. Where the
+    service asks for a fresh sign-in, what was `sent` is kept until the person comes back.
     """
     try:
         actor = viewer()
-        with writing() as session:
+        request_id = actor.request_id or new_id("req")
+        with (
+            about(request_id=request_id),
+            span("an action on a page", kind="server", request_id=request_id),
+            writing() as session,
+        ):
             result = action(session, actor)
+    except SignInAgain as error:
+        if sent is not None:
+            keep_typed(actor, sent.form, sent.to_keep())
+        show_error(error)
+        return None
     except WarrantError as error:
         show_error(error)
         return None
+    except OperationalError as error:
+        show_error(unavailable(error))
+        return None
     st.session_state[_SAID] = done
-    st.cache_data.clear()
+    look_again(actor)
     return result
 
 

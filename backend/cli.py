@@ -14,15 +14,21 @@ import sys
 import typer
 
 from backend.commands import (
+    access_commands,
+    account_commands,
     analysis_commands,
+    api_commands,
     audit_commands,
     backtest_commands,
     backup_commands,
+    bench_commands,
     card_commands,
     change_commands,
+    ci_trust_commands,
     compare_commands,
     contact_commands,
     control_commands,
+    cost_commands,
     data_commands,
     database_commands,
     decision_commands,
@@ -33,6 +39,8 @@ from backend.commands import (
     import_commands,
     incident_commands,
     inventory_commands,
+    job_commands,
+    lineage_commands,
     model_commands,
     monitor_commands,
     observation_commands,
@@ -40,8 +48,11 @@ from backend.commands import (
     policy_commands,
     process_commands,
     retrain_commands,
+    role_commands,
     silence_commands,
     slo_commands,
+    spec_commands,
+    team_commands,
 )
 from backend.commands.output import say
 
@@ -51,6 +62,7 @@ app = typer.Typer(
 )  # fmt: skip
 for ungrouped in (
     process_commands,
+    spec_commands,
     observation_commands,
     analysis_commands,
     compare_commands,
@@ -58,6 +70,7 @@ for ungrouped in (
     gate_commands,
     doctor_commands,
     backup_commands,
+    api_commands,
 ):
     app.add_typer(ungrouped.commands)
 change_commands.commands.add_typer(decision_commands.commands)
@@ -69,21 +82,31 @@ for name, module in (
     ("retrain", retrain_commands),
     ("card", card_commands),
     ("policy", policy_commands),
+    ("roles", role_commands),
     ("controls", control_commands),
+    ("costs", cost_commands),
+    ("jobs", job_commands),
     ("monitor", monitor_commands),
     ("incident", incident_commands),
     ("silence", silence_commands),
     ("slo", slo_commands),
     ("import", import_commands),
     ("model", model_commands),
+    ("lineage", lineage_commands),
     ("inventory", inventory_commands),
     ("data", data_commands),
     ("hold", hold_commands),
     ("contacts", contact_commands),
     ("pack", pack_commands),
+    ("ci-trust", ci_trust_commands),
+    ("team", team_commands),
+    ("access", access_commands),
     ("demo", demo_commands),
+    ("bench", bench_commands),
 ):
     app.add_typer(module.commands, name=name)
+app.add_typer(account_commands.tokens, name="token")
+app.add_typer(account_commands.sessions, name="session")
 
 
 def main() -> None:

@@ -13,14 +13,16 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ForeignKey, Text, select, update
+from sqlalchemy import ForeignKey, Index, Text, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend import clock
 from backend.database.base import Base, new_id
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotFound
+from backend.logs import known_fields
 from backend.settings import settings
+from backend.tracing import trace_carrier
 
 if TYPE_CHECKING:
     from dbos import DBOSClient, Serializer
@@ -76,11 +78,13 @@ EXPLAIN_PREDICTION = Job("explain_prediction", "metrics", "Compute what moved on
 EXPLAIN_SAMPLE = Job(
     "explain_sample", "metrics", "Explain a sample of each window, and what alerts and slices are about"
 )
+IMPORT_HISTORY = Job("import_history", "long", "Import the history of a model that a document names")
 MAKE_PACK = Job("make_pack", "long", "Make an evidence pack")
 WATCH_SELF = Job("watch_self", "watch", "Look at Warrant itself, for the heartbeat")
 KEEP_DATA = Job("keep_data", "metrics", "Let go what the rules of retention no longer keep")
 MAKE_BACKUP = Job("make_backup", "long", "Make a backup")
 RESTORE_DRILL = Job("restore_drill", "long", "Restore the newest backup into a scratch place and verify it")
+MEASURE_COSTS = Job("measure_costs", "metrics", "Count what models used, and measure what they hold")
 PRUNE = Job("prune", "metrics", "Delete finished runs and old sign-in attempts")
 
 JOBS: dict[str, Job] = {
@@ -90,8 +94,8 @@ JOBS: dict[str, Job] = {
         RESTORE_ALIAS, TEND_ALERTS,
         REMIND_DECIDERS, TEND_CHANGES, RECONCILE_TARGET, EXECUTE_CHANGE, CHECK_GATES, CHECK_CONDITIONS, CHECK_REVIEWS,
         COMMIT_SPOOL, SIGN_AUDIT, STREAM_AUDIT, RECONCILE_AUDIT, VERIFY_AUDIT, EXPLAIN_PREDICTION,
-        EXPLAIN_SAMPLE, MAKE_PACK, WATCH_SELF, KEEP_DATA,
-        MAKE_BACKUP, RESTORE_DRILL, PRUNE, RETRAIN, OPEN_RETRAINING,
+        EXPLAIN_SAMPLE, IMPORT_HISTORY, MAKE_PACK, WATCH_SELF, KEEP_DATA,
+        MAKE_BACKUP, RESTORE_DRILL, MEASURE_COSTS, PRUNE, RETRAIN, OPEN_RETRAINING,
     )
 }  # fmt: skip
 # Whoever serves `metrics` serves two more beside it (`served_by`), so that nothing that people are told by waits behind
@@ -107,11 +111,11 @@ class JobRun(Base):
     __tablename__ = "job_runs"
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
-    name: Mapped[str] = mapped_column(Text, index=True)
+    name: Mapped[str] = mapped_column(Text)
     queue: Mapped[str] = mapped_column(Text)
     subject: Mapped[str] = mapped_column(Text, default="")  # model name, "CHG-3", …
     arguments: Mapped[dict[str, Any]]
-    state: Mapped[str] = mapped_column(Text, default="queued", index=True)  # queued|running|succeeded|failed
+    state: Mapped[str] = mapped_column(Text, default="queued")  # queued|running|succeeded|failed
     progress: Mapped[float] = mapped_column(default=0.0)  # 0..1
     step: Mapped[str] = mapped_column(Text, default="")
     error: Mapped[str] = mapped_column(Text, default="")
@@ -121,6 +125,13 @@ class JobRun(Base):
     finished_at: Mapped[datetime | None]
     worker_id: Mapped[str] = mapped_column(Text, default="")
     attempts: Mapped[int] = mapped_column(default=0)
+    # What its log lines are about from the beginning: the request and the trace that asked for it.
+    context: Mapped[dict[str, Any] | None]
+
+    __table_args__ = (
+        Index("ix_job_runs_name", "name", "subject", "state", "finished_at"),
+        Index("ix_job_runs_state", "state", "requested_at"),
+    )
 
 
 class WorkerBeat(Base):
@@ -170,6 +181,12 @@ def client(url: str) -> DBOSClient:
     )
 
 
+def context_here() -> dict[str, str] | None:
+    """What a job that is asked for here has to know of whoever asks."""
+    found = {name: value for name, value in known_fields().items() if name == "request_id"}
+    return found | trace_carrier() or None
+
+
 def request_job(
     session: WriteSession,
     job: Job,
@@ -193,6 +210,7 @@ def request_job(
     run = JobRun(
         id=run_id, name=job.name, queue=queue or job.queue, subject=subject, arguments=arguments or {},
         requested_by=requested_by, requested_at=clock.now(),
+        context=context_here(),
     )  # fmt: skip
     session.add(run)
     session.flush()

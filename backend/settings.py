@@ -5,9 +5,21 @@ from __future__ import annotations
 import os
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from backend.errors import BadInput
+
+SECRETS = frozenset(
+    {
+        "database_url", "mlflow_tracking_uri", "oidc_client_secret", "webhook_url", "webhook_secret", "gate_url",
+        "gate_secret", "heartbeat", "mlflow_webhook_secret", "audit_streams", "audit_stream_secret",
+    }
+)  # fmt: skip
+"""Settings that hold a password or are one. The key of the backups has its file as a setting of its own."""
 
 TELEMETRY_OFF = {
     "NML_DISABLE_USAGE_LOGGING": "1",
@@ -26,8 +38,41 @@ def disable_telemetry() -> None:
 disable_telemetry()
 
 
+class SecretFiles(PydanticBaseSettingsSource):
+    """A setting named in `SECRETS` may be in a file that `<VARIABLE>_FILE` names: orchestrators mount secrets so."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        variable = str(field.validation_alias or f"WARRANT_{field_name.upper()}")
+        path = os.environ.get(f"{variable}_FILE") if field_name in SECRETS else None
+        if not path:
+            return None, field_name, False
+        if os.environ.get(variable):
+            raise BadInput(f"{variable} and {variable}_FILE are both set; keep one of them")
+        try:
+            found = Path(path).expanduser().read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise BadInput(f"{variable}_FILE: {path} cannot be read: {reason}") from error
+        if not found:
+            raise BadInput(f"{variable}_FILE: {path} is empty")
+        return found, str(field.validation_alias or field_name), False
+
+    def __call__(self) -> dict[str, Any]:
+        found = [self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items()]
+        return {name: value for value, name, _ in found if value is not None}
+
+
 class Settings(BaseSettings):
     """Each field is read from `WARRANT_<NAME>`; `MLFLOW_TRACKING_URI` keeps its well-known name."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        """No file in the working directory is read: secrets come by the environment, or a file that it names."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
 
     model_config = SettingsConfigDict(env_prefix="WARRANT_", extra="ignore")
 
@@ -36,6 +81,9 @@ class Settings(BaseSettings):
     observations_url: str | None = Field(None, description="folder of the Delta tables; default: in home")
     mlflow_tracking_uri: str | None = Field(
         None, validation_alias="MLFLOW_TRACKING_URI", description="MLflow; default: embedded, SQLite in home"
+    )
+    mlflow_webhook_secret: str | None = Field(
+        None, description="the secret of MLflow's webhooks to /hooks/mlflow; none: they are not taken"
     )
     prometheus_url: str | None = Field(
         None, description="Prometheus that scrapes the gateway, if there is one"
@@ -55,13 +103,38 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "", description="networks whose X-Forwarded-For is believed, comma-separated, such as 10.0.0.0/8"
     )
+    reachable_networks: str = Field(
+        "",
+        description="networks that are not public and that webhooks, channels and outside checks may reach,"
+        " comma-separated, such as 10.20.0.0/16",
+    )
+    api_requests_per_min: int = Field(
+        6000, ge=0, description="requests that the API takes from one account a minute; 0: as many as come"
+    )
+    log_format: Literal["plain", "json"] = Field(
+        "plain", description="log lines for people (`plain`) or for machines (`json`)"
+    )
     demo: bool = Field(False, description="demo mode: demo accounts are shown on the sign-in page")
     session_idle_min: int = Field(60, description="a session ends after this many idle minutes")
     session_absolute_h: int = Field(12, description="a session ends after this many hours whatever happens")
+    step_up_min: int = Field(
+        10, ge=1, description="what weighs much is done only within so many minutes of signing in"
+    )
     oidc_issuer: str | None = Field(None, description="OpenID Connect issuer; empty switches it off")
     oidc_client_id: str | None = None
     oidc_client_secret: str | None = None
     oidc_name: str = Field("single sign-on", description="what the sign-in button says")
+    oidc_providers: Path | None = Field(
+        None, description="YAML file of further sign-on providers, each with its button"
+    )
+    sign_on_role: Literal["none", "viewer"] = Field(
+        "none",
+        description="what who signs on the first time may do: nothing until somebody, a team or a rule gives them a"
+        " role (`none`), or look at everything (`viewer`)",
+    )
+    local_accounts: bool = Field(
+        True, description="people may sign in with a password; false: with single sign-on alone"
+    )
     poll_s: float = Field(0.25, description="how often the gateway looks for a changed deployment")
     gateway_queue_rows: int = Field(
         4000, description="rows that may wait in the gateway; beyond it answers 429"
@@ -85,6 +158,16 @@ class Settings(BaseSettings):
     trainer_programs: dict[str, list[str]] = Field(
         {},
         description="programs that a retraining may name for the trainer `command`, as JSON: name to its words",
+    )
+    trainer_network: bool = Field(
+        False,
+        description="trainers may use this host's network; else they get one that holds themselves alone",
+    )
+    model_memory_mb: int = Field(
+        8192, ge=512, description="memory of the process in which a job loads a model"
+    )
+    model_time_s: float = Field(
+        1800.0, gt=0, description="a model's process that has not answered a job after so long is ended"
     )
     target: str = Field(
         "gateway", description="what carries changes out: gateway, kubernetes, webhook or fake"
@@ -120,6 +203,10 @@ class Settings(BaseSettings):
     kubernetes_context: str | None = Field(None, description="target kubernetes: context of the kubeconfig")
     kubernetes_dry_run: bool = Field(
         False, description="target kubernetes: have the cluster check each change, then refuse it"
+    )
+    source_folders: str = Field(
+        "",
+        description="folders, comma-separated, whose files `warrant apply` may have imported; default: sources in home",
     )
     contacts: Path | None = Field(
         None, description="YAML file that says who is told of incidents: channels, routes, rotas"
@@ -171,11 +258,26 @@ class Settings(BaseSettings):
     backup_every_h: float = Field(
         24.0, gt=0, description="how often a worker makes a backup where a folder is set, in hours"
     )
+    prices: dict[str, float] = Field(
+        {},
+        description="what things cost, as JSON: compute_hour, gpu_hour, storage_gb_month; default: hours and GB alone",
+    )
+    currency: str = Field("EUR", max_length=12, description="the currency of the prices")
     gateway_wait_s: float = Field(
         30.0,
         gt=0,
         description="how long a change waits until the gateways serve its version; then it is undone",
     )
+
+    @field_validator("prices")
+    @classmethod
+    def _known_prices(cls, given: dict[str, float]) -> dict[str, float]:
+        known = ("compute_hour", "gpu_hour", "storage_gb_month")
+        if unknown := sorted(set(given) - set(known)):
+            raise ValueError(f"no price {', '.join(unknown)}; there are {', '.join(known)}")
+        if any(not 0 <= price < 1e9 for price in given.values()):
+            raise ValueError("a price is a number from 0")
+        return given
 
     def resolved_home(self) -> Path:
         return self._home

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 import httpx
 
+from backend import outgoing
 from backend.errors import Conflict, Unavailable
 from backend.foreign_text import storable
 
@@ -94,6 +95,8 @@ class SignedSender:
                     raise OutcomeUnknown(
                         f"it is not known whether {self.url} took it: {problem}"
                     ) from failure
+            except outgoing.NotReachable as failure:
+                raise NotTaken(f"it is not sent: {failure}") from failure
             except httpx.HTTPError as failure:
                 problem = f"{type(failure).__name__}: {failure}"
             else:
@@ -115,7 +118,7 @@ class SignedSender:
         the connection, not ours."""
         ends = time.monotonic() + self._timeout_s
         headers = self._headers(method, url, body, key)
-        with httpx.stream(method, url, content=body, headers=headers, timeout=self._timeout_s) as answer:
+        with outgoing.stream(method, url, content=body, headers=headers, timeout=self._timeout_s) as answer:
             content = b""
             for part in answer.iter_bytes():
                 content += part

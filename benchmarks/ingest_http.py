@@ -92,9 +92,9 @@ def _body(site: Installation, number: int) -> bytes:
     """Rows drawn from the newest version's reference data, their times within the last two days."""
     random = np.random.default_rng(number)
     (path,) = site.rows(
-        "SELECT reference_path FROM versions WHERE model = ? ORDER BY version DESC LIMIT 1", MODEL
+        "SELECT reference_path FROM versions WHERE model = :model ORDER BY version DESC LIMIT 1", model=MODEL
     )[0]
-    (spec,) = site.rows("SELECT spec FROM models WHERE name = ?", MODEL)[0]
+    (spec,) = site.rows("SELECT spec FROM models WHERE name = :model", model=MODEL)[0]
     reference = pq.read_table(path, columns=[*json.loads(spec)["features"], "score"])
     rows = reference.take(random.integers(0, len(reference), ROWS))
     begin = np.datetime64((now() - timedelta(days=2)).replace(tzinfo=None), "us")

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -46,10 +46,13 @@ class Installation:
     """Console, gateway, worker and replay under one supervisor, in a home of their own.
 
     A copy of a loaded demo (raises `NoLoadedHome` where there is none); without `demo` what `benchmarks.small_home`
-    makes.
+    makes. With `server`, the address of an empty PostgreSQL database, everything that is in a database is there.
+    `told` are further settings, by the names of their variables.
     """
 
-    def __init__(self, *, demo: bool = True) -> None:
+    def __init__(
+        self, *, demo: bool = True, server: str | None = None, told: Mapping[str, str] | None = None
+    ) -> None:
         source = loaded_home() if demo else None
         self.folder = Path(tempfile.mkdtemp(prefix="warrant-bench-"))
         self.home = self.folder / "home"
@@ -62,26 +65,45 @@ class Installation:
             "WARRANT_PORT": str(self.port),
             "WARRANT_GATEWAY_PORT": str(self.gateway_port),
             "WARRANT_DEMO": str(demo).lower(),
+            **({"WARRANT_DATABASE_URL": server} if server else {}),
+            **(told or {}),
         }
+        self.database = server or f"sqlite:///{self.home / 'warrant.db'}"
         self._up = (*WARRANT, "up", "--demo") if demo else (*WARRANT, "up")
         self._process: subprocess.Popen[bytes] | None = None
         if source is not None:
             copy_home(source, self.home)
+            if server:
+                self.run_module("benchmarks.to_server", str(self.home / "warrant.db"))
+                (self.home / "warrant.db").unlink()
         else:
-            make = [sys.executable, "-m", "benchmarks.small_home"]
-            with (self.folder / "output.txt").open("ab") as output:
-                subprocess.run(make, cwd=ROOT, env=self.environment, check=True, stdout=output, stderr=output)
+            self.run_module("benchmarks.small_home")
 
     def start(self, command: Sequence[str] = ()) -> float:
         """Start everything; seconds until the sign-in page is answered."""
-        command = command or self._up
         began = time.perf_counter()
+        self._spawn(command or self._up)
+        self._await(f"{self.url}/signin", began)
+        return time.perf_counter() - began
+
+    def _spawn(self, command: Sequence[str]) -> None:
         with (self.folder / "output.txt").open("ab") as output:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdout=output, stderr=output, start_new_session=True
             )
-        self._await(f"{self.url}/signin", began)
-        return time.perf_counter() - began
+
+    def start_again(self) -> None:
+        """Start everything after its supervisor was killed, whose children end with it; nobody waits for it."""
+        if self._process is not None:
+            self._process.wait()
+        self._spawn(self._up)
+
+    def runs(self) -> bool:
+        """Whether the supervisor lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def supervisor_pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self.runs() else None
 
     def await_gateway(self) -> None:
         """Return once the gateway serves every model."""
@@ -138,7 +160,7 @@ class Installation:
             socket_.send(ask.SerializeToString())
             while True:
                 message = ForwardMsg()
-                message.ParseFromString(socket_.recv(timeout=60))  # type: ignore[arg-type]
+                message.ParseFromString(socket_.recv(timeout=60))
                 if message.WhichOneof("type") == "delta" and "exception" in str(
                     message.delta.new_element.WhichOneof("type")
                 ):
@@ -149,11 +171,7 @@ class Installation:
     @cache  # noqa: B019 - an installation lives as long as the measurements
     def token(self, username: str) -> str:
         """A bearer token of a demo account."""
-        made = subprocess.run(
-            [sys.executable, "-m", "benchmarks.tokens", username],
-            cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        return made.stdout.strip()
+        return self.run_module("benchmarks.tokens", username).strip()
 
     def api(self, username: str) -> httpx.Client:
         """The REST API as this account."""
@@ -165,24 +183,49 @@ class Installation:
 
     def cpu_s(self, child: str) -> float | None:
         """Processor seconds that one child (console, gateway, worker) has used; None where Linux does not tell."""
-        children = json.loads((self.home / "supervisor.json").read_text())["children"]
-        pid = next(one["pid"] for one in children if one["name"] == child)
         try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            fields = Path(f"/proc/{self.pid(child)}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """What the installation's database answers."""
-        with sqlite3.connect(f"file:{self.home / 'warrant.db'}?mode=ro", uri=True) as database:
-            return database.execute(query, values).fetchall()
+    def rows(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
+        """What the installation's database answers; `:name` in the query is a value."""
+        from sqlalchemy import text
+
+        from backend.database.engine import connect as open_database
+
+        opened = open_database(self.database)
+        try:
+            with opened.read_engine.connect() as connection:
+                return [tuple(row) for row in connection.execute(text(query), values)]
+        finally:
+            opened.dispose()
+
+    def run_module(self, name: str, *arguments: str) -> str:
+        """What a module of ours prints when it runs in this installation's environment."""
+        made = subprocess.run(
+            [sys.executable, "-m", name, *arguments],
+            cwd=ROOT, env=self.environment, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        if made.returncode != 0:
+            raise RuntimeError(f"{name} ended with {made.returncode}: {made.stderr[-2000:]}")
+        return made.stdout
+
+    def pid(self, child: str) -> int | None:
+        """The process of one child (console, gateway, worker); None while it is not running."""
+        try:
+            children = json.loads((self.home / "supervisor.json").read_text())["children"]
+        except OSError:
+            return None
+        found: int | None = next(one["pid"] for one in children if one["name"] == child)
+        return found
 
     def _await(self, url: str, began: float) -> None:
         while True:
             assert self._process is not None
             if self._process.poll() is not None:
-                raise RuntimeError(f"the installation ended:\n{self._output()}")
+                raise RuntimeError(f"the installation ended:\n{self.output(2000)}")
             try:
                 if httpx.get(url, timeout=5).status_code == 200:
                     return
@@ -190,11 +233,11 @@ class Installation:
                 pass
             if time.perf_counter() - began > START_LIMIT_S:
                 self.stop()
-                raise RuntimeError(f"{url} did not answer in {START_LIMIT_S:.0f} s:\n{self._output()}")
+                raise RuntimeError(f"{url} did not answer in {START_LIMIT_S:.0f} s:\n{self.output(2000)}")
             time.sleep(0.02)
 
-    def _output(self) -> str:
-        return (self.folder / "output.txt").read_text()[-2000:]
+    def output(self, last: int = 0) -> str:
+        return (self.folder / "output.txt").read_text()[-last:]
 
 
 @cache

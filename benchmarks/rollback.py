@@ -119,10 +119,10 @@ def features_of(site: Installation, model: str = MODEL) -> dict[str, Any]:
 
     import pyarrow.parquet as pq
 
-    newest = "SELECT reference_path FROM versions WHERE model = ? ORDER BY version DESC LIMIT 1"
-    (path,) = site.rows(newest, model)[0]
-    (spec,) = site.rows("SELECT spec FROM models WHERE name = ?", model)[0]
-    names = list(json.loads(spec)["features"])
+    newest = "SELECT reference_path FROM versions WHERE model = :model ORDER BY version DESC LIMIT 1"
+    (path,) = site.rows(newest, model=model)[0]
+    (spec,) = site.rows("SELECT spec FROM models WHERE name = :model", model=model)[0]
+    names = list((json.loads(spec) if isinstance(spec, str) else spec)["features"])
     with pq.ParquetFile(Path(path)) as reference:
         row: dict[str, Any] = next(reference.iter_batches(1, columns=names)).to_pylist()[0]
     return row

@@ -1,9 +1,10 @@
-"""Opens a finding for each review of access that was not answered by its day."""
+"""Ends reviews of access whose day is over: takes what nobody answered where a review says so, and opens a finding for
+each that has something left."""
 
 from __future__ import annotations
 
 from backend import clock
-from backend.access.reviews import find_overdue_review, overdue_reviews
+from backend.access.reviews import end_review, find_overdue_review, is_open, overdue_reviews
 from backend.database.session import reading, writing
 from backend.queue import CHECK_REVIEWS
 from jobs.runtime import Run, workflow
@@ -24,5 +25,7 @@ def _find(run: Run) -> int:
     for review_id in late:
         with writing() as session:
             run.require_owned(session)
-            find_overdue_review(session, run.actor, review_id)
+            end_review(session, run.actor, review_id)
+            if is_open(session, review_id):
+                find_overdue_review(session, run.actor, review_id)
     return len(late)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from backend.database.session import reading, writing
 from backend.explain.service import Contribution, Explanation, ranked, store_explanation
@@ -11,10 +11,11 @@ from backend.queue import COMPUTE_SHAP
 from backend.registry.reference_file import reference_of
 from backend.registry.service import get_model, get_version
 from jobs.explain_sample import tell_drift
-from jobs.explaining import input_of, prepare
+from jobs.explaining import Prepared, input_of
 from jobs.explaining.base import SEED
+from jobs.models import open_model
+from jobs.models.explaining import prepared_there
 from jobs.runtime import Run, workflow
-from jobs.version_files import estimator_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,9 +40,11 @@ def explain_and_store(run: Run, model: str, number: int) -> int:
         spec = parse_spec(get_model(session, run.actor, model).spec)
         version = get_version(session, run.actor, model, number)
     reference = reference_of(version).to_pandas()
-    pipeline = estimator_of(version.uri, version.artefact_digest)
-    run.progress(0.3, "computing SHAP values")
-    explanation = explain(pipeline, reference, spec, model=model, version=number)
+    with open_model(version.uri, version.artefact_digest) as opened:
+        run.progress(0.3, "computing SHAP values")
+        explanation = explain(
+            prepared_there(opened, reference, spec), reference, spec, model=model, version=number
+        )
     with writing() as session:
         run.require_owned(session)
         store_explanation(session, run.actor, explanation=explanation)
@@ -50,7 +53,7 @@ def explain_and_store(run: Run, model: str, number: int) -> int:
 
 
 def explain(
-    pipeline: Any, reference: pd.DataFrame, spec: ModelSpec, *, model: str, version: int
+    prepared: Prepared, reference: pd.DataFrame, spec: ModelSpec, *, model: str, version: int
 ) -> Explanation:
     """Mean |SHAP| a column over rows drawn from the reference (fixed seed), in the unit of the model's raw output.
 
@@ -58,7 +61,6 @@ def explain(
     """
     import numpy as np
 
-    prepared = prepare(pipeline, reference, spec)
     most = ASKED_ROWS if prepared.way.kind == "permutation" else TREE_ROWS
     used = input_of(reference, spec).sample(min(len(reference), most), random_state=SEED)
     found = prepared.explain(used)
@@ -77,14 +79,6 @@ def explain(
     ]
     base = float(found.base.mean())
     return Explanation(model, version, len(used), prepared.method, base, tuple(ranked(contributions)))
-
-
-def explain_rows(pipeline: Any, rows: pd.DataFrame, others: pd.DataFrame, spec: ModelSpec) -> np.ndarray:
-    """SHAP values (n, features) of rows, in their order, in the unit of the model's raw output.
-
-    others   rows that stand for what is usual, for models that no tree explainer knows
-    """
-    return prepare(pipeline, others, spec).explain(rows.reset_index(drop=True)).values
 
 
 def _standard_error(size: np.ndarray) -> float | None:

@@ -1,7 +1,8 @@
-"""Computes what moved one prediction, with SHAP on the version that made it."""
+"""Computes what moved one prediction: SHAP on the version that made it, and LIME's second opinion beside it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from backend.data_rights.explanation import cutoff_at
@@ -31,12 +32,15 @@ def explain_and_keep(run: Run, model: str, prediction_id: str) -> int:
 
     row = _row(model, prediction_id)
     run.progress(0.3, f"loading version {row['version']} and its explainer")
-    version = prepared_version(run.actor, model, int(row["version"]))
-    run.progress(0.7, "computing SHAP values")
-    with reading() as session:
-        cutoff = cutoff_at(session, model, row, otherwise=version.version.cutoff)
     because = "complaint" if run.arguments.get("complaint") else "asked"
-    explained = version.explain(pd.DataFrame([row]), because=because, cutoffs=[cutoff])
+    frame = pd.DataFrame([row])
+    with prepared_version(run.actor, model, int(row["version"])) as version:
+        run.progress(0.7, "computing SHAP values")
+        with reading() as session:
+            cutoff = cutoff_at(session, model, row, otherwise=version.version.cutoff)
+        (shap,) = version.explain(frame, because=because, cutoffs=[cutoff])
+        run.progress(0.8, "asking LIME for a second opinion")
+        explained = [replace(shap, second_opinion=version.second_opinion(frame, shap))]
     _row(model, prediction_id)  # erased meanwhile: nothing of it is to be stored
     with writing() as session:
         run.require_owned(session)

@@ -7,6 +7,8 @@ anybody than the others. Figures of a window (mean |SHAP| by column and segment)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from backend.data_rights.explanation import cutoff_at
@@ -27,6 +29,7 @@ from backend.queue import EXPLAIN_SAMPLE
 from backend.registry.service import get_model
 from backend.registry.tables import Model
 from backend.settings import settings
+from jobs.models import ModelEnded
 from jobs.runtime import Run, workflow
 
 if TYPE_CHECKING:
@@ -52,12 +55,16 @@ def explain_windows(run: Run, model: str) -> int:
     with reading() as session:
         spec = parse_spec(get_model(session, run.actor, model).spec)
         due = windows_to_explain(session, model=model, environment=settings().environment, spec=spec)
-    count = 0
-    for place, window in enumerate(due):
-        run.progress(
-            0.1 + 0.9 * place / len(due), f"explaining the window from {window.start:%Y-%m-%d %H:%M} UTC"
-        )
-        count += _explain_window(run, spec, window)
+    count = done = 0
+    for number, windows in groupby(sorted(due, key=_version_of), key=_version_of):
+        with ExitStack() as stack:
+            version = _prepared(stack, run, model, number)
+            for window in windows:
+                run.progress(
+                    0.1 + 0.9 * done / len(due),
+                    f"explaining the window from {window.start:%Y-%m-%d %H:%M} UTC",
+                )
+                count, done = count + _explain_window(run, spec, window, version), done + 1
     tell_drift(run, model)
     return count
 
@@ -76,11 +83,28 @@ def tell_drift(run: Run, model: str) -> None:
             judge(session, run.actor, model=found, environment=environment, spec=spec)
 
 
-def _explain_window(run: Run, spec: ModelSpec, window: WindowState) -> int:
+def _version_of(window: WindowState) -> int:
+    return int(window.version or 0)
+
+
+def _prepared(stack: ExitStack, run: Run, model: str, number: int) -> PreparedVersion | WarrantError:
+    """The version for as long as the stack; or why it cannot be explained, which its windows then say."""
     from jobs.explaining.versions import prepared_version
 
     try:
-        version = prepared_version(run.actor, window.model, int(window.version or 0))
+        return stack.enter_context(prepared_version(run.actor, model, number))
+    except ModelEnded:
+        raise
+    except WarrantError as refused:
+        return refused
+
+
+def _explain_window(
+    run: Run, spec: ModelSpec, window: WindowState, version: PreparedVersion | WarrantError
+) -> int:
+    try:
+        if isinstance(version, WarrantError):
+            raise version
         with reading() as session:
             chosen = _chosen(spec, window, alerted_segments(session, window), worst_slices(session, window))
         explained = [
@@ -90,6 +114,8 @@ def _explain_window(run: Run, spec: ModelSpec, window: WindowState) -> int:
             for one in version.explain(rows, because=because, cutoffs=cutoffs_of(version, rows))
         ]
         explained = _still_stored(window.model, explained)
+    except ModelEnded:
+        raise
     except WarrantError as refused:
         with writing() as session:
             run.require_owned(session)

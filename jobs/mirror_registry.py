@@ -39,7 +39,7 @@ from backend.registry.tables import ImportedModel, Model, SeenAlias
 from backend.settings import settings
 from jobs.runtime import Run, workflow
 
-STEPS = ("read_aliases", "record_findings")
+STEPS = ("take_versions", "read_aliases", "record_findings")
 
 SUBJECT: Final = "alias champion"
 # An execution writes the record first and mirrors it seconds later.
@@ -52,11 +52,27 @@ Aliases = dict[str, dict[str, int] | None]  # None: MLflow has no such model
 
 @workflow(MIRROR_REGISTRY)
 def mirror_registry(run: Run) -> None:
-    """One look at every model, or at the run's subject."""
+    """One look at every model, or at the run's subject; with `versions`, its inventory is renewed first."""
+    if run.arguments.get("versions"):
+        run.step("take_versions", take_versions, run)
     run.progress(0.1, "reading MLflow's aliases")
     aliases = run.step("read_aliases", read_aliases, run)
     run.progress(0.7, "comparing them with the deployment record")
     run.step("record_findings", record_findings, run, aliases)
+
+
+def take_versions(run: Run) -> int:
+    """Bring the inventory's entry of the run's subject to what MLflow says now. Gives how many versions are new."""
+    from backend.registry.inventory import import_registry
+    from backend.registry.mlflow_reading import open_registry, read_registry
+
+    found = read_registry(open_registry(), run.subject)
+    registry = without_credentials(settings().mlflow)
+    with writing() as session:
+        run.require_owned(session)
+        return import_registry(
+            session, run.actor, registry=registry, found=found, only=run.subject
+        ).new_versions
 
 
 def read_aliases(run: Run) -> Aliases:

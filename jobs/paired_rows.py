@@ -1,32 +1,30 @@
 """Scoring the same rows with two versions: what comparing gates, and who flips, are computed from.
 
-Both artefacts are fetched by digest and checked before anything of them is loaded. The number of rows is bounded.
+Each version is loaded in a process of its own (`jobs.models`), so that neither can alter what the other answers. The
+number of rows is bounded.
 """
 
 from __future__ import annotations
 
-import time
-import tracemalloc
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from backend import clock
-from backend.errors import NotAllowed
 from backend.governance.pairs import Answers, Measured, PairedRows, Source
 from backend.monitoring.columns import ModelSpec
 from backend.observations.reader import Filter, scan
 from backend.registry.reference_file import reference_of
 from backend.registry.tables import Version
 from backend.settings import settings
-from jobs.version_files import job_loader
-
-if TYPE_CHECKING:
-    from backend.serving.predictor import Predictor
+from jobs.explaining.base import input_of
+from jobs.models import ModelProcess, open_model
+from jobs.models.explaining import prepared_there
 
 MOST_ROWS: Final = 5000
 ENOUGH_LABELS: Final = (
@@ -34,6 +32,7 @@ ENOUGH_LABELS: Final = (
 )
 TRIED_ROWS: Final = 5
 LATENCY_ROUNDS: Final = 40
+WARMING_ROUNDS: Final = 2
 MEMORY_ROUNDS: Final = 3
 MOST_REASONS: Final = 100
 MOST_REASON_FEATURES: Final = 40
@@ -58,8 +57,7 @@ class Scored:
 class _Loaded:
     version: Version
     cutoff: float
-    predictor: Predictor
-    folder: Path
+    model: ModelProcess
 
 
 @dataclass(frozen=True)
@@ -79,25 +77,22 @@ def score_rows(
 
     allow   further modules that a model file may import (the parameter of the gate `artefact_scanned`)
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    # As the gateway does: for single rows, threads that wait for each other cost more than they do.
-    with threadpool_limits(limits=1):
-        return _scored(spec, environment, before, before_cutoff, after, after_cutoff, allow, most)
+    with ExitStack() as stack:
+        return _scored(stack, spec, environment, before, before_cutoff, after, after_cutoff, allow, most)
 
 
 def _scored(
-    spec: ModelSpec, environment: str, before: Version | None, before_cutoff: float | None, after: Version,
-    after_cutoff: float, allow: tuple[str, ...], most: int,
+    stack: ExitStack, spec: ModelSpec, environment: str, before: Version | None, before_cutoff: float | None,
+    after: Version, after_cutoff: float, allow: tuple[str, ...], most: int,
 ) -> Scored:  # fmt: skip
     try:
-        candidate = _load(after, after_cutoff, allow)
+        candidate = stack.enter_context(_loaded(after, after_cutoff, allow))
         reference = _reference(spec, after, most)
     except Exception as error:  # noqa: BLE001 - a file, a registry or a library may raise anything; it is said
         said = f"version {after.version} cannot be loaded: {_reason(error)}"
         return Scored(missing=said, answers_not=said)
     try:
-        candidate.predictor.check_fits(_kinds(spec), spec.task)
+        candidate.model.check_fits(spec)
         _answers(spec, candidate, reference.frame.head(TRIED_ROWS))
     except Exception as error:  # noqa: BLE001 - the candidate's own code
         said = f"version {after.version} cannot score rows of the model's spec: {_reason(error)}"
@@ -110,7 +105,7 @@ def _scored(
         champion = (
             replace(candidate, cutoff=before_cutoff)
             if before.version == after.version
-            else _load(before, before_cutoff, allow)
+            else stack.enter_context(_loaded(before, before_cutoff, allow))
         )
     except Exception as error:  # noqa: BLE001 - as above
         return Scored(missing=f"version {before.version} cannot be loaded: {_reason(error)}", answers=True)
@@ -186,20 +181,10 @@ def _columns(spec: ModelSpec, there: list[str]) -> list[str]:
     return [name for name in dict.fromkeys(wanted) if name in there]
 
 
-def _load(version: Version, cutoff: float, allow: tuple[str, ...]) -> _Loaded:
-    """The model from the bytes that its digest names; a file that would import anything unexpected is not loaded."""
-    from backend.governance.artefact_files import scan_folder
-
-    loader = job_loader()
-    folder = loader.fetch(version.uri, version.artefact_digest)
-    unexpected = scan_folder(folder, allow)
-    if unexpected:
-        raise NotAllowed(f"loading it would use {unexpected[0]}")
-    return _Loaded(version, cutoff, loader.load(version.uri, version.artefact_digest), folder)
-
-
-def _kinds(spec: ModelSpec) -> Any:
-    return {column.name: column.kind for column in spec.features}
+@contextmanager
+def _loaded(version: Version, cutoff: float, allow: tuple[str, ...]) -> Iterator[_Loaded]:
+    with open_model(version.uri, version.artefact_digest, allow=allow) as model:
+        yield _Loaded(version, cutoff, model)
 
 
 def _score(
@@ -208,7 +193,7 @@ def _score(
     frame = rows.frame
     sides = [_answers(spec, one, frame) for one in (champion, candidate)]
     if measure and champion.version.version != candidate.version.version:
-        costs = _costs(spec, (champion, candidate), _records(spec, frame))
+        costs = _costs(spec, (champion, candidate), frame)
         sides = [replace(side, measured=cost) for side, cost in zip(sides, costs, strict=True)]
     groups = [name for name in dict.fromkeys([*spec.segments, *spec.protected]) if name in frame]
     return PairedRows(
@@ -231,55 +216,34 @@ def _texts(values: pd.Series) -> Any:
     return found
 
 
-def _records(spec: ModelSpec, frame: pd.DataFrame) -> list[dict[str, float | str]]:
-    """The rows as the gateway would get them: numbers, text, and nothing where there is nothing."""
-    records: list[dict[str, float | str]] = [{} for _ in range(len(frame))]
-    for column in spec.features:
-        numeric = column.kind == "numeric"
-        for record, value in zip(records, frame[column.name].tolist(), strict=True):
-            if not pd.isna(value):
-                record[column.name] = float(value) if numeric else str(value)
-    return records
-
-
 def _answers(spec: ModelSpec, loaded: _Loaded, frame: pd.DataFrame) -> Answers:
-    scored = loaded.predictor.score(
-        _records(spec, frame), features=_kinds(spec), task=spec.task, cutoff=loaded.cutoff
-    )
+    rows = loaded.model.send(input_of(frame, spec))
+    scored = loaded.model.score(rows, spec, loaded.cutoff)
     score = np.array([np.nan if one.score is None else one.score for one in scored], dtype=np.float64)
     prediction = np.empty(len(scored), dtype=object)
     prediction[:] = [one.prediction for one in scored]
     return Answers(loaded.version.version, loaded.cutoff, score, prediction)
 
 
-def _costs(
-    spec: ModelSpec, sides: tuple[_Loaded, _Loaded], records: list[dict[str, float | str]]
-) -> list[Measured]:
+def _costs(spec: ModelSpec, sides: tuple[_Loaded, _Loaded], frame: pd.DataFrame) -> list[Measured]:
     """Time of single rows, in turns on the same row so that a busy machine hits both; and memory of all rows."""
     latency: tuple[list[float], list[float]] = ([], [])
     memory: tuple[list[int], list[int]] = ([], [])
-    kinds = _kinds(spec)
-    for number in range(LATENCY_ROUNDS + 2):
-        row = [records[number % len(records)]]
+    sent = [one.model.send(input_of(frame, spec)) for one in sides]
+    for number in range(LATENCY_ROUNDS + WARMING_ROUNDS):
         for at in (0, 1) if number % 2 else (1, 0):
-            started = time.perf_counter()
-            sides[at].predictor.score(row, features=kinds, task=spec.task, cutoff=sides[at].cutoff)
-            if number >= 2:  # the first calls warm up
-                latency[at].append((time.perf_counter() - started) * 1e3)
+            taken = sides[at].model.time_row(sent[at], spec, sides[at].cutoff, number)
+            if number >= WARMING_ROUNDS:
+                latency[at].append(taken)
     for _ in range(MEMORY_ROUNDS):
         for at in (0, 1):
-            tracemalloc.start()
-            sides[at].predictor.score(records, features=kinds, task=spec.task, cutoff=sides[at].cutoff)
-            memory[at].append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
-    return [Measured(tuple(latency[at]), tuple(memory[at]), _held(sides[at].folder)) for at in (0, 1)]
+            memory[at].append(sides[at].model.measure_memory(sent[at], spec, sides[at].cutoff))
+    return [Measured(tuple(latency[at]), tuple(memory[at]), sides[at].model.held_bytes) for at in (0, 1)]
 
 
 def _reasons(spec: ModelSpec, pairs: PairedRows, champion: _Loaded, candidate: _Loaded) -> dict[str, Any]:
     """Whether what pushes a case most towards the positive class changes, among those that both decide positively."""
     from backend.monitoring.performance import wilson
-    from backend.serving.loader import load_estimator
-    from jobs.compute_shap import explain_rows
 
     if spec.task != "binary":
         return {"share": None, "why": f"a {spec.task} model decides nothing positively"}
@@ -297,7 +261,7 @@ def _reasons(spec: ModelSpec, pairs: PairedRows, champion: _Loaded, candidate: _
     try:
         first = []
         for one in (champion, candidate):
-            values = explain_rows(load_estimator(one.folder), rows, pairs.features, spec)
+            values = prepared_there(one.model, pairs.features, spec).explain(rows).values
             if values.ndim == 3:  # a value for each class; the positive one is the last
                 values = values[..., -1]
             first.append(values.argmax(axis=1))
@@ -308,27 +272,11 @@ def _reasons(spec: ModelSpec, pairs: PairedRows, champion: _Loaded, candidate: _
     return {"share": changed / len(both), "rows": len(both), "changed": changed, "low": low, "high": high}
 
 
-def _held(folder: Path) -> int:
-    """What a loaded model allocates and keeps; everything that it imports is there already."""
-    from backend.serving.loader import load_estimator
-
-    tracemalloc.start()
-    try:
-        estimator = load_estimator(folder)
-        held, _ = tracemalloc.get_traced_memory()
-        del estimator
-    finally:
-        tracemalloc.stop()
-    return held
-
-
 def _reason(error: Exception) -> str:
     return str(getattr(error, "message", "")) or f"{type(error).__name__}: {error}"
 
 
 def answers_to(spec: ModelSpec, version: Version, cutoff: float, frame: pd.DataFrame) -> Answers:
-    """What a version says of rows with the spec's features; its files are checked, scanned and loaded first."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1):
-        return _answers(spec, _load(version, cutoff, ()), frame)
+    """What a version says of rows with the spec's features."""
+    with _loaded(version, cutoff, ()) as loaded:
+        return _answers(spec, loaded, frame)

@@ -16,6 +16,7 @@ from backend.database.session import WriteSession, reading, writing
 from backend.governance.asking import expire_late_changes
 from backend.governance.trials import delete_tallies, models_on_trial, models_with_old_shadows
 from backend.holds.rows import any_hold_on_rows
+from backend.identity.oidc_logout import forget_id_tokens
 from backend.identity.tables import IdempotencyKey
 from backend.identity.throttle import prune_attempts
 from backend.leases import WRITER, give_back, take_lease
@@ -200,6 +201,7 @@ def delete_attempts() -> int:
     now = clock.now()
     with writing() as session:
         prune_attempts(session)
+        forget_id_tokens(session)
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEEP_ANSWERS))
         session.execute(delete(WorkerBeat).where(WorkerBeat.seen_at < now - KEEP_BEATS))
     return 0

@@ -22,7 +22,8 @@ import importlib
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,23 +40,28 @@ from backend.addresses import without_credentials
 from backend.alerting.own_work import fire_failed_work, settle_work
 from backend.audit.actions import Action
 from backend.audit.log import record
+from backend.costs.counting import add_run
 from backend.database import tables as _tables  # noqa: F401 - foreign keys need every table known
 from backend.database.engine import database, workflow_schema
 from backend.database.session import WriteSession, reading, writing
 from backend.errors import NotFound, WarrantError
 from backend.foreign_text import storable
 from backend.identity.actor import Actor, system_actor
+from backend.logs import about
 from backend.queue import (
     APPLICATION,
     APPLICATION_VERSION,
     JOBS,
+    RETRAIN,
     Job,
     JobRun,
     mark_progress,
     workflow_serializer,
 )
+from backend.tracing import continued, span
 from jobs.kill_points import kill_point, kill_points, pass_kill_point
 from jobs.ownership import is_owner
+from jobs.processor_time import used_s
 
 log = logging.getLogger("warrant.jobs")
 
@@ -133,6 +139,7 @@ class Run:
     worker_id: str
     attempt: int
     token: str
+    context: dict[str, Any] | None = None
 
     @property
     def actor(self) -> Actor:
@@ -237,17 +244,36 @@ def _execute(job: Job, run_id: str) -> None:
     pass_kill_point(job.name, BEGIN, "commit")
     if run is None:
         return
+    with _told(run):
+        _carry_out(job, run)
+
+
+def _carry_out(job: Job, run: Run) -> None:
+    began_s = used_s()
     try:
         load_workflow(job).body(run)
     except Exception as error:
-        log.warning("run %s (%s) failed: %s", run_id, job.title, reason_of(error), exc_info=error)
+        log.warning("run %s (%s) failed: %s", run.run_id, job.title, reason_of(error), exc_info=error)
         pass_kill_point(job.name, FAIL, "before")
-        persistently(_fail, run, reason_of(error))
+        persistently(_fail, run, reason_of(error), used_s() - began_s)
         pass_kill_point(job.name, FAIL, "after")
         raise
     pass_kill_point(job.name, FINISH, "before")
-    persistently(_succeed, run)
+    persistently(_succeed, run, used_s() - began_s)
     pass_kill_point(job.name, FINISH, "after")
+
+
+@contextmanager
+def _told(run: Run) -> Iterator[None]:
+    """Lines and spans of a run say which one it is, and what asked for it."""
+    change = run.subject if run.subject.startswith("CHG-") else None
+    asked = run.context or {}
+    with (
+        about(run=run.run_id, job=run.job.name, change=change, request_id=asked.get("request_id")),
+        continued(asked),
+        span(f"job {run.job.name}", kind="consumer", run=run.run_id, change=change),
+    ):
+        yield
 
 
 def _begin(job: Job, run_id: str, token: str) -> Run | None:
@@ -272,24 +298,47 @@ def _begin(job: Job, run_id: str, token: str) -> Run | None:
             row.worker_id,
             row.attempts,
             token,
+            row.context,
         )
 
 
-def _succeed(run: Run) -> None:
+def _succeed(run: Run, processor_s: float) -> None:
     with writing() as session:
         _require_token(session, run.run_id, run.token)
+        if _is_over(session, run):
+            return
         session.execute(
             update(JobRun)
             .where(JobRun.id == run.run_id)
             .values(state="succeeded", progress=1.0, step="", error="", finished_at=clock.now())
         )
         settle_work(session, system_actor("worker"), job=run.job.name, subject=run.subject)
+        _count(session, run, processor_s)
 
 
-def _fail(run: Run, reason: str) -> None:
+def _fail(run: Run, reason: str, processor_s: float) -> None:
     with writing() as session:
         _require_token(session, run.run_id, run.token)
+        if _is_over(session, run):
+            return
         record_failure(session, run.run_id, job=run.job.name, reason=reason, worker_id=run.worker_id)
+        _count(session, run, processor_s)
+
+
+def _is_over(session: WriteSession, run: Run) -> bool:
+    """Whether its end was committed before, and only the answer to that was lost: nothing counts twice."""
+    return session.scalar(select(JobRun.state).where(JobRun.id == run.run_id)) != "running"
+
+
+def _count(session: WriteSession, run: Run, processor_s: float) -> None:
+    """What this execution took. Of one that died nothing is known but the time on the clock. The steps of a retraining
+    are compute already, by the clock (`training`): its thread would count them a second time."""
+    now = clock.now()
+    processor_s = 0.0 if run.job == RETRAIN else processor_s
+    began = session.scalar(select(JobRun.started_at).where(JobRun.id == run.run_id)) or now
+    add_run(
+        session, subject=run.subject, processor_s=processor_s, clock_s=(now - began).total_seconds(), ended_at=now
+    )  # fmt: skip
 
 
 def record_failure(session: WriteSession, run_id: str, *, job: str, reason: str, worker_id: str) -> None:

@@ -42,6 +42,7 @@ from backend.queue import (
     EXPLAIN_SAMPLE,
     KEEP_DATA,
     MAKE_BACKUP,
+    MEASURE_COSTS,
     MIRROR_REGISTRY,
     OPEN_RETRAINING,
     PRUNE,
@@ -202,12 +203,15 @@ def deciders_to_remind(session: ReadSession, now: datetime) -> list[Due]:
 
 
 def changes_to_tend(session: ReadSession, now: datetime) -> list[Due]:
-    """One run, where a freeze or an owed review held what was approved, or the time of a break-glass is over."""
+    """One run, where a freeze or an owed review held what was approved, the time of a break-glass is over, or a run
+    that executed a change was given up."""
+    from backend.governance.abandoned import abandoned_changes
     from backend.governance.tables import Change
     from backend.governance.time_boxes import boxes_due  # with it comes pandas
 
     held = select(Change.id).where(Change.state == "approved", Change.run_id.is_(None)).limit(1)
-    return [Due()] if session.scalars(held).first() is not None or boxes_due(session, now) else []
+    is_held = session.scalars(held).first() is not None
+    return [Due()] if is_held or abandoned_changes(session) or boxes_due(session, now) else []
 
 
 def alerts_to_tend(session: ReadSession, now: datetime) -> list[Due]:
@@ -312,6 +316,7 @@ SCHEDULES: Final = (
     Schedule(KEEP_DATA, 86_400, _always),
     Schedule(MAKE_BACKUP, 900, backup_due),
     Schedule(RESTORE_DRILL, 3_600, drill_due),
+    Schedule(MEASURE_COSTS, 3_600, _always),
     Schedule(PRUNE, 3_600, _always),
 )
 
@@ -362,16 +367,15 @@ def _due_now(now: datetime) -> list[tuple[Schedule, Due, str]]:
     other: it is a ticket until it does not."""
     found: list[tuple[Schedule, Due, str]] = []
     stumbled: dict[str, str] = {}
-    for schedule in SCHEDULES:
-        try:
-            with reading() as session:
-                found += [(schedule, due, schedule.run_id(due, now)) for due in schedule.due(session, now)]
-        except SQLAlchemyError:  # the database is away: of all of them
-            raise
-        except Exception as error:
-            log.exception("what is due of %s cannot be told; the others go on", schedule.job.name)
-            stumbled[schedule.job.name] = reason_of(error)
     with reading() as session:
+        for schedule in SCHEDULES:
+            try:
+                found += [(schedule, due, schedule.run_id(due, now)) for due in schedule.due(session, now)]
+            except SQLAlchemyError:  # the database is away: of all of them
+                raise
+            except Exception as error:
+                log.exception("what is due of %s cannot be told; the others go on", schedule.job.name)
+                stumbled[schedule.job.name] = reason_of(error)
         told = stumbled_schedules(session)
     if stumbled.keys() != told:
         with writing() as session:

@@ -14,10 +14,14 @@ from typing import Any, Final
 
 from backend.database.session import reading, writing
 from backend.deployment.segments import Segments
+from backend.errors import BadInput
 from backend.governance import execution, rollouts
 from backend.governance.rollout_analysis import Arm, Comparison, compare
 from backend.governance.tables import Change
 from backend.identity.actor import system_actor
+from backend.monitoring.columns import ModelSpec, parse_spec
+from backend.monitoring.performance import read_classes
+from backend.registry.tables import Model
 from backend.settings import settings
 from jobs.ownership import forgive_recoveries
 from jobs.runtime import Run
@@ -72,18 +76,21 @@ def compare_arms(
     """The metric of both versions over the labelled rows they answered since a moment, of these segments alone; None
     while there are too few.
 
-    Rows count as independent: where many rows share a key that decides who answers, the test is too sure.
+    Rows count as independent: where many rows share a key that decides who answers, the test is too sure. Which labels
+    of a binary model are its positive class, its spec says, as everywhere else; None, too, where nobody can tell.
     """
     from backend.observations.reader import Filter, scan
 
-    if metric not in _VALUES:
-        return None
+    with reading() as session:
+        spec = parse_spec(session.get_one(Model, model).spec)
     where = Filter(start=since, environments=[environment], roles=["champion", "canary"])
     found: dict[tuple[str, int], Arm] = {}
     columns = ["role", "version", "score", "prediction", "label", "label_status", *(segments or {})]
     rows: Any = scan(settings().observations, model, where, columns=columns)
     known = _of_segments(rows.filter("label_status = 'known'"), segments or {})
-    value = _VALUES[metric]
+    value = _value(metric, spec, known)
+    if value is None:
+        return None
     for role, version, count, mean, variance in known.aggregate(
         f"role, version, count({value}), avg({value}), coalesce(var_samp({value}), 0)", "role, version"
     ).fetchall():
@@ -103,8 +110,21 @@ def _of_segments(rows: Any, segments: Segments) -> Any:
     return rows.filter(reduce(or_, parts)) if parts else rows
 
 
-_VALUES: Final = {
-    "accuracy": "(prediction = label)::INT",
-    "brier": "pow(score - (label = '1')::INT, 2)",
-    "absolute_error": "abs(try_cast(prediction AS DOUBLE) - try_cast(label AS DOUBLE))",
-}
+def _value(metric: str, spec: ModelSpec, known: Any) -> str | None:
+    """What the metric is of one row, in SQL; None where it has no meaning for these rows."""
+    if metric == "absolute_error":
+        return "abs(try_cast(prediction AS DOUBLE) - try_cast(label AS DOUBLE))"
+    if spec.task != "binary":
+        return "(prediction = label)::INT" if metric == "accuracy" else None
+    labels = [str(row[0]) for row in known.aggregate("label", "label").fetchall()]
+    try:
+        classes = read_classes(labels, spec.positive, "label") if labels else ()
+    except BadInput:
+        return None
+    positive = ", ".join(
+        "'" + label.replace("'", "''") + "'" for label, one in zip(labels, classes, strict=True) if one == 1
+    )
+    truth = f"(label IN ({positive}))" if positive else "FALSE"
+    return {"accuracy": f"((prediction = '1') = {truth})::INT", "brier": f"pow(score - {truth}::INT, 2)"}.get(
+        metric
+    )

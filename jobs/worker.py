@@ -13,17 +13,17 @@ import argparse
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from dbos import DBOS
 
-from backend.addresses import clean_logging
+from backend import logs
 from backend.database.engine import database
 from backend.errors import BadInput, WarrantError
 from backend.queue import DEFAULT_QUEUES, JOBS, QUEUES, served_by, worker_dead_after
+from backend.tracing import start_tracing
 from jobs.beats import Heart, worker_identity
 from jobs.commit_spool import WriterThread
 from jobs.notifier import TICK_EVERY_S, Notifier
@@ -159,10 +159,7 @@ class Worker:
 
 def configure_logging() -> None:
     """One line a record on stderr; the workflow engine's records join ours and only from WARNING up."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    clean_logging()
+    logs.configure_logging("worker")
     engine = logging.getLogger("dbos")
     engine.addHandler(logging.NullHandler())  # it adds a handler of its own where there is none
     engine.setLevel(logging.WARNING)
@@ -180,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="a fixed name of this worker (default: worker-<host>-<number>)")
     chosen = parser.parse_args(arguments)
     configure_logging()
+    start_tracing("worker")
     try:
         with worker_identity(chosen.name) as worker_id:
             worker = Worker(worker_id, [queue.strip() for queue in chosen.queues.split(",") if queue.strip()])

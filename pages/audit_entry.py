@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import data
 from app.components import empty_state, headline, key_values
+from app.components.code_block import code_block, copied_text
 from app.components.entry_parts import entry_facts
 from app.formats import whole_number
 from app.log_words import sentence_of
@@ -55,8 +56,8 @@ else:
     )
     with st.expander("The proof: from the hash of the leaf to the root"):
         st.caption("The leaf hashes to the leaf hash; with the path it gives the root (RFC 9162, 2.1.3).")
-        st.code(json.dumps(proof, indent=1, default=str), language="json")
+        code_block(json.dumps(proof, indent=1, default=str))
 with st.expander("The leaf, byte for byte as it was hashed"):
-    st.code(found["leaf"], language="json", wrap_lines=True)
+    copied_text(found["leaf"])
     if found["salt"]:
         st.caption(f"salt of the payload's commitment: {plain(found['salt'])}")

@@ -48,12 +48,12 @@ with above:
     if watched is None:
         st.stop()
     scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
-    known = data.statistics(scope, name, size, KINDS, of_columns=True)
+    known = data.statistics(scope, name, size, KINDS, since=since, of_columns=True)
     hidden = {"label_visibility": "collapsed"}
     statistic = str(
         pick("Statistic", [WORST, *known], key="statistic", words=shown_word, width=240, **hidden)
     )
-    among = ["", *data.segments(scope, name, size, KINDS)]
+    among = ["", *data.segments(scope, name, size, KINDS, since=since)]
     segment = ""
     if len(among) > 1:
         segment = (

@@ -51,7 +51,7 @@ if chosen is None:
 
 version = int(chosen)
 counts = explanations.explained_counts(scope, name, version)
-windows = [one for one in explanations.leanings(scope, name) if one["version"] == version]
+windows = explanations.leanings(scope, name, version)
 summary = data.explanation(scope, name, version)
 sampled = explanations.sampled_importance(scope, name, version)
 with top:

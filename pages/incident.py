@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import empty_state, headline, key_values, viewer_zone
+from app.components import headline, key_values, viewer_zone
 from app.components.alert_parts import show_alerts
 from app.components.incident_actions import show_handling
+from app.components.incident_lists import show_lists
 from app.components.incident_parts import (
     advice,
     around,
@@ -36,7 +37,7 @@ actor = viewer()
 scope = data.scope_of(actor)
 wanted = whole_number(st.query_params.get("id"))
 if wanted is None:
-    empty_state("Which incident?", "Open one from the overview.", ("Overview", "/"))
+    show_lists(scope)
     st.stop()
 found = data.incident(scope, wanted, viewer_zone())
 alerts = sorted(found["alerts"], key=lambda one: (one["state"] != "firing", LEVELS.index(one["level"])))

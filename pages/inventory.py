@@ -37,14 +37,27 @@ sort = last.selectbox(
     "Sorted by", SORTS, SORTS.index(query.get("sort", "due")) if query.get("sort") in SORTS else 0,
     format_func=SORTED.__getitem__,
 )  # fmt: skip
+squads = sorted({one.name for one in data.teams(scope) if one.models})
+team = query.get("team", "") if query.get("team") in squads else ""
+if squads:
+    team = st.selectbox(
+        "Team", ["", *squads], ["", *squads].index(team), format_func=lambda one: one or "every team"
+    )
 needing = st.toggle("Only with something overdue", query.get("needing") == "1")
-wanted = {"text": text, "tier": tiers, "kind": kinds, "sort": sort, "needing": "1" if needing else ""}
+wanted = {
+    "text": text,
+    "tier": tiers,
+    "kind": kinds,
+    "sort": sort,
+    "team": team,
+    "needing": "1" if needing else "",
+}
 if {key: query.get_all(key) for key in wanted} != {
     key: list(value) if isinstance(value, list) else [value] if value else [] for key, value in wanted.items()
 }:
     first = 0
     query.from_dict({key: value for key, value in wanted.items() if value})
-page = data.models_kept(scope, text, tuple(tiers), tuple(kinds), needing, sort, first, PAGE)
+page = data.models_kept(scope, text, tuple(tiers), tuple(kinds), needing, sort, first, PAGE, team)
 
 with top:
     unknown = sum(one.level == "unknown" for one in page.entries)
@@ -77,7 +90,7 @@ if page.entries:
             query["from"] = str(following)
             st.rerun()
     csv_link("all that match", "models", text=text or None, tier=tiers or None, kind=kinds or None, sort=sort,
-             needing="1" if needing else None)  # fmt: skip
+             team=team or None, needing="1" if needing else None)  # fmt: skip
 elif page.known:
     empty_state("No model matches", "Take a filter away.")
 else:

@@ -43,6 +43,8 @@ people = data.people_to_choose(scope) if actor.may(Permission.HANDLE_FINDINGS) e
 origin = data.lineage(scope, name)
 said = entry.due[0] if entry.due else "nothing is due"
 facts = [name, KINDS[entry.kind], f"tier {entry.tier}", f"owner {entry.owner or 'nobody'}"]
+if entry.team:
+    facts.append(f"team {entry.team}")
 headline(f"{entry.title}: {said}", entry.level, detail=" · ".join(facts))
 
 main, side = st.columns([7, 3], gap="large")

@@ -10,6 +10,7 @@ from app import data
 from app.components import empty_state, headline, job_progress
 from app.components.backup_parts import show_backups
 from app.components.job_parts import say_writer_trouble, show_finished, show_workers, title_of, writer_words
+from app.components.own_parts import show_objectives
 from app.session import live, perform, viewer
 from app.words import count_of
 from backend.identity.roles import Permission
@@ -74,5 +75,7 @@ def state_of_jobs() -> None:
 
 
 state_of_jobs()
+st.subheader("Warrant itself", anchor=False)
+show_objectives(data.own_objectives(data.scope_of(viewer())))
 st.subheader("Backups and restore drills", anchor=False)
 show_backups(data.backups(data.scope_of(viewer())))

@@ -43,6 +43,8 @@ serving = next(
 
 def say_headline() -> None:
     facts = [name, f"tier {model['tier']}", f"owner {model['owner'] or 'nobody'}", data.environment()]
+    if model["team"]:
+        facts.insert(2, f"team {model['team']}")
     if serving:
         facts.append(f"v{serving['version']} serves since {format_when(health.serving_since, viewer_zone())}")
     if health.value is not None:

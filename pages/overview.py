@@ -7,12 +7,15 @@ import streamlit as st
 from app import data
 from app.components import banner, empty_state, headline
 from app.components.alert_parts import alert_place
-from app.components.overview_parts import COLUMNS, model_row
+from app.components.links import href
+from app.components.overview_parts import COLUMNS, how_old, model_row
 from app.components.tables import table
 from app.formats import format_age
 from app.session import page_link, viewer
 from app.words import count_of, in_sentence, target_words
 
+SHOWN = 5  # of each kind of what waits
+NAMED = 3  # of the models whose data come with a notice
 scope = data.scope_of(viewer())
 models = data.overview(scope)
 
@@ -20,10 +23,7 @@ models = data.overview(scope)
 def first_sentence() -> None:
     needing = [one for one in models if one.level in ("page", "attention")]
     unknown = [one for one in models if one.level == "unknown"]
-    computed = max((one.computed_at for one in models if one.computed_at), default=None)
-    detail = f"environment {data.environment()}"
-    if computed:
-        detail += f", latest figures computed {format_age(computed)} ago"
+    detail = f"environment {data.environment()}{how_old(models)}"
     if needing:
         worst = needing[0]
         since = f", for {format_age(worst.since)}" if worst.since else ""
@@ -44,38 +44,43 @@ def first_sentence() -> None:
 
 def needs_you() -> None:
     """Links to each thing that waits: decisions of mine, incidents, alerts that belong to no incident."""
-    inbox, incidents, alerts = data.inbox(scope), data.open_incidents(scope), data.firing(scope)
-    loose = [one for one in alerts if one["incident_id"] is None and one["level"] in ("page", "ticket")
-             and not one["muted"]]  # fmt: skip
-    muted = sum(bool(one["muted"]) for one in alerts)
+    inbox, (incidents, opened) = data.inbox(scope), data.open_incidents(scope, limit=SHOWN)
+    alerts, loose = data.firing(scope), data.firing(scope, loose=True)
+    muted, unheard = sum(bool(one["muted"]) for one in alerts), [one for one in loose if not one["muted"]]
     if muted:
-        label = f"{count_of(muted, 'alert')} muted: by whom, why and until when"
+        more = " or more" if len(alerts) == data.MOST else ""
+        label = f"{count_of(muted, 'alert')}{more} muted: by whom, why and until when"
         page_link("silences", label, icon=":material/notifications_paused:")
-    if not (inbox or incidents or loose):
+    if not (inbox or incidents or unheard):
         return
     sizes = {one.model: one.window for one in models}
     with st.container(key="needs-you"):
-        for one in incidents[:5]:
-            mine = count_of(sum(alert["incident_id"] == one["id"] for alert in alerts), "alert")
+        for one in incidents:
+            mine = count_of(one["firing"], "alert")
             seen = "acknowledged" if one["acknowledged_at"] else "nobody is on it"
             text = (
                 f"**INC-{one['id']}** SEV-{one['severity']} {one['model'] or 'installation'}: {one['title']}"
             )
             label = f"{text} · {format_age(one['opened_at'])} · {mine} · {seen}"
             page_link("incident", label, icon=":material/emergency:", id=one["id"])
-        for one in data.listed(scope, tuple(inbox[:5])):
+        if opened > SHOWN:
+            page_link("incident", f"and {count_of(opened - SHOWN, 'more open incident')}")
+        for one in data.listed(scope, tuple(inbox[:SHOWN])):
             about = target_words(one["kind"], one["to_version"])
             text = f"**{one['ref']}** {one['model'] or 'the whole house'}: {about} waits for you"
             label = f"{text} · asked by {one['requested_by']} · expires in {format_age(one['expires_at'])}"
             page_link("change", label, icon=":material/approval:", id=one["id"])
-        for one in loose[:5]:
+        if len(inbox) > SHOWN:
+            page_link("approvals", f"and {count_of(len(inbox) - SHOWN, 'more decision')}")
+        for one in unheard[:SHOWN]:
             page, query = alert_place(one, sizes.get(one["model"], "1d"))
             label = f"**{one['level']}** {one['model'] or 'installation'}: {one['title']}"
             label += f" · for {format_age(one['fired_at'])}"
             page_link(page, label, icon=":material/notifications:", **query)
-        rest = max(len(inbox) - 5, 0) + max(len(incidents) - 5, 0) + max(len(loose) - 5, 0)
-        if rest:
-            st.caption(f"and {rest} more, on their models and in Approvals")
+        if len(unheard) > SHOWN:
+            least = "at least " if len(loose) == data.MOST else ""
+            label = f"and {least}{count_of(len(unheard) - SHOWN, 'more alert')} of no incident"
+            page_link("incident", label, show="alerts")
 
 
 if not models:
@@ -90,7 +95,10 @@ first_sentence()
 noticed = data.noticed_models(scope)
 if noticed:
     page = "the model's page says" if len(noticed) == 1 else "each model's page says"
-    banner(f"{', '.join(noticed)}: times are shifted; {page} how", "injected", word="about these data")
+    rest = len(noticed) - NAMED
+    names = ", ".join(noticed[:NAMED]) + (f" and {count_of(rest, 'more model')}" if rest > 0 else "")
+    every = ("All models", href("inventory")) if rest > 0 else None
+    banner(f"{names}: times are shifted; {page} how", "injected", word="about these data", link=every)
 needs_you()
 loud = [one for one in models if one.level != "ok"]
 quiet = [one for one in models if one.level == "ok"]

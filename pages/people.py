@@ -7,14 +7,17 @@ import streamlit as st
 from app import data
 from app.components import Field, action_form, empty_state, key_values, title
 from app.components.assurance_actions import done, pick_day
+from app.components.role_rules import offer_role_rules
 from app.formats import format_utc
 from app.session import perform, viewer
 from backend import clock
 from backend.identity import roles
 from backend.identity.auditors import invite_auditor
+from backend.identity.own_password import give_password
 from backend.identity.passwords import hash_password
 from backend.identity.people import create_person, disable_person, set_roles
 from backend.identity.roles import Role
+from backend.identity.sessions import revoke_all
 
 actor = viewer()
 people = data.people(actor)
@@ -40,7 +43,10 @@ with st.expander("Add a person", expanded=len(active) == 1):
                 roles={Role(values["role"])},
             )  # fmt: skip
 
-        if perform(add, done=f"{values['display_name']} can sign in now.") is not None:
+        if (
+            perform(add, done=f"{values['display_name']} can sign in now, and chooses a password then.")
+            is not None
+        ):
             st.rerun()
 
 with st.expander("Invite an external auditor"):
@@ -73,23 +79,57 @@ if len(active) == 1:
         "Only you can come in",
         "Add an ML lead and somebody who asks for changes: nobody decides on their own request.",
     )
+offer_role_rules()
+st.subheader("Everyone", anchor=False)
 for one in people:
     with st.container(border=True, key=f"person-{one['id']}"):
-        words = ", ".join(role.replace("_", " ") for role in one["roles"]) or "no role"
+        words = ", ".join(
+            role.replace("_", " ") + (" (by rule)" if role in one["by_rule"] else "") for role in one["roles"]
+        )
+        words = words or "no role"
         state = f"disabled {format_utc(one['disabled_at'])}" if one["disabled_at"] else words
         if one["expires_at"] is not None:
             over = one["expires_at"] <= clock.now()
-            words += f" of {', '.join(one['models'] or ())}, {'over since' if over else 'until'} "
+            words += f" of {', '.join(one['models'])}" if one["models"] else ""
+            words += f", {'over since' if over else 'until'} "
             words += format_utc(one["expires_at"])
             state = words if one["disabled_at"] is None else state
         key_values({one["display_name"]: f"{one['username']} · {one['kind']} · {state}"})
         if one["disabled_at"] is None:
             with st.expander("Change"):
+                if one["kind"] == "person":
+                    out = action_form(
+                        "sign-out-person", label=f"Sign {one['username']} out everywhere", object_id=one["id"],
+                        digest=one["digest"], fields=[Field("why", "Why", required=True)], danger=True,
+                    )  # fmt: skip
+                    done(
+                        out,
+                        lambda session, me, form: revoke_all(
+                            session, me, form.object_id, why=form.values["why"]
+                        ),
+                        "Every browser of theirs is signed out.",
+                    )
+                if one["has_password"] and one["id"] != actor.person_id:
+                    given = action_form(
+                        "give-password", label=f"Give {one['username']} a password", object_id=one["id"],
+                        digest=one["digest"],
+                        fields=[Field("password", "Password, which you tell them", "password", required=True,
+                                      max_chars=200),
+                                Field("why", "Why", required=True)],
+                    )  # fmt: skip
+                    done(
+                        given,
+                        lambda session, me, form: give_password(
+                            session, me, form.object_id, why=form.values["why"],
+                            password_hash=hash_password(form.values["password"]),
+                        ),
+                        "They are signed out everywhere, and choose their own as they sign in with it.",
+                    )  # fmt: skip
                 if one["models"] is None:  # an auditor has no other role
                     change = action_form(
                         "set-roles", label=f"Give {one['username']} these roles", object_id=one["id"],
                         digest=one["digest"],
-                        fields=[*(Field(role, role.replace("_", " "), "checkbox", value=role in one["roles"])
+                        fields=[*(Field(role, role.replace("_", " "), "checkbox", value=role in one["by_hand"])
                                   for role in GIVEN), Field("why", "Why", required=True)],
                     )  # fmt: skip
                     if change is not None:

@@ -51,7 +51,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     if watched is None:
         st.stop()
     scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
-    known = sorted(data.statistics(scope, name, size, KINDS), key=lambda s: (s != watched.metric, s))
+    known = data.statistics(scope, name, size, KINDS, since=since)
+    known = sorted(known, key=lambda s: (s != watched.metric, s))
     hidden = {"label_visibility": "collapsed"}
     metric = pick("Metric", known, key="metric", words=metric_word, width=190, **hidden)
     first_seen = pick_seen()

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import data
 from app.components import headline
+from app.components.code_block import code_block
 from app.components.policy_draft import offer_policy
 from app.components.policy_parts import freeze_row, rule_row, show_difference
 from app.components.tables import anchor, long_text, open_point, table
@@ -44,7 +45,7 @@ if policy["freezes"]:
         "the glass does not, and what is under way goes on."
     )
 with st.expander("As YAML"):
-    st.code(policy["text"], language="yaml")
+    code_block(policy["text"])
 
 offer_policy(policy, now_in_force)
 

@@ -40,7 +40,7 @@ with above:
     if watched is None:
         st.stop()
     scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
-    known = data.statistics(scope, name, size, ("quality",))
+    known = data.statistics(scope, name, size, ("quality",), since=since)
     check = pick(
         "Check", [WORST, *(one for one in CHECKS if one in known)], key="check", width=240,
         words=shown_word, label_visibility="collapsed",

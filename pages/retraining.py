@@ -52,10 +52,18 @@ def chosen_plan() -> tuple[Plan, str] | None:
         key=f"parameters:{trainer.name}",
         height=110,
     )
+    searched = st.text_area(
+        "Search of parameters, as JSON; empty: none",
+        key=f"search:{trainer.name}",
+        height=70,
+        help=plain(json.dumps({"space": {"learning_rate": {"type": "float", "low": 0.01, "high": 0.3, "log": True}},
+                               "trials": 20, "minutes": 60})),
+    )  # fmt: skip
     try:
         parameters: Any = json.loads(written or "{}")
+        search: Any = json.loads(searched) if searched.strip() else None
         wish = Wish(trainer.name, parameters, window_s=delay(window, "window") or 0.0, device=device,
-                    cpu_allowed=device == "gpu", wall_s=int(hours * 3600))  # fmt: skip
+                    cpu_allowed=device == "gpu", wall_s=int(hours * 3600), search=search)  # fmt: skip
         seen = st.session_state.get("seen_plan")
         wanted = wish.plan()
         if (
@@ -65,7 +73,7 @@ def chosen_plan() -> tuple[Plan, str] | None:
             wanted = seen  # the same plan at the time at which it was first shown
         st.session_state["seen_plan"] = wanted
     except json.JSONDecodeError as error:
-        st.error(plain(f"parameters: line {error.lineno} is no JSON: {error.msg}"))
+        st.error(plain(f"parameters or search: line {error.lineno} is no JSON: {error.msg}"))
         return None
     except BadInput as error:
         st.error(plain(error.message))

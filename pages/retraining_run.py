@@ -18,6 +18,7 @@ from app.components.retraining_parts import (
     show_plan,
     show_steps,
 )
+from app.components.search_parts import show_search
 from app.data import retraining
 from app.plain_text import plain
 from app.session import live, page_link, perform, viewer
@@ -67,6 +68,7 @@ def show_progress() -> None:
     """What moves while it runs."""
     run = retraining.retraining_run(data.scope_of(viewer()), wanted)
     show_steps(run)
+    show_search(run)
     show_curve(run)
 
 

@@ -23,10 +23,12 @@ WORSE = "it gets worse (8 hours at most)"
 
 actor = viewer()
 scope = data.scope_of(actor)
-rows, muted = data.silences(scope), [one for one in data.firing(scope) if one["muted"]]
+rows, firing = data.silences(scope), data.firing(scope)
+muted = [one for one in firing if one["muted"]]
+more = f" of the {data.MOST} worst" if len(firing) == data.MOST else ""
 refused = None if actor.may(Permission.ACKNOWLEDGE) else "Your role cannot silence alerts."
 headline(
-    f"{count_of(len(rows), 'silence')} in force or planned; {count_of(len(muted), 'alert')} muted now",
+    f"{count_of(len(rows), 'silence')} in force or planned; {count_of(len(muted), 'alert')}{more} muted now",
     "unknown" if muted else "ok", detail="what is muted goes on firing, and is shown as muted on every page",
 )  # fmt: skip
 

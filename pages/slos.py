@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import data
 from app.components import banner, empty_state, headline, viewer_zone
+from app.components.code_block import code_block
 from app.components.pickers import pick, pick_model
 from app.components.slo_form import (
     objective_document,
@@ -77,7 +78,7 @@ def show_detail(key: str) -> None:
         }
         offer_maintenance(row, running, disabled_because=barred)
     with st.expander("Definition, revisions, retire"):
-        st.code(row.document, language="yaml")
+        code_block(row.document)
         document = st.text_area(
             "Revise it (OpenSLO)", row.document, key=f"revise:{key}:{row.number}", height=260
         )

@@ -17,6 +17,11 @@ import pytest
 from backend.settings import settings
 from tests import midnight
 from tests.postgresql import postgresql_server
+from tests.requirements import KEPT_SETTINGS
+
+# What stands in for services outside answers on this machine.
+REACHABLE = "127.0.0.0/8,::1/128"
+os.environ["WARRANT_REACHABLE_NETWORKS"] = REACHABLE
 
 # How long an example takes is the machine's business: nothing is asserted of it.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -71,9 +76,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     from backend import queue
     from backend.database.engine import use_database
 
-    for name in [
-        name for name in os.environ if name.startswith("WARRANT_") and name != "WARRANT_REQUIRE_ALL"
-    ]:
+    for name in [name for name in os.environ if name.startswith("WARRANT_") and name not in KEPT_SETTINGS]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WARRANT_HOME", str(tmp_path / "home"))
     settings.cache_clear()

@@ -11,7 +11,9 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
+
+from pydantic import BaseModel
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -105,6 +107,17 @@ def pages() -> str:
         for page in PAGES
     ]  # fmt: skip
     return table(["address", "page", "needs", "reached"], rows)
+
+
+def parity() -> str:
+    from backend.commands.parity import COMMANDS, WITHOUT
+
+    reasons: dict[str, list[str]] = {}
+    for operation, reason in WITHOUT.items():
+        reasons.setdefault(reason, []).append(f"`{operation}`")
+    rows = [[f"`{operation}`", f"`warrant {command}`"] for operation, command in COMMANDS.items()]
+    without = "".join(f"- {reason}: {', '.join(one)}\n" for reason, one in reasons.items())
+    return table(["operation", "command"], rows) + "\nWithout a command of their own:\n\n" + without
 
 
 def routes() -> str:
@@ -307,6 +320,27 @@ def gateway_refusals() -> str:
     return table(["kind", "why"], [[f"`{kind}`", words] for kind, words in KINDS.items()])
 
 
+def spec_document() -> str:
+    """Each field of the document, from its model."""
+    from backend.onboarding.document import Document
+
+    return table(["key", "holds", "needed"], _fields_of(Document, "", "yes"))
+
+
+def _fields_of(model: type[BaseModel], before: str, needed: str) -> list[list[str]]:
+    rows = []
+    for name, field in model.model_fields.items():
+        parts = [field.annotation, *get_args(field.annotation)]
+        inner = next((one for one in parts if isinstance(one, type) and issubclass(one, BaseModel)), None)
+        if inner is not None:
+            inside = needed if field.is_required() else f"with `{name}`"
+            rows += _fields_of(inner, f"{before}{name}.", inside)
+            continue
+        holds = field.description or ""
+        rows.append([f"`{before}{name}`", holds, needed if field.is_required() else ""])
+    return rows
+
+
 MADE: Final[dict[str, Callable[[], str]]] = {
     made.__name__: made
     for made in (
@@ -319,6 +353,7 @@ MADE: Final[dict[str, Callable[[], str]]] = {
         jobs,
         pages,
         routes,
+        parity,
         errors,
         evidence_queries,
         commands,
@@ -335,6 +370,7 @@ MADE: Final[dict[str, Callable[[], str]]] = {
         gates_of_changes,
         gateway_metrics,
         gateway_refusals,
+        spec_document,
     )
 }
 

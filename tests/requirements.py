@@ -11,11 +11,15 @@ import pytest
 SHARED = Path(os.environ.get("WARRANT_SHARED") or Path(__file__).resolve().parents[2] / "shared")
 TORCH_PYTHON = Path(__file__).resolve().parents[1] / ".venv-torch" / "bin" / "python"
 SPARK_PYTHON = Path(__file__).resolve().parents[1] / ".venv-spark" / "bin" / "python"
+KEPT_SETTINGS = ("WARRANT_REQUIRE_ALL", "WARRANT_REACHABLE_NETWORKS")
+"""Settings that a home of a test's own keeps: what stands in for services outside answers on this machine."""
+
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "prometheus": ("prometheus",),
     "promtool": ("promtool",),
     "alertmanager": ("prometheus-alertmanager", "alertmanager"),
+    "amtool": ("amtool",),
     "ip": ("ip",),
     "strace": ("strace",),
 }
@@ -23,6 +27,7 @@ PACKAGES = {
     "ip": "iproute2",
     "promtool": "prometheus",
     "alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
 }  # where it is not the program's own name
 
 

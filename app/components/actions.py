@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import streamlit as st
@@ -18,6 +18,7 @@ import streamlit as st
 from app.plain_text import plain
 
 _SLOT = "_submission"
+_KEPT = "_kept_form"
 _FRESH_S = 10.0  # a click whose form was not drawn in the run that followed is dropped, not kept for later
 
 
@@ -42,6 +43,13 @@ class Submission:
     object_id: str
     digest: str
     values: dict[str, Any]
+    form: str = ""
+    secret: frozenset[str] = frozenset()  # names of fields that are kept nowhere
+
+    def to_keep(self) -> dict[str, Any]:
+        """What may wait in the database while the person signs in again."""
+        kinds = (str, bool, int, float)
+        return {k: v for k, v in self.values.items() if k not in self.secret and isinstance(v, kinds)}
 
 
 @dataclass(frozen=True)
@@ -68,16 +76,18 @@ def action_form(
     asked for and nothing is returned.
     """
     form = f"{key}:{object_id}"
+    secret = frozenset(field.name for field in fields if field.kind == "password")
+    kept = _take_kept(form)
     with st.form(form, border=False):
         for field in fields:
-            _draw(field, f"{form}:{field.name}")
+            _draw(replace(field, value=kept.get(field.name, field.value)), f"{form}:{field.name}")
         st.form_submit_button(
             plain(label),
             key=f"{form}:{digest}",
             type="secondary" if danger else "primary",
             disabled=disabled_because is not None,
             on_click=_remember,
-            args=(form, object_id, digest, tuple(field.name for field in fields)),
+            args=(form, object_id, digest, tuple(field.name for field in fields), secret),
         )
         if disabled_because:
             st.caption(plain(disabled_because))
@@ -135,9 +145,10 @@ def _draw(field: Field, key: str) -> None:
         )
 
 
-def _remember(form: str, object_id: str, digest: str, names: tuple[str, ...]) -> None:
+def _remember(form: str, object_id: str, digest: str, names: tuple[str, ...], secret: frozenset[str]) -> None:
     values = {name: st.session_state.get(f"{form}:{name}") for name in names}
-    st.session_state[_SLOT] = _Click(form, Submission(object_id, digest, values), time.monotonic())
+    submission = Submission(object_id, digest, values, form, secret)
+    st.session_state[_SLOT] = _Click(form, submission, time.monotonic())
 
 
 def _take(form: str, *, clock: Callable[[], float]) -> Submission | None:
@@ -146,6 +157,16 @@ def _take(form: str, *, clock: Callable[[], float]) -> Submission | None:
         return None
     del st.session_state[_SLOT]
     return click.submission if clock() - click.at <= _FRESH_S else None
+
+
+def offer_kept(form: str, values: dict[str, Any]) -> None:
+    """Have the form of this name drawn with these values, for as long as the page is open."""
+    st.session_state[_KEPT] = (form, values)
+
+
+def _take_kept(form: str) -> dict[str, Any]:
+    name, values = st.session_state.get(_KEPT, ("", {}))
+    return dict(values) if name == form else {}
 
 
 def _is_blank(value: Any) -> bool:

@@ -50,7 +50,10 @@ def because(permission: Permission, what: str) -> str | None:
 
 def done(sent: Submission | None, act: Callable[[WriteSession, Actor, Submission], Any], said: str) -> None:
     """Carry out what a form sent, and draw the page anew."""
-    if sent is not None and perform(lambda session, me: act(session, me, sent), done=said) is not None:
+    if (
+        sent is not None
+        and perform(lambda session, me: act(session, me, sent), done=said, sent=sent) is not None
+    ):
         st.rerun()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.components.code_block import copied_text
 from app.components.status import empty_state, headline
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.formats import format_count, format_utc
@@ -64,7 +65,7 @@ def show_population(found: Population) -> None:
         )
     with st.expander("What this population is, so that it can be told again"):
         st.caption(f"SHA-256 over its {plain(said)}, one number a line")
-        st.code(found.digest, language=None, wrap_lines=True)
+        copied_text(found.digest)
 
 
 def offer_sample(found: Population, *, as_of: datetime | None) -> None:

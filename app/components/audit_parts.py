@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app.components.audit_keys import show_keys
+from app.components.code_block import copied_text
 from app.components.status import headline
 from app.components.tables import Cell, anchor, badge, lines, link, small, table
 from app.formats import format_age, format_count, format_utc
@@ -113,9 +114,9 @@ def show_record(
         st.caption(
             "Verifier keys of this log, oldest first. Give them to those who verify receipts, by another way."
         )
-        st.code("\n".join(keys) or "nothing was signed yet", language=None, wrap_lines=True)
+        copied_text("\n".join(keys) or "nothing was signed yet")
         st.caption(f"Root over all {format_count(state.size)} entries")
-        st.code(state.root or "no entries", language=None, wrap_lines=True)
+        copied_text(state.root or "no entries")
 
 
 def show_receipts(found: Sequence[ReceiptLine], names: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 from app.components.actions import Field, action_form
 from app.components.card_parts import show_contradictions, show_diff, show_difference, show_lacks, show_text
 from app.components.status import banner
+from app.data.scope import look_again
 from app.plain_text import plain
 from app.session import perform
 from backend.cards.service import review_card, submit_card, write_card
@@ -81,7 +82,7 @@ def edit_card(
         done="Saved as a draft. Send it to review when it says what it has to.",
     )
     if made is None:
-        st.cache_data.clear()
+        look_again(actor)
         return False
     del st.session_state[began_key]
     return True

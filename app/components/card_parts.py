@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 from markupsafe import Markup
 
+from app.components.code_block import difference_block
 from app.components.links import href
 from app.components.status import badge_html, banner, empty_state
 from app.components.tables import Cell, badge, lines, small, table
@@ -138,4 +139,4 @@ def show_diff(found: Sequence[str]) -> None:
     if not found:
         st.caption("The two texts are the same.")
         return
-    st.code("\n".join(found), language="diff")
+    difference_block(found)

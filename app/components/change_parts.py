@@ -10,6 +10,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from app.components.change_effects import blast_radius, risk_words
+from app.components.code_block import difference_block
 from app.components.facts import key_values
 from app.components.links import href, viewer_zone, when
 from app.components.plan_words import plan_words
@@ -335,6 +336,7 @@ def show_people(change: Mapping[str, Any]) -> None:
             ),
             lines(
                 when(one["decided_at"], seconds=True),
+                _signed_in(one["signed_in_at"]),
                 link("what was shown", href("change", id=change["id"], shown=one["seen_digest"])),
             ),
         ]
@@ -342,6 +344,12 @@ def show_people(change: Mapping[str, Any]) -> None:
     ]
     if decided:
         table(("who", "decided", "as", "comment", "when"), decided, caption="decisions")
+
+
+def _signed_in(at: datetime | None) -> Markup | None:
+    if at is None:
+        return None
+    return Markup('<span class="w-detail">signed in freshly at {}</span>').format(when(at, seconds=True))
 
 
 def _why_it_does_not_count(decision: Mapping[str, Any]) -> str:
@@ -356,7 +364,7 @@ def show_texts(evidence: Mapping[str, Any]) -> None:
 
     before, after = (evidence["texts"][side].splitlines() for side in ("before", "after"))
     diff: Sequence[str] = list(difflib.unified_diff(before, after, "in force", "asked for", lineterm="", n=4))
-    st.code("\n".join(diff), language="diff", wrap_lines=True, height=min(60 + 22 * len(diff), 560))
+    difference_block(diff)
 
 
 def format_stand(end: datetime | None) -> str:

@@ -177,7 +177,7 @@ def _offer(change: Mapping[str, Any], verdict: str) -> None:
             session, me, int(sent.object_id), verdict=verdict, comment=sent.values["comment"] or "",
             seen_digest=sent.digest, accept=accept,
         ),
-        done=f"You decided to {OFFERS[verdict][0].lower()} {change['ref']}.",
+        done=f"You decided to {OFFERS[verdict][0].lower()} {change['ref']}.", sent=sent,
     )  # fmt: skip
     if decided is not None:
         st.rerun()
@@ -297,7 +297,7 @@ def execution(change: Mapping[str, Any]) -> None:
 def _await_gates(change_id: int, shown: str) -> None:
     """Asks every second, and has the whole page drawn again once the gates are in."""
     if data.change(data.scope_of(viewer()), change_id)["state"] != shown:
-        st.cache_data.clear()
+        data.look_again(viewer())
         st.rerun(scope="app")
     st.caption("The gates are being evaluated; it is decided on when they are in.")
 
@@ -308,7 +308,7 @@ def _progress(change_id: int, shown: str) -> None:
     scope = data.scope_of(viewer())
     now = data.change(scope, change_id)
     if now["state"] != shown:
-        st.cache_data.clear()
+        data.look_again(viewer())
         st.rerun(scope="app")
     run = data.run(scope, now["run_id"])
     st.progress(

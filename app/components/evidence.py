@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.charts import sparkline_uri
+from app.components.code_block import difference_block
 from app.components.facts import diff_table, key_values
 from app.components.status import empty_state
 from app.components.tables import Cell, badge, image, table
@@ -180,7 +181,7 @@ def show_differences(evidence: Mapping[str, Any], *, pending: bool = True) -> No
     st.markdown("**Model card**")
     diff: Sequence[str] = evidence["card_diff"]
     if diff:
-        st.code("\n".join(diff), language="diff", wrap_lines=True, height=min(40 + 22 * len(diff), 420))
+        difference_block(diff)
     else:
         st.caption("The two cards are the same.")
 

@@ -137,7 +137,7 @@ def _offer_false(scope: data.Scope, found: Mapping[str, Any], refused: str | Non
          lambda session, me, sent: handling.mark_false_alarm(
              session, me, int(sent.object_id), why=sent.values["why"]
          ), "Marked a false alarm.", refused)  # fmt: skip
-    others = [one for one in data.open_incidents(scope) if one["id"] != found["id"]]
+    others = [one for one in data.open_incidents(scope)[0] if one["id"] != found["id"]]
     if not others:
         st.caption("No other incident is open to merge it into.")
         return

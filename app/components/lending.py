@@ -69,5 +69,5 @@ def _offer(person_id: str) -> None:
             ends_at=start + timedelta(days=days), reason=sent.values["reason"],
         )  # fmt: skip
 
-    if perform(act, done="The right to decide is lent.") is not None:
+    if perform(act, done="The right to decide is lent.", sent=sent) is not None:
         st.rerun()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 from markupsafe import Markup
 
-from app.charts.lineage import WORDS, lineage_figure
+from app.charts.lineage import WORDS
 from app.components.charts import draw
 from app.components.links import href
 from app.components.tables import link
+from app.data.figures import lineage_figure
 from app.words import count_of
 from backend.assurance.lineage import STAGES, Lineage, Node
 
@@ -62,5 +63,9 @@ def _row(node: Node, model: str) -> Markup:
     if node.stage == "deployment":
         address = href("timeline", model=model)
     label = link(node.label, address) if address else node.label
-    detail = Markup(' <span class="w-detail">{}</span>').format(node.detail) if node.detail else ""
+    if node.link:
+        label = link(node.label, node.link)
+    detail = (
+        Markup(' <span class="w-detail">{}</span>').format(node.digest or node.detail) if node.detail else ""
+    )
     return Markup("<li>{}: {}{}</li>").format(WORDS[node.stage], label, detail)

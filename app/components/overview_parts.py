@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.charts import sparkline_uri
 from app.components.links import viewer_zone
 from app.components.performance_parts import labels_words
 from app.components.tables import Cell, anchor, badge, image, lines, small
 from app.formats import format_age, format_change, format_metric, format_share, format_when
-from app.words import metric_word
+from app.words import count_of, metric_word
 from backend.monitoring.health import ModelHealth
 
 COLUMNS = ("model", "state", "performance (to reference)", "28 windows", "labels", "serves", "tier", "owner")
+
+
+def how_old(models: Sequence[ModelHealth]) -> str:
+    """When figures were last computed: the newest of any, and the oldest of a model that serves, which the newest
+    would hide."""
+    computed = [one.computed_at for one in models if one.computed_at]
+    if not computed:
+        return ""
+    newest = format_age(max(computed))
+    said = f", latest figures computed {newest} ago"
+    serving = [one for one in models if one.version is not None]
+    never = sum(one.computed_at is None for one in serving)
+    oldest = min((one.computed_at for one in serving if one.computed_at), default=None)
+    if oldest and format_age(oldest) != newest:
+        said += f", the oldest of a model that serves {format_age(oldest)} ago"
+    return said + (
+        f"; {count_of(never, 'model')} that {'serves has' if never == 1 else 'serve have'} none"
+        if never
+        else ""
+    )
 
 
 def model_row(one: ModelHealth) -> list[Cell]:

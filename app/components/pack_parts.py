@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from app.components.actions import Field, Submission, action_form
 from app.components.assurance_actions import because, done
+from app.components.code_block import copied_text
 from app.components.links import href
 from app.components.progress import job_progress
 from app.components.status import empty_state
@@ -59,7 +60,7 @@ def offer_pack(models: Sequence[str]) -> None:
 
 
 def actor_is_limited() -> bool:
-    return viewer().models is not None
+    return viewer().models_with(Permission.MAKE_PACKS) is not None
 
 
 def _ask(session: WriteSession, me: Actor, form: Submission) -> Any:
@@ -154,15 +155,14 @@ def how_to_verify(keys: Sequence[str]) -> None:
         "The ZIP holds its own verifier, one file of Python that needs the package `cryptography` and nothing of "
         "Warrant. It says whether the pack is as it was made, and whether every proof in it leads to the signed log."
     )
-    st.code(
+    copied_text(
         "unzip -p PACK.zip verify_pack.py > verify_pack.py\n"
-        "python verify_pack.py PACK.zip KEY --made PACK.made.json",
-        language="sh",
+        "python verify_pack.py PACK.zip KEY --made PACK.made.json"
     )
     if keys:
         st.markdown(
             f"{count_of(len(keys), 'verifier key')} of this log. Give it to them on another way than the pack:"
         )
-        st.code(",".join(keys), language=None)
+        copied_text(",".join(keys))
     else:
         empty_state("Nothing was signed yet", "A worker signs the first head of the log within five minutes.")

@@ -126,6 +126,7 @@ def _agreeing(sheet: Sheet, rule: Place) -> None:
         take=lambda on: list(EXCLUDABLE if on else ALWAYS_EXCLUDED),
     )  # fmt: skip
     tick(sheet, (*rule, "accounts"), "Service accounts decide, too")
+    tick(sheet, (*rule, "tokens"), "People decide by API token, too, where the risk is high")
     tick(
         sheet, (*rule, "comment_required_to"), "Approving needs a comment, as rejecting does",
         shown="approve" in sheet.at((*rule, "comment_required_to"), []),

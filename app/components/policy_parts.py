@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.components.code_block import difference_block
 from app.components.plan_words import plan_words
 from app.components.tables import Cell, lines, small
 from app.plain_text import plain
@@ -60,6 +61,8 @@ def _who_besides(rule: Mapping[str, Any]) -> list[Cell]:
     told: list[Cell] = [small(f"not: {', '.join(rule['excluded']).replace('_', ' ')}")]
     if rule["accounts"]:
         told.append(small("service accounts decide, too"))
+    if rule["tokens"]:
+        told.append(small("people decide by API token, too, where the risk is high"))
     if "approve" in rule["comment_required_to"]:
         told.append(small("approving needs a comment"))
     if rule["only_by_change"]:
@@ -122,7 +125,7 @@ def show_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> None
         )
     )
     if told:
-        st.code("\n".join(told), language="diff", wrap_lines=True)
+        difference_block(told)
     else:
         st.caption(plain(f"{names[0].capitalize()} and {names[1]} say the same."))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from app import data
@@ -67,6 +70,11 @@ def show_moved(found: Explained) -> None:
             "The values do not add up to what the model answered. Do not give them to anybody as the reason.",
             "attention",
         )
+    elif not found.is_of_answer:
+        banner(
+            "This explains another answer than the recorded one. Do not give it to anybody as the reason.",
+            "attention",
+        )
     draw(
         waterfall(
             explained["base_value"], explained["output"], found.contributions, unit=explained["explainer"]["unit"]
@@ -74,13 +82,32 @@ def show_moved(found: Explained) -> None:
         f"what moved the prediction, of {found.model} version {found.version}", key="waterfall", picture=pick_picture(),
     )  # fmt: skip
     st.caption(plain(f"{found.method} Explained {BECAUSE[explained['because']]}."))
+    opinion = explained["second_opinion"]
+    _show_opinion(opinion)
+    weights = {one["column"]: one for one in (opinion or {}).get("weights", ())}
     with st.expander("As rows"):
         table(
-            ["Input", "Value", "Moved the score by"],
-            [[one["column"], shown(one["value"]), f"{one['contribution']:+.4g}"] for one in found.contributions],
+            ["Input", "Value", "Moved the score by", *(["LIME", "where"] if weights else [])],
+            [[one["column"], shown(one["value"]), f"{one['contribution']:+.4g}", *_weighed(weights, one["column"])]
+             for one in found.contributions],
             cards=False,
         )  # fmt: skip
     csv_link("These contributions", "contributions", model=found.model, prediction=found.prediction_id)
+
+
+def _show_opinion(opinion: Mapping[str, Any] | None) -> None:
+    """What LIME says of the same prediction, in words; its weights are among the rows."""
+    if opinion is None:
+        st.caption("No second opinion yet: *Compute what moved it*, on the right, asks LIME, too.")
+        return
+    st.caption(plain(f"Second opinion (LIME): {opinion['words']}"))
+
+
+def _weighed(weights: Mapping[str, Any], column: str) -> list[str]:
+    if not weights:
+        return []
+    one = weights.get(column)
+    return [f"{one['weight']:+.4g}", one["condition"]] if one is not None else ["not weighed", ""]
 
 
 def pick_picture() -> str:
@@ -113,7 +140,7 @@ def offer_explanation(found: Explained) -> None:
 def _show_progress(model: str, prediction_id: str) -> None:
     run = explanations.explaining(data.scope_of(viewer()), model, prediction_id)
     if run is None:  # stored since: the whole page is drawn with it
-        st.cache_data.clear()
+        data.look_again(viewer())
         st.rerun()
     job_progress(
         "What moved it", run["state"], share=run["progress"], step=run["step"], since=run["requested_at"],

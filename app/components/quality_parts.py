@@ -18,7 +18,7 @@ from app.formats import format_count, format_metric, format_share, format_when
 from app.words import count_of, level_of, statistic_word, verdict_words
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.distributions import Side
-from backend.monitoring.excess import has_lower_limit, measure_excess
+from backend.monitoring.excess import is_lower_limit, measure_excess
 from backend.monitoring.rules import STATISTIC as RULE
 from backend.monitoring.statistics import VALUED
 
@@ -90,7 +90,7 @@ def say_quality(
 
 def _limit(point: Mapping[str, Any]) -> str:
     """`limit 2.9 %`; where values below it alarm (a rate that fell) it is a lower limit."""
-    below = has_lower_limit(pd.DataFrame([dict(point)])).iloc[0]
+    below = is_lower_limit(point)
     return f"{'lower limit' if below else 'limit'} {amount(point['statistic'], point['threshold'])}"
 
 

@@ -73,7 +73,9 @@ def pick_segments(scope: Scope, preview: Mapping[str, Any]) -> dict[str, Any]:
     if not columns:
         st.caption("This model has no segment column that a request could be told apart by.")
         return {}
-    known = data.segments(scope, preview["model"], spec.window, ("drift", "prediction"))
+    windows = data.windows(scope, preview["model"], spec.window)
+    since = windows["start"].min().to_pydatetime() if len(windows) else None
+    known = data.segments(scope, preview["model"], spec.window, ("drift", "prediction"), since=since)
     chosen = st.multiselect(
         "Try it first on rows of these segments alone",
         [one for one in known if one.split("=")[0] in columns and not one.endswith(("=other", "=missing"))],

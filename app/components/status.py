@@ -72,10 +72,14 @@ def title(text: str, *, detail: str | None = None) -> None:
     st.html(f'<div class="w-title w-headline"><div><h1>{prose(text)}</h1>{below}</div></div>')
 
 
-def banner(text: str, level: str = "injected", *, word: str | None = None) -> None:
-    """A strip above a page: demo data, an injected fault, a dependency that is away."""
+def banner(
+    text: str, level: str = "injected", *, word: str | None = None, link: tuple[str, str] | None = None
+) -> None:
+    """A strip above a page: demo data, an injected fault, a dependency that is away; `link` is (label, address from
+    `href`)."""
+    anchor = f' <a href="{escape(link[1])}" target="_self">{escape(link[0])}</a>' if link else ""
     st.html(
-        f'<div class="w-banner w-{escape(level)}" role="note">{badge_html(word, level)} {prose(text)}</div>'
+        f'<div class="w-banner w-{escape(level)}" role="note">{badge_html(word, level)} {prose(text)}{anchor}</div>'
     )
 
 

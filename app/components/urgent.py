@@ -88,6 +88,7 @@ def offer_break_glass(preview: Mapping[str, Any], asked: Asked) -> None:
             session, me, asked, reason=sent.values["reason"], seen_digest=sent.digest
         ),
         done="The glass is broken; the change runs.",
+        sent=sent,
     )
     if done is not None:
         go("change", id=done.id)

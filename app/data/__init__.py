@@ -7,6 +7,7 @@ services filter by it.
 from __future__ import annotations
 
 from app.data.alerting import (
+    MOST,
     alerts_about,
     alerts_of,
     firing,
@@ -25,8 +26,11 @@ from app.data.assurance import (
     lineage,
     model_kept,
     models_kept,
+    movements,
     people_to_choose,
+    reviewers,
     serious,
+    teams_to_review,
     tier_answers,
 )
 from app.data.audit import (
@@ -45,6 +49,7 @@ from app.data.audit import (
 )
 from app.data.cards import card, card_changes, card_preview, card_versions
 from app.data.controls import assessment, judgements, judging_refused
+from app.data.costs import costs, prices
 from app.data.data_rights import data_requests, data_rule, explained, models_with_data, open_holds
 from app.data.elsewhere import (
     environments,
@@ -76,7 +81,17 @@ from app.data.governance import (
     rollout,
     way_back,
 )
-from app.data.identity import people, sessions, tokens
+from app.data.identity import (
+    has_password,
+    people,
+    role_rules,
+    role_rules_dry_run,
+    sessions,
+    teams,
+    tokens,
+    tokens_ending,
+    trust_rules,
+)
 from app.data.monitoring import (
     column_facts,
     comparison,
@@ -95,12 +110,13 @@ from app.data.monitoring import (
     worst_points,
 )
 from app.data.notifications import notifications, told_of
-from app.data.operations import backups, injected_fault, jobs, run, runs_about
+from app.data.operations import backups, injected_fault, jobs, own_objectives, run, runs_about
 from app.data.packs import evidence_packs, log_keys, models_to_choose, packs_being_made
 from app.data.registry import explanation, model, models, noticed_models, reports
-from app.data.scope import Scope, environment, scope_of
+from app.data.scope import Scope, environment, look_again, scope_of
 
 __all__ = [
+    "MOST",
     "Scope",
     "access_items",
     "access_reviews",
@@ -127,6 +143,7 @@ __all__ = [
     "column_facts",
     "comparison",
     "conditions",
+    "costs",
     "data_requests",
     "data_rule",
     "environment",
@@ -139,6 +156,7 @@ __all__ = [
     "firing",
     "grounds",
     "happened",
+    "has_password",
     "health_of",
     "house_then",
     "inbox",
@@ -160,6 +178,7 @@ __all__ = [
     "log_findings",
     "log_keys",
     "log_streams",
+    "look_again",
     "look_at",
     "marks",
     "model",
@@ -169,6 +188,7 @@ __all__ = [
     "models_to_choose",
     "models_with_data",
     "move",
+    "movements",
     "moves",
     "noticed_models",
     "notifications",
@@ -177,6 +197,7 @@ __all__ = [
     "open_incidents",
     "open_moves",
     "overview",
+    "own_objectives",
     "packs_being_made",
     "parts_between",
     "people",
@@ -188,9 +209,13 @@ __all__ = [
     "policy_revisions",
     "population",
     "preview",
+    "prices",
     "reports",
     "resubmission",
+    "reviewers",
     "reviews_owed",
+    "role_rules",
+    "role_rules_dry_run",
     "rollout",
     "run",
     "runs_about",
@@ -202,10 +227,14 @@ __all__ = [
     "sessions",
     "silences",
     "statistics",
+    "teams",
+    "teams_to_review",
     "tier_answers",
     "tokens",
+    "tokens_ending",
     "told_of",
     "track",
+    "trust_rules",
     "way_back",
     "window_points",
     "windows",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
@@ -32,18 +32,31 @@ from backend.identity.people import names_of
 from backend.monitoring.health import health_of
 from backend.registry.service import get_model
 
+MOST: Final = 500
+"""So many alerts or incidents are read at once: more are counted, and paged where they are listed."""
+
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
-def firing(scope: Scope, model: str | None = None) -> list[dict[str, Any]]:
+def firing(
+    scope: Scope, model: str | None = None, *, loose: bool = False, limit: int = MOST, offset: int = 0
+) -> list[dict[str, Any]]:
+    """The worst that fires, `limit` at most; `loose`: only pages and tickets of no incident."""
     with reading() as session:
-        found = alerting.firing_alerts(session, scope.actor(), models=[model] if model else None)
+        found = alerting.firing_alerts(
+            session, scope.actor(), models=[model] if model else None, loose=loose, limit=limit, offset=offset
+        )
         return _told(session, found)
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
-def open_incidents(scope: Scope) -> list[dict[str, Any]]:
+def open_incidents(scope: Scope, *, limit: int = MOST, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """The gravest that are open, each with how many alerts fire under it (`firing`), and how many are open."""
+    viewer = scope.actor()
     with reading() as session:
-        return [alert_of(incident) for incident in alerting.open_incidents(session, scope.actor())]
+        found = alerting.open_incidents(session, viewer, limit=limit, offset=offset)
+        fire = alerting.firing_by_incident(session, viewer, [one.id for one in found])
+        rows = [alert_of(one) | {"firing": fire.get(one.id, 0)} for one in found]
+        return rows, alerting.how_many_open(session, viewer)
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

@@ -7,7 +7,8 @@ from typing import Any
 import streamlit as st
 
 from app.data.scope import SHORT, Scope, environment
-from backend.access.reviews import Progress, items_of, list_reviews
+from backend.access.movements import Movement, movements_in
+from backend.access.reviews import Progress, items_of, list_reviews, teams_in_rights, who_may_review
 from backend.access.rights import Right, rights_now
 from backend.assurance import exceptions as excepting
 from backend.assurance.inventory import Entry, Page, entry_of, list_models_kept
@@ -15,6 +16,7 @@ from backend.assurance.lineage import Lineage, lineage_of
 from backend.assurance.questionnaire import answers_of, asked_now
 from backend.assurance.reading import assurance_of
 from backend.assurance.serious_views import serious_view
+from backend.audit.population import parse_period
 from backend.database.session import reading
 from backend.identity.people import names_of, names_to_choose
 
@@ -22,12 +24,12 @@ from backend.identity.people import names_of, names_to_choose
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def models_kept(
     scope: Scope, text: str, tiers: tuple[str, ...], kinds: tuple[str, ...], needing: bool, sort: str, offset: int,
-    limit: int | None,
+    limit: int | None, team: str = "",
 ) -> Page:  # fmt: skip
     with reading() as session:
         return list_models_kept(
             session, scope.actor(), environment=environment(), text=text, tiers=tiers, kinds=kinds, needing=needing,
-            sort=sort, offset=offset, limit=limit,
+            sort=sort, offset=offset, limit=limit, team=team,
         )  # fmt: skip
 
 
@@ -89,6 +91,27 @@ def people_to_choose(scope: Scope) -> dict[str, str]:
 def access_rights(scope: Scope) -> list[Right]:
     with reading() as session:
         return rights_now(session, scope.actor())
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def reviewers(scope: Scope) -> dict[str, str]:
+    """`Name (user name)` -> id of everybody who may review access."""
+    with reading() as session:
+        return who_may_review(session, scope.actor())
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def teams_to_review(scope: Scope) -> dict[str, str]:
+    """Name -> id of every team, for whoever reviews access."""
+    with reading() as session:
+        return teams_in_rights(session, scope.actor())
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def movements(scope: Scope, period: str) -> list[Movement]:
+    """Who joined, moved and left in a period, oldest first. Raises `BadInput` for what names no period."""
+    with reading() as session:
+        return movements_in(session, scope.actor(), parse_period(period))
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)

@@ -60,7 +60,7 @@ def log_findings(
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
 def log_compared(scope: Scope) -> datetime | None:
     """When the log was last compared with what happened; None where it never was."""
-    scope.actor().require(Permission.READ_AUDIT)
+    scope.actor().require_some(Permission.READ_AUDIT)
     with reading() as session:
         return last_compared(session)
 
@@ -69,9 +69,9 @@ def log_compared(scope: Scope) -> datetime | None:
 def log_streams(scope: Scope) -> list[StreamState]:
     """How far the systems that follow the log are."""
     viewer = scope.actor()
-    viewer.require(Permission.READ_AUDIT)
+    viewer.require_some(Permission.READ_AUDIT)
     with reading() as session:
-        return [] if viewer.models is not None else stream_states(session)
+        return [] if viewer.models_with(Permission.READ_AUDIT) is not None else stream_states(session)
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
@@ -103,7 +103,7 @@ def audit_entry(scope: Scope, seq: int) -> dict[str, Any]:
 def audit_state(scope: Scope) -> tuple[LogState, dict[str, Any], list[str]]:
     """How far the log is signed and kept elsewhere, the head that this machine published outside of the database, and
     the public keys that verify it."""
-    scope.actor().require(Permission.READ_AUDIT)
+    scope.actor().require_some(Permission.READ_AUDIT)
     published = (
         _published()
     )  # before the database: an entry that comes in between is not one that was cut off

@@ -14,6 +14,7 @@ from backend.data_rights.views import request_views, rule_view
 from backend.database.session import reading
 from backend.holds.service import list_holds
 from backend.holds.views import hold_views
+from backend.identity.roles import Permission
 from backend.monitoring.columns import parse_spec
 from backend.registry.service import described_models, get_model
 from backend.settings import settings
@@ -58,7 +59,8 @@ def models_with_data(scope: Scope) -> list[str]:
 
 
 def _visible(scope: Scope, model: str) -> bool:
-    return scope.models is None or model in scope.models
+    reach = scope.actor().models_with(Permission.READ_MODELS)
+    return reach is None or model in reach
 
 
 @st.cache_data(ttl=SHORT, show_spinner="Looking for the prediction", max_entries=50)

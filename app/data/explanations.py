@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
@@ -18,12 +18,14 @@ from backend.explain.windows import list_leanings
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
+DRAWN_WINDOWS: Final = 90
+
 
 def explaining(scope: Scope, model: str, prediction_id: str) -> dict[str, Any] | None:
     """The run that computes what moved a prediction, or the newest that failed to since it was asked for; as it is now.
     None where nobody asked or it is stored by now."""
     viewer = scope.actor()
-    viewer.require(Permission.EXPLAIN_PREDICTION)
+    viewer.require_some(Permission.EXPLAIN_PREDICTION)
     with reading() as session:
         get_model(session, viewer, model)
         run = find_run(session, model, prediction_id, ("queued", "running"))
@@ -63,10 +65,12 @@ def cohort(scope: Scope, model: str, version: int, column: str, value: str) -> d
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
-def leanings(scope: Scope, model: str) -> list[dict[str, Any]]:
-    """What was leant on in each explained window and segment, the oldest first."""
+def leanings(scope: Scope, model: str, version: int) -> list[dict[str, Any]]:
+    """What a version leant on in the newest explained windows and their segments, the oldest first."""
     with reading() as session:
-        found = list_leanings(session, scope.actor(), model, environment())
+        found = list_leanings(
+            session, scope.actor(), model, environment(), version=version, most=DRAWN_WINDOWS
+        )
         return leaning_view(session, found)
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 KEPT: Final = 60
 """Seconds after which even an answer that still holds is read again."""
 
+FIGURES: Final = 24
+"""So many figures of each kind are kept. One may have a megabyte, and nothing else bounds what they take together."""
+
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 
@@ -55,4 +58,4 @@ def until_changed(draw: Callable[Asked, Figure]) -> Callable[Asked, Figure]:
         return draw(*args, **kwargs)
 
     held.__qualname__ = f"until_changed.{draw.__qualname__}"
-    return st.cache_resource(held, ttl=10 * KEPT, show_spinner=False, max_entries=200)
+    return st.cache_resource(held, ttl=10 * KEPT, show_spinner=False, max_entries=FIGURES)

@@ -41,12 +41,25 @@ def windows(scope: Scope, model: str, size: str, *, limit: int = 120) -> pd.Data
 
 @until_stored
 def statistics(
-    scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, of_columns: bool = False
+    scope: Scope,
+    model: str,
+    size: str,
+    kinds: tuple[str, ...],
+    *,
+    since: datetime | None,
+    of_columns: bool = False,
 ) -> list[str]:
-    """Which statistics have points; `of_columns`: without those of whole windows."""
+    """Which statistics have points of windows from `since` on; `of_columns`: without those of whole windows."""
     with reading() as session:
         return monitoring.known_statistics(
-            session, scope.actor(), model, environment(), size=size, kinds=kinds, of_columns=of_columns
+            session,
+            scope.actor(),
+            model,
+            environment(),
+            size=size,
+            kinds=kinds,
+            since=since,
+            of_columns=of_columns,
         )
 
 
@@ -115,9 +128,14 @@ def worst_points(
 
 
 @until_stored
-def segments(scope: Scope, model: str, size: str, kinds: tuple[str, ...]) -> list[str]:
+def segments(
+    scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, since: datetime | None
+) -> list[str]:
+    """Which segments have points of windows from `since` on."""
     with reading() as session:
-        return monitoring.known_segments(session, scope.actor(), model, environment(), size=size, kinds=kinds)
+        return monitoring.known_segments(
+            session, scope.actor(), model, environment(), size=size, kinds=kinds, since=since
+        )
 
 
 @until_stored

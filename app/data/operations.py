@@ -6,21 +6,23 @@ from typing import Any
 
 import streamlit as st
 
+from app.answers import answered
 from app.data.rows import row_of
 from app.data.scope import SHORT, Scope
 from backend import clock, demo_state, leases, queue
 from backend.backups.state import backup_state, recent_drills
 from backend.database.session import reading
 from backend.identity.people import names_of
-from backend.identity.reach import narrow
+from backend.identity.reach import see
 from backend.identity.roles import Permission
+from backend.own_objectives import Reading, read_objectives
 from backend.registry import service as registry
 
 
 def jobs(scope: Scope, *, limit: int = 60) -> dict[str, Any]:
     """Runs, workers and the writer's lease as they are now."""
-    scope.actor().require(Permission.READ_JOBS)
     with reading() as session:
+        see(session, scope.actor(), Permission.READ_JOBS)
         runs = queue.recent_runs(session, limit=limit)
         open_runs = queue.recent_runs(session, limit=200, states=("queued", "running"))
         failed = queue.recent_runs(session, limit=20, states=("failed",))
@@ -45,9 +47,8 @@ def jobs(scope: Scope, *, limit: int = 60) -> dict[str, Any]:
 
 def backups(scope: Scope) -> dict[str, Any]:
     """The newest backup, the last drills and what is late, as they are stored."""
-    scope.actor().require(Permission.READ_JOBS)
     with reading() as session:
-        narrow(session, scope.actor())
+        see(session, scope.actor(), Permission.READ_JOBS)
         state = backup_state(session)
         return {
             "is_set": state.is_set,
@@ -57,10 +58,17 @@ def backups(scope: Scope) -> dict[str, Any]:
         }
 
 
+def own_objectives(scope: Scope) -> list[Reading]:
+    """Warrant's own objectives as they stand now, the console's own of the one that draws the page."""
+    with reading() as session:
+        see(session, scope.actor(), Permission.READ_JOBS)
+        return read_objectives(session, answered())
+
+
 def run(scope: Scope, run_id: str | None) -> dict[str, Any] | None:
     """One job run as it is now, for those who may see what it is about."""
-    scope.actor().require(Permission.READ_MODELS)
     with reading() as session:
+        see(session, scope.actor())
         found = session.get(queue.JobRun, run_id) if run_id else None
         return row_of(found) if found else None
 
@@ -77,6 +85,6 @@ def runs_about(scope: Scope, model: str) -> list[dict[str, Any]]:
         ]
 
 
-@st.cache_data(ttl=SHORT, show_spinner=False)
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=1)
 def injected_fault() -> demo_state.InjectedFault | None:
     return demo_state.injected_fault()

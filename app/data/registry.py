@@ -13,6 +13,7 @@ from backend.deployment import service as deployments
 from backend.explain.reports import list_reports
 from backend.explain.service import find_explanation
 from backend.identity.people import names_of
+from backend.identity.teams import team_names
 from backend.registry import service as registry
 
 
@@ -45,6 +46,7 @@ def model(scope: Scope, name: str) -> dict[str, Any]:
             "name": found.name, "title": found.title, "description": found.description, "tier": found.tier,
             "spec": found.spec, "notice": found.notice,
             "created_at": found.created_at, "owner": names.get(found.owner_id or ""),
+            "team": team_names(session, [name]).get(name),
             "versions": [
                 row_of(v)
                 | {"trained_by_name": names.get(v.trained_by or ""), "data_owner_name": names.get(v.data_owner or "")}

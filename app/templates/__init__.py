@@ -32,11 +32,13 @@ def _environment() -> Environment:
 def render(name: str, **context: Any) -> str:
     """The page `name` ("signin.html") with its context; every value is escaped.
 
-    signin.html  csrf, next_path, error, oidc_url, oidc_name, accounts (rows of name, password, role; only in
-                 demo mode, else empty)
-    setup.html   csrf, token, error
-    error.html   status, title, message, back_path, back_label
-    api.html     version, description, groups (rows of name, routes: method, path, summary)
+    signin.html      csrf, next_path, error, passwords, providers (rows of name, url), accounts (rows of name,
+                     password, role; only in demo mode, else empty)
+    again.html       csrf, next_path, error, who, minutes, has_password, sign_on (name, url; None without)
+    setup.html       csrf, token, error
+    signed_out.html  provider, url
+    error.html       status, title, message, back_path, back_label
+    api.html         version, description, groups (rows of name, routes: method, path, summary)
 
     A value that the page needs and did not get raises `jinja2.UndefinedError`.
     """

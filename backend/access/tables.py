@@ -22,6 +22,13 @@ class AccessReview(Base):
     started_by: Mapped[str] = mapped_column(ForeignKey("persons.id"))
     started_at: Mapped[datetime]
     due_at: Mapped[datetime]
+    reviewer: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))  # None: whoever may review access
+    scope: Mapped[dict[str, Any]] = mapped_column(
+        default=dict
+    )  # {"kinds", "roles", "teams"}; {}: every right
+    revokes_unanswered: Mapped[bool] = mapped_column(
+        default=False
+    )  # what nobody answered by its day is taken
     closed_at: Mapped[datetime | None]  # when its last item was answered
 
 
@@ -33,11 +40,14 @@ class AccessItem(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     review_id: Mapped[int] = mapped_column(ForeignKey("access_reviews.id"), index=True)
     person_id: Mapped[str] = mapped_column(ForeignKey("persons.id"), index=True)
-    kind: Mapped[str] = mapped_column(Text)  # role | token | loan
-    subject: Mapped[str] = mapped_column(Text)  # the role, or the id of token or delegation
+    kind: Mapped[str] = mapped_column(Text)  # backend.access.reviews.KINDS
+    # the role, team/role, or the id of token, trust rule or delegation
+    subject: Mapped[str] = mapped_column(Text)
     facts: Mapped[dict[str, Any]]  # what a reviewer reads: permissions, name, until when, to whom
     last_used_at: Mapped[datetime | None]
-    answer: Mapped[str | None] = mapped_column(Text)  # keep | revoke
+    answer: Mapped[str | None] = mapped_column(
+        Text
+    )  # keep | revoke | lapsed: nobody answered, and it was taken
     reason: Mapped[str] = mapped_column(Text, default="")
     answered_by: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))
     answered_at: Mapped[datetime | None]

@@ -27,6 +27,7 @@ from backend.audit.log import record
 from backend.database.session import WriteSession
 from backend.errors import BadInput, Conflict
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.identity.sessions import actor_of
 from backend.identity.tables import Person
@@ -43,7 +44,7 @@ def open_incident(
 ) -> Incident:  # fmt: skip
     """Open one by hand, beside whatever the rule has opened: alerts of its model and area join it where there is no
     other. `model` empty: it is about the whole installation."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     if model:
         get_model(session, actor, model)
     if area not in AREAS:
@@ -68,7 +69,7 @@ def open_incident(
 def assign(session: WriteSession, actor: Actor, incident_id: int, *, username: str) -> Incident:
     """Give it to a person who can act on it. Empty: to nobody. The same again does nothing."""
     incident = _open(session, actor, incident_id)
-    person = _person(session, username) if username.strip() else None
+    person = _person(session, username, incident.model) if username.strip() else None
     if incident.assigned_to == (person.id if person else None):
         return incident
     incident.assigned_to = person.id if person else None
@@ -83,7 +84,7 @@ def assign(session: WriteSession, actor: Actor, incident_id: int, *, username: s
 def add_note(session: WriteSession, actor: Actor, incident_id: int, *, text: str) -> IncidentEntry:
     """A note; also when it is over, for what was learnt later. The same words of the same person within `TWICE` are
     one note: a thumb tapped twice."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     incident = get_incident(session, actor, incident_id)
     words = _text(text, "text", LONGEST_NOTE)
     if (said := _said_just_now(session, actor, incident, words)) is not None:
@@ -116,7 +117,7 @@ def add_link(
 ) -> IncidentEntry:
     """A link to something outside: a ticket, a call, a dashboard. Only http and https, without a password or
     a secret in it: everybody who may see the incident reads it."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     incident = get_incident(session, actor, incident_id)
     secret = without_credentials(address) != address
     address = _text(address, "address", 2000)
@@ -172,7 +173,7 @@ def mitigate(session: WriteSession, actor: Actor, incident_id: int, *, how: str)
 def merge(session: WriteSession, actor: Actor, incident_id: int, *, into: int) -> Incident:
     """Its alerts, firing or not, go to `into`, which stays; this one is over. The same again does nothing. One that
     was mitigated is taken back where something that is not comes in firing."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     incident, other = get_incident(session, actor, incident_id), get_incident(session, actor, into)
     if incident.merged_into == into:
         return other
@@ -207,7 +208,7 @@ def merge(session: WriteSession, actor: Actor, incident_id: int, *, into: int) -
 def mark_false_alarm(session: WriteSession, actor: Actor, incident_id: int, *, why: str) -> Incident:
     """Nothing was wrong: close it, count its alerts against the monitors that fired (`false_alarms`), and mute what
     still fires until it gets worse, for 8 hours at most, so that the same figure does not wake somebody again."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     incident, told = get_incident(session, actor, incident_id), _text(why, "why", LONGEST_NOTE)
     if incident.phase == "false_alarm":
         return incident
@@ -245,18 +246,18 @@ def silence_incident(
 
 
 def _open(session: WriteSession, actor: Actor, incident_id: int) -> Incident:
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     incident = get_incident(session, actor, incident_id)
     if incident.state == "closed":
         raise Conflict(f"INC-{incident_id} is over; open another one, or write a note")
     return incident
 
 
-def _person(session: WriteSession, username: str) -> Person:
+def _person(session: WriteSession, username: str, model: str | None) -> Person:
     found = session.scalars(
         select(Person).where(Person.username == username.strip().lower(), Person.disabled_at.is_(None))
     ).one_or_none()
-    if found is None or not actor_of(found, session_id=None).may(Permission.ACKNOWLEDGE):
+    if found is None or not actor_of(found, session_id=None).may_about(Permission.ACKNOWLEDGE, model):
         raise BadInput(f"{username!r} is nobody who may handle incidents; give a user name", field="username")
     return found
 

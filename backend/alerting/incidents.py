@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from backend import clock
 from backend.alerting.entries import write_entry
@@ -19,7 +19,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import Conflict, NotFound
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 from backend.registry.tables import Model
@@ -152,7 +152,7 @@ def tier_of(session: ReadSession, model: str) -> str:
 
 def acknowledge(session: WriteSession, actor: Actor, incident_id: int) -> Incident:
     """Say that someone is on it. Acknowledging again keeps the first name."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     incident = get_incident(session, actor, incident_id)
     if incident.state == "closed":
         raise Conflict(f"INC-{incident_id} is closed; there is nothing to acknowledge")
@@ -178,14 +178,27 @@ def get_incident(session: ReadSession, viewer: Actor, incident_id: int) -> Incid
     return incident
 
 
-def open_incidents(session: ReadSession, viewer: Actor, *, model: str | None = None) -> list[Incident]:
-    """Every one that is open, however old: the gravest first, of these those that nobody is on, then the oldest."""
+def open_incidents(
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    model: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Incident]:
+    """Those that are open, however old: the gravest first, of these those that nobody is on, then the oldest. All of
+    them, or a page."""
     see(session, viewer)
     query = select(Incident).where(Incident.state == "open")
     if model is not None:
         query = query.where(Incident.model == model)
     order = (Incident.severity, Incident.acknowledged_at.is_not(None), Incident.opened_at, Incident.id)
-    return list(session.scalars(query.order_by(*order)))
+    return list(session.scalars(query.order_by(*order).limit(limit).offset(offset)))
+
+
+def how_many_open(session: ReadSession, viewer: Actor) -> int:
+    see(session, viewer)
+    return session.scalar(select(func.count()).select_from(Incident).where(Incident.state == "open")) or 0
 
 
 def recent_incidents(

@@ -45,10 +45,14 @@ def patience(alerts: Iterable[Alert]) -> timedelta:
 def settle_by_change(
     session: WriteSession, actor: Actor, incident: Incident, *, change_id: int, summary: str
 ) -> None:
-    """The change was executed: close the incident if nothing of it fires, else mark it mitigated and watch it."""
+    """The change was executed: close the incident if nothing of it fires, else mark it mitigated and watch it. Where it
+    was merged since, the one of the same model that took its alerts."""
     done = f"CHG-{change_id} executed: {summary}"
     firing = lock_with_alerts(session, incident)
     if incident.state == "closed":
+        into = session.get(Incident, incident.merged_into) if incident.merged_into else None
+        if into is not None and into.model == incident.model:
+            settle_by_change(session, actor, into, change_id=change_id, summary=summary)
         return
     if not firing:
         close_incident(session, actor, incident, change_id=change_id, why=done)

@@ -22,6 +22,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 
 DONE, UNDONE = "step_done", "step_undone"
@@ -65,7 +66,7 @@ def mark_step(
 
     Raises `BadInput` for a step that no cause of the incident offers.
     """
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     incident = get_incident(session, actor, incident_id)
     if incident.state == "closed":
         raise Conflict(f"INC-{incident_id} is closed; its steps stay as they were marked")

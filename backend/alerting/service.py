@@ -20,6 +20,7 @@ from backend.alerting.incidents import (
     LONGEST_TITLE,
     acknowledge,
     get_incident,
+    how_many_open,
     join_incident,
     name_by_worst,
     open_incidents,
@@ -32,17 +33,18 @@ from backend.alerting.sources import LEVELS, source_of
 from backend.alerting.tables import Alert, Incident, firing_under, graver_first
 from backend.audit.actions import Action
 from backend.audit.log import record
+from backend.database.many import among
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
 __all__ = [
     "LEVELS", "Firing", "acknowledge", "alerts_of_version", "close_by_hand", "close_incident",
-    "fingerprint", "fire", "firing_alerts", "get_incident", "note_no_data", "open_incidents", "recent_alerts",
-    "recent_incidents", "release_held", "resolve", "worst_by_model",
+    "fingerprint", "fire", "firing_alerts", "firing_by_incident", "get_incident", "how_many_open", "note_no_data",
+    "open_incidents", "recent_alerts", "recent_incidents", "release_held", "resolve", "worst_by_model",
 ]  # fmt: skip
 
 
@@ -282,7 +284,7 @@ def close_by_hand(
     session: WriteSession, actor: Actor, incident_id: int, *, why: str, cause: str = "unknown"
 ) -> Incident:
     """Resolve an incident under which nothing fires any more, with its cause. Again does nothing."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     incident = get_incident(session, actor, incident_id)
     if not why.strip():
         raise BadInput("write why it is over: others will read it", field="why")
@@ -300,16 +302,26 @@ def close_by_hand(
 
 
 def firing_alerts(
-    session: ReadSession, viewer: Actor, *, models: Sequence[str] | None = None, limit: int | None = None,
-    offset: int = 0,
+    session: ReadSession, viewer: Actor, *, models: Sequence[str] | None = None, loose: bool = False,
+    limit: int | None = None, offset: int = 0,
 ) -> list[Alert]:  # fmt: skip
-    """What fires now, worst and oldest first; all of it, or a page."""
+    """What fires now, worst and oldest first; all of it, or a page. `loose`: only pages and tickets of no incident."""
     see(session, viewer)
     query = select(Alert).where(Alert.state == "firing")
     if models is not None:
-        query = query.where(Alert.model.in_(models))
+        query = query.where(among(Alert.model, models))
+    if loose:
+        query = query.where(Alert.incident_id.is_(None), Alert.level.in_(("page", "ticket")))
     order = (graver_first(), Alert.since, Alert.id)
     return list(session.scalars(query.order_by(*order).limit(limit).offset(offset)))
+
+
+def firing_by_incident(session: ReadSession, viewer: Actor, incidents: Sequence[int]) -> dict[int, int]:
+    """How many alerts fire under each of these incidents under which any does."""
+    see(session, viewer)
+    fires = (Alert.state == "firing", among(Alert.incident_id, incidents))
+    rows = session.execute(select(Alert.incident_id, func.count()).where(*fires).group_by(Alert.incident_id))
+    return {number: count for number, count in rows if number is not None}
 
 
 def worst_by_model(
@@ -317,7 +329,7 @@ def worst_by_model(
 ) -> dict[str, tuple[Alert, int]]:
     """{model: the worst and oldest alert that fires there, how many fire}; of models under which any does."""
     see(session, viewer)
-    fires = (Alert.state == "firing", Alert.environment == environment, Alert.model.in_(models))
+    fires = (Alert.state == "firing", Alert.environment == environment, among(Alert.model, models))
     place = func.row_number().over(partition_by=Alert.model, order_by=(graver_first(), Alert.since, Alert.id))
     ranked = select(Alert.id, place.label("place")).where(*fires).subquery()
     worst = session.scalars(select(Alert).where(Alert.id.in_(select(ranked.c.id).where(ranked.c.place == 1))))

@@ -24,7 +24,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
@@ -83,7 +83,7 @@ def silence_each(
 ) -> list[Silence]:  # fmt: skip
     """A silence for each of `wanted`, as `silence` sets one. What fires and what is silent are read once, however many
     there are."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     now = clock.now()
     starts = starts_at or now
     ends = until or (starts + UNTIL_WORSE if until_worse else None)
@@ -129,7 +129,7 @@ def _baseline(session: ReadSession) -> Callable[[Matchers], dict[str, Any]]:
 
 def end_silence(session: WriteSession, actor: Actor, silence_id: int, *, why: str = "") -> Silence:
     """End it before its time. Twice is once."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     row = get_silence(session, actor, silence_id)
     if row.ended_at is None and clock.now() < row.ends_at:
         _end(session, actor, row, why.strip() or "ended by hand")

@@ -33,7 +33,7 @@ _AREA_OF: Final = {
 _SOURCE_OF_KIND: Final = {
     "volume": "data", "slo": "slo", "slo_absent": "slo", "gateway": "gateway", "job": "job", "audit": "audit",
     "registry": "registry", "condition": "condition", "break_glass": "registry", "retraining": "registry",
-    "outside": "outside",
+    "cost": "job", "outside": "outside",
 }  # fmt: skip
 _MEASURED: Final = frozenset({"monitor", "data", "slo", "gateway", "job"})
 

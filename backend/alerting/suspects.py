@@ -18,7 +18,7 @@ from typing import Any, Final
 from backend import clock
 from backend.alerting.answers import answers_lately, availability_words, latency_words
 from backend.alerting.failures import failures_around
-from backend.alerting.gateway_suspects import batch_cause, gateway_causes, version_cause
+from backend.alerting.gateway_suspects import Cause, batch_cause, gateway_causes, version_cause
 from backend.alerting.sources import LEVELS
 from backend.alerting.tables import Alert, Incident
 from backend.alerting.timeline import Event, began
@@ -32,6 +32,9 @@ LATELY: Final = timedelta(hours=24)
 _EDITS: Final = ("edit", "change")
 
 
+Steps = tuple[tuple[str, str, dict[str, Any]], ...]
+
+
 @dataclass(frozen=True)
 class Suspect:
     """kind: a row of `phases.CAUSES`, which resolving takes as the cause. Steps: what to do, each (text, page, query).
@@ -42,7 +45,7 @@ class Suspect:
     verdict: str
     evidence: str
     rank: float = 0.0
-    steps: tuple[tuple[str, str, dict[str, Any]], ...] = field(default=())
+    steps: Steps = field(default=())
 
 
 def suspects(
@@ -212,13 +215,20 @@ def _gateway(
     told = [("version", one_version)] if one_version is not None else []
     told.append(("serving", batch_cause(session, viewer, incident)))
     told += [("serving", cause) for cause in gateway_causes(session, incident)]
+    if not serving:
+        told = [
+            (kind, (name, "possible" if verdict == "likely" else verdict, evidence))
+            for kind, (name, verdict, evidence) in told
+        ]
+    return _in_order(told, steps)
+
+
+def _in_order(told: Sequence[tuple[str, Cause]], steps: Steps = ()) -> list[Suspect]:
+    """Causes of serving as suspects, behind what is ranked by its own figures, in the order in which they are told."""
     return [
-        Suspect(
-            kind, name, "possible" if verdict == "likely" and not serving else verdict, evidence, 0.31 + number / 100,
-            steps,
-        )
+        Suspect(kind, name, verdict, evidence, 0.31 + number / 100, steps)
         for number, (kind, (name, verdict, evidence)) in enumerate(told)
-    ]  # fmt: skip
+    ]
 
 
 def _edited(events: Sequence[Event]) -> Suspect:
@@ -254,10 +264,7 @@ def _of_gateways(session: ReadSession, incident: Incident) -> list[Suspect]:
     """What the gateways measured of themselves, of one that is down for every model."""
     if incident.area != "serving":
         return []
-    found = [
-        Suspect("serving", name, verdict, evidence, 0.31 + number / 100)
-        for number, (name, verdict, evidence) in enumerate(gateway_causes(session, incident))
-    ]
+    found = _in_order([("serving", cause) for cause in gateway_causes(session, incident)])
     return sorted(found, key=lambda one: (VERDICTS.index(one.verdict), one.rank))
 
 

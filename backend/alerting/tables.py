@@ -22,7 +22,7 @@ class Incident(Base):
     __tablename__ = "incidents"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
-    model: Mapped[str] = mapped_column(Text, index=True)  # empty: of the whole installation
+    model: Mapped[str] = mapped_column(Text)  # empty: of the whole installation
     environment: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text, default="open")  # open | closed
     phase: Mapped[str] = mapped_column(Text, default="new")
@@ -57,6 +57,9 @@ class Incident(Base):
             "uq_incidents_open_area", "model", "environment", "area", unique=True,
             sqlite_where=_IS_OPEN_BY_RULE, postgresql_where=_IS_OPEN_BY_RULE,
         ),
+        Index("ix_incidents_model", "model", "opened_at"),
+        Index("ix_incidents_opened_at", "opened_at"),
+        Index("ix_incidents_state", "state", "severity"),
     )  # fmt: skip
 
 
@@ -108,6 +111,8 @@ class Alert(Base):
         # Thousands of one incident, or of one model, are counted and ranked without reading their rows.
         Index("ix_alerts_incident_id", "incident_id", "state", "level", "kind", "since", "fired_at", "id"),
         Index("ix_alerts_model", "model", "state", "environment", "level", "since", "id"),
+        Index("ix_alerts_model_fired_at", "model", "fired_at", "id"),
+        Index("ix_alerts_state", "state", "level", "since", "id"),
         Index(
             "uq_alerts_live_fingerprint", "fingerprint", unique=True,
             sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE,
@@ -146,7 +151,9 @@ class Silence(Base):
     author: Mapped[str] = mapped_column(ForeignKey("persons.id"))
     created_at: Mapped[datetime]
     starts_at: Mapped[datetime]
-    ends_at: Mapped[datetime] = mapped_column(index=True)
+    ends_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]  # before its end
     ended_by: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))
     ended_because: Mapped[str] = mapped_column(Text, default="")
+
+    __table_args__ = (Index("ix_silences_ended_at", "ended_at", "ends_at", "id"),)

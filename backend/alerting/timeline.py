@@ -40,7 +40,7 @@ EDITS: Final = {
     Action.VERSION_REGISTERED: "version registered", Action.DATA_OWNER_DECLARED: "owner of training data declared",
     Action.FAULT_INJECTED: "demo fault switched on",
     Action.FAULT_CLEARED: "demo fault switched off", Action.ALIAS_MOVED_ELSEWHERE: "alias moved elsewhere",
-    Action.BATCH_INGESTED: "rows sent by hand",
+    Action.BATCH_INGESTED: "rows sent by hand", Action.HISTORY_IMPORTED: "history imported",
     Action.OBJECTIVE_DEFINED: "objective defined", Action.OBJECTIVE_REVISED: "objective revised",
     Action.OBJECTIVE_RETIRED: "objective retired", Action.MAINTENANCE_DECLARED: "maintenance of objectives declared",
     Action.MAINTENANCE_ENDED: "maintenance of objectives ended", Action.DATA_RULE_SET: "rule of its data set",

@@ -6,7 +6,8 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.base import RequestResponseEndpoint
 
 from backend.api import problems
-from backend.api.limits import BodyLimit
+from backend.api.limits import AddressRate, BodyLimit
+from backend.api.rates import Buckets
 from backend.api.routes import (
     access,
     analyses,
@@ -15,7 +16,9 @@ from backend.api.routes import (
     audit_evidence,
     cards,
     changes,
+    ci_trust,
     controls,
+    costs,
     data_rights,
     explanations,
     gates,
@@ -32,9 +35,16 @@ from backend.api.routes import (
     policies,
     registry,
     retraining,
+    role_rules,
     serious,
+    sessions,
+    specs,
+    teams,
+    tokens,
 )
 from backend.api.security import REQUEST_ID_HEADER, request_id_of
+from backend.logs import about
+from backend.tracing import continued, span
 
 VERSION = "1"
 
@@ -69,18 +79,33 @@ def create_api() -> FastAPI:
         packs,
         incidents,
         operations,
+        costs,
         audit,
         audit_evidence,
         people,
+        sessions,
+        tokens,
+        ci_trust,
+        role_rules,
+        teams,
+        specs,
     ):
         api.include_router(routes.router)
 
     api.add_middleware(BodyLimit)
+    api.state.buckets = Buckets()
+    api.add_middleware(AddressRate, buckets=api.state.buckets)
 
     @api.middleware("http")
     async def stamp(request: Request, call_next: RequestResponseEndpoint) -> Response:
         request_id = request_id_of(request)
-        response = await call_next(request)
+        name = f"{request.method} {request.url.path}"
+        with (
+            about(request_id=request_id),
+            continued(request.headers),
+            span(name, kind="server", request_id=request_id),
+        ):
+            response = await call_next(request)
         response.headers[REQUEST_ID_HEADER] = request_id
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"

@@ -18,6 +18,7 @@ from backend import clock
 from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.errors import BadInput, Conflict
 from backend.identity.actor import Actor
+from backend.identity.reach import narrow
 from backend.identity.tables import IdempotencyKey
 
 HEADER = "Idempotency-Key"
@@ -45,6 +46,7 @@ def once(
     """
     key = _key_of(request)
     with writing() as session:
+        narrow(session, actor)
         if key is not None and not _claim(session, actor, key, _digest(request, body), status):
             known = _known_answer(session, request, actor, body)
             if known is not None:

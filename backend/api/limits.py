@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.problems import problem
+from backend.api.problems import CLIENT_LEFT, problem
+from backend.api.rates import ADDRESS_SHARE, Buckets, TooManyRequests
+from backend.api.security import client_address
 from backend.errors import BadInput
+from backend.settings import settings
 
 LARGEST_BODY_BYTES: Final = 1024 * 1024
 LARGEST_BATCH_BYTES: Final = 512 * 1024 * 1024
-BATCH_PATHS: Final = ("/predictions", "/labels", "/documents")
-"""Routes that read a large body themselves, after they know that the caller may send one."""
+_BATCHES: Final = re.compile(r"(?:/api/v1)?(?:/models/[^/]+/(?:predictions|labels)|/documents)")
+"""Routes that read a large body themselves, after they know that the caller may send one: these and no others, whatever
+else ends in the same word."""
 
 
 class BodyTooLarge(BadInput):
@@ -31,7 +37,7 @@ class BodyLimit:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].endswith(BATCH_PATHS):
+        if scope["type"] != "http" or _BATCHES.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         request = Request(scope)
@@ -42,6 +48,7 @@ class BodyLimit:
         while more:
             message = await receive()
             if message["type"] != "http.request":
+                await Response(status_code=CLIENT_LEFT)(scope, receive, send)
                 return
             body += message.get("body", b"")
             too_large = len(body) > LARGEST_BODY_BYTES
@@ -61,6 +68,29 @@ class BodyLimit:
             return message
 
         await self._app(scope, again, send)
+
+
+class AddressRate:
+    """ASGI middleware: an address that asks too often is told so before anything of its request is read."""
+
+    def __init__(self, app: ASGIApp, buckets: Buckets) -> None:
+        self._app, self._buckets = app, buckets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        per_min = settings().api_requests_per_min * ADDRESS_SHARE
+        if scope["type"] != "http" or not per_min:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        wait_s = self._buckets.take(f"address {client_address(request)}", per_min)
+        if not wait_s:
+            await self._app(scope, receive, send)
+            return
+        error = TooManyRequests("this address", per_min, wait_s)
+        answer = problem(
+            request, status=error.status, title=error.title, detail=error.message, **error.details
+        )
+        await answer(scope, receive, send)
 
 
 async def read_limited(request: Request, limit_bytes: int) -> bytes:

@@ -19,6 +19,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 RowId = Annotated[int, Path(ge=0, lt=2**63)]
 Before = Annotated[int | None, Query(ge=0, lt=2**63, description="`next` of the page before")]
+BehindPoint = Annotated[str | None, Query(max_length=60, description="`next` of the page before")]
 VersionNumber = Annotated[int | None, Field(ge=1, lt=2**31)]
 AlertNumber = Annotated[int | None, Field(ge=1, lt=2**63)]
 Moment = Annotated[datetime, AfterValidator(_in_utc)]

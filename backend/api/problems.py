@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from backend.api.security import request_id_of
+from backend.database.refusals import unavailable
 from backend.errors import WarrantError
 
 log = logging.getLogger("warrant.api")
+
+CLIENT_LEFT: Final = 499
+"""The caller closed the connection before its request was whole: nobody sees this answer, and nothing has failed."""
 
 
 def problem(request: Request, *, status: int, title: str, detail: str, **more: object) -> JSONResponse:
@@ -54,6 +61,16 @@ def install(api: FastAPI) -> None:
             request, status=422, title="Bad input",
             detail="the request holds a value that cannot be stored, such as text with a NUL character",
         )  # fmt: skip
+
+    @api.exception_handler(OperationalError)
+    async def refused(request: Request, error: OperationalError) -> JSONResponse:
+        log.error("request %s: the database refuses: %s", request_id_of(request), error.orig)
+        told = unavailable(error)
+        return problem(request, status=told.status, title=told.title, detail=told.message)
+
+    @api.exception_handler(ClientDisconnect)
+    async def left(_request: Request, _error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_LEFT)
 
     @api.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> JSONResponse:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
+from backend.api.rates import take_as
 from backend.database.base import new_id
 from backend.database.session import reading
 from backend.errors import NotAllowed, NotSignedIn
@@ -37,7 +38,13 @@ class CsrfRefused(NotAllowed):
 
 
 def current_actor(request: Request) -> Actor:
-    """FastAPI dependency of every REST route. Raises `NotSignedIn` or `CsrfRefused`."""
+    """FastAPI dependency of every REST route. Raises `NotSignedIn`, `CsrfRefused` or `TooManyRequests`."""
+    actor = _caller(request)
+    take_as(getattr(request.app.state, "buckets", None), actor.person_id)
+    return actor
+
+
+def _caller(request: Request) -> Actor:
     authorization = request.headers.get("Authorization")
     if authorization is not None:
         return _bearer(request, authorization)
@@ -57,7 +64,7 @@ def signed_in(request: Request) -> SignedIn:
     )
     if found is None:
         raise NotSignedIn("sign in first, or send an API token: Authorization: Bearer wrt_…")
-    touch(found)
+    touch(found, address=client_address(request), user_agent=request.headers.get("User-Agent"))
     return found
 
 
@@ -117,7 +124,7 @@ def _bearer(request: Request, authorization: str) -> Actor:
                 session, raw.strip(), request_id=request_id_of(request), address=client_address(request)
             )
         if actor is not None:
-            touch_token(str(actor.session_id))
+            touch_token(str(actor.session_id), address=client_address(request))
             return actor
     raise NotSignedIn("the API token is unknown, revoked or expired; create one and send it as: Bearer wrt_…")
 

@@ -4,21 +4,26 @@ Whoever mounts the routes gives the function that renders a page, so the domain 
 
     app.include_router(sign_in_routes(render))
 
-`render(name, **context)` gets  signin.html  csrf, next_path, error, oidc_url, oidc_name, accounts
-                                setup.html   csrf, token, error
-                                error.html   status, title, message, back_path, back_label
+`render(name, **context)` gets  signin.html      csrf, next_path, error, passwords, providers (name, url), accounts
+                                setup.html       csrf, token, error
+                                password.html    csrf, next_path, error, username, given
+                                again.html       csrf, next_path, error, who, minutes, has_password, sign_on (name, url)
+                                signed_out.html  provider, url
+                                error.html       status, title, message, back_path, back_label
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from backend import clock
 from backend.api.security import (
     COOKIE,
     CsrfRefused,
@@ -32,13 +37,31 @@ from backend.api.security import (
 from backend.database.session import reading, writing
 from backend.errors import BadInput, NotSignedIn, WarrantError
 from backend.identity.demo import demo_accounts
+from backend.identity.freshness import PAGE
+from backend.identity.oidc import FLOW_VALID_FOR, begin_sign_on, finish_sign_on
+from backend.identity.oidc_logout import obey_logout_token, rests_on_provider, sign_out_there
+from backend.identity.own_password import choose_password
 from backend.identity.passwords import hash_password
-from backend.identity.sessions import OpenedSession, csrf_of, open_session, revoke, session_of, sign_in
+from backend.identity.people import person_by_id
+from backend.identity.providers import BY_VARIABLES, providers
+from backend.identity.sessions import (
+    ChooseAPassword,
+    OpenedSession,
+    SignedIn,
+    csrf_of,
+    open_session,
+    revoke,
+    session_of,
+    sign_in,
+)
 from backend.identity.setup import check_set_up_link, use_set_up_link
+from backend.identity.stepping_up import sign_in_again
+from backend.identity.ways_in import has_local_password
 from backend.settings import settings
 
 PRE_COOKIE = "warrant_presession"  # binds a form to a browser that has no session yet
 OIDC_COOKIE = "warrant_oidc"
+_log = logging.getLogger(__name__)
 Render = Callable[..., str]
 Field = Annotated[str, Form(max_length=4096)]
 _HEADERS = {
@@ -73,11 +96,18 @@ def sign_in_routes(render: Render) -> APIRouter:
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
     router.get("/signin")(pages.show_sign_in)
     router.post("/signin")(pages.post_sign_in)
+    router.get("/signin/password")(pages.show_password)
+    router.post("/signin/password")(pages.post_password)
+    router.get(PAGE)(pages.show_again)
+    router.post(PAGE)(pages.post_again)
     router.post("/signout")(pages.post_sign_out)
     router.get("/setup/{token}")(pages.show_set_up)
     router.post("/setup")(pages.post_set_up)
     router.get("/oidc/start")(pages.start_sign_on)
-    router.get("/oidc/callback")(pages.finish_sign_on)
+    router.get("/oidc/callback")(pages.finish_first)
+    router.get("/oidc/callback/{provider}")(pages.finish_sign_on)
+    router.get("/oidc/signout")(pages.sign_out_there)
+    router.post("/oidc/backchannel-logout/{provider}")(pages.end_by_provider)
     return router
 
 
@@ -110,9 +140,67 @@ class _Pages:
                 user_agent=request.headers.get("User-Agent"),
                 request_id=request_id_of(request),
             )
+        except ChooseAPassword:
+            return self._password_page(request, path, username=username, given=True)
         except WarrantError as error:
             return self._sign_in_page(request, path, error)
         return self._enter(request, opened, path)
+
+    def show_password(self, request: Request, next: str = "/") -> Response:
+        """Choosing another password: of whoever is signed in here, else of whoever knows the present one."""
+        found = session_of(request.cookies.get(COOKIE))
+        with reading() as session:
+            name = person_by_id(session, found.actor.person_id).username if found is not None else ""
+        return self._password_page(request, safe_next(next), username=name)
+
+    def post_password(
+        self,
+        request: Request,
+        username: Field = "",
+        password: Field = "",
+        new: Field = "",
+        new_again: Field = "",
+        given: Field = "",
+        csrf: Field = "",
+        next: Field = "/",
+    ) -> Response:
+        path = safe_next(next)
+        try:
+            _check_form(request, csrf)
+            if new != new_again:
+                raise BadInput("the two new passwords differ; type the same one twice")
+            opened = choose_password(
+                username=username, password=password, new=new, address=client_address(request),
+                user_agent=request.headers.get("User-Agent"), request_id=request_id_of(request),
+            )  # fmt: skip
+        except WarrantError as error:
+            return self._password_page(request, path, error, username=username, given=bool(given))
+        return self._enter(request, opened, path)
+
+    def show_again(self, request: Request, next: str = "/") -> Response:
+        path = safe_next(next)
+        try:
+            found = signed_in(request)
+        except NotSignedIn:
+            return _redirect(f"/signin?next={quote(path, safe='')}")
+        return self._again_page(found, path)
+
+    def post_again(
+        self, request: Request, password: Field = "", csrf: Field = "", next: Field = "/"
+    ) -> Response:
+        path = safe_next(next)
+        try:
+            found = signed_in(request)
+        except NotSignedIn:
+            return _redirect(f"/signin?next={quote(path, safe='')}")
+        try:
+            check_csrf(found, csrf)
+            opened = sign_in_again(found, password=password)
+        except WarrantError as error:
+            return self._again_page(found, path, error)
+        response = _redirect(path)
+        _set_cookie(response, COOKIE, opened.token, _seconds_left(opened))
+        return response
 
     def post_sign_out(self, request: Request, csrf: Field = "") -> Response:
         try:
@@ -124,7 +212,36 @@ class _Pages:
             return self._error_page(error)
         with writing() as session:
             revoke(session, found.actor, found.row.id)
+            elsewhere = rests_on_provider(session, found.row.id)
+        if elsewhere:  # the cookie stays until that page has used it: it opens nothing any more
+            return _redirect("/oidc/signout")
         return _drop(_redirect("/signin"), COOKIE)
+
+    def sign_out_there(self, request: Request) -> Response:
+        """After a session has ended here: on to the provider, by a page of its own, because browsers let no form that
+        was sent here lead elsewhere (form-action)."""
+        there = sign_out_there(request.cookies.get(COOKIE))
+        if there is None:
+            response = _redirect("/signin")
+        else:
+            page = self._render("signed_out.html", provider=there.name, url=there.url)
+            response = HTMLResponse(page, headers=_HEADERS | {"Referrer-Policy": "no-referrer"})
+        if session_of(request.cookies.get(COOKIE)) is not None:  # not signed out: a link alone ends nothing
+            return response
+        return _drop(response, COOKIE)
+
+    def end_by_provider(self, request: Request, provider: str, logout_token: Field = "") -> Response:
+        """Back-channel logout: the provider says that somebody signed out there."""
+        try:
+            obey_logout_token(
+                provider=provider, token=logout_token, address=client_address(request),
+                request_id=request_id_of(request),
+            )  # fmt: skip
+        except WarrantError as error:
+            told = {"error": "invalid_request", "error_description": error.message}
+            status = 400 if error.status < 500 else error.status
+            return JSONResponse(told, status_code=status, headers=_HEADERS)
+        return Response(status_code=200, headers=_HEADERS)
 
     def show_set_up(self, request: Request, token: str) -> Response:
         try:
@@ -168,18 +285,19 @@ class _Pages:
             return self._set_up_page(request, token, error)
         return self._enter(request, opened, "/")
 
-    def start_sign_on(self, request: Request, next: str = "/") -> Response:
-        from backend.identity import oidc
-
+    def start_sign_on(
+        self, request: Request, next: str = "/", provider: str = BY_VARIABLES, again: bool = False
+    ) -> Response:
         try:
-            begun = oidc.begin_sign_on(next_path=safe_next(next))
+            session_id = signed_in(request).row.id if again else None
+            begun = begin_sign_on(next_path=safe_next(next), provider=provider, again=session_id)
         except WarrantError as error:
             return self._error_page(error)
         response = RedirectResponse(begun.url, status_code=303, headers=_HEADERS)
-        _set_cookie(response, OIDC_COOKIE, begun.browser, int(oidc.FLOW_VALID_FOR.total_seconds()), "/oidc")
+        _set_cookie(response, OIDC_COOKIE, begun.browser, int(FLOW_VALID_FOR.total_seconds()), "/oidc")
         return response
 
-    def finish_sign_on(
+    def finish_first(
         self,
         request: Request,
         state: str | None = None,
@@ -187,13 +305,23 @@ class _Pages:
         iss: str | None = None,
         error: str | None = None,
     ) -> Response:
-        from backend.identity import oidc
+        """Of the provider that variables set up; an address has no other way to name one."""
+        return self.finish_sign_on(request, BY_VARIABLES, state, code, iss, error)
 
+    def finish_sign_on(
+        self,
+        request: Request,
+        provider: str,
+        state: str | None = None,
+        code: str | None = None,
+        iss: str | None = None,
+        error: str | None = None,
+    ) -> Response:
         try:
-            opened, path = oidc.finish_sign_on(
-                state=state, code=code, issuer=iss, error=error, browser=request.cookies.get(OIDC_COOKIE),
-                address=client_address(request), user_agent=request.headers.get("User-Agent"),
-                request_id=request_id_of(request),
+            opened, path = finish_sign_on(
+                provider=provider, state=state, code=code, issuer=iss, error=error,
+                browser=request.cookies.get(OIDC_COOKIE), address=client_address(request),
+                user_agent=request.headers.get("User-Agent"), request_id=request_id_of(request),
             )  # fmt: skip
         except WarrantError as refused:
             return _drop(self._error_page(refused), OIDC_COOKIE, "/oidc")
@@ -206,18 +334,44 @@ class _Pages:
             with writing() as session:
                 revoke(session, earlier.actor, earlier.row.id, why="signed in again in the same browser")
         response = _redirect(path)
-        _set_cookie(response, COOKIE, opened.token, settings().session_absolute_h * 3600)
+        _set_cookie(response, COOKIE, opened.token, _seconds_left(opened))
         return _drop(response, PRE_COOKIE)
 
     def _sign_in_page(self, request: Request, path: str, error: WarrantError | None = None) -> Response:
-        has_oidc = bool(settings().oidc_issuer and settings().oidc_client_id)
         return self._form_page(
             request, "signin.html", error,
             next_path=path,
-            oidc_url=f"/oidc/start?next={quote(path, safe='')}" if has_oidc else None,
-            oidc_name=settings().oidc_name,
-            accounts=demo_accounts(),
+            providers=_buttons(path),
+            passwords=settings().local_accounts,
+            accounts=demo_accounts() if settings().local_accounts else (),
         )  # fmt: skip
+
+    def _password_page(
+        self,
+        request: Request,
+        path: str,
+        error: WarrantError | None = None,
+        *,
+        username: str,
+        given: bool = False,
+    ) -> Response:
+        return self._form_page(
+            request, "password.html", error, next_path=path, username=username, given=given
+        )
+
+    def _again_page(self, found: SignedIn, path: str, error: WarrantError | None = None) -> Response:
+        with reading() as session:
+            has_password = has_local_password(person_by_id(session, found.actor.person_id))
+            provider = rests_on_provider(session, found.row.id)
+        page = self._render(
+            "again.html", csrf=found.csrf, next_path=path, error=_sentence(error.message) if error else None,
+            who=found.actor.display_name, minutes=settings().step_up_min, has_password=has_password,
+            sign_on=None if has_password else _again_button(path, provider or BY_VARIABLES),
+        )  # fmt: skip
+        response = HTMLResponse(page, status_code=error.status if error else 200, headers=_HEADERS)
+        if error and "retry_after_s" in error.details:
+            response.headers["Retry-After"] = str(error.details["retry_after_s"])
+        return response
 
     def _set_up_page(self, request: Request, token: str, error: WarrantError | None = None) -> Response:
         return self._form_page(request, "setup.html", error, token=token)
@@ -251,6 +405,34 @@ def _check_form(request: Request, csrf: str) -> None:
     pre = request.cookies.get(PRE_COOKIE)
     if not pre or not csrf or not same_text(csrf, csrf_of(pre)) or not is_same_origin(request):
         raise CsrfRefused("this form was not sent from a page of this browser, or is out of date; try again")
+
+
+def _seconds_left(opened: OpenedSession) -> int:
+    return max(1, int((opened.expires_at - clock.now()).total_seconds()))
+
+
+def _again_button(path: str, provider: str) -> dict[str, str] | None:
+    """The button of the provider that a session rests on; None where it is not set up any more."""
+    try:
+        known = providers()[provider]
+    except (WarrantError, KeyError):
+        return None
+    return {
+        "name": known.name,
+        "url": f"/oidc/start?again=true&next={quote(path, safe='')}&provider={provider}",
+    }
+
+
+def _buttons(path: str) -> list[dict[str, str]]:
+    """A button for each provider. Where they cannot be read, none: passwords go on, and `warrant doctor` says why."""
+    try:
+        known = providers().values()
+    except WarrantError as error:
+        _log.error("no sign-on provider is offered: %s", error.message)
+        return []
+    which = {one.key: "" if one.key == BY_VARIABLES else f"&provider={one.key}" for one in known}
+    start = f"/oidc/start?next={quote(path, safe='')}"
+    return [{"name": one.name, "url": start + which[one.key]} for one in known]
 
 
 def _redirect(path: str) -> Response:

@@ -138,28 +138,35 @@ class _Log:
         return {name: one.text for name, one in found.items()}
 
 
-def house_as_of(session: ReadSession, viewer: Actor, as_of: datetime) -> HouseThen:
-    """As far as the viewer may see. `BadInput` for a day to come."""
+def house_as_of(
+    session: ReadSession, viewer: Actor, as_of: datetime, *, model: str | None = None
+) -> HouseThen:
+    """As far as the viewer may see; of one model, where it is named, that alone: notes name what they are about.
+    `BadInput` for a day to come."""
     see(session, viewer, Permission.READ_AUDIT)
     if as_of > clock.now():
         raise BadInput("the as-of date has not come yet", field="as_of")
     log = _Log(session, as_of)
-    findings = tuple(_findings(session, log))
+    findings = tuple(_findings(session, log, model))
     policy = session.scalars(
         select(Policy).where(Policy.created_at < as_of).order_by(Policy.revision.desc()).limit(1)
     ).first()
-    people = tuple(_people(session, log)) if viewer.may(Permission.READ_AUDIT_PAYLOAD) else None
+    reads = model is None and viewer.may(Permission.READ_AUDIT_PAYLOAD)
+    people = tuple(_people(session, log)) if reads else None
     return HouseThen(
-        as_of=as_of, models=tuple(_models(session, log, findings)), people=people,
+        as_of=as_of, models=tuple(_models(session, log, findings, model)), people=people,
         policy=policy.revision if policy else None, policy_digest=policy.digest if policy else "",
         policy_since=policy.created_at if policy else None, findings=findings, notes=tuple(log.notes),
     )  # fmt: skip
 
 
-def _models(session: ReadSession, log: _Log, findings: tuple[FindingThen, ...]) -> Iterable[ModelThen]:
+def _models(
+    session: ReadSession, log: _Log, findings: tuple[FindingThen, ...], only: str | None
+) -> Iterable[ModelThen]:
     tiers = log.before("model", Action.TIER_CHANGED)
     enforced = log.before("model", Action.ENFORCEMENT_CHANGED)
     kept = log.before("model", Action.FACTS_KEPT)
+    owned = log.before("model", Action.FACTS_KEPT, Action.MODEL_REGISTERED)
     facts = {one.model: one for one in session.scalars(select(ModelFacts))}
     served = _served(session, log.as_of)
     validated = {
@@ -168,7 +175,8 @@ def _models(session: ReadSession, log: _Log, findings: tuple[FindingThen, ...]) 
             select(Validation).where(Validation.recorded_at < log.as_of).order_by(Validation.id)
         )
     }
-    rows = session.scalars(select(Model).where(Model.created_at < log.as_of).order_by(Model.name)).all()
+    known = select(Model).where(Model.created_at < log.as_of).order_by(Model.name)
+    rows = session.scalars(known if only is None else known.where(Model.name == only)).all()
     titles = log.titles("model", {one.name: one.title for one in rows}, "model")
     for row in rows:
         said, name = facts.get(row.name), row.name
@@ -178,7 +186,7 @@ def _models(session: ReadSession, log: _Log, findings: tuple[FindingThen, ...]) 
             title=titles[name],
             tier=log.value(tiers[name], ("before",), row.tier, f"tier of {name}"),
             enforcement=log.value(enforced[name], ("from",), row.enforcement, f"enforcement of {name}"),
-            owner=log.value(kept[name], ("before", "owner"), row.owner_id, f"owner of {name}"),
+            owner=log.value(owned[name], ("before", "owner"), row.owner_id, f"owner of {name}"),
             purpose=log.value(
                 kept[name], ("before", "purpose"), said.purpose if said else "", f"purpose of {name}"
             ),
@@ -213,8 +221,11 @@ def _people(session: ReadSession, log: _Log) -> Iterable[PersonThen]:
         yield PersonThen(row.id, row.kind, (roles,) if roles == UNKNOWN else tuple(roles), gone)
 
 
-def _findings(session: ReadSession, log: _Log) -> Iterable[FindingThen]:
+def _findings(session: ReadSession, log: _Log, only: str | None) -> Iterable[FindingThen]:
     planned = log.before("finding", Action.FINDING_PLANNED)
+    moved = log.before(
+        "finding", Action.FINDING_PLANNED, Action.FINDING_REOPENED
+    )  # opening again sets a day, too
     told = session.execute(
         select(AuditEntry.object_id, AuditEntry.action)
         .where(
@@ -224,9 +235,10 @@ def _findings(session: ReadSession, log: _Log) -> Iterable[FindingThen]:
         .order_by(AuditEntry.seq)
     )  # fmt: skip
     states = {object_id: _FINDING_STATES[Action(action)] for object_id, action in told}
+    known = select(Finding).where(Finding.opened_at < log.as_of).order_by(Finding.id)
     rows = [
         one
-        for one in session.scalars(select(Finding).where(Finding.opened_at < log.as_of).order_by(Finding.id))
+        for one in session.scalars(known if only is None else known.where(Finding.model == only))
         if states.get(str(one.id)) != "closed"
     ]
     titles = log.titles("finding", {one.id: one.title for one in rows}, "finding")
@@ -239,6 +251,8 @@ def _findings(session: ReadSession, log: _Log) -> Iterable[FindingThen]:
             severity=log.value(later, ("before", "severity"), row.severity, f"severity of finding {row.id}"),
             state=state,
             owner=log.value(later, ("before", "owner"), row.owner_id, f"owner of finding {row.id}"),
-            due=log.value(later, ("before", "due_at"), clock.to_iso(row.due_at), f"day of finding {row.id}"),
+            due=log.value(
+                moved[str(row.id)], ("before", "due_at"), clock.to_iso(row.due_at), f"day of finding {row.id}"
+            ),
             opened_at=row.opened_at,
         )

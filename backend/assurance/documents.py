@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from pathlib import Path
@@ -28,6 +29,10 @@ MEDIA_TYPES: Final = {
     ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }  # fmt: skip
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+BEGINNINGS: Final = {
+    ".pdf": (b"%PDF-",), ".png": (b"\x89PNG\r\n\x1a\n",), ".zip": _ZIP, ".docx": _ZIP, ".xlsx": _ZIP,
+}  # fmt: skip
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -42,7 +47,7 @@ def require_hand_in(actor: Actor) -> None:
 
 
 def add_document(session: WriteSession, actor: Actor, *, name: str, data: bytes) -> Document:
-    """Keep a file; handing in the same bytes again gives the document that exists.
+    """Keep a file; handing in the same bytes again gives the document that exists, with its file.
 
     The file is on disk before its row commits; where the transaction fails a file without a row is left, which
     nothing names.
@@ -57,11 +62,18 @@ def add_document(session: WriteSession, actor: Actor, *, name: str, data: bytes)
         )
     if not 0 < len(data) <= LARGEST_BYTES:
         raise BadInput(f"the file has {len(data):,} bytes; 1 to {LARGEST_BYTES:,} are kept", field="file")
+    if not _is_what_it_says(Path(name).suffix.lower(), data):
+        raise BadInput(
+            f"the content of {name} is not what its ending says; name it as what it is", field="file"
+        )
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     known = session.get(Document, digest)
+    path = path_of(digest)
     if known is not None:
+        if not path.is_file() or file_digest(path) != digest:  # lost or altered: these are the bytes
+            _write(path, data)
         return known
-    _write(path_of(digest), data)
+    _write(path, data)
     document = Document(
         digest=digest, name=name, media_type=media_type, bytes=len(data), added_by=actor.person_id,
         added_at=clock.now(),
@@ -75,13 +87,26 @@ def add_document(session: WriteSession, actor: Actor, *, name: str, data: bytes)
     return document
 
 
+def _is_what_it_says(ending: str, data: bytes) -> bool:
+    """By its first bytes, or, of text, whether it is text: what a browser or an office program would make of it."""
+    if ending in BEGINNINGS:
+        return data.startswith(BEGINNINGS[ending])
+    try:
+        text = data.decode("utf-8")
+        if ending == ".json":
+            json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return "\0" not in text
+
+
 def require_document(session: ReadSession, digest: str) -> Document:
     """The document of this digest, whose file is there. `BadInput` where nobody handed one in."""
     found = session.get(Document, digest) if DIGEST.fullmatch(digest) else None
     if found is None:
         raise BadInput(f"nobody handed in a file with the digest {digest[:80]!r}; hand it in first")
     if not path_of(digest).is_file():
-        raise NotFound(f"the file {digest[:19]}… is gone; hand it in again under another name")
+        raise NotFound(f"the file {digest[:19]}… is gone; hand it in again")
     return found
 
 

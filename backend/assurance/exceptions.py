@@ -25,7 +25,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotAllowed, NotFound
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
@@ -49,7 +49,7 @@ def ask_exception(
     """Ask that a gate does not stand in this model's way until a day, a year ahead at most. A person asks."""
     from backend.governance.gates import gates
 
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     _require_person(actor, "ask for")
     get_model(session, actor, model)
     if gate not in gates():
@@ -84,7 +84,7 @@ def decide_exception(
     A person does, and grants none that would let an open change past its gate on which they may not decide: what they
     asked for, trained, or own the data of. What waits and nobody has decided on rests on it from here on.
     """
-    actor.require(Permission.DECIDE_CHANGE)
+    allow(session, actor, Permission.DECIDE_CHANGE)
     _require_person(actor, "decide on")
     row = _locked(session, actor, exception_id)
     if verdict not in ("grant", "refuse"):
@@ -134,8 +134,11 @@ def _refuse_excluded(session: ReadSession, actor: Actor, row: PolicyException) -
 def end_exception(session: WriteSession, actor: Actor, exception_id: int, *, why: str) -> PolicyException:
     """End an exception before its day: whoever asked for it, or may decide. Ending again does nothing."""
     row = _locked(session, actor, exception_id)
-    if not same_hands(session, actor, [row.asked_by]):
-        actor.require(Permission.DECIDE_CHANGE)
+    is_own = same_hands(session, actor, [row.asked_by])
+    actor.require_scope(Permission.REQUEST_CHANGE if is_own else Permission.DECIDE_CHANGE)
+    if not is_own:
+        allow(session, actor, Permission.DECIDE_CHANGE)
+        get_model(session, actor, row.model)  # it is theirs to decide about
     if state_of(row) not in ("asked", "granted"):
         return row
     row.state, row.ended_by, row.ended_at, row.ended_because = (

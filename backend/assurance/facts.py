@@ -14,6 +14,7 @@ from backend.audit.log import record
 from backend.database.session import WriteSession
 from backend.errors import BadInput, Conflict
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.observations.schema import check_model
 from backend.registry.inventory import UNKNOWN_TIER
@@ -38,7 +39,7 @@ def register_vendor_model(
 
     It is governed as the unknown are, as tier high, until a change of its tier says otherwise.
     """
-    actor.require(Permission.KEEP_INVENTORY)
+    allow(session, actor, Permission.KEEP_INVENTORY)
     check_model(name)
     if session.get(Model, name) is not None:
         raise Conflict(f"there is a model {name} already; choose another name", model=name)
@@ -78,7 +79,7 @@ def keep_facts(
     next_review_at: datetime | None = None,
 ) -> ModelFacts:
     """Write what is known of a model; what is None stays. A vendor is named of vendor models only."""
-    actor.require(Permission.KEEP_INVENTORY)
+    allow(session, actor, Permission.KEEP_INVENTORY)
     found = get_model(session, actor, model)
     facts = session.get(ModelFacts, model, with_for_update=True)
     if facts is None:

@@ -17,7 +17,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotAllowed, NotFound
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
@@ -51,9 +51,9 @@ def open_finding(
 ) -> Finding:
     """Open a finding about a model (None: about no single one) for somebody to mend by a day.
 
-    source   what opens it by itself; while one of the same source is not closed, that one is given back
+    source   what opens it by itself, once: where there is one of the same source, closed or not, it is given back
     """
-    actor.require(Permission.HANDLE_FINDINGS)
+    allow(session, actor, Permission.HANDLE_FINDINGS)
     if model is not None:
         get_model(session, actor, model)
     if severity not in SEVERITIES:
@@ -99,7 +99,7 @@ def plan_finding(
 
     Its owner writes the plan and hands it over; day and severity are moved by somebody who never owned it.
     """
-    actor.require(Permission.HANDLE_FINDINGS)
+    allow(session, actor, Permission.HANDLE_FINDINGS)
     finding = _open(session, actor, finding_id)
     before = _terms(finding)
     if severity is not None and severity not in SEVERITIES:
@@ -129,6 +129,7 @@ def plan_finding(
 
 def answer_finding(session: WriteSession, actor: Actor, finding_id: int, *, answer: str) -> Finding:
     """Its owner says what was done about it. It stays open until somebody else has seen the evidence."""
+    actor.require_scope(Permission.HANDLE_FINDINGS)
     finding = _open(session, actor, finding_id)
     if not same_hands(session, actor, [finding.owner_id]):
         raise NotAllowed(f"finding {finding_id} is answered by its owner")
@@ -145,7 +146,7 @@ def close_finding(
     session: WriteSession, actor: Actor, finding_id: int, *, evidence: str, document: str | None = None
 ) -> Finding:
     """Close it with the evidence that it is mended; nobody who owns it or ever did. Closing again does nothing."""
-    actor.require(Permission.HANDLE_FINDINGS)
+    allow(session, actor, Permission.HANDLE_FINDINGS)
     finding = _locked(session, actor, finding_id)
     if same_hands(session, actor, finding.owners):
         raise OwnFinding(f"you own finding {finding_id} or did; somebody else closes it")
@@ -169,11 +170,11 @@ def reopen_finding(
     session: WriteSession, actor: Actor, finding_id: int, *, why: str, due_at: datetime
 ) -> Finding:
     """Open a closed or answered finding again: it was not mended after all."""
-    actor.require(Permission.HANDLE_FINDINGS)
+    allow(session, actor, Permission.HANDLE_FINDINGS)
     finding = _locked(session, actor, finding_id)
     if finding.state == "open":
         return finding
-    was = finding.state
+    was, day = finding.state, clock.to_iso(finding.due_at)
     if due_at != finding.due_at and same_hands(session, actor, finding.owners):
         raise OwnFinding(f"you own finding {finding_id} or did; somebody else sets its new day")
     finding.state, finding.closed_at, finding.closed_by, finding.answered_at = "open", None, None, None
@@ -182,7 +183,7 @@ def reopen_finding(
     record(
         session, actor, Action.FINDING_REOPENED, object_kind="finding", object_id=finding.id,
         payload={"model": finding.model, "was": was, "evidence_then": finding.evidence,
-                 "due_at": clock.to_iso(due_at)},
+                 "due_at": clock.to_iso(due_at), "before": {"due_at": day}},
         why=written(why, "why"),
     )  # fmt: skip
     return finding

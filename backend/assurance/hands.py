@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from backend.assurance.inventory_tables import ModelFacts
+from backend.audit.actions import Action
+from backend.audit.entries_about import entries_about
 from backend.database.session import ReadSession
 from backend.identity.actor import Actor
 from backend.identity.people import is_auditor, person_by_id
@@ -38,7 +40,14 @@ def builders_and_owners(session: ReadSession, model: Model, version: int | None)
 
     bar(model.owner_id, f"owns {model.name}")
     facts = session.get(ModelFacts, model.name)
-    for former in facts.owners if facts is not None else ():
+    told = entries_about(session, "model", [model.name], (Action.MODEL_REGISTERED,)).get(model.name, [])
+    registered = [
+        one
+        for entry in told
+        for said in (entry.payload or {},)
+        for one in (said.get("owner"), (said.get("before") or {}).get("owner"))
+    ]
+    for former in dict.fromkeys([*(facts.owners if facts is not None else ()), *registered]):
         if former != model.owner_id:
             bar(former, f"owned {model.name}")
     query = select(Version.version, Version.trained_by, Version.data_owner).where(Version.model == model.name)

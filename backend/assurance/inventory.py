@@ -23,6 +23,7 @@ from backend.errors import BadInput
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
 from backend.identity.reach import see
+from backend.identity.teams import team_names
 from backend.registry.tables import ImportedModel, Model, Version
 
 KINDS: Final[dict[str, str]] = {
@@ -65,6 +66,7 @@ class Entry:
     health_level: str = "unknown"
     health: str = "not measured"
     created_at: datetime | None = None
+    team: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return dict(self.__dict__) | {"due": list(self.due), "exceptions": list(self.exceptions)}
@@ -89,6 +91,7 @@ def list_models_kept(
     tiers: Sequence[str] = (),
     kinds: Sequence[str] = (),
     owner: str = "",
+    team: str = "",
     needing: bool = False,
     sort: str = "due",
     descending: bool = False,
@@ -111,6 +114,7 @@ def list_models_kept(
         and (not tiers or one.tier in tiers)
         and (not kinds or one.kind in kinds)
         and (not owner or owner == (one.owner or ""))
+        and (not team or team == one.team)
         and (not needing or one.level in ("page", "attention"))
     ]
     found.sort(key=lambda one: (_rank(one, sort), one.model), reverse=descending)
@@ -153,6 +157,7 @@ def _entries(session: ReadSession, environment: str, only: str | None = None) ->
     facts = {row.model: row for row in session.scalars(select(ModelFacts))}
     imported = set(session.scalars(select(ImportedModel.model)))
     names = names_of(session, {one.owner_id for one in models})
+    teams = team_names(session, (one.name for one in models))
     trained: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for version in session.execute(
         select(Version.model, Version.version, Version.training).order_by(Version.version)
@@ -202,7 +207,7 @@ def _entries(session: ReadSession, environment: str, only: str | None = None) ->
         _entry(
             model, facts.get(model.name), model.name in imported, names.get(model.owner_id or ""),
             trained[model.name], serves.get(model.name), validated.get(model.name), waiting[model.name],
-            open_findings[model.name], excepted[model.name], answered.get(model.name), now,
+            open_findings[model.name], excepted[model.name], answered.get(model.name), now, teams.get(model.name),
         )
         for model in models
     ]  # fmt: skip
@@ -213,6 +218,7 @@ def _entry(
     trained: dict[int, dict[str, Any]],
     serves: int | None, validation: Validation | None, waiting: list[datetime],
     findings: list[tuple[str, datetime]], exceptions: list[str], answers: TierAnswers | None, now: datetime,
+    team: str | None,
 ) -> Entry:  # fmt: skip
     vendor = facts.vendor if facts is not None else ""
     kind = "own"
@@ -237,7 +243,7 @@ def _entry(
         },
         conditions_open=len(waiting), conditions_lapsed=sum(one <= now for one in waiting),
         findings=counted, findings_overdue=sum(day <= now for _, day in findings),
-        next_review_at=min(reviews, default=None), exceptions=tuple(exceptions), created_at=model.created_at,
+        next_review_at=min(reviews, default=None), exceptions=tuple(exceptions), created_at=model.created_at, team=team,
     )  # fmt: skip
     overdue_high = any(severity == "high" and day <= now for severity, day in findings)
     return _judged(entry, overdue_high, now)

@@ -12,10 +12,12 @@ from backend.database.session import ReadSession
 from backend.deployment.tables import Deployment
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
+from backend.registry.lineage import link_of
 from backend.registry.service import get_model
-from backend.registry.tables import ImportedVersion, Version
+from backend.registry.tables import ImportedVersion, LineageSource, Version
 
 STAGES: Final = ("data", "code", "run", "version", "change", "deployment")
+MOST_SOURCES: Final = 8  # of a version, in the graph
 COMMITS: Final = ("git_commit", "commit", "code", "mlflow.source.git.commit")
 
 
@@ -31,6 +33,8 @@ class Node:
     at: datetime | None = None
     version: int | None = None
     change_id: int | None = None
+    link: str | None = None  # where it can be looked up outside
+    digest: str = ""  # in full
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,13 @@ def lineage_of(session: ReadSession, viewer: Actor, model: str, *, newest: int =
             )
         )
     }
+    sources: dict[int, list[LineageSource]] = {}
+    for one in session.scalars(
+        select(LineageSource)
+        .where(LineageSource.model == model, LineageSource.version.in_(numbers))
+        .order_by(LineageSource.kind, LineageSource.name, LineageSource.digest)
+    ):
+        sources.setdefault(one.version, []).append(one)
     changes = session.scalars(
         select(Change)
         .where(
@@ -90,7 +101,7 @@ def lineage_of(session: ReadSession, viewer: Actor, model: str, *, newest: int =
         run = add(
             Node(f"run:{version.run_id}", "run", version.run_id[:12], at=version.trained_at) if version.run_id
             else Node(f"run:?{number}", "run", "not recorded", known=False),
-            data, code,
+            data, code, *(add(one) for one in _sources(sources.get(number, []))),
         )  # fmt: skip
         detail = version.artefact_digest.removeprefix("sha256:")[:12]
         add(
@@ -141,6 +152,22 @@ def _data(version: Version) -> Node:
         if part
     )
     return Node(f"data:{digest}", "data", digest.removeprefix("sha256:")[:12], detail)
+
+
+def _sources(attached: list[LineageSource]) -> list[Node]:
+    """What files of DVC and Feast say of it: inputs before outputs, and how many more there are."""
+    ranked = sorted(attached, key=lambda one: one.role == "output")
+    nodes = [
+        Node(
+            f"source:{one.kind}:{one.name}:{one.digest}", "data", one.name,
+            f"{one.kind} {one.role}, {one.digest.partition(':')[2][:12]}", link=link_of(one), digest=one.digest,
+        )
+        for one in ranked[:MOST_SOURCES]
+    ]  # fmt: skip
+    if ranked[MOST_SOURCES:]:
+        version = ranked[0].version
+        nodes.append(Node(f"source:more:{version}", "data", f"{len(ranked) - MOST_SOURCES} more", "attached"))
+    return nodes
 
 
 def _commit(version: Version, run: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ from backend.errors import BadInput, Conflict, NotFound
 from backend.governance.yaml_text import read_yaml
 from backend.holds.service import hold_for_incident
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 
 BUILT_IN: Final = Path(__file__).with_name("serious_clocks.yaml")
@@ -111,7 +112,7 @@ def mark_serious(
 
     Doing it again adds the clocks that do not run yet.
     """
-    actor.require(Permission.MARK_SERIOUS)
+    allow(session, actor, Permission.MARK_SERIOUS)
     incident = get_incident(session, actor, incident_id)
     if aware_at > clock.now():
         raise BadInput("nobody became aware in the future", field="aware_at")

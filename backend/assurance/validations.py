@@ -19,6 +19,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotAllowed, NotFound
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.registry.inventory import require_known
 from backend.registry.service import get_model
@@ -64,7 +65,7 @@ def record_validation(
     Raises `NotIndependent` for whoever owns the model, trained what is validated or owns its data, with any account of
     theirs; `BadInput` where outcome and conditions contradict one another.
     """
-    actor.require(Permission.VALIDATE)
+    allow(session, actor, Permission.VALIDATE)
     found = get_model(session, actor, model)
     if version is not None:
         require_known(session, actor, model, version)
@@ -112,7 +113,7 @@ def meet_condition(
 
     Also a lapsed one is met this way; that it was late stays on the record.
     """
-    actor.require(Permission.VALIDATE)
+    allow(session, actor, Permission.VALIDATE)
     condition = session.get(ValidationCondition, condition_id, with_for_update=True)
     if condition is None:
         raise NotFound(f"there is no condition {condition_id} that you may see")

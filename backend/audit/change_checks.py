@@ -32,6 +32,7 @@ from backend.audit.change_entries import (
     retracted,
     told_of,
 )
+from backend.database.many import among
 from backend.database.session import ReadSession
 from backend.governance.agreed_returns import agreed_otherwise, finished_times
 from backend.governance.digests import digest_of
@@ -79,7 +80,7 @@ def unrecorded_changes(session: ReadSession, changes: Collection[int] | None = N
     Whether the row of an entry is gone is only told of the whole house: whoever may see some changes lacks rows.
     """
     wanted = select(Change.id).order_by(Change.id)
-    numbers = list(session.scalars(wanted if changes is None else wanted.where(Change.id.in_(changes))))
+    numbers = list(session.scalars(wanted if changes is None else wanted.where(among(Change.id, changes))))
     for at in range(0, len(numbers), _AT_ONCE):
         some = numbers[at : at + _AT_ONCE]
         told = told_of(session, some)
@@ -145,6 +146,9 @@ def _decisions_differ(row: Change, entries: Sequence[Told]) -> Iterator[Unrecord
             differs.append("role")
         if _apart(one, entry) > _AT_ONE_TIME:
             differs.append("decided_at")
+        fresh = clock.to_iso(one.signed_in_at) if one.signed_in_at else None
+        if entry.said is not None and entry.said.get("signed_in_at") != fresh:
+            differs.append("signed_in_at")
         if differs:
             yield _decided_otherwise(row, one, entry, differs)
     for decision, entry in by_id.items():

@@ -39,7 +39,7 @@ COMPARED: Final = (
     Compared(
         "decisions",
         ("id", "person_id", "on_behalf_of", "verdict", "comment", "seen_digest", "accepted", "role", "decided_at",
-         "retracted_at"),
+         "signed_in_at", "retracted_at"),
         "`governance:change:approve`, `:reject`, `:ask_for_changes`, `:retract`", _STAGE, "`change_checks.py`",
     ),
     Compared(
@@ -84,6 +84,14 @@ COMPARED: Final = (
         "person_roles", ("person_id", "role"), "`identity:person:create`, `:set_roles`",
         "the role by which a decision counts: when it is given, and before execution; by which the glass is broken",
         "`account_record.py`, `standing_checks.py`",
+    ),
+    Compared(
+        "team_members", ("team_id", "person_id", "role"), "`identity:team:set_roles`",
+        "the role by which a decision counts, as `person_roles`", "`account_record.py`, `standing_checks.py`",
+    ),
+    Compared(
+        "team_models", ("model", "team_id"), "`identity:team:move_model`",
+        "the team whose roles count for a decision", "`account_record.py`, `standing_checks.py`",
     ),
     Compared(
         "persons", ("disabled_at",), "`identity:person:disable`",

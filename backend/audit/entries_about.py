@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Subquery, bindparam, select
 
+from backend import clock
 from backend.addresses import all_without_credentials
 from backend.audit.actions import Action
 from backend.audit.rows import parsed
@@ -61,6 +63,18 @@ def entries_about(
         for row in rows:
             found[row.object_id].append(_said(row))
     return found
+
+
+def entries_between(
+    session: ReadSession, kind: str, actions: Collection[Action], start: datetime, end: datetime
+) -> Iterator[tuple[str, Said]]:
+    """Object id and entry of each with one of these actions from `start` until before `end`, in their order."""
+    wanted = _QUERY.where(
+        AuditEntry.object_kind == kind, AuditEntry.action.in_([one.value for one in actions]),
+        AuditEntry.at >= clock.to_iso(start), AuditEntry.at < clock.to_iso(end),
+    ).order_by(AuditEntry.seq)  # fmt: skip
+    for row in session.execute(wanted):
+        yield row.object_id, _said(row)
 
 
 def newest_entry(action: Action) -> Subquery:

@@ -19,10 +19,10 @@ from backend.audit.formats.record import Record, as_record
 from backend.audit.log import record
 from backend.audit.reading import entry_views
 from backend.audit.rows import as_stored
-from backend.audit.searching import Search, matching_entries
+from backend.audit.searching import Search, as_recorded, matching_entries
 from backend.database.session import ReadSession, WriteSession, reading
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 
 PAGE = 1_000
@@ -41,11 +41,11 @@ class Export:
 
 def begin_export(session: WriteSession, actor: Actor, wanted: Search, *, form: str, why: str = "") -> Export:
     """Record who takes which part of the log away, in which form. Raises `BadInput` for a form there is not."""
-    actor.require(Permission.READ_AUDIT)
+    allow(session, actor, Permission.READ_AUDIT)
     chosen = format_named(form)
     seq = record(
         session, actor, Action.AUDIT_EXPORTED, object_kind="log", object_id="entries",
-        payload={"search": wanted.to_json(), "form": form}, why=why,
+        payload={"search": as_recorded(session, wanted), "form": form}, why=why,
     )  # fmt: skip
     stamp = clock.now().strftime("%Y%m%dT%H%MZ")
     return Export(actor, wanted, chosen, seq, f"warrant-audit-{stamp}.{chosen.extension}")

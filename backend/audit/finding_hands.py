@@ -26,7 +26,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotAllowed, NotFound
 from backend.identity.actor import Actor
 from backend.identity.people import person_by_id
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 
 # What is so as long as it is so: these close by themselves when it is mended.
@@ -52,7 +52,7 @@ def list_findings(
     """What is open, the gravest and oldest first; with `closed` what was closed, the newest first. Findings are about
     the whole house: who sees named models only sees none."""
     see(session, viewer, Permission.READ_AUDIT)
-    if viewer.models is not None:
+    if viewer.models_with(Permission.READ_AUDIT) is not None:
         return []
     query = select(AuditFinding).where(AuditFinding.state == ("closed" if closed else "open"))
     if closed:
@@ -64,7 +64,7 @@ def list_findings(
 def count_findings(session: ReadSession, viewer: Actor, *, closed: bool = False) -> int:
     """How many `list_findings` would give without an end."""
     see(session, viewer, Permission.READ_AUDIT)
-    if viewer.models is not None:
+    if viewer.models_with(Permission.READ_AUDIT) is not None:
         return 0
     state = "closed" if closed else "open"
     return session.scalar(select(func.count(AuditFinding.id)).where(AuditFinding.state == state)) or 0
@@ -109,10 +109,12 @@ def close_by_hand(session: WriteSession, actor: Actor, finding_id: int, *, why: 
 
 def _open_finding(session: WriteSession, actor: Actor, finding_id: int) -> AuditFinding:
     see(session, actor, Permission.READ_AUDIT)
-    actor.require(Permission.HANDLE_FINDINGS)
+    allow(session, actor, Permission.HANDLE_FINDINGS)
     finding = session.get(AuditFinding, finding_id, with_for_update=True)
-    if finding is None or actor.models is not None:
+    if finding is None or actor.models_with(Permission.READ_AUDIT) is not None:
         raise NotFound(f"there is no finding {finding_id} about the log that you may see")
+    if not actor.may_about(Permission.HANDLE_FINDINGS, None):
+        raise NotAllowed("a finding about the log concerns the whole house: a role in a team is not enough")
     if finding.state != "open":
         raise Conflict(f"finding {finding_id} is closed already: {finding.closed_because}")
     return finding

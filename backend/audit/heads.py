@@ -53,7 +53,8 @@ def publish(size: int, root: str) -> None:
 
     Of many threads that publish at once one writes the largest head of them all, and the others have nothing to do.
     Where another process holds the file and is asleep, the head stays behind, as after a crash, and the next one that
-    is published catches up: nobody's commit hangs on a process that was stopped.
+    is published catches up: nobody's commit hangs on a process that was stopped. So it is where the disk is full or
+    cannot be written: what is committed was accepted, and is not answered as a failure.
     """
     path, mine = head_path(), _Waiting(size, root)
     with _guard:
@@ -61,14 +62,18 @@ def publish(size: int, root: str) -> None:
     with _turn:
         if mine.published:
             return
-        with path.with_suffix(".lock").open("a") as lock:
-            held = _lock(lock, path)
-            with _guard:
-                together = [mine, *_waiting.pop(path, [])]
-            newest = max(together, key=lambda one: one.size)
-            known = read_head(path) if held else None
-            if held and (known is None or known.size < newest.size):
-                _replace(path, {"size": newest.size, "root": newest.root})
+        together = [mine]
+        try:
+            with path.with_suffix(".lock").open("a") as lock:
+                held = _lock(lock, path)
+                with _guard:
+                    together += _waiting.pop(path, [])
+                newest = max(together, key=lambda one: one.size)
+                known = read_head(path) if held else None
+                if held and (known is None or known.size < newest.size):
+                    _replace(path, {"size": newest.size, "root": newest.root})
+        except OSError as error:
+            log.error("%s is behind: it cannot be written (%s)", path, error.strerror)  # noqa: TRY400
         for one in together:
             one.published = True
 

@@ -58,7 +58,7 @@ def keys_in_use(session: ReadSession, viewer: Actor, published: Sequence[Verifie
     ).one()  # fmt: skip
     marks = head.mac.partition(":")[0] if head is not None else ""
     signing = _signing(session, published)
-    if viewer.models is not None:
+    if viewer.models_with(Permission.READ_AUDIT) is not None:
         return KeysInUse(signing, marks, 0, None, 0, None)
     return KeysInUse(signing, marks, held, first, destroyed, last)
 

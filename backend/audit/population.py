@@ -23,12 +23,13 @@ from backend.audit.log import record
 from backend.audit.rows import parsed
 from backend.audit.tables import AuditEntry, AuditPayload
 from backend.audit.texts_then import TextThen, texts_then
+from backend.database.many import among
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 
 LARGEST_SAMPLE: Final = 1_000
@@ -139,6 +140,7 @@ def population_of(
 ) -> Population:
     """The changes requested in the period, as far as the viewer may see, by the as-of date (default: now)."""
     see(session, viewer, Permission.READ_AUDIT)
+    reach = viewer.models_with(Permission.READ_AUDIT)
     as_of = as_of or clock.now()
     end = min(period.end, as_of)
     requested = select(AuditEntry.object_id).where(
@@ -146,12 +148,10 @@ def population_of(
     )
     within = (AuditEntry.at >= clock.to_iso(period.start), AuditEntry.at < clock.to_iso(end))
     told = {int(one) for one in session.scalars(requested.where(*within)) if one.isdecimal()}
-    about, unknown = told_models(session, within) if viewer.models is not None else ({}, frozenset[int]())
-    in_log = sorted(
-        told if viewer.models is None else (one for one in told if about.get(one) in viewer.models)
-    )
+    about, unknown = told_models(session, within) if reach is not None else ({}, frozenset[int]())
+    in_log = sorted(told if reach is None else (one for one in told if about.get(one) in reach))
     unplaced = len(unknown)
-    rows = set(session.scalars(select(Change.id).where(Change.id.in_(in_log)))) if in_log else set()
+    rows = set(session.scalars(select(Change.id).where(among(Change.id, in_log)))) if in_log else set()
     # A row is written just before its entry: one at the edge may be of the other period, and has its entry there.
     stored = set(
         session.scalars(
@@ -159,7 +159,7 @@ def population_of(
         )
     )
     others = stored - set(in_log)
-    entered = requested.where(AuditEntry.object_id.in_([str(one) for one in others]))
+    entered = requested.where(among(AuditEntry.object_id, [str(one) for one in others]))
     without_entry = others - {int(one) for one in session.scalars(entered)} if others else set()
     return Population(
         period, as_of, tuple(in_log), len(rows) + len(without_entry),
@@ -209,14 +209,14 @@ def change_rows(
     entries = session.execute(
         select(AuditEntry.seq, AuditEntry.action, AuditEntry.object_id, AuditEntry.at, AuditEntry.actor)
         .where(
-            AuditEntry.object_kind == "change", AuditEntry.object_id.in_([str(one) for one in changes]),
+            AuditEntry.object_kind == "change", among(AuditEntry.object_id, [str(one) for one in changes]),
             AuditEntry.at < clock.to_iso(as_of),
         )
         .order_by(AuditEntry.seq)
     )  # fmt: skip
     for entry in entries:
         told[int(entry.object_id)].append(entry)
-    known = {one.id: one for one in session.scalars(select(Change).where(Change.id.in_(changes)))}
+    known = {one.id: one for one in session.scalars(select(Change).where(among(Change.id, changes)))}
     names = names_of(session, {entry.actor for found in told.values() for entry in found[:1]})
     texts = texts_then(session, "change", {one.id: one.summary for one in known.values()}, as_of)
     return tuple(_row(one, known.get(one), told[one], names, texts.get(one)) for one in changes if told[one])
@@ -239,7 +239,7 @@ def draw_sample(
     why: str = "",
 ) -> Sample:
     """Draw it, and record that it was drawn: same period, as-of date and seed, same rows."""
-    actor.require(Permission.READ_AUDIT)
+    allow(session, actor, Permission.READ_AUDIT)
     if not 1 <= n <= LARGEST_SAMPLE:
         raise BadInput(f"a sample has 1 to {LARGEST_SAMPLE} changes, not {n}", field="n")
     if not 0 <= seed < 2**63:

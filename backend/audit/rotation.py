@@ -29,6 +29,7 @@ from backend.audit.signers import (
 from backend.audit.tables import AuditEntry
 from backend.database.session import writing
 from backend.identity.actor import Actor
+from backend.identity.freshness import require_fresh
 
 
 def prepare_key() -> VerifierKey:
@@ -47,6 +48,7 @@ def rotate_key(actor: Actor, *, why: str) -> tuple[VerifierKey, SignedHead]:
 
     Raises `KeyUnusable` where nothing was signed yet, and whatever `sign_head` refuses.
     """
+    require_fresh(actor, "rotate the keys of the log")
     known = _known()
     if finish_rotation(known):
         return known[-1], sign_head()

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
-from backend.audit.searching import Search
+from backend.audit.searching import Search, as_recorded
 from backend.audit.tables import SavedSearch
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotFound
@@ -39,7 +39,7 @@ def save_search(session: WriteSession, actor: Actor, *, name: str, wanted: Searc
     session.flush()
     record(
         session, actor, Action.SEARCH_SAVED, object_kind="search", object_id=actor.person_id,
-        payload={"name": name, "search": row.search},
+        payload={"name": name, "search": as_recorded(session, wanted)},
     )  # fmt: skip
     return row
 

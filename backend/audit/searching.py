@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +24,7 @@ from backend.identity.roles import Permission
 
 ROUTINE = (Action.BATCH_INGESTED, Action.WINDOW_COMPUTED)
 MOST_APART: Final = 50  # people or actions that are looked up one by one
+_AN_ID: Final = re.compile(r"per_[0-9a-f]{20}|system:[a-z_-]+")
 MOST_BOUNDED: Final = 100_000  # entries of a time that is looked up first
 
 
@@ -124,6 +126,15 @@ def matching_entries(
         ]
         conditions = [AuditEntry.seq.in_(union_all(*(select(one.c.seq) for one in each)))]
     return query.where(*conditions).order_by(order).limit(limit)
+
+
+def as_recorded(session: ReadSession, wanted: Search) -> dict[str, Any]:
+    """A search as an entry holds it: of a person, the ids that were meant. No erasure would reach the name there."""
+    found = wanted.to_json()
+    if "who" in found:
+        who = wanted.who.strip()
+        found["who"] = [who] if _AN_ID.fullmatch(who) else sorted(matching_people(session, who))[:MOST_APART]
+    return found
 
 
 def _actors(session: ReadSession, wanted: Search) -> list[str]:

@@ -1,10 +1,11 @@
-"""Roles of accounts, tiers of models and revisions of the policy that are not those of the last entry that set them.
+"""Roles, teams, tiers of models and revisions of the policy that are not those of the last entry that set them.
 
 They decide who may decide, and under which rule: whoever writes to the database would begin with them.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,12 +13,13 @@ from typing import Any, Final
 from sqlalchemy import func, select
 
 from backend.audit.actions import Action
+from backend.audit.entries_about import Said, entries_about
 from backend.audit.rows import parsed
 from backend.audit.tables import AuditEntry, AuditPayload
 from backend.database.session import ReadSession
 from backend.governance.digests import digest_of
 from backend.governance.tables import Policy
-from backend.identity.tables import Person
+from backend.identity.tables import Person, TeamMember, TeamModel
 from backend.registry.recorded import tier_otherwise
 from backend.registry.tables import Model
 
@@ -52,10 +54,44 @@ def unset_standing(session: ReadSession) -> Iterator[Unset]:
                 f"the account {row.id} has the roles {', '.join(roles) or 'none'}, and entry {known[0]} says "
                 f"{', '.join(sorted(known[1])) or 'none'}",
             )
+    yield from _unset_teams(session)
     models = {one.name: one for one in session.scalars(select(Model).order_by(Model.name))}
     for name, told in tier_otherwise(session, models.values()).items():
         yield Unset(f"model {name} tier {models[name].tier}", told, name)
     yield from _unset_policies(session)
+
+
+def _unset_teams(session: ReadSession) -> Iterator[Unset]:
+    """Roles in a team, and teams of models, that no entry gave so."""
+    held: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in session.scalars(select(TeamMember)):
+        held[row.person_id, row.team_id].add(row.role)
+    people = session.scalars(select(Person.id)).all()
+    told: dict[tuple[str, str], Said] = {}
+    erased: set[str] = set()  # who has an entry that does not tell any more of which team it is
+    for person, said in entries_about(session, "person", people, (Action.TEAM_ROLES_CHANGED,)).items():
+        told.update({(person, str(one.payload.get("team"))): one for one in said if one.payload is not None})
+        erased |= {person} if any(one.payload is None for one in said) else set()
+    for person, team in sorted(held.keys() | told.keys()):
+        roles, entry = sorted(held[person, team]), told.get((person, team))
+        after = sorted(entry.payload["after"]) if entry is not None and entry.payload is not None else []
+        if roles != after and person not in erased:
+            yield Unset(
+                f"account {person} team {team} {' '.join(roles)}",
+                f"the account {person} has the roles {', '.join(roles) or 'none'} in the team {team}, and "
+                f"{f'entry {entry.seq}' if entry else 'the log'} says {', '.join(after) or 'none'}",
+            )
+    owned = {row.model: row.team_id for row in session.scalars(select(TeamModel))}
+    names = session.scalars(select(Model.name)).all()
+    for model, moves in entries_about(session, "model", names, (Action.MODEL_MOVED,)).items():
+        payload = moves[-1].payload
+        now = owned.pop(model, None)
+        if payload is not None and payload.get("after") != now:
+            yield Unset(
+                f"model {model} team", f"{model} is in another team than entry {moves[-1].seq} says", model
+            )
+    for model in sorted(owned):
+        yield Unset(f"model {model} team", f"{model} is in a team to which no entry gave it", model)
 
 
 def _unset_policies(session: ReadSession) -> Iterator[Unset]:

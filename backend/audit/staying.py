@@ -3,10 +3,10 @@
 What holds keep is said in `backend.holds.payloads`. Leaves, proofs and the entries that record erasures stay for ever,
 and so do those of signed judgements: the same text is kept with the judgement, which nothing else would bear out.
 Entries about a change keep theirs until it has ended: before each decision the change is compared with them. So do
-those with which the policy in force, delegations and exceptions that stand, roles of open accounts, people of versions,
-tiers and enforcement of models, and findings are compared. Age alone does not take what says why data are gone, nor the
-text of the making of a pack, which is proved with it as long as it is kept; somebody who is named there has it erased
-all the same.
+those with which the policy in force, delegations and exceptions that stand, roles of open accounts (for the house and
+in teams), people of versions, tiers, enforcement and teams of models, and findings are compared. Age alone does not
+take what says why data are gone, nor the text of the making of a pack, which is proved with it as long as it is kept;
+somebody who is named there has it erased all the same.
 
 What a system that follows the log with payloads has not taken yet waits for it, for a week at most. It waits because a
 copy that is missing in the SIEM cannot be made afterwards; not for ever, because data that were to be kept for so long
@@ -39,6 +39,7 @@ _COMPARED: Final = (
     Action.PAYLOADS_ERASED, Action.CONTROL_JUDGED, Action.POLICY_REPLACED, Action.VERSION_REGISTERED,
     Action.DATA_OWNER_DECLARED,
     Action.MODEL_REGISTERED, Action.VENDOR_MODEL_REGISTERED, Action.TIER_CHANGED, Action.ENFORCEMENT_CHANGED,
+    Action.MODEL_MOVED,
     Action.AUDIT_FINDING_OPENED, Action.AUDIT_FINDING_CLOSED,
 )  # fmt: skip
 _OF_RETENTION: Final = (Action.DATA_TRIMMED, Action.DATA_RULE_SET)
@@ -131,7 +132,7 @@ def _gives_what_counts() -> ColumnElement[bool]:
             ),
         ),
         and_(
-            AuditEntry.action.in_([one.value for one in ROLES_OF]),
+            AuditEntry.action.in_([one.value for one in (*ROLES_OF, Action.TEAM_ROLES_CHANGED)]),
             AuditEntry.object_id.in_(select(Person.id).where(Person.disabled_at.is_(None))),
         ),
     )

@@ -22,8 +22,20 @@ from backend.settings import settings
 
 WORKING: Final = ".backup-"  # folders of backups under way, in the home
 DRILL: Final = ".drill-"  # and of drills
-# In the home: signs of life of processes, and what a gateway fetches again.
-MADE_ANEW: Final = frozenset({"supervisor.json", "supervisor.lock", "workers", "gateway", "kill", "spool"})
+# In the home: signs of life of processes, what a gateway fetches again, files chosen on pages that are open, and what
+# processes of models work on.
+MADE_ANEW: Final = frozenset(
+    {
+        "supervisor.json",
+        "supervisor.lock",
+        "workers",
+        "gateway",
+        "kill",
+        "spool",
+        "uploads",
+        "model-processes",
+    }
+)
 _PASSING: Final = (".lock", ".draft", ".tmp", "-wal", "-shm", "-journal")
 _LOG_ENTRY: Final = re.compile(r"(\d{20})\.")
 

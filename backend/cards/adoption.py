@@ -6,6 +6,7 @@ Nothing is asked of the network: what MLflow says of a version was stored by the
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -17,6 +18,7 @@ from backend.cards.service import Taken, import_card
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.registry.inventory import require_known
 from backend.registry.tables import ImportedModel, ImportedVersion, Version
@@ -29,7 +31,7 @@ def adopt_mlflow_version(
 
     Raises `NoSuchCard` for a version that no import has brought.
     """
-    actor.require(Permission.WRITE_CARDS)
+    allow(session, actor, Permission.WRITE_CARDS)
     text = mlflow_card(session, actor, model, version)
     return import_card(
         session, actor, model=model, version=version, text=text, source="mlflow",
@@ -45,7 +47,7 @@ def adopt_huggingface_card(
 
     Its figures stay what its writers typed: they are held against what is recorded here, as any typed figure is.
     """
-    actor.require(Permission.WRITE_CARDS)
+    allow(session, actor, Permission.WRITE_CARDS)
     document = read_card_source(text)
     if not document.front:
         raise BadInput("line 1: a card of Hugging Face begins with front matter between `---`", field="text")
@@ -94,7 +96,15 @@ def mlflow_card(session: ReadSession, viewer: Actor, model: str, version: int) -
         "Description": _quoted(about.description, imported.description),
         "Technical Specifications": _signature(imported),
     }
-    parts = [f"---\n{head}---\n\n# Model card: {model}\n"]
+    return card_skeleton(model, head, said)
+
+
+def card_skeleton(title: str, head: str, said: Mapping[str, str]) -> str:
+    """Every heading that a card should have, with what is known of it; the rest is left blank, and counts as a gap.
+
+    head  its front matter as YAML
+    """
+    parts = [f"---\n{head}---\n\n# Model card: {title}\n"]
     for one in WANTED:
         text = said.get(one.title) or (GAP if one.weight else "")
         parts.append(f"\n{'#' * one.level} {one.title}\n" + (f"\n{text}\n" if text else ""))

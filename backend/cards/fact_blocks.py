@@ -19,7 +19,7 @@ from backend.identity.actor import Actor
 from backend.identity.people import names_of
 from backend.monitoring import words
 from backend.monitoring.columns import parse_spec
-from backend.monitoring.fairness.standing import standing
+from backend.monitoring.fairness.standing import standing, why_not_compared
 from backend.monitoring.performance.registry import metrics_of
 from backend.monitoring.tables import JUDGED, MetricPoint, WindowState
 from backend.registry.tables import ImportedVersion, Model, Version
@@ -216,6 +216,8 @@ def fairness_facts(
         key=lambda one: one.segment,
     )  # fmt: skip
     if not gaps and (metric is None or not groups):
+        if spec.task != "binary":
+            return [], f"{why_not_compared(spec)}, and no group of it has enough labelled rows yet"
         return [], f"no group of {', '.join(spec.protected)} has enough labelled rows to be measured"
     told = [Fact(f"{metric_word(str(metric))}, {one.segment}", pooled_words(one), one.end) for one in groups]
     return [*gaps, *told][:_MOST], ""

@@ -109,21 +109,21 @@ def _wanted(
         named |= _subject(kind, subject)
     every = {
         "kind": kind, "model": model, "to_version": to, "to_cutoff": cutoff,
-        "environment": environment or ("*" if kind == "policy" else None),
+        "environment": environment or ("*" if kind in ("policy", "roles") else None),
         "subject": named or None, "alert_id": alert,
     }  # fmt: skip
     return {name: value for name, value in every.items() if value is not None}
 
 
 def _subject(kind: str, path: Path) -> dict[str, Any]:
-    """A policy is sent as its text, so that what is wrong in it is told by its line; all else as a mapping."""
+    """A policy and role rules are sent as text, so that what is wrong is told by its line; all else as a mapping."""
     import yaml
 
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from error
-    if kind == "policy":
+    if kind in ("policy", "roles"):
         return {"document": text}
     try:
         found = yaml.safe_load(text)

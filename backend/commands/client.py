@@ -40,6 +40,14 @@ class Api:
         found = self._answer("GET", path, params={key: one for key, one in query.items() if one is not None})
         return bytes(found.content)
 
+    def call(self, method: str, path: str, *, fields: dict[str, Any], document: Any = None) -> bytes:
+        """Any operation: fields are the query of a GET or DELETE, and else the body where no document is given."""
+        asked = method in ("GET", "DELETE") or document is not None
+        options: dict[str, Any] = {"params": fields} if asked else {"json": fields}
+        if document is not None:
+            options["json"] = document
+        return bytes(self._answer(method, path, **options).content)
+
     def post(self, path: str, document: dict[str, Any]) -> Any:
         """POST a JSON document. A key makes the request safe to repeat if the connection breaks."""
         return self._send("POST", path, json={k: v for k, v in document.items() if v is not None})
@@ -60,7 +68,7 @@ class Api:
     def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         """What was answered, whatever it holds. Raises `Refused` in the console's own words."""
         headers = self._headers | options.pop("headers", {})
-        if method in ("POST", "PUT"):
+        if method != "GET":
             headers["Idempotency-Key"] = str(uuid.uuid4())
         try:
             answer = httpx.request(method, self._url + path, headers=headers, timeout=TIMEOUT_S, **options)

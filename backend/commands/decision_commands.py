@@ -303,3 +303,29 @@ def change_review(
         write_json(reviewed)
     else:
         say(f"{reviewed['ref']} is reviewed: {reviewed['review']['verdict'].replace('_', ' ')}")
+
+
+@commands.command("report-check")
+@refuse_plainly
+def change_report_check(
+    change_id: Number,
+    name: Annotated[str, typer.Argument(help="the check, as the rule names it")],
+    verdict: Annotated[str, typer.Argument(help="pass, fail or inconclusive")],
+    digest: Annotated[str, typer.Option(help="request_digest of the change that was looked at")],
+    revision: Annotated[int, typer.Option(min=1, help="its revision then")],
+    text: Annotated[str, typer.Option(help="what was found")] = "",
+    url: Annotated[str, typer.Option(help="where it can be read")] = "",
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Report what a pipeline found of a change whose rule asks for it. Service accounts alone report."""
+    from urllib.parse import quote
+
+    from backend.commands.client import Api
+
+    given = {"verdict": verdict, "digest": digest, "revision": revision, "text": text, "url": url}
+    found = Api(token).post(f"/changes/{change_id}/checks/{quote(name, safe='')}", given)
+    if as_json:
+        write_json(found)
+    else:
+        say(f"{found['ref']}: {name} is reported, {verdict}")

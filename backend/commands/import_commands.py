@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.addresses import without_credentials
-from backend.commands.group import Json, refuse_plainly
+from backend.commands.group import Json, Token, refuse_plainly
 from backend.commands.output import say, utc, write_json
 from backend.errors import BadInput
 from backend.identity.command_line import at_command_line
@@ -112,3 +112,51 @@ def _moment(text: str | None, field: str) -> datetime | None:
     if moment.tzinfo is None:
         raise BadInput(f"{field}: write the time with its zone, as 2026-03-01T00:00:00Z", field=field)
     return moment
+
+
+@commands.command("moves")
+@refuse_plainly
+def import_moves(
+    model: Annotated[str | None, typer.Option(help="only of this model")] = None,
+    state: Annotated[list[str] | None, typer.Option(help="such as open; can be repeated")] = None,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """List moves of aliases made elsewhere, newest first. Exit 1 where one is open."""
+    from backend.commands.client import Api
+
+    found = Api(token).get("/registry/moves", model=model, state=state)
+    if as_json:
+        write_json(found)
+    else:
+        for one in found["moves"]:
+            say(f"{one['id']:<6} {one['model']:<24} {_move(one)}, {one['state']}")
+        if not found["moves"]:
+            say("no move was made elsewhere")
+    if any(one["state"] == "open" for one in found["moves"]):
+        raise typer.Exit(1)
+
+
+@commands.command("restore")
+@refuse_plainly
+def import_restore(
+    move_id: Annotated[int, typer.Argument(min=1, help="as `warrant import moves` says")],
+    why: Annotated[str, typer.Option(help="why; others will read it")],
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Have an alias put back to what serves. Nothing that serves changes."""
+    from backend.commands.client import Api
+
+    found = Api(token).post(f"/registry/moves/{move_id}/restoration", {"reason": why})
+    if as_json:
+        write_json(found)
+    else:
+        say(f"a worker puts it back: {found['run_id']}")
+
+
+def _move(one: dict[str, Any]) -> str:
+    before, after = (
+        f"v{one[end]}" if one[end] is not None else "none" for end in ("from_version", "to_version")
+    )
+    return f"{one['alias']} from {before} to {after}"

@@ -187,3 +187,31 @@ def _post(incident_id: int, act: str, document: dict[str, Any], token: str, as_j
     from backend.commands.client import Api
 
     _told(Api(token).post(f"/incidents/{incident_id}/{act}", document), as_json)
+
+
+@commands.command("alerts")
+@refuse_plainly
+def incident_alerts(
+    model: Annotated[str | None, typer.Argument(help="one model; else all")] = None,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """List what fires now, the worst first. Exit 1 where a page fires."""
+    from backend.commands.client import Api
+
+    api, alerts, offset = Api(token), [], 0
+    while True:
+        found = api.get("/alerts", model=model, offset=offset, limit=500)
+        alerts += found["alerts"]
+        if found["next"] is None:
+            break
+        offset = found["next"]
+    if as_json:
+        write_json({"alerts": alerts})
+    else:
+        for one in alerts:
+            say(f"{one['level']:<7} {one['model'] or '-':<24} {one['title']}")
+        if not alerts:
+            say("nothing fires")
+    if any(one["level"] == "page" for one in alerts):
+        raise typer.Exit(1)

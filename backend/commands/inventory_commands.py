@@ -17,6 +17,7 @@ commands = typer.Typer(no_args_is_help=True, help="Models with what people vouch
 def inventory_list(
     text: Annotated[str, typer.Option(help="part of name, title, purpose or vendor")] = "",
     tier: Annotated[list[str] | None, typer.Option(help="only of this tier; can be repeated")] = None,
+    team: Annotated[str, typer.Option(help="only of this team, by its name")] = "",
     needing: Annotated[bool, typer.Option("--needing", help="only those with something overdue")] = False,
     token: Token = "",
     as_json: Json = False,
@@ -26,7 +27,9 @@ def inventory_list(
 
     api, models, offset = Api(token), [], 0
     while True:
-        found = api.get("/inventory", text=text, tier=tier, needing=needing, offset=offset, limit=500)
+        found = api.get(
+            "/inventory", text=text, tier=tier, team=team, needing=needing, offset=offset, limit=500
+        )
         models += found["models"]
         if found["next"] is None:
             break

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from backend.commands.group import Json, refuse_plainly
-from backend.commands.output import say, write_json
+from backend.commands.group import Json, Token, refuse_plainly
+from backend.commands.output import say, utc, write_json
 from backend.identity.command_line import at_command_line
 
 commands = typer.Typer(no_args_is_help=True, help="Models of your own: register them, and their versions.")
@@ -48,3 +48,36 @@ def model_register_version(path: File, as_json: Json = False) -> None:
         write_json(told)
     else:
         say(f"{told['model']} v{told['version']} is registered: {told['artefact_digest']}")
+
+
+@commands.command("list")
+@refuse_plainly
+def model_list(token: Token = "", as_json: Json = False) -> None:
+    """List the models that the token's owner may see."""
+    from backend.commands.client import Api
+
+    found = Api(token).get("/models")
+    if as_json:
+        write_json(found)
+        return
+    for one in found["models"]:
+        say(f"{one['name']:<28} {one['tier']:<10} {one['title']}")
+    if not found["models"]:
+        say("no model is registered; `warrant model register FILE` registers one")
+
+
+@commands.command("show")
+@refuse_plainly
+def model_show(model: str, token: Token = "", as_json: Json = False) -> None:
+    """Show a model with its versions, the newest first."""
+    from urllib.parse import quote
+
+    from backend.commands.client import Api
+
+    found = Api(token).get(f"/models/{quote(model, safe='')}")
+    if as_json:
+        write_json(found)
+        return
+    say(f"{found['name']}: {found['title']}, tier {found['tier']}")
+    for one in found["versions"]:
+        say(f"  v{one['version']:<5} trained {utc(one['trained_at'])} {one['artefact_digest']}")

@@ -92,3 +92,18 @@ def read_definition(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadInput(f"{path.name}: write a mapping with name, level and when")
     return found
+
+
+@commands.command("compute")
+@refuse_plainly
+def monitor_compute(model: str, token: Token = "", as_json: Json = False) -> None:
+    """Have every due window of a model computed now."""
+    from urllib.parse import quote
+
+    from backend.commands.client import Api
+
+    found = Api(token).post(f"/models/{quote(model, safe='')}/metrics", {})
+    if as_json:
+        write_json(found)
+    else:
+        say(f"a worker computes it: {found['run_id']}")

@@ -54,8 +54,12 @@ def gateway() -> None:
 
 @commands.command("setup-link")
 @refuse_plainly
-def set_up_link() -> None:
-    """Print the one-time link by which the first administrator sets a password."""
+def set_up_link(
+    break_glass: Annotated[
+        bool, typer.Option("--break-glass", help="although there are administrators: one more, for a day")
+    ] = False,
+) -> None:
+    """Print the one-time link by which the first administrator sets a password, or one for a day."""
     from backend.commands.start import new_set_up_link
 
-    say(new_set_up_link())
+    say(new_set_up_link(break_glass=break_glass))

@@ -18,6 +18,9 @@ Parameters = Annotated[
     list[str] | None, typer.Option("--set", help="NAME=VALUE, a parameter of the trainer; as often as needed")
 ]
 ParameterFile = Annotated[Path | None, typer.Option("--parameters", help="a YAML file of parameters")]
+SearchFile = Annotated[
+    Path | None, typer.Option("--search", help="a YAML file: space, trials, minutes, metric, pruner")
+]
 AsOf = Annotated[str | None, typer.Option(help="nothing that became known later is used; else now")]
 Window = Annotated[str, typer.Option(help="training rows are of so long before that, such as 90d")]
 Device = Annotated[str, typer.Option(help="cpu or gpu")]
@@ -36,7 +39,7 @@ def preview(
     model: str, trainer: Trainer, parameters: Parameters = None, parameter_file: ParameterFile = None,
     as_of: AsOf = None, window: Window = "365d", device: Device = "cpu", cpu_allowed: CpuAllowed = False,
     hours: Hours = 1.0, memory_mb: Memory = 4096, least_labelled: Labelled = 0.0, environment: Environment = None,
-    alert: AlertId = None, token: Token = "", as_json: Json = False,
+    alert: AlertId = None, search: SearchFile = None, token: Token = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show what would be trained, what it costs at most, and whether it waits for a decision."""
     from backend.commands.client import Api
@@ -44,7 +47,7 @@ def preview(
     found = Api(token).post(
         "/retraining/preview",
         _wanted(model, trainer, parameters, parameter_file, as_of, window, device, cpu_allowed, hours, memory_mb,
-                least_labelled, environment, alert),
+                least_labelled, environment, alert, search),
     )  # fmt: skip
     if as_json:
         write_json(found)
@@ -67,6 +70,7 @@ def ask(
     parameters: Parameters = None, parameter_file: ParameterFile = None, as_of: AsOf = None, window: Window = "365d",
     device: Device = "cpu", cpu_allowed: CpuAllowed = False, hours: Hours = 1.0, memory_mb: Memory = 4096,
     least_labelled: Labelled = 0.0, environment: Environment = None, alert: AlertId = None,
+    search: SearchFile = None,
     digest: Annotated[str | None, typer.Option(help="of the preview you looked at, with its --as-of")] = None,
     token: Token = "", as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -74,7 +78,7 @@ def ask(
     from backend.commands.client import Api
 
     wanted = _wanted(model, trainer, parameters, parameter_file, as_of, window, device, cpu_allowed, hours, memory_mb,
-                     least_labelled, environment, alert)  # fmt: skip
+                     least_labelled, environment, alert, search)  # fmt: skip
     found = Api(token).post("/retraining", {**wanted, "reason": reason, "digest": digest})
     if as_json:
         write_json(found)
@@ -169,6 +173,7 @@ def _lines(found: dict[str, Any], *, log: bool) -> list[str]:
         took = f"{step['seconds']:.1f} s" if step["state"] != "waiting" else ""
         told.append(f"  {step['title']:<36} {step['state_words']:<10} {took}")
         told += [f"      {line}" for line in (step["log"] if log else ())]
+        told += _trials(step["result"].get("search") or {})
     cost = found["cost"]
     told.append(f"  {cost['seconds']:.1f} s in all, {cost['gpu_seconds']:.1f} s of a GPU")
     if found["outcome"]:
@@ -176,33 +181,53 @@ def _lines(found: dict[str, Any], *, log: bool) -> list[str]:
     return told
 
 
+def _trials(found: dict[str, Any]) -> list[str]:
+    """The trials of a search, one a line; the one that is taken is marked."""
+    return [
+        f"      trial {one['number']:<3} {one['state']:<9} {_figure(one['value']):<10}"
+        + ("taken " if found["ended"] and one["number"] == found["chosen"] else "")
+        + ", ".join(f"{name}={_figure(value)}" for name, value in sorted(one["parameters"].items()))
+        for one in found.get("trials", ())
+    ]
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
 def _wanted(
     model: str, trainer: str, given: list[str] | None, file: Path | None, as_of: str | None, window: str, device: str,
     cpu_allowed: bool, hours: float, memory_mb: int, least_labelled: float, environment: str | None, alert: int | None,
+    search: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     return {
         "model": model, "trainer": trainer, "parameters": _parameters(given or [], file), "as_of": as_of,
         "window": window, "device": device, "cpu_allowed": cpu_allowed, "hours": hours, "memory_mb": memory_mb,
         "least_labelled": least_labelled, "environment": environment, "alert_id": alert,
+        "search": _mapping_in(search, "a search") if search is not None else None,
     }  # fmt: skip
+
+
+def _mapping_in(file: Path, what: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(file.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise BadInput(f"{file}: cannot be read as YAML: {error}") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"{file}: {what} is a mapping of name to value")
+    return found
 
 
 def _parameters(given: list[str], file: Path | None) -> dict[str, Any]:
     """From a YAML file, then single ones over it."""
     import yaml
 
-    found: Any = {}
-    if file is not None:
-        try:
-            found = yaml.safe_load(file.read_text()) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise BadInput(f"{file}: cannot be read as YAML: {error}") from error
-        if not isinstance(found, dict):
-            raise BadInput(f"{file}: parameters are a mapping of name to value")
     single: dict[str, Any] = {}
     for one in given:
         name, equals, value = one.partition("=")
         if not name or not equals:
             raise BadInput(f"--set {one}: write NAME=VALUE")
         single[name] = yaml.safe_load(value)
-    return {**found, **single}
+    return {**(_mapping_in(file, "parameters") if file is not None else {}), **single}

@@ -65,9 +65,10 @@ def _tell_where(*, demo: bool) -> None:
     say("")
 
 
-def new_set_up_link() -> str:
+def new_set_up_link(*, break_glass: bool = False) -> str:
     """A fresh one-time link; an earlier unused one stops working."""
     from backend.identity.setup import create_set_up_link
 
     with writing() as session:
-        return f"{settings().console}/setup/{create_set_up_link(session, at_command_line())}"
+        token = create_set_up_link(session, at_command_line(), break_glass=break_glass)
+    return f"{settings().console}/setup/{token}"

@@ -302,7 +302,11 @@ def _answer(asked: Question, house: Question, look: Look) -> Answer:
     whose = asked if found.about in ("model", "either") else house
     key = f"answer {look.query} {sorted(look.parameters.items())} {whose.model.name if whose.model else ''}"
     if key not in asked.known:
-        if found.about in ("house", "either") and whose.model is None and asked.viewer.models is not None:
+        if (
+            found.about in ("house", "either")
+            and whose.model is None
+            and asked.viewer.models_with(Permission.READ_AUDIT) is not None
+        ):
             evidence = Evidence("not_shown", "it is about the whole house, which is not yours to see")
         elif found.moment == "now" and not asked.is_now:
             evidence = Evidence(

@@ -16,6 +16,7 @@ from backend.controls.evidence import STATES, Answer, Question
 from backend.controls.recorded import Entered, entered_judgements
 from backend.controls.tables import ControlJudgement
 from backend.identity.people import names_of
+from backend.identity.roles import Permission
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def judged_of(
     from its entry.
     """
     model = asked.model.name if asked.model is not None else None
-    if model is None and asked.viewer.models is not None:
+    if model is None and asked.viewer.models_with(Permission.READ_AUDIT) is not None:
         return None  # what was judged of the house is not theirs to see
     rows = asked.session.scalars(
         select(ControlJudgement)
@@ -147,7 +148,7 @@ def _changed(
         )
     if row.evidence_digest == digest:
         return False, ""
-    is_whole = asked.is_now and asked.viewer.models is None
+    is_whole = asked.is_now and asked.viewer.models_with(Permission.READ_AUDIT) is None
     then = {_key(one["query"], one["parameters"]): one for one in row.evidence}
     moved, untold = [], []
     for one in answers:

@@ -33,7 +33,14 @@ def holds_rows_of(
     )
 
 
+def places_of(request: DataRequest) -> tuple[Path, Path]:
+    """Where its document lies, and where it is written first."""
+    name = f"{request.id}.json"
+    return documents_folder() / name, documents_folder() / f".{name}.tmp"
+
+
 def forget_document(request: DataRequest) -> None:
-    """Remove the file; the request stays, with what and how many."""
-    (documents_folder() / request.file).unlink(missing_ok=True)
+    """Remove the file, also one that nobody came to offer; the request stays, with what and how many."""
+    for path in places_of(request):
+        path.unlink(missing_ok=True)
     request.file = ""

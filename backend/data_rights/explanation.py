@@ -27,6 +27,7 @@ from backend.explain.tables import ShapSummary
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.monitoring.columns import parse_spec
 from backend.queue import EXPLAIN_PREDICTION, JobRun, request_job
@@ -51,6 +52,7 @@ class Explained:
     contributions  what moved this prediction, largest first; empty where no job has computed it
     explanation    the stored explanation as the API answers it; None where no job has computed it
     declined       the decision is the one that is not good for whom it is about, as the spec says
+    is_of_answer   False where the stored explanation is of another score than the recorded one
     usual       what moves this version's predictions in general: columns, largest first
     """
 
@@ -73,6 +75,7 @@ class Explained:
     usual: tuple[str, ...]
     explanation: dict[str, Any] | None = None
     declined: bool = False
+    is_of_answer: bool = True
 
     @property
     def reasons(self) -> tuple[dict[str, Any], ...] | None:
@@ -95,7 +98,7 @@ def explain_prediction(
     """What is known of one prediction. Raises `NotFound`: it is not stored (yet, or any more)."""
     from backend.observations.reader import one_prediction  # duckdb and deltalake, for whoever asks
 
-    viewer.require(Permission.EXPLAIN_PREDICTION)
+    allow(session, viewer, Permission.EXPLAIN_PREDICTION)
     found = get_model(session, viewer, model)
     if not 0 < len(prediction_id) <= LONGEST_ID:
         raise BadInput("write the id of one prediction", field="prediction_id")
@@ -115,6 +118,7 @@ def explain_prediction(
     cutoff = deployment.cutoff if deployment is not None and spec.task == "binary" else None
     registered = session.get(Version, (model, version))
     usual = registered.cutoff if registered is not None else spec.cutoff
+    score = row["score"] if spec.task == "binary" else None
     positive = is_positive(spec, row["prediction"], row["score"], usual if cutoff is None else cutoff)
     trained_by = (change.trained_by if change else None) or (registered.trained_by if registered else None)
     names = names_of(
@@ -140,7 +144,8 @@ def explain_prediction(
         trained_by=names.get(trained_by or ""),
         card={"number": card.number, "state": card.state} if card is not None else None,
         contributions=stored.contributions if stored is not None else (),
-        method=method_words(stored) if stored is not None else "",
+        method=method_words(stored, score) if stored is not None else "",
+        is_of_answer=stored is None or stored.is_of(score),
         explanation=stored.view() if stored is not None else None,
         declined=spec.task == "binary" and is_declined(spec, positive),
         usual=tuple(one["column"] for one in summary.features[:5]) if summary is not None else (),
@@ -154,7 +159,7 @@ def request_explanation(
 
     complaint  somebody complained of the decision; the stored explanation says so
     """
-    actor.require(Permission.EXPLAIN_PREDICTION)
+    allow(session, actor, Permission.EXPLAIN_PREDICTION)
     get_model(session, actor, model)
     if complaint:
         mark_complaint(session, model, prediction_id)
@@ -187,8 +192,8 @@ def find_run(
     )
 
 
-def method_words(stored: Stored) -> str:
-    """How the stored values were computed, against what, and whether they add up, for people."""
+def method_words(stored: Stored, score: float | None) -> str:
+    """How the stored values were computed, against what, whether they add up, and to what was answered, for people."""
     explainer, row = stored.explainer, stored.row
     usual = (
         f"{explainer.background_rows} rows of its reference data ({explainer.background_digest[:19]}…)"
@@ -201,9 +206,15 @@ def method_words(stored: Stored) -> str:
         else f"They do not add up: {row.gap:+.4g} of the output {row.output:.4g} is not accounted for, so do not rely "
         "on them."
     )
+    other = (
+        ""
+        if stored.is_of(score)
+        else f" But they explain another answer: to the stored inputs the version answers {stored.answered:.4g}, and "
+        f"{score:.4g} was recorded. Somebody else scored this row, or its inputs changed on their way."
+    )
     return (
         f"By how much each input moved the model's output ({explainer.unit}) away from what is usual in {usual}. "
-        f"{explainer.method}. {whole}"
+        f"{explainer.method}. {whole}{other}"
     )
 
 

@@ -54,6 +54,7 @@ def blocks_of(explained: Explained) -> list[Block]:
     ]
     if explained.contributions:
         blocks += [Paragraph(plain(explained.method)), contributions_table(explained.contributions)]
+        blocks += _opinion(explained)
     else:
         usual = ", ".join(explained.usual)
         blocks.append(
@@ -66,6 +67,11 @@ def blocks_of(explained: Explained) -> list[Block]:
         )
     blocks += [Heading(2, plain("Who let this version decide")), *_who(explained)]
     return blocks
+
+
+def _opinion(explained: Explained) -> list[Block]:
+    found = (explained.explanation or {}).get("second_opinion")
+    return [] if found is None else [Paragraph(plain(f"Second opinion (LIME): {found['words']}"))]
 
 
 def reasons_told(explained: Explained) -> str:

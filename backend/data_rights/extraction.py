@@ -17,7 +17,7 @@ from backend.database.session import ReadSession
 from backend.errors import BadInput, Conflict
 from backend.identity.actor import Actor
 from backend.monitoring.columns import parse_spec
-from backend.observations.pseudonyms import pseudonym
+from backend.observations.pseudonyms import pseudonym, require_key
 from backend.observations.reader import Filter, read
 from backend.registry.service import get_model
 
@@ -49,7 +49,8 @@ def extract_rows(
 ) -> Extract:
     """Predictions with labels for `purpose`. Raises `NoPurpose` where none of that kind is recorded, and `BadInput`.
 
-    Where people opted out and the subject column is not stored, nobody could be left out: that is `NoPurpose` too.
+    Where people opted out and the subject column is not stored, nobody could be left out: that is `NoPurpose` too, and
+    `Conflict` where the key is gone under which they are known.
     """
     if purpose not in PURPOSES:
         raise BadInput(f"{purpose!r} is no purpose; those are {', '.join(PURPOSES)}")
@@ -67,6 +68,7 @@ def extract_rows(
         raise NoPurpose(
             f"{len(out)} people opted out of {model}, whose spec no longer says by which column they are known"
         )
+    require_key(model)
     wanted = None if columns is None else list(dict.fromkeys([*columns, spec.subject]))
     rows = read(observations, model, where, columns=wanted)
     subjects = rows.column(spec.subject).cast(pa.string())

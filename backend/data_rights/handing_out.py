@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import select
 
 from backend import clock
-from backend.data_rights.documents import documents_folder, forget_document
+from backend.data_rights.documents import documents_folder, forget_document, places_of
 from backend.data_rights.requests import get_request
 from backend.data_rights.tables import DataRequest, DataRule
 from backend.database.session import ReadSession, WriteSession
@@ -48,8 +48,7 @@ def write_document(
         },
         default=_plain, ensure_ascii=False, indent=1, sort_keys=True,
     ).encode()  # fmt: skip
-    path = documents_folder() / f"{request.id}.json"
-    draft = path.with_name(f".{path.name}.tmp")
+    path, draft = places_of(request)
     draft.write_bytes(content)
     draft.chmod(0o600)
     sync_file(draft)

@@ -12,6 +12,7 @@ from backend import clock
 from backend.access.tables import AccessItem
 from backend.alerting.tables import IncidentEntry
 from backend.audit.erasure import destroy_key
+from backend.audit.tables import SavedSearch
 from backend.cards.tables import CardVersion
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import Conflict
@@ -19,7 +20,7 @@ from backend.holds.payloads import hold_on_entries_of
 from backend.holds.service import refusal, require_free
 from backend.identity.actor import Actor
 from backend.identity.people import disable_person, person_by_id
-from backend.identity.tables import ApiToken, IdempotencyKey, Person, SignInSession
+from backend.identity.tables import ApiToken, IdempotencyKey, OidcClaims, OidcSession, Person, SignInSession
 from backend.notifications.tables import Notice
 
 ERASED_NAME = "Erased person"
@@ -58,14 +59,24 @@ def erase_person(
     person = require_erasable(session, person_id)
     disable_person(session, actor, person_id, why=why)
     counts = {
-        # ids of sessions are in the log's leaves; only what names the browser goes
+        # ids of sessions are in the log's leaves; what names browser and place goes, and what they were writing
         "sessions": _rows(
             session.execute(
                 update(SignInSession)
                 .where(SignInSession.person_id == person_id)
-                .values(address=None, user_agent=None)
+                .values(address=None, user_agent=None, last_address=None, last_user_agent=None, typed=None)
             )
         ),
+        "sign-ons": _rows(
+            session.execute(
+                delete(OidcSession).where(
+                    OidcSession.session_id.in_(
+                        select(SignInSession.id).where(SignInSession.person_id == person_id)
+                    )
+                )
+            )
+        ),
+        "claims": _rows(session.execute(delete(OidcClaims).where(OidcClaims.person_id == person_id))),
         "tokens": _rows(session.execute(delete(ApiToken).where(ApiToken.person_id == person_id))),
         "stored answers": _rows(
             session.execute(delete(IdempotencyKey).where(IdempotencyKey.person_id == person_id))
@@ -75,9 +86,10 @@ def erase_person(
     counts["notices"] = _take_out_of_documents(session, person, Notice, Notice.document)
     counts["facts of cards"] = _take_out_of_documents(session, person, CardVersion, CardVersion.facts)
     counts["items of access reviews"] = _take_out_of_documents(session, person, AccessItem, AccessItem.facts)
+    counts["kept searches"] = _take_out_of_documents(session, person, SavedSearch, SavedSearch.search)
     counts["entries of incidents"] = _take_out_of_assignments(session, person)
     person.display_name, person.username = ERASED_NAME, person.id.lower()
-    person.password_hash = person.oidc_issuer = person.oidc_subject = None
+    person.password_hash = person.password_known_to = person.oidc_issuer = person.oidc_subject = None
     person.disabled_at = person.disabled_at or clock.now()
     session.flush()
     destroy_key(session, actor, person_id, why=why, request=request)
@@ -103,8 +115,9 @@ def _take_out_of_documents(session: WriteSession, person: Person, table: type[An
     """Documents that Warrant wrote and keeps, unsigned: what was told to channels (what was sent has left), facts that
     approvers of a card saw, and rights as a review found them. Returns how many were rewritten."""
     name, count = re.compile(rf"(?<!\w){re.escape(person.display_name)}(?!\w)"), 0
-    quoted = json.dumps(person.display_name, ensure_ascii=False)[1:-1]
-    query = select(table).where(type_coerce(column, Text).contains(quoted, autoescape=True))
+    quoted = json.dumps(person.display_name, ensure_ascii=False)[1:-1], json.dumps(person.username)
+    kept = type_coerce(column, Text)
+    query = select(table).where(or_(*(kept.contains(one, autoescape=True) for one in quoted)))
     for row in session.scalars(query):
         before = getattr(row, column.key)
         document = _without(before, name, person.username)

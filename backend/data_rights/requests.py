@@ -35,6 +35,7 @@ from backend.holds.rows import hold_on_rows
 from backend.holds.service import refusal
 from backend.holds.tables import Hold
 from backend.identity.actor import Actor
+from backend.identity.freshness import require_fresh
 from backend.identity.people import person_by_id
 from backend.identity.reach import see
 from backend.identity.roles import Permission
@@ -140,6 +141,8 @@ def request_erasure_of_texts(
 
 
 def _ask(session: WriteSession, actor: Actor, made: DataRequest, reason: str) -> DataRequest:
+    if made.kind == "erase":
+        require_fresh(actor, "ask for an erasure", permission=Permission.REQUEST_DATA)
     # The salt is thrown away: nobody can try out whom a digest in the log is about.
     made.digest = digest_of(
         {"kind": made.kind, "model": made.model, "person": made.person_id, "selector": made.selector,
@@ -261,21 +264,49 @@ def finish_erasure(session: WriteSession, actor: Actor, change: Change) -> str:
         outcome = f"{len(gone):,} texts of the log are erased; it verifies as before"
     else:
         _require_carried_out(request)
-        ids: list[str] = (request.found or {}).get("ids", [])
-        named = set(ids) | set((request.selector or {}).get("prediction_ids", ()))
-        hold = _hold_on(session, request)  # it may have come when the rows were gone already
-        explained = forget_explanations(session, request.model or "", sorted(named)) if hold is None else 0
-        _forget_whom_runs_explained(session, request.model or "", named)
-        copies = _forget_copies(session, request, named) if hold is None else 0
-        reports = forget_reports(session, request.model or "") if hold is None else 0
-        more = {"explanations": explained, "access documents": copies, "reports": reports}
-        request.counts = {**(request.counts or {}), **{name: count for name, count in more.items() if count}}
-        rows = sum(request.counts.values())
+        predictions = len((request.found or {}).get("ids", []))
+        kept = _forget_what_hangs_on_them(session, request)
+        rows = sum((request.counts or {}).values())
         outcome = (
-            f"{len(ids):,} predictions of {request.model} erased, {rows:,} rows in all; profiles are kept"
-        ) + (f"; so are explanations, documents and reports, for hold {hold.id}" if hold is not None else "")
+            f"{predictions:,} predictions of {request.model} erased, {rows:,} rows in all; profiles are kept"
+        )
+        outcome += kept
     _close(session, actor, change, request, Action.DATA_ERASED)
     return outcome + _left_in_backups(session)
+
+
+def settle_failed(session: WriteSession, actor: Actor, change: Change) -> str:
+    """An erasure that failed may have erased rows that it had found, and whoever asks again finds them no more: what
+    hangs on them goes now, and an entry says so. A document that nobody is offered is not kept. Gives what is so, in
+    words."""
+    request = request_of(session, change)
+    if request.kind == "access":
+        forget_document(request)
+        return "no document is kept"
+    predictions = len((request.found or {}).get("ids", []))
+    if request.about != "rows" or not predictions:
+        return "nothing was erased"
+    kept = _forget_what_hangs_on_them(session, request)
+    rows = sum((request.counts or {}).values())
+    _close(session, actor, change, request, Action.DATA_ERASED, complete=False)
+    return (
+        f"up to {rows:,} rows of {predictions:,} predictions had been erased by then{kept}: ask again, so that what is "
+        "left goes, too"
+    )
+
+
+def _forget_what_hangs_on_them(session: WriteSession, request: DataRequest) -> str:
+    """Explanations, documents and reports of the predictions that were found, but for a hold, which is then said."""
+    ids: list[str] = (request.found or {}).get("ids", [])
+    named = set(ids) | set((request.selector or {}).get("prediction_ids", ()))
+    hold = _hold_on(session, request)  # it may have come when the rows were gone already
+    explained = forget_explanations(session, request.model or "", sorted(named)) if hold is None else 0
+    _forget_whom_runs_explained(session, request.model or "", named)
+    copies = _forget_copies(session, request, named) if hold is None else 0
+    reports = forget_reports(session, request.model or "") if hold is None else 0
+    more = {"explanations": explained, "access documents": copies, "reports": reports}
+    request.counts = {**(request.counts or {}), **{name: count for name, count in more.items() if count}}
+    return f"; so are explanations, documents and reports, for hold {hold.id}" if hold is not None else ""
 
 
 def _left_in_backups(session: ReadSession) -> str:
@@ -290,8 +321,24 @@ def finish_access(session: WriteSession, actor: Actor, change: Change) -> str:
     """The last transaction of an access request: the document is there, and who was asked about is forgotten."""
     request = request_of(session, change)
     _require_carried_out(request)
+    _refuse_erased_since(session, change, request)
     _close(session, actor, change, request, Action.DATA_HANDED_OUT)
     return f"{sum((request.counts or {}).values()):,} rows of {request.model} are in the document"
+
+
+def _refuse_erased_since(session: ReadSession, change: Change, request: DataRequest) -> None:
+    """The document may hold rows of an erasure that ended while it was written, and removed those it knew."""
+    run = session.get(JobRun, change.run_id) if change.run_id is not None else None
+    since = run.started_at if run is not None and run.started_at is not None else change.requested_at
+    erased = session.scalar(
+        select(DataRequest.id).where(
+            DataRequest.kind == "erase", DataRequest.model == request.model, DataRequest.done_at >= since
+        ).limit(1)
+    )  # fmt: skip
+    if erased is not None:
+        raise Conflict(
+            f"rows of {request.model} were erased while the document was made ({erased}); ask for it again"
+        )
 
 
 def _require_carried_out(request: DataRequest) -> None:
@@ -299,15 +346,24 @@ def _require_carried_out(request: DataRequest) -> None:
         raise Conflict(f"request {request.id} has not been carried out yet; its rows are still there")
 
 
-def _close(session: WriteSession, actor: Actor, change: Change, request: DataRequest, action: Action) -> None:
-    request.done_at = clock.now()
+def _close(
+    session: WriteSession,
+    actor: Actor,
+    change: Change,
+    request: DataRequest,
+    action: Action,
+    *,
+    complete: bool = True,
+) -> None:
+    request.done_at = clock.now() if complete else None
     found = len((request.found or {}).get("ids", []))
     request.selector = request.found = None
     session.flush()
     record(
         session, actor, action, object_kind="data_request", object_id=request.id, why=change.reason,
         payload={"change": change.id, "about": request.about, "model": request.model, "how": request.how,
-                 "predictions": found, "rows": request.counts or {}, "document": request.file_digest or None},
+                 "predictions": found, "rows": request.counts or {}, "document": request.file_digest or None}
+        | ({} if complete else {"complete": False}),
     )  # fmt: skip
 
 
@@ -349,16 +405,18 @@ def open_request_of(session: ReadSession, request_id: str) -> DataRequest:
 
 
 def forget_withdrawn(session: WriteSession) -> int:
-    """Forget who those requests were about whose change ended without being executed. Gives how many."""
+    """Forget who those requests were about whose change ended without being executed, and what was written for them.
+    Gives how many."""
     ended = session.scalars(
         select(DataRequest)
         .join(Change, Change.id == DataRequest.change_id)
         .where(
-            or_(DataRequest.selector.is_not(None), DataRequest.found.is_not(None)),
+            or_(DataRequest.selector.is_not(None), DataRequest.found.is_not(None), DataRequest.file != ""),
             Change.state.in_(("rejected", "expired", "void", "cancelled", "failed")),
         )
     ).all()
     for request in ended:
+        forget_document(request)
         request.selector = request.found = None
     return len(ended)
 

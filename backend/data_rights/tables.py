@@ -28,7 +28,7 @@ class DataRequest(Base):
     digest: Mapped[str] = mapped_column(Text)  # of all this with a salt: what the approval is bound to
     change_id: Mapped[int | None] = mapped_column(ForeignKey("changes.id"), index=True)
     requested_by: Mapped[str] = mapped_column(ForeignKey("persons.id"))
-    requested_at: Mapped[datetime]
+    requested_at: Mapped[datetime] = mapped_column(index=True)
     carried_out_at: Mapped[datetime | None]  # what lies outside the database is done
     done_at: Mapped[datetime | None]
     counts: Mapped[dict[str, Any] | None] = mapped_column(Json)  # rows by place: what and how many

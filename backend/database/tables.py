@@ -11,6 +11,7 @@ from backend.audit import tables as audit
 from backend.backups import tables as backups
 from backend.cards import tables as cards
 from backend.controls import tables as controls
+from backend.costs import tables as costs
 from backend.data_rights import tables as data_rights
 from backend.database.base import Base
 from backend.deployment import tables as deployment
@@ -32,6 +33,6 @@ from backend.slo import tables as slo
 
 __all__ = [
     "Base", "JobRun", "Lease", "WorkerBeat", "access", "alerting", "analyses", "assurance", "audit", "backups", "cards",
-    "controls", "data_rights", "deployment", "explain", "governance", "holds", "identity", "inventory", "monitoring",
-    "monitors", "notifications", "packs", "registry", "retraining", "serious", "serving", "slo",
+    "controls", "costs", "data_rights", "deployment", "explain", "governance", "holds", "identity", "inventory",
+    "monitoring", "monitors", "notifications", "packs", "registry", "retraining", "serious", "serving", "slo",
 ]  # fmt: skip

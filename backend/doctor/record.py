@@ -83,3 +83,18 @@ def _anchors() -> Found:
     if state.is_kept_late:
         return trouble(said, "see Audit for what each of them answered")
     return ok(said)
+
+
+@check("administrators", "database")
+def _administrators() -> Found:
+    from backend.database.session import reading
+    from backend.identity.ways_in import administrators_with_a_way_in, require_a_way_in
+
+    with reading() as session:
+        require_a_way_in(session)
+        able = len(administrators_with_a_way_in(session))
+    if not able:
+        return trouble("no administrator can sign in", "warrant setup-link prints a link that makes one")
+    if able == 1:
+        return ok("one can sign in; a second one would be there when they are not")
+    return ok(f"{able} can sign in")

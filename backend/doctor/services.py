@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import httpx
 from sqlalchemy import func, make_url, select
 
-from backend import clock
+from backend import clock, confined
 from backend.doctor import Found, check, off, ok, trouble
 from backend.settings import settings
 
@@ -147,11 +152,51 @@ def _prometheus() -> Found:
 
 @check("single sign-on")
 def _sign_on() -> Found:
-    from backend.identity.oidc import provider_metadata
+    from backend.errors import WarrantError
+    from backend.identity.oidc_documents import keys_of, metadata_of
+    from backend.identity.providers import providers
 
-    if not settings().oidc_issuer:
+    known = providers()
+    if not known:
         return off("people sign in with passwords")
-    return ok(f"{provider_metadata()['issuer']}")
+    told, broken = [], []
+    for one in known.values():
+        try:
+            metadata = metadata_of(one, fresh=True)
+            keys = keys_of(metadata)
+            one.client_secret  # noqa: B018 - read, to see that it is there
+        except WarrantError as error:
+            broken.append(f"{one.key}: {error.message}")
+            continue
+        if not keys:
+            broken.append(f"{one.key}: {metadata['jwks_uri']} holds no key that signs; nobody can sign in")
+            continue
+        logout = "" if isinstance(metadata.get("end_session_endpoint"), str) else ", no sign-out there"
+        told.append(f"{one.key}: {metadata['issuer']}, {keys} keys{logout}")
+    if broken:
+        return trouble(
+            "; ".join(broken + told), "look at the provider, and at what WARRANT_OIDC_... says of it"
+        )
+    return ok("; ".join(told))
+
+
+@check("API tokens", "database")
+def _tokens() -> Found:
+    from backend.database.session import reading
+    from backend.identity.tokens import WARNED, tokens_ending_soon
+
+    with reading() as session:
+        ending = [
+            f"{token.name} of {holder.username}, {token.expires_at:%Y-%m-%d}"
+            for token, holder in tokens_ending_soon(session)
+        ]
+    if not ending:
+        return ok(f"none in force ends within {WARNED.days} days without one that takes over")
+    more = f", and {len(ending) - 5} more" if len(ending) > 5 else ""
+    return trouble(
+        f"{len(ending)} end within {WARNED.days} days: {'; '.join(ending[:5])}{more}",
+        "whoever holds them replaces them on the page Account, or revokes what nobody uses",
+    )
 
 
 @check("contacts")
@@ -197,6 +242,42 @@ def _trainers() -> Found:
         )
     version, devices = told.stdout.split()
     return ok(f"PyTorch {version}, {devices} GPUs")
+
+
+@check("model processes")
+def _model_processes() -> Found:
+    """What a model that a job asks is kept from here, tried on a program that does nothing."""
+    if not sys.platform.startswith("linux"):
+        return off("a model that a job asks may read and reach what the worker may: this is no Linux")
+    refused = _refused_here()
+    if refused.pop("a network of its own", "") and not refused:
+        return ok("kept from other files and processes, and from sockets by the filter of system calls alone")
+    if refused:
+        return trouble(
+            "a model that a job asks runs without "
+            + ", ".join(f"{one} ({why})" for one, why in refused.items()),
+            "Linux from 5.13 with Landlock, and a container whose filter lets it and seccomp through",
+        )
+    return ok("kept from our secrets, other files, the network and other processes")
+
+
+def _refused_here() -> dict[str, str]:
+    """What the system does not do for `backend.confined`, with its words."""
+    with TemporaryDirectory() as folder:
+        told = Path(folder) / "told"
+        wanted = {
+            "told": str(told), "memory_mb": None, "leave_network": True, "file_mb": 1, "read": ["/"], "write": [folder],
+            "worker": os.getpid(), "ends_by": signal.SIGKILL,
+        }  # fmt: skip
+        filtered = subprocess.run(
+            [sys.executable, "-I", "-S", confined.__file__, json.dumps(wanted),
+             sys.executable, "-c", "from backend.refused_calls import refuse_calls; refuse_calls()"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        refused = {name: why for name, why in json.loads(told.read_text()).items() if why}
+    if filtered.returncode != 0:
+        refused["a filter of system calls"] = filtered.stderr.strip().rpartition("\n")[2][:200]
+    return refused
 
 
 @check("GPUs")

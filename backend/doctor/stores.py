@@ -72,13 +72,12 @@ def _database() -> Found:
     with target.read_engine.connect() as connection:
         version = ".".join(str(part) for part in connection.dialect.server_version_info or ())
         name = f"{'PostgreSQL' if target.dialect == 'postgresql' else 'SQLite'} {version}"
-        from alembic.runtime.migration import MigrationContext
-        from alembic.script import ScriptDirectory
+    from backend.database.upgrade import head_revision, known_revisions, present_revision
 
-        from backend.database.upgrade import alembic_config
-
-        stored = MigrationContext.configure(connection).get_current_revision()
-        wanted = ScriptDirectory.from_config(alembic_config(target.url)).get_current_head()
+    stored, wanted = present_revision(target), head_revision()
+    if stored is not None and stored not in known_revisions():
+        return trouble(f"{name}; its tables are those of {stored}, which a later release made; this one has {wanted}",
+                       "upgrade this process too, or restore the backup from before the upgrade")  # fmt: skip
     if stored != wanted:
         return trouble(f"{name}; its tables are those of {stored or 'nothing'}, this release needs {wanted}",
                        "make a copy of the database, then: warrant db upgrade")  # fmt: skip
@@ -149,7 +148,7 @@ def _store() -> Found:
 def _encryption() -> Found:
     folders = {
         path
-        for path in (home(), _observations(), settings().audit_keys)
+        for path in (home(), _observations(), settings().audit_keys, settings().backup_scratch)
         if path is not None and path.is_dir()
     }
     open_ones = sorted(str(path) for path in folders if not is_encrypted(path))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fpdf import FPDF, FontFace
-from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
+from fpdf.enums import MethodReturnValue, TableBordersLayout, WrapMode, XPos, YPos
 from fpdf.fonts import TTFFont
 
 from backend.documents.blocks import (
@@ -37,6 +37,11 @@ from backend.errors import Unavailable
 _MARGIN: Final = 18.0  # mm
 _SIZE: Final = 9.5  # pt
 _LINE: Final = 4.9  # mm
+_ROW: Final = 4.2  # mm a line of a table
+_PADDING: Final = 0.9
+_TALLEST: Final = 40  # lines of a row
+_TALLEST_HEAD: Final = 10  # which stands on every page
+_NARROWEST: Final = 8.0
 _SIZES: Final = {1: 17.0, 2: 13.5, 3: 11.5, 4: 10.5, 5: 10.0, 6: 10.0}
 _FONTS: Final = (
     ("DejaVu", "", "DejaVuSans.ttf"), ("DejaVu", "B", "DejaVuSans-Bold.ttf"),
@@ -210,19 +215,62 @@ def _bullets(page: _Pages, block: Bullets, indent: float) -> None:
 
 
 def _table(page: _Pages, table: Table) -> None:
+    """A row that is taller than a page goes on in rows below it; a table that has no room for its columns, or whose
+    head takes too much of each page, is written as text."""
     if not table.header:
         return
     page.set_font("DejaVu", "", 8)
     widths = table.widths or _widths(table)
+    room = [page.epw * one / sum(widths) for one in widths]
+    heads = [page.known(text_of(cell)) for cell in table.header]
+    if (
+        min(room) < _NARROWEST
+        or max(len(_lines(page, head, wide)) for head, wide in zip(heads, room, strict=True)) > _TALLEST_HEAD
+    ):
+        _table_as_text(page, heads, table)
+        return
     with page.table(
-        borders_layout=TableBordersLayout.HORIZONTAL_LINES, col_widths=tuple(widths), line_height=4.2, padding=0.9,
-        headings_style=FontFace(emphasis="BOLD"), text_align="LEFT", repeat_headings=1,
+        borders_layout=TableBordersLayout.HORIZONTAL_LINES, col_widths=tuple(widths), line_height=_ROW,
+        padding=_PADDING, headings_style=FontFace(emphasis="BOLD"), text_align="LEFT", repeat_headings=1,
     ) as drawn:  # fmt: skip
-        for row in (table.header, *table.rows):
-            line = drawn.row()
-            for cell in row:
-                line.cell(page.known(text_of(cell)))
+        drawn.row(heads)
+        for row in table.rows:
+            for part in _rows_of(page, [page.known(text_of(cell)) for cell in row], room):
+                drawn.row(part)
     page.ln(3)
+
+
+def _rows_of(page: _Pages, texts: list[str], room: Sequence[float]) -> Iterable[list[str]]:
+    """The row, or as many as a page can hold each of."""
+    # No letter is as wide as this; most rows are not looked at any further.
+    if all(
+        sum(1 + int(len(line) * 3.0 / wide) for line in text.split("\n")) <= _TALLEST
+        for text, wide in zip(texts, room, strict=True)
+    ):
+        return [texts]
+    cells = [_lines(page, text, wide) for text, wide in zip(texts, room, strict=True)]
+    most = max(len(lines) for lines in cells)
+    return [
+        ["\n".join(lines[at : at + _TALLEST]) for lines in cells] for at in range(0, max(most, 1), _TALLEST)
+    ]
+
+
+def _lines(page: _Pages, text: str, wide: float) -> list[str]:
+    """How a cell breaks the text."""
+    found: Any = page.multi_cell(
+        wide, _ROW, text, align="L", padding=_PADDING,  # type: ignore[arg-type]  # it takes millimetres
+        dry_run=True, output=MethodReturnValue.LINES,
+    )  # fmt: skip
+    return list(found)
+
+
+def _table_as_text(page: _Pages, heads: list[str], table: Table) -> None:
+    for row in table.rows:
+        for head, cell in zip(heads, row, strict=True):
+            said = f"{head}: {page.known(text_of(cell))}"
+            page.multi_cell(0, _ROW, said, align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        page.ln(2)
+    page.ln(1)
 
 
 def _chart(page: _Pages, chart: Chart) -> None:

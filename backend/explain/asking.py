@@ -15,7 +15,7 @@ from backend.errors import BadInput, Conflict, NotFound
 from backend.explain.predictions import Stored, find_stored
 from backend.explain.tables import PredictionExplanation
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.queue import JobRun
 from backend.registry.service import described_models, get_model
@@ -38,7 +38,7 @@ def look_up(session: ReadSession, viewer: Actor, *, prediction_id: str, model: s
     """The stored explanation, or the run that computes it now. Raises `Conflict` with the reason where it has just
     failed, and `BadInput` where the model has to be named.
     """
-    viewer.require(Permission.EXPLAIN_PREDICTION)
+    allow(session, viewer, Permission.EXPLAIN_PREDICTION)
     see(session, viewer)
     name = get_model(session, viewer, model).name if model else _model_of(session, viewer, prediction_id)
     stored = find_stored(session, name, prediction_id)
@@ -59,7 +59,7 @@ def ask(session: WriteSession, actor: Actor, *, prediction_id: str, model: str) 
     """Have it computed. Raises `NotFound` where no such prediction is stored."""
     from backend.observations.reader import one_prediction  # duckdb and deltalake, for whoever asks
 
-    actor.require(Permission.EXPLAIN_PREDICTION)
+    allow(session, actor, Permission.EXPLAIN_PREDICTION)
     get_model(session, actor, model)
     if one_prediction(settings().observations, model, prediction_id) is None:
         raise NotFound(
@@ -71,9 +71,8 @@ def ask(session: WriteSession, actor: Actor, *, prediction_id: str, model: str) 
 
 def _model_of(session: ReadSession, viewer: Actor, prediction_id: str) -> str:
     """The model whose prediction this is, where it is explained or there is one model alone."""
-    reach = [
-        one.name for one in described_models(session) if viewer.models is None or one.name in viewer.models
-    ]
+    within = viewer.models_with(Permission.EXPLAIN_PREDICTION)
+    reach = [one.name for one in described_models(session) if within is None or one.name in within]
     query = select(PredictionExplanation.model).where(
         PredictionExplanation.model.in_(reach), PredictionExplanation.prediction_id == prediction_id
     )

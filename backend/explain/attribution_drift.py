@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import delete, select
@@ -19,6 +20,7 @@ from backend.explain.figures import MOVED, ndcg, ndcg_interval, rank_changes
 from backend.explain.tables import AttributionWindow, ShapSummary
 from backend.explain.windows import NEWEST
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.evaluate import Point
@@ -34,7 +36,7 @@ def store_attribution_points(
 ) -> int:
     """The figures of the newest explained windows that lack them, or whose explanations, or whose version's own, were
     computed since; gives the number of windows. A version that is not explained on its reference says nothing."""
-    actor.require(Permission.COMPUTE_METRICS)
+    allow(session, actor, Permission.COMPUTE_METRICS)
     stored = 0
     summaries: dict[int, ShapSummary | None] = {}
     for window, leanings in _explained(session, model, environment, spec):
@@ -107,17 +109,18 @@ def _explained(
     session: WriteSession, model: str, environment: str, spec: ModelSpec
 ) -> list[tuple[WindowState, list[AttributionWindow]]]:
     """The newest windows of the trend's size of which rows are explained, with what is stored of each segment."""
-    by_start: dict[Any, list[AttributionWindow]] = {}
+    mine = (
+        AttributionWindow.model == model, AttributionWindow.environment == environment, AttributionWindow.rows > 0,
+    )  # fmt: skip
+    newest = select(AttributionWindow.start).where(*mine, AttributionWindow.segment == "")
+    starts = session.scalars(newest.order_by(AttributionWindow.start.desc()).limit(NEWEST)).all()
+    by_start: dict[datetime, list[AttributionWindow]] = {start: [] for start in starts}
     for one in session.scalars(
         select(AttributionWindow)
-        .where(
-            AttributionWindow.model == model, AttributionWindow.environment == environment, AttributionWindow.rows > 0
-        )
+        .where(*mine, AttributionWindow.start.in_(starts))
         .order_by(AttributionWindow.start.desc(), AttributionWindow.segment)
-    ):  # fmt: skip
-        if one.start not in by_start and len(by_start) == NEWEST:
-            break
-        by_start.setdefault(one.start, []).append(one)
+    ):
+        by_start[one.start].append(one)
     windows = session.scalars(
         select(WindowState).where(
             WindowState.model == model, WindowState.environment == environment, WindowState.size == spec.window,

@@ -61,12 +61,12 @@ def compare_shares(before: Mapping[str, float], after: Mapping[str, float]) -> d
     common = [name for name in before if name in after]
     return {
         "moved": sum(abs(one) for one in moved.values()) / 2,
-        "rank_correlation": _spearman([before[name] for name in common], [after[name] for name in common]),
+        "rank_correlation": spearman([before[name] for name in common], [after[name] for name in common]),
         "columns": columns,
     }
 
 
-def _spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Pearson's correlation of the ranks, ties sharing their mean rank (Spearman 1904)."""
     if len(first) < LEAST_RANKED:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,9 +13,11 @@ from sqlalchemy import CursorResult, delete, insert, select, update
 
 from backend import clock
 from backend.database.session import ReadSession, WriteSession
+from backend.explain.second_opinion import words_of
 from backend.explain.tables import Explainer, PredictionExplanation
 from backend.governance.digests import digest_of
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
@@ -23,6 +26,10 @@ WEIGHT: Final[Mapping[str, int]] = {"sample": 0, "slice": 1, "alert": 2, "asked"
 """Why a prediction is explained; what is heavier is kept where it is explained for two reasons."""
 ADDITIVITY: Final = 1e-4
 """Of the largest output: rounding in single precision stays far below, a wrong reading of a tree far above."""
+SAME_SCORE: Final = 0.005
+"""Scores are often sent rounded to two or three digits."""
+LOGISTIC: Final = ("tree", "deep")
+"""Kinds of explainers whose log-odds are of a probability; the decision function of others may be a margin."""
 CHUNK: Final = 500
 
 
@@ -58,6 +65,7 @@ class LocalExplanation:
     inputs: tuple[Any, ...]
     because: Because = "asked"
     reason_codes: tuple[dict[str, Any], ...] | None = None
+    second_opinion: dict[str, Any] | None = None
 
     @property
     def gap(self) -> float:
@@ -85,6 +93,30 @@ class Stored:
     def adds_up(self) -> bool:
         return adds_up(self.row.gap, self.row.output)
 
+    @property
+    def answered(self) -> float | None:
+        """The output as a probability; None where the explainer's unit has none."""
+        if self.explainer.unit == "probability":
+            return self.row.output
+        if self.explainer.unit == "log-odds" and self.explainer.kind in LOGISTIC:
+            return 0.5 * (1.0 + math.tanh(0.5 * self.row.output))
+        return None
+
+    def is_of(self, score: float | None) -> bool:
+        """Whether it explains the answer that was recorded, as far as both are known.
+
+        The version was asked again, with the inputs as they are stored: where others scored the row, or the inputs
+        changed on their way, it answers something else, and that is what the contributions add up to.
+        """
+        answered = self.answered
+        return score is None or answered is None or abs(answered - score) <= SAME_SCORE
+
+    @property
+    def second_opinion(self) -> dict[str, Any] | None:
+        """LIME's, with what is to be said of it in words; None where nobody asked for this prediction."""
+        found = self.row.second_opinion
+        return None if found is None else {**found, "words": words_of(found)}
+
     def view(self) -> dict[str, Any]:
         """As the API answers it."""
         row, explainer = self.row, self.explainer
@@ -93,7 +125,7 @@ class Stored:
             "environment": row.environment, "ts": clock.to_iso(row.ts), "because": row.because,
             "computed_at": clock.to_iso(row.computed_at), "base_value": row.base_value, "output": row.output,
             "contributions": list(self.contributions), "gap": row.gap, "adds_up": self.adds_up,
-            "reason_codes": row.reason_codes,
+            "reason_codes": row.reason_codes, "second_opinion": self.second_opinion,
             "explainer": {
                 "id": explainer.id, "kind": explainer.kind, "method": explainer.method, "unit": explainer.unit,
                 "artefact_digest": explainer.artefact_digest, "background_digest": explainer.background_digest,
@@ -118,15 +150,18 @@ def unpack(packed: bytes) -> tuple[float, ...]:
 def store_explanations(
     session: WriteSession, actor: Actor, *, explainer: ExplainerFacts, explained: Sequence[LocalExplanation]
 ) -> int:
-    """Store these in place of earlier ones of the same predictions; gives how many. The heavier reason is kept."""
-    actor.require(Permission.COMPUTE_METRICS)
+    """Store these in place of earlier ones of the same predictions; gives how many. The heavier reason is kept, and so
+    is a second opinion beside the same explainer's values."""
+    allow(session, actor, Permission.COMPUTE_METRICS)
     get_model(session, actor, explainer.model)
     id_ = explainer.id
     if session.get(Explainer, id_) is None:
         facts = asdict(explainer) | {"columns": list(explainer.columns)}
         session.add(Explainer(id=id_, created_at=clock.now(), **facts))
         session.flush()
-    before = _reasons_of(session, explainer.model, [one.prediction_id for one in explained])
+    ids = [one.prediction_id for one in explained]
+    before = _reasons_of(session, explainer.model, ids)
+    opinions = _opinions_of(session, explainer.model, ids, id_) if before else {}
     forget_explanations(session, explainer.model, before)
     now = clock.now()
     of_all = {"model": explainer.model, "version": explainer.version, "explainer_id": id_, "computed_at": now}
@@ -135,6 +170,7 @@ def store_explanations(
             **of_all, "prediction_id": one.prediction_id, "environment": one.environment, "ts": one.ts,
             "because": max(one.because, before.get(one.prediction_id, one.because), key=WEIGHT.__getitem__),
             "base_value": one.base_value, "output": one.output, "gap": one.gap, "contributions": pack(one.values),
+            "second_opinion": one.second_opinion or opinions.get(one.prediction_id),
             "inputs": list(one.inputs), "reason_codes": None if one.reason_codes is None else list(one.reason_codes),
         }
         for one in explained
@@ -205,6 +241,17 @@ def _reasons_of(session: ReadSession, model: str, ids: Sequence[str]) -> dict[st
             _are(model, ids[start : start + CHUNK])
         )
         found.update({row.prediction_id: row.because for row in session.execute(query)})
+    return found
+
+
+def _opinions_of(session: ReadSession, model: str, ids: Sequence[str], explainer: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for start in range(0, len(ids), CHUNK):
+        query = select(PredictionExplanation.prediction_id, PredictionExplanation.second_opinion).where(
+            _are(model, ids[start : start + CHUNK]), PredictionExplanation.explainer_id == explainer,
+            PredictionExplanation.because.in_(("asked", "complaint")),
+        )  # fmt: skip
+        found.update({row.prediction_id: row.second_opinion for row in session.execute(query)})
     return found
 
 

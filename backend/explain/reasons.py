@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from backend.monitoring.columns import ModelSpec
+from backend.monitoring.columns import ModelSpec, is_positive_class
 
 MOST_REASONS: Final = 4
 """As many as creditors commonly state (Regulation B, 12 CFR 1002.9, comment 9(b)(2)-1: more than four is not likely
 to be helpful)."""
-_TRUE: Final = frozenset({"1", "1.0", "true"})
 
 
 def is_positive(spec: ModelSpec, prediction: str | None, score: float | None, cutoff: float) -> bool | None:
     """Which way a binary model decided; None where neither its answer nor its score is recorded."""
     if prediction is not None:
-        said = str(prediction).lower()
-        return said == spec.positive.lower() if spec.positive is not None else said in _TRUE
+        return is_positive_class(spec, str(prediction))
     return None if score is None else score >= cutoff
 
 

@@ -15,6 +15,7 @@ from backend.explain.figures import Floats, cohort_differences, mean_sizes, with
 from backend.explain.predictions import adds_up
 from backend.explain.tables import Explainer, PredictionExplanation
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.registry.service import get_version
 
@@ -51,7 +52,7 @@ def count_stored(session: ReadSession, viewer: Actor, model: str, version: int) 
 def list_values(session: ReadSession, viewer: Actor, model: str, version: int) -> LocalValues | None:
     """The sampled predictions, whose figures stand for all; None where there are none. Single people's values: for
     those who may look at single predictions."""
-    viewer.require(Permission.EXPLAIN_PREDICTION)
+    allow(session, viewer, Permission.EXPLAIN_PREDICTION)
     return _read(session, viewer, model, version)
 
 

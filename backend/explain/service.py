@@ -13,6 +13,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.explain.tables import ShapSummary
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.queue import COMPUTE_SHAP, JobRun, request_job
 from backend.registry.service import get_version
@@ -47,7 +48,7 @@ class Explanation:
 
 def request_explanation(session: WriteSession, actor: Actor, *, model: str, version: int) -> JobRun:
     """Queue the explanation of a version. While one is queued or running it is returned instead."""
-    actor.require(Permission.COMPUTE_METRICS)
+    allow(session, actor, Permission.COMPUTE_METRICS)
     get_version(session, actor, model, version)
     for run in session.scalars(
         select(JobRun).where(
@@ -72,7 +73,7 @@ def store_explanation(session: WriteSession, actor: Actor, *, explanation: Expla
 
     The same explanation again (a job that was resumed) changes nothing and is not recorded twice.
     """
-    actor.require(Permission.COMPUTE_METRICS)
+    allow(session, actor, Permission.COMPUTE_METRICS)
     get_version(session, actor, explanation.model, explanation.version)
     features = [asdict(one) for one in ranked(explanation.contributions)]
     row = session.get(ShapSummary, (explanation.model, explanation.version))

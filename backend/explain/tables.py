@@ -63,6 +63,7 @@ class PredictionExplanation(Base):
     )  # float32, little-endian, the explainer's columns
     inputs: Mapped[list[Any]]  # the values of these columns
     reason_codes: Mapped[list[Any] | None]  # the top adverse reasons; None: no declined case, or no sentences
+    second_opinion: Mapped[dict[str, Any] | None]  # LIME's, where somebody asked for this prediction
 
     __table_args__ = (Index("ix_prediction_explanations_model_version_ts", "model", "version", "ts"),)
 

@@ -15,8 +15,9 @@ import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from itertools import takewhile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,8 +28,13 @@ MOST_BYTES: Final = 2 << 30  # of one artefact, everything opened
 MOST_OF_ONE: Final = 1 << 30
 MOST_MEMBERS: Final = 20_000
 DEEPEST: Final = 4
+MOST_STREAMS: Final = 100  # in one file, one behind the other
 
 _PICKLES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".sav")
+_LZMA: Final = (".lzma", ".xz")  # by the ending some readers open what has no mark at its beginning
+_PIECE: Final = 4096
+# Not ValueError: what cannot be judged is one, and is no stream that is broken.
+_BROKEN: Final = (zlib.error, OSError, lzma.LZMAError, EOFError)
 _CODE: Final = (".py", ".pyc", ".pyd", ".pyx", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat")
 
 
@@ -237,21 +243,65 @@ def _decompressed(name: str, content: bytes, budget: _Budget) -> Iterator[tuple[
         ),
         (content[:3] == b"BZh", bz2.BZ2Decompressor, True),
         (content[:6] == b"\xfd7zXZ\x00", lzma.LZMADecompressor, True),
-        (content[:3] == b"\x5d\x00\x00", lzma.LZMADecompressor, False),
+        # readers look at no more of it: what follows is the size of the dictionary
+        (content[:2] == b"\x5d\x00" or name.lower().endswith(_LZMA), lzma.LZMADecompressor, False),
     ]
     for matches, make, sure in kinds:
         if not matches:
             continue
         limit = min(MOST_OF_ONE, budget.bytes)
         try:
-            opened = make().decompress(content, limit + 1)
-        except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError) as error:
+            opened = _streams(name, make, content, limit)
+        except _BROKEN as error:
             if sure:
                 raise Unscannable(f"{name} cannot be decompressed: {error}") from error
-            continue
+            opened = _before_it_breaks(make, content, limit)
+            if not opened:
+                continue
         if len(opened) > limit:
             raise Unscannable(f"{name} has more than {limit >> 20} MiB decompressed")
         yield "", opened
+
+
+def _streams(name: str, make: Any, content: bytes, limit: int) -> bytes:
+    """All that is compressed in a file, a byte more than `limit` at most. Readers go on with the stream behind the end
+    of one, so that an empty first one hides nothing."""
+    opened, rest = b"", content
+    for number in range(MOST_STREAMS + 1):
+        stream = make()
+        try:
+            opened += bytes(stream.decompress(rest, limit + 1 - len(opened)))
+        except _BROKEN as error:
+            if not number:
+                raise
+            raise Unscannable(
+                f"{name}: something follows what is compressed, and cannot be opened: {error}"
+            ) from error
+        rest = stream.unused_data.lstrip(b"\0") if stream.eof else b""
+        if not rest or len(opened) > limit:
+            return opened
+    raise Unscannable(f"{name} has more than {MOST_STREAMS} compressed streams, one behind the other")
+
+
+def _before_it_breaks(make: Any, content: bytes, limit: int) -> bytes:
+    """What readers have of a damaged stream before the damage, a byte at a time: they load it as it comes."""
+    pieces = (content[at : at + _PIECE] for at in range(0, len(content), _PIECE))
+    _, sound = _fed(make(), pieces, limit)
+    at = sound * _PIECE
+    rest = (content[one : one + 1] for one in range(at, min(at + _PIECE, len(content))))
+    return _fed(make(), chain([content[:at]], rest), limit)[0]
+
+
+def _fed(stream: Any, pieces: Iterable[bytes], limit: int) -> tuple[bytes, int]:
+    """What comes out of it until it breaks or has given more than `limit`, and how many pieces it took."""
+    opened, taken = bytearray(), 0
+    with suppress(*_BROKEN):
+        for piece in pieces:
+            opened += stream.decompress(piece)
+            taken += 1
+            if stream.eof or len(opened) > limit:
+                break
+    return bytes(opened), taken
 
 
 def _bounded(name: str, stream: Any, budget: _Budget) -> bytes:

@@ -25,7 +25,7 @@ from backend.governance.policy_rules import Rule
 from backend.governance.segment_plan import refuse_segments_of
 from backend.governance.tables import Change, Snapshot
 from backend.identity.actor import Actor, system_actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, narrow, see
 from backend.identity.roles import Permission
 from backend.identity.tables import Person
 from backend.queue import CHECK_GATES, request_job
@@ -91,7 +91,7 @@ def preview_change(session: ReadSession, viewer: Actor, asked: Asked) -> Preview
     subject's change is asked for under a right of its own)."""
     see(session, viewer)
     kind = kind_of(asked.kind)
-    viewer.require(kind.right)
+    allow(session, viewer, kind.right)
     if not asked.everywhere:
         require_environment(session, asked.environment)
     proposal = kind.propose(session, viewer, asked)
@@ -113,7 +113,7 @@ def request_change(
 ) -> Change:
     """Ask for a change. `seen_digest` is the preview's: if anything bound has moved since, it is refused. What arrives
     twice, as a click can, is asked for once: the second gives the change that the first made."""
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     elsewhere = kind_of(asked.kind).asked_for
     if elsewhere:
         raise BadInput(f"a change of kind {asked.kind} is asked for {elsewhere}", field="kind")
@@ -289,7 +289,7 @@ def asked_of(change: Change) -> Asked:
 def cancel_change(session: WriteSession, actor: Actor, change_id: int, *, reason: str) -> Change:
     """Withdraw a change that no worker has begun. Only who asked for it may, or whose account did."""
     change = locked(session, actor, change_id)
-    actor.require(kind_of(change.kind).right_to_cancel)
+    allow(session, actor, kind_of(change.kind).right_to_cancel)
     require_requester(session, actor, change, f"cancel it; {_other_way(change)}")
     change.state = machine.after(change.state, "cancel", what=f"CHG-{change_id}")
     change.finished_at = clock.now()
@@ -397,6 +397,7 @@ def locked(
     session: WriteSession, actor: Actor, change_id: int, *, without: tuple[QueryableAttribute[Any], ...] = ()
 ) -> Change:
     """The change, locked for this transaction, if this actor may see it; columns in `without` are read when needed."""
+    narrow(session, actor)  # before anything is read: a change of another team is not there
     query = select(Change).where(Change.id == change_id).options(*(defer(column) for column in without))
     change = session.scalars(query.with_for_update()).one_or_none()
     if change is None:

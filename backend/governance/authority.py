@@ -22,9 +22,10 @@ from backend.governance.delegations import lent_at, lent_to, read_lenders, why_l
 from backend.governance.seats import seats
 from backend.governance.tables import Change, Decision
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.identity.sessions import actor_of
-from backend.identity.tables import Person, PersonRole
+from backend.identity.tables import Person, PersonRole, TeamMember, TeamModel
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Case(NamedTuple):
     requested_by: str
     trained_by: str | None
     data_owner: str | None
+    model: str | None
 
 
 class Given(NamedTuple):
@@ -123,23 +125,38 @@ def _able_of(given: Decision, able: Mapping[str, Collection[str]]) -> list[str]:
 
 
 def _able(session: ReadSession, changes: Sequence[Change]) -> dict[str, list[str]]:
-    """Approval -> the roles of who gave it, or of whom they acted for, as they are now. One question, and none where
-    a rule names but one role."""
+    """Approval -> the roles of who gave it, or of whom they acted for, as they are now. Two questions, and none
+    where a rule names but one role."""
     given = {
         one.id: one.on_behalf_of or one.person_id
         for change in changes
         if len(change.policy["roles"]) > 1
         for one in _approvals(change)
     }
-    held: dict[str, list[str]] = {}
+    about = {one.id: change.model for change in changes for one in _approvals(change)}
+    people = set(given.values())
     rows = session.execute(
         select(PersonRole.person_id, PersonRole.role)
         .join(Person, Person.id == PersonRole.person_id)
-        .where(PersonRole.person_id.in_(set(given.values())), Person.disabled_at.is_(None))
+        .where(PersonRole.person_id.in_(people), Person.disabled_at.is_(None))
     ) if given else ()  # fmt: skip
+    held: dict[tuple[str, str | None], list[str]] = {}
     for person, role in rows:
-        held.setdefault(person, []).append(role)
-    return {decision: held.get(person, []) for decision, person in given.items()}
+        held.setdefault((person, None), []).append(role)
+    for person, role, model in session.execute(
+        select(TeamMember.person_id, TeamMember.role, TeamModel.model)
+        .join(TeamModel, TeamModel.team_id == TeamMember.team_id)
+        .join(Person, Person.id == TeamMember.person_id)
+        .where(TeamMember.person_id.in_(people), Person.disabled_at.is_(None))
+    ) if given else ():  # fmt: skip
+        held.setdefault((person, model), []).append(role)
+    return {
+        decision: [
+            *held.get((person, None), ()),
+            *(held.get((person, about[decision]), ()) if about[decision] else ()),
+        ]
+        for decision, person in given.items()
+    }
 
 
 def _rights(session: ReadSession, actor: Actor, change: Change | Case) -> Iterator[Authority]:
@@ -153,11 +170,16 @@ def _rights(session: ReadSession, actor: Actor, change: Change | Case) -> Iterat
             "say `accounts: true`"
         )
     wanted = list(change.policy["roles"])
-    own = [role for role in wanted if role in actor.roles] if actor.may(Permission.DECIDE_CHANGE) else []
+    mine = actor.roles_about(change.model) if actor.may_about(Permission.DECIDE_CHANGE, change.model) else ()
+    own = [role for role in wanted if role in mine]
     yield from map(Authority, own)
     refusal, lent = None, False
-    for lender in lent_to(session, actor.person_id, at=clock.now()):
-        roles = [role for role in wanted if role in lender.roles]
+    # A token that only reads decides by no right at all, and nobody on what they may not see.
+    may_by_loan = actor.is_in_scope(Permission.DECIDE_CHANGE) and actor.may_about(
+        Permission.READ_MODELS, change.model
+    )
+    for lender in lent_to(session, actor.person_id, at=clock.now()) if may_by_loan else ():
+        roles = [role for role in wanted if role in lender.roles_about(change.model)]
         if not roles:
             continue
         try:
@@ -175,7 +197,7 @@ def _rights(session: ReadSession, actor: Actor, change: Change | Case) -> Iterat
     otherwise = why_lent_otherwise(session, actor.person_id, at=clock.now())
     if otherwise is not None:
         raise NotAllowed(otherwise)
-    actor.require(Permission.DECIDE_CHANGE)
+    allow(session, actor, Permission.DECIDE_CHANGE)
     raise NotAllowed(f"CHG-{change.id} is decided by: {', '.join(wanted)}")
 
 
@@ -354,6 +376,7 @@ def case_of(change: Change) -> tuple[Any, ...]:
     policy = change.policy
     return (
         tuple(policy["roles"]), tuple(policy["excluded"]), change.requested_by, change.trained_by, change.data_owner,
+        change.model,
     )  # fmt: skip
 
 

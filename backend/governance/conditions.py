@@ -23,6 +23,7 @@ from backend.cards.binding import bound_card
 from backend.database.session import ReadSession, WriteSession
 from backend.deployment.tables import Deployment
 from backend.errors import WarrantError
+from backend.governance import machine
 from backend.governance.agreed_returns import finished_at
 from backend.governance.digests import digest_of
 from backend.governance.excepted import exceptions_for
@@ -30,7 +31,7 @@ from backend.governance.gates import Asked, evaluate, gates
 from backend.governance.policies import active_policy, rule_digest, stored_rule
 from backend.governance.policy_rules import GateRule
 from backend.governance.tables import Change, Condition, WayBack
-from backend.governance.urgent import return_on_breach
+from backend.governance.urgent import return_on_breach, taken_with
 from backend.identity.actor import Actor
 from backend.identity.reach import see
 from backend.monitoring.columns import parse_spec
@@ -272,12 +273,13 @@ def _firing(deployment: Deployment, gate: str) -> Select[Alert]:
 def _return(
     session: WriteSession, actor: Actor, condition: Condition, deployment: Deployment, alert: Alert
 ) -> tuple[Change | None, str]:
-    """Take the return that was agreed with the promotion; else why it could not be. "": it was taken before."""
+    """Take the return that was agreed with the promotion; else why it could not be. "": it is being taken. What comes
+    by itself is tried once, and people can take it again."""
     way = session.scalars(select(WayBack).where(WayBack.deployment_id == deployment.id)).one_or_none()
     if way is None:
         return None, "no return was agreed"
     if way.used_by is not None:
-        return None, ""
+        return None, _came_to_nothing(session, way)
     try:
         with session.begin_nested():
             change = return_on_breach(
@@ -288,6 +290,17 @@ def _return(
     except WarrantError as error:
         return None, f"the agreed return could not be taken: {error.message}"
     return change, f"CHG-{change.id} returns to version {way.to_version}"
+
+
+def _came_to_nothing(session: ReadSession, way: WayBack) -> str:
+    """What became of the change that took the return, where that is nothing; "" while it may come."""
+    tried = session.get_one(Change, way.used_by)
+    if taken_with(session, way) is not None:
+        return ""
+    return (
+        f"CHG-{tried.id}, which was to return to version {way.to_version}, is {machine.WORDS[tried.state]}: "  # type: ignore[index]
+        "somebody has to take the agreed return again, or ask for a rollback"
+    )
 
 
 def _resolve_ended(session: WriteSession, actor: Actor, model: str) -> None:

@@ -17,6 +17,7 @@ from backend.errors import BadInput, NotAllowed, NotFound
 from backend.governance.asking import checked_text, void_change
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.identity.tables import Person
 from backend.registry.recorded import refuse_other_people
@@ -34,7 +35,7 @@ def declare_data_owner(
 
     Who owns them by the record does not take themselves off it: they would let themselves decide.
     """
-    actor.require(Permission.REGISTER_VERSIONS)
+    allow(session, actor, Permission.REGISTER_VERSIONS)
     get_model(session, actor, model)
     version = session.scalars(
         select(Version).where(Version.model == model, Version.version == number).with_for_update()

@@ -7,7 +7,7 @@ the audit log: what a decision reads comes in two questions, and the entry is ap
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import aliased, defer, lazyload
@@ -40,15 +40,18 @@ from backend.governance.authority import (
 )
 from backend.governance.excepted import bound_exceptions
 from backend.governance.external_checks import refuse_reports
+from backend.governance.high_risk import require_fresh_decision
 from backend.governance.kinds import kind_of
 from backend.governance.policies import active_policy
 from backend.governance.request_record import refuse_altered, text_of_request
 from backend.governance.reviews import outstanding_reviews, owed_before
 from backend.governance.tables import Change, Decision, Snapshot
 from backend.identity.actor import Actor
+from backend.identity.reach import allow, narrow
 from backend.identity.roles import Permission
 from backend.identity.tables import Person
 from backend.queue import EXECUTE_CHANGE, request_job
+from backend.registry.tables import Model
 
 VERDICTS = ("approve", "reject", "ask", "retract")
 
@@ -74,7 +77,7 @@ def decide(
     """
     if verdict not in VERDICTS:
         raise BadInput(f"a decision is one of {', '.join(VERDICTS)}, not {verdict!r}", field="verdict")
-    change, is_kept, may_lean, told = _locked(session, actor, change_id)
+    change, is_kept, may_lean, told, tier = _locked(session, actor, change_id)
     if verdict in ("approve", "ask"):  # what stops a change is never refused because it was altered
         refuse_altered(change, told)
     if verdict == "retract":
@@ -82,7 +85,10 @@ def decide(
     kind_of(change.kind).require_person(actor, "decide on")
     authority = authority_over(session, actor, change)
     if verdict in ("approve", "ask"):
-        refuse_otherwise(session, counted_by(actor.person_id, authority.on_behalf_of, authority.role))
+        refuse_otherwise(
+            session, counted_by(actor.person_id, authority.on_behalf_of, authority.role), model=change.model
+        )
+    signed_in_at = require_fresh_decision(actor, change, tier, verdict)
     needs_comment = verdict == "ask" or verdict in change.policy["comment_required_to"] or bool(accept)
     comment = checked_text(comment, "comment", required=needs_comment)
     mine = decision_of(session, actor, authority, _standing(change, verdict))
@@ -117,6 +123,7 @@ def decide(
         id=new_id("dec"), change_id=change.id, revision=change.revision, person_id=actor.person_id,
         on_behalf_of=authority.on_behalf_of, verdict=verdict, comment=comment, seen_digest=seen_digest,
         accepted=sorted(accept) if verdict == "approve" else [], role=authority.role, decided_at=clock.now(),
+        signed_in_at=signed_in_at,
     )  # fmt: skip
     with session.no_autoflush:
         change.decisions.append(decision)
@@ -128,6 +135,7 @@ def decide(
                  "on_behalf_of": authority.on_behalf_of, "accepted": decision.accepted,
                  "exceptions": _leaned_on(change, excepted)}
         | ({"recounted": moved} if moved else {})
+        | ({"signed_in_at": clock.to_iso(signed_in_at)} if signed_in_at else {})
         | ({} if is_kept else {"shown": shown_digest(change)}),
         why=comment,
     )  # fmt: skip
@@ -196,6 +204,8 @@ def own_approval(
 def _retract(session: WriteSession, actor: Actor, change: Change, comment: str, seen_digest: str) -> Change:
     """Take back one's own approval: it needs no right to decide any more, and a reason. Twice is once."""
     comment = checked_text(comment, "comment", required=True)
+    if not actor.is_in_scope(Permission.DECIDE_CHANGE):
+        allow(session, actor, Permission.DECIDE_CHANGE)  # says that the token was not made for it
     mine = own_approval(session, actor, change)
     if mine is None:
         if own_approval(session, actor, change, retracted=True) is not None:
@@ -221,6 +231,7 @@ _LOCK: Final = (
         Change, _REQUESTER.owner_id, _TRAINER.owner_id, _DATA_OWNER.owner_id,
         select(Person.owner_id).where(Person.id == bindparam("actor")).scalar_subquery(),
         exists().where(Snapshot.digest == Change.digest), is_excepted(Change.model), text_of_request(Change.id),
+        select(Model.tier).where(Model.name == Change.model).scalar_subquery(),
     )
     .outerjoin(_REQUESTER, _REQUESTER.id == Change.requested_by)
     .outerjoin(_TRAINER, _TRAINER.id == Change.trained_by)
@@ -239,22 +250,31 @@ _GIVEN: Final = (
 )
 
 
-def _locked(session: WriteSession, actor: Actor, change_id: int) -> tuple[Change, bool, bool, str | None]:
+class _Locked(NamedTuple):
+    change: Change
+    is_kept: bool
+    may_lean: bool
+    told: str | None
+    tier: str | None
+
+
+def _locked(session: WriteSession, actor: Actor, change_id: int) -> _Locked:
     """The change, locked for this transaction, with its decisions and who owns the accounts that its rules ask about;
-    whether what is shown of it is kept already, whether its model may have an exception from a gate, and the text of
-    the entry that asks for it.
+    whether what is shown of it is kept already, whether its model may have an exception from a gate, the text of the
+    entry that asks for it, and the tier of its model.
 
     The decisions are read after the lock was had: who held it before may have decided. Who owns an account never
     changes and no snapshot is removed, so the first question may ask for these before it waits for the lock. An
     exception that was granted while it waited is not seen, and the approval that needed it is refused, not lost.
     """
+    narrow(session, actor)  # before anything is read: a change of another team is not there
     asked = {"change": change_id, "actor": actor.person_id, "now": clock.now()}
     row = session.execute(_LOCK, asked).one_or_none()
     if row is None:
         raise errors.ChangeNotFound(f"there is no change CHG-{change_id} that you may see")
     change: Change = row[0]
     if change.model is not None:
-        actor.require(Permission.READ_MODELS)  # the model exists: a foreign key holds it
+        allow(session, actor, Permission.READ_MODELS)  # the model exists: a foreign key holds it
     owners = held_owners(session)
     accounts = (change.requested_by, change.trained_by, change.data_owner, actor.person_id)
     owners.update({one: owner for one, owner in zip(accounts, row[1:5], strict=True) if one})
@@ -265,7 +285,7 @@ def _locked(session: WriteSession, actor: Actor, change_id: int) -> tuple[Change
         if decision.on_behalf_of:
             owners[decision.on_behalf_of] = lender_owner
     set_committed_value(change, "decisions", given)
-    return change, bool(row[5]), bool(row[6]), row[7]
+    return _Locked(change, bool(row[5]), bool(row[6]), row[7], row[8])
 
 
 _ACTIONS = {

@@ -16,7 +16,9 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotAllowed, NotFound
 from backend.governance.tables import Delegation
 from backend.identity.actor import Actor
+from backend.identity.freshness import require_fresh
 from backend.identity.people import is_auditor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.identity.sessions import actor_of
 from backend.identity.tables import Person
@@ -33,10 +35,12 @@ def delegate(
     ends_at: datetime,
     reason: str,
 ) -> Delegation:
-    """Lend one's own right to decide. Only a person can, only their own, and for at most 90 days."""
-    actor.require(Permission.DECIDE_CHANGE)
+    """Lend one's own right to decide. Only a person can, only their own, for at most 90 days, and to somebody who sees
+    some of what they decide on."""
+    allow(session, actor, Permission.DECIDE_CHANGE)
     if actor.kind != "person":
         raise NotAllowed("only a person lends the right to decide; a service account cannot")
+    require_fresh(actor, "lend the right to decide", permission=Permission.DECIDE_CHANGE)
     reason = reason.strip()
     if not reason or len(reason) > 500:
         raise BadInput("write a reason of at most 500 characters", field="reason")
@@ -45,6 +49,12 @@ def delegate(
     person = session.get(Person, to_person)
     if person is None or person.disabled_at is not None or person.kind != "person" or is_auditor(person):
         raise NotFound("there is no such person to lend it to")
+    if not _sees_some(actor_of(person, session_id=None), actor):
+        raise BadInput(
+            "they see none of the models on whose changes you decide, so that they could not use it; name somebody who "
+            "does, or have them given a role in the team first",
+            field="to_person",
+        )
     now = clock.now()
     if not now - timedelta(minutes=5) <= starts_at < ends_at <= starts_at + LONGEST:
         raise BadInput(
@@ -63,8 +73,16 @@ def delegate(
     return lent
 
 
+def _sees_some(taker: Actor, lender: Actor) -> bool:
+    seen, decided = (
+        taker.models_with(Permission.READ_MODELS), lender.models_with(Permission.DECIDE_CHANGE),
+    )  # fmt: skip
+    return taker.may(Permission.READ_MODELS) and (seen is None or decided is None or bool(seen & decided))
+
+
 def end_delegation(session: WriteSession, actor: Actor, delegation_id: int) -> Delegation:
     """Take back, or give back, what was lent."""
+    actor.require_scope(Permission.DECIDE_CHANGE)
     lent = session.get(Delegation, delegation_id)
     if lent is None or not {lent.from_person, lent.to_person} & actor.people:
         raise NotFound(f"there is no delegation {delegation_id} of yours")

@@ -265,7 +265,7 @@ def restore(session: WriteSession, actor: Actor, change_id: int, *, why: str) ->
             if withdrawn
             else f"; version {change.from_version} goes on serving all requests"
             if tried
-            else "; nothing had been moved"
+            else f"; {_settled(session, actor, change)}"
         )
         rollouts.fail_rollout(session, actor, change, why)
         change.state = machine.after(change.state, "fail", what=f"CHG-{change.id}")
@@ -277,6 +277,12 @@ def restore(session: WriteSession, actor: Actor, change_id: int, *, why: str) ->
             payload={"restored_deployment": restored.id if restored else None}, why=change.outcome,
         )  # fmt: skip
     return restored.id if restored else None
+
+
+def _settled(session: WriteSession, actor: Actor, change: Change) -> str:
+    """What is so after a change failed that had moved nothing of what serves."""
+    settle = kind_of(change.kind).settle_failed
+    return settle(session, actor, change) if settle is not None else "nothing had been moved"
 
 
 def _carry_over(session: WriteSession, moved: Deployment, restored: Deployment) -> None:

@@ -34,6 +34,7 @@ from backend.governance.policy_document import PolicyDocument
 from backend.governance.policy_rules import GateRule
 from backend.governance.tables import Change, ExternalCheck
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.identity.tables import Person
 from backend.monitoring.columns import parse_spec
@@ -58,7 +59,7 @@ def report_check(
     that changes what a check says is: those decisions no longer count, because what they signed has changed, and what
     was approved waits again. Other words for the same verdict are kept in the log. The same again does nothing.
     """
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     change = locked(session, actor, change_id)
     if actor.kind != "service":
         raise NotAllowed("a system outside reports through a service account; people decide instead")

@@ -60,18 +60,24 @@ def people_here(session: ReadSession) -> list[Actor]:
     return [actor_of(one, session_id=None) for one in rows if may_sign_in(one)]
 
 
-def somebody_can(people: Sequence[Actor], roles: Mapping[str, int]) -> bool:
-    """Whether for some person who asks, distinct others fill every place of every role."""
+def somebody_can(people: Sequence[Actor], roles: Mapping[str, int], *, in_teams: bool = False) -> bool:
+    """Whether for some person who asks, distinct others fill every place of every role; `in_teams` counts a role that
+    is limited to a team, too."""
     places = sum(roles.values())
     if places >= len(people):
         return False
-    deciders = [one for one in people if one.may(Permission.DECIDE_CHANGE)]
+    may = Actor.may if in_teams else Actor.may_in_house
+    deciders = [one for one in people if may(one, Permission.DECIDE_CHANGE)]
 
     def filled(asker: Actor) -> int:
-        others = [[role.value for role in one.roles] for one in deciders if one.person_id != asker.person_id]
+        others = [
+            [role.value for role in (one.every_role if in_teams else one.roles)]
+            for one in deciders
+            if one.person_id != asker.person_id
+        ]
         return sum(role is not None for role in seats(roles, others))
 
-    return any(filled(one) == places for one in people if one.may(Permission.REQUEST_CHANGE))
+    return any(filled(one) == places for one in people if may(one, Permission.REQUEST_CHANGE))
 
 
 def _frozen_for_ever(document: PolicyDocument) -> str | None:

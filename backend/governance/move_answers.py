@@ -16,6 +16,7 @@ from backend.governance.kinds import Asked
 from backend.governance.registry_moves import CHAMPION, get_move, note_seen, open_move
 from backend.governance.tables import Change, RegistryMove
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import GRANTS, Permission, Role
 from backend.queue import RESTORE_ALIAS, JobRun, request_job
 from backend.registry.service import get_model
@@ -39,7 +40,7 @@ def set_enforcement(
 
     Needs the right to decide on changes or to manage people: it decides whether others' rules count.
     """
-    if not (actor.may(Permission.DECIDE_CHANGE) or actor.may(Permission.MANAGE_PEOPLE)):
+    if not (actor.may_about(Permission.DECIDE_CHANGE, model_name) or actor.may(Permission.MANAGE_PEOPLE)):
         holders = [
             role.value
             for role, granted in GRANTS.items()
@@ -109,7 +110,7 @@ def request_restore(session: WriteSession, actor: Actor, move_id: int, *, why: s
 
     Asking again gives the run that was asked for.
     """
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     move = _open_one(session, actor, move_id)
     run_id = f"restore-{move.id}"
     if session.get(JobRun, run_id) is None:
@@ -134,7 +135,7 @@ def regularise(session: WriteSession, actor: Actor, move_id: int, *, reason: str
 
     The move stays open until the promotion is executed, or the alias is put back.
     """
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     move = _open_one(session, actor, move_id)
     change = request_change(session, actor, _promotion(move), reason=reason, seen_digest=seen_digest)
     move.change_id = change.id

@@ -71,7 +71,7 @@ def _governed(document: PolicyDocument, named: list[str]) -> Governed:
 def _cases(named: list[str]) -> Iterator[tuple[str, str, str | None, str]]:
     """(kind, tier, other tier, environment) of each change that could be asked for."""
     for kind in kinds():
-        if kind == "policy":
+        if kind in ("policy", "roles"):
             yield kind, "high", None, EVERYWHERE
         elif kind == "tier":
             yield from ((kind, one, other, EVERYWHERE) for one in TIERS for other in TIERS if one != other)
@@ -179,7 +179,7 @@ def _too_few(session: ReadSession, document: PolicyDocument) -> Iterator[str]:
             asking.setdefault(key, []).append(entry)
     people = people_here(session)
     for needed, entries in asking.items():
-        if not somebody_can(people, entries[0].rule.roles):
+        if not somebody_can(people, entries[0].rule.roles, in_teams=True):
             names = ", ".join(repr(entry.name) for entry in entries)
             yield (
                 f"under {names} nothing could be approved: that needs {needed} beside "

@@ -25,7 +25,7 @@ from backend.governance.yaml_text import read_yaml, write_yaml
 
 # These are of a model or of the whole house, not of an environment: whoever asks for one cannot choose its rule by
 # naming a place.
-EVERYWHERE_KINDS: Final = frozenset({"policy", "tier", "observe", "erase", "access"})
+EVERYWHERE_KINDS: Final = frozenset({"policy", "tier", "observe", "erase", "access", "roles"})
 EVERYWHERE: Final = "*"
 MOST_FREEZES: Final = 64
 MOST_REASONS: Final = 4  # told of a document that is refused

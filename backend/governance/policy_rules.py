@@ -27,6 +27,7 @@ from backend.identity.roles import GRANTS, Permission, Role
 
 KINDS: Final = (
     "promote", "rollback", "cutoff", "retrain", "monitor", "policy", "tier", "observe", "retire", "erase", "access",
+    "roles",
 )  # fmt: skip
 TIERS: Final = ("low", "medium", "high", "prohibited")
 EXCLUDABLE: Final = ("requester", "trainer", "data_owner")
@@ -51,6 +52,7 @@ Kind = Literal[
     "retire",
     "erase",
     "access",
+    "roles",
 ]
 Tier = Literal["low", "medium", "high", "prohibited"]
 Excluded = Literal["requester", "trainer", "data_owner"]
@@ -269,6 +271,7 @@ class Rule(Strict):
     ] = Field(default_factory=lambda: {Role.ML_LEAD.value: 1})
     excluded: tuple[Excluded, ...] = ALWAYS_EXCLUDED
     accounts: bool = False  # service accounts decide, too; else people alone
+    tokens: bool = False  # people decide by API token, too, where the risk is high; else signed in freshly
     comment_required_to: tuple[Literal["approve", "reject"], ...] = ("reject",)
     lifetime_h: float = Field(72, ge=1, le=24 * 366)  # nobody can agree in less than an hour
     remind_after: float = Field(

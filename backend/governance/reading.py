@@ -29,7 +29,7 @@ from backend.governance.machine import OPEN
 from backend.governance.news import ALTERED, differing
 from backend.governance.tables import Change, Decision, Look, Snapshot
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
@@ -81,7 +81,7 @@ def list_changes(
 
 def changes_of(session: ReadSession, viewer: Actor, ids: Sequence[int]) -> list[Change]:
     """These changes as a list shows them, in this order; ids that name none are left out."""
-    viewer.require(Permission.READ_MODELS)
+    allow(session, viewer, Permission.READ_MODELS)
     return _listed(session, ids)
 
 
@@ -95,7 +95,7 @@ def _listed(session: ReadSession, ids: Sequence[int]) -> list[Change]:
 
 def open_ids(session: ReadSession, viewer: Actor) -> list[int]:
     """Every change that has not come to its end, newest first."""
-    viewer.require(Permission.READ_MODELS)
+    allow(session, viewer, Permission.READ_MODELS)
     return list(session.scalars(select(Change.id).where(Change.state.in_(OPEN)).order_by(Change.id.desc())))
 
 
@@ -111,20 +111,21 @@ def ids_waiting_for(session: ReadSession, viewer: Actor) -> list[int]:
         return []
     waiting = session.execute(
         select(
-            Change.id, type_coerce(Change.policy, Text), Change.requested_by, Change.trained_by, Change.data_owner
+            Change.id, type_coerce(Change.policy, Text), Change.requested_by, Change.trained_by, Change.data_owner,
+            Change.model,
         )
         .where(Change.state == "waiting", Change.expires_at > now)
         .order_by(Change.expires_at, Change.id)
     ).all()  # fmt: skip
     given = _given_while_waiting(session) if waiting else {}
-    people = {person for row in waiting for person in row[2:]} | viewer.people
+    people = {person for row in waiting for person in row[2:5]} | viewer.people
     read_owners_of_many(session, people | {one for each in given.values() for hand in each for one in hand})
     authorities: dict[tuple[str | None, ...], Authority | None] = {}
     mine = []
-    for number, policy, requester, trainer, owner in waiting:
-        case = (policy, requester, trainer, owner)
+    for number, policy, requester, trainer, owner, model in waiting:
+        case = (policy, requester, trainer, owner, model)
         if case not in authorities:
-            under = Case(number, None, json.loads(policy or "{}"), requester, trainer, owner)
+            under = Case(number, None, json.loads(policy or "{}"), requester, trainer, owner, model)
             authorities[case] = _authority(session, viewer, under)
         authority = authorities[case]
         if authority and not decision_of(session, viewer, authority, given.get(number, ())):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import String, cast, exists, or_, select
+from sqlalchemy import ColumnElement, String, Table, cast, exists, or_, select
 
 from backend import clock
 from backend.audit.actions import Action
@@ -19,8 +20,9 @@ from backend.governance import errors
 from backend.governance.asking import checked_text
 from backend.governance.tables import Change, Review
 from backend.identity.actor import Actor, system_actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
+from backend.identity.tables import TeamModel
 from backend.registry.tables import Model
 
 GOVERNANCE: Final = system_actor("governance")
@@ -28,14 +30,29 @@ ONLY_PEOPLE: Final = "a person reviews that the glass was broken; a service acco
 BLOCKED: Final = ("promote", "cutoff")  # not the way back, nor taking a model out of service
 
 
-# A verdict that no entry gives is none: whoever writes it to the table has reviewed nothing.
-_OWED: Final = or_(
-    Review.verdict.is_(None),
-    ~exists().where(
-        AuditEntry.object_kind == "change", AuditEntry.object_id == cast(Review.change_id, String),
-        AuditEntry.action == Action.CHANGE_REVIEWED.value, AuditEntry.actor == Review.reviewed_by,
-    ),
-)  # fmt: skip
+# The tables themselves: what a team owes is so whoever asks, also who may see one of its models only.
+_REVIEWS, _CHANGES, _ENTRIES, _MODELS, _TEAMS = (
+    typing.cast(Table, one.__table__) for one in (Review, Change, AuditEntry, Model, TeamModel)
+)
+
+
+class Owed(NamedTuple):
+    """A review that nobody has given, by the log. `verdict`: what the table says all the same."""
+
+    change_id: int
+    verdict: str | None
+
+
+def _owed(review: Any, entry: Any) -> ColumnElement[bool]:
+    """A verdict that no entry gives is none: whoever writes it to the table has reviewed nothing."""
+    given = exists().where(
+        entry.object_kind == "change", entry.object_id == cast(review.change_id, String),
+        entry.action == Action.CHANGE_REVIEWED.value, entry.actor == review.reviewed_by,
+    )  # fmt: skip
+    return or_(review.verdict.is_(None), ~given)
+
+
+_OWED: Final = _owed(Review, AuditEntry)
 
 
 def owed_before(session: ReadSession, change: Change) -> str | None:
@@ -66,7 +83,7 @@ def review_change(
     session: WriteSession, actor: Actor, change_id: int, *, verdict: str, comment: str
 ) -> Review:
     """Say afterwards whether breaking the glass was justified. Somebody else, who decides on changes."""
-    actor.require(Permission.DECIDE_CHANGE)
+    allow(session, actor, Permission.DECIDE_CHANGE)
     if actor.kind != "person":
         raise NotAllowed(ONLY_PEOPLE)
     if verdict not in ("justified", "not_justified"):
@@ -100,7 +117,7 @@ def review_change(
 
 def why_not_review(viewer: Actor, change: Change) -> str | None:
     """Why this person cannot review the change, in words, or None when they can."""
-    if not viewer.may(Permission.DECIDE_CHANGE):
+    if not viewer.may_about(Permission.DECIDE_CHANGE, change.model):
         return "your role does not decide on changes, nor reviews them"
     if viewer.kind != "person":
         return ONLY_PEOPLE
@@ -109,20 +126,24 @@ def why_not_review(viewer: Actor, change: Change) -> str | None:
     return None
 
 
-def outstanding_reviews(session: ReadSession, model: str) -> list[Review]:
-    """Reviews that the team of this model owes: of its own changes and of those of models with the same owner."""
+def outstanding_reviews(session: ReadSession, model: str) -> list[Owed]:
+    """Reviews that the team of this model owes: of its own changes, and of those of models of its team or
+    with the same owner. All of them, also where the session is limited to some models: the execution asks for all."""
     owner = session.get_one(Model, model).owner_id
-    team = Change.model == model
-    if owner is not None:
-        team = Change.model.in_(select(Model.name).where(Model.owner_id == owner))
-    return list(
-        session.scalars(
-            select(Review)
-            .join(Change, Change.id == Review.change_id)
-            .where(_OWED, team)
-            .order_by(Review.due_at)
-        )
+    changes, models, teams = _CHANGES.c, _MODELS.c, _TEAMS.c
+    mine = select(teams.team_id).where(teams.model == model).scalar_subquery()
+    team = or_(
+        changes.model == model,
+        changes.model.in_(select(teams.model).where(teams.team_id == mine)),
+        changes.model.in_(select(models.name).where(models.owner_id == owner, models.owner_id.is_not(None))),
     )
+    rows = session.execute(
+        select(_REVIEWS.c.change_id, _REVIEWS.c.verdict)
+        .join(_CHANGES, changes.id == _REVIEWS.c.change_id)
+        .where(_owed(_REVIEWS.c, _ENTRIES.c), team)
+        .order_by(_REVIEWS.c.due_at)
+    )
+    return [Owed(*row) for row in rows]
 
 
 def is_owed(session: ReadSession, review: Review) -> bool:

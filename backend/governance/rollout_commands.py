@@ -18,6 +18,7 @@ from backend.governance.rollouts import paused_by, rule_of, skips_of, stages
 from backend.governance.tables import Change, RolloutCommand, RolloutStep
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.identity.sessions import actor_of
 from backend.identity.tables import Person
@@ -37,7 +38,7 @@ def tell_rollout(
     do neither. The same command twice, while the first is not taken, is one.
     """
     if command != "skip":  # who may decide under a right that was lent has no permission of their own
-        actor.require(Permission.REQUEST_CHANGE)
+        allow(session, actor, Permission.REQUEST_CHANGE)
     asked = get_change(session, actor, change_id)
     _require_entitled(session, actor, asked, command)
     change = session.scalars(select(Change).where(Change.id == change_id).with_for_update()).one()
@@ -95,7 +96,7 @@ def _require_entitled(session: ReadSession, actor: Actor, change: Change, comman
     if command == "skip":
         authority_over(session, actor, change)
         return
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     if command == "resume" and not _paused_themselves(session, actor, change):
         refuse_excluded(session, actor, change)
 

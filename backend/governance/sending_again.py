@@ -32,6 +32,7 @@ from backend.governance.reading import get_change
 from backend.governance.request_record import refuse_altered, text_of_request
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 
 
 def preview_again(session: ReadSession, viewer: Actor, change_id: int) -> Preview:
@@ -47,7 +48,7 @@ def resubmit_change(
 ) -> Change:
     """Send a change again to whom changes were asked of. Everything bound is taken anew; who asked for it may."""
     change = locked(session, actor, change_id)
-    actor.require(kind_of(change.kind).right)
+    allow(session, actor, kind_of(change.kind).right)
     kind_of(change.kind).require_person(actor, "send again")
     require_requester(session, actor, change, "send it again")
     refuse_altered(change, session.scalar(select(text_of_request(change.id))))

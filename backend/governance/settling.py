@@ -122,7 +122,11 @@ def why_not_recheck(session: ReadSession, actor: Actor, change: Change) -> str |
     if change.is_urgent:
         return "it goes ahead without a decision; its gates are not asked"
     if is_requester(session, actor, change):
-        return None if actor.may(Permission.REQUEST_CHANGE) else "your role does not ask for changes"
+        return (
+            None
+            if actor.may_about(Permission.REQUEST_CHANGE, change.model)
+            else "your role does not ask for changes"
+        )
     try:
         authority_over(session, actor, change)
     except NotAllowed as error:

@@ -146,7 +146,7 @@ def _approvals_lost(session: ReadSession, change: Change) -> list[str]:
         role = given.role.replace("_", " ")
         if any(one.disabled_at is not None for one in (giver, entitled, *owners)):
             lost.append(f"whoever approved it as {role} has been disabled since")
-        elif given.role not in {one.value for one in actor_of(entitled, session_id=None).roles}:
+        elif given.role not in actor_of(entitled, session_id=None).roles_about(change.model):
             lost.append(f"whoever approved it as {role} no longer has the role {role}")
     needed = [
         one
@@ -154,7 +154,7 @@ def _approvals_lost(session: ReadSession, change: Change) -> list[str]:
         if decision.verdict == "approve"
         for one in counted_by(decision.person_id, decision.on_behalf_of, decision.role)
     ]
-    return lost or accounts_otherwise(session, needed)
+    return lost or accounts_otherwise(session, needed, model=change.model)
 
 
 def why_not_allowed(session: ReadSession, change: Change) -> str | None:

@@ -16,8 +16,8 @@ def strictest(entries: Sequence[Entry]) -> Entry:
     Rules are not counted up against each other: two leads are not more than one compliance reviewer. Joined are who
     decides (of each role the most), who does not, what needs a comment, the gates (required where one requires it; of
     two settings of a gate the first, since a change of no environment names no version that a gate looks at), the
-    shorter lifetime, that nothing is edited directly, and that accounts do not decide. One that allows nothing is the
-    strictest of all.
+    shorter lifetime, that nothing is edited directly, and that neither accounts nor tokens decide. One that allows
+    nothing is the strictest of all.
     """
     if len(entries) == 1:
         return entries[0]
@@ -54,6 +54,7 @@ def _joined(rules: Sequence[Rule]) -> dict[str, Any]:
         "gates": tuple(gates.values()),
         "only_by_change": any(rule.only_by_change for rule in rules),
         "accounts": all(rule.accounts for rule in rules),
+        "tokens": all(rule.tokens for rule in rules),
     }
 
 
@@ -62,4 +63,5 @@ def _asked_by(joined: dict[str, Any]) -> tuple[object, ...]:
     return (
         joined["roles"], set(joined["excluded"]), set(joined["comment_required_to"]), joined["lifetime_h"],
         {gate.gate: gate.required for gate in joined["gates"]}, joined["only_by_change"], joined["accounts"],
+        joined["tokens"],
     )  # fmt: skip

@@ -46,7 +46,7 @@ class Change(Base):
         dict[str, Any]
     ]  # what the kind needs beside versions: a policy document, a tier, a monitor
     summary: Mapped[str] = mapped_column(Text)  # the effect, in one sentence
-    state: Mapped[str] = mapped_column(Text, default="draft", index=True)
+    state: Mapped[str] = mapped_column(Text, default="draft")
     revision: Mapped[int] = mapped_column(default=1)
     requested_by: Mapped[str] = mapped_column(ForeignKey("persons.id"))
     requested_at: Mapped[datetime]
@@ -79,7 +79,11 @@ class Change(Base):
     reminded_at: Mapped[datetime | None]
     decisions: Mapped[list[Decision]] = relationship(lazy="selectin", order_by="Decision.decided_at")
 
-    __table_args__ = (Index("ix_changes_model_requested_at", "model", "requested_at"),)
+    __table_args__ = (
+        Index("ix_changes_model_requested_at", "model", "requested_at"),
+        Index("ix_changes_state", "state", "id"),
+        Index("ix_changes_state_expires_at", "state", "expires_at", "id"),
+    )
 
     @property
     def counted(self) -> list[Decision]:
@@ -116,6 +120,7 @@ class Decision(Base):
     accepted: Mapped[list[str]]  # inconclusive gates that this person accepts
     role: Mapped[str] = mapped_column(Text)  # the role that made it count
     decided_at: Mapped[datetime]
+    signed_in_at: Mapped[datetime | None]  # when they had proved who they are, where that was asked for
     retracted_at: Mapped[datetime | None]  # an approval that was taken back: it does not count, and stays
     retracted_because: Mapped[str] = mapped_column(Text, default="")
 

@@ -27,6 +27,8 @@ from backend.governance.policy_rules import Freeze
 from backend.governance.reviews import open_review
 from backend.governance.tables import Change, WayBack
 from backend.identity.actor import Actor
+from backend.identity.freshness import require_fresh
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.queue import EXECUTE_CHANGE, request_job
 from backend.registry.service import get_model, get_version
@@ -40,15 +42,16 @@ def break_glass(
     What waits for the same model is void, and a rollout that is executed is aborted. Doing it twice is once. The
     change owes a review by somebody else, and until that is given the team gets no ordinary release approved.
     """
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     preview = preview_change(session, actor, asked)
     why_not = why_not_break_glass(actor, preview)
     if why_not is not None:
         raise NotAllowed(why_not)
     rule = preview.rule.break_glass
     assert rule is not None  # noqa: S101 - else there was a reason why not
-    role = next(one for one in rule.roles if one in {role.value for role in actor.roles})
-    refuse_otherwise(session, [(actor.person_id, role)])
+    role = next(one for one in rule.roles if one in actor.roles_about(asked.model))
+    refuse_otherwise(session, [(actor.person_id, role)], model=asked.model)
+    signed_in_at = require_fresh(actor, "break the glass", tokens=preview.rule.tokens)
     again = _broken_already(session, actor, asked, seen_digest)
     if again is not None:
         return again
@@ -61,7 +64,9 @@ def break_glass(
     review = open_review(session, change, within_h=rule.review_within_h)
     record(
         session, actor, Action.GLASS_BROKEN, object_kind="change", object_id=change.id,
-        payload={"digest": change.digest, "review_due": clock.to_iso(review.due_at)}, why=reason,
+        payload={"digest": change.digest, "review_due": clock.to_iso(review.due_at)}
+        | ({"signed_in_at": clock.to_iso(signed_in_at)} if signed_in_at else {}),
+        why=reason,
     )  # fmt: skip
     return change
 
@@ -82,7 +87,7 @@ def why_not_break_glass(actor: Actor, preview: Preview) -> str | None:
     rule, kind = preview.rule.break_glass, preview.proposal.asked.kind
     if rule is None or kind not in rule.kinds:
         return f"the rule {preview.entry.name!r} does not allow breaking the glass for a {kind}"
-    if not set(rule.roles) & {role.value for role in actor.roles}:
+    if not set(rule.roles) & actor.roles_about(preview.proposal.asked.model):
         return f"breaking the glass is allowed to: {', '.join(rule.roles)}"
     if actor.kind != "person":
         return "a person breaks the glass; a service account does not"
@@ -120,10 +125,19 @@ def open_way_back(session: ReadSession, viewer: Actor, model: str, environment: 
     serving = champion(session, model, environment)
     if serving is None:
         return None
-    way = session.scalars(
-        select(WayBack).where(WayBack.deployment_id == serving.id, WayBack.used_by.is_(None))
-    ).one_or_none()
-    return way if way is not None and way.expires_at is not None and clock.now() < way.expires_at else None
+    way = session.scalars(select(WayBack).where(WayBack.deployment_id == serving.id)).one_or_none()
+    if way is None or way.expires_at is None or clock.now() >= way.expires_at:
+        return None
+    return way if taken_with(session, way) is None else None
+
+
+def taken_with(session: ReadSession, way: WayBack) -> int | None:
+    """The change that took the return, or is taking it; None also where one tried and came to nothing: a gateway that
+    did not follow, or a store that was away, takes nobody's way back away."""
+    if way.used_by is None:
+        return None
+    tried = session.get_one(Change, way.used_by)
+    return None if tried.state in machine.FINISHED and tried.state != "executed" else tried.id
 
 
 def way_back_view(session: ReadSession, viewer: Actor, model: str, environment: str) -> dict[str, Any] | None:
@@ -148,8 +162,9 @@ def way_back_differs(
         return ["something else serves now than the version it returns from"]
     if way.expires_at is None or clock.now() >= way.expires_at:
         return [f"it was agreed until {way.expires_at:%Y-%m-%d %H:%M:%S UTC}"]
-    if way.used_by != taken_by:
-        return [f"it was taken with CHG-{way.used_by}"]
+    taken = way.used_by if taken_by is not None else taken_with(session, way)
+    if taken != taken_by:
+        return [f"it was taken with CHG-{taken}"]
     altered = _why_not_agreed(session, way)
     if altered:
         return altered
@@ -209,7 +224,7 @@ def take_way_back(
     rows is checked by the run before anything moves. `alert_id`: the alert that it answers; its incident is closed, or
     where there is none that of `incident_id`.
     """
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     if actor.kind != "person":
         raise NotAllowed("a person takes an agreed return; a service account does not")
     way = session.scalars(select(WayBack).where(WayBack.id == way_back_id).with_for_update()).one_or_none()

@@ -23,7 +23,7 @@ from backend.governance.reviews import is_owed, why_not_review
 from backend.governance.settling import why_not_recheck
 from backend.governance.tables import Change, Review, WayBack
 from backend.governance.time_boxes import stands_until
-from backend.governance.urgent import why_not_break_glass
+from backend.governance.urgent import taken_with, why_not_break_glass
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
 
@@ -135,6 +135,7 @@ def change_detail(session: ReadSession, viewer: Actor, change: Change) -> dict[s
                 "retracted_at": decision.retracted_at,
                 "retracted_because": decision.retracted_because,
                 "decided_at": decision.decided_at,
+                "signed_in_at": decision.signed_in_at,
             }
             for decision in change.decisions
         ],
@@ -161,8 +162,10 @@ def change_detail(session: ReadSession, viewer: Actor, change: Change) -> dict[s
         and not change.is_urgent
         and own_approval(session, viewer, change) is not None,
         "cannot_reject": why_not_reject(session, viewer, change),
-        "can_cancel": mine and machine.can(state, "cancel") and viewer.may(kind.right_to_cancel),
-        "can_resubmit": mine and state == "draft" and viewer.may(kind.right),
+        "can_cancel": mine
+        and machine.can(state, "cancel")
+        and viewer.may_about(kind.right_to_cancel, change.model),
+        "can_resubmit": mine and state == "draft" and viewer.may_about(kind.right, change.model),
         "can_recheck": state in ("waiting", "approved")
         and bool(change.policy["gates"])
         and why_not_recheck(session, viewer, change) is None,
@@ -196,7 +199,8 @@ def _way_back_of(session: ReadSession, change: Change) -> dict[str, Any] | None:
     if way is None:
         return {"to_version": agreed["to_version"], "days": days} if agreed and days else None
     return {
-        "id": way.id, "to_version": way.to_version, "days": days, "expires_at": way.expires_at, "used_by": way.used_by,
+        "id": way.id, "to_version": way.to_version, "days": days, "expires_at": way.expires_at,
+        "used_by": taken_with(session, way),
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Select, or_, select
 
 from backend.audit.tables import AuditEntry, AuditPayload
+from backend.database.many import any_of
 from backend.database.session import ReadSession
 from backend.holds.service import open_holds
 from backend.holds.tables import EVERYTHING, Hold
@@ -19,8 +20,12 @@ from backend.identity.reach import entries_about
 
 def kept_payloads(session: ReadSession) -> ColumnElement[bool] | None:
     """The condition of entries whose payloads are held; None where no hold keeps any."""
-    kept = [_kept_by(one) for kind in ("log", "person") for one in open_holds(session, kind)]
-    return or_(*kept) if kept else None
+    logs = {one.object_id for one in open_holds(session, "log")}
+    if EVERYTHING in logs:
+        return AuditEntry.seq >= 0
+    kept = [_says_of(one.object_id) for one in open_holds(session, "person")]
+    kept += [_names(one) for one in sorted(logs)]
+    return any_of([entries_about(sorted(logs)), *kept]) if kept else None
 
 
 def hold_on_payloads(session: ReadSession, seqs: Sequence[int]) -> Hold | None:
@@ -54,9 +59,11 @@ def _kept_by(hold: Hold) -> ColumnElement[bool]:
         return AuditEntry.seq >= 0
     if hold.kind == "person":
         return _says_of(hold.object_id)
-    return or_(
-        entries_about([hold.object_id]), AuditPayload.payload.contains(f'"{hold.object_id}"', autoescape=True)
-    )
+    return or_(entries_about([hold.object_id]), _names(hold.object_id))
+
+
+def _names(model: str) -> ColumnElement[bool]:
+    return AuditPayload.payload.contains(f'"{model}"', autoescape=True)
 
 
 def _says_of(person_id: str) -> ColumnElement[bool]:

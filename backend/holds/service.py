@@ -27,7 +27,7 @@ from backend.errors import BadInput, Conflict, NotFound
 from backend.holds.naming import existing
 from backend.holds.tables import EVERYTHING, Hold
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.observations.pseudonyms import pseudonym
 from backend.registry.service import get_model
@@ -130,7 +130,7 @@ def hold_for_incident(
     incident_id: int,
 ) -> Hold:
     """Hold what a serious incident needs, on behalf of who marked it. Placed twice it is one hold."""
-    actor.require(Permission.MARK_SERIOUS)
+    allow(session, actor, Permission.MARK_SERIOUS)
     return _place(
         session, actor, kind=kind, object_id=object_id, reason=reason, model=model, incident_id=incident_id
     )

@@ -14,6 +14,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotFound
 from backend.identity.actor import Actor
+from backend.identity.freshness import require_fresh_access
 from backend.identity.people import add_account, person_by_id
 from backend.identity.roles import Permission, Role
 from backend.identity.tables import Person
@@ -56,6 +57,7 @@ def limit_auditor(
 ) -> Person:
     """Give an auditor other models or another end; it holds from their next request on."""
     actor.require(Permission.MANAGE_PEOPLE)
+    require_fresh_access(actor)
     person = person_by_id(session, person_id)
     if Role.AUDITOR not in {entry.role for entry in person.roles}:
         raise NotFound(f"{person.display_name} is no external auditor")

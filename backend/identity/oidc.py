@@ -1,9 +1,9 @@
 """Single sign-on: OpenID Connect authorization code flow with PKCE (S256), state and nonce, through Authlib.
 
-A flow is a row, used once and only by the browser that began it. The ID token is checked for signature
-(asymmetric algorithms only), issuer, audience, expiry, nonce and at_hash (OpenID Connect Core 1.0, section
-3.1.3.7). A person is known by issuer and subject, never by name or mail address, which the provider may
-give to someone else.
+A flow is a row, used once, only by the browser that began it and only for the provider that it was begun with. The ID
+token is checked for signature (asymmetric algorithms only), issuer, audience, authorized party, expiry, nonce and
+at_hash (OpenID Connect Core 1.0, section 3.1.3.7). A person is known by issuer and subject, never by name or mail
+address, which the provider may give to someone else.
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import requests
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core import CodeIDToken
-from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
-from joserfc.jws import JWSRegistry
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
@@ -33,34 +29,25 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.audit.sealing import Personal
 from backend.database.session import WriteSession, writing
-from backend.errors import NotFound, NotSignedIn, TooMany, Unavailable
+from backend.errors import NotSignedIn, TooMany
 from backend.identity.actor import system_actor
+from backend.identity.oidc_documents import TIMEOUT_S, ProviderUnavailable, decode, get_json, metadata_of
 from backend.identity.people import USERNAME, create_person, normalise_username
+from backend.identity.providers import BY_VARIABLES, Provider, provider_named
+from backend.identity.role_rules import hold_at_sign_on
 from backend.identity.roles import Role
-from backend.identity.sessions import OpenedSession, hash_token, open_session
-from backend.identity.tables import OidcFlow, Person
+from backend.identity.sessions import OpenedSession, actor_of, hash_token, open_session
+from backend.identity.stepping_up import renew
+from backend.identity.tables import OidcFlow, OidcSession, Person
 from backend.settings import settings
 
-# Symmetric algorithms and "none" are never accepted, whatever the provider advertises.
-ALGORITHMS = frozenset(
-    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
-)
 FLOW_VALID_FOR = timedelta(minutes=10)
 FLOWS_AT_ONCE = 10_000
 LEEWAY_S = 60
-TIMEOUT_S = 10
-
-
-class SingleSignOnOff(NotFound):
-    title = "Single sign-on is not set up"
 
 
 class SingleSignOnRefused(NotSignedIn):
     title = "Single sign-on refused"
-
-
-class ProviderUnavailable(Unavailable):
-    title = "Sign-on provider unavailable"
 
 
 @dataclass(frozen=True)
@@ -75,20 +62,24 @@ class Begun:
 class Identity:
     """What a checked ID token says about someone."""
 
+    provider: str
     issuer: str
     subject: str
     username: str
     display_name: str
+    authenticated_at: datetime | None = None  # when the provider last asked them, where it says so
+    sid: str | None = None  # the provider's name of its own session
+    id_token: str = field(default="", repr=False)
+    claims: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
-def redirect_uri() -> str:
-    """What must be registered with the provider."""
-    return settings().console.rstrip("/") + "/oidc/callback"
+def begin_sign_on(*, next_path: str, provider: str = BY_VARIABLES, again: str | None = None) -> Begun:
+    """Start a flow; `again`: the session whose person is to prove anew who they are.
 
-
-def begin_sign_on(*, next_path: str) -> Begun:
-    """Start a flow. Raises `SingleSignOnOff`, `ProviderUnavailable`, `TooMany`."""
-    metadata = provider_metadata()
+    Raises `SingleSignOnOff`, `ProviderUnavailable`, `TooMany`.
+    """
+    asked = provider_named(provider)
+    metadata = metadata_of(asked)
     flow = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "browser")}
     verifier = secrets.token_urlsafe(48)
     moment = clock.now()
@@ -100,18 +91,21 @@ def begin_sign_on(*, next_path: str) -> Begun:
             OidcFlow(
                 state_hash=hash_token(flow["state"]),
                 browser_hash=hash_token(flow["browser"]),
+                provider=asked.key,
                 nonce=flow["nonce"],
                 code_verifier=verifier,
                 next_path=next_path,
+                session_id=again,
                 expires_at=moment + FLOW_VALID_FOR,
             )
         )
-    with _client(metadata) as client:
+    with _client(asked, metadata) as client:
         url, _ = client.create_authorization_url(
             metadata["authorization_endpoint"],
             state=flow["state"],
             nonce=flow["nonce"],
             code_verifier=verifier,
+            **({"prompt": "login", "max_age": "0"} if again else {}),
         )
     return Begun(url, flow["browser"])
 
@@ -121,6 +115,7 @@ def finish_sign_on(
     state: str | None,
     code: str | None,
     browser: str | None,
+    provider: str = BY_VARIABLES,
     issuer: str | None = None,
     error: str | None = None,
     address: str | None = None,
@@ -129,18 +124,25 @@ def finish_sign_on(
 ) -> tuple[OpenedSession, str]:
     """Finish a flow with what the provider sent back. Returns the session and the path to go on to.
 
-    `issuer` is the `iss` parameter of RFC 9207, checked when given. Raises `SingleSignOnRefused`,
-    `ProviderUnavailable`.
+    `provider` is whose address the answer came to; `issuer` is the `iss` parameter of RFC 9207, checked when given and
+    required of a provider that promises it. Raises `SingleSignOnRefused`, `ProviderUnavailable`.
     """
     flow = _take_flow(state, browser)
+    if flow.provider != provider:
+        raise SingleSignOnRefused("the answer came from another provider than was asked")
     if error is not None:
         raise SingleSignOnRefused("the sign-on provider did not sign you in; start again")
     if not code:
         raise SingleSignOnRefused("the sign-on provider sent no code; start again")
-    metadata = provider_metadata()
-    if issuer is not None and issuer != metadata["issuer"]:
+    asked = provider_named(flow.provider)
+    metadata = metadata_of(asked)
+    promised = metadata.get("authorization_response_iss_parameter_supported") is True
+    if (issuer is not None or promised) and issuer != metadata["issuer"]:
         raise SingleSignOnRefused("the answer came from another provider than was asked")
-    identity = _identify(metadata, code=code, flow=flow)
+    identity = _identify(asked, metadata, code=code, flow=flow)
+    if flow.session_id is not None:
+        opened = _renew(identity, flow, address=address, request_id=request_id)
+        return opened, flow.next_path
     try:
         opened = _open(identity, address=address, user_agent=user_agent, request_id=request_id)
     except IntegrityError:  # the same person's first sign-on, twice at once: now the row is there
@@ -161,31 +163,16 @@ def _take_flow(state: str | None, browser: str | None) -> OidcFlow:
     return flow
 
 
-def provider_metadata() -> dict[str, Any]:
-    """The provider's metadata (OpenID Connect Discovery 1.0). Raises when it is not the configured issuer's."""
-    issuer = settings().oidc_issuer
-    if not issuer or not settings().oidc_client_id:
-        raise SingleSignOnOff("single sign-on is not set up; set WARRANT_OIDC_ISSUER and _CLIENT_ID")
-    _require_safe(issuer)
-    metadata = _get_json(issuer.rstrip("/") + "/.well-known/openid-configuration")
-    if str(metadata.get("issuer", "")).rstrip("/") != issuer.rstrip("/"):
-        _unavailable(f"its metadata name the issuer {metadata.get('issuer')!r} instead of {issuer!r}")
-    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-        if not isinstance(metadata.get(name), str):
-            _unavailable(f"its metadata lack {name}")
-        _require_safe(metadata[name])
-    return metadata
-
-
-def _identify(metadata: dict[str, Any], *, code: str, flow: OidcFlow) -> Identity:
+def _identify(provider: Provider, metadata: dict[str, Any], *, code: str, flow: OidcFlow) -> Identity:
     try:
-        with _client(metadata) as client:
+        with _client(provider, metadata) as client:
             token = client.fetch_token(
                 metadata["token_endpoint"],
                 code=code,
                 code_verifier=flow.code_verifier,
-                redirect_uri=redirect_uri(),
+                redirect_uri=provider.redirect_uri,
                 timeout=TIMEOUT_S,
+                allow_redirects=False,  # code, verifier and secret go to the endpoint that the metadata name alone
             )
     except OAuthError as error:
         raise SingleSignOnRefused("the sign-on provider refused the code; start again") from error
@@ -193,64 +180,127 @@ def _identify(metadata: dict[str, Any], *, code: str, flow: OidcFlow) -> Identit
         raise ProviderUnavailable(f"the sign-on provider did not answer ({type(error).__name__})") from error
     if not isinstance(token.get("id_token"), str):
         raise SingleSignOnRefused("the sign-on provider sent no ID token; is the scope openid allowed?")
-    keys = _get_json(metadata["jwks_uri"])
-    claims = _checked_claims(metadata, keys, token, nonce=flow.nonce)
+    claims = checked_claims(provider, metadata, token, nonce=flow.nonce)
+    claims = {**_userinfo(provider, metadata, token, subject=claims["sub"]), **claims}
     named = claims.get("preferred_username") or claims.get("email") or ""
+    sid = claims.get("sid")
     return Identity(
+        provider=provider.key,
         issuer=str(claims["iss"]),
         subject=str(claims["sub"]),
         username=str(named),
         display_name=str(claims.get("name") or named or "unnamed"),
+        authenticated_at=_auth_time(claims),
+        sid=sid if isinstance(sid, str) else None,
+        id_token=token["id_token"],
+        claims=claims,
     )
 
 
-def _checked_claims(
-    metadata: dict[str, Any], keys: dict[str, Any], token: dict[str, Any], *, nonce: str
-) -> dict[str, Any]:
-    offered = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
-    client_id = settings().oidc_client_id
-    try:
-        decoded = jwt.decode(
-            token["id_token"],
-            key=KeySet.import_key_set(keys),  # type: ignore[arg-type]
-            registry=JWSRegistry(algorithms=sorted(ALGORITHMS & set(offered)), strict_check_header=False),
+def _auth_time(claims: dict[str, Any]) -> datetime | None:
+    """When the provider asked them (OpenID Connect Core 1.0, section 2), never later than now."""
+    told = claims.get("auth_time")
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 < told < 2**33:
+        return None
+    return min(datetime.fromtimestamp(told, UTC), clock.now())
+
+
+def _renew(
+    identity: Identity, flow: OidcFlow, *, address: str | None, request_id: str | None
+) -> OpenedSession:
+    """The session that asked for it, if the provider asked the same person anew since."""
+    begun = flow.expires_at - FLOW_VALID_FOR
+    if identity.authenticated_at is None or identity.authenticated_at < begun - timedelta(seconds=LEEWAY_S):
+        raise SingleSignOnRefused(
+            "the sign-on provider did not ask for your password anew; it has to support max_age and auth_time"
         )
+    with writing() as session:
+        person = _known(session, identity)
+        if person is None:
+            raise SingleSignOnRefused("somebody else signed in than whose session it is; start again")
+        hold_at_sign_on(session, person, provider=identity.provider, claims=identity.claims)
+        actor = actor_of(person, session_id=flow.session_id, request_id=request_id, address=address)
+        opened = renew(session, actor, method="oidc", at=identity.authenticated_at)
+        _rest_on(session, opened, identity)
+        return opened
+
+
+def _known(session: WriteSession, identity: Identity) -> Person | None:
+    return session.scalars(
+        select(Person).where(Person.oidc_issuer == identity.issuer, Person.oidc_subject == identity.subject)
+    ).one_or_none()
+
+
+def _rest_on(session: WriteSession, opened: OpenedSession, identity: Identity) -> None:
+    """Keep which session of the provider this one rests on: signing out at either ends both."""
+    session.merge(
+        OidcSession(
+            session_id=opened.session_id, provider=identity.provider, issuer=identity.issuer,
+            subject=identity.subject, sid=identity.sid, id_token=identity.id_token,
+        )
+    )  # fmt: skip
+
+
+def checked_claims(
+    provider: Provider, metadata: dict[str, Any], token: dict[str, Any], *, nonce: str
+) -> dict[str, Any]:
+    """The claims of an ID token that is this provider's, for us, and of this flow. Raises `SingleSignOnRefused`."""
+    try:
+        decoded = decode(metadata, token["id_token"])
         claims = CodeIDToken(
             decoded.claims,
             decoded.header,
             {
                 "iss": {"essential": True, "value": metadata["issuer"]},
-                "aud": {"essential": True, "value": client_id},
+                "aud": {"essential": True, "value": provider.client_id},
             },
-            {"nonce": nonce, "client_id": client_id, "access_token": token.get("access_token")},
+            {"nonce": nonce, "client_id": provider.client_id, "access_token": token.get("access_token")},
         )
         claims.validate(leeway=LEEWAY_S)
-    except (JoseError, ValueError, KeyError, TypeError) as error:
+    except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SingleSignOnRefused(f"the sign-on provider's ID token is not valid ({error})") from error
     if not isinstance(claims["sub"], str) or not claims["sub"]:
         raise SingleSignOnRefused("the sign-on provider's ID token names no subject")
     return dict(claims)
 
 
+def _userinfo(
+    provider: Provider, metadata: dict[str, Any], token: dict[str, Any], *, subject: str
+) -> dict[str, Any]:
+    """What the userinfo endpoint adds, where the provider is set up to be asked. An answer about somebody else counts
+    for nothing (OpenID Connect Core 1.0, section 5.3.2)."""
+    if not provider.userinfo:
+        return {}
+    url, bearer = metadata.get("userinfo_endpoint"), token.get("access_token")
+    if not isinstance(url, str) or not isinstance(bearer, str):
+        raise ProviderUnavailable(f"the sign-on provider {provider.key} offers no userinfo endpoint")
+    told = get_json(url, bearer=bearer)
+    if told.get("sub") != subject:
+        raise SingleSignOnRefused("the sign-on provider's userinfo is about somebody else")
+    return told
+
+
 def _open(
     identity: Identity, *, address: str | None, user_agent: str | None, request_id: str | None
 ) -> OpenedSession:
     with writing() as session:
-        person = session.scalars(
-            select(Person).where(
-                Person.oidc_issuer == identity.issuer, Person.oidc_subject == identity.subject
-            )
-        ).one_or_none() or _create(session, identity)
-        return open_session(
-            session, person, address=address, user_agent=user_agent, request_id=request_id, method="oidc"
-        )
+        person = _known(session, identity) or _create(session, identity)
+        hold_at_sign_on(session, person, provider=identity.provider, claims=identity.claims)
+        opened = open_session(
+            session, person, address=address, user_agent=user_agent, request_id=request_id, method="oidc",
+            authenticated_at=identity.authenticated_at,
+        )  # fmt: skip
+        _rest_on(session, opened, identity)
+        return opened
 
 
 def _create(session: WriteSession, identity: Identity) -> Person:
-    """First sign-on: a person who may look, until an administrator gives more."""
+    """First sign-on: a person without any role, until an administrator or a rule gives one, unless the settings say
+    that everybody may look."""
     actor = system_actor("single-sign-on")
     person = create_person(
-        session, actor, username=_free_username(session, identity), roles={Role.VIEWER},
+        session, actor, username=_free_username(session, identity),
+        roles={Role.VIEWER} if settings().sign_on_role == "viewer" else set(),
         display_name="".join(c for c in identity.display_name if c.isprintable())[:100].strip() or "unnamed",
         oidc=(identity.issuer, identity.subject),
     )  # fmt: skip
@@ -271,15 +321,15 @@ def _free_username(session: WriteSession, identity: Identity) -> str:
 
 
 @contextmanager
-def _client(metadata: dict[str, Any]) -> Iterator[OAuth2Session]:
-    secret = settings().oidc_client_secret
+def _client(provider: Provider, metadata: dict[str, Any]) -> Iterator[OAuth2Session]:
+    secret = provider.client_secret
     methods = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     method = "client_secret_basic" if "client_secret_basic" in methods else "client_secret_post"
     client = OAuth2Session(
-        settings().oidc_client_id,
+        provider.client_id,
         secret,
-        scope="openid profile email",
-        redirect_uri=redirect_uri(),
+        scope=" ".join(provider.scopes),
+        redirect_uri=provider.redirect_uri,
         token_endpoint_auth_method=method if secret else "none",
         code_challenge_method="S256",
     )
@@ -287,28 +337,3 @@ def _client(metadata: dict[str, Any]) -> Iterator[OAuth2Session]:
         yield client
     finally:
         client.close()
-
-
-def _get_json(url: str) -> dict[str, Any]:
-    try:
-        with requests.get(url, timeout=TIMEOUT_S, allow_redirects=False) as response:
-            response.raise_for_status()
-            document = response.json()
-    except (requests.RequestException, ValueError) as error:
-        raise ProviderUnavailable(
-            f"the sign-on provider did not answer at {url} ({type(error).__name__}); try again, or sign in "
-            "with a password"
-        ) from error
-    if not isinstance(document, dict):
-        _unavailable(f"{url} is not a JSON object")
-    return document
-
-
-def _require_safe(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        _unavailable(f"{url} is not https")
-
-
-def _unavailable(reason: str) -> NoReturn:
-    raise ProviderUnavailable(f"the sign-on provider cannot be used: {reason}")

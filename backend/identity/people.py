@@ -18,9 +18,11 @@ from backend.audit.sealing import Personal, make_keys
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
 from backend.identity.actor import Actor
+from backend.identity.freshness import require_fresh_access
 from backend.identity.passwords import hash_password
 from backend.identity.roles import GIVEN, Permission, Role
 from backend.identity.tables import ApiToken, Person, PersonRole, SignInSession
+from backend.identity.ways_in import administrators_with_a_way_in, has_local_password, require_local_accounts
 
 _NAMED: Final = "people_named"
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
@@ -34,6 +36,12 @@ class LastAdministrator(Conflict):
     """Without an administrator nobody could ever give a role again."""
 
     title = "Last administrator"
+
+
+class GivenByRule(Conflict):
+    """Taken by hand, it would be back after the next sign-on."""
+
+    title = "Given by a rule"
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,9 @@ class PersonView:
     disabled_at: datetime | None
     expires_at: datetime | None = None
     models: tuple[str, ...] | None = None
+    by_hand: frozenset[Role] = frozenset()
+    by_rule: frozenset[Role] = frozenset()  # a role may be both
+    has_password: bool = False  # one of their own, here
 
 
 class Account(TypedDict, total=False):
@@ -97,6 +108,7 @@ def add_account(
     Raises `BadInput`, `UsernameTaken`, `NotFound` (owner), `NotAllowed`.
     """
     actor.require(Permission.MANAGE_PEOPLE)
+    require_fresh_access(actor)
     username = normalise_username(username)
     if not USERNAME.fullmatch(username):
         raise BadInput(
@@ -115,6 +127,8 @@ def add_account(
         raise BadInput(
             "a service account acts for a person of the house, not for another service or an auditor"
         )
+    if actor.kind != "system" and (password is not None or password_hash is not None):
+        require_local_accounts()
     granted = set(roles) if set(roles) == {Role.AUDITOR} else _checked_roles(roles)
     if session.scalar(select(Person.id).where(Person.username == username)) is not None:
         raise UsernameTaken(f"the user name {username!r} is taken; choose another")
@@ -125,6 +139,7 @@ def add_account(
         display_name=display_name,
         kind=kind,
         password_hash=password_hash,
+        password_known_to=actor.person_id if password_hash and actor.kind != "system" else None,
         owner_id=owner_id,
         oidc_issuer=oidc[0] if oidc else None,
         oidc_subject=oidc[1] if oidc else None,
@@ -146,44 +161,57 @@ def add_account(
 def set_roles(
     session: WriteSession, actor: Actor, person_id: str, roles: Collection[Role], *, why: str = ""
 ) -> Person:
-    """Replace someone's roles; it holds from their next request on. Raises `LastAdministrator`."""
+    """Replace the roles that someone has by hand; it holds from their next request on. Those that a rule gives stay
+    (`backend.identity.role_rules`). Raises `LastAdministrator`."""
     actor.require(Permission.MANAGE_PEOPLE)
+    require_fresh_access(actor)
     granted = _checked_roles(roles)
-    administrators = _lock_administrators(session)
+    administrators = lock_administrators(session)
     person = person_by_id(session, person_id)
     if is_auditor(person):
         raise BadInput(
             f"{person.display_name} is an external auditor and has no other role; make another account"
         )
     before = {Role(entry.role) for entry in person.roles}
-    if before == granted:
+    by_rule = {Role(entry.role) for entry in person.roles if entry.by_rule}
+    if granted == {Role(entry.role) for entry in person.roles if entry.by_hand}:
         return person
-    if Role.ADMIN not in granted:
-        _keep_one(administrators, person)
-    kept = [entry for entry in person.roles if Role(entry.role) in granted]
+    if Role.ADMIN not in granted | by_rule:
+        keep_one(session, administrators, person)
+    for entry in person.roles:
+        entry.by_hand = Role(entry.role) in granted
+    kept = [entry for entry in person.roles if entry.by_hand or entry.by_rule]
     person.roles = kept + [PersonRole(role=role.value) for role in sorted(granted - before)]
     session.flush()
     record(
         session, actor, Action.ROLES_CHANGED, object_kind="person", object_id=person.id, why=why,
-        payload={"before": sorted(before), "after": sorted(granted)},
+        payload={"before": sorted(before), "after": sorted(granted | by_rule)}
+        | ({"by_rule": sorted(by_rule)} if by_rule else {}),
     )  # fmt: skip
     return person
 
 
 def take_role(session: WriteSession, actor: Actor, person_id: str, role: Role, *, why: str) -> Person:
-    """Take one role from somebody, as a review of access or an administrator does; an auditor's account is closed.
+    """Take one role from somebody, as a review of access or an administrator does.
 
-    Raises `LastAdministrator`. Taking one that they do not have does nothing.
+    Raises `LastAdministrator`, and `GivenByRule` for one that their next sign-on would give again: a disabled account
+    has none. Taking one that they do not have does nothing.
     """
     if not actor.may(Permission.REVIEW_ACCESS):
         actor.require(Permission.MANAGE_PEOPLE)
-    administrators = _lock_administrators(session)
+    administrators = lock_administrators(session)
     person = person_by_id(session, person_id)
     before = sorted(entry.role for entry in person.roles)
     if role.value not in before:
         return person
+    given = any(entry.by_rule for entry in person.roles if entry.role == role.value)
+    if given and person.disabled_at is None:
+        raise GivenByRule(
+            f"a rule gives {person.display_name} the role {role.value} at each sign-on: have the rule changed on the "
+            "page People, have them leave the group at their sign-on provider, or disable the account"
+        )
     if role is Role.ADMIN:
-        _keep_one(administrators, person)
+        keep_one(session, administrators, person)
     person.roles = [entry for entry in person.roles if entry.role != role.value]
     session.flush()
     record(
@@ -199,11 +227,11 @@ def disable_person(session: WriteSession, actor: Actor, person_id: str, *, why: 
     Service accounts that act for them stop as well. Raises `LastAdministrator`.
     """
     actor.require(Permission.MANAGE_PEOPLE)
-    administrators = _lock_administrators(session)
+    administrators = lock_administrators(session)
     person = person_by_id(session, person_id)
     if person.disabled_at is not None:
         return person
-    _keep_one(administrators, person)
+    keep_one(session, administrators, person)
     moment = clock.now()
     person.disabled_at = moment
     for table in (SignInSession, ApiToken):
@@ -256,6 +284,9 @@ def list_people(session: ReadSession, viewer: Actor) -> list[PersonView]:
             disabled_at=person.disabled_at,
             expires_at=person.expires_at,
             models=tuple(person.models) if person.models is not None else None,
+            by_hand=frozenset(Role(entry.role) for entry in person.roles if entry.by_hand),
+            by_rule=frozenset(Role(entry.role) for entry in person.roles if entry.by_rule),
+            has_password=has_local_password(person) and person.kind == "person" and not person.is_demo,
         )
         for person in session.scalars(select(Person).order_by(Person.username))
     ]
@@ -317,7 +348,7 @@ def _checked_roles(roles: Collection[Role]) -> set[Role]:
     return granted
 
 
-def _lock_administrators(session: WriteSession) -> set[str]:
+def lock_administrators(session: WriteSession) -> set[str]:
     """Ids of everyone able to administer. Locked: two administrators removing each other must queue."""
     # FOR UPDATE re-reads each row after waiting; the ids are read again so that a removed one is not counted.
     session.execute(select(PersonRole).where(PersonRole.role == Role.ADMIN.value).with_for_update())
@@ -334,8 +365,9 @@ def _lock_administrators(session: WriteSession) -> set[str]:
     )
 
 
-def _keep_one(administrators: set[str], person: Person) -> None:
-    if administrators == {person.id}:
+def keep_one(session: WriteSession, administrators: set[str], person: Person) -> None:
+    """Somebody else who administers, and who can come in, has to be left."""
+    if person.id in administrators and not administrators_with_a_way_in(session) - {person.id}:
         raise LastAdministrator(
-            f"{person.display_name} is the last administrator; make someone else administrator first"
+            f"{person.display_name} is the last administrator; make someone else administrator first, who can sign in"
         )

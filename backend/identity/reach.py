@@ -1,12 +1,14 @@
 """Which models a viewer may see: one place, asked by every read service through `see`.
 
-    see(session, viewer)      the permission to read models, and from then on what this session finds
+    see(session, viewer)                   the permission to read models, and from then on what this session finds
+    allow(session, actor, permission)      the same for any permission: of whoever changes something
 
-Most people see every model. Who is limited to some (an external auditor) has them in `Actor.models`; then every query
-of the session is narrowed to rows of these models, whatever service asks it: tables with a `model` column by
-themselves, what hangs on a change, a window, a deployment or a validation by its owner (`_HANGING`). A row without a
-model (of the whole house) is not theirs. A session only ever narrows: nothing that a service does on somebody else's
-behalf widens it again.
+Most people see every model. Who is limited to some (an external auditor, or whoever has a role in a team alone) has
+them in `Actor.models_with(permission)`; then every query of the session is narrowed to rows of these models, whatever
+service asks it: tables with a `model` column by themselves, what hangs on a change, a window, a deployment or a
+validation by its owner (`_HANGING`). A row without a model (of the whole house) is not theirs. A session only ever
+narrows: nothing that a service does on somebody else's behalf widens it again. What such a session writes about another
+model, or about the whole house, is refused, too: the model is not there for who acts.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, and_, cast, event, false, or_, select
+from sqlalchemy import ColumnElement, Text, and_, cast, event, false, func, literal, or_, select
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 
-from backend.database.session import ReadSession
+from backend.database.many import FirstPart, among
+from backend.database.session import ReadSession, WriteSession
+from backend.errors import NotAllowed, NotFound
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 
@@ -55,16 +59,34 @@ _NAMED_BY_MODEL: Final = ("version", "card")  # model/version, model/version/num
 
 def see(session: ReadSession, viewer: Actor, permission: Permission = Permission.READ_MODELS) -> None:
     """Require the permission to read, and narrow what this session finds to what the viewer may see."""
-    viewer.require(permission)
-    narrow(session, viewer)
+    allow(session, viewer, permission)
 
 
-def narrow(session: ReadSession, viewer: Actor) -> None:
+def allow(session: ReadSession, actor: Actor, permission: Permission) -> None:
+    """Require a permission for the house or a team, and narrow this session to the models for which it is held."""
+    actor.require_some(permission)
+    narrow(session, actor, permission)
+
+
+def narrow(session: ReadSession, viewer: Actor, permission: Permission = Permission.READ_MODELS) -> None:
     """From now on this session finds only what the viewer may see, and what it could find before."""
-    if viewer.models is None:
+    models = viewer.models_with(permission)
+    if models is None:
         return
     known: frozenset[str] | None = session.info.get(_REACH)
-    session.info[_REACH] = viewer.models if known is None else known & viewer.models
+    session.info[_REACH] = models if known is None else known & models
+
+
+def in_reach(session: ReadSession, model: str) -> bool:
+    """Whether this session finds the model, also one that it found before it was narrowed and still holds."""
+    models: frozenset[str] | None = session.info.get(_REACH)
+    return models is None or model in models
+
+
+def require_house(session: ReadSession) -> None:
+    """Refuse what concerns more than the models that this session was narrowed to."""
+    if session.info.get(_REACH) is not None:
+        raise NotAllowed("this concerns the whole house; it needs a role that is not limited to a team")
 
 
 def entries_in_reach(session: ReadSession) -> list[ColumnElement[bool]]:
@@ -81,29 +103,31 @@ def entries_about(names: list[str]) -> ColumnElement[bool]:
     from backend.audit.tables import AuditEntry
 
     kinds: list[ColumnElement[bool]] = [
-        and_(AuditEntry.object_kind == "model", AuditEntry.object_id.in_(names)),
-        *(
-            and_(
-                AuditEntry.object_kind.in_(_NAMED_BY_MODEL),
-                AuditEntry.object_id.startswith(f"{name}/", autoescape=True),
-            )
-            for name in names
-        ),
+        and_(AuditEntry.object_kind == "model", among(AuditEntry.object_id, names)),
+        and_(AuditEntry.object_kind.in_(_NAMED_BY_MODEL), among(FirstPart(AuditEntry.object_id), names)),
     ]
     classes = _classes()
     monitors, runs, objectives = classes["monitors"], classes["job_runs"], classes["slo_objectives"]
     for kind, ids in (
-        ("monitor", select(monitors.key).where(monitors.model.in_(names))),
-        ("objective", select(objectives.key).where(objectives.model.in_(names))),
-        ("job_run", select(runs.id).where(runs.subject.in_(names))),
+        ("monitor", select(monitors.key).where(among(monitors.model, names))),
+        ("objective", select(objectives.key).where(among(objectives.model, names))),
+        ("job_run", select(runs.id).where(_runs_about(names))),
     ):
         kinds.append(and_(AuditEntry.object_kind == kind, AuditEntry.object_id.in_(ids)))
     for kind, table in _ENTRY_KINDS.items():
         one = classes.get(table)
         if one is not None:
-            ids = select(cast(one.id, Text)).where(one.model.in_(names))
+            ids = select(cast(one.id, Text)).where(among(one.model, names))
             kinds.append(and_(AuditEntry.object_kind == kind, AuditEntry.object_id.in_(ids)))
     return or_(*kinds) if names else false()
+
+
+def _runs_about(names: list[str]) -> ColumnElement[bool]:
+    """A condition on job runs: their subject is one of these models, something of it, or a change of it."""
+    classes = _classes()
+    subject, changes = classes["job_runs"].subject, classes["changes"].__table__
+    of_changes = select(literal("CHG-") + cast(changes.c.id, Text)).where(among(changes.c.model, names))
+    return or_(among(FirstPart(func.replace(subject, " ", "/")), names), subject.in_(of_changes))
 
 
 @cache
@@ -120,18 +144,18 @@ def _criteria(models: frozenset[str]) -> tuple[Any, ...]:
     options = []
     for table, one in classes.items():
         if table == "models":
-            options.append(with_loader_criteria(one, one.name.in_(names), include_aliases=True))
+            options.append(with_loader_criteria(one, among(one.name, names), include_aliases=True))
         elif hasattr(one, "model"):
-            options.append(with_loader_criteria(one, one.model.in_(names), include_aliases=True))
+            options.append(with_loader_criteria(one, among(one.model, names), include_aliases=True))
         elif table == "job_runs":
-            options.append(with_loader_criteria(one, one.subject.in_(names), include_aliases=True))
+            options.append(with_loader_criteria(one, _runs_about(names), include_aliases=True))
         elif table in _HOUSE:
             options.append(with_loader_criteria(one, false(), include_aliases=True))
         elif table in _HANGING:
             column, owner = _HANGING[table]
             owner, _, key = owner.partition(".")
             theirs = classes[owner].__table__
-            ids = select(theirs.c[key or "id"]).where(theirs.c.model.in_(names))
+            ids = select(theirs.c[key or "id"]).where(among(theirs.c.model, names))
             options.append(with_loader_criteria(one, getattr(one, column).in_(ids), include_aliases=True))
     return tuple(options)
 
@@ -139,5 +163,28 @@ def _criteria(models: frozenset[str]) -> tuple[Any, ...]:
 @event.listens_for(ReadSession, "do_orm_execute")
 def _narrowed(state: ORMExecuteState) -> None:
     models = state.session.info.get(_REACH)
-    if models is not None and state.is_select and not state.is_column_load:
+    asks = state.is_select and not state.is_column_load
+    if models is not None and (asks or state.is_update or state.is_delete):
         state.statement = state.statement.options(*_criteria(models))
+
+
+@event.listens_for(WriteSession, "before_flush")
+def _kept_within(session: WriteSession, context: object, instances: object) -> None:
+    models = session.info.get(_REACH)
+    if models is None:
+        return
+    for row in session.new:
+        about = getattr(row, "model", ...)
+        if (
+            about is None or row.__tablename__ == "models"
+        ):  # what a new model is called tells nothing of others
+            require_house(session)
+        elif about is not ... and about not in models:
+            raise NotFound(f"there is no model named {about!r} that you may see", model=about)
+    # What was found by a wider right, before the narrower one was asked, is in the session still.
+    for row in (*session.dirty, *session.deleted):
+        about = row.name if row.__tablename__ == "models" else getattr(row, "model", ...)
+        if about is not ... and about not in models and (row in session.deleted or session.is_modified(row)):
+            raise NotAllowed(
+                f"this concerns {about or 'the whole house'}, where you do not have the right to do it"
+            )

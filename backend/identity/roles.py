@@ -39,6 +39,7 @@ class Permission(StrEnum):
     RETRY_JOBS = "jobs:run:retry"
     MANAGE_PEOPLE = "identity:person:manage"
     REVIEW_ACCESS = "identity:access:review"
+    MOVE_MODELS = "identity:team:move_model"
     MANAGE_OWN_TOKENS = "identity:token:manage"
     VALIDATE = "assurance:validation:record"
     HANDLE_FINDINGS = "assurance:finding:handle"
@@ -51,6 +52,7 @@ class Permission(StrEnum):
     READ_DATA_REQUESTS = "data:request:read"
     SET_DATA_RULES = "data:rule:set"
     EXPLAIN_PREDICTION = "data:prediction:explain"
+    SET_BUDGETS = "costs:budget:set"
     JUDGE_CONTROLS = "controls:judgement:sign"
     INJECT_FAULTS = "demo:fault:inject"
 
@@ -74,7 +76,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     Role.ML_ENGINEER: frozenset(_ENGINEER),
     Role.ML_LEAD: frozenset(
         _ENGINEER | _CARDS | {Permission.DECIDE_CHANGE, Permission.READ_DATA_REQUESTS, Permission.EXPLAIN_PREDICTION,
-                              Permission.MAKE_PACKS}
+                              Permission.MAKE_PACKS, Permission.SET_BUDGETS,
+                              Permission.MOVE_MODELS}
     ),
     Role.COMPLIANCE: frozenset(
         _READ | _ASSURE | _CARDS
@@ -87,7 +90,8 @@ GRANTS: dict[Role, frozenset[Permission]] = {
     ),
     Role.ADMIN: frozenset(
         _READ | {Permission.MANAGE_PEOPLE, Permission.READ_AUDIT, Permission.RETRY_JOBS, Permission.INJECT_FAULTS,
-                 Permission.REVIEW_ACCESS, Permission.SET_ROTAS}
+                 Permission.REVIEW_ACCESS, Permission.SET_ROTAS, Permission.SET_BUDGETS,
+                              Permission.MOVE_MODELS}
     ),
     Role.AUDITOR: frozenset(
         {Permission.READ_MODELS, Permission.READ_AUDIT, Permission.MANAGE_OWN_TOKENS, Permission.MAKE_PACKS}
@@ -97,6 +101,20 @@ GRANTS: dict[Role, frozenset[Permission]] = {
 
 # What an administrator gives a person who is there already; an auditor is invited (backend.identity.auditors).
 GIVEN: tuple[Role, ...] = tuple(role for role in Role if role not in (Role.SYSTEM, Role.AUDITOR))
+
+# Roles that may be limited to a team, and what no role gives so: it concerns more than one team at a time.
+GIVEN_IN_TEAMS: tuple[Role, ...] = tuple(role for role in GIVEN if role is not Role.ADMIN)
+OF_THE_HOUSE = frozenset({
+    Permission.REPORT_ALERTS, Permission.SET_ROTAS, Permission.READ_AUDIT_PAYLOAD, Permission.ERASE_PAYLOADS,
+    Permission.MANAGE_PEOPLE, Permission.REVIEW_ACCESS, Permission.HOLD, Permission.SET_ASSURANCE_RULES,
+    Permission.REQUEST_DATA, Permission.READ_DATA_REQUESTS, Permission.SET_DATA_RULES, Permission.JUDGE_CONTROLS,
+    Permission.INJECT_FAULTS,
+})  # fmt: skip
+
+
+def permissions_in_team(role: Role) -> frozenset[Permission]:
+    """What a role that is limited to a team gives, for the models of the team."""
+    return GRANTS[role] - OF_THE_HOUSE
 
 
 def permissions_of(roles: frozenset[Role]) -> frozenset[Permission]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import select, true, update
 
 from backend import clock
 from backend.audit.actions import Action
@@ -22,12 +22,13 @@ from backend.audit.log import record
 from backend.audit.sealing import Personal
 from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.errors import NotFound, NotSignedIn
-from backend.identity.actor import Actor, system_actor
+from backend.identity.actor import Actor, TeamRole, system_actor
 from backend.identity.passwords import verify_password
 from backend.identity.people import USERNAME, normalise_username
 from backend.identity.roles import Permission, Role
 from backend.identity.tables import Person, SignInSession
 from backend.identity.throttle import Attempt, count_attempt, forget_attempts
+from backend.identity.ways_in import require_local_accounts
 from backend.settings import settings
 
 TOUCH_EVERY = timedelta(minutes=1)
@@ -38,6 +39,12 @@ class SignInRefused(NotSignedIn):
     """One message for every reason: which names exist is nobody's business."""
 
     title = "Not signed in"
+
+
+class ChooseAPassword(NotSignedIn):
+    """The password is right and somebody else knows it: it opens nothing until its person has chosen another."""
+
+    title = "Choose a password"
 
 
 class SignedIn(NamedTuple):
@@ -59,6 +66,12 @@ class OpenedSession:
     expires_at: datetime
 
 
+def new_token() -> tuple[str, str]:
+    """A new session token, and what is stored of it."""
+    token = secrets.token_urlsafe(32)
+    return token, hash_token(token)
+
+
 def hash_token(token: str) -> str:
     """What is stored of a random token: SHA-256, hex. Tokens have 256 random bits, so no salt is needed."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
@@ -70,19 +83,37 @@ def csrf_of(token: str) -> str:
 
 
 def actor_of(
-    person: Person, *, session_id: str | None, request_id: str | None = None, address: str | None = None
+    person: Person,
+    *,
+    session_id: str | None,
+    request_id: str | None = None,
+    address: str | None = None,
+    signed_in_at: datetime | None = None,
 ) -> Actor:
     roles = frozenset(Role(entry.role) for entry in person.roles)
+    teams = _team_roles(person) if Role.AUDITOR not in roles else ()
+    models = frozenset(person.models or ()) if Role.AUDITOR in roles else None
+    if not roles:  # without any, and in no team, no model at all
+        models = frozenset().union(*(one.models for one in teams))
     return Actor(
         person_id=person.id,
         kind=person.kind,
         roles=roles,
-        models=frozenset(person.models or ()) if Role.AUDITOR in roles else None,
+        models=models,
+        team_roles=teams,
         session_id=session_id,
         request_id=request_id,
         address=address,
         acting_for=person.owner_id,
         display_name=person.display_name,
+        signed_in_at=signed_in_at,
+    )
+
+
+def _team_roles(person: Person) -> tuple[TeamRole, ...]:
+    return tuple(
+        TeamRole(one.team_id, Role(one.role), frozenset(owned.model for owned in one.team.models))
+        for one in sorted(person.team_roles, key=lambda one: (one.team_id, one.role))
     )
 
 
@@ -101,25 +132,32 @@ def sign_in(
     user_agent: str | None = None,
     request_id: str | None = None,
 ) -> OpenedSession:
-    """Check a name and password and open a session. Raises `SignInRefused` or `SignInThrottled`.
+    """Check a name and password and open a session. Raises `SignInRefused`, `SignInThrottled` or
+    `LocalAccountsOff`.
 
     Three transactions, because hashing takes tens of milliseconds and must not hold the write lock: count
     the attempt, check the password outside any transaction, then record what came of it.
     """
+    require_local_accounts()
     username = normalise_username(username[:256])
     with writing() as session:
         attempt = count_attempt(session, username=username, address=address)
     with reading() as session:
-        person = _account(session, username)
+        person = account_to_sign_in(session, username)
     right = verify_password(person.password_hash if person else None, password)
     with writing() as session:
         person = session.get(Person, person.id) if person else None
         if person is not None and right and may_sign_in(person):
             forget_attempts(session, attempt)
-            return open_session(
-                session, person, address=address, user_agent=user_agent, request_id=request_id
-            )
-        _record_refusal(session, person, attempt, address=address, request_id=request_id)
+            if person.password_known_to is None:
+                return open_session(
+                    session, person, address=address, user_agent=user_agent, request_id=request_id
+                )
+        else:
+            record_refusal(session, person, attempt, address=address, request_id=request_id)
+            right = False
+    if right:
+        raise ChooseAPassword("somebody else set this password for you: choose one that only you know")
     raise SignInRefused(REFUSED)
 
 
@@ -131,19 +169,26 @@ def open_session(
     user_agent: str | None,
     request_id: str | None = None,
     method: str = "password",
+    authenticated_at: datetime | None = None,
 ) -> OpenedSession:
-    """A new session with a new token, whatever cookie the browser came with. The caller has checked who it is."""
+    """A new session with a new token, whatever cookie the browser came with. The caller has checked who it is.
+
+    `authenticated_at`: when a sign-on provider last asked them, which it need not say; a password was given now.
+    """
     if not may_sign_in(person):
         raise SignInRefused(REFUSED)
-    token, moment = secrets.token_urlsafe(32), clock.now()
+    (token, hashed), moment = new_token(), clock.now()
     row = SignInSession(
-        token_hash=hash_token(token),
+        token_hash=hashed,
         person_id=person.id,
         created_at=moment,
         last_seen_at=moment,
         expires_at=moment + timedelta(hours=settings().session_absolute_h),
         address=address,
-        user_agent=(user_agent or "")[:300] or None,
+        user_agent=_short(user_agent),
+        authenticated_at=authenticated_at if method == "oidc" else moment,
+        last_address=address,
+        last_user_agent=_short(user_agent),
     )
     session.add(row)
     session.flush()
@@ -177,10 +222,15 @@ def session_of(
         return _find(session, token, request_id=request_id, address=address)
 
 
-def touch(found: SignedIn) -> None:
-    """Note that the session was used. Writes at most once a minute, and never revives an ended session."""
-    moment = clock.now()
-    if moment - found.row.last_seen_at < TOUCH_EVERY:
+def touch(found: SignedIn, *, address: str | None = None, user_agent: str | None = None) -> None:
+    """Note that the session was used, and from where. Writes at most once a minute, and at once where address or
+    browser are others than before; never revives an ended session."""
+    moment, row, browser = clock.now(), found.row, _short(user_agent)
+    moved = (address or row.last_address, browser or row.last_user_agent) != (
+        row.last_address,
+        row.last_user_agent,
+    )
+    if moment - row.last_seen_at < TOUCH_EVERY and not moved:
         return
     with writing() as session:
         session.execute(
@@ -188,16 +238,24 @@ def touch(found: SignedIn) -> None:
             .where(
                 SignInSession.id == found.row.id,
                 SignInSession.revoked_at.is_(None),
-                SignInSession.last_seen_at <= moment - TOUCH_EVERY,
+                true() if moved else SignInSession.last_seen_at <= moment - TOUCH_EVERY,
             )
-            .values(last_seen_at=moment)
+            .values(
+                last_seen_at=moment,
+                last_address=address or row.last_address,
+                last_user_agent=browser or row.last_user_agent,
+            )
         )
 
 
 def revoke(session: WriteSession, actor: Actor, session_id: str, *, why: str = "") -> None:
     """End a session at once: one's own, or anyone's with the right to manage people. Twice is once."""
     row = session.get(SignInSession, session_id, with_for_update=True)
-    if row is None or (row.person_id != actor.person_id and not actor.may(Permission.MANAGE_PEOPLE)):
+    if not actor.may(Permission.MANAGE_PEOPLE):
+        if row is not None and row.person_id != actor.person_id:
+            row = None
+        actor.require_scope(Permission.MANAGE_OWN_TOKENS)
+    if row is None:
         raise NotFound(f"there is no session {session_id} of yours")
     if row.revoked_at is not None:
         return
@@ -217,8 +275,11 @@ def revoke_all(
 
     `except_this` keeps the session the actor is using.
     """
+    ends_anybodys = actor.may(Permission.MANAGE_PEOPLE)
     if person_id != actor.person_id:
         actor.require(Permission.MANAGE_PEOPLE)
+    elif not ends_anybodys:
+        actor.require_scope(Permission.MANAGE_OWN_TOKENS)
     open_ids = session.scalars(
         select(SignInSession.id).where(
             SignInSession.person_id == person_id, SignInSession.revoked_at.is_(None)
@@ -256,7 +317,7 @@ def list_sessions(session: ReadSession, viewer: Actor, person_id: str) -> list[S
     return [row for row in rows if _is_alive(row, moment)]
 
 
-def _account(session: ReadSession, username: str) -> Person | None:
+def account_to_sign_in(session: ReadSession, username: str) -> Person | None:
     if not USERNAME.fullmatch(username):  # text that the database may not even be able to hold
         return None
     return session.scalars(
@@ -280,13 +341,25 @@ def _find(
     if not _is_alive(row, clock.now()) or not may_sign_in(person):
         return None
     return SignedIn(
-        actor_of(person, session_id=row.id, request_id=request_id, address=address), csrf_of(token), row
+        actor_of(
+            person,
+            session_id=row.id,
+            request_id=request_id,
+            address=address,
+            signed_in_at=row.authenticated_at,
+        ),
+        csrf_of(token),
+        row,
     )
 
 
 def _is_alive(row: SignInSession, moment: datetime) -> bool:
     idle = timedelta(minutes=settings().session_idle_min)
     return row.revoked_at is None and moment < row.expires_at and moment < row.last_seen_at + idle
+
+
+def _short(user_agent: str | None) -> str | None:
+    return (user_agent or "")[:300] or None
 
 
 def _refusal_reason(person: Person | None) -> str:
@@ -301,7 +374,7 @@ def _refusal_reason(person: Person | None) -> str:
     return "wrong password"
 
 
-def _record_refusal(
+def record_refusal(
     session: WriteSession,
     person: Person | None,
     attempt: Attempt,

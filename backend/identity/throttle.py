@@ -2,7 +2,8 @@
 
 An attempt is counted before its password is checked and forgotten when it succeeds, so guesses sent in
 parallel are counted as surely as guesses in a row. After a few failures every further one doubles the wait.
-The wait for a name alone stays short: otherwise anyone could lock anyone out.
+The wait for a name alone stays short: otherwise anyone could lock anyone out. Jobs of pipelines are counted apart from
+people: those that are refused make nobody at their address wait.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlalchemy import delete, func, select
 from backend import clock
 from backend.database.session import WriteSession
 from backend.errors import TooMany
-from backend.identity.tables import OidcFlow, SignInAttempt
+from backend.identity.tables import OidcFlow, SignInAttempt, UsedJobToken
 
 WINDOW = timedelta(hours=1)
 KEPT = timedelta(days=1)
@@ -24,7 +25,8 @@ FREE_PER_NAME = 5
 FREE_PER_ADDRESS = 20
 LONGEST_PER_NAME = timedelta(minutes=1)
 LONGEST_PER_ADDRESS = timedelta(minutes=15)
-RECORDED_PER_HOUR = 200
+RECORDED_PER_HOUR = 200  # of people, and as many of jobs
+JOB = "job "  # before the address of a job
 
 
 class SignInThrottled(TooMany):
@@ -50,10 +52,13 @@ class Attempt:
     begins_throttle: bool
 
 
-def count_attempt(session: WriteSession, *, username: str, address: str | None) -> Attempt:
+def count_attempt(
+    session: WriteSession, *, username: str, address: str | None, is_job: bool = False
+) -> Attempt:
     """Count one attempt, or raise `SignInThrottled` (which is not counted: waiting must end)."""
     moment = clock.now()
-    name, address = _digest(username), address or "unknown"
+    name, address = _digest(username), (JOB if is_job else "") + (address or "unknown")
+    alike = SignInAttempt.address.startswith(JOB)
     _one_at_a_time(session, name, address)
     names, last_name = _failures(session, SignInAttempt.username == name, moment)
     addresses, last_address = _failures(session, SignInAttempt.address == address, moment)
@@ -64,7 +69,7 @@ def count_attempt(session: WriteSession, *, username: str, address: str | None) 
     if ready > moment:
         raise SignInThrottled(retry_after_s=int((ready - moment).total_seconds()) + 1)
     everyone = session.scalar(
-        select(func.count()).select_from(SignInAttempt).where(SignInAttempt.at > moment - WINDOW)
+        select(func.count()).where(alike if is_job else ~alike, SignInAttempt.at > moment - WINDOW)
     )
     row = SignInAttempt(at=moment, username=name, address=address)
     session.add(row)
@@ -86,10 +91,12 @@ def forget_attempts(session: WriteSession, attempt: Attempt) -> None:
 
 
 def prune_attempts(session: WriteSession) -> int:
-    """Delete attempts older than a day and single sign-ons never finished; how many went."""
+    """Delete attempts older than a day, sign-ons never finished, and tokens of jobs that are over; how many went."""
     old = session.execute(delete(SignInAttempt).where(SignInAttempt.at < clock.now() - KEPT))
     flows = session.execute(delete(OidcFlow).where(OidcFlow.expires_at < clock.now()))
-    return int(old.rowcount) + int(flows.rowcount)  # type: ignore[attr-defined]
+    used = session.execute(delete(UsedJobToken).where(UsedJobToken.expires_at < clock.now()))
+    gone: list[int] = [one.rowcount for one in (old, flows, used)]  # type: ignore[attr-defined]
+    return sum(gone)
 
 
 def _failures(session: WriteSession, which: object, moment: datetime) -> tuple[int, datetime | None]:

@@ -20,6 +20,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotFound
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.monitoring.analysis_tables import METHOD, WindowAnalysis
 from backend.monitoring.columns import ModelSpec, parse_spec
@@ -189,7 +190,7 @@ def request_analysis(
 
     Raises `NotFound` where there is no such window and `BadInput` where it has no row.
     """
-    actor.require(Permission.COMPUTE_METRICS)
+    allow(session, actor, Permission.COMPUTE_METRICS)
     size = size or str(get_model(session, actor, model).spec["window"])
     window = named_window(session, model=model, environment=settings().environment, size=size, start=start)
     if not window.rows:

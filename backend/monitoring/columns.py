@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from backend.errors import BadInput
@@ -39,6 +41,7 @@ __all__ = [
     "parse_spec",
 ]
 
+BITS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 MIN_ROWS = 50
 MIN_LABELS = 20
 Tier = Literal["low", "medium", "high"]
@@ -139,12 +142,44 @@ class ModelSpec:
         return int(self.window) if self.window.isdigit() else None
 
 
+def is_positive_class(spec: ModelSpec, name: str) -> bool:
+    """Whether a binary model's label or answer of this name is the positive class. Labels are often words, answers not:
+    where `positive_label` is a word, 1 and 0 mean themselves, as in every figure."""
+    said, wanted = name.strip().lower(), (spec.positive or "").strip().lower()
+    if said in BITS and (spec.positive is None or not _is_amount(wanted)):
+        return BITS[said]
+    return spec.positive is not None and said == wanted
+
+
+def _is_amount(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text in BITS
+    return True
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A spec, told from others by its digest: a model is asked for its spec in every read of it."""
+
+    digest: str
+    mapping: Mapping[str, Any] = field(compare=False)
+
+
 def parse_spec(mapping: Mapping[str, Any]) -> ModelSpec:
-    """Check a spec and return it as a value.
+    """Check a spec and return it as a value, kept for the next who asks with the same.
 
     Raises `BadInput` that names the key, what was found and what is accepted.
     Keys that monitoring does not read (owner, title, ...) are left to their readers.
     """
+    # As Python writes it, not as JSON: the keys 1 and "1" are two.
+    return _parsed(_Written(hashlib.sha256(repr(mapping).encode()).hexdigest(), mapping))
+
+
+@lru_cache(maxsize=2048)
+def _parsed(written: _Written) -> ModelSpec:
+    mapping = written.mapping
     if not isinstance(mapping, Mapping):
         raise BadInput(f"the model spec must be a mapping of keys, not {type(mapping).__name__}")
     if not mapping:

@@ -6,6 +6,9 @@ above it that is none, are of a rate that fell.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 ALARMS = ("alarm", "page", "ticket", "info")
@@ -26,6 +29,14 @@ def has_lower_limit(points: pd.DataFrame) -> pd.Series[bool]:
         & limit.between(0, 1, inclusive="neither")
         & ((alarm & (value < limit)) | ((verdict == "ok") & (value > limit) & (value <= 1)))
     )
+
+
+def is_lower_limit(point: Mapping[str, Any]) -> bool:
+    """`has_lower_limit` of one point; a frame for each of many costs a page more than everything else on it."""
+    value, limit, verdict = point["value"], point["threshold"], point["verdict"]
+    if point.get("kind") != "quality" or limit is None or not 0 < limit < 1:
+        return False
+    return bool(value < limit if verdict in ALARMS else verdict == "ok" and limit < value <= 1)
 
 
 def measure_excess(points: pd.DataFrame, value: str = "value") -> pd.Series[float]:

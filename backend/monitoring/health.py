@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from backend import clock
 from backend.alerting.service import worst_by_model
 from backend.alerting.tables import Alert
+from backend.database.many import among
 from backend.database.session import ReadSession
 from backend.deployment.tables import Deployment
 from backend.identity.actor import Actor
@@ -97,22 +98,26 @@ def _health(
         row.model: row
         for row in session.scalars(
             select(Deployment).where(
-                Deployment.model.in_(names), Deployment.environment == environment,
+                among(Deployment.model, names), Deployment.environment == environment,
                 Deployment.role == "champion", Deployment.ended_at.is_(None),
             )
         )
     }  # fmt: skip
-    versions = {
-        (row.model, row.version): row
-        for row in session.scalars(select(Version).where(Version.model.in_(names)))
+    held_out = {
+        row.model: row.metrics
+        for row in session.execute(
+            select(Version.model, Version.metrics)
+            .join(Deployment, and_(Deployment.model == Version.model, Deployment.version == Version.version))
+            .where(among(Deployment.id, [one.id for one in champions.values()]))
+        )
     }
     recent = recent_windows(session, viewer, models, environment)
     fires = worst_by_model(session, viewer, names, environment)
-    heard = hear_labels(session, recent, environment)
+    heard = hear_labels(session, recent)
     owners = names_of(session, {model.owner_id for model in models})
     return [
         _one(
-            model, champions.get(model.name), versions, recent[model.name], fires.get(model.name),
+            model, champions.get(model.name), held_out.get(model.name, {}), recent[model.name], fires.get(model.name),
             owners.get(model.owner_id or ""), heard.get(model.name, Heard()),
         )
         for model in models
@@ -120,11 +125,10 @@ def _health(
 
 
 def _one(
-    model: Model, champion: Deployment | None, versions: dict[tuple[str, int], Version],
+    model: Model, champion: Deployment | None, serving: Mapping[str, Any],
     recent: RecentWindows, fires: tuple[Alert, int] | None, owner: str | None, heard: Heard,
 ) -> ModelHealth:  # fmt: skip
-    serving = versions.get((model.name, champion.version)) if champion else None
-    held_out = (serving.metrics.get(recent.metric) or {}) if serving else {}
+    held_out = serving.get(recent.metric) or {}
     judged = _last_judged(recent.realised)
     estimate = _last_judged(recent.estimated)
     # A newer estimate says more about now than the last labels, but a realised figure is shown where there is one.

@@ -21,6 +21,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.kpis import KpiValue, aggregate_kpis, read_kpis
@@ -71,7 +72,7 @@ def store_kpis(
     A row is known by its `id`, else by its time, name and segment. Raises `BadInput` that names what is wrong;
     then nothing is stored.
     """
-    actor.require(Permission.INGEST)
+    allow(session, actor, Permission.INGEST)
     get_model(session, actor, model)
     table = read_kpis(rows, now=clock.now())
     if len(table) > MOST_ROWS:

@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 
+from backend.database.many import among
 from backend.database.session import ReadSession
 from backend.monitoring.label_lag import FEW_LABELS
 from backend.monitoring.performance import lies_beyond
@@ -48,49 +50,54 @@ class Heard:
     so_far: LabelsNow | None = None
 
 
-def hear_labels(
-    session: ReadSession, recent: Mapping[str, RecentWindows], environment: str
-) -> dict[str, Heard]:
+_READ: Final = (
+    MetricPoint.window_id, MetricPoint.statistic, MetricPoint.value, MetricPoint.threshold,
+    MetricPoint.reference_value, MetricPoint.verdict, MetricPoint.level,
+)  # fmt: skip
+
+
+def hear_labels(session: ReadSession, recent: Mapping[str, RecentWindows]) -> dict[str, Heard]:
     """{model: what its labels say}, one query for any number of models."""
     judged = {
-        name: next((one.window_start for one in reversed(of.realised) if one.verdict in JUDGED), None)
+        name: next((one for one in reversed(of.realised) if one.verdict in JUDGED), None)
         for name, of in recent.items()
     }
-    asked = [
-        sa.and_(MetricPoint.model == name, MetricPoint.size == of.size, MetricPoint.window_start == start)
-        for name, of in recent.items()
-        for start in {judged[name], of.labelled.start if of.labelled else None}
-        if start is not None
-    ]
+    asked = {
+        one.window_id for name, of in recent.items() for one in (judged[name], of.labelled) if one is not None
+    }
     if not asked:
         return {}
-    found: dict[tuple[str, datetime], list[MetricPoint]] = {}
-    for point in session.scalars(
-        sa.select(MetricPoint)
+    found: dict[int, list[Any]] = {}
+    for point in session.execute(
+        sa.select(*_READ)
         .where(
-            sa.or_(*asked), MetricPoint.environment == environment, MetricPoint.kind == "realised",
-            MetricPoint.segment == "", MetricPoint.column == "",
+            among(MetricPoint.window_id, asked), MetricPoint.kind == "realised", MetricPoint.segment == "",
+            MetricPoint.column == "",
         )
         .order_by(MetricPoint.statistic)
     ):  # fmt: skip
-        found.setdefault((point.model, point.window_start), []).append(point)
+        found.setdefault(point.window_id, []).append(point)
     heard = {}
     for name, of in recent.items():
         last, new = judged[name], of.labelled
         settled: tuple[Beyond, ...] = ()
         if last is not None:
-            alarms = (one for one in found.get((name, last), ()) if one.verdict == "alarm")
+            alarms = (one for one in found.get(last.window_id, ()) if one.verdict == "alarm")
             settled = _beyond(one for one in alarms if one.statistic != of.metric and one.level != "info")
         so_far = None
-        if new is not None and (last is None or new.start > last) and new.labels >= FEW_LABELS * new.rows:
-            points = found.get((name, new.start), ())
+        if (
+            new is not None
+            and (last is None or new.start > last.window_start)
+            and new.labels >= FEW_LABELS * new.rows
+        ):
+            points = found.get(new.window_id, ())
             value = next((one.value for one in points if one.statistic == of.metric), None)
             so_far = LabelsNow(new.start, new.labels, new.rows, value, _beyond(points, first=of.metric))
         heard[name] = Heard(settled, so_far)
     return heard
 
 
-def _beyond(points: Iterable[MetricPoint], first: str = "") -> tuple[Beyond, ...]:
+def _beyond(points: Iterable[Any], first: str = "") -> tuple[Beyond, ...]:
     """Those beyond their limits, `first` and then the furthest from what the reference had."""
     found: Sequence[tuple[float, Beyond]] = [
         (_excess(one), Beyond(one.statistic, one.value, one.threshold))
@@ -103,7 +110,7 @@ def _beyond(points: Iterable[MetricPoint], first: str = "") -> tuple[Beyond, ...
     return tuple(one for _, one in ranked)
 
 
-def _excess(point: MetricPoint) -> float:
+def _excess(point: Any) -> float:
     """How many times the distance from the reference's value to the limit the value went."""
     reference = point.reference_value
     room = abs((point.threshold or 0.0) - reference) if reference is not None else 0.0

@@ -9,12 +9,10 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from backend.database.session import ReadSession
-from backend.monitoring.columns import ModelSpec
+from backend.monitoring.columns import ModelSpec, is_positive_class
 from backend.monitoring.grids import Grid
 from backend.monitoring.profiles import Profile
 from backend.monitoring.tables import JUDGED, MetricPoint, ReferenceProfile, WindowProfile, WindowState
-
-_POSITIVE = ("1", "1.0", "true")
 
 
 class Series(NamedTuple):
@@ -126,9 +124,8 @@ def predicted_series(
 def _class_shown(spec: ModelSpec, counted: Sequence[Profile]) -> str:
     """The class whose share is told."""
     if spec.task == "binary":
-        wanted = (spec.positive,) if spec.positive is not None else _POSITIVE
         names = {str(value) for one in counted for value in one.grid.values}
-        return next((one for one in sorted(names) if one.lower() in wanted or one in wanted), str(wanted[0]))
+        return next((one for one in sorted(names) if is_positive_class(spec, one)), spec.positive or "1")
     last = counted[-1] if counted else None
     if last is None or not last.grid.values:
         return "a class"

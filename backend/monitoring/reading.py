@@ -6,17 +6,22 @@ figure into zero or into "fine".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import pandas as pd
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select
+from sqlalchemy.orm import aliased
 
 from backend.audit.tables import AuditEntry
+from backend.database.many import among
 from backend.database.session import ReadSession
+from backend.database.types import UtcDateTime
+from backend.errors import NotFound
 from backend.identity.actor import Actor
+from backend.identity.reach import see
 from backend.monitoring.performance import PRIMARY
 from backend.monitoring.performance._core import completeness
 from backend.monitoring.tables import MetricPoint, WindowState
@@ -34,6 +39,16 @@ POINT_COLUMNS = (
     "reference_value", "verdict", "level", "reason", "rows_reference", "rows", "completeness", "effect", "effect_se",
     "importance", "first_value", "first_computed_at", "computed_at", "text",
 )  # fmt: skip
+_READ_OF_WINDOWS: Final = (
+    WindowState.id, WindowState.model, WindowState.start, WindowState.end, WindowState.version, WindowState.rows,
+    WindowState.labels_known, WindowState.labels_absent, WindowState.computed_at,
+)  # fmt: skip
+_READ_OF_POINTS: Final = (
+    MetricPoint.window_id, MetricPoint.model, MetricPoint.kind, MetricPoint.statistic, MetricPoint.value,
+    MetricPoint.low, MetricPoint.high, MetricPoint.verdict, MetricPoint.rows, MetricPoint.computed_at,
+    MetricPoint.reference_value, MetricPoint.level,
+)  # fmt: skip
+_BEFORE_ALL: Final = literal(datetime(1, 1, 2, tzinfo=UTC), UtcDateTime())
 NUMBERS = (
     "value", "low", "high", "threshold", "reference_value", "completeness", "effect", "effect_se", "importance",
     "first_value",
@@ -44,6 +59,7 @@ NUMBERS = (
 class RecentPoint:
     """The realised (or estimated) value of one window, as a line of a model's history."""
 
+    window_id: int
     window_start: datetime
     window_end: datetime
     value: float | None
@@ -62,6 +78,7 @@ class RecentPoint:
 class Labelled:
     """The newest window with labels: how many of its rows have one."""
 
+    window_id: int
     start: datetime
     labels: int
     rows: int
@@ -100,52 +117,72 @@ def recent_windows(
     *,
     count: int = 28,
 ) -> dict[str, RecentWindows]:
-    """Per model, its last `count` windows of the trend's size with its primary metric. Two queries for any number of
-    models.
+    """Per model, its last `count` windows of the trend's size with its primary metric. As many queries for any number
+    of models: one for each size of window, and two.
 
     Raises `NotFound` for a model the viewer may not see.
-    """  # fmt: skip
+    """
     if not models:
         return {}
-    for model in models:
-        get_model(session, viewer, model.name)
+    _require_seen(session, viewer, [model.name for model in models])
     sizes = {model.name: str(model.spec["window"]) for model in models}
     metrics = {model.name: str(PRIMARY[model.spec["task"]]) for model in models}
-    mine = or_(*(and_(WindowState.model == name, WindowState.size == size) for name, size in sizes.items()))
-    newest = func.row_number().over(partition_by=WindowState.model, order_by=WindowState.start.desc())
-    ranked = (
-        select(WindowState.id, newest.label("place"))
-        .where(mine, WindowState.environment == environment, WindowState.computed_at.is_not(None), WindowState.rows > 0)
-        .subquery()
-    )  # fmt: skip
-    windows = session.scalars(
-        select(WindowState).join(ranked, ranked.c.id == WindowState.id).where(ranked.c.place <= count)
-        .order_by(WindowState.start)
-    ).all()  # fmt: skip
-    points = session.scalars(
-        select(MetricPoint).join(ranked, ranked.c.id == MetricPoint.window_id)
-        .where(
-            ranked.c.place <= count, MetricPoint.statistic.in_(set(metrics.values())), MetricPoint.column == "",
-            MetricPoint.segment == "",
-            MetricPoint.kind.in_(("realised", "estimated")),
-        )
-    ).all()  # fmt: skip
+    windows: dict[str, list[Any]] = {}
+    for size in sorted(set(sizes.values())):
+        named = [name for name, its in sizes.items() if its == size]
+        for window in _newest(session, named, environment, size, count):
+            windows.setdefault(window.model, []).append(window)
+    kept = {name: found[-count:] for name, found in windows.items()}
     by_window = {
-        (point.window_id, point.kind): point for point in points if point.statistic == metrics[point.model]
-    }
-    return {
-        name: _recent([window for window in windows if window.model == name], by_window, size, metrics[name])
-        for name, size in sizes.items()
-    }
+        (point.window_id, point.kind): point
+        for point in session.execute(
+            select(*_READ_OF_POINTS).where(
+                among(MetricPoint.window_id, [window.id for found in kept.values() for window in found]),
+                MetricPoint.segment == "", MetricPoint.kind.in_(("realised", "estimated")), MetricPoint.column == "",
+                MetricPoint.statistic.in_(set(metrics.values())),
+            )
+        )
+        if point.statistic == metrics[point.model]
+    }  # fmt: skip
+    return {name: _recent(kept.get(name, ()), by_window, size, metrics[name]) for name, size in sizes.items()}
+
+
+def _require_seen(session: ReadSession, viewer: Actor, names: Sequence[str]) -> None:
+    see(session, viewer)
+    unseen = set(names).difference(session.scalars(select(Model.name).where(among(Model.name, names))))
+    if unseen:
+        raise NotFound(f"there is no model named {min(unseen)!r} that you may see", model=min(unseen))
+
+
+def _newest(
+    session: ReadSession, models: Sequence[str], environment: str, size: str, count: int
+) -> Sequence[Any]:
+    """The last `count` windows of each with rows, oldest first: a walk down the index of each model, however long its
+    history. Windows that begin with the oldest of them are there, too."""
+
+    def such(one: Any) -> tuple[ColumnElement[bool], ...]:
+        return (one.model == Model.name, one.environment == environment, one.size == size,
+                one.computed_at.is_not(None), one.rows > 0)  # fmt: skip
+
+    earlier = aliased(WindowState)
+    begins = (
+        select(earlier.start).where(*such(earlier)).order_by(earlier.start.desc()).offset(count - 1).limit(1)
+        .correlate(Model).scalar_subquery()
+    )  # fmt: skip
+    return session.execute(
+        select(*_READ_OF_WINDOWS).select_from(Model).join(WindowState, and_(*such(WindowState)))
+        .where(among(Model.name, models), WindowState.start >= func.coalesce(begins, _BEFORE_ALL))
+        .order_by(WindowState.start, WindowState.number)
+    ).all()  # fmt: skip
 
 
 def _recent(
-    windows: Sequence[WindowState], points: dict[tuple[int, str], MetricPoint], size: str, metric: str
+    windows: Sequence[Any], points: Mapping[tuple[int, str], Any], size: str, metric: str
 ) -> RecentWindows:
     def line(kind: str) -> tuple[RecentPoint, ...]:
         return tuple(
             RecentPoint(
-                window.start, window.end, point.value, point.low, point.high, point.verdict, point.rows,
+                window.id, window.start, window.end, point.value, point.low, point.high, point.verdict, point.rows,
                 completeness_of(window.rows, window.labels_known, window.labels_absent), point.computed_at,
                 window.version, point.reference_value, point.level,
             )
@@ -166,7 +203,7 @@ def _recent(
         computed_at=last.computed_at if last else None,
         labelled=next(
             (
-                Labelled(one.start, one.labels_known, one.rows)
+                Labelled(one.id, one.start, one.labels_known, one.rows)
                 for one in reversed(windows)
                 if one.labels_known
             ),
@@ -209,12 +246,14 @@ def known_statistics(
     *,
     size: str,
     kinds: Sequence[str],
+    since: datetime | None,
     of_columns: bool = False,
 ) -> list[str]:
-    """The names of the statistics that have points, in order of name; `of_columns`: without those of whole windows."""
+    """The names of the statistics that have points of windows from `since` on (None: of any), in order of name;
+    `of_columns`: without those of whole windows."""
     get_model(session, viewer, model)
     names = select(MetricPoint.statistic).distinct().where(
-        *_scope(model, environment, size, kinds, None, None)
+        *_scope(model, environment, size, kinds, since, None)
     )  # fmt: skip
     if of_columns:
         names = names.where(MetricPoint.column != "")
@@ -313,12 +352,14 @@ def worst_points(
 
 
 def known_segments(
-    session: ReadSession, viewer: Actor, model: str, environment: str, *, size: str, kinds: Sequence[str]
-) -> list[str]:
-    """The segments ("column=value") that have points, in order of name; none where the model has no segments."""
+    session: ReadSession, viewer: Actor, model: str, environment: str, *, size: str, kinds: Sequence[str],
+    since: datetime | None,
+) -> list[str]:  # fmt: skip
+    """The segments ("column=value") that have points of windows from `since` on (None: of any), in order of name; none
+    where the model has no segments."""
     get_model(session, viewer, model)
     names = select(MetricPoint.segment).distinct().where(
-        *_scope(model, environment, size, kinds, None, None), MetricPoint.segment != ""
+        *_scope(model, environment, size, kinds, since, None), MetricPoint.segment != ""
     )  # fmt: skip
     return sorted(session.scalars(names))
 

@@ -184,7 +184,7 @@ def _view_files(connection: Any, paths: Sequence[str | Path]) -> None:
         if not file.exists():
             raise BadInput(f"{file} does not exist")
     if len(files) == 1 and files[0].is_dir():
-        files = _files_of(files[0])
+        files = files_of(files[0])
     kinds = {_kind(file) for file in files}
     if len(kinds) > 1:
         raise BadInput("Parquet and CSV files cannot be read together; give files of one kind")
@@ -209,7 +209,8 @@ def _kind(file: Path) -> str:
     raise BadInput(f"{file}: a file ends in {', '.join(PARQUET + TEXT)}")
 
 
-def _files_of(folder: Path) -> list[Path]:
+def files_of(folder: Path) -> list[Path]:
+    """The Parquet files of a Delta table as it is now, or of a folder. Raises `BadInput` where there is none."""
     if (folder / "_delta_log").is_dir():
         from deltalake import DeltaTable
 

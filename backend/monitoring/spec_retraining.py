@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from backend.errors import BadInput
+from backend.retraining.search import Search, read_search
 
 Trigger = Literal["schedule", "drift", "estimated", "realised", "labels"]
 TRIGGERS: Final[tuple[Trigger, ...]] = ("schedule", "drift", "estimated", "realised", "labels")
@@ -29,6 +30,7 @@ class RetrainingRule:
     cooldown_s       so long after a retraining was asked for, no trigger asks for another
     runs_per_week    of the model, whoever asked for them; likewise the hours of training
     least_labelled   share of rows that must have a label
+    search           of hyper-parameters, by each retraining
     """
 
     trainer: str
@@ -43,11 +45,12 @@ class RetrainingRule:
     cooldown_s: float = 3 * DAY_S
     runs_per_week: int = 2
     hours_per_week: float = 4.0
+    search: Search | None = None
 
 
 _KEYS: Final = (
     "trainer", "parameters", "device", "cpu_allowed", "window", "limits", "least_labelled", "triggers", "cooldown",
-    "budget",
+    "budget", "search",
 )  # fmt: skip
 
 
@@ -77,6 +80,7 @@ def read_retraining(value: Any, duration: Any) -> RetrainingRule | None:
         cooldown_s=duration(value.get("cooldown", "3d"), "retraining.cooldown"),
         runs_per_week=int(_number(budget, "budget", "runs_per_week", 2)),
         hours_per_week=_number(budget, "budget", "hours_per_week", 4.0),
+        search=read_search(value["search"], "retraining.search") if value.get("search") is not None else None,
     )  # fmt: skip
 
 

@@ -197,13 +197,13 @@ def reminded(contacts: Contacts, about: About) -> list[str]:
 def _fits_what_lasts(when: Which, about: About) -> bool:
     return (
         (not when.tier or about.tier in when.tier)
-        and _matches(when.model, about.model)
+        and matches(when.model, about.model)
         and (not when.environment or about.environment in when.environment)
-        and _matches(when.team, about.team)
+        and matches(when.team, about.team)
     )
 
 
-def _matches(patterns: tuple[str, ...], value: str) -> bool:
+def matches(patterns: tuple[str, ...], value: str) -> bool:
     return not patterns or any(fnmatchcase(value.casefold(), one.casefold()) for one in patterns)
 
 

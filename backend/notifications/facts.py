@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from backend.alerting.tables import Alert, Incident
 from backend.audit.signers import origin
 from backend.database.session import ReadSession
 from backend.identity.tables import Person
+from backend.identity.teams import team_names
 from backend.monitoring.words import named_in_words
 from backend.notifications.contacts import About
 from backend.notifications.messages import Message, clipped, iso, key_of_round
@@ -44,15 +45,17 @@ class Facts:
     begun: Mapping[int, Mapping[str, datetime]]
     models: Mapping[str, Model]
     names: Mapping[str, str]
+    teams: Mapping[str, str] = field(default_factory=dict)
 
     def about(self, incident: Incident) -> About:
         """What routes ask of an incident. One of the whole installation is of high tier, as in its severity: a gateway
         that is down serves models of every tier."""
         model = self.models.get(incident.model)
+        owner = self.names.get((model.owner_id or "") if model else "", "")
         tier = model.tier if model else "" if incident.model else "high"
         return About(
             severity=incident.severity, tier=tier, model=incident.model,
-            environment=incident.environment, team=self.names.get((model.owner_id or "") if model else "", ""),
+            environment=incident.environment, team=self.teams.get(incident.model, owner),
             acknowledged=incident.acknowledged_at is not None, begun=self.begun.get(incident.id, {}),
         )  # fmt: skip
 
@@ -117,6 +120,7 @@ def read_facts(session: ReadSession, incidents: Iterable[Incident]) -> Facts:
     return Facts(
         firing, frozenset(session.scalars(select(Alert.incident_id).where(Alert.incident_id.in_(numbers)).distinct())),
         told, begun, models, {number: name for number, name in names},  # noqa: C416 - rows, not tuples, to mypy
+        team_names(session, named),
     )  # fmt: skip
 
 

@@ -116,7 +116,8 @@ def take_over(session: WriteSession, actor: Actor, row: ToldIncident, heard: Hea
 
     Each act there counts once, also where what it did has been undone since. Resolved there while alerts fire here:
     nobody is woken again for it there unless it grows graver, and here it stays open, acknowledged, with a line that
-    says so, until these alerts are over (`settle_closed_there`).
+    says so, until these alerts are over (`settle_closed_there`). What the other side ended by the clock, while alerts
+    fire and nobody is on it, is told there again.
     """
     incident = session.get_one(Incident, row.incident_id, with_for_update=True)
     if heard.state == "open" or row.state == "resolved" or incident.state != "open":
@@ -133,6 +134,14 @@ def take_over(session: WriteSession, actor: Actor, row: ToldIncident, heard: Hea
     if not firing:
         close_incident(session, actor, incident, why=f"resolved {said}", cause="unknown")
         row.state = "resolved"
+        return True
+    if heard.is_timed and incident.acknowledged_at is None:
+        row.state = "resolved"  # there; what is so is told anew
+        told = "and nobody has acknowledged it, so it is told there again"
+        write_entry(
+            session, actor, incident, "note",
+            f"{where} ended it by the clock; {len(firing)} alert(s) still fire, {told}",
+        )  # fmt: skip
         return True
     row.closed_there = said
     if is_present:

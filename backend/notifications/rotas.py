@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx
 
-from backend import clock
+from backend import clock, outgoing
 from backend.database.session import ReadSession
 from backend.durable import write_text
 from backend.errors import BadInput, Unavailable
@@ -26,6 +26,7 @@ FETCH_EVERY: Final = timedelta(minutes=15)
 STALE: Final = timedelta(hours=24)
 LARGEST: Final = 5 * 1024 * 1024  # bytes
 TIMEOUT_S: Final = 10.0
+MOST_REDIRECTS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -92,21 +93,36 @@ def _is_address(ics: str) -> bool:
 def _fetch(address: str) -> str:
     """One that comes in drops is cut off as one that does not come, and one that is too large before it is here."""
     url = "https://" + address.removeprefix("webcal://") if address.startswith("webcal://") else address
-    ends, content = time.monotonic() + TIMEOUT_S, bytearray()
+    ends = time.monotonic() + TIMEOUT_S
     try:
-        with httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=True) as answer:
-            answer.raise_for_status()
-            for part in answer.iter_bytes():
-                content += part
-                if len(content) > LARGEST:
-                    raise Unavailable(f"the calendar has more than {LARGEST // 1024 // 1024} MB")
-                if time.monotonic() > ends:
-                    raise Unavailable(f"the calendar did not come within {TIMEOUT_S:g} s")
+        for _ in range(MOST_REDIRECTS + 1):
+            content, onward = _read(url, ends)
+            if not onward:
+                return content.decode("utf-8", "replace")
+            url = onward
+    except outgoing.NotReachable as error:
+        raise Unavailable(f"the calendar is not fetched: {error}") from error
     except httpx.HTTPStatusError as error:
         raise Unavailable(f"the calendar's host answered {error.response.status_code}") from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unavailable(f"the calendar cannot be fetched ({type(error).__name__})") from error
-    return content.decode("utf-8", "replace")
+    raise Unavailable(f"the calendar's host sent us on more than {MOST_REDIRECTS} times")
+
+
+def _read(url: str, ends: float) -> tuple[bytes, str]:
+    """What an address holds, or where it sends us on: that address is judged as this one was."""
+    content = bytearray()
+    with outgoing.stream("GET", url, timeout=TIMEOUT_S) as answer:
+        if answer.has_redirect_location:
+            return b"", str(answer.url.join(answer.headers["Location"]))
+        answer.raise_for_status()
+        for part in answer.iter_bytes():
+            content += part
+            if len(content) > LARGEST:
+                raise Unavailable(f"the calendar has more than {LARGEST // 1024 // 1024} MB")
+            if time.monotonic() > ends:
+                raise Unavailable(f"the calendar did not come within {TIMEOUT_S:g} s")
+    return bytes(content), ""
 
 
 def _on_shift(name: str, rota: Rota, contacts: Contacts, at: datetime) -> OnCall:

@@ -20,14 +20,14 @@ from backend.errors import BadInput, Conflict, NotFound
 from backend.governance.reading import get_change
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.leases import NOTIFIER, lease_of
 from backend.notifications.contacts import Contacts, Reached, contacts_path, reached
 from backend.notifications.facts import read_facts
 from backend.notifications.planning import due_now, incidents_to_plan, is_heard, is_unrouted
 from backend.notifications.sending import retry
-from backend.notifications.shifts import contacts_now
+from backend.notifications.shifts import contacts_for, contacts_now
 from backend.notifications.tables import ChannelTest, Notice, ToldIncident
 
 QUIET_AFTER: Final = timedelta(seconds=20)  # a notifier ticks every three seconds
@@ -101,12 +101,12 @@ class NotificationState:
 
 def notification_state(session: ReadSession, viewer: Actor) -> NotificationState:
     """Every channel of the contacts as it does now, in the order of the file, and who should have been told what."""
-    viewer.require(Permission.READ_JOBS)
+    allow(session, viewer, Permission.READ_JOBS)
     see(session, viewer)
     if contacts_path() is None:
         return NotificationState(Contacts(), (), "WARRANT_CONTACTS is not set")
     try:
-        contacts = contacts_now(session)
+        contacts = contacts_for(session, viewer)
     except BadInput as error:
         return NotificationState(Contacts(), (), error.message)
     sending, slow = _sending(session)
@@ -116,7 +116,7 @@ def notification_state(session: ReadSession, viewer: Actor) -> NotificationState
 
 def sending_state(session: ReadSession, viewer: Actor) -> Sending:
     """Whether anybody sends notices now."""
-    viewer.require(Permission.READ_JOBS)
+    allow(session, viewer, Permission.READ_JOBS)
     return _sending(session)[0]
 
 
@@ -244,7 +244,7 @@ def recent_notices(
     session: ReadSession, viewer: Actor, *, incident_id: int | None = None, limit: int = 100
 ) -> list[Notice]:
     """Notices, newest first; those that were replaced before they were sent are left out."""
-    viewer.require(Permission.READ_JOBS)
+    allow(session, viewer, Permission.READ_JOBS)
     see(session, viewer)
     query = select(Notice).where(Notice.state != "replaced").order_by(Notice.id.desc()).limit(limit)
     if incident_id is not None:
@@ -262,7 +262,7 @@ def to_be_told(session: ReadSession, viewer: Actor, incident_id: int) -> list[Re
 
 def retry_notice(session: WriteSession, actor: Actor, notice_id: int) -> Notice:
     """Try a notice again now: one that was refused, or one that waits for its next time."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     notice = session.get(Notice, notice_id)
     if notice is None:
         raise NotFound(f"there is no notice {notice_id} that you may see")

@@ -7,7 +7,8 @@ and imported (`warrant contacts export`, `import`).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from pydantic import ValidationError
 from sqlalchemy import select
@@ -18,18 +19,22 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, NotFound
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
+from backend.identity.teams import team_names
 from backend.notifications.contacts import Contacts, Rota, Shift, current_contacts
+from backend.notifications.contacts_within import within
 from backend.notifications.tables import ShiftRow
 
 MOST_SHIFTS = 500
+_EVERY: Final = select(ShiftRow).order_by(ShiftRow.rota, ShiftRow.id)
 
 
 def contacts_now(session: ReadSession) -> Contacts:
     """The contacts of this home with the shifts that were set here. Raises `BadInput` as reading the file does."""
     contacts = current_contacts()
     rotas = dict(contacts.rotas)
-    for name, (route, shifts) in _by_rota(session).items():
+    for name, (route, shifts) in _by_rota(session.scalars(_EVERY)).items():
         if name not in rotas:
             rotas[name] = Rota(
                 shifts=tuple(Shift.model_validate(one.document) for one in shifts), route=route
@@ -37,10 +42,28 @@ def contacts_now(session: ReadSession) -> Contacts:
     return contacts.model_copy(update={"rotas": rotas})
 
 
+def contacts_for(session: ReadSession, viewer: Actor) -> Contacts:
+    """The same, as far as it concerns what the viewer sees."""
+    contacts, reach = contacts_now(session), viewer.models_with(Permission.READ_JOBS)
+    return contacts if reach is None else within(contacts, reach, set(team_names(session, reach).values()))
+
+
+def _seen(session: ReadSession, viewer: Actor) -> list[ShiftRow]:
+    """The shifts of rotas that answer every route, or one that the viewer sees."""
+    rows = list(session.scalars(_EVERY))
+    if viewer.models_with(Permission.READ_JOBS) is None:
+        return rows
+    try:
+        routes = {one.name for one in contacts_for(session, viewer).routes}
+    except BadInput:  # what cannot be read names no route
+        routes = set()
+    return [one for one in rows if one.route is None or one.route in routes]
+
+
 def list_shifts(session: ReadSession, viewer: Actor) -> list[ShiftRow]:
     """In the order of their rotas, and in which they were set."""
-    viewer.require(Permission.READ_JOBS)
-    return list(session.scalars(select(ShiftRow).order_by(ShiftRow.rota, ShiftRow.id)))
+    allow(session, viewer, Permission.READ_JOBS)
+    return _seen(session, viewer)
 
 
 def add_shift(
@@ -87,11 +110,11 @@ def remove_shift(session: WriteSession, actor: Actor, shift_id: int) -> None:
 
 def shifts_document(session: ReadSession, viewer: Actor) -> dict[str, Any]:
     """`rotas` as the contacts file would have them."""
-    viewer.require(Permission.READ_JOBS)
+    allow(session, viewer, Permission.READ_JOBS)
     return {
         "rotas": {
             name: {"shifts": [one.document for one in shifts], **({"route": route} if route else {})}
-            for name, (route, shifts) in _by_rota(session).items()
+            for name, (route, shifts) in _by_rota(_seen(session, viewer)).items()
         }
     }
 
@@ -148,8 +171,8 @@ def _checked(rota: str, shift: Any, route: str | None) -> Shift:
     return checked
 
 
-def _by_rota(session: ReadSession) -> dict[str, tuple[str | None, list[ShiftRow]]]:
+def _by_rota(rows: Iterable[ShiftRow]) -> dict[str, tuple[str | None, list[ShiftRow]]]:
     found: dict[str, tuple[str | None, list[ShiftRow]]] = {}
-    for row in session.scalars(select(ShiftRow).order_by(ShiftRow.rota, ShiftRow.id)):
+    for row in rows:
         found.setdefault(row.rota, (row.route, []))[1].append(row)
     return found

@@ -16,6 +16,7 @@ from backend.database.base import new_id
 from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.errors import NotFound, WarrantError
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.notifications.channels.base import Channel
 from backend.notifications.contacts import Contacts, current_contacts, open_channel
@@ -56,7 +57,7 @@ def try_channel(channel: Channel, *, key: str | None = None, perhaps: bool = Fal
 
 def ask_test(session: WriteSession, actor: Actor, channel: str) -> ChannelTest:
     """Have the notifier send a test. One that waits already stays the one."""
-    actor.require(Permission.ACKNOWLEDGE)
+    allow(session, actor, Permission.ACKNOWLEDGE)
     if channel not in current_contacts().channels:
         raise NotFound(f"the contacts have no channel {channel!r}")
     row = session.get(ChannelTest, channel, with_for_update=True)

@@ -8,6 +8,7 @@ and cannot try values out either.
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -18,18 +19,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backend.audit.keys import create_secret, keys_folder
+from backend.errors import Conflict
 from backend.observations.columns import BadRow
 from backend.observations.schema import check_model
 
 MARK: Final = "psn_"
 _DIGITS: Final = 32  # 128 bits: no two people of a model share one by chance
+_MADE: Final = re.compile(rf"{MARK}[0-9a-f]{{{_DIGITS}}}")
 
 
 def pseudonym(model: str, value: str) -> str:
     """What is stored in the place of `value`; a pseudonym stays what it is, so that rows can be sent again."""
-    if value.startswith(MARK) and len(value) == len(MARK) + _DIGITS:
+    if _MADE.fullmatch(value):
         return value
     return MARK + hmac.digest(_key(_key_path(model)), value.encode(), "sha256").hex()[:_DIGITS]
+
+
+def require_key(model: str) -> None:
+    """`Conflict` where the model has no key here: one that was lost is not made anew to look for people with, since it
+    would find nobody and say so as if nobody were there."""
+    path = _key_path(model)
+    if not path.is_file():
+        raise Conflict(
+            f"the key of the pseudonyms of {model} is not at {path}: nobody who is stored under it can be found. Bring "
+            "it back from a backup of this home"
+        )
 
 
 def conceal_row(model: str, columns: Collection[str], features: Mapping[str, Any]) -> dict[str, Any]:

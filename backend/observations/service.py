@@ -13,6 +13,7 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.monitoring.columns import Kind, parse_spec
 from backend.observations.columns import BadRow
@@ -44,7 +45,7 @@ def accept_batch(
     `record_batch` in a transaction of its own and answers after that. If the process dies in between, the
     caller heard nothing and sends the batch again, which stores nothing twice.
     """
-    actor.require(Permission.INGEST)
+    allow(session, actor, Permission.INGEST)
     spec = parse_spec(get_model(session, actor, model).spec)
     now = clock.now()
     if stream == "predictions":

@@ -127,7 +127,7 @@ def _findings(draft: Draft, session: ReadSession, maker: Actor, subject: Subject
         draft.name(row.owner_id, row.opened_by, row.closed_by)
         if row.document and row.closed_at is not None and row.closed_at < subject.as_of:
             add_paper(draft, session, row.document, f"findings/FND-{row.id}")
-    house = house_as_of(session, maker, subject.as_of)
+    house = house_as_of(session, maker, subject.as_of, model=subject.scope.model)
     then = {one.id: one for one in house.findings}
     names = names_of(session, {one.owner for one in house.findings})
     views = [

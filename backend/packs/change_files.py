@@ -118,6 +118,7 @@ def _document(
             {"person": one.person_id, "name": names.get(one.person_id), "on_behalf_of": one.on_behalf_of,
              "verdict": one.verdict, "comment": one.comment, "role": one.role, "revision": one.revision,
              "seen_digest": one.seen_digest, "accepted_gates": one.accepted, "decided_at": one.decided_at,
+             "signed_in_at": one.signed_in_at,
              "retracted_at": one.retracted_at, "retracted_because": one.retracted_because}
             for one in decisions
         ],
@@ -225,6 +226,8 @@ def gate_table(gates: list[dict[str, Any]]) -> Table:
 def _said(one: Decision, names: dict[str, str]) -> str:
     lent = f" on behalf of {names.get(one.on_behalf_of, one.on_behalf_of)}" if one.on_behalf_of else ""
     accepted = f" Accepted as not known: {', '.join(one.accepted)}." if one.accepted else ""
+    if one.signed_in_at is not None:
+        accepted += f" Signed in freshly at {one.signed_in_at:%Y-%m-%d %H:%M:%S} UTC."
     if one.retracted_at is not None:
         accepted += f" Taken back {one.retracted_at:%Y-%m-%d %H:%M:%S} UTC: {one.retracted_because}"
     return (

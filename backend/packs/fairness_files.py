@@ -11,6 +11,7 @@ from sqlalchemy import select
 from backend.database.session import ReadSession
 from backend.monitoring.columns import ModelSpec
 from backend.monitoring.fairness import KIND
+from backend.monitoring.fairness.standing import why_not_compared
 from backend.monitoring.tables import MetricPoint, WindowState
 from backend.packs.draft import Draft
 
@@ -28,7 +29,10 @@ def add_fairness(
     folder: str,
 ) -> None:  # fmt: skip
     """Add `fairness.csv`, or the gap that nothing of the kind was measured. A gap between groups has no `group`."""
-    if not spec.protected or spec.task != "binary":
+    if not spec.protected:
+        return
+    if why := why_not_compared(spec):
+        draft.gap("low", f"Groups of {', '.join(spec.protected)} of {model} were not compared: {why}", folder)
         return
     points: list[MetricPoint] = []
     ids = [one.id for one in windows]

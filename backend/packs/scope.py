@@ -11,6 +11,7 @@ from sqlalchemy import select
 from backend import clock
 from backend.audit.population import parse_period, population_of, told_models
 from backend.audit.tables import AuditEntry
+from backend.database.many import among
 from backend.database.session import ReadSession
 from backend.deployment.tables import Deployment
 from backend.errors import BadInput, NotAllowed
@@ -18,6 +19,7 @@ from backend.governance.reading import get_change
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.reach import see
+from backend.identity.roles import Permission
 from backend.monitoring.tables import WindowState
 from backend.registry.service import get_model, get_version
 from backend.registry.tables import Model, Version
@@ -78,7 +80,7 @@ def scope_of(
         get_model(session, viewer, model)
     if kind == "version":
         get_version(session, viewer, str(model), int(version or 0))
-    if model is None and viewer.models is not None:
+    if model is None and viewer.models_with(Permission.MAKE_PACKS) is not None:
         raise NotAllowed("you may see some models only: name one of them for a pack about a period")
     name = parse_period(period).name if kind == "period" else ""
     return Scope(kind, model, version if kind == "version" else None, change, name)
@@ -157,7 +159,7 @@ def _changes(session: ReadSession, viewer: Actor, scope: Scope, as_of: datetime)
         query = query.where((Change.to_version == scope.version) | (Change.from_version == scope.version))
     if scope.kind == "period":
         known = population_of(session, viewer, parse_period(scope.period), as_of=as_of)
-        query = query.where(Change.id.in_([*known.in_log, *known.without_entry]))
+        query = query.where(among(Change.id, [*known.in_log, *known.without_entry]))
     return list(session.scalars(query))
 
 
@@ -174,10 +176,11 @@ def _lost(
     if start is not None:
         within.append(AuditEntry.at >= clock.to_iso(start))
     told, unplaced = told_models(session, tuple(within))
+    reach = viewer.models_with(Permission.MAKE_PACKS)
     here = sorted(
         number
         for number, model in told.items()
-        if scope.model in (None, model) and (viewer.models is None or model in viewer.models)
+        if scope.model in (None, model) and (reach is None or model in reach)
     )
     table, rows = Change.__table__, dict[int, str | None]()  # the table itself, past the viewer's reach
     for at in range(0, len(here), 500):

@@ -18,6 +18,7 @@ from backend.errors import BadInput
 from backend.identity.actor import Actor
 from backend.identity.tables import Person
 from backend.registry.artefacts import artefact_digest
+from backend.registry.lineage import attach_lineage
 from backend.registry.service import NewVersion, register_model, register_version
 from backend.registry.tables import Model, Version
 
@@ -55,6 +56,9 @@ class VersionFile(_Described):
     parameters: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
+    lineage: list[Path] = Field(default_factory=list, max_length=50)  # files of DVC and Feast
+    repository: str = ""  # where these files lie, and at which revision
+    revision: str = ""
 
 
 AFile = TypeVar("AFile", bound=_Described)
@@ -65,7 +69,7 @@ def register_model_of(session: WriteSession, actor: Actor, path: Path) -> Model:
     told = _read(path, ModelFile)
     return register_model(
         session, actor, name=told.name, title=told.title, description=told.description, tier=told.tier,
-        spec=told.spec, owner_id=_person(session, told.owner, "owner"),
+        spec=told.spec, owner_id=id_of_person(session, told.owner, "owner"),
     )  # fmt: skip
 
 
@@ -86,12 +90,25 @@ def register_version_of(session: WriteSession, actor: Actor, path: Path) -> Vers
         )
     new = NewVersion(
         model=told.model, version=told.version, run_id=told.run_id, uri=str(artefact),
-        artefact_digest=artefact_digest(artefact), trained_by=_person(session, told.trained_by, "trained_by"),
-        data_owner=_person(session, told.data_owner, "data_owner"), trained_at=told.trained_at.astimezone(UTC),
+        artefact_digest=artefact_digest(artefact), trained_by=id_of_person(session, told.trained_by, "trained_by"),
+        data_owner=id_of_person(session, told.data_owner, "data_owner"), trained_at=told.trained_at.astimezone(UTC),
         cutoff=told.cutoff, parameters=told.parameters, metrics=told.metrics, training=told.training,
         reference_path=str(reference), card_path=str(card),
     )  # fmt: skip
-    return register_version(session, actor, new=new)
+    made = register_version(session, actor, new=new)
+    for one in told.lineage:
+        file = (path.parent / one).resolve()
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise BadInput(
+                f"{path}: lineage: {file} cannot be read: {error.strerror}", field="lineage"
+            ) from error
+        attach_lineage(
+            session, actor, model=told.model, version=told.version, name=file.name, data=data,
+            repository=told.repository, revision=told.revision,
+        )  # fmt: skip
+    return made
 
 
 def _read(path: Path, shape: type[AFile]) -> AFile:
@@ -109,7 +126,7 @@ def _read(path: Path, shape: type[AFile]) -> AFile:
         raise BadInput(f"{path}: {place}: {first['msg']}", field=place) from error
 
 
-def _person(session: ReadSession, username: str | None, key: str) -> str | None:
+def id_of_person(session: ReadSession, username: str | None, key: str) -> str | None:
     """The id of a person; an account that acts for one neither trains nor owns anything."""
     if username is None:
         return None

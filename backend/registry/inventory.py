@@ -17,10 +17,11 @@ from sqlalchemy import func, select
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
+from backend.database.many import among
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.observations.schema import check_model
 from backend.registry.service import get_model
@@ -108,15 +109,17 @@ class Imported:
 
 
 def import_registry(
-    session: WriteSession, actor: Actor, *, registry: str, found: list[FoundModel], tier: str | None = None
-) -> Imported:
+    session: WriteSession, actor: Actor, *, registry: str, found: list[FoundModel], tier: str | None = None,
+    only: str | None = None,
+) -> Imported:  # fmt: skip
     """Bring the inventory to what a registry says now. Doing it again changes only what the registry changed.
 
     A model that Warrant did not know becomes an observed one with the risk tier `tier` (unknown: governed as high). One
     that it knows keeps title, tier and enforcement. What the registry no longer has is marked, never deleted. Aliases
     are left to `backend.governance.registry_moves.note_aliases`, which has to tell moves from first looks.
+    `only`: what was read is this model alone, so nothing is said of the others.
     """
-    actor.require(Permission.REGISTER_VERSIONS)
+    allow(session, actor, Permission.REGISTER_VERSIONS)
     if tier is not None and tier not in TIERS:
         raise BadInput(f"a risk tier is one of {', '.join(TIERS)}, not {tier!r}", field="tier")
     now = clock.now()
@@ -158,12 +161,13 @@ def import_registry(
             _update_version(versions[key], version, now)
             seen.add(key)
     gone = sorted(
-        name for name, row in entries.items() if row.read_from == registry and row.found and name not in taken
-    )
+        name for name, row in entries.items()
+        if row.read_from == registry and row.found and name not in taken and only in (None, name)
+    )  # fmt: skip
     for name in gone:
         entries[name].found = False
     for key, row in versions.items():
-        if key not in seen and entries[key[0]].read_from == registry:
+        if key not in seen and entries[key[0]].read_from == registry and only in (None, key[0]):
             row.found = False
     session.flush()
     done = Imported(registry, len(taken), len(seen), tuple(new_models), new_versions, tuple(gone), left_out)
@@ -261,20 +265,20 @@ def list_inventory(
     see(session, viewer)
     query = select(Model).where(Model.name > after).order_by(Model.name)
     if names is not None:
-        query = query.where(Model.name.in_(names))
+        query = query.where(among(Model.name, names))
     models = list(session.scalars(query if limit is None else query.limit(limit)))
     listed = [model.name for model in models]
     imported = {
         row.model: row
-        for row in session.scalars(select(ImportedModel).where(ImportedModel.model.in_(listed)))
+        for row in session.scalars(select(ImportedModel).where(among(ImportedModel.model, listed)))
     }
     known: dict[str, dict[int, list[Any]]] = defaultdict(lambda: defaultdict(lambda: [None, None, []]))
-    for one in session.scalars(select(ImportedVersion).where(ImportedVersion.model.in_(listed))):
+    for one in session.scalars(select(ImportedVersion).where(among(ImportedVersion.model, listed))):
         known[one.model][one.version][0] = one
-    for own in session.scalars(select(Version).where(Version.model.in_(listed))):
+    for own in session.scalars(select(Version).where(among(Version.model, listed))):
         known[own.model][own.version][1] = own
     for alias in session.scalars(
-        select(SeenAlias).where(SeenAlias.model.in_(listed), SeenAlias.version.is_not(None))
+        select(SeenAlias).where(among(SeenAlias.model, listed), SeenAlias.version.is_not(None))
     ):
         if alias.version in known[alias.model]:
             known[alias.model][alias.version][2].append(alias.alias)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backend.addresses import all_without_credentials, without_credentials
 from backend.errors import BadInput, Unavailable
+from backend.observations.schema import check_model
 from backend.registry.inventory import STAGE, FoundModel, FoundRun, FoundVersion
 from backend.registry.mlflow_database import database_file
 from backend.settings import settings
@@ -60,15 +61,16 @@ def has_registry(uri: str) -> bool:
     return path is not None and path.exists()
 
 
-def read_registry(client: MlflowClient) -> list[FoundModel]:
-    """Every registered model with versions, runs, aliases and stages. Raises `Unavailable` when MLflow is away."""
+def read_registry(client: MlflowClient, name: str | None = None) -> list[FoundModel]:
+    """Every registered model, or one, with versions, runs, aliases and stages. Raises `Unavailable` when MLflow is
+    away."""
     from mlflow.exceptions import MlflowException
 
     try:
-        models = list(_models(client))
+        models = list(_models(client, name))
         versions: dict[str, list[FoundVersion]] = defaultdict(list)
         for row in _pages(lambda token: client.search_model_versions(
-            max_results=VERSIONS_A_PAGE, page_token=token
+            _named(name), max_results=VERSIONS_A_PAGE, page_token=token
         )):  # fmt: skip
             versions[row.name].append(_version(row))
         runs = _runs(client, {one.run_id for each in versions.values() for one in each if one.run_id})
@@ -90,10 +92,14 @@ def read_aliases(client: MlflowClient, name: str | None = None) -> dict[str, dic
 
 
 def _models(client: MlflowClient, name: str | None = None) -> Iterator[RegisteredModel]:
-    condition = None if name is None else f"name = '{name}'"
     yield from _pages(lambda token: client.search_registered_models(
-        filter_string=condition, max_results=MODELS_A_PAGE, page_token=token
+        filter_string=_named(name), max_results=MODELS_A_PAGE, page_token=token
     ))  # fmt: skip
+
+
+def _named(name: str | None) -> str | None:
+    """Names that MLflow's filters can hold are those that a model here can have: no quote is among their characters."""
+    return None if name is None else f"name = '{check_model(name)}'"
 
 
 def _pages(page: Callable[[str | None], Any]) -> Iterator[Any]:

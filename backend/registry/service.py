@@ -16,7 +16,7 @@ from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import Conflict, NotFound
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, in_reach, see
 from backend.identity.roles import Permission
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.observations.schema import check_model
@@ -65,12 +65,12 @@ def register_model(
     why: str = "",
     told: Mapping[str, Any] | None = None,
 ) -> Model:
-    """Register a model once; registering the same name again updates its texts and spec, and never its tier: another
-    one is a change of kind `tier`, which people agree to.
+    """Register a model once; registering the same name again updates its texts and spec, its owner where one is named,
+    and never its tier: another one is a change of kind `tier`, which people agree to.
 
     told   what the audit entry says beside the texts and the spec
     """
-    actor.require(Permission.REGISTER_VERSIONS)
+    allow(session, actor, Permission.REGISTER_VERSIONS)
     check_model(name)
     parsed = parse_spec(spec)
     model = session.get(Model, name)
@@ -84,12 +84,15 @@ def register_model(
             raise Conflict(
                 f"{name} is of tier {model.tier}; to make it {tier}, ask for a change of kind tier: others approve it"
             )
+    before = model.owner_id
     model.title, model.description, model.tier = title, description, tier
-    model.spec, model.notice, model.owner_id = spec, notice, owner_id
+    model.spec, model.notice, model.owner_id = spec, notice, owner_id or before
     session.flush()
+    moved = {"before": {"owner": before}} if model.owner_id != before else {}
     record(
         session, actor, Action.MODEL_REGISTERED, object_kind="model", object_id=name, why=why,
-        payload={"title": title, "tier": tier, "spec": spec, "enforcement": model.enforcement, **(told or {})},
+        payload={"title": title, "tier": tier, "spec": spec, "enforcement": model.enforcement, "owner": model.owner_id,
+                 **moved, **(told or {})},
     )  # fmt: skip
     return model
 
@@ -111,7 +114,7 @@ def register_version(session: WriteSession, actor: Actor, *, new: NewVersion) ->
 
     A version is immutable: registering the same number with another artefact is a `Conflict`.
     """
-    actor.require(Permission.REGISTER_VERSIONS)
+    allow(session, actor, Permission.REGISTER_VERSIONS)
     model = session.get(Model, new.model)
     if model is not None and not model.described:
         raise Conflict(
@@ -157,7 +160,7 @@ def described_models(session: ReadSession) -> list[Model]:
 def get_model(session: ReadSession, viewer: Actor, name: str) -> Model:
     """One model; `NotFound` also where the viewer may not know that it exists."""
     see(session, viewer)
-    model = session.get(Model, name)
+    model = session.get(Model, name) if in_reach(session, name) else None
     if model is None:
         raise NotFound(f"there is no model named {name!r} that you may see", model=name)
     return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Text
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.database.base import Base
@@ -20,7 +20,7 @@ class Model(Base):
     title: Mapped[str] = mapped_column(Text)
     description: Mapped[str] = mapped_column(Text, default="")
     tier: Mapped[str] = mapped_column(Text, default="medium")  # low | medium | high | prohibited
-    owner_id: Mapped[str | None] = mapped_column(ForeignKey("persons.id"))
+    owner_id: Mapped[str | None] = mapped_column(ForeignKey("persons.id"), index=True)
     enforcement: Mapped[str] = mapped_column(
         Text, default="enforce"
     )  # observe: rules report and block nothing
@@ -110,3 +110,25 @@ class SeenAlias(Base):
     alias: Mapped[str] = mapped_column(Text, primary_key=True)
     version: Mapped[int | None]  # None: it was removed
     seen_at: Mapped[datetime]
+
+
+class LineageSource(Base):
+    """One thing that a version came from, as a file of DVC or Feast names it (`backend.registry.lineage_files`)."""
+
+    __tablename__ = "lineage_sources"
+
+    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)  # dvc | feast
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    digest: Mapped[str] = mapped_column(Text, primary_key=True)
+    role: Mapped[str] = mapped_column(Text)
+    details: Mapped[dict[str, Any]]
+    repository: Mapped[str] = mapped_column(Text, default="")
+    revision: Mapped[str] = mapped_column(Text, default="")
+    file: Mapped[str] = mapped_column(Text)  # the name of the file that named it
+    file_digest: Mapped[str] = mapped_column(Text)
+    attached_by: Mapped[str] = mapped_column(Text)  # an actor's id
+    attached_at: Mapped[datetime]
+
+    __table_args__ = (ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),)

@@ -12,6 +12,7 @@ from backend import clock
 from backend.canonical import canonical_json
 from backend.errors import BadInput
 from backend.monitoring.columns import Task
+from backend.retraining.search import Search, check_search
 from backend.retraining.trainers import PROGRAM_TRAINER, trainer_of
 
 Trigger = Literal["by_hand", "schedule", "drift", "estimated", "realised", "labels"]
@@ -56,16 +57,19 @@ class Plan(BaseModel):
     wall_s: Annotated[int, Field(ge=10, le=14 * 86_400)] = 3600
     memory_mb: Annotated[int, Field(ge=64, le=4_000_000)] = 4096
     least_labelled: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of rows that must have a label
+    search: Search | None = None
     trigger: Cause = BY_HAND
 
     @property
     def hours(self) -> float:
-        """What training costs at most."""
-        return self.wall_s / 3600
+        """What training costs at most; of a search, all its trials together."""
+        return self.wall_s / 3600 if self.search is None else self.search.minutes / 60
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON: the subject of the change, what is bound, stored and shown."""
-        found = self.model_dump(mode="json", by_alias=True)
+        found = self.model_dump(mode="json", by_alias=True, exclude={"search"})
+        if self.search is not None:
+            found["search"] = self.search.as_dict()
         return found | {"as_of": clock.to_iso(self.as_of), "from": clock.to_iso(self.from_)}
 
 
@@ -84,6 +88,7 @@ class Wish:
     wall_s: int = 3600
     memory_mb: int = 4096
     least_labelled: float = 0.0
+    search: dict[str, Any] | None = None
     trigger: Cause = BY_HAND
 
     def plan(self) -> Plan:
@@ -97,7 +102,7 @@ class Wish:
                 "from": as_of - timedelta(seconds=self.window_s), "device": self.device,
                 "cpu_allowed": self.cpu_allowed, "seed": self.seed, "deterministic": self.deterministic,
                 "wall_s": self.wall_s, "memory_mb": self.memory_mb, "least_labelled": self.least_labelled,
-                "trigger": self.trigger.model_dump(),
+                "trigger": self.trigger.model_dump(), "search": self.search,
             }
         )  # fmt: skip
 
@@ -146,8 +151,16 @@ def check_plan(plan: Plan, task: Task) -> None:
             "runs is said on the worker's host alone",
             field="parameters",
         )
+    if plan.search is not None:
+        check_search(plan.search, task, settings_of(plan))
     if plan.as_of > clock.now() + SLACK:
         raise BadInput("as_of: the time up to which rows are taken lies in the future", field="as_of")
+
+
+def settings_of(plan: Plan) -> dict[str, Any]:
+    """The parameters that are set; of a program, what it reads itself."""
+    found = plan.parameters.get("settings", {}) if plan.trainer == PROGRAM_TRAINER else plan.parameters
+    return found if isinstance(found, dict) else {}
 
 
 def with_trigger(plan: Plan, trigger: Cause) -> Plan:
@@ -164,6 +177,7 @@ def plan_lines(plan: Plan) -> list[str]:
     because = TRIGGER_WORDS[plan.trigger.on] + (f": {plan.trigger.text}" if plan.trigger.text else "")
     return [
         f"trainer: {plan.trainer}", f"parameters: {parameters or 'its defaults'}",
+        *([plan.search.line()] if plan.search is not None else []),
         f"rows: {plan.from_:%Y-%m-%d %H:%M:%S} to {plan.as_of:%Y-%m-%d %H:%M:%S} UTC, with labels known by then",
         f"device: {device}",
         f"costs at most: {plan.hours:.3g} h of training, {plan.memory_mb} MB of memory",

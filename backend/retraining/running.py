@@ -13,7 +13,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.queue import RETRAIN, request_job
 from backend.retraining.envelope import why_not_again
@@ -84,7 +84,7 @@ def get_run(session: ReadSession, viewer: Actor, run_id: str) -> RetrainingRun:
 
 def cancel_run(session: WriteSession, actor: Actor, run_id: str, *, reason: str) -> RetrainingRun:
     """Stop a run: at once where no worker has begun it, else within seconds, by the worker that has. Twice is once."""
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     run = _locked(session, actor, run_id)
     if run.state not in OPEN:
         raise Conflict(f"{run.id} is {run.state}; there is nothing to cancel", run=run.id)
@@ -109,7 +109,7 @@ def resume_run(session: WriteSession, actor: Actor, run_id: str) -> RetrainingRu
 
     `Conflict` where another version serves by now, or where it was approved in advance and that covers it no longer.
     """
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     run = _locked(session, actor, run_id)
     if run.state != "failed":
         raise Conflict(f"{run.id} is {run.state}; only a failed run is begun again", run=run.id)
@@ -162,6 +162,9 @@ def end_run(session: WriteSession, actor: Actor, run: RetrainingRun, state: str,
     if run.state not in OPEN:
         return
     run.state, run.outcome, run.finished_at = state, outcome, clock.now()
+    for step in steps_of(session, run.id).values():
+        if step.state == "running":  # its worker died: how long it took nobody knows, and it takes no more
+            step.state, step.finished_at = "failed", run.finished_at
     session.flush()
     if state == "cancelled":
         return  # the entry of who cancelled it says so

@@ -25,6 +25,7 @@ from backend.governance.machine import after
 from backend.governance.tables import Change
 from backend.governance.views import preview_view
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.retraining.envelope import reasons_outside, spent_in_week
 from backend.retraining.plan import Plan, plan_lines
@@ -67,7 +68,7 @@ def request_retraining(
     seen_digest   of the preview; None: whatever holds now (a script names the whole plan itself)
     requested_by  who wanted it in advance, where a trigger asks
     """
-    actor.require(Permission.REQUEST_CHANGE)
+    allow(session, actor, Permission.REQUEST_CHANGE)
     preview = preview_change(session, actor, asked)
     if seen_digest is not None:
         refuse_stale(preview.digest, seen_digest, "the retraining you previewed")

@@ -59,8 +59,10 @@ def note_step(
     progress: float | None = None,
     points: Sequence[dict[str, Any]] = (),
     peak_memory_bytes: int | None = None,
+    found: dict[str, Any] | None = None,
+    gpu_seconds: float = 0.0,
 ) -> None:
-    """Add what a step that runs has to tell."""
+    """Add what a step that runs has to tell. `found`: part of its result, before it ends."""
     step = session.get_one(RetrainingStep, (run_id, name), with_for_update=True)
     if lines:
         told = [without_credentials(line.rstrip())[:LONGEST_LINE] for line in lines if line.strip()]
@@ -69,6 +71,9 @@ def note_step(
         step.progress = min(max(progress, 0.0), 1.0)
     if points:
         step.curve = thinned([*step.curve, *points])
+    if found:
+        step.result = {**step.result, **found}
+    step.gpu_seconds += gpu_seconds
     if peak_memory_bytes is not None:
         step.peak_memory_bytes = max(peak_memory_bytes, step.peak_memory_bytes or 0)
 

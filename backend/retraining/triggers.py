@@ -112,6 +112,7 @@ def planned(rule: RetrainingRule, cause: Cause) -> Plan:
     return Wish(
         rule.trainer, dict(rule.parameters), window_s=rule.window_s, device=rule.device, cpu_allowed=rule.cpu_allowed,
         wall_s=rule.wall_s, memory_mb=rule.memory_mb, least_labelled=rule.least_labelled, trigger=cause,
+        search=rule.search.as_dict() if rule.search is not None else None,
     ).plan()  # fmt: skip
 
 

@@ -119,6 +119,7 @@ class Accounts:
             logging.WARNING if code.startswith("5") else logging.INFO,
             "request %s for %s answered %s (%s) after %.1f ms",
             call.request_id, call.model or "no registered model", code, call.kind, seconds * 1000,
+            extra={"request_id": call.request_id},
         )  # fmt: skip
 
 

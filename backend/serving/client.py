@@ -9,6 +9,9 @@ from typing import Any
 import httpx
 
 from backend.errors import Unavailable
+from backend.logs import known_fields
+from backend.serving.request_ids import HEADER
+from backend.tracing import trace_carrier
 
 TIMEOUT_S = 5.0
 
@@ -25,6 +28,12 @@ class SmokeRow:
 
     features: dict[str, Any]
     score: float | None
+
+
+def carried_headers() -> dict[str, str]:
+    """What the gateway's log and trace have to know of the request that a job began with."""
+    asked = known_fields().get("request_id")
+    return trace_carrier() | ({HEADER: asked} if asked else {})
 
 
 def smoke(
@@ -47,6 +56,7 @@ def smoke(
             f"{url}/v1/models/{model}/smoke",
             params={} if deployment_id is None else {"deployment": str(deployment_id)},
             json={"instances": [{"features": row.features} for row in rows]},
+            headers=carried_headers(),
             timeout=TIMEOUT_S,
         )
     except httpx.HTTPError as error:

@@ -39,9 +39,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from backend import clock
-from backend.addresses import clean_logging
+from backend.confined import give_up_privileges
 from backend.errors import WarrantError
+from backend.http_heads import BoundedHeads
+from backend.logs import about, configure_logging
 from backend.observations.spool_log import SpoolLog
+from backend.refused_calls import refuse_calls
 from backend.serving import history
 from backend.serving.accounting import Accounts, Call, problem, stamped
 from backend.serving.answers import Answer, Answers, Outcome, Pending
@@ -71,6 +74,7 @@ from backend.serving.tallies import Tallies
 from backend.serving.usage import UsageMeter
 from backend.serving.watcher import Watcher
 from backend.settings import Settings, settings
+from backend.tracing import continued, span, start_tracing
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +188,10 @@ class Gateway:
             self.accounts.end(call, self.accounts.refuse(call, NotServing("the gateway was stopped")))
             raise
         except Exception:
-            log.exception("request %s for %s could not be answered", call.request_id, call.model)
+            log.exception(
+                "request %s for %s could not be answered", call.request_id, call.model,
+                extra={"request_id": call.request_id},
+            )  # fmt: skip
             response = self.accounts.refuse(
                 call, WarrantError("the gateway failed on this request; its log says why")
             )
@@ -201,7 +208,7 @@ class Gateway:
         call.rows = len(asked.instances)
         routes = _routes(entry, asked.instances)
         call.version, call.role = _labels(routes)
-        answers = await self._answers(entry, routes, asked.instances)
+        answers = await self._answers(entry, routes, asked)
         return JSONResponse({"predictions": answers} if asked.batch else answers[0])
 
     def _too_slow(self, call: Call) -> WarrantError:
@@ -216,7 +223,13 @@ class Gateway:
     async def smoke(self, request: Request) -> Response:
         """Score rows to see that the right version answers rightly; they are no predictions of anything."""
         given = request_id(request.headers.get(HEADER))
-        return stamped(await self._smoke(request, given), given, draining=self.accounts.draining)
+        with (
+            about(request_id=given),
+            continued(request.headers),
+            span("gateway smoke", kind="server", request_id=given),
+        ):
+            answer = await self._smoke(request, given)
+        return stamped(answer, given, draining=self.accounts.draining)
 
     async def _smoke(self, request: Request, given: str) -> Response:
         try:
@@ -260,10 +273,9 @@ class Gateway:
         assert self._scorer is not None  # noqa: S101 - requests come after start-up
         return await self._bodies.read(request, serving, call, self._scorer.check_room)
 
-    async def _answers(
-        self, entry: Entry, routes: list[Serving], instances: tuple[Instance, ...]
-    ) -> list[Answer]:
+    async def _answers(self, entry: Entry, routes: list[Serving], asked: PredictRequest) -> list[Answer]:
         """One answer an instance: known ones again, the others scored and stored now."""
+        instances = asked.instances
         champion = _champion(entry)
         found = [self.answers.find(champion.model, instance) for instance in instances]
         rows_of: dict[int, list[int]] = {}
@@ -277,6 +289,7 @@ class Gateway:
                 [instances[index] for index in indexes],
                 None if routes[indexes[0]] is champion else champion,
                 expires_at,
+                indexes if asked.batch else (),
             )
             for indexes in rows_of.values()
         ]
@@ -382,19 +395,30 @@ def _labels(routes: Sequence[Serving]) -> tuple[str, str]:
 
 def main() -> None:
     """Serve until a signal asks to stop; then finish what was accepted."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    clean_logging()
+    configure_logging("gateway")
+    start_tracing("gateway")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     config = settings()
+    _drop_privileges()
     gateway = Gateway(config)
     gateway.watcher.on_settled = (
         gc.freeze
     )  # collecting all that was imported holds requests up for 0.1 s and more
     options = uvicorn.Config(
         gateway.app, host=config.host, port=config.gateway_port, log_config=None, access_log=False,
+        http=BoundedHeads,
         timeout_graceful_shutdown=DRAIN_S,
     )  # fmt: skip
     DrainingServer(options, linger_s=config.gateway_linger_s, on_drain=gateway.drain).run()
+
+
+def _drop_privileges() -> None:
+    """Before any model is loaded: one that runs code gains no rights, and reaches into no other process."""
+    give_up_privileges()
+    try:
+        refuse_calls(leading_out=False)
+    except OSError as refused:
+        log.warning("models may reach into other processes of this user: %s", refused.strerror)
 
 
 if __name__ == "__main__":

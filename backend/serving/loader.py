@@ -48,7 +48,7 @@ class Loader:
         started = time.perf_counter()
         folder = self.fetch(uri, digest)
         estimator = load_estimator(folder)
-        signature = read_signature(_description(folder))
+        signature = read_signature(description_of(folder))
         predictor = Predictor(
             estimator, digest=digest, load_s=time.perf_counter() - started, signature=signature
         )
@@ -106,7 +106,7 @@ def load_estimator(folder: Path) -> Any:
     importing MLflow takes four seconds. Pickles go through MLflow, which refuses them when
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false.
     """
-    description = _description(folder)
+    description = description_of(folder)
     if not description:
         if (folder / "model.skops").is_file():
             return _load_skops(folder / "model.skops")
@@ -128,7 +128,7 @@ def load_estimator(folder: Path) -> Any:
     return mlflow.sklearn.load_model(str(folder))
 
 
-def _description(folder: Path) -> dict[str, Any]:
+def description_of(folder: Path) -> dict[str, Any]:
     """What `MLmodel` says; empty without one."""
     path = folder / "MLmodel"
     found = yaml.safe_load(path.read_text()) if path.is_file() else None

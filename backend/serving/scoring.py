@@ -12,7 +12,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,6 +50,8 @@ class Job:
     """the champion, which scores the rows that a canary cannot"""
     expires_at: float = math.inf
     """by `time.monotonic`: nobody waits for it any more, so it is not scored"""
+    rows: Sequence[int] = ()
+    """where the instances stand in their batch; none of a single row"""
     done: Future[list[Outcome]] = field(default_factory=Future)
 
 
@@ -121,7 +124,11 @@ class Scorer:
                 jobs = self._take()
             for group in _by_serving(_settle_expired(jobs)):
                 self._pass_began = time.monotonic()
-                self._score_group(group)
+                try:
+                    self._score_group(group)
+                except Exception as failure:  # one thread scores every model, and outlives any
+                    log.exception("a pass of %s failed", group[0].serving.model)
+                    _fail(group, failure)
             self._pass_began = None
 
     def _take(self) -> list[Job]:
@@ -154,7 +161,7 @@ class Scorer:
                 jobs[0].serving, jobs[0].instead = jobs[0].instead, None
                 self._score_group(jobs)
                 return
-            refusal = ScoringFailed(f"the model failed on this input: {type(failure).__name__}: {failure}")
+            refusal = failure_of(jobs[0].serving, instances, failure, rows=jobs[0].rows)
             jobs[0].done.set_result([refusal] * len(jobs[0].instances))
             return
         self._tallies.count(jobs[0].serving, instances, scored, time.perf_counter() - started)
@@ -203,19 +210,62 @@ def answer_of(model: str, row: Mapping[str, Any], deployment_id: int | None) -> 
 
 
 def score_instances(serving: Serving, instances: Sequence[Instance]) -> list[Scored]:
-    """Score rows with what serves; nothing is stored. `ValueError` for an answer that is none: NaN would be stored as
-    a row without a score, and decided negatively."""
+    """Score rows with what serves; nothing is stored. `ScoringFailed` where a model answers other than row by row,
+    `ValueError` for an answer that is none: NaN would be stored as a row without a score, and decided negatively."""
     scored = serving.predictor.score(
         [instance.features for instance in instances],
         features=serving.features,
         task=serving.task,
         cutoff=serving.target.cutoff,
     )
+    if len(scored) != len(instances):
+        raise ScoringFailed(f"it gave {len(scored):,} answers to {len(instances):,} rows")
     for one in scored:
         value = float(one.prediction) if serving.task == "regression" else one.score
         if value is None or not math.isfinite(value) or (serving.task == "binary" and not 0 <= value <= 1):
             raise ValueError(f"it gave {value}, which is no {_ANSWERS[serving.task]}")
     return scored
+
+
+def failure_of(
+    serving: Serving, instances: Sequence[Instance], failure: Exception, *, rows: Sequence[int]
+) -> ScoringFailed:
+    """What a client is told of rows that the model failed at: which one it fails at by itself, where there is one."""
+    if not rows:
+        return ScoringFailed(f"the model failed on this input: {type(failure).__name__}: {failure}")
+    found = _first_failing(serving, instances)
+    if found is None:
+        return ScoringFailed(
+            f"the model failed on these rows together, and on none alone: {type(failure).__name__}: {failure}"
+        )
+    index, why = found
+    return ScoringFailed(
+        f"instances[{rows[index]}]: the model failed on this row: {type(why).__name__}: {why}; nothing of the batch "
+        "was stored",
+        row=rows[index],
+    )
+
+
+def _first_failing(serving: Serving, instances: Sequence[Instance]) -> tuple[int, Exception] | None:
+    """The first row at which the model fails by itself, found by halves."""
+    first, last = 0, len(instances)
+    why = _failure(serving, instances)
+    while why is not None and last - first > 1:
+        middle = (first + last) // 2
+        why = _failure(serving, instances[first:middle])
+        if why is not None:
+            last = middle
+        else:
+            why, first = _failure(serving, instances[middle:last]), middle
+    return None if why is None else (first, why)
+
+
+def _failure(serving: Serving, instances: Sequence[Instance]) -> Exception | None:
+    try:
+        score_instances(serving, instances)
+    except Exception as failure:  # noqa: BLE001 - whatever a model raises
+        return failure
+    return None
 
 
 def _settle_expired(jobs: Sequence[Job]) -> list[Job]:
@@ -230,6 +280,14 @@ def _settle_expired(jobs: Sequence[Job]) -> list[Job]:
             )
             job.done.set_result([late] * len(job.instances))
     return left
+
+
+def _fail(jobs: Sequence[Job], failure: Exception) -> None:
+    """End those that nothing has ended yet."""
+    refusal = ScoringFailed(f"the gateway failed on this input: {type(failure).__name__}")
+    for job in jobs:
+        with suppress(InvalidStateError):
+            job.done.set_result([refusal] * len(job.instances))
 
 
 def _by_serving(jobs: Sequence[Job]) -> list[list[Job]]:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from backend.database.session import ReadSession, WriteSession
 from backend.slo.counting import KEPT_S, compact_counts
 from backend.slo.objectives import WINDOWED
-from backend.slo.objectives_service import objective_of
+from backend.slo.objectives_service import known_objective
 from backend.slo.slots import HOUR
 from backend.slo.tables import ObjectiveRevision, SliCount
 
@@ -31,7 +31,9 @@ def compact_objective(session: WriteSession, key: str, *, now: datetime) -> int:
         .order_by(ObjectiveRevision.number.desc())
         .limit(1)
     ).one_or_none()
-    objective = objective_of(row) if row is not None else None
+    objective = known_objective(row) if row is not None else None
+    if row is not None and objective is None:
+        return 0  # its text does not read, so nobody knows how fine its counts have to stay
     if objective is not None and objective.sli.kind in WINDOWED:
         return 0
     hourly, kept_s = True, float(KEPT_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,7 +16,9 @@ from backend.alerting.service import Firing, fingerprint, fire, resolve
 from backend.alerting.tables import Alert
 from backend.database.session import ReadSession, WriteSession
 from backend.deployment.service import champion
+from backend.errors import WarrantError
 from backend.identity.actor import Actor
+from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.slo.burn_rates import (
     Budget,
@@ -37,6 +40,8 @@ from backend.slo.sentences import absent_sentence, alert_sentence
 from backend.slo.slots import HOUR, MINUTE, floor_to, length_at
 from backend.slo.sources import Asked, Reading
 from backend.slo.tables import ObjectiveRevision, ObjectiveState, SliCount
+
+log = logging.getLogger("warrant.slo")
 
 READ_AGAIN_S: Final = 300
 """Slots that ended so lately are read again: gateways write, and Prometheus scrapes, some seconds after the event."""
@@ -66,12 +71,12 @@ class Judged:
 
 def readings_due(session: ReadSession, actor: Actor, *, now: datetime) -> list[Asked]:
     """What has to be counted next: of a new objective its past, of any other what came since it was last read."""
-    actor.require(Permission.COMPUTE_METRICS)
+    allow(session, actor, Permission.COMPUTE_METRICS)
     until_s = floor_to(now.timestamp(), MINUTE)
     states = _states(session)
     asked = []
-    for row in list_objectives(session, actor):
-        objective, state = objective_of(row), states.get(row.key)
+    for row, objective in _readable(list_objectives(session, actor))[0]:
+        state = states.get(row.key)
         if state is None:
             start, _ = objective.window.bounds(now)
             since_s = floor_to(min(start.timestamp(), until_s - PAST_S), HOUR)
@@ -89,13 +94,16 @@ def store_readings(
     session: WriteSession, actor: Actor, asked: Sequence[Asked], readings: Mapping[str, Reading], *, now: datetime
 ) -> None:  # fmt: skip
     """Store what was counted. A reading that failed is asked for again, from where the last one ended."""
-    actor.require(Permission.COMPUTE_METRICS)
+    allow(session, actor, Permission.COMPUTE_METRICS)
     states = _states(session)
-    present = {row.key: row for row in list_objectives(session, actor)}
-    declared = left_out(session, {key: objective_of(row) for key, row in present.items()})
+    read, unread = _readable(list_objectives(session, actor))
+    present, objectives = {row.key: row for row, _ in read}, {row.key: objective for row, objective in read}
+    declared = left_out(session, objectives)
+    for broken, problem in unread:
+        _tell_unread(session, actor, broken, states.get(broken.key), problem, now=now)
     for one in asked:
         reading, row = readings.get(one.key), present.get(one.key)
-        if reading is None or row is None or objective_of(row) != one.objective:
+        if reading is None or row is None or objectives[one.key] != one.objective:
             continue  # it was changed or retired while its source was read
         state = states.get(one.key)
         start, _ = one.objective.window.bounds(now)
@@ -124,8 +132,8 @@ def judge_all(session: ReadSession, actor: Actor, *, now: datetime) -> list[Judg
     nothing comes, no failure comes either: what the last counts said holds on.
     """
     states = _states(session)
-    present = [row for row in list_objectives(session, actor) if row.key in states]
-    objectives = {row.key: objective_of(row) for row in present}
+    read = [found for found in _readable(list_objectives(session, actor))[0] if found[0].key in states]
+    present, objectives = [row for row, _ in read], {row.key: objective for row, objective in read}
     now_s = floor_to(now.timestamp(), MINUTE)
     ends = _ends(session, objectives, now_s)
     windows = sum_windows(session, ends, _windows_of(objectives.values()))
@@ -206,7 +214,7 @@ def store_judgements(
     session: WriteSession, actor: Actor, judged: Iterable[Judged], *, now: datetime
 ) -> dict[str, int]:
     """Store states, fire and resolve alerts. Returns how many objectives are in each state."""
-    actor.require(Permission.COMPUTE_METRICS)
+    allow(session, actor, Permission.COMPUTE_METRICS)
     states, firing = _states(session), _firing(session)
     serving: dict[tuple[str, str], int | None] = {}
     counted: dict[str, int] = {}
@@ -316,6 +324,46 @@ def _tell_absent(
         )  # fmt: skip
     elif known is not None:
         resolve(session, actor, known, why="its source is seen again")
+
+
+Readable = list[tuple[ObjectiveRevision, Objective]]
+Unread = list[tuple[ObjectiveRevision, str]]
+
+
+def _readable(rows: Iterable[ObjectiveRevision]) -> tuple[Readable, Unread]:
+    """Those whose stored text reads, and the others with why it does not: an earlier release may have taken more, and
+    what it left here holds up no other."""
+    read: Readable = []
+    unread: Unread = []
+    for row in rows:
+        try:
+            read.append((row, objective_of(row)))
+        except WarrantError as error:
+            unread.append((row, error.message))
+        except Exception as error:
+            log.exception("the text of objective %s cannot be read; the others go on", row.key)
+            unread.append((row, type(error).__name__))
+    return read, unread
+
+
+def _tell_unread(
+    session: WriteSession, actor: Actor, row: ObjectiveRevision, state: ObjectiveState | None, problem: str,
+    *, now: datetime,
+) -> None:  # fmt: skip
+    """Nothing is known of it, and somebody hears of that; `_tell_absent` ends the alert once it is judged again."""
+    told = f"its definition cannot be read: {problem}"
+    if state is not None:
+        if state.state != State.NO_DATA.value:
+            state.state, state.since = State.NO_DATA.value, now
+        state.problem = told
+    fire(
+        session, actor,
+        Firing(
+            model=row.model, environment=row.environment, version=None, kind=ABSENT, level="ticket",
+            title=f"{row.name}: {told}", subject=row.key, since=now,
+            details={"objective": row.key, "name": row.name, "problem": told},
+        ),
+    )  # fmt: skip
 
 
 def absent_since(judged: Judged, state: ObjectiveState, *, now: datetime) -> datetime | None:

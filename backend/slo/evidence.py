@@ -10,7 +10,7 @@ from sqlalchemy import select
 from backend import clock
 from backend.database.session import ReadSession
 from backend.slo.objectives import WINDOWED
-from backend.slo.objectives_service import objective_of
+from backend.slo.objectives_service import known_objective
 from backend.slo.reading import standing_of
 from backend.slo.tables import ObjectiveRevision, ObjectiveState
 from backend.slo.wording import target_words
@@ -42,7 +42,14 @@ def objective_facts(session: ReadSession, model: str, environment: str) -> list[
 
 
 def _facts(row: ObjectiveRevision, state: ObjectiveState | None) -> dict[str, Any]:
-    objective, standing = objective_of(row), standing_of(row, state)
+    objective = known_objective(row)
+    if objective is None:  # nothing is known of it, and no return waits for somebody to mend its text
+        return {
+            "objective": row.key, "revision": row.number, "name": row.name, "title": row.name, "target": "not known",
+            "state": "no_data", "says": "its definition cannot be read", "remaining": None, "as_of": None,
+            "windowed": False,
+        }  # fmt: skip
+    standing = standing_of(row, state)
     judged = state is not None and state.judged_at is not None
     return {
         "objective": row.key, "revision": row.number, "name": row.name, "title": objective.title or row.name,

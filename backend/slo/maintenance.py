@@ -14,7 +14,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
 from backend.governance.direct_edits import refuse_direct_edit
 from backend.identity.actor import Actor
-from backend.identity.reach import see
+from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
 from backend.slo.counting import mark_maintenance
@@ -42,7 +42,7 @@ def declare_maintenance(
 
     It may lie in the past: then budgets are counted anew without it, and the audit log says who asked for that.
     """
-    actor.require(Permission.WRITE_OBJECTIVES)
+    allow(session, actor, Permission.WRITE_OBJECTIVES)
     found = get_model(session, actor, model)
     refuse_direct_edit(session, actor, found, environment, what="objectives")
     now = clock.now()
@@ -78,7 +78,7 @@ def declare_maintenance(
 
 def end_maintenance(session: WriteSession, actor: Actor, maintenance_id: int) -> Maintenance:
     """End it now; one that has not begun is withdrawn. Doing it again does nothing."""
-    actor.require(Permission.WRITE_OBJECTIVES)
+    allow(session, actor, Permission.WRITE_OBJECTIVES)
     see(session, actor)
     row = session.get(Maintenance, maintenance_id)
     if row is None:

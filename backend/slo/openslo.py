@@ -113,6 +113,18 @@ def read_openslo(sources: Iterable[tuple[str, str]]) -> Reading:
     shelf = _Shelf()
     for file, text in sources:
         _read_file(shelf, file, text)
+    return _reading_of(shelf)
+
+
+def read_openslo_nodes(file: str, parts: Iterable[tuple[Any, yaml.Node]]) -> Reading:
+    """The same of documents that are parts of a text which somebody has read: each value with its node."""
+    shelf = _Shelf()
+    for value, node in parts:
+        _read_document(shelf, file, value, node)
+    return _reading_of(shelf)
+
+
+def _reading_of(shelf: _Shelf) -> Reading:
     library = Library.of(one.document for one in shelf.found)
     objectives: list[Objective] = []
     places: dict[Key, Place] = {}

@@ -29,7 +29,7 @@ from backend.slo.counting import moment, totals_by_step
 from backend.slo.left_out import LeftOut, left_out
 from backend.slo.maintenance import list_maintenance
 from backend.slo.objectives import Objective
-from backend.slo.objectives_service import KIND, get_objective, list_objectives, objective_of
+from backend.slo.objectives_service import KIND, get_objective, known_objective, list_objectives, objective_of
 from backend.slo.sentences import events_words, forecast_words, quiet_words, state_words
 from backend.slo.slots import HOUR
 from backend.slo.tables import Maintenance, ObjectiveRevision, ObjectiveState
@@ -71,8 +71,10 @@ class Detail:
 def list_standings(
     session: ReadSession, viewer: Actor, *, model: str | None = None, environment: str | None = None
 ) -> list[Standing]:
-    """Every objective that the viewer may see, those in danger first."""
-    rows = list_objectives(session, viewer, model=model, environment=environment)
+    """Every objective that the viewer may see, those in danger first. Of one whose stored text does not read, its alert
+    tells (`backend.slo.evaluation`)."""
+    every = list_objectives(session, viewer, model=model, environment=environment)
+    rows = [row for row in every if known_objective(row) is not None]
     now = clock.now()
     states = {
         one.objective: one

@@ -35,6 +35,7 @@ class ObjectiveRevision(Base):
 
     __table_args__ = (
         UniqueConstraint("key", "number"),
+        Index("ix_slo_objectives_present", "superseded_at", "environment", "state", "model", "name"),
         Index(
             "uq_slo_objectives_present_key", "key", unique=True,
             sqlite_where=text("superseded_at IS NULL"), postgresql_where=text("superseded_at IS NULL"),

@@ -192,7 +192,7 @@ def _recent_departures(flights: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     where nothing left.
     """
     due = flights["ts"].dt.tz_localize(None)
-    left = due + pd.to_timedelta(flights["dep_delay"], unit="min")
+    left = due + minutes(flights["dep_delay"])
     mean = pd.Series(np.nan, index=flights.index)
     count = pd.Series(0, index=flights.index)
     for rows in flights.groupby("origin").groups.values():
@@ -232,6 +232,11 @@ def _with_weather(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
         by="origin",
         tolerance=WEATHER_MAX_AGE,
     )
+
+
+def minutes(numbers: pd.Series) -> pd.Series:
+    """So many minutes each, NaT for NaN. pandas rounds what lies in memory where a NaN is, which may overflow."""
+    return pd.to_timedelta(numbers.fillna(0), unit="min").where(numbers.notna())
 
 
 def _add_labels(flights: pd.DataFrame) -> None:

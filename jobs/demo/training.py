@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version as installed_version
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 MODEL_FILE: Final = "model.skops"
+TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
 # What our pipeline holds and skops does not trust by itself: its trees, and scikit-learn's input check as a
 # partial. Loading uses this list, never the one that an artefact carries (a crafted artefact would trust
 # itself), and only after the digest was checked: a tree with altered node indices reads out of bounds.
@@ -333,15 +336,36 @@ def log_version(
     (used when the experiment does not exist yet). A version of the same training and reference data that is
     registered already is returned, so that a load that was cut off registers nothing twice.
     """
+    with _tracked_at(tracking_uri):
+        return _log_version(trained, spec, model=model, tracking_uri=tracking_uri, artefacts=artefacts)
+
+
+@contextmanager
+def _tracked_at(tracking_uri: str) -> Iterator[None]:
+    """MLflow's own functions speak to this address. It puts the address into the environment, where all that reads
+    settings later would take it for the operator's; so what was there is put back."""
     disable_telemetry()
+    import mlflow
+
+    before = os.environ.get(TRACKING_URI)
+    mlflow.set_tracking_uri(tracking_uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)  # none, also in the environment
+        if before is not None:
+            os.environ[TRACKING_URI] = before
+
+
+def _log_version(
+    trained: Trained, spec: ModelSpec, *, model: str, tracking_uri: str, artefacts: Path
+) -> RegisteredVersion:
     import mlflow
     import skops.io
     from mlflow.models import infer_signature
     from mlflow.tracking import MlflowClient
 
     prepare_database(tracking_uri)
-    mlflow.set_tracking_uri(tracking_uri)
-    mlflow.set_registry_uri(tracking_uri)
     client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
     tags = {f"training_{key}": str(value) for key, value in trained.training.items()}
     tags |= {"reference_digest": trained.reference_digest}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -14,6 +14,7 @@ from backend.monitoring.columns import ModelSpec
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
 
 Kind = Literal["tree", "deep", "permutation"]
 BACKGROUND_ROWS: Final = 50
@@ -60,14 +61,24 @@ class Way(Protocol):
     def values(self, rows: pd.DataFrame) -> Attributed: ...
 
 
+class Second(Protocol):
+    """Asks the model in another way about one row."""
+
+    def opinion(
+        self, row: pd.DataFrame, shap: Mapping[str, float], *, place: int | None
+    ) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """The way chosen for a version. `background_digest` names the rows that stood for what is usual."""
+    """The way chosen for a version, and its second opinion. `background_digest` names the rows that stood for what is
+    usual."""
 
     way: Way
     spec: ModelSpec
     unit: str
     background_digest: str
+    second: Second
     not_taken: tuple[str, ...] = ()
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from backend.monitoring.columns import ModelSpec
 from backend.serving.portable import NetworkModel, XGBoostModel
 from jobs.explaining.base import BACKGROUND_ROWS, SEED, Prepared, Way, digest_of_rows, input_of, unit_of
+from jobs.explaining.local_linear import LocalLinear
 from jobs.explaining.networks import DeepNetwork
 from jobs.explaining.permutations import Permutations
 from jobs.explaining.trees import TreesOfPipeline, TreesOfXGBoost
@@ -65,4 +66,4 @@ def _prepared(
 ) -> Prepared:
     used = background.head(way.background_rows)
     digest = digest_of_rows(used) if way.background_rows else ""
-    return Prepared(way, spec, unit_of(model, spec), digest, tuple(not_taken))
+    return Prepared(way, spec, unit_of(model, spec), digest, LocalLinear(model, background), tuple(not_taken))

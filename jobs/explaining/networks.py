@@ -6,6 +6,7 @@ another feature is in it. PyTorch is needed; where it is not installed the netwo
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from backend.serving.portable import NetworkModel
@@ -31,12 +32,16 @@ class DeepNetwork:
         self._dense = _dense(model)
         self._explainer = shap.DeepExplainer(self._dense, _tensor(usual))
         self._base = model.margins(background).mean(axis=0)
+        self._alone = threading.Lock()
 
     def values(self, rows: pd.DataFrame) -> Attributed:
         import numpy as np
 
         given, _ = self._model.embedded(rows)
-        found = np.asarray(self._explainer.shap_values(_tensor(given), check_additivity=False))
+        with (
+            self._alone
+        ):  # it keeps what a row did inside the layers, where another run's row would replace it
+            found = np.asarray(self._explainer.shap_values(_tensor(given), check_additivity=False))
         found = found.astype("float64").reshape(len(rows), given.shape[1], -1)
         if self._model.task != "multiclass":
             found = found[:, :, 0] * self._model.scale

@@ -30,7 +30,7 @@ class Permutations:
         if found is not None and behind is not None:
             ask, (matrix, where), (usual, _) = output_of(self._pipeline[-1]), found, behind
         else:
-            ask, matrix, usual = _through_codes(self._pipeline, rows, self._background)
+            ask, matrix, usual = through_codes(self._pipeline, rows, self._background)
             where = list(range(rows.shape[1]))
         explainer = shap.PermutationExplainer(
             ask, shap.maskers.Independent(usual, max_samples=len(usual)), seed=SEED
@@ -42,7 +42,7 @@ class Permutations:
         return Attributed(values, base, output)
 
 
-def _through_codes(
+def through_codes(
     pipeline: Any, used: pd.DataFrame, background: pd.DataFrame
 ) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray, np.ndarray]:
     """The whole pipeline as a function of numbers: categories become codes, and names again before it is asked."""

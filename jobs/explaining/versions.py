@@ -1,11 +1,10 @@
-"""A registered version, loaded and prepared for explaining; kept between runs of this process."""
+"""A registered version, prepared for explaining in the process that loaded it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +14,16 @@ from backend.explain.predictions import ExplainerFacts, LocalExplanation
 from backend.explain.reasons import adverse_reasons, is_declined, is_positive
 from backend.identity.actor import Actor
 from backend.monitoring.columns import ModelSpec, parse_spec
-from backend.registry.reference_file import check_reference, read_reference
+from backend.registry.reference_file import read_reference
 from backend.registry.service import get_model, get_version
 from backend.registry.tables import Version
-from jobs.explaining.base import Attributed, Prepared
-from jobs.explaining.choosing import prepare
-from jobs.version_files import estimator_of
+from jobs.explaining.base import Attributed, Prepared, input_of
+from jobs.models import ModelEnded, ModelRaised, open_model
+from jobs.models.explaining import prepared_there
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-KEPT = 4
-"""So many versions stay prepared in a process."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class PreparedVersion:
         found = self._attributed(rows)
         values, base, output = self._of_answer(found, rows)
         # By column, not by row: what is done beside the explainer's own work has to stay next to nothing.
-        inputs = zip(*([_plain(one) for one in rows[name].tolist()] for name in self._columns), strict=True)
+        inputs = zip(*(_plain_column(rows[name]) for name in self._columns), strict=True)
         reasons = self._reasons(rows, values, cutoffs) if self.spec.reason_codes else [None] * len(rows)
         return [
             LocalExplanation(str(id_), at.to_pydatetime(), str(place), start, end, tuple(moved), given, because, why)
@@ -76,7 +72,19 @@ class PreparedVersion:
             raise
         except Exception as error:
             named = f"version {self.version.version} of {self.version.model}"
-            raise BadInput(f"{named} cannot be explained: {type(error).__name__}: {error}") from error
+            raise BadInput(f"{named} cannot be explained: {_words(error)}") from error
+
+    def second_opinion(self, row: pd.DataFrame, explained: LocalExplanation) -> dict[str, Any]:
+        """LIME's beside the SHAP values of one row; where it cannot be had, why."""
+        try:
+            answer = self.prepared.explain(row).output
+            place = int(self._places(answer, row)[0]) if answer.ndim > 1 else None
+            shap = dict(zip(self._columns, explained.values, strict=True))
+            return self.prepared.second.opinion(input_of(row, self.spec), shap, place=place)
+        except ModelEnded:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever lime or the model raises: SHAP's values stand alone
+            return {"known": False, "why": _words(error)[:300]}
 
     @property
     def _columns(self) -> list[str]:
@@ -89,15 +97,22 @@ class PreparedVersion:
 
         if found.values.ndim == 2:
             return found.values, np.full(len(rows), found.base[0]), found.output
-        place = found.output.argmax(axis=1)
+        place = self._places(found.output, rows)
+        each = np.arange(len(rows))
+        return found.values[each, :, place], found.base[place], found.output[each, place]
+
+    def _places(self, output: np.ndarray, rows: pd.DataFrame) -> np.ndarray:
+        """Of several outputs, the one that each row is about."""
+        import numpy as np
+
+        place: np.ndarray = output.argmax(axis=1)
         if self.spec.task == "binary":
-            place = np.full(len(rows), found.output.shape[1] - 1)
+            place = np.full(len(rows), output.shape[1] - 1)
         elif self.classes and "prediction" in rows:
             known = {name: number for number, name in enumerate(self.classes)}
             said = [known.get(str(one)) for one in rows["prediction"]]
             place = np.array([o if s is None else s for s, o in zip(said, place, strict=True)])
-        each = np.arange(len(rows))
-        return found.values[each, :, place], found.base[place], found.output[each, place]
+        return place
 
     def _reasons(
         self, rows: pd.DataFrame, values: np.ndarray, cutoffs: Sequence[float] | None
@@ -114,8 +129,11 @@ class PreparedVersion:
         return found
 
 
-def prepared_version(actor: Actor, model: str, number: int) -> PreparedVersion:
-    """Raises `BadInput` where the version cannot be asked again what moved its answers, `Conflict` where its files are
+@contextmanager
+def prepared_version(actor: Actor, model: str, number: int) -> Iterator[PreparedVersion]:
+    """The version in a process of its own, which ends with the block.
+
+    Raises `BadInput` where the version cannot be asked again what moved its answers, `Conflict` where its files are
     not the recorded ones."""
     with reading() as session:
         found = get_model(session, actor, model)
@@ -126,24 +144,20 @@ def prepared_version(actor: Actor, model: str, number: int) -> PreparedVersion:
         raise BadInput(
             f"{', '.join(hidden)} of {model} is stored as a pseudonym: the model cannot be asked again what moved it"
         )
-    check_reference(
-        Path(version.reference_path), version.reference_digest
-    )  # also where it is prepared already
-    prepared, classes = _prepared(
-        version.uri, version.artefact_digest, version.reference_path, version.reference_digest,
-        json.dumps(found.spec),
-    )  # fmt: skip
-    return PreparedVersion(version, spec, prepared, classes)
+    rows = read_reference(Path(version.reference_path), version.reference_digest).to_pandas()
+    with open_model(version.uri, version.artefact_digest) as opened:
+        yield PreparedVersion(version, spec, prepared_there(opened, rows, spec), opened.classes)
 
 
-@lru_cache(maxsize=KEPT)
-def _prepared(
-    uri: str, digest: str, reference: str, reference_digest: str, spec: str
-) -> tuple[Prepared, tuple[str, ...]]:
-    rows = read_reference(Path(reference), reference_digest).to_pandas()
-    model = estimator_of(uri, digest)
-    classes = tuple(str(one) for one in getattr(model, "classes_", ()))
-    return prepare(model, rows, parse_spec(json.loads(spec))), classes
+def _words(error: Exception) -> str:
+    return error.message if isinstance(error, ModelRaised) else f"{type(error).__name__}: {error}"
+
+
+def _plain_column(values: pd.Series) -> list[Any]:
+    found: list[Any] = values.tolist()
+    if values.dtype.kind in "fi" and values.notna().all():
+        return found
+    return [_plain(one) for one in found]
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from backend import clock
 from backend.database.session import ReadSession
 from backend.retraining.running import OPEN
 from backend.retraining.tables import RetrainingRun
-from jobs.retraining.work import REFERENCE, folder_of, remove_copies
+from jobs.retraining.work import REFERENCE, folder_of, forget_checkpoints, remove_copies
 
 KEPT: Final = timedelta(days=14)
 """So long after it failed."""
@@ -27,13 +27,17 @@ def forget_copies_of(session: ReadSession, model: str) -> int:
 
 
 def forget_old_copies(session: ReadSession) -> int:
-    """Copies of runs that were over `KEPT` ago. Gives the number of files."""
+    """Copies of runs that were over `KEPT` ago, and their checkpoints. Gives the number of files with rows."""
     runs = session.scalars(
         select(RetrainingRun).where(
             RetrainingRun.state.not_in(OPEN), RetrainingRun.finished_at < clock.now() - KEPT
         )
     )
-    return sum(_forget(one) for one in runs)
+    count = 0
+    for one in runs:
+        count += _forget(one)
+        forget_checkpoints(one.id)
+    return count
 
 
 def _forget(run: RetrainingRun) -> int:

@@ -17,6 +17,8 @@ from backend.governance.same_rows import compare_rows, risk_a_day, unknown_compa
 from backend.monitoring.performance import measure
 from backend.registry.artefacts import artefact_digest, file_digest
 from backend.registry.tables import Version
+from jobs.models import ModelEnded, open_model
+from jobs.models.explaining import prepared_there
 from jobs.paired_rows import answers_to, score_rows
 from jobs.retraining.rows import TARGET, ensure_parts
 from jobs.retraining.work import REFERENCE, Work
@@ -157,18 +159,20 @@ def explain(work: Work) -> dict[str, Any]:
     """Global SHAP values over the held-out rows. A model for which there are none goes on without, and says why."""
     import pandas as pd
 
-    from backend.serving.loader import load_estimator
     from jobs.compute_shap import explain as explain_rows
 
-    trained = work.found["train"]
-    folder = Path(trained["artefact"])
-    if artefact_digest(folder) != trained["digest"]:
+    candidate = candidate_of(work)
+    if artefact_digest(Path(candidate.uri)) != candidate.artefact_digest:
         raise ValueError("the trained files changed since training ended")
+    reference = pd.read_parquet(work.file(REFERENCE))
     try:
-        found = explain_rows(
-            load_estimator(folder), pd.read_parquet(work.file(REFERENCE)), work.spec, model=work.model.name,
-            version=candidate_of(work).version,
-        )  # fmt: skip
+        with open_model(candidate.uri, candidate.artefact_digest) as opened:
+            prepared = prepared_there(opened, reference, work.spec)
+            found = explain_rows(
+                prepared, reference, work.spec, model=work.model.name, version=candidate.version
+            )
+    except ModelEnded:
+        raise
     except Exception as error:  # noqa: BLE001 - shap and models raise anything; a promotion does not need it
         why = str(getattr(error, "message", "")) or f"{type(error).__name__}: {error}"
         work.tell(f"not explained: {why}")

@@ -31,6 +31,7 @@ from backend.retraining.plan import TRIGGER_WORDS
 from backend.retraining.tables import RetrainingRun
 from backend.settings import disable_telemetry, settings
 from jobs.retraining.judging import candidate_of
+from jobs.retraining.trial_runs import log_trials
 from jobs.retraining.work import REFERENCE, Work
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def lineage_of(work: Work) -> dict[str, str]:
     } if trained.get("program") else {}  # fmt: skip
     return {
         **program,
+        **_searched(trained.get("search")),
         "data_digest": extracted["digest"],
         "data_version": ", ".join(f"{name} {number}" for name, number in sorted(stores.items())),
         "code_revision": code_revision(),
@@ -121,6 +123,20 @@ def lineage_of(work: Work) -> dict[str, str]:
         "change": f"CHG-{work.retraining.change_id}", "run": work.retraining.id,
         "trigger": work.plan.trigger.on,
     }  # fmt: skip
+
+
+def _searched(found: dict[str, Any] | None) -> dict[str, str]:
+    """Of a search: how the parameters were chosen, and the digest of all that was tried."""
+    if not found:
+        return {}
+    states = [one["state"] for one in found["trials"]]
+    told = ", ".join(
+        f"{states.count(one)} {one}" for one in ("complete", "pruned", "failed") if one in states
+    )
+    return {
+        "search": f"trial {found['chosen']} of {len(states)} by {found['metric']} of the validation rows ({told})",
+        "search_digest": found["digest"],
+    }
 
 
 def code_revision() -> str:
@@ -188,6 +204,7 @@ def _log(work: Work, lineage: dict[str, str]) -> dict[str, Any]:
     client.log_artifacts(run.info.run_id, str(artefact), "model")
     client.log_artifact(run.info.run_id, str(work.file(REFERENCE)), "reference")
     client.log_dict(run.info.run_id, {**lineage, "plan": work.plan.as_dict()}, "lineage.json")
+    log_trials(client, run, trained.get("search"))
     client.set_terminated(run.info.run_id)
     if not client.search_registered_models(filter_string=f"name = '{model}'"):
         client.create_registered_model(model)

@@ -14,6 +14,7 @@ from backend.retraining.plan import Plan
 from backend.retraining.trainers import PROGRAM_TRAINER
 from backend.settings import settings
 from jobs.retraining.rows import TARGET, ensure_parts
+from jobs.retraining.searching import check_search_job, curve_points, search
 from jobs.retraining.work import RetrainingCancelled, Work
 from jobs.trainers.base import trainer_named
 from jobs.trainers.contract import (
@@ -45,17 +46,27 @@ def check_job(work: Work) -> None:
     """Raises `BadJob` for parameters that the trainer does not take: before a row is read, not after all of them."""
     job = training_job(work)
     trainer_named(job.trainer).parameters_of(job)
+    if work.plan.search is not None:
+        check_search_job(work.plan.search, job)
 
 
 def train(work: Work) -> dict[str, Any]:
-    """Run the trainer to its end. What an earlier attempt finished is taken as it is, what it began is continued."""
+    """Run the trainer to its end, or those of a search and take the best one's model. What an earlier attempt finished
+    is taken as it is, what it began is continued."""
     ensure_parts(work)
     job = training_job(work)
     files = program_files(job.parameters["argv"]) if work.plan.trainer == PROGRAM_TRAINER else {}
+    watch = _Watch(work)
+    if work.plan.search is not None:
+        searched = search(work, job, watch.should_stop)
+        job, result = searched.job, TrainingResult.read(searched.job.out / RESULT)
+        work.tell(points=curve_points(job))
+        found = _found(work, result, artefact_digest(job.artefact), job)
+        found.pop("gpu_seconds")  # each trial has told its own
+        return found | {"program": files, "search": searched.view}
     if job.artefact.is_dir() and (job.out / RESULT).is_file():
         result = TrainingResult.read(job.out / RESULT)
         return _found(work, result, artefact_digest(job.artefact), job) | {"program": files}
-    watch = _Watch(work)
     outcome = supervise(job, should_stop=watch.should_stop, on_progress=watch.show)
     work.tell(*log_lines(job.out / LOG, outcome.log_tail), *outcome.notes)
     if outcome.state == "cancelled":

@@ -26,6 +26,7 @@ from jobs.runtime import Run
 ROWS: Final = "rows.parquet"
 PARTS: Final = ("train", "valid", "test")
 REFERENCE: Final = "reference.parquet"  # held-out rows with the candidate's answers
+TRIALS: Final = "trials"  # of a search: a journal, and a folder for each trainer
 COPIES: Final = (ROWS, "rows.draft", *(f"{part}.parquet" for part in PARTS))
 
 
@@ -64,14 +65,14 @@ class Work:
 
     def tell(
         self, *lines: str, progress: float | None = None, points: Sequence[dict[str, Any]] = (),
-        peak_memory_bytes: int | None = None,
+        peak_memory_bytes: int | None = None, found: dict[str, Any] | None = None, gpu_seconds: float = 0.0,
     ) -> None:  # fmt: skip
-        """Show lines, progress or points of the curve, now."""
+        """Show lines, progress, points of the curve or part of the result, now."""
         with writing() as session:
             self.run.require_owned(session)
             note_step(
                 session, self.retraining.id, self.name, lines=lines, progress=progress, points=points,
-                peak_memory_bytes=peak_memory_bytes,
+                peak_memory_bytes=peak_memory_bytes, found=found, gpu_seconds=gpu_seconds,
             )  # fmt: skip
 
     def require_wanted(self) -> None:
@@ -94,7 +95,14 @@ def folder_of(retraining_id: str) -> Path:
 def forget_rows(retraining_id: str) -> None:
     """Remove the copies of rows that a run worked on, and its checkpoints. What the version is bound to stays."""
     remove_copies(retraining_id)
-    shutil.rmtree(folder_of(retraining_id) / "out" / "checkpoints", ignore_errors=True)
+    forget_checkpoints(retraining_id)
+
+
+def forget_checkpoints(retraining_id: str) -> None:
+    """Of its trainer, and of each trial's."""
+    folder = folder_of(retraining_id)
+    for place in (folder / "out", *(folder / TRIALS).glob("*")):
+        shutil.rmtree(place / "checkpoints", ignore_errors=True)
 
 
 def remove_copies(retraining_id: str) -> int:

@@ -42,12 +42,11 @@ class Checkpoints:
         for path in reversed(self._found()):
             named = _NAME.fullmatch(path.name)
             assert named is not None  # noqa: S101 - `_found` gives no other
-            content = path.read_bytes()
             try:
-                found = int(named[1]), read(_sound(content, named[2]))
+                found = int(named[1]), read(_sound(path.read_bytes(), named[2]))
             except Exception as failure:  # noqa: BLE001 - whatever a damaged file raises: the one before is tried
                 passed.append(f"the checkpoint of step {int(named[1])} does not read ({failure})")
-                path.unlink()
+                path.unlink(missing_ok=True)  # another rank may have been faster
                 continue
             if passed:
                 self.notes.append(f"{'; '.join(passed)}: continued from the one of step {found[0]}")

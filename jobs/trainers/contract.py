@@ -186,7 +186,7 @@ class TrainingResult:
 
 def open_plain(path: Path) -> BinaryIO:
     """A file that a trainer wrote. `OSError` for anything else of its name: reading from a pipe would wait for ever."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "is no file", str(path))

@@ -16,9 +16,10 @@ from typing import Final
 
 from backend.errors import Unavailable
 from jobs.trainers.base import Trainer
-from jobs.trainers.contract import TrainingJob
+from jobs.trainers.contract import TrainingJob, plain_text
 
-TIMEOUT_S: Final = 5.0
+TIMEOUT_S: Final = 20.0  # where no process keeps a driver loaded, each question loads it for all devices
+NONE_LISTED: Final = "there is no GPU on this host (nvidia-smi lists none)"
 _ASKED: Final = "index,uuid,name,memory.total,memory.used,utilization.gpu"
 
 
@@ -64,18 +65,41 @@ class Placement:
 
 def gpus(command: str = "nvidia-smi") -> list[Gpu]:
     """Those that this process may use; none where there is no driver or it does not answer."""
+    return asked_gpus(command)[0]
+
+
+def asked_gpus(command: str = "nvidia-smi") -> tuple[list[Gpu], str]:
+    """Those that this process may use, and why there are none where there are none."""
     program = shutil.which(command)
     if program is None:
-        return []
+        return [], "there is no GPU on this host (it has no nvidia-smi)"
     try:
         said = subprocess.run(
             [program, f"--query-gpu={_ASKED}", "--format=csv,noheader,nounits"],
             capture_output=True, text=True, timeout=TIMEOUT_S, check=True,
         ).stdout  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return []
+    except subprocess.TimeoutExpired:
+        return (
+            [],
+            f"it is not known which GPUs this host has: nvidia-smi did not answer within {TIMEOUT_S:g} s",
+        )
+    except subprocess.CalledProcessError as failure:
+        first = next(iter((failure.stdout or failure.stderr or "").strip().splitlines()), "and said nothing")
+        return [], (
+            "it is not known which GPUs this host has: nvidia-smi ended with exit code "
+            f"{failure.returncode}, {plain_text(first, 200)}"
+        )
+    except OSError as failure:
+        return [], f"it is not known which GPUs this host has: nvidia-smi does not run: {failure.strerror}"
     found = [_gpu([cell.strip() for cell in line.split(",")]) for line in said.splitlines() if line.strip()]
-    return [gpu for gpu in found if gpu is not None and _allowed(gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    left = [gpu for gpu in found if gpu is not None and _allowed(gpu, visible)]
+    if any(found) and not left:
+        return (
+            [],
+            f"CUDA_VISIBLE_DEVICES={visible} leaves this worker none of the {len(found)} GPUs of this host",
+        )
+    return left, "" if left else NONE_LISTED
 
 
 def visible_gpus() -> bool:
@@ -86,11 +110,13 @@ def visible_gpus() -> bool:
 
 
 def place(
-    job: TrainingJob, trainer: Trainer, *, rows: int, found: Sequence[Gpu], busy: Sequence[Gpu] = ()
-) -> Placement:
+    job: TrainingJob, trainer: Trainer, *, rows: int, found: Sequence[Gpu], busy: Sequence[Gpu] = (),
+    none: str = NONE_LISTED,
+) -> Placement:  # fmt: skip
     """GPUs with room for the job, the CPU where the job allows it. Raises `NoDevice` in words otherwise.
 
     busy  those that another run has: not among `found`
+    none  why there are none, where there are none
     """
     chosen = trainer.parameters_of(job)
     if job.device == "cpu":
@@ -109,7 +135,7 @@ def place(
     if len(roomy) >= wanted:
         taken = tuple(roomy[:wanted])
         return Placement(taken, f"on {'; '.join(map(str, taken))}", needs)
-    reason = _refusal(found, busy, needs, wanted, rows)
+    reason = _refusal(found, busy, needs, wanted, rows) if found or busy else none
     if job.device == "gpu":
         raise NoDevice(
             f"{reason}. Use a smaller batch_size or fewer rows, wait for a device, or allow the CPU with device "
@@ -131,10 +157,11 @@ def placed(
 
     The system gives a lock back when its holder dies, however that happens.
     """
-    left = list(gpus() if found is None and job.device != "cpu" else found or ())
+    asked, none = asked_gpus() if found is None and job.device != "cpu" else (found or (), NONE_LISTED)
+    left = list(asked)
     busy: list[Gpu] = []
     while True:
-        placement = place(job, trainer, rows=rows, found=left, busy=busy)
+        placement = place(job, trainer, rows=rows, found=left, busy=busy, none=none)
         with ExitStack() as stack:
             other = next(
                 (gpu for gpu in placement.gpus if not stack.enter_context(_locked(gpu, folder))), None
@@ -160,8 +187,6 @@ def _locked(gpu: Gpu, folder: Path | None) -> Iterator[bool]:
 
 
 def _refusal(found: Sequence[Gpu], busy: Sequence[Gpu], needs: float | None, wanted: int, rows: int) -> str:
-    if not found and not busy:
-        return "there is no GPU on this host (nvidia-smi lists none)"
     used = f"another training run of this host uses {'; '.join(map(str, busy))}" if busy else ""
     if not found:
         return used

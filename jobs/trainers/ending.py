@@ -23,7 +23,7 @@ from jobs.trainers.contract import (
     open_plain,
     plain_text,
 )
-from jobs.trainers.running import host_advice
+from jobs.trainers.running import HOST_SIGNS, host_advice
 
 TAIL_BYTES: Final = 4000
 LONGEST_MESSAGE: Final = 2000
@@ -86,6 +86,12 @@ def judged(job: TrainingJob, code: int, *, killed_by_kernel: bool) -> Outcome:
         reason: Reason = told["kind"] if told["kind"] in get_args(Reason) else "error"
         return Outcome("failed", plain_text(str(told["message"]), LONGEST_MESSAGE), reason)
     last = next(iter(reversed(log_tail(job.out).strip().splitlines())), "")
+    if last.startswith("MemoryError") or any(sign in last.lower() for sign in HOST_SIGNS):
+        return Outcome(
+            "failed",
+            f"the training ran out of memory: {plain_text(last, 300)}. {host_advice(job)}",
+            "out_of_memory",
+        )
     said = f"; its last line says: {plain_text(last, 300)}" if last else " and printed nothing"
     return Outcome("failed", f"the trainer ended with exit code {code}{said}", "error")
 

@@ -71,6 +71,14 @@ def resident_mb(processes: Iterable[Process]) -> float:
     return pages * _PAGE / (1 << 20)
 
 
+def processor_s(pid: int) -> float:
+    """Seconds of a processor that it has used; 0 where that is not known."""
+    with suppress(OSError, IndexError, ValueError):
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
 def send(processes: Iterable[Process], number: signal.Signals) -> None:
     """Signal those that are still themselves."""
     for process in processes:

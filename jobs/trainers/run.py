@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from backend.errors import BadInput
 from jobs.trainers.base import Trainer
 from jobs.trainers.checkpoints import Checkpoints
 from jobs.trainers.contract import (
@@ -58,6 +59,16 @@ class Run:
         if self.leads and now - self._beaten > BEAT_EVERY_S:
             (self.job.out / HEARTBEAT).touch()
             self._beaten = now
+
+    def go_without_gpu(self, library: str) -> None:
+        """Its library cannot use the GPU that there is. Raises `BadInput` where the job does not allow the CPU."""
+        told = f"{library} of {sys.executable} finds no GPU that it can use"
+        if self.job.device == "gpu":
+            raise BadInput(
+                f"{told}, and the job does not allow the CPU. Install one for the driver of this host, or allow the "
+                "CPU with device gpu-if-present"
+            )
+        self.checkpoints.notes.append(f"{told}: trained on the CPU")
 
     def log(
         self, step: int, metrics: Mapping[str, float], *, epoch: float = 0.0, steps: int | None = None

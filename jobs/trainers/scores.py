@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+IN_UNIT: Final = ("rmse", "mae")  # of the target; the others have none
 _SMALLEST: Final = 1e-15
 
 
@@ -27,6 +28,11 @@ def scores(
         found["roc_auc"] = roc_auc(target, chance[:, 1], weight)
         found["brier"] = _mean((chance[:, 1] - target) ** 2, weight)
     return found
+
+
+def in_unit(found: dict[str, float], unit: float) -> dict[str, float]:
+    """Metrics of a target that was divided by `unit`, as they are of the target itself."""
+    return {name: one * unit if name in IN_UNIT else one for name, one in found.items()}
 
 
 def roc_auc(target: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:

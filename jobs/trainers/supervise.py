@@ -13,6 +13,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from backend.errors import BadInput, WarrantError
+from jobs.confinement import CONFINEMENT, confined, unconfined
+from jobs.confinement import environment as plain_environment
 from jobs.trainers import ending, processes
 from jobs.trainers.base import Trainer, trainer_named
 from jobs.trainers.contract import (
@@ -49,14 +52,11 @@ MOST_PRINTED: Final = 256 << 20  # bytes of the log and of metrics.jsonl in one 
 LOCK: Final = ".supervisor.lock"
 PID: Final = "trainer.pid"
 PROGRAM: Final = Path(__file__).with_name("__main__.py").resolve()
-ALLOWED: Final = frozenset(
-    {
-        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
-        "MASTER_ADDR", "MASTER_PORT", "XDG_CACHE_HOME",
-    }
-)  # fmt: skip
-ALLOWED_PREFIXES: Final = ("LC_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "OMP_", "MKL_", "OPENBLAS_", "NUMBA_")
-TELEMETRY_OFF: Final = {"DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+# Beside what every confined program sees.
+ALLOWED: Final = frozenset({"HOME", "TMPDIR", "MASTER_ADDR", "MASTER_PORT", "XDG_CACHE_HOME"})
+ALLOWED_PREFIXES: Final = ("CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "OMP_", "MKL_", "OPENBLAS_", "NUMBA_")
+SPARE_MB: Final = 2048  # of the hard limit: libraries, and what is reserved and never used
+STACKS_MB: Final = 32  # a processor: threads have stacks
 
 
 def supervise(
@@ -188,7 +188,12 @@ class _Attempt:
         seconds = time.monotonic() - self._begun
         return replace(
             ended,
-            notes=(*self._notes, *ended.notes, *([self._placement.why] if self._job.device != "cpu" else [])),
+            notes=(
+                *self._notes,
+                *unconfined(self._job.out / CONFINEMENT, "the trainer"),
+                *ended.notes,
+                *([self._placement.why] if self._job.device != "cpu" else []),
+            ),
             seconds=round(seconds, 3),
             gpu_seconds=round(seconds * len(self._placement.gpus), 3),
             peak_memory_mb=round(self._peak_mb, 1),
@@ -203,7 +208,13 @@ class _Attempt:
         argv = None
         if self._trainer.command is not None:
             argv = self._trainer.command(python, path, self._trainer.parameters_of(job))
-        argv = argv or (str(python), "-P", str(PROGRAM), str(path))
+        from backend.settings import settings  # not above: trainers import this file where pydantic is not
+
+        argv = confined(
+            argv or (str(python), "-P", str(PROGRAM), str(path)), out / CONFINEMENT,
+            memory_mb=_hard_limit_mb(job, self._placement), leave_network=not settings().trainer_network,
+            ends_by=signal.SIGTERM,
+        )  # fmt: skip
         with (out / LOG).open("ab") as log:
             process = subprocess.Popen(
                 list(argv), cwd=out, env=environment(job, self._placement), stdin=subprocess.DEVNULL,
@@ -301,6 +312,13 @@ def _bytes_in(out: Path) -> int:
     return total
 
 
+def _hard_limit_mb(job: TrainingJob, placement: Placement) -> int | None:
+    """A driver of a GPU reserves more addresses than there is memory: None, no limit."""
+    if placement.gpus:
+        return None
+    return 2 * job.limits.memory_mb + SPARE_MB + STACKS_MB * (os.cpu_count() or 1)
+
+
 def interpreter(trainer: Trainer) -> Path:
     """Which Python runs a trainer."""
     from backend.settings import settings
@@ -310,17 +328,9 @@ def interpreter(trainer: Trainer) -> Path:
 
 
 def environment(job: TrainingJob, placement: Placement) -> dict[str, str]:
-    """What a trainer may see: an allow-list, so that a new secret of the worker's is not among it."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)
-    }
+    """What a trainer may see of the worker's, and what it is told."""
     return {
-        **kept,
-        **TELEMETRY_OFF,
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONSAFEPATH": "1",
+        **plain_environment(ALLOWED, ALLOWED_PREFIXES),
         "PYTHONHASHSEED": str(job.seed % 2**32),
         "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait would take the cores of others
         "WARRANT_TRAINING_JOB": str(job.out / JOB),

@@ -15,6 +15,7 @@ from backend.serving.portable import NETWORK, WEIGHTS, Encoder, probabilities
 from jobs.trainers.base import Parameter, Trainer, register
 from jobs.trainers.contract import BadJob, TrainingJob
 from jobs.trainers.data import Rows, read_sets
+from jobs.trainers.devices import visible_gpus
 from jobs.trainers.run import Run
 from jobs.trainers.scores import scores
 
@@ -59,6 +60,8 @@ def train(run: Run) -> None:
     hidden = chosen["hidden"]
     if not all(isinstance(size, int) and 0 < size <= 65_536 for size in hidden):
         raise BadJob(f"parameters.hidden: has to be a list of sizes, got {json.dumps(hidden)[:80]}")
+    if job.device != "cpu" and not torch.cuda.is_available() and (job.device == "gpu" or visible_gpus()):
+        run.go_without_gpu("PyTorch")
     fabric = fabric_for(job, chosen)
     fabric.launch()
     run.device = "gpu" if fabric.device.type == "cuda" else "cpu"
@@ -85,7 +88,7 @@ def train(run: Run) -> None:
         hidden=hidden, dropout=chosen["dropout"],
     )  # fmt: skip
     run.beat()
-    loop = Loop(run, fabric, network, learned, held_out)
+    loop = Loop(run, fabric, network, learned, held_out, unit=scale)
     loop.run()
     if run.device == "gpu":
         run.device_seconds = loop.at.trained_s * fabric.world_size
@@ -161,7 +164,8 @@ def _launched(python: Path, job: Path, chosen: Mapping[str, Any]) -> Sequence[st
     if chosen["devices"] == 1:
         return None
     return (
-        str(python), "-P", "-m", "torch.distributed.run", "--standalone", "--max-restarts", "0",
+        str(python), "-P", "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
+        "--max-restarts", "0",
         "--nproc-per-node", str(chosen["devices"]), str(PROGRAM), str(job),
     )  # fmt: skip
 

@@ -58,10 +58,13 @@ def train(run: Run) -> None:
     held_out = _matrix(sets.valid, encoder, reference=learned)
     run.beat()
     settings = _settings(job, chosen, sets)
-    run.device = "gpu" if settings["device"] != "cpu" else "cpu"
     state = run.restore(lambda content: _read(content, settings)) or _State(
         xgboost.Booster(settings, cache=[learned, held_out])
     )
+    run.device = _device_of(state.booster)
+    if settings["device"] != "cpu" and run.device == "cpu":
+        run.go_without_gpu("XGBoost")
+        settings["device"] = "cpu"
     patience = chosen["early_stopping_rounds"]
     begun = time.monotonic()
     while state.rounds < chosen["rounds"] and not (patience and state.rounds - state.best_at >= patience):
@@ -106,12 +109,18 @@ def _settings(job: TrainingJob, chosen: Mapping[str, Any], sets: Sets) -> dict[s
         **goals[job.task],
         **{name: chosen[name] for name in names},
         "tree_method": "hist",
-        "device": "cuda" if job.device != "cpu" and visible_gpus() else "cpu",
+        "device": "cuda" if job.device == "gpu" or (job.device != "cpu" and visible_gpus()) else "cpu",
         "seed": job.seed,
         "seed_per_iteration": True,  # a resumed run draws the rows that an uninterrupted one would
         "nthread": 1 if job.deterministic else chosen["threads"],
         "verbosity": 1,
     }
+
+
+def _device_of(booster: Any) -> str:
+    """What it trains on: where there is no GPU that it can use, XGBoost takes the processor and warns."""
+    used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    return "cpu" if used == "cpu" else "gpu"
 
 
 def _measured(booster: Any, held_out: Any, rounds: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ from backend.settings import settings
 from tests.browser.house import House, open_house
 from tests.browser.installation import Installation, open_installation
 from tests.browser.people import PATIENCE_MS, Visitor, visitor
-from tests.requirements import require
+from tests.requirements import KEPT_SETTINGS, require
 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -49,9 +49,7 @@ def visit(chromium: Browser) -> Iterator[Visit]:
 def home_of_a_module(folder: Path, migrated: Path) -> Iterator[Path]:
     """A WARRANT_HOME with a migrated SQLite database, for the tests of one module and what they start."""
     with pytest.MonkeyPatch.context() as environment:
-        for name in [
-            one for one in os.environ if one.startswith("WARRANT_") and one != "WARRANT_REQUIRE_ALL"
-        ]:
+        for name in [one for one in os.environ if one.startswith("WARRANT_") and one not in KEPT_SETTINGS]:
             environment.delenv(name)
         environment.setenv("WARRANT_HOME", str(folder / "home"))
         _forget_process_state()

@@ -65,7 +65,7 @@ def retrain_because_of(on_call: Visitor, incident: int) -> int:
     page.get_by_role("link", name="Retrain the model…").click()
     expect(heading(page, "Retraining of Toy")).to_be_visible()
     expect(page.get_by_text("It goes ahead at once: the rule approved it in advance.")).to_be_visible()
-    page.get_by_label("Parameters, as JSON").fill('{"max_iter": 10, "min_samples_leaf": 10}')
+    page.get_by_label("Parameters, as JSON", exact=True).fill('{"max_iter": 10, "min_samples_leaf": 10}')
     page.get_by_label("Hours of training at most").fill("0.5")
     page.get_by_label("Hours of training at most").press("Enter")
     expect(page.get_by_text("At most 0.5 h of training on a cpu")).to_be_visible()

@@ -45,6 +45,7 @@ from backend.settings import settings
 from jobs.ownership import workflow_table
 from tests.chaos.processes import WorkerProcess, start_forking
 from tests.integration.serving.parts import GatewayProcess
+from tests.requirements import KEPT_SETTINGS
 from tests.worlds import SYSTEM, World, make_world, put_policy_in_force
 
 MODEL, ENVIRONMENT = "toy", "production"
@@ -374,7 +375,7 @@ def stage(kind: str, url: str | None, migrated: Path | None, folder: Path) -> It
     """A stage in `folder`, on the migrated database at `url` or, on SQLite, on a copy of the file `migrated`."""
     with pytest.MonkeyPatch.context() as environment:
         for name in [
-            name for name in os.environ if name.startswith("WARRANT_") and name != "WARRANT_REQUIRE_ALL"
+            name for name in os.environ if name.startswith("WARRANT_") and name not in KEPT_SETTINGS
         ]:
             environment.delenv(name)
         environment.setenv("WARRANT_HOME", str(folder / "home"))

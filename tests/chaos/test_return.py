@@ -71,4 +71,4 @@ def test_a_return_that_no_live_row_speaks_for_moves_nothing(on_stage: Stage) -> 
     assert on_stage.deployments_of(change_id) == []
     on_stage.assert_serves(on_stage.serving(), before)
     with reading() as session:
-        assert open_way_back(session, on_stage.world.on_call, MODEL, ENVIRONMENT) is None
+        assert open_way_back(session, on_stage.world.on_call, MODEL, ENVIRONMENT) is not None  # to try again

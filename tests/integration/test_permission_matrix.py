@@ -38,6 +38,7 @@ from backend.governance import (
 )
 from backend.governance.external_checks import report_check
 from backend.governance.kinds import Asked
+from backend.governance.kinds.roles import request_role_rules
 from backend.governance.reading import note_look
 from backend.governance.registry_moves import add_move
 from backend.governance.rollout_commands import tell_rollout
@@ -123,6 +124,7 @@ class Row:
     over_api: frozenset[str] | None = None
 
 
+ROLE_RULES = "rules: [{provider: corp, claim: groups, value: leads, role: ml_lead}]"
 BACK = Asked("rollback", "production", "free", 1)
 
 
@@ -135,6 +137,11 @@ MATRIX: dict[str, Row] = {
         ACTORS, lambda s, who, on: asking.request_change(s, who, BACK, reason="so", seen_digest=STALE),
         (("POST", "/changes"),),
         OnPage("request_change", "Ask for the return to v1", (("kind", "rollback"), ("model", "free"))),
+    ),
+    "kinds.roles.request_role_rules": Row(
+        frozenset({"admin"}),
+        lambda s, who, on: request_role_rules(s, who, document=ROLE_RULES, reason="so", seen_digest=STALE),
+        (("POST", "/role-rules/changes"),), OnPage("people", "Ask for these rules"),
     ),
     "settling.recheck_gates": Row(
         frozenset({"asker", "lead"}), lambda s, who, on: settling.recheck_gates(s, who, on.gated, reason="newer data"),
@@ -198,7 +205,7 @@ MATRIX: dict[str, Row] = {
     ),
     "delegations.end_delegation": Row(
         frozenset({"lead"}), lambda s, who, on: delegations.end_delegation(s, who, on.lent),
-        (("POST", "/delegations/{delegation_id}/end"),), OnPage("account", "end-lent:{stage.lent}"), over_api=ALL,
+        (("POST", "/delegations/{delegation_id}/end"),), OnPage("account", "end-lent:{stage.lent}"), over_api=DECIDERS,
     ),
     "reviews.review_change": Row(
         DECIDERS,
@@ -209,6 +216,7 @@ MATRIX: dict[str, Row] = {
         ACTORS, lambda s, who, on: urgent.break_glass(s, who, BACK, reason="it burns", seen_digest=STALE),
         (("POST", "/changes/break-glass"),),
         OnPage("request_change", "Break the glass now", (("kind", "rollback"), ("model", "free"))),
+        over_api=frozenset(),  # a session that signed in freshly does it, or a token where the rule says so
     ),
     "urgent.take_way_back": Row(
         ACTORS, lambda s, who, on: urgent.take_way_back(s, who, on.way_back, reason="so", seen_digest=STALE),
@@ -279,13 +287,14 @@ MATRIX: dict[str, Row] = {
 # What only a worker or another service calls, in the course of what was allowed by one of the above.
 WITHOUT_PEOPLE = frozenset(
     {
+        "abandoned.end_abandoned",
         "asking.draft_change", "asking.locked", "settling.bind_granted", "settling.settle_gates",
         "conditions.note_conditions",
         "execution.apply_record", "execution.begin", "execution.confirm_serving", "execution.finish",
         "execution.open_stage", "execution.record_mirrored", "execution.record_smoke", "execution.restore",
         "execution.settle_stage", "execution.write_deployment", "time_boxes.note_time_box",
         "kinds.monitor.apply_monitor", "kinds.objective.apply_objective",
-        "kinds.enforcement.apply_observing", "kinds.record.apply_policy",
+        "kinds.enforcement.apply_observing", "kinds.record.apply_policy", "kinds.roles.apply_roles",
         "kinds.record.apply_retirement", "kinds.retrain.apply_retraining",
         "kinds.record.apply_tier", "move_answers.lift_enforcement",
         "outside.keep_answers",
@@ -298,9 +307,9 @@ WITHOUT_PEOPLE = frozenset(
     }
 )  # fmt: skip
 # POST for the length of what is asked, not because something changes.
-QUESTIONS = {("POST", "/changes/preview"), ("POST", "/policy/dry-run")}
+QUESTIONS = {("POST", "/changes/preview"), ("POST", "/policy/dry-run"), ("POST", "/role-rules/dry-run")}
 OF_GOVERNANCE = re.compile(
-    r"^/(changes|policy|delegations|ways-back|registry|gates|models/\{model\}/(enforcement|versions/\{version\}/data-owner))"
+    r"^/(changes|policy|delegations|ways-back|registry|gates|role-rules|models/\{model\}/(enforcement|versions/\{version\}/data-owner))"
 )
 
 

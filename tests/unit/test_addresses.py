@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 
 import pytest
 
-from backend.addresses import CleanFormatter, all_without_credentials, without_credentials
+from backend.addresses import (
+    CleanFormatter,
+    all_without_credentials,
+    clean_logging,
+    without_credentials,
+    without_secrets,
+)
 from backend.errors import Unavailable
+from backend.logs import JsonFormatter
 from jobs.runtime import reason_of
 
 
@@ -51,3 +59,51 @@ def test_tracebacks_in_logs_are_cleaned() -> None:
     assert "http://h is away" in line
     assert "base 10: 'http://h'" in line
     assert "u:p@h" not in line
+
+
+TOKEN = "wrt_" + "a1B2c3D4" * 4
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        (f"refused {TOKEN} of alice", "refused wrt_*** of alice"),
+        (f"Authorization: Bearer {TOKEN}", "Authorization: ***"),
+        (
+            "{'authorization': 'Basic dXNlcjpwYXNz', 'accept': '*/*'}",
+            "{'authorization': '***', 'accept': '*/*'}",
+        ),
+        (f"sent bearer {'x' * 40} twice", "sent bearer *** twice"),
+        (f"id_token {JWT} expired", "id_token *** expired"),
+        ("Cookie: warrant_session=abc; other=1", "Cookie: ***"),
+        ("password=hunter22 for alice", "password=*** for alice"),
+        ('{"client_secret": "s3cret", "name": "a"}', '{"client_secret": "***", "name": "a"}'),
+        ("WARRANT_WEBHOOK_SECRET=abcdef", "WARRANT_WEBHOOK_SECRET=***"),
+        ("glpat-abcdefghijklmnop and ghp_abcdefghijklmnop", "glpat-*** and ghp_***"),
+        ("the token of alice expired; basic figures hold", "the token of alice expired; basic figures hold"),
+    ],
+)
+def test_log_lines_hold_no_token_header_cookie_or_password(line: str, kept: str) -> None:
+    assert without_secrets(line) == kept
+
+
+def test_lines_for_machines_lose_the_same() -> None:
+    token = f"wrt_{'A' * 49}"
+    line = "sent Authorization: Bearer %s, cookie: warrant_session=%s"
+    raised = ValueError(f"password=hunter22 and {token}")
+    record = logging.LogRecord("x", logging.ERROR, "", 1, line, (token, "abcdef"), (ValueError, raised, None))
+    said = JsonFormatter("console").format(record)
+    for secret in (token, "abcdef", "hunter22"):
+        assert secret not in said
+    assert json.loads(said)["message"] == without_secrets(line % (token, "abcdef"))
+
+
+def test_every_handler_that_there_is_writes_clean_lines() -> None:
+    library, handler = logging.getLogger("warrant.tests.library"), logging.StreamHandler()
+    library.addHandler(handler)
+    try:
+        clean_logging()
+        assert isinstance(handler.formatter, CleanFormatter)
+    finally:
+        library.removeHandler(handler)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS, RESULTS, main, run
+from benchmarks.accepted_check import Faults
+from benchmarks.endurance import Memory, memory_of
 from benchmarks.figures import figure, not_measured, percentile
 from benchmarks.report import PAGE, as_table, with_table, write_table
+from benchmarks.visits import CLIENTS, PAGES, PEOPLE
 
 KEYS = {"name", "value", "unit", "peer", "peer_value", "ratio", "target", "met", "rows", "machine"}
 
@@ -30,7 +34,7 @@ def test_what_could_not_be_measured_is_a_figure_with_the_reason() -> None:
     assert "t was not measured: there is no demo" in as_table([missing])
 
 
-@pytest.mark.parametrize("name", ["start", "ingest_http", "gateway", "pages", "drill"])
+@pytest.mark.parametrize("name", ["start", "ingest_http", "gateway", "pages", "drill", "people", "endurance"])
 def test_without_a_loaded_demo_the_figures_say_so(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,3 +81,32 @@ def test_the_page_says_which_benchmarks_have_no_figure() -> None:
 def test_every_benchmark_is_explained_on_the_page() -> None:
     text = PAGE.read_text()
     assert all(f"| `{name}` |" in text for name in BENCHMARKS)
+
+
+def test_what_is_lost_and_what_is_doubled_is_counted_apart() -> None:
+    faults = Faults()
+    faults.compare("note", ["a", "b", "c"], ["a", "c", "c", "never answered"])
+    assert (faults.lost, faults.doubled) == (1, 1)
+    assert faults.words == ["lost: note b", "2 times: note c"]
+
+
+def test_growth_is_of_what_was_there_after_the_warm_up() -> None:
+    memory = Memory({"console": [(t, 100 if t < 10 else 200 + t, 0) for t in range(0, 60, 5)]})
+    per_cent, at_end = memory.growth("console", 10)
+    assert (round(per_cent, 1), at_end) == (16.3, 250)
+
+
+def test_everybody_looks_at_pages_that_there_are_and_may_be_seen() -> None:
+    from app.nav import PAGES as ROWS
+    from backend.identity.roles import Role, permissions_of
+
+    assert sum(PEOPLE.values()) == 50
+    assert sum(CLIENTS.values()) == 20
+    needs = {row.path: row.needs for row in ROWS}
+    for role in PEOPLE:
+        assert {needs[page] for page in PAGES[role]} <= permissions_of(frozenset({Role(role)}))
+
+
+def test_memory_that_is_a_processs_own_is_a_part_of_what_is_resident() -> None:
+    own, resident = memory_of(os.getpid())
+    assert 0 < own <= resident

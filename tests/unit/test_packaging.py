@@ -43,7 +43,7 @@ def run(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
 # --- what is installed
 
 
-@pytest.mark.parametrize("name", ["", "-dev", "-gpu", "-spark", "-torch"])
+@pytest.mark.parametrize("name", ["", "-dev", "-gpu", "-mlflow", "-spark", "-torch"])
 def test_every_requirement_is_pinned_to_one_version(name: str) -> None:
     found = [Requirement(line) for line in pins(f"requirements{name}.txt")]
     assert found
@@ -196,22 +196,35 @@ def test_containers_set_only_settings_that_exist() -> None:
     assert set(re.findall(r"\bWARRANT_[A-Z_]+\b", (ROOT / "Dockerfile").read_text())) <= known
 
 
-def test_every_command_of_the_containers_exists() -> None:
+def refused_command(words: list[str]) -> str | None:
+    """Why `warrant WORDS` is no command of ours; None where it is one."""
     from typer.main import get_command
 
     from backend.cli import app
 
+    command: Any = get_command(app)
+    rest = list(words)
+    while rest and hasattr(command, "commands"):
+        if rest[0] not in command.commands:
+            return f"warrant {' '.join(words)}"
+        command = command.commands[rest.pop(0)]
+    options = {name for parameter in command.params for name in parameter.opts}
+    unknown = [word for word in rest if word.startswith("--") and word not in options]
+    return f"warrant {' '.join(words)}" if unknown else None
+
+
+def settings_given(environment: dict[str, Any]) -> set[str]:
+    """Of Warrant's variables in an environment those that are no setting, nor the file of one."""
+    known = set(variables())
+    given = {each for each in environment if each.startswith("WARRANT_")}
+    return {each for each in given if each not in known and each.removesuffix("_FILE") not in known}
+
+
+def test_every_command_of_the_containers_exists() -> None:
     commands = [each["command"] for each in our_services().values() if "entrypoint" not in each]
     shell = yaml.safe_load(re.findall(r"^CMD (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[-1])
-    for words in [*commands, shell]:
-        command: Any = get_command(app)
-        rest = list(words)
-        while rest and hasattr(command, "commands"):
-            assert rest[0] in command.commands, f"warrant {' '.join(words)}"
-            command = command.commands[rest.pop(0)]
-        options = {name for parameter in command.params for name in parameter.opts}
-        unknown = [word for word in rest if word.startswith("--") and word not in options]
-        assert not unknown, f"warrant {' '.join(words)}"
+    assert [refused_command(words) for words in [*commands, shell]] == [None] * (len(commands) + 1)
+    assert refused_command(["worker", "--queue", "a"]) and refused_command(["workers"])
 
 
 def test_prometheus_scrapes_services_that_exist() -> None:

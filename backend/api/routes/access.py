@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
 
-from backend.access.reviews import Progress, answer_item, items_of, list_reviews, start_review
+from backend.access.movements import counted, movements_in
+from backend.access.reviews import Progress, Scope, answer_item, items_of, list_reviews, start_review
 from backend.access.rights import Right, rights_now
 from backend.api.idempotency import body_of, once
 from backend.api.parameters import RowId, ZonedMoment
 from backend.api.routes.assurance import Short, Text
 from backend.api.security import current_actor
+from backend.audit.population import parse_period
 from backend.database.session import WriteSession, reading
 from backend.identity.actor import Actor
 
@@ -24,6 +26,15 @@ Body = Annotated[bytes, Depends(body_of)]
 class ReviewRequest(BaseModel):
     title: Short
     due_at: ZonedMoment
+    kinds: list[Literal["role", "team_role", "token", "trust_rule", "loan"]] = Field(default=[], max_length=5)
+    roles: list[Short] = Field(
+        default=[], max_length=20, description="only rights by these roles; none: every one"
+    )
+    teams: list[Short] = Field(default=[], max_length=200, description="only roles in these teams, by id")
+    reviewer: Short | None = Field(
+        default=None, description="the id of who answers; null: whoever may review access"
+    )
+    revokes_unanswered: bool = Field(default=False, description="what nobody answered by its day is taken")
 
 
 class AccessAnswer(BaseModel):
@@ -39,7 +50,9 @@ def _review(one: Progress) -> dict[str, Any]:
     return {
         "id": one.review.id, "title": one.review.title, "started_by": one.started_by,
         "started_at": one.review.started_at, "due_at": one.review.due_at, "closed_at": one.review.closed_at,
-        "items": one.items, "kept": one.kept, "revoked": one.revoked, "open": one.open, "overdue": one.overdue,
+        "items": one.items, "kept": one.kept, "revoked": one.revoked, "lapsed": one.lapsed,
+        "reviewer": one.reviewer, "scope": one.review.scope, "revokes_unanswered": one.review.revokes_unanswered,
+        "open": one.open, "overdue": one.overdue,
     }  # fmt: skip
 
 
@@ -48,6 +61,14 @@ def access(actor: Caller) -> dict[str, Any]:
     """Every right of every open account: roles with permissions, tokens, lent rights, and when each was last used."""
     with reading() as session:
         return {"rights": [_right(one) for one in rights_now(session, actor)]}
+
+
+@router.get("/access-movements")
+def movements(actor: Caller, period: Annotated[str, Query(max_length=40)]) -> dict[str, Any]:
+    """Who joined, moved and left in a period (2026Q3, 2026-07, 2026, 2026-07-01..2026-09-30), oldest first."""
+    with reading() as session:
+        found = movements_in(session, actor, parse_period(period))
+        return {"movements": [one.as_dict() for one in found], **dict(counted(found))}
 
 
 @router.get("/access-reviews")
@@ -59,10 +80,14 @@ def reviews(actor: Caller) -> dict[str, Any]:
 
 @router.post("/access-reviews", status_code=201)
 def start(request: Request, actor: Caller, body: Body, asked: ReviewRequest) -> Response:
-    """Begin a review over every right of every open account."""
+    """Begin a review over every right of every open account, or over those of a scope."""
 
     def act(session: WriteSession) -> dict[str, Any]:
-        start_review(session, actor, title=asked.title, due_at=asked.due_at)
+        start_review(
+            session, actor, title=asked.title, due_at=asked.due_at, reviewer=asked.reviewer,
+            scope=Scope(tuple(asked.kinds), tuple(asked.roles), tuple(asked.teams)),
+            revokes_unanswered=asked.revokes_unanswered,
+        )  # fmt: skip
         return _review(list_reviews(session, actor)[0])
 
     return once(request, actor, body, act, status=201)

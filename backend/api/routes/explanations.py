@@ -18,6 +18,7 @@ from backend.settings import settings
 router = APIRouter(tags=["models"])
 Caller = Annotated[Actor, Depends(current_actor)]
 LOOK_AGAIN_S = 2
+MOST_WINDOWS = 500
 
 
 @router.get(
@@ -45,7 +46,7 @@ def prediction_explanation(
 @router.get("/models/{model}/attributions")
 def attributions(actor: Caller, model: str, environment: str | None = None) -> dict[str, Any]:
     """What versions leant on, window by window and segment by segment: mean |SHAP| with intervals, and how far the
-    order of columns has moved from the version's own explanation (NDCG)."""
+    order of columns has moved from the version's own explanation (NDCG). The newest 500 windows."""
     with reading() as session:
-        found = list_leanings(session, actor, model, environment or settings().environment)
+        found = list_leanings(session, actor, model, environment or settings().environment, most=MOST_WINDOWS)
         return {"model": model, "windows": leaning_view(session, found)}

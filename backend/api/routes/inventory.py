@@ -80,7 +80,7 @@ def answers_view(row: TierAnswers, now: str) -> dict[str, Any]:
 
 @router.get("/inventory")
 def inventory(
-    actor: Caller, text: Name = "", owner: Name = "",
+    actor: Caller, text: Name = "", owner: Name = "", team: Name = "",
     tier: Annotated[list[Literal["low", "medium", "high", "prohibited"]] | None, Query()] = None,
     kind: Annotated[list[Literal["own", "imported", "vendor"]] | None, Query()] = None,
     needing: bool = False, sort: Name = "due", descending: bool = False,
@@ -90,7 +90,7 @@ def inventory(
     with reading() as session:
         page = list_models_kept(
             session, actor, environment=settings().environment, text=text, tiers=tier or (), kinds=kind or (),
-            owner=owner, needing=needing, sort=sort, descending=descending, offset=offset, limit=limit,
+            owner=owner, team=team, needing=needing, sort=sort, descending=descending, offset=offset, limit=limit,
         )  # fmt: skip
         following = offset + limit if offset + limit < page.total else None
         return {
@@ -139,7 +139,7 @@ def keep(request: Request, actor: Caller, body: Body, model: str, asked: FactsRe
 @router.get("/questionnaire")
 def questionnaire(actor: Caller) -> dict[str, Any]:
     """The questions from whose answers a tier is proposed."""
-    actor.require(Permission.READ_MODELS)
+    actor.require_some(Permission.READ_MODELS)
     with reading() as session:
         now = asked_now(session)
         return {"revision": now.revision, "digest": now.digest, "document": now.document.as_dict()}

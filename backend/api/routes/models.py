@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import select
 
 from backend import clock
 from backend.api.idempotency import body_of, once
-from backend.api.parameters import Before, Moment, RowId
+from backend.api.parameters import BehindPoint, Moment, RowId
 from backend.api.security import current_actor
 from backend.database.session import WriteSession, reading
 from backend.deployment.service import history, shares_at
@@ -21,8 +20,13 @@ from backend.governance.asking import LONGEST_TEXT
 from backend.governance.data_owners import declare_data_owner
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
+from backend.identity.teams import team_names
+from backend.monitoring.columns import parse_spec
+from backend.monitoring.fairness import KIND as FAIRNESS
+from backend.monitoring.fairness.standing import why_not_compared
+from backend.monitoring.point_pages import Place, page_of_points
 from backend.monitoring.requests import request_metrics, request_report
-from backend.monitoring.tables import MetricPoint, WindowState
+from backend.registry.lineage import attach_lineage, source_view, sources_of
 from backend.registry.service import get_model, list_models, list_versions
 from backend.registry.tables import Model, Version
 from backend.settings import settings
@@ -37,6 +41,17 @@ def _model(model: Model) -> dict[str, Any]:
         "name": model.name, "title": model.title, "description": model.description, "tier": model.tier,
         "spec": model.spec, "notice": model.notice, "created_at": model.created_at,
     }  # fmt: skip
+
+
+class LineageRequest(BaseModel):
+    file: str = Field(
+        min_length=1, max_length=500, pattern=r"^[^\x00]*$", description="its name, such as dvc.lock"
+    )
+    text: str = Field(max_length=200_000, description="what is in it")
+    repository: str = Field(
+        "", max_length=500, description="where it lies, such as https://git.example/flights"
+    )
+    revision: str = Field("", max_length=200, description="at which commit or tag")
 
 
 class DataOwnerRequest(BaseModel):
@@ -64,9 +79,17 @@ def _deployment(deployment: Deployment) -> dict[str, Any]:
 
 
 @router.get("/models")
-def models(actor: Caller) -> dict[str, Any]:
+def models(actor: Caller, team: Annotated[str | None, Query(max_length=200)] = None) -> dict[str, Any]:
     with reading() as session:
-        return {"models": [_model(model) for model in list_models(session, actor)]}
+        found = list_models(session, actor)
+        teams = team_names(session, (one.name for one in found))
+        return {
+            "models": [
+                _model(one) | {"team": teams.get(one.name)}
+                for one in found
+                if team in (None, teams.get(one.name))
+            ]
+        }
 
 
 @router.get("/models/{model}")
@@ -74,7 +97,12 @@ def model_detail(actor: Caller, model: str) -> dict[str, Any]:
     with reading() as session:
         found, versions = get_model(session, actor, model), list_versions(session, actor, model)
         names = names_of(session, {one.data_owner for one in versions})
-        return {**_model(found), "versions": [_version(one, names) for one in versions]}
+        teams = team_names(session, [model])
+        return {
+            **_model(found),
+            "team": teams.get(model),
+            "versions": [_version(one, names) for one in versions],
+        }
 
 
 @router.post("/models/{model}/versions/{version}/data-owner", status_code=201)
@@ -86,6 +114,29 @@ def data_owner(
     def act(session: WriteSession) -> dict[str, Any]:
         found = declare_data_owner(session, actor, model, version, username=asked.username, why=asked.why)
         return _version(found, names_of(session, {found.data_owner}))
+
+    return once(request, actor, body, act, status=201)
+
+
+@router.get("/models/{model}/versions/{version}/lineage")
+def lineage(actor: Caller, model: str, version: RowId) -> dict[str, Any]:
+    """What a version came from, by the files of DVC and Feast that were attached to it."""
+    with reading() as session:
+        return {"sources": [source_view(one) for one in sources_of(session, actor, model, version)]}
+
+
+@router.post("/models/{model}/versions/{version}/lineage", status_code=201)
+def attach(
+    request: Request, actor: Caller, body: Body, model: str, version: RowId, asked: LineageRequest
+) -> Response:
+    """Attach a file of DVC or Feast. It is read, never executed; a malformed one is refused with its line."""
+
+    def act(session: WriteSession) -> dict[str, Any]:
+        new = attach_lineage(
+            session, actor, model=model, version=version, name=asked.file, data=asked.text.encode(),
+            repository=asked.repository, revision=asked.revision,
+        )  # fmt: skip
+        return {"new": [source_view(one) for one in new]}
 
     return once(request, actor, body, act, status=201)
 
@@ -114,30 +165,20 @@ def points(
     size: str | None = None,
     statistic: str | None = None,
     kind: str | None = None,
-    before: Before = None,
+    before: BehindPoint = None,
     limit: Annotated[int, Query(ge=1, le=5000)] = 500,
 ) -> dict[str, Any]:
-    """Metric points, newest first. Pass `next` of an answer as `before` for the following page."""
+    """Metric points, those of the newest windows first. Pass `next` of an answer as `before` for the following page.
+    `why_none`: why points of kind `fairness` are not counted for this model."""
     with reading() as session:
-        get_model(session, actor, model)
-        query = (
-            select(MetricPoint, WindowState)
-            .join(WindowState, WindowState.id == MetricPoint.window_id)
-            .where(
-                MetricPoint.model == model, MetricPoint.environment == (environment or settings().environment)
-            )
-            .order_by(MetricPoint.id.desc())
-            .limit(limit)
-        )
-        for column, wanted in (
-            (MetricPoint.size, size), (MetricPoint.statistic, statistic), (MetricPoint.kind, kind)
-        ):  # fmt: skip
-            if wanted is not None:
-                query = query.where(column == wanted)
-        if before is not None:
-            query = query.where(MetricPoint.id < before)
-        rows = session.execute(query).all()
+        found = get_model(session, actor, model)
+        why_none = why_not_compared(parse_spec(found.spec)) if kind == FAIRNESS and found.described else ""
+        rows, following = page_of_points(
+            session, actor, model, environment or settings().environment, size=size, statistic=statistic, kind=kind,
+            before=Place.read(before) if before is not None else None, limit=limit,
+        )  # fmt: skip
         return {
+            "why_none": why_none,
             "points": [
                 {
                     "window_start": window.start, "window_end": window.end, "window_state": window.state,
@@ -151,7 +192,7 @@ def points(
                 }
                 for point, window in rows
             ],
-            "next": rows[-1][0].id if len(rows) == limit else None,
+            "next": None if following is None else str(following),
         }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from backend.api.idempotency import body_of, once
 from backend.api.security import COOKIE, current_actor
 from backend.database.session import reading
 from backend.identity.actor import Actor
+from backend.identity.reach import see
 from backend.identity.roles import Permission
 from backend.identity.sessions import session_of
 from backend.queue import JobRun, recent_runs
@@ -36,7 +37,7 @@ def me(request: Request, actor: Caller) -> dict[str, Any]:
         "csrf_token": None if found is None else found.csrf,
         "id": actor.person_id,
         "name": actor.display_name,
-        "roles": sorted(role.value for role in actor.roles),
+        "roles": sorted(role.value for role in actor.every_role),
     }
 
 
@@ -46,8 +47,8 @@ def jobs(
     state: Annotated[list[str] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> dict[str, Any]:
-    actor.require(Permission.READ_JOBS)
     with reading() as session:
+        see(session, actor, Permission.READ_JOBS)
         return {"jobs": [_run(run) for run in recent_runs(session, limit=limit, states=tuple(state or ()))]}
 
 

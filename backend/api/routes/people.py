@@ -14,6 +14,7 @@ from backend.api.security import current_actor
 from backend.database.session import reading
 from backend.identity.actor import Actor
 from backend.identity.auditors import invite_auditor, limit_auditor
+from backend.identity.own_password import give_password
 from backend.identity.passwords import hash_password
 from backend.identity.people import create_person, disable_person, list_people, set_roles
 from backend.identity.roles import Permission, Role
@@ -50,6 +51,11 @@ class NewRoles(BaseModel):
     why: str = Field(default="", max_length=4000)
 
 
+class NewPassword(BaseModel):
+    password: str = Field(max_length=200, description="told to the person, who chooses another one with it")
+    why: str = Field(max_length=4000)
+
+
 class Disablement(BaseModel):
     why: str = Field(default="", max_length=4000)
 
@@ -62,7 +68,7 @@ def people(actor: Caller) -> dict[str, Any]:
 
 @router.post("/people", status_code=201)
 def add(request: Request, actor: Caller, body: Body, new: NewPerson) -> Response:
-    """Add a person with a first password."""
+    """Add a person with a first password, which opens nothing until they have chosen their own."""
     actor.require(Permission.MANAGE_PEOPLE)
     hashed = hash_password(new.password, username=new.username)  # before the transaction: it takes tens of ms
 
@@ -101,6 +107,18 @@ def limits(request: Request, actor: Caller, body: Body, person_id: str, given: L
             session, actor, person_id, models=given.models, expires_at=given.expires_at, why=given.why
         )
         return {"id": person.id, "models": person.models, "expires_at": person.expires_at}
+
+    return once(request, actor, body, act, status=201)
+
+
+@router.post("/people/{person_id}/password", status_code=201)
+def password(request: Request, actor: Caller, body: Body, person_id: str, given: NewPassword) -> Response:
+    """Set the password of somebody who forgot theirs; they choose another one as they sign in."""
+    actor.require(Permission.MANAGE_PEOPLE)
+    hashed = hash_password(given.password)
+
+    def act(session: Any) -> dict[str, str]:
+        return {"id": give_password(session, actor, person_id, password_hash=hashed, why=given.why).id}
 
     return once(request, actor, body, act, status=201)
 

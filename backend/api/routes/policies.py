@@ -50,7 +50,7 @@ def _policy(found: ActivePolicy) -> dict[str, Any]:
 @router.get("/policy")
 def policy(actor: Caller) -> dict[str, Any]:
     """The policy that is in force."""
-    actor.require(Permission.READ_MODELS)
+    actor.require_some(Permission.READ_MODELS)
     with reading() as session:
         return _policy(active_policy(session))
 

@@ -44,6 +44,9 @@ class Wanted(BaseModel):
     hours: float = Field(1.0, gt=0, le=14 * 24, description="training ends after so long")
     memory_mb: int = Field(4096, ge=64)
     least_labelled: float = Field(0.0, ge=0, le=1, description="share of rows that must have a label")
+    search: dict[str, Any] | None = Field(
+        None, description="of hyper-parameters: `space`, and `trials`, `minutes`, `metric`, `pruner`"
+    )
     environment: str | None = None
     alert_id: AlertNumber = None
 
@@ -52,6 +55,7 @@ class Wanted(BaseModel):
             self.trainer, self.parameters, as_of=self.as_of, window_s=delay(self.window, "window") or 0.0,
             device=self.device, cpu_allowed=self.cpu_allowed, seed=self.seed, deterministic=self.deterministic,
             wall_s=int(self.hours * 3600), memory_mb=self.memory_mb, least_labelled=self.least_labelled,
+            search=self.search,
         ).plan()  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import httpx
 
+from backend import outgoing
 from backend.audit.anchors.base import AnchorAway, AnchorRefused, Head, Prove, tree_size
 from backend.audit.merkle import ProofInvalid
 from backend.audit.notes import (
@@ -77,7 +78,7 @@ class WitnessAnchor:
         """The answer, read no further than an answer can be long: what it holds is kept. Raises `httpx.HTTPError`."""
         content = b""
         address = f"{self._witness.url}/add-checkpoint"
-        with httpx.stream("POST", address, content=body, timeout=TIMEOUT_S) as answer:
+        with outgoing.stream("POST", address, content=body, timeout=TIMEOUT_S) as answer:
             for piece in answer.iter_bytes():
                 content += piece
                 if len(content) > LONGEST_ANSWER:

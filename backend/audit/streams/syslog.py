@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
+from backend import outgoing
 from backend.audit.formats.ocsf import mapping
 from backend.audit.formats.record import Record
 from backend.audit.streams.base import Batch
@@ -55,7 +56,7 @@ class Syslog:
                 connection.shutdown(socket.SHUT_WR)
                 while connection.recv(4096):
                     pass
-        except OSError as error:
+        except (OSError, outgoing.NotReachable) as error:
             problem = str(error) or type(error).__name__
             raise NotAnswered(
                 f"{self._address} did not take the entries {batch.first} to {batch.last}: {problem}"
@@ -63,7 +64,7 @@ class Syslog:
 
     @contextmanager
     def _connected(self) -> Iterator[socket.socket]:
-        with socket.create_connection((self._host, self._port), timeout=TIMEOUT_S) as plain:
+        with outgoing.connected(self._host, self._port, timeout=TIMEOUT_S) as plain:
             if self._tls is None:
                 yield plain
                 return

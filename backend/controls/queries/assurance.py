@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
+from backend import clock
 from backend.alerting.tables import Incident, IncidentEntry
 from backend.assurance.as_of import UNKNOWN
 from backend.assurance.serious_tables import SeriousClock, SeriousIncident
@@ -168,14 +169,30 @@ def serious_clocks(asked: Question) -> Evidence:
     def met_by(one: SeriousClock) -> bool:
         return one.met_at is not None and one.met_at <= asked.at
 
-    over = [one for one in clocks if one.due_at <= asked.at and not met_by(one)]
-    late = [one for one in clocks if one.met_at is not None and met_by(one) and one.met_at > one.due_at]
-    mark = f"{','.join(map(str, numbers))} {len(over)} {len(late)}"
+    def due(one: SeriousClock) -> datetime:
+        """As it was set on that day: setting it anew later does not alter the past."""
+        later = (each for each in one.earlier if clock.from_iso(each["until"]) > asked.at)
+        moved = next(later, None)
+        return clock.from_iso(moved["due_at"]) if moved is not None else one.due_at
+
+    over = [one for one in clocks if due(one) <= asked.at and not met_by(one)]
+    late = [one for one in clocks if one.met_at is not None and met_by(one) and one.met_at > due(one)]
+    anew = [
+        (one, clock.from_iso(each["due_at"]))
+        for one in clocks
+        for each in one.earlier
+        if each["was_over"] and clock.from_iso(each["until"]) <= asked.at
+    ]
+    mark = f"{','.join(map(str, numbers))} {len(over)} {len(late)}" + (f" {len(anew)}" if anew else "")
     if over:
-        told = f"INC-{over[0].incident_id}: {over[0].title} was due {utc(over[0].due_at)} and is not met"
+        told = f"INC-{over[0].incident_id}: {over[0].title} was due {utc(due(over[0]))} and is not met"
+        return Evidence("contradicted", told, at, links, mark)
+    if anew:
+        one, first = anew[0]
+        told = f"INC-{one.incident_id}: {one.title} was over {utc(first)}, and was set anew after that"
         return Evidence("contradicted", told, at, links, mark)
     if late:
-        told = f"INC-{late[0].incident_id}: {late[0].title} was met after its day, {utc(late[0].due_at)}"
+        told = f"INC-{late[0].incident_id}: {late[0].title} was met after its day, {utc(due(late[0]))}"
         return Evidence("contradicted", told, at, links, mark)
     bare = sorted(set(numbers) - {one.incident_id for one in clocks})
     if bare:
@@ -187,7 +204,7 @@ def serious_clocks(asked: Question) -> Evidence:
         f"{count(len(numbers), 'incident')} serious; {len(clocks) - len(running)} of {len(clocks)} clocks met"
     )
     if running:
-        told += f", the next is due {utc(running[0].due_at)}"
+        told += f", the next is due {utc(min(map(due, running)))}"
     return Evidence("present", told, at, links, mark)
 
 

@@ -67,7 +67,9 @@ def log_verified(asked: Question, *, max_age_days: float = 2) -> Evidence:
         .limit(1)
     ).first()
     if last is None:
-        return missing("the log has not been verified; `warrant audit verify` or the nightly job does it")
+        return missing(
+            "the log has not been verified; `warrant audit verify` does it, and a worker every six hours"
+        )
     link = Link("log", str(last.size), f"{last.size:,} entries")
     if not last.ok:
         return Evidence("contradicted", f"verification found: {last.problem}", last.at, (link,), str(last.id))
@@ -113,7 +115,9 @@ def log_anchored(asked: Question, *, max_age_days: float = 1) -> Evidence:
     if last is None and named:
         return missing("no place that the settings name holds a signed head of the log yet")
     if last is None:
-        return missing("no head of the log is held elsewhere: set WARRANT_ANCHORS")
+        return missing(
+            "no head of the log is held elsewhere: set WARRANT_AUDIT_WITNESSES or WARRANT_AUDIT_GIT"
+        )
     link = Link("checkpoint", str(last.checkpoint_id), f"checkpoint {last.checkpoint_id}")
     told = f"checkpoint {last.checkpoint_id} is held by a {last.kind.replace('_', ' ')}"
     return aged(asked, last.at, max_age_days, told, links=(link,))

@@ -24,6 +24,7 @@ from backend.controls.queries.registry import query
 from backend.explain.tables import ShapSummary
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.monitoring.fairness import KIND as FAIRNESS
+from backend.monitoring.fairness.standing import why_not_compared
 from backend.monitoring.monitor_tables import MonitorVersion
 from backend.monitoring.performance import PRIMARY
 from backend.monitoring.tables import JUDGED, MetricPoint, WindowState
@@ -188,8 +189,8 @@ def fairness_within_bounds(asked: Question, *, max_age_days: float = 45) -> Evid
     spec = spec_of(asked)
     if isinstance(spec, Evidence):
         return spec
-    if not spec.protected:
-        return missing("no protected column is declared, so no group is compared", model_link(asked.name))
+    if why := why_not_compared(spec):
+        return missing(why, model_link(asked.name))
     found = _newest(asked, spec, FAIRNESS)
     points = [one for one in found[1] if not one.segment and one.threshold is not None] if found else []
     if found is None or not points:

@@ -219,11 +219,12 @@ class KubernetesTarget:
 
     def _emptied(self, wanted: Wanted) -> list[Patch]:
         """No pods where nothing is to serve; how many there were is noted, for the version that comes next."""
+        main, *_ = names = self._names(wanted)
         patches = []
-        for name in self._names(wanted):
+        for name in names:
             found = self._owned(name, wanted, absent_is_fine=True)
             if found is not None:
-                total = (_kept(found) or _replicas(found)) if name == self._names(wanted)[0] else 0
+                total = (_kept(found) or _replicas(found)) if name == main else 0
                 patches.append(self._patch(found, wanted, None, 0, str(total) if total else None))
         return [patch for patch in patches if patch is not None]
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from backend import clock
 from backend.governance.gates import Asked, Finding, Gate, Parameters, register
 from backend.governance.stored_points import in_words
-from backend.monitoring.fairness.standing import Standing, standing, verdict_of
+from backend.monitoring.fairness.standing import Standing, standing, verdict_of, why_not_compared
 
 NAMED = 5
 
@@ -22,10 +22,8 @@ class Settings(Parameters):
 
 def check(asked: Asked, settings: Settings) -> Finding:
     """Labels come when they come: only the window that decisions are judged by may not be old."""
-    if asked.spec.task != "binary" or not asked.spec.protected:
-        return Finding(
-            "inconclusive", "no protected column of a binary model is declared, so no group is compared"
-        )
+    if why := why_not_compared(asked.spec):
+        return Finding("inconclusive", why)
     found = [
         one
         for one in standing(

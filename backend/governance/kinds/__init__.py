@@ -91,6 +91,8 @@ class Kind:
     apply: Callable[[WriteSession, Actor, Change], str] | None = None  # gives what came of it, in words
     people_only: bool = False  # no service account asks for it or decides on it
     outside: bool = False  # a job does something outside the database first (jobs.data_requests)
+    # of what it had begun outside when it failed: settles it, and gives in words what is so now
+    settle_failed: Callable[[WriteSession, Actor, Change], str] | None = None
     beside_others: bool = False  # any number of a model may be open at a time
     asked_for: str = (
         ""  # how, where it is not asked for as a change: who may, and how often, is decided there

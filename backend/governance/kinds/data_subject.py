@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from backend.data_rights.requests import finish_access, finish_erasure, open_request_of, require_erasable_now
+from backend.data_rights.requests import (
+    finish_access,
+    finish_erasure,
+    open_request_of,
+    require_erasable_now,
+    settle_failed,
+)
 from backend.database.session import ReadSession
 from backend.errors import BadInput
 from backend.governance.kinds import Asked, Kind, Proposal, register
@@ -71,11 +77,13 @@ def propose(session: ReadSession, viewer: Actor, asked: Asked) -> Proposal:
 ERASE = register(
     Kind("erase", "Erasure", "Erases the rows of a data subject, who somebody was that used it, or texts of the log.",
          propose,
-         rollout=False, apply=finish_erasure, outside=True, beside_others=True, asked_for=ASKED_FOR,
+         rollout=False, apply=finish_erasure, outside=True, settle_failed=settle_failed, beside_others=True,
+         asked_for=ASKED_FOR,
          right=Permission.REQUEST_DATA, right_to_cancel=Permission.REQUEST_DATA)
 )  # fmt: skip
 ACCESS = register(
     Kind("access", "Access", "Hands out all rows of a data subject, as a document.", propose,
-         rollout=False, apply=finish_access, outside=True, beside_others=True, asked_for=ASKED_FOR,
+         rollout=False, apply=finish_access, outside=True, settle_failed=settle_failed, beside_others=True,
+         asked_for=ASKED_FOR,
          right=Permission.REQUEST_DATA, right_to_cancel=Permission.REQUEST_DATA)
 )  # fmt: skip

@@ -20,6 +20,16 @@ from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.service import get_model
 
 
+def why_not_compared(spec: ModelSpec) -> str:
+    """Why no groups are compared for a model of this spec, in words; empty where they are."""
+    if spec.task != "binary":
+        return (
+            f"groups are compared by rates of two decisions, which a {spec.task} model does not give; look at its "
+            "performance by segment"
+        )
+    return "" if spec.protected else "no protected column is declared, so no group is compared"
+
+
 @dataclass(frozen=True)
 class Standing:
     """A gap as the newest window that can speak of it has it."""

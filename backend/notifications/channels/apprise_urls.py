@@ -11,10 +11,11 @@ import warnings
 from datetime import timedelta
 from typing import ClassVar
 
+from backend import outgoing
 from backend.errors import BadInput
 from backend.notifications.channels.base import Heard, Receipt
 from backend.notifications.messages import Message, Told
-from backend.signed_http import NotAnswered
+from backend.signed_http import NotAnswered, NotTaken
 
 
 class AppriseUrl:
@@ -42,12 +43,26 @@ class AppriseUrl:
     def tell(self, message: Message, told: Told | None) -> Receipt:
         from apprise import NotifyType
 
+        self._refuse_unreachable()
         kinds = {"open": "failure", "acknowledged": "warning", "resolved": "success"}
         kind = kinds[message.state] if message.change is None else "info"
         taken = self._sender.notify(title=message.summary, body=message.text, notify_type=NotifyType(kind))
         if not taken:
             raise NotAnswered(f"{self._services} did not take it; Apprise does not say why")
         return Receipt("", f"handed to {self._services}")
+
+    def _refuse_unreachable(self) -> None:
+        """Apprise connects by itself: the hosts that its addresses name are judged just before."""
+        for one in self._sender:
+            if "host" not in one.template_tokens:
+                continue  # a service with an address of its own: what stands in this place is a token
+            host = getattr(one, "smtp_host", None) or one.host
+            try:
+                outgoing.refuse_host(str(host))
+            except outgoing.NotReachable as error:
+                raise NotTaken(f"it is not sent: {error}") from error
+            except OSError as error:
+                raise NotAnswered(f"{host} is not known") from error
 
     def hear(self, key: str, ref: str) -> Heard | None:
         return None

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from backend import outgoing
 from backend.errors import BadInput
 from backend.notifications.messages import Message, Told
 from backend.signed_http import LONGEST_ANSWER, NotAnswered, NotTaken, OutcomeUnknown
@@ -33,11 +34,13 @@ class Heard:
     state  one of `messages.STATES`
     by     its name for who did that
     act    tells this very act from a later one of the same kind; the same act is heard once
+    is_timed  no person did it: the other side ends by the clock what nobody looked at
     """
 
     state: str
     by: str = ""
     act: str = ""
+    is_timed: bool = False
 
 
 class Channel(Protocol):
@@ -87,6 +90,8 @@ def ask(
     host = urlsplit(url).netloc.rpartition("@")[2]
     try:
         answer = _answer(method, url, dict(headers or {}), body, params)
+    except outgoing.NotReachable as error:
+        raise NotTaken(f"it is not sent: {error}") from error
     except httpx.ConnectError as error:
         raise NotAnswered(f"{host} cannot be reached") from error
     except httpx.TimeoutException as error:
@@ -114,7 +119,7 @@ def _answer(
     """An answer that comes in drops is cut off as one that does not come: each drop restarts the clock of the
     connection, not ours."""
     ends, content = time.monotonic() + TIMEOUT_S, b""
-    with httpx.stream(method, url, headers=headers, json=body, params=params, timeout=TIMEOUT_S) as answer:
+    with outgoing.stream(method, url, headers=headers, json=body, params=params, timeout=TIMEOUT_S) as answer:
         for part in answer.iter_bytes():
             content += part
             if time.monotonic() > ends:

@@ -69,7 +69,7 @@ class PagerDuty:
         state = _STATES.get(str(incident.get("status")), "open")
         if state == "open":
             return Heard(state)
-        return Heard(state, _who(incident), f"{incident.get('id', key)}/{state}")
+        return Heard(state, _who(incident), f"{incident.get('id', key)}/{state}", _is_timed(incident))
 
     def _send(self, message: Message, action: str, key: str = "") -> Receipt:
         key = key or message.page_key
@@ -91,6 +91,12 @@ class PagerDuty:
             }
         answer = ask("POST", f"{self._events}/v2/enqueue", body=body)
         return Receipt(key, f"{action}: {(answer or {}).get('message', 'accepted')}")
+
+
+def _is_timed(incident: dict[str, Any]) -> bool:
+    """Whether its service resolved it: PagerDuty does so after some hours, where a service is set to."""
+    by = incident.get("last_status_change_by") or {}
+    return incident.get("status") == "resolved" and str(by.get("type", "")).startswith("service")
 
 
 def _who(incident: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from backend.serving.portable import probabilities
 from jobs.trainers.contract import TrainingJob
 from jobs.trainers.network.rows import Batch, DeviceRows
 from jobs.trainers.run import Run
-from jobs.trainers.scores import scores
+from jobs.trainers.scores import in_unit, scores
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 LAST_RATE = 0.02  # of the learning rate, at the end of its cosine
@@ -47,12 +47,14 @@ class Loop:
     """`run()` trains to the end and leaves the best weights in the module."""
 
     def __init__(
-        self, run: Run, fabric: Fabric, network: nn.Module, train: DeviceRows, valid: DeviceRows
-    ) -> None:
+        self, run: Run, fabric: Fabric, network: nn.Module, train: DeviceRows, valid: DeviceRows, *,
+        unit: float = 1.0,
+    ) -> None:  # fmt: skip
+        """`unit`: the spread of a regression's target, in which its answers are counted here."""
         self._run, self._fabric = run, fabric
         self._job: TrainingJob = run.job
         self._chosen = run.parameters
-        self._train, self._valid = train, valid
+        self._train, self._valid, self._unit = train, valid, unit
         self._size = max(1, min(self._chosen["batch_size"], train.count // fabric.world_size))
         self._accumulate: int = self._chosen["accumulate"]
         self._batches = max(1, train.count // (self._size * fabric.world_size))
@@ -185,7 +187,7 @@ class Loop:
                 at.step,
                 {
                     "train_loss": train_loss,
-                    **{f"valid_{name}": one for name, one in found.items()},
+                    **{f"valid_{name}": one for name, one in in_unit(found, self._unit).items()},
                     "rows_per_s": speed,
                 },
                 epoch=float(at.epoch),

@@ -26,9 +26,11 @@ from backend.errors import Conflict, NotAllowed
 from backend.governance.delegations import delegate
 from backend.governance.tables import Delegation
 from backend.identity.actor import Actor
-from backend.identity.people import LastAdministrator, person_by_id
+from backend.identity.people import LastAdministrator, create_person, person_by_id
 from backend.identity.roles import Role
-from backend.identity.tokens import create_token, resolve_token
+from backend.identity.tables import Person, TrustRule
+from backend.identity.tokens import create_token, issue, resolve_token
+from backend.identity.trust_rules import create_rule
 from tests.worlds import SYSTEM, World, make_world, person
 
 
@@ -107,6 +109,33 @@ def test_a_revoked_role_token_and_loan_are_gone_with_the_answer(world: World) ->
     assert "identity:token:revoke" in logged
 
 
+def test_a_rule_that_lets_pipelines_in_is_a_right_and_its_short_tokens_are_none(world: World) -> None:
+    with writing() as session:
+        admin = person(session, "root", Role.ADMIN)
+        robot = create_person(
+            session, admin, username="ci", display_name="CI", roles={Role.ML_ENGINEER}, kind="service",
+            owner_id=admin.person_id,
+        )  # fmt: skip
+        rule = create_rule(
+            session, admin, name="deliver", issuer="https://ci.example", audience="warrant", person_id=robot.id,
+            claims={"repository": ["acme/flights"]}, scopes=["registry:model:read"],
+        )  # fmt: skip
+        given = issue(
+            session, robot, name="job: deliver", expires_at=clock.now() + timedelta(minutes=15),
+            scopes=rule.scopes, models=None, trust_rule=rule.id,
+        )[1]  # fmt: skip
+    found = {one.kind: one for one in rights(world) if one.person_id == robot.id}
+    assert set(found) == {"role", "trust_rule"}
+    assert found["trust_rule"].facts["claims"] == {"repository": ["acme/flights"]}
+    start(world)
+    with reading() as session:
+        number = session.query(AccessItem).filter_by(kind="trust_rule").one().id
+    say(world, number, "revoke")
+    with reading() as session:
+        assert session.get_one(TrustRule, rule.id).ended_at is not None
+        assert resolve_token(session, given) is None
+
+
 def test_the_last_administrator_stays(world: World) -> None:
     with writing() as session:
         admin = person(session, "root", Role.ADMIN)
@@ -148,3 +177,14 @@ def test_an_overdue_review_is_one_finding_of_who_began_it(world: World) -> None:
     with reading() as session:
         assert overdue_reviews(session, clock.now()) == []
         assert list_reviews(session, world.compliance)[0].overdue
+
+
+def test_the_finding_is_somebody_elses_where_who_began_it_has_left(world: World) -> None:
+    review = start(world)
+    with writing() as session:
+        session.execute(update(AccessReview).values(due_at=clock.now() - timedelta(days=1)))
+        session.get_one(Person, world.compliance.person_id).disabled_at = clock.now()
+        other = person(session, "another", Role.COMPLIANCE).person_id
+    with writing() as session:
+        found = find_overdue_review(session, SYSTEM, review.id)
+    assert found.owner_id == other

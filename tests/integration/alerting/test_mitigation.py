@@ -81,6 +81,16 @@ def test_it_closes_by_itself_once_what_fired_is_resolved_and_only_once(world: Wo
     assert (entries(number, Action.INCIDENT_MITIGATED), entries(number, Action.INCIDENT_CLOSED)) == (1, 1)
 
 
+def test_a_change_answers_the_incident_into_which_its_own_was_merged(world: World, time: Time) -> None:
+    number = incident_of(raised())
+    into = incident_of(raised("latency", kind="slo"))
+    do(handling.merge, world.on_call, number, into=into)
+    executed(number)
+    found = read(world, into)
+    assert (found.phase, found.mitigated_by_change) == ("mitigated", 7)
+    assert read(world, number).phase == "merged"
+
+
 def test_it_closes_at_once_where_nothing_fires(world: World) -> None:
     alert = raised()
     settled(alert)

@@ -16,7 +16,7 @@ from starlette.routing import Mount
 from backend.api.app import create_api
 from backend.database.session import writing
 from backend.identity.actor import Actor
-from backend.identity.roles import Role
+from backend.identity.roles import Role, permissions_of
 from backend.identity.tokens import create_token
 from tests.worlds import World, make_world, person
 
@@ -52,13 +52,24 @@ class Callers:
 
 @pytest.fixture
 def callers(database: str, tmp_path: Path) -> Iterator[Callers]:
+    yield from open_callers(tmp_path)
+
+
+@pytest.fixture
+def sqlite_callers(migrated_home: Path, tmp_path: Path) -> Iterator[Callers]:
+    """The same on SQLite alone, for what no database does differently."""
+    yield from open_callers(tmp_path)
+
+
+def open_callers(tmp_path: Path) -> Iterator[Callers]:
     world = make_world(tmp_path / "files")
     tokens: dict[str, str] = {}
     with writing() as session:
         actors = {name: getattr(world, name) for name in (*ROLES[:-1], "other_lead")}
         actors["admin"] = person(session, "admin", Role.ADMIN)
         for name, actor in actors.items():
-            tokens[name] = create_token(session, actor, name="tests")[1]
+            every = permissions_of(actor.roles)
+            tokens[name] = create_token(session, actor, name="tests", scopes=every)[1]
     console = Starlette(routes=[Mount("/api/v1", create_api())])
     with TestClient(console, raise_server_exceptions=False) as client:
         yield Callers(client, world, tokens, actors)

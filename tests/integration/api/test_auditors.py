@@ -12,7 +12,14 @@ from sqlalchemy import update
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from app import analysis_downloads, data_downloads, downloads, registry_downloads, series_downloads
+from app import (
+    analysis_downloads,
+    cost_downloads,
+    data_downloads,
+    downloads,
+    registry_downloads,
+    series_downloads,
+)
 from backend import clock
 from backend.alerting.service import Firing, fire
 from backend.api.app import create_api
@@ -238,7 +245,7 @@ def test_exports_are_silent_too(callers: Callers, auditor: Actor) -> None:
     token = cookie_of(auditor)
     routes = [
         *downloads.routes(), *registry_downloads.routes(), *series_downloads.routes(), *analysis_downloads.routes(),
-        *data_downloads.routes(),
+        *data_downloads.routes(), *cost_downloads.routes(),
     ]  # fmt: skip
     known = 0
     with TestClient(Starlette(routes=[Mount("/", routes=routes)]), raise_server_exceptions=False) as client:
@@ -257,6 +264,8 @@ def test_exports_are_silent_too(callers: Callers, auditor: Actor) -> None:
 def test_they_change_nothing(callers: Callers, auditor: Actor) -> None:
     allowed = {
         "/changes/{change_id}/look",
+        "/sessions/revocation",  # of their own
+        "/token-exchange",  # asks nobody who they are: a job shows its own token
         "/changes/preview",
         "/policy/dry-run",
         "/models/{model}/monitors/replay",
@@ -348,8 +357,10 @@ def test_a_session_is_only_ever_narrowed(callers: Callers, auditor: Actor) -> No
 
 
 OPEN = {
+    "teams", "team_members",
     "persons", "person_roles", "sign_in_sessions", "api_tokens", "set_up_links", "sign_in_attempts", "oidc_flows",
-    "idempotency_keys", "policies", "delegations", "questionnaires", "serious_rules", "access_reviews",
+    "oidc_sessions", "oidc_logouts", "oidc_claims", "role_rules", "idempotency_keys", "trust_rules", "used_job_tokens",
+    "policies", "delegations", "questionnaires", "serious_rules", "access_reviews",
     "access_items", "worker_beats", "leases", "subject_keys", "gateway_hours", "gateway_minutes", "channel_tests",
     "rota_shifts",
     "documents",  # handed out for a model that may be seen, by backend.assurance.reading

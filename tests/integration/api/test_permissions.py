@@ -62,6 +62,12 @@ JUDGEMENT = {
     "model": "toy", "outcome": "met", "text": "so", "valid_until": LATER, "seen_digest": DIGEST,
     "username": "compliance",
 }  # fmt: skip
+DOCUMENT = """
+apiVersion: warrant/v1
+kind: Model
+model: {name: toy, title: Toy, tier: medium}
+spec: {task: binary, window: 1d, timezone: UTC, features: {distance: numeric, carrier: categorical}}
+"""
 CARD = "/models/{model}/versions/{version}/card"
 WINDOW = "2026-03-02T00:00:00Z"
 MONITOR = {
@@ -135,7 +141,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ("POST", "/conditions/{condition_id}/acceptance"): (VOUCHERS, 404, {}, {"evidence": "seen"}),
     ("POST", "/findings"): (VOUCHERS, 404, {}, FINDING),
     ("POST", "/findings/{finding_id}/plan"): (VOUCHERS, 404, {}, {"why": "so"}),
-    ("POST", "/findings/{finding_id}/answer"): (ALL, 404, {}, {"answer": "done"}),
+    ("POST", "/findings/{finding_id}/answer"): (VOUCHERS, 404, {}, {"answer": "done"}),
     ("POST", "/findings/{finding_id}/closure"): (VOUCHERS, 404, {}, {"evidence": "seen"}),
     ("POST", "/findings/{finding_id}/reopening"): (VOUCHERS, 404, {}, {"why": "so", "due_at": LATER}),
     ("GET", "/inventory"): (ALL, 200, {}, None),
@@ -151,6 +157,10 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ("GET", "/catalogues/{catalogue}/assessment"): (AUDITORS, 200, {"model": "toy"}, None),
     ("GET", CONTROL): (AUDITORS, 200, {"model": "toy"}, None),
     ("POST", CONTROL): (COMPLIANCE, 409, {}, JUDGEMENT),
+    ("GET", "/models/{model}/versions/{version}/lineage"): (ALL, 200, {}, None),
+    ("POST", "/models/{model}/versions/{version}/lineage"): (SENDERS, 422, {}, {"file": "dvc.lock", "text": "no"}),
+    ("GET", "/costs"): (ALL, 200, {}, None),
+    ("POST", "/models/{model}/budgets"): (frozenset({"lead", "admin"}), 422, {}, {"kind": "gpu"}),
     ("GET", "/access"): (REVIEWERS, 200, {}, None),
     ("GET", "/access-reviews"): (REVIEWERS, 200, {}, None),
     ("POST", "/access-reviews"): (REVIEWERS, 422, {}, {"title": "so", "due_at": WINDOW}),
@@ -241,7 +251,8 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ),
     ("POST", "/changes/preview"): (ACTORS, 200, {}, {"kind": "tier", "model": "toy", "subject": {"tier": "low"}}),
     ("POST", "/changes/break-glass"): (
-        ACTORS, 409, {}, {"kind": "rollback", "model": "toy", "reason": "it burns", **STALE},
+        # no token does it, but where the rule says `tokens: true`
+        frozenset(), 409, {}, {"kind": "rollback", "model": "toy", "reason": "it burns", **STALE},
     ),
     ("POST", "/changes/{change_id}/look"): (ALL, 200, {}, {}),
     ("POST", "/changes/{change_id}/gates"): (frozenset({"lead"}), 422, {}, {}),
@@ -251,7 +262,7 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ("POST", "/ways-back/{way_back_id}/return"): (ACTORS, 409, {}, {"reason": "it degraded", **STALE}),
     ("POST", "/policy/dry-run"): (ALL, 200, {}, {"document": "rules: [{name: all}]"}),
     ("POST", "/delegations"): (DECIDERS, 404, {}, LOAN),
-    ("POST", "/delegations/{delegation_id}/end"): (ALL, 404, {}, {}),
+    ("POST", "/delegations/{delegation_id}/end"): (DECIDERS, 404, {}, {}),
     ("POST", "/changes/{change_id}/rollout"): (ACTORS, 409, {}, {"command": "pause"}),
     ("POST", "/changes/{change_id}/cancellation"): (frozenset(), 201, {}, {}),
     # People never report for a system outside; its service account does.
@@ -293,6 +304,16 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
         {"username": "new", "display_name": "New", "password": "a long first password", "roles": ["viewer"]},
     ),
     ("POST", "/people/{person_id}/roles"): (frozenset({"admin"}), 201, {}, {"roles": ["on_call"], "why": "rota"}),
+    ("POST", "/people/{person_id}/password"): (
+        frozenset({"admin"}), 422, {}, {"password": "a password to pass on", "why": "forgot it"},
+    ),
+    ("GET", "/role-rules"): (frozenset({"admin", "compliance"}), 200, {}, None),
+    ("POST", "/role-rules/dry-run"): (
+        frozenset({"admin", "compliance"}), 200, {}, {"document": "rules: []"},
+    ),
+    ("POST", "/role-rules/changes"): (
+        frozenset({"admin"}), 422, {}, {"document": "rules: []", "reason": "so"},
+    ),
     ("POST", "/auditors"): (
         frozenset({"admin"}), 422, {},
         {"username": "ext", "display_name": "Ext", "password": "a long first password", "models": ["none"],
@@ -301,7 +322,40 @@ TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = 
     ("POST", "/auditors/{person_id}/limits"): (
         frozenset({"admin"}), 404, {}, {"models": ["toy"], "expires_at": LATER, "why": "so"},
     ),
+    ("GET", "/access-movements"): (REVIEWERS, 200, {"period": "2026"}, None),
+    ("POST", "/specs/proposals"): (SENDERS, 422, {}, {"path": "gone.csv"}),
+    ("POST", "/specs/diff"): (SENDERS, 200, {}, {"document": DOCUMENT}),
+    ("POST", "/specs/apply"): (SENDERS, 422, {}, {"document": "apiVersion: warrant/v0"}),
+    ("GET", "/teams"): (ALL, 200, {}, None),
+    ("GET", "/teams/{team_id}"): (ALL, 404, {}, None),
+    ("POST", "/teams"): (frozenset({"admin"}), 201, {}, {"name": "Pricing"}),
+    ("POST", "/teams/{team_id}/name"): (frozenset({"admin"}), 404, {}, {"name": "Other"}),
+    ("POST", "/teams/{team_id}/members/{person_id}"): (
+        frozenset({"admin"}), 404, {}, {"roles": ["viewer"], "why": "so"},
+    ),
+    ("POST", "/models/{model}/team"): (frozenset({"admin", "lead"}), 404, {}, {"team": "team_none", "why": "so"}),
     ("POST", "/people/{person_id}/disablement"): (frozenset({"admin"}), 201, {}, {"why": "left"}),
+    ("GET", "/sessions"): (ALL, 200, {}, None),
+    ("POST", "/sessions/revocation"): (ALL, 201, {}, {}),
+    ("POST", "/sessions/{session_id}/revocation"): (ALL, 404, {}, {}),
+    ("GET", "/people/{person_id}/sessions"): (frozenset({"admin"}), 200, {}, None),
+    ("POST", "/people/{person_id}/sessions/revocation"): (frozenset({"admin"}), 201, {}, {}),
+    ("GET", "/tokens"): (ALL, 200, {}, None),
+    ("POST", "/tokens"): (frozenset(), 201, {}, {"name": "a token makes no tokens"}),
+    ("POST", "/tokens/{token_id}/rotation"): (frozenset(), 201, {}, {}),
+    ("POST", "/tokens/{token_id}/revocation"): (ALL, 404, {}, {}),
+    ("POST", "/service-accounts"): (
+        frozenset({"admin"}), 404, {},
+        {"username": "robot", "display_name": "Robot", "roles": ["viewer"], "owner_id": "per_none"},
+    ),
+    ("POST", "/token-exchange"): (ALL, 401, {}, {}),
+    ("GET", "/ci-trust"): (REVIEWERS, 200, {}, None),
+    ("POST", "/ci-trust"): (
+        frozenset({"admin"}), 404, {},
+        {"name": "x", "issuer": "https://ci.example", "audience": "w", "claims": {"repository": ["a/b"]},
+         "person_id": "per_none", "scopes": ["registry:model:read"]},
+    ),
+    ("POST", "/ci-trust/{rule_id}/end"): (frozenset({"admin"}), 404, {}, {}),
 }  # fmt: skip
 
 
@@ -341,7 +395,8 @@ def prepare(callers: Callers) -> dict[str, str]:
             "digest": asked.json()["digest"], "revision": "1", "way_back_id": "7", "delegation_id": "7",
             "finding_id": "7", "snapshot_id": "7", "silence_id": "7", "review_id": "7", "item_id": "7", "clock_id": "7",
             "exception_id": "7", "condition_id": "7", "notice_id": "7", "shift_id": "7", "hold_id": "7",
-            "channel": "none",
+            "channel": "none", "session_id": "ses_none", "token_id": "tok_none", "rule_id": "trust_none",
+            "team_id": "team_none",
             "prediction_id": "absent",
             "key": monitor.key, "number": "1", "objective": objective.key, "maintenance_id": "7",
             "model": "toy", "start": WINDOW, "version": "1", "name": "ci",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from app.headers import headers_for, policy
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import writing
@@ -73,8 +75,35 @@ def test_a_signed_in_page_request_gets_the_frame_with_security_headers(site: Sit
     policy = answer.headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
+    scripts = re.search(r"script-src ([^;]*)", policy)
+    assert scripts is not None
+    assert "'unsafe-inline'" not in scripts[1]
+    assert scripts[1].count("'sha256-") == len(re.findall(r"<script>", answer.text))
+    host = site.console.url.removeprefix("http://")
+    assert re.findall(r"connect-src ([^;]*)", policy) == [f"'self' ws://{host} wss://{host}"]
     assert "http" not in policy.replace("http-equiv", "")
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert "camera=()" in answer.headers["permissions-policy"]
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+    assert "strict-transport-security" not in answer.headers, "the console speaks HTTP here"
+
+
+def test_behind_https_browsers_are_told_to_keep_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARRANT_PUBLIC_URL", "https://warrant.example")
+    settings.cache_clear()
+    assert headers_for("warrant.example")["Strict-Transport-Security"] == "max-age=31536000"
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def test_a_host_that_is_none_adds_nothing_to_the_policy() -> None:
+    assert "connect-src 'self';" in policy("evil; script-src *")
+
+
+def test_streamlits_way_for_programs_is_closed_to_everyone(site: Site) -> None:
+    for path in ("/_stcore/agent/openapi.json", "/_stcore/agent/interact", "/_stcore/agent/mcp"):
+        assert site.get(site.world.viewer, path).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/change?id=1"])

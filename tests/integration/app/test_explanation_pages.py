@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 from starlette.applications import Starlette
 
@@ -21,6 +23,14 @@ from tests.watched import cookie_of
 from tests.worlds import SYSTEM, World
 
 __all__ = ["open_page", "world"]
+
+
+OPINION: dict[str, Any] = {
+    "known": True, "r2": 0.81, "held_fixed": ["carrier"],
+    "weights": [{"column": "distance", "condition": "distance > 90.00", "weight": 1.75}],
+    "agreement": {"columns": 1, "rank_correlation": None, "top": 1, "shared": ["distance"],
+                  "same_direction": ["distance"], "same_first": True},
+}  # fmt: skip
 
 
 def test_nothing_explained_is_said_with_what_to_do(world: World, open_page: Open) -> None:
@@ -107,8 +117,9 @@ def test_a_prediction_shows_waterfall_reasons_and_how_far_a_job_is(world: World,
     )
     with writing() as session:
         store_explained(
-            session, "p1", moved={"distance": 2.0, "carrier": 0.5}, reason_codes=told, because="complaint"
-        )
+            session, "p1", moved={"distance": 2.0, "carrier": 0.5}, reason_codes=told, because="complaint",
+            second_opinion=OPINION,
+        )  # fmt: skip
         run = request_explanation(session, world.compliance, model="toy", prediction_id="p2")
         row = session.get_one(JobRun, run.id)
         row.state, row.progress, row.step = "running", 0.7, "computing SHAP values"
@@ -120,6 +131,9 @@ def test_a_prediction_shows_waterfall_reasons_and_how_far_a_job_is(world: World,
     assert "80" in said
     assert "They add up" in said
     assert "because of a complaint" in said
+    assert "Second opinion (LIME): Its straight line explains 81% of how" in said
+    assert "distance &gt; 90.00" in said
+    assert "not weighed" in said, "LIME knows no gaps"
     assert "/export/contributions.csv?model=toy&amp;prediction=p1" in said
     said = text_of(open_page(world.compliance, "prediction", model="toy", prediction="p2"))
     assert "Its reasons have not been computed" in said
@@ -148,7 +162,7 @@ def test_values_that_do_not_add_up_are_called_so(world: World, open_page: Open) 
 def test_what_is_drawn_is_taken_as_rows_by_those_who_may_see_it(world: World) -> None:
     with writing() as session:
         store_windows(session, rows=60, windows=2)
-        store_explained(session, "p1")
+        store_explained(session, "p1", because="asked", second_opinion=OPINION)
         store_earlier_version(session)
     version = {"model": "toy", "version": "2"}
     asked = {
@@ -164,7 +178,7 @@ def test_what_is_drawn_is_taken_as_rows_by_those_who_may_see_it(world: World) ->
         client = TestClient(Starlette(routes=routes()), cookies={COOKIE: cookie_of(actor)})
         found[who] = {name: client.get(f"/export/{name}.csv", params=given) for name, given in asked.items()}
     assert {one.status_code for one in found["compliance"].values()} == {200}
-    assert "distance,100.0,-2.5" in found["compliance"]["contributions"].text
+    assert "distance,100.0,-2.5,1.75" in found["compliance"]["contributions"].text
     assert len(found["compliance"]["shap-values"].text.splitlines()) == 121
     assert "distance,0.9,0.5,-0.4" in found["viewer"]["explanations-apart"].text
     assert "shap distance" in found["compliance"]["shap-values"].text

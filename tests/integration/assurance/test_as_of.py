@@ -13,7 +13,8 @@ from backend.alerting.service import Firing, fire
 from backend.alerting.tables import Incident
 from backend.assurance.as_of import UNKNOWN, HouseThen, house_as_of
 from backend.assurance.facts import keep_facts
-from backend.assurance.findings import open_finding, plan_finding
+from backend.assurance.findings import close_finding, open_finding, plan_finding, reopen_finding
+from backend.assurance.hands import builders_and_owners
 from backend.assurance.tables import Finding
 from backend.audit.actions import Action
 from backend.audit.erasure import erase_payloads
@@ -111,6 +112,50 @@ def test_a_finding_closed_later_was_open_then(world: World) -> None:
     assert [one.state for one in seen(world.compliance, first).findings] == ["open"]
     assert [one.state for one in seen(world.compliance, second).findings] == ["answered"]
     assert seen(world.compliance, clock.now()).findings == ()
+
+
+def test_registering_again_loses_no_owner_and_tells_of_another(world: World) -> None:
+    def again(owner: str | None) -> None:
+        with writing() as session:
+            register_model(
+                session,
+                SYSTEM,
+                name="toy",
+                title="Toy",
+                description="",
+                tier="medium",
+                spec=SPEC,
+                owner_id=owner,
+            )
+
+    def barred() -> dict[str, str]:
+        with reading() as session:
+            return builders_and_owners(session, session.get_one(Model, "toy"), 2)
+
+    again(world.lead.person_id)
+    again(None)
+    assert seen(world.compliance, clock.now()).models[0].owner == world.lead.person_id
+    moment = clock.now()
+    again(world.compliance.person_id)
+    assert "owned toy" in barred()[world.lead.person_id], "who owned it vouches for it no more than who does"
+    then, now = seen(world.compliance, moment), seen(world.compliance, clock.now())
+    assert (then.models[0].owner, now.models[0].owner) == (world.lead.person_id, world.compliance.person_id)
+
+
+def test_a_finding_that_was_opened_again_has_the_day_that_it_had(world: World) -> None:
+    day = clock.now() + timedelta(days=5)
+    with writing() as session:
+        number = open_finding(
+            session, world.compliance, model="toy", title="no test", detail="so", severity="low",
+            owner_id=world.engineer.person_id, due_at=day,
+        ).id  # fmt: skip
+    moment = clock.now()
+    with writing() as session:
+        close_finding(session, world.compliance, number, evidence="seen")
+        reopen_finding(session, world.compliance, number, why="it came back", due_at=day + timedelta(days=90))
+    (then,) = seen(world.compliance, moment).findings
+    (now,) = seen(world.compliance, clock.now()).findings
+    assert (then.due, now.due) == (clock.to_iso(day), clock.to_iso(day + timedelta(days=90)))
 
 
 def test_titles_are_those_of_the_day_and_today_s_are_said_to_be(world: World) -> None:

@@ -68,9 +68,9 @@ def test_a_drill_restores_measures_and_leaves_nothing(here: Here, tmp_path: Path
         assert len(session.scalars(passed).all()) == 1
     assert (row.ok, row.rto_s, row.entries_since) == (True, found.rto_s, 3)
     assert verify().ok and findings() == {}
-    from app.probes import metrics
+    from app.probes import count_metrics
 
-    told = metrics(None).body.decode()  # type: ignore[arg-type]
+    told = count_metrics().decode()
     assert "warrant_restore_drill_ok 1.0" in told and "warrant_backup_moment_seconds 1." in told
 
 

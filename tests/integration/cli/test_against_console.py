@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from pyarrow import csv
 from sqlalchemy import select
 
@@ -18,18 +19,21 @@ from backend import clock
 from backend.assurance.tables import Finding
 from backend.database.session import reading, writing
 from backend.governance.kinds import kinds
-from backend.governance.policies import store_policy
+from backend.governance.policies import BUILT_IN, store_policy
 from backend.governance.policy_document import read_policy
 from backend.governance.settling import settle_gates
 from backend.governance.tables import Change
+from backend.identity.people import create_person
+from backend.identity.roles import Role, permissions_of
 from backend.identity.tables import Person
 from backend.identity.tokens import create_token
 from backend.observations.reader import row_counts
 from backend.settings import settings
 from jobs.commit_spool import commit_once
+from tests.browser.installation import put_in_force
 from tests.console import running_console
 from tests.integration.cli.conftest import Said, warrant
-from tests.worlds import SYSTEM, make_world
+from tests.worlds import SYSTEM, make_world, person
 
 GATED = """
 rules:
@@ -248,6 +252,13 @@ def test_a_change_is_followed_from_the_command_line_as_from_its_page(console: di
     taken = run("on_call", "return", "toy", "--digest", "sha256:other", "--reason", "it degraded")
     assert (taken.code, "no return is agreed" in taken.line) == (2, True)
 
+    stale = run("on_call", "preview", "toy").document["digest"]
+    by_token = run("on_call", "break-glass", "toy", "--digest", stale, "--reason", "it burns")
+    assert (by_token.code, "in the console" in by_token.line) == (2, True)
+    document = yaml.safe_load(BUILT_IN.read_text())
+    for entry in document["rules"]:
+        entry["rule"]["tokens"] = True
+    put_in_force(document)
     seen = run("on_call", "preview", "toy").document
     assert seen["cannot_break_glass"] is None
     broken = run("on_call", "break-glass", "toy", "--digest", seen["digest"], "--reason", "it burns")
@@ -332,3 +343,32 @@ def test_the_inventory_and_its_findings_say_by_exit_code_whether_something_is_ov
     assert (told.code, told.document["version"], bool(told.document["data_owner"])) == (0, 1, True), told.err
     refused = warrant(*whose, WARRANT_TOKEN=console["viewer"])
     assert (refused.code, "registry:version:register" in refused.err) == (2, True), refused.err
+
+
+def test_tokens_sessions_and_jobs_that_are_let_in(console: dict[str, str]) -> None:
+    with writing() as session:
+        admin = person(session, "admin", Role.ADMIN)
+        robot = create_person(
+            session, SYSTEM, username="robot", display_name="Robot", roles={Role.VIEWER}, kind="service",
+            owner_id=admin.person_id,
+        )  # fmt: skip
+        own, raw = create_token(session, admin, name="cli", scopes=permissions_of(admin.roles))
+        wide = create_token(session, admin, name="wide")[1]
+
+    def run(*arguments: str, by: str = raw) -> Said:
+        return warrant(*arguments, "--json", WARRANT_TOKEN=by)
+
+    add = ("ci-trust", "add", "flights", "--issuer", "https://gitlab.com", "--audience", "w", "--account", robot.id,
+           "--claim", "project_path=acme/flights", "--claim", "ref=main", "--scope", "registry:model:read")  # fmt: skip
+    refused = run(*add, by=wide)
+    assert (refused.code, "made for identity:person:manage" in refused.line) == (2, True)
+    (rule,) = run(*add).document["rules"]
+    assert rule["claims"] == {"project_path": ["acme/flights"], "ref": ["main"]}
+    assert run("ci-trust", "end", rule["id"], "--why", "moved").document["rules"][0]["ended_at"]
+    assert "project_path=acme/flights" in warrant("ci-trust", "list", WARRANT_TOKEN=raw).out
+    listed = run("token", "list").document["tokens"]
+    assert [one["name"] for one in listed if one["open"]] == ["wide", "cli"]
+    assert run("session", "list").document == {"sessions": []}
+    assert run("session", "end", "all", "--person", admin.person_id).document == {"ended": 0}
+    assert run("token", "revoke", own.id, "--why", "done").code == 0
+    assert run("token", "list").code == 2

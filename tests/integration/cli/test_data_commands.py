@@ -11,7 +11,7 @@ import pytest
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import writing
-from backend.identity.roles import Role
+from backend.identity.roles import Role, permissions_of
 from backend.identity.tokens import create_token
 from tests.console import running_console
 from tests.integration.cli.conftest import Said, warrant
@@ -40,7 +40,9 @@ def world(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def test_rows_are_handed_out_erased_and_explained_by_commands(world: World, tmp_path: Path) -> None:
     with writing() as session:
-        token = create_token(session, world.compliance, name="cli")[1]
+        token = create_token(
+            session, world.compliance, name="cli", scopes=permissions_of(world.compliance.roles)
+        )[1]
         other = create_token(session, world.engineer, name="cli")[1]
     send({"p1": "Ada", "p2": "Bob"})
     move_spool()
@@ -90,7 +92,9 @@ def test_rows_are_handed_out_erased_and_explained_by_commands(world: World, tmp_
 
 def test_a_request_that_was_sent_back_is_sent_again_withdrawn_and_rejected_by_commands(world: World) -> None:
     with writing() as session:
-        token = create_token(session, world.compliance, name="cli")[1]
+        token = create_token(
+            session, world.compliance, name="cli", scopes=permissions_of(world.compliance.roles)
+        )[1]
         decider = create_token(session, world.lead, name="cli")[1]
 
     def change(*arguments: str, by: str = token) -> Said:
@@ -124,7 +128,9 @@ def test_a_request_that_was_sent_back_is_sent_again_withdrawn_and_rejected_by_co
 
 def test_holds_are_placed_listed_and_released_by_commands(world: World) -> None:
     with writing() as session:
-        token = create_token(session, world.compliance, name="cli")[1]
+        token = create_token(
+            session, world.compliance, name="cli", scopes=permissions_of(world.compliance.roles)
+        )[1]
         other = create_token(session, person(session, "legal", Role.COMPLIANCE), name="cli")[1]
 
     def hold(*arguments: str, by: str = token) -> Said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,13 +14,13 @@ from typing import Any, ClassVar
 import pytest
 from sqlalchemy import text
 
-from backend import clock
+from backend import clock, confined
 from backend.audit.anchoring import anchor_newest
 from backend.audit.checkpoints import sign_head
 from backend.audit.signers import key_path
 from backend.audit.verification import verify
 from backend.database.session import writing
-from backend.doctor import Found, examine, services, stores
+from backend.doctor import CHECKS, Found, examine, services, stores
 from backend.identity.actor import system_actor
 from backend.leases import NOTIFIER, SCHEDULER, WRITER, take_lease
 from backend.queue import JobRun, WorkerBeat
@@ -90,7 +91,10 @@ def test_a_trigger_that_is_gone_and_tables_of_another_release(migrated_home: Pat
         session.execute(text("DROP TRIGGER audit_entries_refuse_update"))
     assert "audit_entries_refuse_update is missing" in found()["audit log"].said
     with writing() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert "those of 9999, which a later release made" in found()["database"].said
+    with writing() as session:
+        session.execute(text("DELETE FROM alembic_version"))
     told = found()
     assert (told["database"].state, told["database"].do[-18:]) == ("trouble", "warrant db upgrade")
     assert told["workers"] == Found("unknown", "not asked: database comes first")
@@ -141,7 +145,7 @@ def port() -> Iterator[int]:
 def test_processes_that_answer_otherwise(
     migrated_home: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WARRANT_GATEWAY_URL", f"http://user:secret@127.0.0.1:{port}")
+    monkeypatch.setenv("WARRANT_GATEWAY_URL", f"http://user:hunter2@127.0.0.1:{port}")
     monkeypatch.setenv("WARRANT_PUBLIC_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("WARRANT_OIDC_ISSUER", f"http://127.0.0.1:{port}")
@@ -160,7 +164,20 @@ def test_processes_that_answer_otherwise(
     _Answers.said["/ready"] = (200, {"models": {"toy": {}}, "stale": False})
     told = found()
     assert told["gateway"].state == "ok" and told["gateway"].said.endswith("1 models")
-    assert "secret" not in str(told)
+    assert "hunter2" not in str(told)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone confines")
+def test_what_models_are_not_kept_from_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same program, asking for system calls that no kernel has."""
+    ask = CHECKS["model processes"].ask
+    assert ask().state == "ok"
+    text = Path(confined.__file__).read_text()
+    (tmp_path / "confined.py").write_text(text.replace(" = 444, ", " = 4444, "))
+    monkeypatch.setattr(confined, "__file__", str(tmp_path / "confined.py"))
+    told = ask()
+    assert told.state == "trouble"
+    assert "files kept from it (Function not implemented)" in told.said
 
 
 def test_settings_that_name_what_is_not_there(migrated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +242,15 @@ def test_dm_crypt_below_a_volume_is_seen(tmp_path: Path, monkeypatch: pytest.Mon
     assert not stores.is_encrypted(tmp_path)
     (top / "slaves" / "dm-0" / "dm" / "uuid").write_text("CRYPT-LUKS2-abc\n")
     assert stores.is_encrypted(tmp_path)
+
+
+def test_where_drills_restore_to_is_a_store_as_well(
+    migrated_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARRANT_BACKUP_SCRATCH", str(tmp_path))
+    settings.cache_clear()
+    monkeypatch.setattr(stores, "is_encrypted", lambda folder: folder != tmp_path)
+    assert f"no encrypted device below {tmp_path}" in stores._encryption().said
 
 
 def test_heads_that_are_signed_and_kept_nowhere(

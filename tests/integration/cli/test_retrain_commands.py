@@ -58,6 +58,9 @@ def test_a_retraining_is_previewed_asked_for_followed_cancelled_and_begun_again(
     assert (told.exit_code, "it goes ahead at once" in told.stdout) == (0, True), told.output
     seen = document("preview", *wanted)
     assert seen["plan"]["parameters"] == {"max_iter": 20, "min_samples_leaf": 5}
+    space = tmp_path / "search.yaml"
+    space.write_text("space: {learning_rate: {type: float, low: 0.05, high: 0.5}}\ntrials: 3\nminutes: 20\n")
+    assert "up to 3 trials within 20 min" in retrain("preview", *PLAN, "--search", str(space)).stdout
     assert retrain("list").stdout.startswith("nothing was retrained yet")
 
     as_seen = ("--as-of", seen["plan"]["as_of"], "--digest", seen["digest"])

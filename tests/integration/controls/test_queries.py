@@ -262,6 +262,14 @@ def test_clocks_of_a_serious_incident(world: World) -> None:
     assert state(world, "serious_clocks", later=timedelta(days=20)) == "present"
     act(update(SeriousClock).values(met_at=SeriousClock.due_at, due_at=row.starts_at))
     assert state(world, "serious_clocks", later=timedelta(days=20)) == "contradicted"
+    over = {"starts_at": "", "due_at": clock.to_iso(row.starts_at), "set_by": "per_1", "was_over": True,
+            "until": clock.to_iso(clock.now()), "why": "counted wrong"}  # fmt: skip
+    far = clock.now() + timedelta(days=90)
+    act(update(SeriousClock).values(met_at=None, due_at=far, earlier=[over]))
+    assert state(world, "serious_clocks") == "contradicted", "setting it anew does not hide that it was over"
+    later = over | {"until": clock.to_iso(far), "was_over": False}
+    act(update(SeriousClock).values(earlier=[later]))
+    assert state(world, "serious_clocks") == "contradicted", "what is set anew later does not alter the past"
     act(delete(SeriousClock))
     assert state(world, "serious_clocks") == "missing"  # none of none is met by nobody
 

@@ -86,6 +86,19 @@ def test_the_document_names_version_and_numbers_in_each_form(world: World) -> No
         explanation_document(found, "docx")
 
 
+def test_an_explanation_of_another_answer_than_the_recorded_one_says_so(world: World) -> None:
+    """The version answered 0.7 then; explained is what it answers to the stored inputs."""
+    send({"p1": "Ada"})
+    move_spool()
+    for output, same in ((0.8473, True), (0.85, True), (-2.15, False)):
+        with writing() as session:
+            store_explained(session, "p1", moved={"distance": output}, base=0.0)
+        found = explained(world)
+        assert found.is_of_answer is same
+        assert ("0.1043, and 0.7 was recorded" in found.method) is not same
+        assert (b"explain another answer" in explanation_document(found, "html")[0]) is not same
+
+
 @pytest.mark.slow
 def test_the_job_computes_what_moved_a_prediction_with_the_version_that_made_it(
     database: str, tmp_path: Path

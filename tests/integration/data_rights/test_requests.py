@@ -17,6 +17,9 @@ from backend.audit.actions import Action
 from backend.audit.erasure import erased_on_request
 from backend.audit.log import record
 from backend.audit.reading import entry_detail, search_entries
+from backend.audit.saved_searches import save_search
+from backend.audit.searching import Search
+from backend.audit.tables import SavedSearch
 from backend.audit.verification import verify
 from backend.backups.tables import Backup
 from backend.data_rights.documents import documents_folder
@@ -34,12 +37,13 @@ from backend.data_rights.tables import DataRequest
 from backend.database.session import reading, writing
 from backend.errors import BadInput, Conflict, NotAllowed
 from backend.explain.tables import PredictionExplanation
-from backend.governance.execution import begin
+from backend.governance.execution import apply_record, begin, restore
 from backend.governance.tables import Change
 from backend.holds.service import Held, place_hold
 from backend.identity.tables import IdempotencyKey, Person
 from backend.observations.pseudonyms import pseudonym
 from backend.registry.artefacts import ArtefactAltered
+from jobs import data_requests
 from tests.explained import store_explained
 from tests.integration.data_rights.conftest import (
     Here,
@@ -89,6 +93,42 @@ def test_rows_of_a_subject_are_erased_by_a_change_that_another_person_agrees_to(
     assert entry.payload is not None
     assert (entry.payload["rows"], entry.payload["predictions"]) == (done.counts, 2)
     assert verify().ok
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_an_erasure_that_fails_half_way_says_what_is_gone_and_leaves_nothing_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for again it finds no rows of them, and so not what hangs on those."""
+    send({"p1": "Ada L.", "p2": "Bob"})
+    with writing() as session:
+        store_explained(session, "p1")
+    request = ask_to_erase(world)
+    approve(world, request)
+
+    def breaks(*_: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as broken, pytest.raises(OSError):
+        broken.setattr(data_requests, "forget_copies_of", breaks)
+        carry_out(request.change_id or 0)
+    with writing() as session:
+        restore(session, SYSTEM, request.change_id or 0, why="no space left")
+    change, failed = change_of(request.change_id or 0), request_now(world, request)
+    assert change.state == "failed"
+    assert "up to 3 rows of 1 predictions had been erased by then: ask again" in change.outcome
+    assert (failed.selector, failed.found, failed.done_at) == (None, None, None)
+    with reading() as session:
+        (entry,) = search_entries(session, world.compliance, action="data:rows:erase")
+        assert session.scalar(select(PredictionExplanation.prediction_id)) is None
+    assert entry.payload is not None
+    assert entry.payload["complete"] is False
+    never_begun = ask_to_erase(world, "Bob")
+    approve(world, never_begun)
+    with writing() as session:
+        begin(session, SYSTEM, never_begun.change_id or 0, f"change-{never_begun.change_id}")
+        restore(session, SYSTEM, never_begun.change_id or 0, why="the store is away")
+    assert change_of(never_begun.change_id or 0).outcome == "the store is away; nothing was erased"
 
 
 def change_time() -> object:
@@ -211,6 +251,31 @@ def test_an_access_request_hands_out_every_row_and_changes_nothing(world: World)
         open_document(session, world.compliance, request.id, "pdf")
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_document_of_rows_that_were_erased_meanwhile_is_not_offered_nor_kept(world: World) -> None:
+    send({"p1": "Ada L."})
+    with writing() as session:
+        access = request_rows(
+            session, world.compliance, kind="access", model="toy", value="Ada L.", reason="she asked"
+        )
+    erasure = ask_to_erase(world)
+    approve(world, access)
+    approve(world, erasure)
+    change_id = access.change_id or 0
+    with writing() as session:
+        begin(session, SYSTEM, change_id, f"change-{change_id}")
+    data_requests.carry_out(Here(), change_id)  # type: ignore[arg-type]
+    kept = (documents_folder() / f"{access.id}.json").read_bytes()
+    carry_out(erasure.change_id or 0)
+    (documents_folder() / f"{access.id}.json").write_bytes(kept)  # as when it is written just after
+    with pytest.raises(Conflict, match="were erased while the document was made"), writing() as session:
+        apply_record(session, SYSTEM, change_id)
+    with writing() as session:
+        restore(session, SYSTEM, change_id, why="erased meanwhile")
+    assert change_of(change_id).outcome == "erased meanwhile; no document is kept"
+    assert list(documents_folder().iterdir()) == []
+
+
 def test_a_request_that_waits_is_listed_however_many_came_after_it(world: World) -> None:
     describe(SPEC)
     waiting, over = (ask_to_erase(world, "", prediction_ids=[one]) for one in ("p1", "p2"))
@@ -258,6 +323,8 @@ def test_a_person_is_erased_and_the_log_still_tells_what_they_did(world: World) 
         )  # fmt: skip
         incident = open_incident(session, world.lead, model="toy", environment="production", title="odd")
         assign(session, world.lead, incident.id, username="lead2")
+        for name, who in (("full", "Lead2"), ("user", "lead2")):
+            save_search(session, world.compliance, name=name, wanted=Search(who=who))
         start_review(session, world.compliance, title="autumn", due_at=clock.now() + timedelta(days=9))
         item = session.scalars(select(AccessItem)).first()
         assert item is not None
@@ -275,6 +342,12 @@ def test_a_person_is_erased_and_the_log_still_tells_what_they_did(world: World) 
         assert (row.display_name, row.password_hash) == (ERASED_NAME, None)
         kept = session.scalars(select(IncidentEntry.text).where(IncidentEntry.kind == "assigned"))
         assert list(kept) == [ERASED_NAME]
+        searches = [one.search for one in session.scalars(select(SavedSearch))]
+        assert searches == [{"who": ERASED_NAME}, {"who": ERASED_NAME}]
+        saved = search_entries(session, world.compliance, action="audit:search:save")
+        assert {str((one.payload or {})["search"]) for one in saved} == {
+            str({"who": [world.other_lead.person_id]})
+        }, "the log holds no name"
         assert "Lead2" not in json.dumps([one.facts for one in session.scalars(select(AccessItem))])
         assert row.disabled_at is not None
         assert [

@@ -9,6 +9,7 @@ import pytest
 
 from backend import clock
 from backend.audit.actions import Action
+from backend.audit.keys import keys_folder
 from backend.audit.log import record
 from backend.audit.reading import search_entries
 from backend.audit.retention import erase_old_payloads
@@ -17,7 +18,7 @@ from backend.data_rights import retention
 from backend.data_rights.extraction import NoPurpose, extract_rows
 from backend.data_rights.rules import count_opt_outs, opt_in, opt_out, rule_of, set_rule
 from backend.database.session import reading, writing
-from backend.errors import BadInput, NotAllowed
+from backend.errors import BadInput, Conflict, NotAllowed
 from backend.holds.service import place_hold, release_hold
 from backend.observations.columns import BadRow
 from backend.observations.pseudonyms import conceal, pseudonym
@@ -235,6 +236,16 @@ def test_an_opt_out_holds_where_the_column_is_stored_as_it_came(world: World) ->
     with writing() as session:
         opt_out(session, world.compliance, model="toy", value="Ada")
     assert ids_to_learn_from(world) == (["p2"], 1)
+    (keys_folder() / "pseudonyms-toy.key").unlink()
+    with pytest.raises(Conflict, match="nobody who is stored under it can be found"):
+        ids_to_learn_from(world)
+
+
+def test_what_only_looks_like_a_pseudonym_is_concealed() -> None:
+    made = pseudonym("toy", "Ada")
+    assert pseudonym("toy", made) == made
+    for value in ("psn_ada.lovelace@example.com-000000000", "psn_" + "A" * 32, made + "0"):
+        assert pseudonym("toy", value) not in (value, made)
 
 
 def test_a_gateway_stores_pseudonyms_and_knows_a_repeated_row_by_what_it_stored(world: World) -> None:

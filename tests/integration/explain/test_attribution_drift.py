@@ -6,9 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from backend import clock
+from backend.alerting.service import Firing, fire
 from backend.alerting.tables import Alert
 from backend.database.session import reading, writing
 from backend.errors import BadInput
@@ -16,6 +17,8 @@ from backend.explain.attribution_drift import store_attribution_points
 from backend.explain.figures import MOVED, ndcg_interval
 from backend.explain.tables import AttributionWindow
 from backend.explain.views import leaning_view
+from backend.explain.windows import list_leanings, windows_to_explain
+from backend.monitoring.analysis_tables import WindowAnalysis
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.monitoring.judgement import judge
 from backend.monitoring.monitor_history import read_history
@@ -144,3 +147,71 @@ def test_a_few_explained_rows_leave_it_open() -> None:
     assert low <= high < MOVED
     low, high = ndcg_interval(reference, [{**one, "se": 0.6} for one in turned])
     assert low < MOVED < high
+
+
+def test_the_newest_windows_alone_are_read_where_so_many_are_asked_for(world: World) -> None:
+    """Windows stay for ever; pages and jobs look at few of them."""
+    with reading() as session:
+        every = list_leanings(session, world.viewer, "toy", "production", version=2)
+        newest = list_leanings(session, world.viewer, "toy", "production", version=2, most=2)
+        assert not list_leanings(session, world.viewer, "toy", "production", version=1, most=2)
+    starts = sorted({one.start for one in every})
+    assert len(starts) == 6
+    assert [one.start for one in newest] == [one.start for one in every if one.start in starts[-2:]]
+    loaded: list[AttributionWindow] = []
+
+    def note(one: AttributionWindow, _context: object) -> None:
+        loaded.append(one)
+
+    event.listen(AttributionWindow, "load", note)
+    try:
+        with reading() as session:
+            asked = parse_spec({**SPEC, "explanations": {"sample": 40}})
+            windows_to_explain(session, model="toy", environment="production", spec=asked)
+    finally:
+        event.remove(AttributionWindow, "load", note)
+    assert not loaded, "no figure is read to know which windows are due"
+
+
+def test_a_window_that_gets_an_alert_or_worst_slices_after_its_rows_is_explained_again(world: World) -> None:
+    """Labels come late: what their alerts and slices are about is always explained, whenever they come."""
+    asked = parse_spec({**SPEC, "explanations": {"sample": 40, "always": 10}})
+
+    def due() -> list[WindowState]:
+        with reading() as session:
+            return windows_to_explain(session, model="toy", environment="production", spec=asked)
+
+    with writing() as session:
+        explained = {one.start: one for one in session.scalars(select(AttributionWindow))}
+        every = session.scalars(select(WindowState).order_by(WindowState.start)).all()
+        windows = [one for one in every if one.start in explained]
+        for one in every:
+            if one.start in explained:
+                explained[one.start].window_rows = one.rows
+            else:
+                one.state = "open"  # no part of this
+    assert due() == []
+    with writing() as session:
+        session.add(
+            WindowAnalysis(
+                window_id=windows[2].id, model="toy", environment="production", size="1d",
+                window_start=windows[2].start, version=2, digest="d", metric="roc_auc", rows=1200, completeness=1.0,
+                document={}, happened=[], computed_at=clock.now(),
+            )
+        )  # fmt: skip
+    assert [one.start for one in due()] == [windows[2].start]
+    with writing() as session:
+        fire(session, SYSTEM, Firing("toy", "production", 2, "realised", "page", "AUC fell", "roc_auc",
+                                     windows[4].start, {}))  # fmt: skip
+    assert [one.start for one in due()] == [windows[place].start for place in (5, 4, 2)]
+    with writing() as session:
+        for one in session.scalars(select(AttributionWindow)):
+            one.computed_at = clock.now()
+    assert due() == []
+    with writing() as session:
+        one = session.scalars(
+            select(AttributionWindow).where(AttributionWindow.start == windows[0].start)
+        ).first()
+        assert one is not None
+        one.reason, one.computed_at = "its files are not there", clock.now() - timedelta(hours=7)
+    assert [one.start for one in due()] == [windows[0].start]

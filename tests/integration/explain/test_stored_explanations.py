@@ -35,6 +35,7 @@ from backend.settings import settings
 from jobs.explain_prediction import explain_and_keep
 from jobs.explain_sample import cutoffs_of, explain_windows
 from jobs.explaining.base import Attributed, Prepared
+from jobs.explaining.local_linear import LocalLinear
 from jobs.explaining.versions import PreparedVersion
 from tests.explained import store_explained
 from tests.integration.data_rights.conftest import (
@@ -48,6 +49,7 @@ from tests.integration.data_rights.conftest import (
 )
 from tests.worlds import SPEC, SYSTEM, World, make_world
 
+NO_OPINION = LocalLinear(None, pd.DataFrame())
 REASONS = {"distance": "The distance is short.", "carrier": "The carrier has few such flights."}
 
 
@@ -189,7 +191,10 @@ def test_a_sampled_score_is_held_against_the_cutoff_of_its_time(world: World) ->
         session.expunge_all()
     version.cutoff = 0.5
     prepared = PreparedVersion(
-        version, parse_spec(spec), Prepared(Steady(), parse_spec(spec), "log-odds", ""), ()
+        version,
+        parse_spec(spec),
+        Prepared(Steady(), parse_spec(spec), "log-odds", "", NO_OPINION),
+        (),
     )
     rows = pd.DataFrame(
         {"prediction_id": ["before", "after", "answered"], "environment": "production", "role": "champion",
@@ -203,6 +208,26 @@ def test_a_sampled_score_is_held_against_the_cutoff_of_its_time(world: World) ->
     assert [one.inputs[-1] for one in explained] == [0.7] * 3
 
 
+def test_a_second_opinion_stays_beside_the_same_explainers_values_and_goes_with_others(world: World) -> None:
+    opinion = {
+        "known": True, "r2": 0.31, "held_fixed": [], "weights": [],
+        "agreement": {"columns": 2, "rank_correlation": None, "top": 2, "shared": ["distance"],
+                      "same_direction": [], "same_first": True},
+    }  # fmt: skip
+    with writing() as session:
+        store_explained(session, "p1", because="asked", second_opinion=opinion)
+        store_explained(session, "p1", because="sample")
+    with reading() as session:
+        kept = find_stored(session, "toy", "p1")
+    assert kept.row.because == "asked"
+    assert "R² 0.31), which is little: do not lean on it." in kept.second_opinion["words"]
+    assert "both put the same input first; 1 of the 2 largest are the same" in kept.second_opinion["words"]
+    with writing() as session:
+        store_explained(session, "p1", version=1)
+    with reading() as session:
+        assert find_stored(session, "toy", "p1").second_opinion is None
+
+
 def test_whatever_shap_raises_is_a_reason_that_can_be_kept() -> None:
     class Lost(Steady):
         def values(self, rows: pd.DataFrame) -> Attributed:
@@ -210,7 +235,10 @@ def test_whatever_shap_raises_is_a_reason_that_can_be_kept() -> None:
 
     spec = parse_spec(SPEC)
     prepared = PreparedVersion(
-        Version(model="toy", version=2), spec, Prepared(Lost(), spec, "log-odds", ""), ()
+        Version(model="toy", version=2),
+        spec,
+        Prepared(Lost(), spec, "log-odds", "", NO_OPINION),
+        (),
     )
     with pytest.raises(
         BadInput, match="version 2 of toy cannot be explained: Exception: Additivity check failed"
@@ -289,4 +317,10 @@ def test_the_job_explains_samples_alerts_and_what_somebody_asks_for(
         # The score 0.7 is at or above the cut-off and the favourable decision is the negative one: declined.
         assert asked.row.reason_codes is not None
         assert session.get_one(Version, ("toy", 2)).artefact_digest == asked.explainer.artefact_digest
+        opinion = asked.view()["second_opinion"]
+        assert opinion["known"], opinion
+        assert {one["column"] for one in opinion["weights"]} == {"distance", "carrier"}
+        assert "R²" in opinion["words"]
+        assert "Beside SHAP" in opinion["words"]
+        assert all(one.second_opinion is None for one in rows if one.because == "sample"), "asked for alone"
     assert shap.__version__

@@ -165,6 +165,22 @@ def test_a_breach_takes_the_agreed_return_once_and_ends_its_incident(world: Worl
         assert session.scalars(select(Incident)).one().state == "closed"
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_return_that_came_by_itself_to_nothing_is_not_told_as_coming(world: World) -> None:
+    promote(world, **DATA, on_breach="return")
+    feed("alarm")
+    (taken,) = check()
+    with writing() as session:
+        execution.begin(session, SYSTEM, taken.id, f"change-{taken.id}")
+        execution.restore(session, SYSTEM, taken.id, why="no gateway followed")
+    assert check() == [], "it is tried once"
+    with reading() as session:
+        told = session.scalars(select(Alert).where(Alert.kind == "condition")).one().details["return"]
+    assert told.startswith(
+        f"CHG-{taken.id}, which was to return to version 3, is failed: somebody has to take"
+    )
+
+
 def test_a_return_that_is_no_longer_what_was_agreed_pages_and_moves_nothing(world: World) -> None:
     promote(world, **DATA, on_breach="return")
     world.card(3).write_text("# Rewritten\n")

@@ -65,6 +65,32 @@ def test_one_person_takes_the_agreed_return_and_the_old_cut_off_comes_back(world
         assert open_way_back(session, world.on_call, "toy", "production") is None, "a return is taken once"
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_return_that_failed_leaves_the_way_back_open(world: World, moved: bool) -> None:
+    """Such as where a gateway did not follow, or the store was away: on-call takes it again, without an approval."""
+    way = promoted(world)
+    tried = go_back(world.on_call, way)
+    with pytest.raises(errors.WayBackClosed, match=f"it was taken with CHG-{tried.id}"):
+        go_back(world.on_call, way)
+    with writing() as session:
+        assert execution.begin(session, SYSTEM, tried.id, f"change-{tried.id}") is not None
+        if moved:
+            execution.write_deployment(session, SYSTEM, tried.id)
+    with writing() as session:
+        execution.restore(session, SYSTEM, tried.id, why="no gateway followed")
+    assert now(tried).state == "failed"
+    with reading() as session:
+        again = open_way_back(session, world.on_call, "toy", "production")
+        assert again is not None and again.id == way.id
+    back = go_back(world.on_call, again)
+    assert carry_out(back).state == "executed"
+    with reading() as session:
+        serving = champion(session, "toy", "production")
+        assert serving is not None and serving.version == 3
+        assert open_way_back(session, world.on_call, "toy", "production") is None
+        assert session.get_one(WayBack, way.id).used_by == back.id
+
+
 def test_an_agreed_return_is_refused_after_its_time(world: World) -> None:
     way = promoted(world)
     with writing() as session:

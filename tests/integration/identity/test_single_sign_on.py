@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -22,14 +19,19 @@ from backend.api.security import COOKIE
 from backend.audit.actions import Action
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
-from backend.identity import oidc
+from backend.errors import NotAllowed
+from backend.identity import oidc, oidc_documents
+from backend.identity.freshness import is_fresh
 from backend.identity.oidc import ProviderUnavailable, SingleSignOnRefused
 from backend.identity.people import disable_person
+from backend.identity.providers import provider_named
 from backend.identity.roles import Role
 from backend.identity.sessions import session_of
 from backend.identity.tables import OidcFlow, Person
+from backend.registry.service import list_models
 from backend.settings import settings
 from tests.integration.identity.conftest import SYSTEM, TestClient, add_person, make_console
+from tests.integration.identity.providers import mock_provider
 
 CLIENT = "warrant-console"
 
@@ -37,32 +39,12 @@ CLIENT = "warrant-console"
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """The address of a provider process. It answers on loopback only."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--host", "localhost"],
-        env={**os.environ, "AUTHLIB_INSECURE_TRANSPORT": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://localhost:{port}"
-    try:
-        for _ in range(300):
-            try:
-                httpx.get(f"{address}/.well-known/openid-configuration").raise_for_status()
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, "the provider did not start"
-                time.sleep(0.1)
+    with mock_provider() as address:
         httpx.put(
             f"{address}/users/ada-subject",
             json={"preferred_username": "Ada", "name": "Ada Lindqvist", "email": "ada@example.com"},
         ).raise_for_status()
         yield address
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture
@@ -103,13 +85,15 @@ def people() -> list[Person]:
         return list(session.scalars(select(Person).where(Person.oidc_subject.is_not(None))))
 
 
-def test_the_first_sign_on_makes_a_viewer_and_the_second_finds_them(browser: TestClient) -> None:
+def test_the_first_sign_on_makes_a_person_without_role_and_the_second_finds_them(browser: TestClient) -> None:
     response = browser.get("/oidc/callback", params=consent(browser))
     assert response.status_code == 303, response.text
     assert response.headers["location"] == "/audit"
     found = session_of(browser.cookies[COOKIE])
     assert found is not None
-    assert found.actor.roles == {Role.VIEWER}
+    assert (found.actor.every_role, found.actor.models) == (frozenset(), frozenset())
+    with reading() as session, pytest.raises(NotAllowed):
+        list_models(session, found.actor)
     assert found.actor.display_name == "Ada Lindqvist"
     browser.cookies.clear()
     assert browser.get("/oidc/callback", params=consent(browser)).status_code == 303
@@ -122,13 +106,24 @@ def test_the_first_sign_on_makes_a_viewer_and_the_second_finds_them(browser: Tes
     assert not any("ada-subject" in entry.leaf or "Lindqvist" in entry.leaf for entry in entries)
 
 
+def test_in_an_open_house_the_first_sign_on_may_look(
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARRANT_SIGN_ON_ROLE", "viewer")
+    settings.cache_clear()
+    browser.get("/oidc/callback", params=consent(browser))
+    found = session_of(browser.cookies[COOKIE])
+    assert found is not None
+    assert found.actor.roles == {Role.VIEWER}
+
+
 def test_a_local_account_of_the_same_name_is_not_taken_over(browser: TestClient) -> None:
     local = add_person("ada", Role.ADMIN)
     browser.get("/oidc/callback", params=consent(browser))
     found = session_of(browser.cookies[COOKIE])
     assert found is not None
     assert found.actor.person_id != local.id
-    assert found.actor.roles == {Role.VIEWER}
+    assert found.actor.roles == frozenset()
     assert people()[0].username.startswith("ada-")
 
 
@@ -222,10 +217,65 @@ def test_a_provider_that_is_away_or_another_issuer_is_said(
         oidc.begin_sign_on(next_path="/")
 
 
+def again(browser: TestClient, *, subject: str = "ada-subject") -> dict[str, str]:
+    """Go through the provider once more, and give what it sends back."""
+    start = browser.get("/oidc/start?again=true&next=/c/1")
+    assert start.status_code == 303, start.text
+    asked = parse_qs(urlsplit(start.headers["location"]).query)
+    assert (asked["prompt"], asked["max_age"]) == (["login"], ["0"])
+    answer = httpx.post(start.headers["location"], data={"sub": subject})
+    return {name: values[0] for name, values in parse_qs(urlsplit(answer.headers["location"]).query).items()}
+
+
+def told_auth_time(monkeypatch: pytest.MonkeyPatch, seconds_ago: float | None) -> None:
+    """The provider of these tests says no auth_time: put one among the claims that were checked, or none."""
+    checked = oidc.checked_claims
+
+    def with_time(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        claims = {k: v for k, v in checked(*args, **kwargs).items() if k != "auth_time"}
+        at = None if seconds_ago is None else clock.now().timestamp() - seconds_ago
+        return claims | ({} if at is None else {"auth_time": at})
+
+    monkeypatch.setattr(oidc, "checked_claims", with_time)
+
+
+def test_signing_in_again_goes_through_the_provider_and_its_auth_time_counts(
+    browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_auth_time(monkeypatch, 7200)
+    browser.get("/oidc/callback", params=consent(browser))
+    first = browser.cookies[COOKIE]
+    found = session_of(first)
+    assert found is not None
+    assert not is_fresh(found.actor.signed_in_at), "the provider remembered them: nobody typed anything now"
+    for seconds in (7200, None):
+        with monkeypatch.context() as once:
+            told_auth_time(once, seconds)
+            refused = browser.get("/oidc/callback", params=again(browser))
+            assert (refused.status_code, "did not ask" in refused.text) == (401, True)
+    httpx.put(f"{settings().oidc_issuer}/users/eve-subject", json={"name": "Eve"}).raise_for_status()
+    with monkeypatch.context() as once:
+        told_auth_time(once, 1)
+        other = browser.get("/oidc/callback", params=again(browser, subject="eve-subject"))
+        assert (other.status_code, "omebody else" in other.text) == (401, True)
+        back = browser.get("/oidc/callback", params=again(browser))
+    assert (back.status_code, back.headers["location"]) == (303, "/c/1")
+    now = session_of(browser.cookies[COOKIE])
+    assert now is not None
+    assert is_fresh(now.actor.signed_in_at)
+    assert now.row.id == found.row.id, "the same session"
+    assert session_of(first) is None, "under another token"
+
+
+def test_a_session_that_nobody_holds_is_not_renewed(browser: TestClient) -> None:
+    assert browser.get("/oidc/start?again=true").status_code == 401
+
+
 KEY = RSAKey.generate_key(2048, {"kid": "k1"})
 OTHER_KEY = RSAKey.generate_key(2048, {"kid": "k1"})
-METADATA = {
+METADATA: dict[str, Any] = {
     "issuer": "https://sso.example",
+    "jwks_uri": "https://sso.example/jwks",
     "id_token_signing_alg_values_supported": ["RS256", "HS256", "none"],
 }
 
@@ -240,7 +290,11 @@ def claims(**changes: object) -> dict[str, object]:
 
 def check(token: str) -> dict[str, object]:
     keys = {"keys": [KEY.as_dict(private=False)]}
-    return oidc._checked_claims(METADATA, keys, {"id_token": token}, nonce="n")
+    oidc_documents._KEPT.documents[METADATA["jwks_uri"]] = (clock.now().timestamp(), keys)
+    oidc_documents._KEPT.early[METADATA["jwks_uri"], "sign-on"] = deque(
+        [clock.now().timestamp()] * 5, maxlen=5
+    )
+    return oidc.checked_claims(provider_named("sso"), METADATA, {"id_token": token}, nonce="n")
 
 
 def signed(payload: dict[str, object], key: RSAKey = KEY) -> str:

@@ -13,6 +13,7 @@ from backend.audit.actions import Action
 from backend.monitoring.columns import ModelSpec, parse_spec
 from jobs.compute_shap import explain
 from jobs.demo.training import build_pipeline, model_input
+from jobs.explaining import prepare
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,7 +54,7 @@ def trained(features: dict[str, str]) -> tuple[object, pd.DataFrame, ModelSpec]:
 
 def test_trees_on_thresholds_are_explained_exactly() -> None:
     pipeline, frame, spec = trained(NUMERIC)
-    found = explain(pipeline, frame, spec, model="m", version=1)
+    found = explain(prepare(pipeline, frame, spec), frame, spec, model="m", version=1)
     assert found.method == "shap TreeExplainer, exact"
     assert found.rows == 1500
     by_column = {one.column: one for one in found.contributions}
@@ -65,14 +66,14 @@ def test_trees_on_thresholds_are_explained_exactly() -> None:
 def test_trees_on_sets_of_categories_are_not_read_as_thresholds() -> None:
     """shap 0.51 reads the sets as thresholds and says nothing; its values then do not add up to the output."""
     pipeline, frame, spec = trained({"carrier": "categorical", **NUMERIC})
-    found = explain(pipeline, frame, spec, model="m", version=1)
+    found = explain(prepare(pipeline, frame, spec), frame, spec, model="m", version=1)
     assert found.method.startswith("shap PermutationExplainer, 50 background rows")
     assert found.rows == 200
     by_column = {one.column: one for one in found.contributions}
     assert by_column["carrier"].direction is None
     assert by_column["carrier"].mean_abs > by_column["temp"].mean_abs > by_column["noise"].mean_abs
     assert by_column["distance"].direction > 0.8
-    assert explain(pipeline, frame, spec, model="m", version=1) == found
+    assert explain(prepare(pipeline, frame, spec), frame, spec, model="m", version=1) == found
 
 
 def test_a_stored_row_has_the_librarys_own_values_and_they_sum_to_the_answer() -> None:
@@ -80,7 +81,6 @@ def test_a_stored_row_has_the_librarys_own_values_and_they_sum_to_the_answer() -
     import xgboost
 
     from backend.serving.portable import XGBoostModel, feature_types, fitted_encoder
-    from jobs.explaining import prepare
 
     pipeline, frame, spec = trained(NUMERIC)
     found = prepare(pipeline, frame, spec).explain(frame.head(50))
@@ -110,8 +110,6 @@ def test_a_stored_row_has_the_librarys_own_values_and_they_sum_to_the_answer() -
 
 
 def test_values_that_do_not_add_up_are_not_taken_and_it_is_said() -> None:
-    from jobs.explaining import prepare
-
     pipeline, frame, spec = trained({"carrier": "categorical", **NUMERIC})
     prepared = prepare(pipeline, frame, spec)
     assert prepared.way.kind == "permutation"
@@ -137,7 +135,7 @@ def test_a_pipeline_that_makes_several_numbers_of_a_column_is_asked_through_its_
         ),
         LogisticRegression(),
     ).fit(model_input(frame, spec), label)
-    found = explain(pipeline, frame, spec, model="m", version=1)
+    found = explain(prepare(pipeline, frame, spec), frame, spec, model="m", version=1)
     by_column = {one.column: one for one in found.contributions}
     assert set(by_column) == {"carrier", "distance", "noise"}
     # a linear model's SHAP value is coefficient x (value - background mean), so the correlation is 1

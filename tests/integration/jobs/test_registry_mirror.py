@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from backend import clock
 from backend.alerting.tables import Alert, Incident
 from backend.audit.actions import Action
+from backend.costs.tables import UsageDay
 from backend.database.session import reading, writing
 from backend.deployment.tables import Deployment
 from backend.governance.tables import RegistryMove
@@ -164,6 +165,9 @@ def test_the_job_reads_the_embedded_mlflow(serving: str, start_worker: Start) ->
     wait_for(lambda: run_of(run_id).state in ("succeeded", "failed"), within_s=90)
     assert run_of(run_id).error == ""
     assert moves() == [3]
+    with reading() as session:  # what the run took is counted, once, as it ended
+        used = {one.kind: one.amount for one in session.scalars(select(UsageDay).where(UsageDay.model == ""))}
+    assert 0 < used["job_processor"] <= used["job_clock"] < 90
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from backend.registry.mlflow_adapter import champion_alias

@@ -138,3 +138,52 @@ def test_an_ab_metric_is_taken_from_labelled_rows_of_both_versions(trained: Worl
         "toy", "production", "accuracy", 3, 2, since=since, segments={"carrier": ["AA", "it's"]}
     )
     assert kept is not None and (kept.challenger.rows, kept.champion.rows) == (30, 40)
+
+
+@pytest.mark.parametrize(
+    ("words", "positive"),
+    [
+        (("late", "on time"), "late"),
+        (("True", "False"), None),
+        (("it's", "fine"), "it's"),
+        (("late", "fine"), None),
+    ],
+)
+def test_an_ab_metric_knows_the_positive_class_by_the_words_of_its_labels(
+    trained: World, words: tuple[str, str], positive: str | None
+) -> None:
+    """Labels are often words: by `label = '1'` every row was negative, and whoever scored lower won."""
+    from backend.database.session import writing
+    from backend.registry.tables import Model
+
+    now = clock.now()
+    says_no: dict[str, Any] = {"version": 3, "role": "canary", "prediction": "0", "score": 0.1}
+    says_yes: dict[str, Any] = {"version": 2, "role": "champion", "prediction": "1", "score": 0.8}
+    store([says_no] * 40 + [says_yes] * 40)
+    table = label_batch(
+        [
+            {"prediction_id": f"r{number}", "label": words[number % 4 == 0], "status": "known",
+             "label_ts": clock.to_iso(now)}
+            for number in range(80)
+        ],
+        now=now,
+    )  # fmt: skip
+    accept(settings().observations, settings().spool, "toy", "labels", table, source="api", now=now)
+    commit_spool(settings().observations, settings().spool)
+    with writing() as session:
+        model = session.get_one(Model, "toy")
+        spec = dict(model.spec)
+        model.spec = {**spec, "positive_label": positive} if positive is not None else spec
+    try:
+        since = now - timedelta(days=1)
+        found, brier = (
+            compare_arms("toy", "production", metric, 3, 2, since=since) for metric in ("accuracy", "brier")
+        )
+    finally:
+        with writing() as session:
+            session.get_one(Model, "toy").spec = spec
+    if words == ("late", "fine"):  # nobody said which is positive
+        assert (found, brier) == (None, None)
+        return
+    assert found is not None and (found.challenger.mean, found.champion.mean) == (0.25, 0.75)
+    assert brier is not None and brier.better < 0

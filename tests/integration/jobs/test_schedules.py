@@ -41,6 +41,7 @@ def test_a_slot_is_asked_for_once_and_nothing_piles_up(flights: str) -> None:
     made = request_due(NOON)
     assert sorted(made) == [
         "keep_data-2026-03-04T00:00:00Z",
+        "measure_costs-2026-03-04T12:00:00Z",
         "mirror_registry-2026-03-04T12:00:00Z",
         "prune-2026-03-04T12:00:00Z",
         "reconcile_audit-2026-03-04T12:00:00Z",
@@ -56,7 +57,7 @@ def test_a_slot_is_asked_for_once_and_nothing_piles_up(flights: str) -> None:
     assert "mirror_registry-2026-03-04T17:00:00Z" in request_due(later)
     with reading() as session:
         assert (
-            session.scalar(select(func.count()).select_from(JobRun)) == 10
+            session.scalar(select(func.count()).select_from(JobRun)) == 12
         )  # the log is recomputed every six hours
 
 
@@ -188,7 +189,7 @@ def test_old_runs_go_with_their_workflow_rows_and_failures_stay_longer(flights: 
     assert delete_runs() == 2  # sign_audit and reconcile_audit
     with writing() as session:
         session.execute(update(JobRun).values(finished_at=clock.now() - timedelta(days=31)))
-    assert delete_runs() == 4
+    assert delete_runs() == 5
     delete_attempts()
     schema = "" if database_is_sqlite() else "dbos."
     with reading() as session:

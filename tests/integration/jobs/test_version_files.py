@@ -18,9 +18,14 @@ from backend.errors import NotAllowed
 from backend.registry.artefacts import artefact_digest
 from backend.registry.tables import Version
 from backend.serving.errors import NotLoadable
-from jobs.version_files import estimator_of
+from jobs.models import ModelProcess, open_model
 from tests.integration.governance.conftest import put_in_force
 from tests.worlds import make_world
+
+
+def opened(uri: str, digest: str) -> ModelProcess:
+    with open_model(uri, digest) as model:
+        return model
 
 
 class Runs:
@@ -40,7 +45,7 @@ def test_files_that_run_something_are_loaded_only_once_they_were_allowed_or_serv
     (artefact / "MLmodel").write_text(json.dumps({"flavors": {"other": {}}}))  # which the loader then refuses
     digest, uri = artefact_digest(artefact), artefact.as_uri()
     with pytest.raises(NotAllowed, match=f"would use model.pkl: {os.mkdir.__module__} mkdir"):
-        estimator_of(uri, digest)
+        opened(uri, digest)
     with writing() as session:
         put_in_force(
             session, world,
@@ -48,14 +53,14 @@ def test_files_that_run_something_are_loaded_only_once_they_were_allowed_or_serv
             f"{{allow: [{os.mkdir.__module__}]}}}}]}}}}]",
         )  # fmt: skip
     with pytest.raises(NotLoadable):
-        estimator_of(uri, digest)
+        opened(uri, digest)
     with writing() as session:
         put_in_force(session, world, "rules: [{name: all}]")
         session.execute(update(Version).values(artefact_digest=digest))
     with pytest.raises(NotLoadable):
-        estimator_of(uri, digest)
+        opened(uri, digest)
     with writing() as session:
         session.execute(update(Deployment).values(serving_at=None, started_at=clock.now()))
     with pytest.raises(NotAllowed):
-        estimator_of(uri, digest)
+        opened(uri, digest)
     assert not marker.exists()

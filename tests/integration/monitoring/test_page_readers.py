@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backend import clock
 from backend.database.session import reading, writing
 from backend.errors import NotFound
 from backend.monitoring.distributions import compare_column, compare_segments
@@ -64,9 +65,11 @@ def test_a_point_without_a_value_is_the_worst_only_where_there_is_no_other(world
 
 def test_points_of_segments_are_read_only_when_asked_for(world: World) -> None:
     with reading() as session:
-        assert known_segments(session, world.viewer, *OF, size="1d", kinds=("realised",)) == [
+        assert known_segments(session, world.viewer, *OF, size="1d", kinds=("realised",), since=None) == [
             "carrier=AA", "carrier=B6", "carrier=UA",
         ]  # fmt: skip
+        later = known_segments(session, world.viewer, *OF, size="1d", kinds=("realised",), since=clock.now())
+        assert later == []
         plain = list_points(session, world.viewer, *OF, size="1d", kinds=("realised",))
         both = list_points(session, world.viewer, *OF, size="1d", kinds=("realised",), segment=None)
     assert set(plain["segment"]) == {""}

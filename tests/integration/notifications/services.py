@@ -77,7 +77,10 @@ class Service:
         if page is None or (page.days_old > 30 and query.get("date_range") != "all"):
             return 200, {"incidents": []}
         status = {"open": "triggered"}.get(page.state, page.state)
-        who = {"summary": page.by}
+        who = {
+            "summary": page.by,
+            "type": "service_reference" if page.by == "a service" else "user_reference",
+        }
         acks = [{"acknowledger": who}] if page.state == "acknowledged" else []
         return 200, {
             "incidents": [

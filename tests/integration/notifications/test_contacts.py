@@ -12,6 +12,7 @@ from backend.errors import BadInput
 from backend.notifications import rotas
 from backend.notifications.calendars import people_at
 from backend.notifications.contacts import About, Contacts, open_channel, parse_contacts, reached
+from backend.notifications.contacts_within import within
 from backend.notifications.rotas import fetch_calendars
 from tests.integration.notifications.services import dripping
 
@@ -230,3 +231,27 @@ def test_a_route_that_began_takes_its_steps_after_its_hours_and_above_its_severi
     assert names(contacts, night_began, NOON) == ["mail", "pager"]
     assert names(contacts, about(1, told=NOON - timedelta(hours=1)), NOON) == ["hook", "pager"]
     assert names(contacts, about(4, told=NOON - timedelta(hours=1)), NOON) == []
+
+
+TWO_TEAMS = """\
+channels:
+  phone: {kind: pagerduty, key: {env: PAGER_KEY}}
+  mail: {kind: apprise, url: {env: MAIL_URL}}
+routes:
+  - {name: ours, when: {model: [toy, fraud-*]}, to: [phone]}
+  - {name: theirs, when: {model: [fraud-*]}, to: [phone]}
+  - {name: squad, when: {team: [rival*]}, to: [phone]}
+  - {name: all, to: [phone]}
+reminders:
+  - {when: {team: [rival*, Ours]}, to: [mail]}
+rotas:
+  a: {shifts: [{who: Ada, channel: phone}], route: theirs}
+  b: {shifts: [{who: Ada, channel: phone}]}
+"""
+
+
+def test_who_sees_some_models_reads_of_no_route_about_others() -> None:
+    seen = within(parse_contacts(TWO_TEAMS), {"toy"}, {"Ours"})
+    assert [(one.name, one.when.model) for one in seen.routes] == [("ours", ("toy",)), ("all", ())]
+    assert [one.when.team for one in seen.reminders] == [("Ours",)]
+    assert set(seen.rotas) == {"b"}

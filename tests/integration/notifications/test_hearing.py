@@ -47,6 +47,24 @@ def test_resolved_there_while_it_fires_is_over_here_as_soon_as_nothing_does(scen
         assert {row.state for row in session.scalars(select(ToldIncident))} == {"resolved"}
 
 
+def test_what_pagerduty_resolves_by_the_clock_rings_again_while_nobody_is_on_it(scene: Scene) -> None:
+    number = scene.page()
+    scene.tick()
+    scene.pager.act("resolved", "a service")
+    scene.tick(later_s=11)
+    incident = scene.incident(number)
+    assert (incident.state, incident.acknowledged_at) == ("open", None)
+    scene.tick(later_s=3)
+    (page,) = scene.pager.pages.values()
+    assert (page.state, page.number) == ("open", 2), "another incident there, under the same key"
+    scene.pager.act("acknowledged", "Grace")
+    scene.tick(later_s=11)
+    assert scene.incident(number).acknowledged_there == "in PagerDuty by Grace"
+    scene.pager.act("resolved", "a service")
+    scene.tick(later_s=11)
+    assert [scene.tick(later_s=11) for _ in range(3)] == [0, 0, 0], "somebody is on it"
+
+
 def test_a_reaction_that_was_heard_is_not_heard_again_when_the_message_is_told_again(scene: Scene) -> None:
     number = scene.page()
     scene.tick()

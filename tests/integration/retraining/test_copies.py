@@ -65,10 +65,15 @@ def test_who_is_erased_stays_in_no_copy(run: str, world: World) -> None:
 
 
 def test_copies_go_with_trimmed_rows_and_two_weeks_after_a_run_failed(run: str, world: World) -> None:
+    kept = [folder_of(run) / "out" / "checkpoints", folder_of(run) / "trials" / "0003" / "checkpoints"]
+    for place in kept:
+        place.mkdir(parents=True)
     assert forget_copies(Here()) == 0  # type: ignore[arg-type]
+    assert all(place.is_dir() for place in kept), "it can be begun again"
     with writing() as session:
         session.get_one(RetrainingRun, run).finished_at = clock.now() - timedelta(days=15)
     assert forget_copies(Here()) == 1  # type: ignore[arg-type]
+    assert not any(place.exists() for place in kept)
     (folder_of(run) / "rows.parquet").write_bytes(b"rows")
     with writing() as session:
         set_rule(

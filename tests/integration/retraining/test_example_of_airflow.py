@@ -1,7 +1,9 @@
-"""The DAG that the documents show, asked of the API itself; Airflow's names stand for what they do to a function."""
+"""The DAG that is shown as an example, asked of the API; Airflow's names stand for what they do to a function."""
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,7 +27,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
-DOCUMENT = Path("docs/retraining.md")
+EXAMPLE = Path("examples/airflow_dag.py")
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,8 @@ def tasks(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, C
             module = ModuleType(name)
             vars(module).update(held)
             monkeypatch.setitem(sys.modules, name, module)
-        code = next(part for part in DOCUMENT.read_text().split("```python\n") if "airflow" in part).split(
-            "```"
-        )[0]
-        exec(compile(code.replace("flight-delay", "toy"), "example", "exec"), {})  # noqa: S102 - our own document
+        code = EXAMPLE.read_text()
+        exec(compile(code.replace("flight-delay", "toy"), "example", "exec"), {})  # noqa: S102 - our own example
         yield task.known
 
 
@@ -95,3 +95,33 @@ def test_the_dag_asks_once_waits_for_the_run_and_fails_with_it(
         session.get_one(Change, change).state = "rejected"
     with pytest.raises(RuntimeError, match=f"CHG-{change} is rejected: nothing is trained"):
         tasks["trained"](change)
+
+
+def test_every_call_of_the_example_is_an_operation_of_the_api() -> None:
+    """Method and path as they are written, with what they send as the OpenAPI document has it."""
+    document = create_api().openapi()
+    called = []
+    for node in ast.walk(ast.parse(EXAMPLE.read_text())):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("requests.get", "requests.post")):
+            continue
+        path = re.sub(r"^f'\{API\}|'$", "", ast.unparse(node.args[0]))
+        path = next(
+            one
+            for one in document["paths"]
+            if re.sub(r"\{\w+\}", "{}", one) == re.sub(r"\{\w+\}", "{}", path)
+        )
+        called.append((ast.unparse(node.func).removeprefix("requests."), path))
+    assert sorted(called) == [
+        ("get", "/changes/{change_id}"),
+        ("get", "/retraining"),
+        ("post", "/retraining"),
+    ]
+    assert all(method in document["paths"][path] for method, path in called)
+    wanted = document["components"]["schemas"]["RetrainingRequest"]
+    body = next(
+        node.value for node in ast.walk(ast.parse(EXAMPLE.read_text()))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "body"
+    )  # fmt: skip
+    assert isinstance(body, ast.Dict)
+    given = {ast.literal_eval(key) for key in body.keys if key is not None}
+    assert set(wanted["required"]) <= given <= set(wanted["properties"])

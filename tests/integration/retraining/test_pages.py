@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.charts.search import trials_figure
 from app.charts.training import curve_figures
 from app.components.retraining_parts import duration
 from backend import clock
@@ -15,7 +16,7 @@ from backend.governance.group_rates import Share, gaps
 from backend.retraining.steps import begin_step, end_step, note_step
 from backend.retraining.tables import RetrainingRun, RetrainingStep
 from tests.integration.app.test_pages import Open, open_page, text_of
-from tests.integration.retraining.conftest import ask, begin, run_of, world
+from tests.integration.retraining.conftest import ask, begin, run_of, step_of, world
 from tests.worlds import World
 
 __all__ = ["open_page", "world"]
@@ -118,6 +119,31 @@ def test_a_run_shows_segments_groups_and_what_the_candidate_leans_on(world: Worl
     for told in ("1 of 3 segments is worse", "carrier = AA", "carrier below four fifths", "AA against UA",
                  "What it leans on", "shap TreeExplainer, exact; over 90 rows that were held out"):  # fmt: skip
         assert told in said, told
+
+
+def test_a_search_shows_its_trials_the_one_that_is_taken_and_that_held_out_rows_take_no_part(
+    world: World, open_page: Open
+) -> None:
+    run = begin(ask(world.engineer))
+    drawn = [{"number": number, "state": state, "value": value, "parameters": {"learning_rate": 0.1 * (number + 1)},
+              "seconds": 2.0, "step": 40, "note": note}
+             for number, (state, value, note) in enumerate(
+                 [("complete", 0.41, ""), ("complete", 0.39, ""), ("pruned", 0.6, ""),
+                  ("failed", None, "the trainer ended with exit code 3")])]  # fmt: skip
+    found = {"metric": "log_loss", "goal": "minimize", "pruner": "median", "trials": drawn, "planned": 4, "minutes": 30,
+             "seconds": 8.0, "chosen": 1, "ended": "all trials were run", "digest": "sha256:0"}  # fmt: skip
+    with writing() as session:
+        begin_step(session, run.id, "train")
+        note_step(session, run.id, "train", found={"search": found}, gpu_seconds=2.5)
+    assert step_of(run.id, "train").gpu_seconds == 2.5
+    said = text_of(open_page(world.viewer, "retraining_run", id=run.id))
+    for told in ("Search of parameters", "4 of 4 trials", "1 ended early by the median pruner", "taken",
+                 "learning_rate 0.2", "exit code 3", "the held-out rows take no part"):  # fmt: skip
+        assert told in said, told
+    figure = trials_figure(drawn, metric="log loss", upwards=False)
+    assert figure is not None
+    assert list(figure.data[-1].y) == [0.41, 0.39], "the best so far"
+    assert trials_figure(drawn[3:], metric="log loss", upwards=False) is None
 
 
 def test_a_retraining_is_asked_for_on_the_page(world: World, open_page: Open) -> None:

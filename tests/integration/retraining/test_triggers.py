@@ -18,8 +18,10 @@ from backend.identity.tables import Person
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.tables import WindowState
 from backend.registry.tables import Model, Version
-from backend.retraining.tables import RetrainingCause
+from backend.retraining.steps import begin_step
+from backend.retraining.tables import RetrainingCause, RetrainingStep
 from backend.retraining.triggers import causes_now
+from backend.retraining.views import run_view
 from jobs.open_retraining import close_lost, open_due
 from tests.integration.retraining.conftest import Here, ask, begin, close, describe, plan
 from tests.worlds import SPEC, SYSTEM, World, set_tier
@@ -180,8 +182,14 @@ def test_a_run_whose_workers_were_given_up_is_closed(world: World) -> None:
     run = begin(ask(world.engineer))
     with writing() as session:
         session.get_one(JobRun, run.id).state = "failed"
+        begin_step(session, run.id, "train")
+        step = session.get_one(RetrainingStep, (run.id, "train"))
+        step.seconds, step.started_at = 60.0, clock.now() - timedelta(days=3)
     assert close_lost(Here()) == 1  # type: ignore[arg-type]
     assert run_of(run.id).state == "failed"
+    with reading() as session:
+        shown = run_view(session, world.engineer, run.id)
+    assert (shown["step"], shown["cost"]["seconds"]) == ("", 60.0), "nothing goes on, and nothing is added"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from backend import clock
 from backend.alerting.service import firing_alerts
@@ -21,6 +21,7 @@ from backend.monitoring.tables import MetricPoint, WindowState
 from backend.registry.service import register_model
 from backend.serving.tables import GatewayHour, RequestOutcome
 from backend.slo.compaction import compact_objective
+from backend.slo.evidence import objective_facts
 from backend.slo.maintenance import declare_maintenance, end_maintenance
 from backend.slo.objectives import Availability, Freshness, Kind, Latency, Objective, Quality, default_rows
 from backend.slo.objectives_service import (
@@ -32,8 +33,8 @@ from backend.slo.objectives_service import (
     retire_objective,
     revise_objective,
 )
-from backend.slo.reading import read_detail
-from backend.slo.tables import ObjectiveState, SliCount
+from backend.slo.reading import list_standings, read_detail
+from backend.slo.tables import ObjectiveRevision, ObjectiveState, SliCount
 from backend.slo.windows import Rolling
 from jobs.evaluate_slos import count_due, judge_due
 from tests.worlds import SPEC, SYSTEM, World, person
@@ -126,6 +127,47 @@ def test_an_objective_that_cannot_be_counted_holds_up_no_other(
     assert state_of(key).state == "breach"
     assert any(level == "page" for level, *_ in titles())
     assert state_of(other).problem == "it cannot be counted: ValueError: window: no days"
+
+
+def test_an_objective_whose_text_does_not_read_any_more_is_unknown_and_holds_up_no_other(
+    world: World, noon: datetime
+) -> None:
+    log_requests(minutes_until(noon, 60), good=10, failed=10)
+    key, odd = define(world), define(world, replace(AVAILABLE, name="odd"))
+    look(noon - MINUTE)
+    with reading() as session:
+        text = get_objective(session, world.viewer, odd).document
+
+    def write(document: str) -> None:
+        with writing() as session:
+            of_it = update(ObjectiveRevision).where(ObjectiveRevision.key == odd)
+            session.execute(of_it.values(document=document))
+
+    write("apiVersion: openslo/v0")
+    look(noon)
+    assert (state_of(key).state, state_of(odd).state) == ("breach", "no_data")
+    assert any(level == "page" for level, *_ in titles())
+    assert any(
+        kind == "slo_absent" and "odd: its definition cannot be read" in title for _, kind, title in titles()
+    )
+    with writing() as session:
+        facts = {one["name"]: one["state"] for one in objective_facts(session, "toy", "production")}
+        assert facts == {AVAILABLE.name: "breach", "odd": "no_data"}, "a change can be asked for all the same"
+        assert compact_objective(session, odd, now=noon) == 0
+        assert [one.revision.key for one in list_standings(session, world.viewer)] == [key]
+    write(text)
+    look(noon + MINUTE)
+    assert state_of(odd).state == "breach"
+    assert not [one for one in titles() if one[1] == "slo_absent"]
+    write("apiVersion: openslo/v0")
+    with writing() as session:
+        mended = replace(AVAILABLE, name="odd", target=Decimal("0.9"))
+        assert revise_objective(session, world.on_call, odd, objective=mended, seen=1).number == 2
+    write("apiVersion: openslo/v0")
+    with writing() as session:
+        assert (
+            retire_objective(session, world.on_call, odd, seen=2, why="nobody can read it").state == "retired"
+        )
 
 
 def test_an_outage_fires_within_a_minute_and_resolves_when_the_short_window_is_clean(
@@ -337,6 +379,14 @@ def test_model_quality_counts_windows_as_they_are_judged(world: World, noon: dat
     assert "2 of 6 windows were out of bounds" in titles()[0][2]
     look(noon + MINUTE)
     assert state_of(key).figures["period"] == figures["period"]
+    with (
+        writing() as session
+    ):  # as joint drift and attributions come: by a job of its own, long after the window
+        point = session.scalars(select(MetricPoint).where(MetricPoint.value.is_(None))).one()
+        point.value, point.computed_at = 0.9, noon + MINUTE * 60
+    look(noon + MINUTE * 61)
+    told = state_of(key).figures["period"]
+    assert (told["good"], told["total"]) == (5, 7)
 
 
 def test_freshness_is_one_look_a_minute(world: World, noon: datetime) -> None:

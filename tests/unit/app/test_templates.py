@@ -15,9 +15,19 @@ PAGES: dict[str, dict[str, Any]] = {
         "csrf": "c",
         "next_path": "/",
         "error": None,
-        "oidc_url": "/oidc/start",
-        "oidc_name": "single sign-on",
+        "passwords": True,
+        "providers": [{"name": "single sign-on", "url": "/oidc/start"}],
         "accounts": [{"name": "lead", "password": "p", "role": "ML lead"}],
+    },
+    "again.html": {
+        "csrf": "c",
+        "next_path": "/c/1",
+        "error": None,
+        "who": "Ada",
+        "minutes": 10,
+        "has_password": True,
+        "oidc_url": "/oidc/start?again=true",
+        "oidc_name": "single sign-on",
     },
     "setup.html": {"csrf": "c", "token": "t", "error": "The link has been used."},
     "error.html": {
@@ -48,6 +58,12 @@ def test_every_visible_input_has_a_label_and_the_form_a_token(name: str) -> None
     assert all(f'<label for="{name}"' in page for name in visible)
     assert 'name="csrf" value="c"' in page
     assert 'method="post"' in page
+
+
+def test_the_page_after_signing_out_leads_on_without_a_script() -> None:
+    page = render("signed_out.html", provider="<b>Corp</b>", url='https://sso.example/end?a=1&b="2')
+    assert 'content="1; url=https://sso.example/end?a=1&amp;b=&#34;2"' in page
+    assert "<b>" not in page and "<script" not in page
 
 
 def test_values_are_escaped() -> None:

@@ -82,7 +82,7 @@ def test_the_late_rate_is_the_raw_files(all_flights: pd.DataFrame, raw: pd.DataF
 def test_recent_delay_equals_a_count_by_hand(all_flights: pd.DataFrame, raw: pd.DataFrame) -> None:
     raw = raw[raw["month"].isin([2, 3])].copy()
     raw["ts"] = pd.to_datetime(raw["time_hour"], utc=True) + pd.to_timedelta(raw["minute"], unit="min")
-    raw["left"] = raw["ts"] + pd.to_timedelta(raw["dep_delay"], unit="min")
+    raw["left"] = raw["ts"] + flights.minutes(raw["dep_delay"])
     chosen = raw[raw["month"] == 3].sample(120, random_state=3)
     assert (chosen["dep_delay"] < 0).sum() > 20  # a flight that left early would count itself
     built = all_flights.set_index("prediction_id")
@@ -105,7 +105,7 @@ def test_features_do_not_change_when_the_future_does(raw: pd.DataFrame, tmp_path
     weather = pd.read_csv(flights.data_folder() / "weather.csv").head(26_115)
     cut = pd.Timestamp("2013-01-02T18:30Z")
     departs = pd.to_datetime(first["time_hour"], utc=True) + pd.to_timedelta(first["minute"], unit="min")
-    later = ~(departs + pd.to_timedelta(first["dep_delay"], unit="min") < cut)
+    later = ~(departs + flights.minutes(first["dep_delay"]) < cut)
     changed = first.copy()
     rng = np.random.default_rng(5)
     for column in ("arr_delay", "air_time", "arr_time", "dep_time"):  # of every flight, also of earlier ones

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,8 +134,10 @@ def test_a_missing_or_unreadable_feature_is_named(
 # Importing MLflow warns of its own type hints and its own deprecated SQLAlchemy mapping.
 @pytest.mark.filterwarnings("ignore")
 def test_versions_are_registered_in_mlflow_and_load_only_unaltered(
-    trained: training.Trained, answers: pd.DataFrame, census_spec: ModelSpec, tmp_path: Path
-) -> None:
+    trained: training.Trained, answers: pd.DataFrame, census_spec: ModelSpec, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://operator.example")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     artefacts = tmp_path / "artefacts"
     first, again = (
@@ -145,6 +148,7 @@ def test_versions_are_registered_in_mlflow_and_load_only_unaltered(
     )
     assert first == again
     assert first.version == 1
+    assert os.environ["MLFLOW_TRACKING_URI"] == "http://operator.example", "what an operator set stays"
     second = replace(first, version=2)
     assert Path(first.uri).is_relative_to(artefacts)
 

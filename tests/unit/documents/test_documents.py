@@ -218,3 +218,25 @@ def test_any_text_becomes_a_pdf(text: str) -> None:
                 Bullets(((Paragraph(plain(text)),), ())), Table((plain(text),), ((plain(text),),))],
     )  # fmt: skip
     assert made.startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| a | b | c |\n|---|---|---|\n| x | " + "wort " * 2000 + "| y |\n| p | q | END |\n",
+        "| a | b |\n|---|---|\n| x | " + "wort" * 2000 + "END |\n",
+        "| a | b |\n|---|---|\n| " + "wort " * 2000 + "| END |\n",
+        "|" + "a|" * 90 + "\n|" + "-|" * 90 + "\n|" + "wort|" * 89 + "END|\n",
+        "| " + "wort " * 2000 + " | b |\n|---|---|\n| x | END |\n",
+        "> > > | a | b | c |\n> > > |-|-|-|\n> > > | x | " + "wort " * 2000 + "| END |\n",
+        "```\n" + "wort\n" * 2000 + "END\n```\n",
+    ],
+)
+def test_no_row_is_too_tall_and_no_table_too_wide_for_a_pdf(text: str) -> None:
+    """One long cell would take away the PDF of a card, and every evidence pack that has to hold it."""
+    pages = PdfReader(io.BytesIO(pdf_of(SHEET, blocks_of(text)))).pages
+    told = "".join("".join(page.extract_text().split()) for page in pages)
+    assert told.count("wort") >= min(text.count("wort"), 2000) - len(
+        pages
+    )  # one may be broken at the end of a line
+    assert "END" in told

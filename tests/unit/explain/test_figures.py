@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,8 @@ from backend.explain.figures import (
 from backend.explain.predictions import pack, unpack
 from backend.explain.reasons import MOST_REASONS, adverse_reasons, is_declined, is_positive
 from backend.monitoring.columns import parse_spec
+from backend.monitoring.page_points import _class_shown
+from backend.monitoring.performance._core import read_classes
 
 FEATURES = {"income": "numeric", "debt": "numeric", "age": "numeric", "job": "categorical"}
 
@@ -98,6 +102,31 @@ def test_declined_is_the_decision_that_is_not_favourable() -> None:
     assert is_declined(given, is_positive(given, None, 0.4, 0.5))
     assert not is_declined(given, is_positive(given, None, None, 0.5))
     assert is_positive(spec(positive_label="good"), "Good", None, 0.5)
+
+
+def test_a_gateway_answers_1_and_0_also_where_the_positive_label_is_a_word() -> None:
+    """As in every figure of a window: labels are often words, answers not."""
+    word = spec(positive_label="good")
+    assert [is_positive(word, one, None, 0.5) for one in ("1", "0", "good", "bad")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert not is_declined(word, is_positive(word, "1", 0.9, 0.5))
+    assert is_declined(word, is_positive(word, "0", 0.1, 0.5))
+    number = spec(positive_label="2")
+    assert [is_positive(number, one, None, 0.5) for one in ("2", "1")] == [True, False]
+    zero = spec(positive_label="0")
+    assert [is_positive(zero, one, None, 0.5) for one in ("0", "1")] == [True, False]
+    for given in (word, number, zero, spec()):
+        for one in ("1", "0", "2", "good"):
+            read = (
+                read_classes([one], given.positive, "prediction") if given.positive or one in "10" else None
+            )
+            assert read is None or bool(read[0]) == is_positive(given, one, None, 0.5)
+    grid = SimpleNamespace(values=("0", "1"))
+    assert _class_shown(word, [SimpleNamespace(grid=grid)]) == "1"  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,53 @@ def test_plain_data_are_left_alone(around: Any, protocol: int, wrapping: str) ->
     assert scan_file("model.pkl", WRAPPINGS[wrapping](pickle.dumps(around, protocol))) == []
 
 
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_call_behind_the_end_of_a_compressed_stream_is_found(compress: Any) -> None:
+    """Readers go on with the next stream: behind an empty one a scan of the first saw nothing."""
+    harmful, plain = pickle.dumps(Runs(eval, "1")), pickle.dumps([1, 2])
+    for hidden in (compress(b"") + compress(harmful), compress(b"") + bytes(8) + compress(harmful),
+                   compress(harmful[:3]) + compress(harmful[3:]), compress(b"") * 3 + compress(harmful)):  # fmt: skip
+        assert scan_file("model.pkl", hidden), "it runs"
+    assert scan_file("model.pkl", compress(plain[:5]) + compress(plain[5:])) == []
+    for unclear in (compress(plain) + b"what is this", compress(b"") * 200 + compress(harmful)):
+        with pytest.raises(Unscannable):
+            scan_file("model.pkl", unclear)
+
+
+@pytest.mark.parametrize("compress", [bz2.compress, lzma.compress])
+def test_what_is_said_of_streams_behind_each_other_is_so(tmp_path: Path, compress: Any) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(compress(b"") + compress(pickle.dumps(Runs(eval, "6 * 7"))))
+    assert joblib.load(path) == 42
+
+
+def lzma_alone(content: bytes, dictionary: int = 4096) -> bytes:
+    filters = [{"id": lzma.FILTER_LZMA1, "dict_size": dictionary}]
+    return lzma.compress(content, format=lzma.FORMAT_ALONE, filters=filters)
+
+
+@pytest.mark.parametrize("compress", [zlib.compress, lzma_alone])
+def test_what_begins_as_many_files_do_is_opened_as_far_as_readers_have_it(compress: Any) -> None:
+    """Neither zlib nor the older form of LZMA has a mark of its own: what is no stream is left alone, and no more."""
+    harmful, plain = pickle.dumps(Runs(eval, "1")), pickle.dumps([1, 2])
+    damaged = bytearray(compress(harmful + bytes(range(256)) * 256))
+    damaged[-2] ^= 255
+    assert scan_file("model.pkl", bytes(damaged)) == ["model.pkl: builtins eval"]
+    for unclear in (compress(harmful) + b"what is this", compress(b"") * 200 + compress(harmful)):
+        with pytest.raises(Unscannable):
+            scan_file("model.pkl", unclear)
+    assert scan_file("model.pkl", compress(plain)) == []
+    assert scan_file("notes.txt", compress(plain)[:2] + b"plain text, by chance") == []
+
+
+@pytest.mark.parametrize("dictionary", [4096, 1 << 16, 1 << 23])
+def test_the_size_of_the_dictionary_hides_nothing(tmp_path: Path, dictionary: int) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(lzma_alone(pickle.dumps(Runs(eval, "6 * 7")), dictionary))
+    assert joblib.load(path) == 42
+    assert scan_file("model.pkl", path.read_bytes()) == ["model.pkl: builtins eval"]
+
+
 def test_a_name_put_together_through_the_memo_is_found() -> None:
     # "os" and "system" are memoised, buried under other strings, fetched again, and made into a name.
     content = b"".join([

@@ -55,7 +55,7 @@ def test_of_rules_by_place_nothing_is_lost_where_a_change_is_of_none() -> None:
                    gates=[{"gate": "artefact_scanned", "required": False}, {"gate": "external"}]),
         )
     )  # fmt: skip
-    for kind in ("policy", "tier", "observe", "erase", "access"):
+    for kind in ("policy", "tier", "observe", "erase", "access", "roles"):
         entry = policy.entry_for(kind, "high", "*")
         assert entry.name == "staging and production and rest"
         rule = entry.rule

@@ -30,6 +30,7 @@ from backend.monitoring.evaluate import Point, alarms_below
 from backend.monitoring.fairness import gaps
 from backend.monitoring.fairness.measures import GAPS, GROUP_MEASURES, NO_BOUND, needs_labels
 from backend.monitoring.fairness.points import NOT_DECLARED, fairness_points
+from backend.monitoring.fairness.standing import why_not_compared
 from backend.monitoring.label_lag import Hearing
 from backend.monitoring.monitors import Figure, bad_side
 
@@ -250,6 +251,27 @@ def test_columns_and_decisions_that_are_not_there_are_said() -> None:
 def test_other_tasks_and_models_without_protected_columns_have_no_points() -> None:
     assert points_of(people(), protected=[]) == {}
     assert points_of(people(), task="regression", favourable=None) == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, ""),
+        ({"protected": []}, "no protected column is declared, so no group is compared"),
+        (
+            {"task": "regression"},
+            "groups are compared by rates of two decisions, which a regression model does not",
+        ),
+        (
+            {"task": "multiclass"},
+            "which a multiclass model does not give; look at its performance by segment",
+        ),
+    ],
+)
+def test_why_groups_are_not_compared_is_said(more: dict[str, Any], said: str) -> None:
+    spec = parse_spec({"task": "binary", "features": {"sex": "categorical"}, "protected": ["sex"], **more})
+    assert said in why_not_compared(spec)
+    assert bool(said) == bool(why_not_compared(spec))
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,65 @@ def test_an_answer_that_is_no_probability_is_a_failure_of_the_canary_and_the_cha
     assert (counted[ids[1], ids[0]].rows, counted[ids[1], ids[0]].failed) == (2, 0)
 
 
+class Lossy(Slow):
+    """Leaves a row out where there are several."""
+
+    def predict_proba(self, frame: Any) -> Any:
+        return super().predict_proba(frame)[: max(1, len(frame) - 1)]
+
+
+class Blind(Slow):
+    """Knows no answer to some rows, by what it is asked."""
+
+    def predict_proba(self, frame: Any) -> Any:
+        chances = super().predict_proba(frame)
+        chances[frame["distance"].to_numpy() == 3] = math.nan
+        return chances
+
+
+def test_one_row_without_an_answer_is_named_and_its_batch_is_not_stored(tmp_path: Path) -> None:
+    blind = Blind()
+    blind.go.set()
+    batch = [replace(one, features={"distance": float(number)}) for number, one in enumerate(rows(8, "row"))]
+    with SpoolLog(tmp_path / "spool") as spool:
+        scorer = Scorer(
+            spool, Tallies(), GatewayMetrics("production"), environment="production", max_waiting_rows=1000
+        )
+        job = Job(serving(blind), batch, rows=range(100, 108))
+        sound = Job(serving(blind), batch[:3], rows=range(3))
+        scorer.submit(job, sound)
+        told = job.done.result(10)
+        assert [type(one) for one in told] == [ScoringFailed] * 8
+        assert (told[0].message, told[0].details["row"]) == (  # type: ignore[union-attr]
+            "instances[103]: the model failed on this row: ValueError: it gave nan, which is no probability; "
+            "nothing of the batch was stored", 103,
+        )  # fmt: skip
+        assert [one["prediction_id"] for one in sound.done.result(10)] == ["row0", "row1", "row2"]  # type: ignore[index]
+        scorer.close()
+
+
+@pytest.mark.parametrize("broken", ["the model", "our own work"])
+def test_a_pass_that_goes_wrong_ends_its_own_requests_and_no_thread(
+    tmp_path: Path, slow: Slow, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    lossy, metrics = Lossy(), GatewayMetrics("production")
+    for one in (slow, lossy):
+        one.go.set()
+    with SpoolLog(tmp_path / "spool") as spool:
+        scorer = Scorer(spool, Tallies(), metrics, environment="production", max_waiting_rows=1000)
+        with monkeypatch.context() as patch:
+            if broken == "our own work":
+                patch.setattr(metrics, "count_scored", lambda *_: 1 / 0)
+            bad = Job(serving(lossy if broken == "the model" else slow), rows(3, "bad"))
+            scorer.submit(bad)
+            assert [type(one) for one in bad.done.result(10)] == [ScoringFailed] * 3
+        good = Job(serving(slow), rows(2, "good"))
+        scorer.submit(good)
+        assert [one["prediction_id"] for one in good.done.result(10)] == ["good0", "good1"]  # type: ignore[index]
+        assert scorer.trouble() is None
+        scorer.close()
+
+
 def test_a_model_that_hangs_is_trouble_and_a_scorer_without_work_is_not(
     tmp_path: Path, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.trainers.base import trainer_named
-from jobs.trainers.devices import Gpu, NoDevice, gpus, place, placed
+from jobs.trainers.devices import Gpu, NoDevice, asked_gpus, gpus, place, placed
 from tests.unit.trainers.jobs import job_in
 
 BIG = Gpu(0, "GPU-big", "NVIDIA H100", 81_000, 1_000, 0.05)
@@ -32,6 +33,26 @@ def test_gpus_are_read_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monke
     program.write_text("#!/bin/sh\nexit 9\n")
     assert gpus(str(program)) == []
     assert gpus("no-such-nvidia-smi") == []
+
+
+def test_a_driver_that_does_not_answer_is_not_told_as_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'Failed to initialize NVML: Driver mismatch'\nexit 18\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    job = job_in(tmp_path, "tabular_network", device="gpu")
+    said = r"nvidia-smi ended with exit code 18, Failed to initialize NVML: Driver mismatch\."
+    with pytest.raises(NoDevice, match=said), placed(job, NETWORK, rows=1):
+        pass
+    monkeypatch.setattr("jobs.trainers.devices.TIMEOUT_S", 0.1)
+    program.write_text("#!/bin/sh\nexec sleep 5\n")
+    assert asked_gpus()[1].endswith("nvidia-smi did not answer within 0.1 s")
+    program.write_text("#!/bin/sh\necho '0, GPU-a1, NVIDIA H100, 81559, 1024, 37'\n")
+    monkeypatch.setattr("jobs.trainers.devices.TIMEOUT_S", 20.0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert asked_gpus() == ([], "CUDA_VISIBLE_DEVICES=7 leaves this worker none of the 1 GPUs of this host")
 
 
 def test_a_job_gets_the_device_with_room(tmp_path: Path) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backend.settings import settings
+from jobs.confinement import CONFINEMENT, PROGRAM, unconfined
 from jobs.trainers import processes
 from jobs.trainers.contract import Limits, TrainingJob
 from jobs.trainers.ending import judged
@@ -119,6 +123,97 @@ def test_more_memory_than_allowed_is_said_in_words(tmp_path: Path) -> None:
     assert found.peak_memory_mb > 200
 
 
+def test_an_allocation_at_once_fails_before_the_host_is_full_and_is_said_in_words(tmp_path: Path) -> None:
+    job = program_job(tmp_path, "held = bytearray(60 << 30)\n" + FOREVER, limits=Limits(memory_mb=200))
+    found = ended(job)
+    assert (found.state, found.reason) == ("failed", "out_of_memory")
+    assert "the training ran out of memory: MemoryError. Train on fewer rows" in found.message
+    assert found.peak_memory_mb < 200
+
+
+CONFINED = """
+import socket
+reached = []
+for address in job["parameters"]["settings"]["addresses"]:
+    try:
+        socket.create_connection(tuple(address), timeout=2).close()
+        reached.append(address)
+    except OSError:
+        pass
+here = socket.socket()
+here.bind(("127.0.0.1", 0))
+here.listen()
+socket.create_connection(here.getsockname(), timeout=2).close()
+gains = "NoNewPrivs:\\t0" in Path("/proc/self/status").read_text()
+(out / "told").write_text(json.dumps({"gains": gains, "reached": reached, "user": os.getuid()}))
+finish()
+"""
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_a_trainer_gains_no_privileges_and_reaches_nobody_but_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: bool
+) -> None:
+    monkeypatch.setenv("WARRANT_TRAINER_NETWORK", str(network).lower())
+    settings.cache_clear()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        job = program_job(tmp_path, CONFINED)
+        addresses = [list(listening.getsockname())]
+        job = replace(job, parameters={**job.parameters, "settings": {"addresses": addresses}})
+        found = ended(job)
+    settings.cache_clear()
+    assert found.state == "finished", (found.message, found.log_tail)
+    told = json.loads((job.out / "told").read_text())
+    refused = any("without a network of its own" in note for note in found.notes)
+    assert told == {"gains": False, "reached": addresses if network or refused else [], "user": os.getuid()}
+
+
+def test_a_trainer_ends_with_its_supervisor(tmp_path: Path) -> None:
+    """Where no worker of this host takes the run up, nobody would watch it, cancel it or hold its GPU for it."""
+    wanted = (
+        "{'told': 'told', 'memory_mb': None, 'leave_network': False, 'worker': os.getpid(), 'ends_by': 15}"
+    )
+    words = f"[sys.executable, '-I', '-S', {str(PROGRAM)!r}, json.dumps({wanted}), '/bin/sleep', '60']"
+    code = f"import json, os, subprocess, sys, time\nprint(subprocess.Popen({words}).pid, flush=True)\ntime.sleep(60)\n"
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", code], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as supervisor:
+        assert supervisor.stdout is not None
+        trainer = int(supervisor.stdout.readline())
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "told").exists() or Path(f"/proc/{trainer}/comm").read_text() != "sleep\n":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert processes.started(trainer) is not None
+        supervisor.kill()
+    while processes.started(trainer) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_network_that_is_refused_halfway_is_left_alone(tmp_path: Path) -> None:
+    """As where a system lets a process into a user namespace and denies it all rights there."""
+    code = (
+        "import os\nfrom backend import confined\nbefore = os.readlink('/proc/self/ns/net'), os.getuid()\n"
+        "def refused(*_): raise PermissionError(1, 'no')\nconfined.fcntl.ioctl = refused\n"
+        "print(confined._tried(confined._leave_network))\n"
+        "assert before == (os.readlink('/proc/self/ns/net'), os.getuid())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "Operation not permitted\n"
+
+
+def test_what_the_system_refuses_to_confine_is_said(tmp_path: Path) -> None:
+    (tmp_path / CONFINEMENT).write_text('{"a network of its own": "Operation not permitted", "more": ""}')
+    assert unconfined(tmp_path / CONFINEMENT, "the trainer") == [
+        "the trainer ran without a network of its own: Operation not permitted"
+    ]
+    (tmp_path / CONFINEMENT).unlink()
+    assert "is not known" in unconfined(tmp_path / CONFINEMENT, "the trainer")[0]
+
+
 def test_out_of_memory_inside_a_trainer_is_said_in_words(tmp_path: Path) -> None:
     job = job_in(tmp_path, "tabular_network", device="gpu")
     cuda = RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of …")
@@ -178,7 +273,9 @@ def test_cancel_ends_the_whole_group_at_once(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_supervisor_left_is_ended_first(tmp_path: Path) -> None:
-    job = program_job(tmp_path, "if (out / 'began').exists(): finish()\nelse:\n    (out / 'began').touch()\n"
+    """One that does not listen when it is told that its supervisor is gone."""
+    job = program_job(tmp_path, "if (out / 'began').exists(): finish()\nelse:\n"
+                                "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    (out / 'began').touch()\n"
                                 "    while True: time.sleep(0.01)\n")  # fmt: skip
     job.write(tmp_path / "job.json")
     code = (

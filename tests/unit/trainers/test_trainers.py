@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backend.errors import BadInput
 from backend.governance.artefact_files import scan_folder
 from backend.serving.loader import load_estimator
 from backend.serving.predictor import Predictor
@@ -144,14 +145,19 @@ def test_mlflow_loads_it_without_the_trainer(runs: Runs) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_one_network(tmp_path: Path) -> None:
-    """By torchrun and DDP, as on several GPUs; on the CPU here."""
+    """By torchrun and DDP, as on several GPUs; on the CPU here. Its curve is in the unit of the target."""
     parameters = {**PARAMETERS["tabular_network"], "devices": 2, "max_epochs": 2, "precision": "bf16"}
-    job = job_in(tmp_path, "tabular_network", parameters=parameters)
+    job = job_in(tmp_path, "tabular_network", task="regression", parameters=parameters)
+    for path in (job.train, job.valid):
+        pd.read_parquet(path).assign(label=lambda frame: frame["label"] * 100).to_parquet(path)
     found = supervise(job, should_stop=lambda: False, on_progress=lambda _: None, python=require("torch"))
     assert found.state == "finished", f"{found.message}\n{found.log_tail}"
     points = [json.loads(line) for line in (job.out / "metrics.jsonl").read_text().splitlines()]
     assert points[-1]["epoch"] == 2
     assert points[-1]["step"] == 2 * 9  # 600 rows by 2 processes of 16 rows, two batches a step
+    assert found.result is not None
+    curve = [one["metrics"]["valid_rmse"] for one in points if "valid_rmse" in one["metrics"]]
+    assert min(curve) == pytest.approx(found.result.metrics["rmse"], rel=0.05)
 
 
 def test_the_program_of_the_page_trains_a_model_that_the_gateway_loads(tmp_path: Path) -> None:
@@ -186,6 +192,30 @@ def test_other_tasks(trainer: str, task: Any, tmp_path: Path) -> None:
         assert (model.predict(valid) == valid["label"]).mean() > 0.6
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_library_that_cannot_use_the_gpu_trains_on_the_cpu_only_where_the_job_allows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XGBoost takes the processor by itself then, and warns where nobody looks."""
+    from jobs.trainers.base import trainer_named
+    from jobs.trainers.contract import TrainingResult
+    from jobs.trainers.run import Run
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-that-is-not-there")
+    trainer, parameters = trainer_named("xgboost_boosting"), {"rounds": 2, "threads": 1}
+    job = job_in(tmp_path, "xgboost_boosting", parameters=parameters, device="gpu")
+    with pytest.raises(
+        BadInput, match=r"XGBoost of .* finds no GPU that it can use, and the job does not allow the CPU"
+    ):
+        trainer.train(Run(job, trainer))
+    assert not job.artefact.exists()
+    job = replace(job, device="gpu-if-present")
+    trainer.train(Run(job, trainer))
+    result = TrainingResult.read(job.out / "result.json")
+    assert (result.device, result.device_seconds) == ("cpu", 0.0)
+    assert result.notes[0].endswith("finds no GPU that it can use: trained on the CPU")
+
+
 def test_every_damaged_checkpoint_is_passed_over_and_said(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path)
     for step in (1, 2, 3):
@@ -198,3 +228,12 @@ def test_every_damaged_checkpoint_is_passed_over_and_said(tmp_path: Path) -> Non
         "the checkpoint of step 3 does not read (its bytes are not those that were written); the checkpoint of step 2 "
         "does not read (its bytes are not those that were written): started from the beginning"
     ]
+
+
+def test_what_another_rank_removed_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All ranks look for the newest sound checkpoint at once, and each removes what is damaged."""
+    kept = Checkpoints(tmp_path)
+    kept.save(1, b"weights")
+    listed = [*kept._found(), tmp_path / f"step-0000000002-{'0' * 32}.checkpoint"]
+    monkeypatch.setattr(kept, "_found", lambda: listed)
+    assert kept.latest(bytes.decode) == (1, "weights")

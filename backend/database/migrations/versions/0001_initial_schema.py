@@ -164,13 +164,22 @@ def upgrade() -> None:
         "oidc_flows",
         sa.Column("state_hash", sa.Text(), nullable=False),
         sa.Column("browser_hash", sa.Text(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
         sa.Column("nonce", sa.Text(), nullable=False),
         sa.Column("code_verifier", sa.Text(), nullable=False),
         sa.Column("next_path", sa.Text(), nullable=False),
+        sa.Column("session_id", sa.Text(), nullable=True),
         sa.Column("expires_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("state_hash", name=op.f("pk_oidc_flows")),
     )
     op.create_index(op.f("ix_oidc_flows_expires_at"), "oidc_flows", ["expires_at"], unique=False)
+    op.create_table(
+        "oidc_logouts",
+        sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column("expires_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_oidc_logouts")),
+    )
+    op.create_index(op.f("ix_oidc_logouts_expires_at"), "oidc_logouts", ["expires_at"], unique=False)
     op.create_table(
         "persons",
         sa.Column("id", sa.Text(), nullable=False),
@@ -178,6 +187,7 @@ def upgrade() -> None:
         sa.Column("display_name", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("password_hash", sa.Text(), nullable=True),
+        sa.Column("password_known_to", sa.Text(), nullable=True),
         sa.Column("oidc_issuer", sa.Text(), nullable=True),
         sa.Column("oidc_subject", sa.Text(), nullable=True),
         sa.Column("owner_id", sa.Text(), nullable=True),
@@ -191,6 +201,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("oidc_issuer", "oidc_subject", name=op.f("uq_persons_oidc_issuer_oidc_subject")),
         sa.UniqueConstraint("username", name=op.f("uq_persons_username")),
     )
+    op.create_index(op.f("ix_persons_display_name"), "persons", ["display_name"], unique=False)
     op.create_table(
         "request_outcomes",
         sa.Column("model", sa.Text(), nullable=False),
@@ -229,6 +240,7 @@ def upgrade() -> None:
         sa.Column("created_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("expires_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("used_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("break_glass", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_set_up_links")),
     )
     op.create_table(
@@ -257,6 +269,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("objective", "end_s", "length_s", "excluded", name=op.f("pk_sli_counts")),
     )
     op.create_table(
+        "teams",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_teams")),
+        sa.UniqueConstraint("name", name=op.f("uq_teams_name")),
+    )
+    op.create_table(
         "worker_beats",
         sa.Column("worker_id", sa.Text(), nullable=False),
         sa.Column("queues", sa.Text(), nullable=False),
@@ -275,7 +295,13 @@ def upgrade() -> None:
         sa.Column("started_by", sa.Text(), nullable=False),
         sa.Column("started_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("due_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("reviewer", sa.Text(), nullable=True),
+        sa.Column("scope", backend.database.types.Json(), nullable=False),
+        sa.Column("revokes_unanswered", sa.Boolean(), nullable=False),
         sa.Column("closed_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["reviewer"], ["persons.id"], name=op.f("fk_access_reviews_reviewer_persons")
+        ),
         sa.ForeignKeyConstraint(
             ["started_by"], ["persons.id"], name=op.f("fk_access_reviews_started_by_persons")
         ),
@@ -290,7 +316,13 @@ def upgrade() -> None:
         sa.Column("created_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("expires_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("last_used_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("last_address", sa.Text(), nullable=True),
         sa.Column("revoked_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("scopes", backend.database.types.Json(), nullable=True),
+        sa.Column("models", backend.database.types.Json(), nullable=True),
+        sa.Column("hint", sa.Text(), nullable=False),
+        sa.Column("replaced_by", sa.Text(), nullable=True),
+        sa.Column("trust_rule", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["person_id"], ["persons.id"], name=op.f("fk_api_tokens_person_id_persons")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_tokens")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_api_tokens_token_hash")),
@@ -465,7 +497,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incidents")),
     )
-    op.create_index(op.f("ix_incidents_model"), "incidents", ["model"], unique=False)
+    op.create_index("ix_incidents_model", "incidents", ["model", "opened_at"], unique=False)
+    op.create_index("ix_incidents_opened_at", "incidents", ["opened_at"], unique=False)
+    op.create_index("ix_incidents_state", "incidents", ["state", "severity"], unique=False)
     op.create_index(
         "uq_incidents_open_area",
         "incidents",
@@ -491,14 +525,15 @@ def upgrade() -> None:
         sa.Column("finished_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("worker_id", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("context", backend.database.types.Json(), nullable=True),
         sa.ForeignKeyConstraint(
             ["requested_by"], ["persons.id"], name=op.f("fk_job_runs_requested_by_persons")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job_runs")),
     )
-    op.create_index(op.f("ix_job_runs_name"), "job_runs", ["name"], unique=False)
+    op.create_index("ix_job_runs_name", "job_runs", ["name", "subject", "state", "finished_at"], unique=False)
     op.create_index(op.f("ix_job_runs_requested_at"), "job_runs", ["requested_at"], unique=False)
-    op.create_index(op.f("ix_job_runs_state"), "job_runs", ["state"], unique=False)
+    op.create_index("ix_job_runs_state", "job_runs", ["state", "requested_at"], unique=False)
     op.create_table(
         "models",
         sa.Column("name", sa.Text(), nullable=False),
@@ -515,10 +550,42 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["owner_id"], ["persons.id"], name=op.f("fk_models_owner_id_persons")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_models")),
     )
+    op.create_index(op.f("ix_models_owner_id"), "models", ["owner_id"], unique=False)
+    op.create_table(
+        "usage_days",
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("day", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("amount", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("model", "kind", "day", name=op.f("pk_usage_days")),
+    )
+    op.create_index(op.f("ix_usage_days_day"), "usage_days", ["day"], unique=False)
+    op.create_table(
+        "cost_budgets",
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("amount", sa.Double(), nullable=False),
+        sa.Column("set_by", sa.Text(), nullable=False),
+        sa.Column("set_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_cost_budgets_model_models")),
+        sa.ForeignKeyConstraint(["set_by"], ["persons.id"], name=op.f("fk_cost_budgets_set_by_persons")),
+        sa.PrimaryKeyConstraint("model", "kind", name=op.f("pk_cost_budgets")),
+    )
+    op.create_table(
+        "oidc_claims",
+        sa.Column("person_id", sa.Text(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("claims", backend.database.types.Json(), nullable=False),
+        sa.Column("seen_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["person_id"], ["persons.id"], name=op.f("fk_oidc_claims_person_id_persons")),
+        sa.PrimaryKeyConstraint("person_id", name=op.f("pk_oidc_claims")),
+    )
     op.create_table(
         "person_roles",
         sa.Column("person_id", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("by_hand", sa.Boolean(), nullable=False),
+        sa.Column("by_rule", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["person_id"], ["persons.id"], name=op.f("fk_person_roles_person_id_persons")
         ),
@@ -556,6 +623,10 @@ def upgrade() -> None:
         sa.Column("revoked_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("address", sa.Text(), nullable=True),
         sa.Column("user_agent", sa.Text(), nullable=True),
+        sa.Column("authenticated_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("last_address", sa.Text(), nullable=True),
+        sa.Column("last_user_agent", sa.Text(), nullable=True),
+        sa.Column("typed", backend.database.types.Json(), nullable=True),
         sa.ForeignKeyConstraint(
             ["person_id"], ["persons.id"], name=op.f("fk_sign_in_sessions_person_id_persons")
         ),
@@ -563,6 +634,46 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash", name=op.f("uq_sign_in_sessions_token_hash")),
     )
     op.create_index(op.f("ix_sign_in_sessions_person_id"), "sign_in_sessions", ["person_id"], unique=False)
+    op.create_table(
+        "trust_rules",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("audience", sa.Text(), nullable=False),
+        sa.Column("claims", backend.database.types.Json(), nullable=False),
+        sa.Column("person_id", sa.Text(), nullable=False),
+        sa.Column("scopes", backend.database.types.Json(), nullable=False),
+        sa.Column("models", backend.database.types.Json(), nullable=True),
+        sa.Column("minutes", sa.Integer(), nullable=False),
+        sa.Column("created_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("last_used_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["person_id"], ["persons.id"], name=op.f("fk_trust_rules_person_id_persons")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trust_rules")),
+    )
+    op.create_table(
+        "used_job_tokens",
+        sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column("expires_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_used_job_tokens")),
+    )
+    op.create_index(op.f("ix_used_job_tokens_expires_at"), "used_job_tokens", ["expires_at"], unique=False)
+    op.create_table(
+        "oidc_sessions",
+        sa.Column("session_id", sa.Text(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("sid", sa.Text(), nullable=True),
+        sa.Column("id_token", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["sign_in_sessions.id"], name=op.f("fk_oidc_sessions_session_id_sign_in_sessions")
+        ),
+        sa.PrimaryKeyConstraint("session_id", name=op.f("pk_oidc_sessions")),
+    )
+    op.create_index(op.f("ix_oidc_sessions_sid"), "oidc_sessions", ["sid"], unique=False)
+    op.create_index(op.f("ix_oidc_sessions_subject"), "oidc_sessions", ["subject"], unique=False)
     op.create_table(
         "silences",
         sa.Column(
@@ -588,7 +699,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["ended_by"], ["persons.id"], name=op.f("fk_silences_ended_by_persons")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_silences")),
     )
-    op.create_index(op.f("ix_silences_ends_at"), "silences", ["ends_at"], unique=False)
+    op.create_index("ix_silences_ended_at", "silences", ["ended_at", "ends_at", "id"], unique=False)
     op.create_index(op.f("ix_silences_model"), "silences", ["model"], unique=False)
     op.create_table(
         "subject_keys",
@@ -602,6 +713,28 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_subject_keys")),
     )
+    op.create_table(
+        "team_members",
+        sa.Column("team_id", sa.Text(), nullable=False),
+        sa.Column("person_id", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("since", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["person_id"], ["persons.id"], name=op.f("fk_team_members_person_id_persons")
+        ),
+        sa.ForeignKeyConstraint(["team_id"], ["teams.id"], name=op.f("fk_team_members_team_id_teams")),
+        sa.PrimaryKeyConstraint("team_id", "person_id", "role", name=op.f("pk_team_members")),
+    )
+    op.create_index(op.f("ix_team_members_person_id"), "team_members", ["person_id"], unique=False)
+    op.create_table(
+        "team_models",
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("team_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["model"], ["models.name"], name=op.f("fk_team_models_model_models")),
+        sa.ForeignKeyConstraint(["team_id"], ["teams.id"], name=op.f("fk_team_models_team_id_teams")),
+        sa.PrimaryKeyConstraint("model", name=op.f("pk_team_models")),
+    )
+    op.create_index(op.f("ix_team_models_team_id"), "team_models", ["team_id"], unique=False)
     op.create_table(
         "access_items",
         sa.Column(
@@ -671,6 +804,8 @@ def upgrade() -> None:
         ["model", "state", "environment", "level", "since", "id"],
         unique=False,
     )
+    op.create_index("ix_alerts_model_fired_at", "alerts", ["model", "fired_at", "id"], unique=False)
+    op.create_index("ix_alerts_state", "alerts", ["state", "level", "since", "id"], unique=False)
     op.create_index(
         "uq_alerts_live_fingerprint",
         "alerts",
@@ -1014,6 +1149,7 @@ def upgrade() -> None:
         sa.Column("contributions", sa.LargeBinary(), nullable=False),
         sa.Column("inputs", backend.database.types.Json(), nullable=False),
         sa.Column("reason_codes", backend.database.types.Json(), nullable=True),
+        sa.Column("second_opinion", backend.database.types.Json(), nullable=True),
         sa.ForeignKeyConstraint(
             ["explainer_id"],
             ["explainers.id"],
@@ -1184,6 +1320,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_slo_objectives_model"), "slo_objectives", ["model"], unique=False)
     op.create_index(
+        "ix_slo_objectives_present",
+        "slo_objectives",
+        ["superseded_at", "environment", "state", "model", "name"],
+        unique=False,
+    )
+    op.create_index(
         "uq_slo_objectives_present_key",
         "slo_objectives",
         ["key"],
@@ -1343,6 +1485,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model", "version", name=op.f("pk_versions")),
     )
     op.create_table(
+        "lineage_sources",
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("details", backend.database.types.Json(), nullable=False),
+        sa.Column("repository", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Text(), nullable=False),
+        sa.Column("file", sa.Text(), nullable=False),
+        sa.Column("file_digest", sa.Text(), nullable=False),
+        sa.Column("attached_by", sa.Text(), nullable=False),
+        sa.Column("attached_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model", "version"],
+            ["versions.model", "versions.version"],
+            name=op.f("fk_lineage_sources_model_versions"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "model", "version", "kind", "name", "digest", name=op.f("pk_lineage_sources")
+        ),
+    )
+    op.create_table(
         "windows",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -1457,7 +1623,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_changes_model"), "changes", ["model"], unique=False)
     op.create_index("ix_changes_model_requested_at", "changes", ["model", "requested_at"], unique=False)
-    op.create_index(op.f("ix_changes_state"), "changes", ["state"], unique=False)
+    op.create_index("ix_changes_state", "changes", ["state", "id"], unique=False)
+    op.create_index("ix_changes_state_expires_at", "changes", ["state", "expires_at", "id"], unique=False)
     op.create_table(
         "retraining_causes",
         sa.Column("model", sa.Text(), nullable=False),
@@ -1789,6 +1956,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_data_requests_change_id"), "data_requests", ["change_id"], unique=False)
     op.create_index(op.f("ix_data_requests_model"), "data_requests", ["model"], unique=False)
+    op.create_index(op.f("ix_data_requests_requested_at"), "data_requests", ["requested_at"], unique=False)
     op.create_table(
         "notices",
         sa.Column(
@@ -1837,6 +2005,7 @@ def upgrade() -> None:
         sa.Column("accepted", backend.database.types.Json(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("decided_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("signed_in_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("retracted_at", backend.database.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("retracted_because", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["change_id"], ["changes.id"], name=op.f("fk_decisions_change_id_changes")),
@@ -2176,6 +2345,17 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("ix_serving_tallies_tried"), "serving_tallies", ["tried"], unique=False)
+    op.create_table(
+        "role_rules",
+        sa.Column("revision", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("document", backend.database.types.Json(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("change_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("created_at", backend.database.types.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["change_id"], ["changes.id"], name=op.f("fk_role_rules_change_id_changes")),
+        sa.PrimaryKeyConstraint("revision", name=op.f("pk_role_rules")),
+    )
     op.create_table(
         "ways_back",
         sa.Column(

@@ -1,0 +1,93 @@
+"""One JSON object from an address, all of it within a deadline: metadata, keys and userinfo of whoever signs people or
+jobs on.
+
+A time-out of a socket starts again with every byte that comes, so an answer in drops would hold a thread as long as the
+other side likes. So the connection itself is ended when the deadline is over, whatever came until then.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import httpx
+
+from backend import outgoing
+
+DEADLINE_S: Final = 10.0
+LONGEST: Final = 1 << 20
+
+
+class NoDocument(Exception):
+    """What came instead, in words that follow the address."""
+
+
+def fetch_json(url: str, *, is_ours: bool, bearer: str | None = None) -> dict[str, Any]:
+    """The object at an address. Redirects are not followed.
+
+    `is_ours`: the installation's settings name the address, in whatever network; else it is reached only as
+    `backend.outgoing` allows. Raises `NoDocument`, and `outgoing.NotReachable`.
+    """
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    try:
+        client = httpx.Client(timeout=DEADLINE_S) if is_ours else outgoing.client(url, timeout=DEADLINE_S)
+        with (
+            client,
+            _deadline() as trace,
+            client.stream(
+                "GET", url, headers=headers, follow_redirects=False, extensions={"trace": trace}
+            ) as answer,
+        ):
+            if not answer.is_success:
+                raise NoDocument(f"answered with {answer.status_code}")
+            document = json.loads(_body(answer))
+    except outgoing.NotReachable:
+        raise
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+        raise NoDocument(f"did not answer as it should ({type(error).__name__})") from error
+    if not isinstance(document, dict):
+        raise NoDocument("is not a JSON object")
+    return document
+
+
+def _body(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    for part in answer.iter_bytes():
+        body += part
+        if len(body) > LONGEST:
+            raise NoDocument(f"is longer than {LONGEST >> 20} MiB")
+    return bytes(body)
+
+
+@contextmanager
+def _deadline() -> Iterator[Any]:
+    """Gives what httpx tells of connections that it opens; whichever is there when the time is over is ended, also
+    within the handshake of TLS."""
+    opened: list[socket.socket] = []
+    over = threading.Event()
+
+    def end() -> None:
+        over.set()
+        for one in opened:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def trace(event: str, info: dict[str, Any]) -> None:
+        if event.endswith("connect_tcp.complete"):
+            opened.append(info["return_value"].get_extra_info("socket").dup())
+            if over.is_set():
+                end()
+
+    timer = threading.Timer(DEADLINE_S, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield trace
+    finally:
+        timer.cancel()
+        for one in opened:
+            one.close()

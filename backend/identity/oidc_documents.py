@@ -1,0 +1,154 @@
+"""What a provider publishes: its metadata (OpenID Connect Discovery 1.0) and its keys, fetched and kept for a while.
+
+A token signed by a key that is not among those kept has them fetched again, so that a provider may rotate its keys at
+any time. Whoever sends made-up tokens cannot have us fetch without end: a key set is fetched again a few times a minute
+at most. Logout tokens, which anybody may send, are counted apart: made-up ones leave sign-ons their share.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NoReturn
+from urllib.parse import urlsplit
+
+from joserfc import jwt
+from joserfc.errors import BadSignatureError, InvalidKeyIdError
+from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
+
+from backend import clock
+from backend.errors import Unavailable
+from backend.identity.json_documents import NoDocument, fetch_json
+from backend.identity.providers import Provider
+
+# Symmetric algorithms and "none" are never accepted, whatever the provider advertises.
+ALGORITHMS: Final = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
+)
+TIMEOUT_S: Final = 10
+KEPT_S: Final = 300
+AGAIN_A_MINUTE: Final = 5
+
+
+class ProviderUnavailable(Unavailable):
+    title = "Sign-on provider unavailable"
+
+
+@dataclass
+class _Kept:
+    """Documents by address, with when each was fetched, and when a set of keys was fetched before its time, and what
+    for."""
+
+    documents: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    early: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_KEPT: Final = _Kept()
+
+
+def forget_documents() -> None:
+    """Everything is fetched again when it is asked for next."""
+    with _KEPT.lock:
+        _KEPT.documents.clear()
+        _KEPT.early.clear()
+
+
+def metadata_of(provider: Provider, *, fresh: bool = False) -> dict[str, Any]:
+    """The provider's metadata. Raises `ProviderUnavailable` when they are not the configured issuer's."""
+    issuer = provider.issuer
+    _require_safe(issuer)
+    address = issuer.rstrip("/") + "/.well-known/openid-configuration"
+    metadata = _fetch(address) if fresh else _document(address)
+    if str(metadata.get("issuer", "")).rstrip("/") != issuer.rstrip("/"):
+        _unavailable(f"its metadata name the issuer {metadata.get('issuer')!r} instead of {issuer!r}")
+    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+        if not isinstance(metadata.get(name), str):
+            _unavailable(f"its metadata lack {name}")
+        _require_safe(metadata[name])
+    for name in ("end_session_endpoint", "userinfo_endpoint"):
+        if isinstance(metadata.get(name), str):
+            _require_safe(metadata[name])
+    return metadata
+
+
+def decode(
+    metadata: dict[str, Any], token: str, *, purpose: Literal["sign-on", "logout"] = "sign-on"
+) -> jwt.Token:
+    """A token whose signature is the provider's. Raises `JoseError`, `ValueError`, `ProviderUnavailable`.
+
+    `purpose`: under what it is counted that keys are fetched before their time.
+    """
+    address = metadata["jwks_uri"]
+    try:
+        return _decode(metadata, token, _document(address))
+    except (InvalidKeyIdError, BadSignatureError):
+        if not _may_fetch_early(address, purpose):
+            raise
+        return _decode(metadata, token, _fetch(address))
+
+
+def keys_of(metadata: dict[str, Any]) -> int:
+    """How many of the provider's published keys can sign, fetched now. Raises `ProviderUnavailable`."""
+    keys = KeySet.import_key_set(_fetch(metadata["jwks_uri"])).keys  # type: ignore[arg-type]
+    return sum(key.key_type != "oct" for key in keys)
+
+
+def _decode(metadata: dict[str, Any], token: str, keys: dict[str, Any]) -> jwt.Token:
+    offered = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
+    allowed = sorted(ALGORITHMS & {one for one in offered if isinstance(one, str)})
+    if not isinstance(keys.get("keys"), list):
+        _unavailable("its key set has no list of keys")
+    return jwt.decode(
+        token,
+        key=KeySet.import_key_set(keys),  # type: ignore[arg-type]
+        registry=JWSRegistry(algorithms=allowed, strict_check_header=False),
+    )
+
+
+def _document(address: str) -> dict[str, Any]:
+    moment = clock.now().timestamp()
+    with _KEPT.lock:
+        kept = _KEPT.documents.get(address)
+    if kept is not None and 0 <= moment - kept[0] < KEPT_S:
+        return kept[1]
+    return _fetch(address)
+
+
+def _may_fetch_early(address: str, purpose: str) -> bool:
+    moment = clock.now().timestamp()
+    with _KEPT.lock:
+        early = _KEPT.early.setdefault((address, purpose), deque(maxlen=AGAIN_A_MINUTE))
+        if len(early) == AGAIN_A_MINUTE and moment - early[0] < 60:
+            return False
+        early.append(moment)
+        return True
+
+
+def _fetch(address: str) -> dict[str, Any]:
+    document = get_json(address)
+    with _KEPT.lock:
+        _KEPT.documents[address] = (clock.now().timestamp(), document)
+    return document
+
+
+def get_json(url: str, *, bearer: str | None = None) -> dict[str, Any]:
+    """A JSON object from an address of the provider. Raises `ProviderUnavailable`."""
+    try:
+        return fetch_json(url, is_ours=True, bearer=bearer)
+    except NoDocument as error:
+        raise ProviderUnavailable(
+            f"the sign-on provider cannot be used: {url} {error}; try again, or sign in with a password"
+        ) from error
+
+
+def _require_safe(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        _unavailable(f"{url} is not https")
+
+
+def _unavailable(reason: str) -> NoReturn:
+    raise ProviderUnavailable(f"the sign-on provider cannot be used: {reason}")

@@ -1,0 +1,94 @@
+"""Which files may be read for an import, and what is in them.
+
+Whoever may apply a document names a path that a worker then reads with its own rights. So only files below the folders
+of `WARRANT_SOURCE_FOLDERS` are read, and of any other path nothing is said, not even whether it is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend.errors import BadInput
+from backend.settings import settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+_CHUNK_BYTES = 1 << 20
+
+
+def source_folders() -> tuple[Path, ...]:
+    """The folders whose files may be imported; without a setting `sources` in the home."""
+    named = [part.strip() for part in settings().source_folders.split(",") if part.strip()]
+    return tuple(Path(part).expanduser().resolve() for part in named) or (
+        settings().resolved_home() / "sources",
+    )
+
+
+def find_source(path: str) -> Path:
+    """The file or folder of a document's path, which may be relative to any of the folders. Raises `BadInput`."""
+    folders = source_folders()
+    for folder in folders:
+        try:
+            found = (folder / path).resolve()
+            if found.is_relative_to(folder) and found != folder and found.exists():
+                return found
+        except (OSError, ValueError):
+            continue
+    listed = " or ".join(str(folder) for folder in folders)
+    raise BadInput(
+        f"there is no {path} that the worker may read; put it into {listed}, or have WARRANT_SOURCE_FOLDERS name its "
+        "folder",
+        field="path",
+    )
+
+
+def open_rows(path: Path) -> duckdb.DuckDBPyRelation:
+    """The rows of a Parquet or CSV file, of a folder of Parquet files, or of a Delta table."""
+    from backend.monitoring.tablefiles import open_table
+
+    if not path.is_dir():
+        return open_table(path)
+    import duckdb
+
+    from backend.monitoring.sources import connect, files_of
+
+    files = [str(file) for file in files_of(path)]
+    try:
+        found: duckdb.DuckDBPyRelation = connect().read_parquet(files, union_by_name=len(files) > 1)
+    except duckdb.Error as error:
+        raise BadInput(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None
+    return found
+
+
+def source_digest(path: Path) -> str:
+    """`sha256:<hex>` of what is in it: of a folder, over names and contents of the files that are read."""
+    if not path.is_dir():
+        return f"sha256:{_sha256(path)}"
+    from backend.monitoring.sources import files_of
+
+    whole = hashlib.sha256()
+    for file in sorted(files_of(path)):
+        whole.update(f"{file.relative_to(path)} {_sha256(file)}\n".encode())
+    return f"sha256:{whole.hexdigest()}"
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def names_of(columns: Sequence[str]) -> str:
+    """Columns as they are told in a refusal."""
+    more = f" and {len(columns) - 30} more" if len(columns) > 30 else ""
+    return ", ".join(columns[:30]) + more
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

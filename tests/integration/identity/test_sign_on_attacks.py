@@ -1,0 +1,330 @@
+"""Single sign-on under attack: what a dishonest provider, browser or network sends opens no session."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from sqlalchemy import func, select
+
+from backend import clock
+from backend.api.security import COOKIE
+from backend.database.session import reading
+from backend.identity.oidc_documents import AGAIN_A_MINUTE, forget_documents
+from backend.identity.tables import Person
+from backend.settings import settings
+from tests.integration.identity.conftest import PASSWORD, TestClient, add_person, csrf_in
+from tests.integration.identity.providers import CrookedProvider
+from tests.integration.identity.test_single_sign_on import CLIENT, configure, open_browser
+
+
+@pytest.fixture(scope="module")
+def _provider() -> Iterator[CrookedProvider]:
+    made = CrookedProvider()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def _partner() -> Iterator[CrookedProvider]:
+    made = CrookedProvider()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def provider(_provider: CrookedProvider) -> CrookedProvider:
+    return honest(_provider)
+
+
+@pytest.fixture
+def partner(_partner: CrookedProvider) -> CrookedProvider:
+    return honest(_partner)
+
+
+def honest(provider: CrookedProvider) -> CrookedProvider:
+    provider.claims, provider.metadata, provider.userinfo, provider.forge = {}, {}, {}, None
+    provider.published, provider.key_fetches = provider.keys[-1:], 0
+    return provider
+
+
+@pytest.fixture
+def browser(
+    migrated_home: object, provider: CrookedProvider, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TestClient]:
+    forget_documents()
+    configure(monkeypatch, issuer=provider.issuer)
+    with open_browser() as client:
+        yield client
+
+
+@pytest.fixture
+def two(
+    browser: TestClient, partner: CrookedProvider, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> TestClient:
+    """The same console with a second provider, from a file."""
+    (tmp_path / "secret").write_text("a secret of the partner\n")
+    file = tmp_path / "providers.yaml"
+    file.write_text(
+        f"providers:\n  partner:\n    name: Partner account\n    issuer: {partner.issuer}\n    client_id: {CLIENT}\n"
+        f"    client_secret: {{file: {tmp_path / 'secret'}}}\n    scopes: [openid, groups]\n    userinfo: true\n"
+    )
+    monkeypatch.setenv("WARRANT_OIDC_PROVIDERS", str(file))
+    settings.cache_clear()
+    partner.userinfo = {"sub": "ada"}
+    return browser
+
+
+def start(browser: TestClient, provider: CrookedProvider, *, query: str = "") -> dict[str, str]:
+    answer = browser.get(f"/oidc/start{query}")
+    assert answer.status_code == 303, answer.text
+    return provider.agree(answer.headers["location"])
+
+
+def sign_on(browser: TestClient, provider: CrookedProvider) -> Any:
+    browser.cookies.clear()
+    return browser.get("/oidc/callback", params=start(browser, provider))
+
+
+def people() -> int:
+    with reading() as session:
+        return session.scalar(select(func.count()).select_from(Person)) or 0
+
+
+def refused(answer: Any, browser: TestClient) -> None:
+    assert answer.status_code == 401, answer.text
+    assert COOKIE not in browser.cookies
+    assert people() == 0
+
+
+def test_an_honest_answer_opens_a_session(browser: TestClient, provider: CrookedProvider) -> None:
+    assert sign_on(browser, provider).status_code == 303
+    assert COOKIE in browser.cookies
+
+
+def test_the_code_and_the_secret_follow_no_redirect_of_the_token_endpoint(
+    browser: TestClient, provider: CrookedProvider
+) -> None:
+    provider.metadata = {"token_endpoint": f"{provider.issuer}/moved"}
+    answer = sign_on(browser, provider)
+    assert answer.status_code in (401, 503), answer.text
+    assert COOKIE not in browser.cookies
+    assert people() == 0
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "https://evil.example"}, {"aud": "another-client"}, {"aud": [CLIENT, "b"], "azp": "b"},
+        {"aud": [CLIENT, "b"]}, {"azp": "b"}, {"nonce": "another"}, {"nonce": None}, {"exp": 1_000_000},
+        {"exp": None}, {"nbf": 99_999_999_999}, {"iat": 99_999_999_999}, {"iat": None}, {"sub": None},
+        {"sub": ""}, {"at_hash": "bm90IGl0"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_signed_token_with_a_wrong_claim_is_refused(
+    browser: TestClient, provider: CrookedProvider, claims: dict[str, Any]
+) -> None:
+    provider.claims = claims
+    refused(sign_on(browser, provider), browser)
+
+
+def _public(provider: CrookedProvider, said: dict[str, Any], pem: bool) -> str:
+    key = provider.keys[-1]
+    secret = key.as_pem(private=False) if pem else str(key.as_dict(private=False)["n"]).encode()
+    body = provider.sign(said).split(".")[1]
+    signed = f"{_encoded(json.dumps({'alg': 'HS256', 'kid': key.kid}).encode())}.{body}"
+    return f"{signed}.{_encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _unsigned(provider: CrookedProvider, said: dict[str, Any]) -> str:
+    body = provider.sign(said).split(".")[1]
+    return f"eyJhbGciOiJub25lIn0.{body}."
+
+
+def _own_key_in_header(provider: CrookedProvider, said: dict[str, Any]) -> str:
+    key = RSAKey.generate_key(2048, {"kid": "mine"})
+    return jwt.encode({"alg": "RS256", "kid": "mine", "jwk": key.as_dict(private=False)}, said, key)
+
+
+def _unknown_key(provider: CrookedProvider, said: dict[str, Any]) -> str:
+    return jwt.encode({"alg": "RS256", "kid": "mine"}, said, RSAKey.generate_key(2048))
+
+
+def _same_kid(provider: CrookedProvider, said: dict[str, Any]) -> str:
+    return jwt.encode({"alg": "RS256", "kid": provider.keys[-1].kid}, said, RSAKey.generate_key(2048))
+
+
+FORGERIES: dict[str, Callable[[CrookedProvider, dict[str, Any]], str]] = {
+    "hmac with the public key": lambda provider, said: _public(provider, said, True),
+    "hmac with the modulus": lambda provider, said: _public(provider, said, False),
+    "unsigned": _unsigned,
+    "a key in the header": _own_key_in_header,
+    "a key that is not published": _unknown_key,
+    "another key of the same name": _same_kid,
+    "no token at all": lambda provider, said: "not.a.token",
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forged_signature_is_refused(browser: TestClient, provider: CrookedProvider, name: str) -> None:
+    provider.forge = lambda said: FORGERIES[name](provider, said)
+    refused(sign_on(browser, provider), browser)
+
+
+def test_a_replayed_code_and_a_replayed_state_are_refused(
+    browser: TestClient, provider: CrookedProvider
+) -> None:
+    used = start(browser, provider)
+    cookie = browser.cookies["warrant_oidc"]
+    assert browser.get("/oidc/callback", params=used).status_code == 303
+    browser.cookies.clear()
+    fresh = start(browser, provider)
+    assert browser.get("/oidc/callback", params={**fresh, "code": used["code"]}).status_code == 401
+    browser.cookies.clear()
+    browser.cookies.set("warrant_oidc", cookie, domain="localhost.local", path="/oidc")
+    assert browser.get("/oidc/callback", params={**used, "code": "another"}).status_code == 401
+    assert COOKIE not in browser.cookies
+
+
+def test_keys_rotate_while_people_are_signed_in(browser: TestClient, provider: CrookedProvider) -> None:
+    sign_on(browser, provider)
+    assert provider.key_fetches == 1
+    sign_on(browser, provider)
+    assert provider.key_fetches == 1, "a known key is not fetched again"
+    first = browser.cookies[COOKIE]
+    provider.rotate()
+    assert sign_on(browser, provider).status_code == 303
+    assert provider.key_fetches == 2
+    browser.cookies.clear()
+    browser.cookies.set(COOKIE, first)
+    assert browser.get("/api/v1/me").status_code == 200, "what was signed in before goes on"
+
+
+def test_made_up_keys_are_fetched_a_few_times_a_minute_only(
+    browser: TestClient, provider: CrookedProvider
+) -> None:
+    sign_on(browser, provider)
+    provider.forge = lambda said: _unknown_key(provider, said)
+    for _ in range(AGAIN_A_MINUTE + 3):
+        assert sign_on(browser, provider).status_code == 401
+    assert provider.key_fetches == 1 + AGAIN_A_MINUTE
+
+
+def test_a_key_that_was_withdrawn_signs_nobody_in(browser: TestClient, provider: CrookedProvider) -> None:
+    stolen = provider.keys[-1]
+    provider.rotate()
+    provider.forge = lambda said: jwt.encode({"alg": "RS256", "kid": stolen.kid}, said, stolen)
+    refused(sign_on(browser, provider), browser)
+
+
+def test_each_provider_has_its_button_its_people_and_its_address(
+    two: TestClient, provider: CrookedProvider, partner: CrookedProvider
+) -> None:
+    page = two.get("/signin?next=/audit").text
+    assert "Continue with single sign-on" in page
+    assert "Continue with Partner account" in page
+    assert 'href="/oidc/start?next=%2Faudit&amp;provider=partner"' in page
+    sign_on(two, provider)
+    two.cookies.clear()
+    begun = two.get("/oidc/start?provider=partner")
+    assert (
+        "redirect_uri=http%3A%2F%2Flocalhost%3A8501%2Foidc%2Fcallback%2Fpartner" in begun.headers["location"]
+    )
+    assert "scope=openid+groups" in begun.headers["location"]
+    answer = two.get("/oidc/callback/partner", params=partner.agree(begun.headers["location"]))
+    assert answer.status_code == 303, answer.text
+    with reading() as session:
+        found = {one.oidc_issuer: one.oidc_subject for one in session.scalars(select(Person))}
+    assert found == {provider.issuer: "ada", partner.issuer: "ada"}, (
+        "one subject at two issuers is two people"
+    )
+    assert two.get("/oidc/start?provider=nobody").status_code == 404
+
+
+def test_an_answer_of_one_provider_does_not_count_for_another(
+    two: TestClient, provider: CrookedProvider, partner: CrookedProvider
+) -> None:
+    mixed = start(two, provider, query="?provider=partner")
+    refused(two.get("/oidc/callback", params=mixed), two)
+    mixed = start(two, partner)
+    refused(two.get("/oidc/callback/partner", params=mixed), two)
+    refused(two.get("/oidc/callback", params={**start(two, provider), "iss": partner.issuer}), two)
+    provider.claims = {"iss": partner.issuer}
+    refused(sign_on(two, provider), two)
+    partner.forge = lambda said: provider.sign({**said, "iss": partner.issuer})
+    two.cookies.clear()
+    refused(two.get("/oidc/callback/partner", params=start(two, partner, query="?provider=partner")), two)
+
+
+def test_a_provider_that_promises_to_name_itself_has_to(
+    browser: TestClient, provider: CrookedProvider
+) -> None:
+    provider.metadata = {"authorization_response_iss_parameter_supported": True}
+    refused(browser.get("/oidc/callback", params=start(browser, provider)), browser)
+    named = start(browser, provider) | {"iss": provider.issuer}
+    assert browser.get("/oidc/callback", params=named).status_code == 303
+
+
+def test_userinfo_about_somebody_else_is_refused(two: TestClient, partner: CrookedProvider) -> None:
+    partner.userinfo = {"sub": "another", "groups": ["admins"]}
+    refused(two.get("/oidc/callback/partner", params=start(two, partner, query="?provider=partner")), two)
+
+
+def test_the_answer_to_somebody_elses_sign_on_signs_nobody_in(
+    browser: TestClient, provider: CrookedProvider
+) -> None:
+    """Login CSRF: an attacker has a browser finish the sign-on that the attacker began."""
+    with open_browser() as attacker:
+        theirs = start(attacker, provider)
+    start(browser, provider)
+    refused(browser.get("/oidc/callback", params=theirs), browser)
+
+
+@pytest.mark.parametrize(
+    "path", ["https://evil.example", "//evil.example", "/\\evil.example", "/%5Cevil.example/..//", "/signout"]
+)
+def test_a_sign_on_never_ends_at_another_site(
+    browser: TestClient, provider: CrookedProvider, path: str
+) -> None:
+    begun = browser.get("/oidc/start", params={"next": path})
+    answer = browser.get("/oidc/callback", params=provider.agree(begun.headers["location"]))
+    assert answer.status_code == 303
+    target = answer.headers["location"]
+    assert target.startswith("/")
+    assert not target.startswith(("//", "/\\"))
+
+
+def test_a_file_that_cannot_be_read_leaves_passwords(
+    browser: TestClient, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(
+        "providers: {sso: {name: a, issuer: https://a.example, client_id: c, client_secret: plain}}"
+    )
+    monkeypatch.setenv("WARRANT_OIDC_PROVIDERS", str(file))
+    settings.cache_clear()
+    page = browser.get("/signin")
+    assert page.status_code == 200
+    assert "Continue with" not in page.text
+    add_person("ada")
+    form = {"username": "ada", "password": PASSWORD, "csrf": csrf_in(page.text), "next": "/"}
+    assert browser.post("/signin", data=form).status_code == 303
+
+
+def test_the_clock_of_a_token_has_a_minute_of_slack(browser: TestClient, provider: CrookedProvider) -> None:
+    now = int(clock.now().timestamp())
+    provider.claims = {"exp": now - 30}
+    assert sign_on(browser, provider).status_code == 303
+    provider.claims = {"exp": now - 90}
+    assert sign_on(browser, provider).status_code == 401
