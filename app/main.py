@@ -19,6 +19,7 @@ from app.session import (
     show_error,
     signed_in,
 )
+from app.turns import taking_turns
 from backend.database.session import WriteSession, reading
 from backend.errors import NotSignedIn
 from backend.identity.actor import Actor
@@ -150,4 +151,5 @@ def main() -> None:
         page.run()
 
 
-main()
+with taking_turns():
+    main()

@@ -17,6 +17,7 @@ from app.components import Submission, empty_state
 from app.data.scope import look_again
 from app.nav import page_file
 from app.plain_text import plain
+from app.turns import taking_turns
 from backend.api.security import COOKIE
 from backend.database.base import new_id
 from backend.database.refusals import unavailable
@@ -156,7 +157,7 @@ def live(run_every: float | None) -> Callable[[Callable[..., None]], Callable[..
 
     def wrap(draw: Callable[..., None]) -> Callable[..., None]:
         def checked(*args: Any, **kwargs: Any) -> None:
-            with rendering_errors():
+            with taking_turns(), rendering_errors():
                 viewer()
                 draw(*args, **kwargs)
 
