@@ -7,13 +7,17 @@ Everything but signing in and the two probes needs a session; the API checks its
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
+import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -62,6 +66,11 @@ LARGEST_UPLOAD_MB = LARGEST_BYTES >> 20
 # A page waits for the interpreter after each answer of the database: with Python's 5 ms, fifty people at once wait for
 # each other a hundred times a page.
 SWITCH_INTERVAL_S = 0.0005
+# Requests that are answered at once; the others wait in the order in which they came, as scripts do (`app.turns`).
+ANSWERS_AT_ONCE = 8
+# By then the libraries that pages draw with are there. What Python looks through for garbage leaves them out from then
+# on: with them, every look holds up everybody for half a second.
+SETTLED_AFTER_S = 60.0
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -73,7 +82,23 @@ def create_app() -> App:
         ROOT / "app" / "main.py",
         routes=_routes(),
         middleware=[Middleware(Timed), Middleware(Gate), Middleware(PackedStatic), Middleware(Frame)],
+        lifespan=_serving,
     )
+
+
+@asynccontextmanager
+async def _serving(_app: App) -> AsyncIterator[None]:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = ANSWERS_AT_ONCE
+    settle = threading.Timer(SETTLED_AFTER_S, _settle)
+    settle.daemon = True
+    settle.start()
+    yield
+    settle.cancel()
+
+
+def _settle() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 def _routes() -> list[BaseRoute]:

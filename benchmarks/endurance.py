@@ -67,6 +67,7 @@ def measure(*, minutes: float = MINUTES) -> list[Figure]:
             try:
                 site.start()
                 site.await_gateway()
+                site.await_settled()
                 pids = {name: site.pid(name) for name in PROCESSES}
                 told, memory = _use(site, minutes * 60)
                 restarted = [name for name in PROCESSES if site.pid(name) != pids[name]]

@@ -24,6 +24,7 @@ from websockets.sync.client import connect
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 START_LIMIT_S: Final = 120.0
+SETTLED_LIMIT_S: Final = 240.0
 NOT_COPIED: Final = ("supervisor.lock", "supervisor.json", "gateway", "*.db", "*.db-wal", "*.db-shm")
 WARRANT: Final = (sys.executable, "-c", "from backend.cli import main; main()")
 
@@ -108,6 +109,13 @@ class Installation:
     def await_gateway(self) -> None:
         """Return once the gateway serves every model."""
         self._await(f"{self.gateway}/readyz", time.perf_counter())
+
+    def await_settled(self) -> None:
+        """Return once the jobs that a start asks for are done, or after `SETTLED_LIMIT_S`."""
+        until = time.monotonic() + SETTLED_LIMIT_S
+        open_runs = "SELECT count(*) FROM job_runs WHERE state IN ('queued', 'running')"
+        while time.monotonic() < until and self.rows(open_runs) != [(0,)]:
+            time.sleep(2.0)
 
     def stop(self) -> None:
         """Stop all of it; the home stays for another start."""

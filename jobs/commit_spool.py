@@ -33,6 +33,8 @@ log = logging.getLogger("warrant.writer")
 STEPS = ("commit",)
 LEASE_LASTS: Final = timedelta(seconds=10)
 RENEW_EVERY_S: Final = 3.0
+RESTS: Final = 4.0
+LONGEST_REST_S: Final = 10.0
 
 
 class LeaseLost(Unavailable):
@@ -116,7 +118,11 @@ def commit_once(holder: str) -> int | None:
 
 
 class WriterThread(threading.Thread):
-    """Looks at the spool every `spool_commit_s` and moves what is there, until `stopping` is set."""
+    """Looks at the spool every `spool_commit_s` and moves what is there, until `stopping` is set.
+
+    Many small passes cost far more than few large ones: after one that took long it rests for `RESTS` times as long, at
+    most `LONGEST_REST_S`, so that a steady trickle of rows does not keep a processor busy.
+    """
 
     def __init__(self, worker_id: str, stopping: threading.Event) -> None:
         super().__init__(name="writer", daemon=True)
@@ -126,7 +132,9 @@ class WriterThread(threading.Thread):
     def run(self) -> None:
         from backend.observations.spool import pending_bytes
 
-        while not self._stopping.wait(settings().spool_commit_s):
+        rest = 0.0
+        while not self._stopping.wait(max(settings().spool_commit_s, rest)):
+            began = time.monotonic()
             try:
                 if pending_bytes(settings().spool):
                     commit_once(self._worker_id)
@@ -136,6 +144,7 @@ class WriterThread(threading.Thread):
                     error.message if isinstance(error, WarrantError) else error,
                     exc_info=None if isinstance(error, WarrantError) else error,
                 )
+            rest = min(LONGEST_REST_S, RESTS * (time.monotonic() - began))
 
 
 @workflow(COMMIT_SPOOL)

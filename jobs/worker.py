@@ -33,7 +33,9 @@ from jobs.schedules import SCHEDULE_EVERY_S, Scheduler
 
 log = logging.getLogger("warrant.worker")
 
-POLL_S: Final = 0.2
+POLL_S: Final = 0.5
+# Somebody waits for what was decided.
+POLL_CHANGES_S: Final = 0.2
 STOP_GRACE_S: Final = 6
 # How many runs one worker does at a time. `writer` has one run at a time over all workers.
 # A change that is watched only waits, for days perhaps: many must not hold up the next one.
@@ -89,7 +91,7 @@ class Worker:
                 queue,
                 worker_concurrency=CONCURRENCY[queue],
                 global_concurrency=1 if queue == "writer" else None,
-                polling_interval_sec=POLL_S,
+                polling_interval_sec=POLL_CHANGES_S if queue == "changes" else POLL_S,
                 on_conflict="always_update",
             )
         self._begin_threads()

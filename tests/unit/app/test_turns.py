@@ -1,44 +1,25 @@
-"""A few scripts draw at a time; nobody is forgotten, and a turn ends however its script ends."""
+"""One draws at a time, first come, first served; nobody is forgotten, and a turn ends however its script ends."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app import turns
-from app.turns import AT_A_TIME, taking_turns
+from app.turns import Turns
 
-
-@pytest.fixture
-def held() -> Iterator[threading.Event]:
-    """Every turn is taken until the event is set."""
-    done, taken = threading.Event(), threading.Barrier(AT_A_TIME + 1)
-
-    def draw() -> None:
-        with taking_turns():
-            taken.wait(10)
-            done.wait(30)
-
-    threads = [threading.Thread(target=draw) for _ in range(AT_A_TIME)]
-    for one in threads:
-        one.start()
-    taken.wait(10)
-    yield done
-    done.set()
-    for one in threads:
-        one.join()
+LONG = 60.0
 
 
 def test_no_more_than_that_draw_at_once_and_everybody_does() -> None:
-    drawing, most, drawn = 0, 0, 0
+    turns, drawing, most, drawn = Turns(3, LONG), 0, 0, 0
     lock = threading.Lock()
 
     def draw(_: int) -> None:
         nonlocal drawing, most, drawn
-        with taking_turns():
+        with turns.taken():
             with lock:
                 drawing += 1
                 most = max(most, drawing)
@@ -49,41 +30,57 @@ def test_no_more_than_that_draw_at_once_and_everybody_does() -> None:
 
     with ThreadPoolExecutor(30) as people:
         list(people.map(draw, range(60)))
-    assert (most, drawn) == (AT_A_TIME, 60)
+    assert (most, drawn) == (3, 60)
 
 
-def test_who_waits_draws_when_somebody_has_done(held: threading.Event) -> None:
-    came = threading.Event()
+def test_who_came_first_draws_first() -> None:
+    turns, done, order = Turns(1, LONG), threading.Event(), []
 
-    def draw() -> None:
-        with taking_turns():
-            came.set()
+    def draw(number: int) -> None:
+        with turns.taken():
+            order.append(number)
 
-    one = threading.Thread(target=draw)
-    one.start()
-    assert not came.wait(0.2)
-    held.set()
-    assert came.wait(10)
-    one.join()
+    threads = [threading.Thread(target=draw, args=(number,)) for number in range(8)]
+    with turns.taken():
+        for number, one in enumerate(threads, start=1):
+            one.start()
+            while len(turns._waiting) < number:
+                time.sleep(0.001)
+        assert not done.wait(0.05)
+        assert order == []
+    for one in threads:
+        one.join(10)
+    assert order == list(range(8))
 
 
-def test_nobody_waits_for_ever_and_who_did_not_wait_gives_nothing_back(
-    held: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turns, "PATIENCE_S", 0.05)
-    with taking_turns():
-        pass  # a turn given back that was never taken would be a ValueError of the semaphore later
-    assert not turns._turns.acquire(blocking=False)
+def test_who_waits_for_something_else_holds_nobody_up_for_long() -> None:
+    turns, released = Turns(1, 0.05), threading.Event()
+
+    def wait() -> None:
+        with turns.taken():
+            released.wait(30)
+
+    stuck = threading.Thread(target=wait)
+    stuck.start()
+    while not turns._drawing:
+        time.sleep(0.001)
+    with turns.taken():
+        assert stuck.is_alive()
+    released.set()
+    stuck.join(10)
+    assert not turns._drawing
 
 
 def test_a_turn_within_a_turn_is_the_same_one() -> None:
+    turns = Turns(1, LONG)
+
     def draw() -> None:
-        with taking_turns(), taking_turns():
+        with turns.taken(), turns.taken():
             pass
-        with taking_turns():
+        with turns.taken():
             pass
 
-    threads = [threading.Thread(target=draw) for _ in range(4 * AT_A_TIME)]
+    threads = [threading.Thread(target=draw) for _ in range(8)]
     for one in threads:
         one.start()
     for one in threads:
@@ -92,8 +89,8 @@ def test_a_turn_within_a_turn_is_the_same_one() -> None:
 
 
 def test_a_script_that_fails_gives_its_turn_back() -> None:
-    for _ in range(2 * AT_A_TIME):
-        with pytest.raises(RuntimeError), taking_turns():
+    turns = Turns(1, LONG)
+    for _ in range(3):
+        with pytest.raises(RuntimeError), turns.taken():
             raise RuntimeError("a page")
-    assert turns._turns.acquire(blocking=False)
-    turns._turns.release()
+    assert not turns._drawing
