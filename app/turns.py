@@ -1,8 +1,8 @@
-"""Who draws when: two scripts at a time, however many people click.
+"""Who draws when: one script after the other, however many people click.
 
 Every script run is a thread, and threads of Python take the interpreter in turns. Those that run at once hand it around
-after every answer of the database, and all of them take far longer than one after the other. So they draw two at
-a time, in the order in which they came.
+after every answer of the database, and all of them take far longer than one after the other. Who came first is drawn
+first.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-AT_A_TIME: Final = 2
-"""One computes while the other waits for the database."""
+AT_A_TIME: Final = 1
 
-HELD_S: Final = 3.0
+HELD_S: Final = 1.0
 """Who has drawn for so long waits for something, and holds nobody up from then on."""
 
 

@@ -37,6 +37,8 @@ POLL_S: Final = 0.5
 # Somebody waits for what was decided.
 POLL_CHANGES_S: Final = 0.2
 STOP_GRACE_S: Final = 6
+# Where processors are short, pages and predictions go first: nobody looks at a job.
+GIVES_WAY: Final = 10
 # How many runs one worker does at a time. `writer` has one run at a time over all workers.
 # A change that is watched only waits, for days perhaps: many must not hold up the next one.
 # `watch`: one for each of its jobs. `long`: what takes its time can wait for its like.
@@ -180,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     configure_logging()
     start_tracing("worker")
+    os.nice(GIVES_WAY)
     try:
         with worker_identity(chosen.name) as worker_id:
             worker = Worker(worker_id, [queue.strip() for queue in chosen.queues.split(",") if queue.strip()])

@@ -56,6 +56,14 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.fixture(autouse=True)
+def nothing_kept() -> None:
+    """What pages read is kept for everybody with the same rights, and here each test has a database of its own."""
+    app_data = sys.modules.get("app.data.scope")
+    if app_data is not None:
+        sys.modules["streamlit"].cache_data.clear()
+
+
+@pytest.fixture(autouse=True)
 def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page run by Streamlit becomes ``__main__``; a process spawned after it would begin with that page."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])

@@ -8,7 +8,7 @@ from typing import Any, Final
 import streamlit as st
 
 from app.data.rows import alert_of, row_of
-from app.data.scope import SHORT, Scope, environment
+from app.data.scope import SHORT, Scope, environment, for_all_alike
 from app.formats import format_when
 from app.words import readable
 from backend.alerting import service as alerting
@@ -122,6 +122,7 @@ def alerts_of(scope: Scope, incident_id: int, number: int) -> list[dict[str, Any
         return _told(session, page_of_alerts(session, scope.actor(), incident_id, number=number))
 
 
+@for_all_alike
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def marks(scope: Scope, model: str) -> list[dict[str, Any]]:
     """What happened to a model, for marks on time axes: alerts and incidents of late."""

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 import streamlit as st
 
-from app.data.scope import SHORT, Scope
+from app.data.scope import KEPT, SHORT, Scope
 from backend.database.session import reading
 from backend.monitoring.reading import last_stored
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
-
-KEPT: Final = 60
-"""Seconds after which even an answer that still holds is read again."""
 
 FIGURES: Final = 24
 """So many figures of each kind are kept. One may have a megabyte, and nothing else bounds what they take together."""
@@ -34,7 +31,7 @@ def until_stored(
     read: Callable[Concatenate[Scope, str, Asked], Answer],
 ) -> Callable[Concatenate[Scope, str, Asked], Answer]:
     """Keep what `read(scope, model, ...)` gives until something is stored about that model: looking at the stamp costs
-    one short query, reading thousands of points does not."""
+    one short query, reading thousands of points does not. Everybody who may see the same shares what is kept."""
 
     def held(
         stamp: tuple[int, int], scope: Scope, model: str, *args: Asked.args, **kwargs: Asked.kwargs
@@ -45,7 +42,8 @@ def until_stored(
     kept = st.cache_data(held, ttl=KEPT, show_spinner=False, max_entries=200)
 
     def answer(scope: Scope, model: str, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
-        return kept(_stamp(scope, model), scope, model, *args, **kwargs)
+        alike = scope.alike()
+        return kept(_stamp(alike, model), alike, model, *args, **kwargs)
 
     answer.__doc__ = read.__doc__
     return answer

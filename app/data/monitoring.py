@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app.data.kept import until_stored
-from app.data.scope import SHORT, Scope, environment
+from app.data.scope import SHORT, Scope, environment, for_all_alike
 from app.words import readable
 from backend.database.session import reading
 from backend.errors import NotFound
@@ -21,18 +21,21 @@ from backend.monitoring.limit_grounds import LimitGrounds, limit_grounds
 from backend.monitoring.track_service import TrackSummary, read_track_record
 
 
+@for_all_alike
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def overview(scope: Scope) -> list[health.ModelHealth]:
     with reading() as session:
         return [_said(one) for one in health.overview(session, scope.actor(), environment())]
 
 
+@for_all_alike
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def health_of(scope: Scope, model: str) -> health.ModelHealth:
     with reading() as session:
         return _said(health.health_of(session, scope.actor(), model, environment()))
 
 
+@for_all_alike
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
 def windows(scope: Scope, model: str, size: str, *, limit: int = 120) -> pd.DataFrame:
     with reading() as session:

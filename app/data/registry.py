@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.data.rows import row_of
-from app.data.scope import LONG, SHORT, Scope, environment
+from app.data.scope import LONG, SHORT, Scope, environment, for_all_alike
 from backend.database.session import reading
 from backend.deployment import service as deployments
 from backend.explain.reports import list_reports
@@ -17,6 +17,7 @@ from backend.identity.teams import team_names
 from backend.registry import service as registry
 
 
+@for_all_alike
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
 def models(scope: Scope) -> dict[str, str]:
     """Title by name of every model that may be seen."""
@@ -24,6 +25,7 @@ def models(scope: Scope) -> dict[str, str]:
         return {model.name: model.title for model in registry.list_models(session, scope.actor())}
 
 
+@for_all_alike
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
 def noticed_models(scope: Scope) -> list[str]:
     """Models whose data come with a notice, such as that their times are shifted."""
@@ -31,6 +33,7 @@ def noticed_models(scope: Scope) -> list[str]:
         return sorted(model.name for model in registry.list_models(session, scope.actor()) if model.notice)
 
 
+@for_all_alike
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
 def model(scope: Scope, name: str) -> dict[str, Any]:
     """A model, its versions (newest first) and deployments (newest first) with people's names."""
@@ -57,6 +60,7 @@ def model(scope: Scope, name: str) -> dict[str, Any]:
         }  # fmt: skip
 
 
+@for_all_alike
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
 def explanation(scope: Scope, model: str, version: int) -> dict[str, Any] | None:
     with reading() as session:
@@ -64,6 +68,7 @@ def explanation(scope: Scope, model: str, version: int) -> dict[str, Any] | None
         return row_of(found) if found else None
 
 
+@for_all_alike
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def reports(scope: Scope, model: str) -> list[dict[str, Any]]:
     with reading() as session:

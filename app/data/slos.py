@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.data.rows import bare, row_of
-from app.data.scope import SHORT, Scope, environment
+from app.data.scope import SHORT, Scope, environment, for_all_alike
 from backend.database.session import reading
 from backend.governance.direct_edits import why_only_by_change
 from backend.identity.people import names_of
@@ -21,6 +21,7 @@ from backend.slo.openslo import read_openslo
 from backend.slo.reading import Detail, Standing, list_standings, read_detail
 
 
+@for_all_alike
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
 def standings(scope: Scope, model: str | None = None) -> list[Standing]:
     """Every objective of this environment, those in danger first."""

@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit import config
 
 from app import data, session
+from app.data import scope
 from app.server import _configure_streamlit
 from backend.database.session import writing
 from backend.identity.actor import Actor
@@ -36,6 +37,32 @@ def test_an_act_has_only_whoever_acted_look_again(
     assert titles(ada) == ["Anew"]
 
 
+def test_who_may_see_the_same_shares_what_was_read_and_nobody_else(migrated_home: Path) -> None:
+    make_fleet(2)
+    dee, eve = (Actor(one, "person", frozenset({Role.VIEWER})) for one in ("per_dee", "per_eve"))
+    narrowed = Actor("per_cy", "person", frozenset({Role.VIEWER}), models=frozenset({"m0001"}))
+    assert list(data.models(data.scope_of(dee))) == ["m0000", "m0001"]
+    with writing() as write:
+        write.get_one(Model, "m0001").title = "Anew"
+    assert data.models(data.scope_of(eve))["m0001"] == "", "read for Dee a moment ago"
+    assert data.models(data.scope_of(narrowed)) == {"m0001": "Anew"}
+
+
+def test_a_long_time_after_an_act_one_shares_again(
+    migrated_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, ben = (Actor(one, "person", frozenset({Role.VIEWER})) for one in ("per_ada", "per_ben"))
+    scope.look_again(ada)
+    assert data.scope_of(ada).alike() != data.scope_of(ben).alike()
+    monkeypatch.setattr(scope, "KEPT", -scope.LONG - 1)
+    assert data.scope_of(ada).alike() == data.scope_of(ben).alike()
+
+
 def test_what_is_kept_is_bounded_in_bytes() -> None:
     _configure_streamlit()
     assert config.get_option("server.maxCacheDataSize") == "160mb"
+
+
+def test_no_page_has_everybody_wait_for_a_look_through_all_memory() -> None:
+    _configure_streamlit()
+    assert config.get_option("runner.postScriptGC") is False
