@@ -362,7 +362,8 @@ def _tier_of(model: str, asking: Asking) -> Asked:
 
 
 _PLANNERS: Final[dict[Act, Planner]] = {
-    "silence": _plan_silences, "owner": _plan_owners, "policy": _plan_tiers, "enforce": _plan_enforcing,
+    "silence": _plan_silences, "owner": _plan_owners, "tag": _plan_tags, "policy": _plan_tiers,
+    "enforce": _plan_enforcing,
 }  # fmt: skip
 _DOERS: Final[dict[Act, Callable[[WriteSession, Actor, Asking, str, Planned], str]]] = {
     "silence": _do_silence, "owner": _do_owner, "tag": _do_tags, "policy": _do_tier, "enforce": _do_enforce,

@@ -72,7 +72,7 @@ def member_of(names: Sequence[str], *roles: Role) -> Actor:
             move_model(session, admin, model=name, team_id=team.id, why="theirs")
         set_team_roles(session, admin, team.id, who, set(roles))
     with reading() as session:
-        return actor_of(person_by_id(session, who))
+        return actor_of(person_by_id(session, who), session_id=None)
 
 
 def test_a_silence_of_several_models_is_one_of_each(names: list[str], lead: Actor) -> None:

@@ -177,7 +177,7 @@ def person_admin(session: WriteSession) -> Actor:
     from backend.identity.tables import Person
 
     row = session.query(Person).filter(Person.username == "root").one()
-    return actor_of(row)
+    return actor_of(row, session_id=None)
 
 
 def test_the_worst_comes_first_and_every_page_is_cut_in_order(names: list[str]) -> None:
@@ -240,7 +240,7 @@ def test_a_member_of_a_team_finds_counts_and_chooses_among_its_models_alone(name
         tag_model(session, keeper, names[5], add=["secret"])
         tag_model(session, keeper, names[0], add=["open"])
     with reading() as session:
-        viewer = actor_of(person_by_id(session, member))
+        viewer = actor_of(person_by_id(session, member), session_id=None)
     with reading() as session:
         page = list_fleet(session, viewer, PRODUCTION, Wanted())
     with reading() as session:
