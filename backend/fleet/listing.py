@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
-from sqlalchemy.orm import aliased
 
 from backend import clock
 from backend.alerting.service import worst_by_model
@@ -43,8 +42,6 @@ MOST: Final = 500
 """Rows of one page at most"""
 MOST_CHOICES: Final = 500
 TIERS: Final = tuple(reversed(policy_rules.TIERS))
-
-CHAMPION: Final = aliased(Deployment, name="champion")
 
 
 @dataclass(frozen=True)
@@ -172,9 +169,9 @@ def _matching(query: Select[Any], environment: str, wanted: Wanted) -> Select[An
     query = (
         query.select_from(Model)
         .outerjoin(
-            CHAMPION,
-            and_(CHAMPION.model == Model.name, CHAMPION.environment == environment, CHAMPION.role == "champion",
-                 CHAMPION.ended_at.is_(None)),
+            Deployment,
+            and_(Deployment.model == Model.name, Deployment.environment == environment, Deployment.role == "champion",
+                 Deployment.ended_at.is_(None)),
         )
         .outerjoin(
             ModelStanding,
@@ -222,10 +219,10 @@ def _level(environment: str, now: datetime) -> ColumnElement[str]:
     """page | attention | unknown | ok: as `health.live_state`, then the stored standing unless it is out of date."""
     worst = _worst(environment)
     return case(
-        (worst == "page", "page"), (CHAMPION.state == "failed", "page"), (worst == "ticket", "attention"),
-        (CHAMPION.id.is_(None), "unknown"), (ModelStanding.stale_at.is_(None), "unknown"),
+        (worst == "page", "page"), (Deployment.state == "failed", "page"), (worst == "ticket", "attention"),
+        (Deployment.id.is_(None), "unknown"), (ModelStanding.stale_at.is_(None), "unknown"),
         (ModelStanding.stale_at < literal(now, UtcDateTime()), "unknown"),
-        (ModelStanding.version.is_distinct_from(CHAMPION.version), "unknown"), else_=ModelStanding.level,
+        (ModelStanding.version.is_distinct_from(Deployment.version), "unknown"), else_=ModelStanding.level,
     )  # fmt: skip
 
 
@@ -249,7 +246,7 @@ def _rows(level: ColumnElement[str], environment: str) -> Select[Any]:
     return select(
         Model.name, Model.title, Model.tier, Model.enforcement, Person.display_name.label("owner"),
         Team.name.label("team"), level.label("health"), _incidents(environment).label("incidents"),
-        CHAMPION, ModelStanding,
+        Deployment, ModelStanding,
     )  # fmt: skip
 
 
@@ -281,7 +278,7 @@ def _filled(
     rows = []
     for row in found:
         worst, many = fires.get(row.name, (None, 0))
-        level, word, because, since = _said(row.champion, row.ModelStanding, worst, now)
+        level, word, because, since = _said(row.Deployment, row.ModelStanding, worst, now)
         standing = row.ModelStanding
         rows.append(
             FleetRow(
@@ -289,8 +286,8 @@ def _filled(
                 team=row.team, tags=tags.get(row.name, ()), level=level, word=word, because=because, since=since,
                 figure=_figure(worst, standing), metric=standing.metric if standing else "",
                 history=tuple((value, verdict) for value, verdict in standing.history) if standing else (),
-                version=row.champion.version if row.champion else None,
-                serving_since=(row.champion.serving_at or row.champion.started_at) if row.champion else None,
+                version=row.Deployment.version if row.Deployment else None,
+                serving_since=(row.Deployment.serving_at or row.Deployment.started_at) if row.Deployment else None,
                 alerts=many, incidents=row.incidents, completeness=standing.completeness if standing else None,
                 computed_at=standing.computed_at if standing else None,
             )

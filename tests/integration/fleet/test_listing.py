@@ -307,7 +307,7 @@ def test_health_is_asked_of_indexes(migrated_home: Path) -> None:
     touched = [
         one
         for one in plans
-        if any(name in one for name in ("alerts", "incidents", "model_standings", "champion"))
+        if any(name in one for name in ("alerts", "incidents", "model_standings", "deployments"))
     ]
     assert touched
     assert [one for one in touched if one.startswith("SCAN")] == []
