@@ -208,7 +208,7 @@ def test_nobody_acts_further_than_their_roles(names: list[str], lead: Actor) -> 
 def test_a_right_in_a_team_reaches_its_models_alone(names: list[str]) -> None:
     """Reading comes with a role for the house, acting with one in a team."""
     member = member_of(names[:1], Role.ON_CALL)
-    both = replace(member, roles=frozenset({Role.VIEWER}))
+    both = replace(member, roles=frozenset({Role.VIEWER}), models=None)
     preview = look(both, Asking("silence", tuple(names[:2]), hours=1))
     assert [one.model for one in preview.planned] == names[:1]
     assert told(preview.left_out) == {
