@@ -32,6 +32,7 @@ class PageRow:
 
 PAGES = (
     PageRow("overview", "Overview", default=True),
+    PageRow("models", "Models"),
     PageRow("model", "Model"),
     PageRow("drift", "Drift"),
     PageRow("performance", "Performance"),

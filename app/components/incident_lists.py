@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 from markupsafe import Markup
 
 from app import data
 from app.components.alert_parts import alert_address, alert_window, muted_words
+from app.components.links import ago
+from app.components.listing import Column, listing
 from app.components.status import empty_state, headline
 from app.components.tables import Cell, anchor, badge, lines, link, small, table
 from app.formats import format_age, whole_number
 from app.words import ALERT_LEVELS, count_of
 
 PAGE = 50
-COLUMNS = ("incident", "severity", "model", "open for", "alerts that fire", "who is on it")
 ALERT_COLUMNS = ("alert", "model", "state", "fires for")
 
 
@@ -38,19 +39,29 @@ def _show_open(scope: data.Scope, first: int) -> None:
         )
         return
     headline(f"{count_of(total, 'incident')} {'is' if total == 1 else 'are'} open", "attention")
-    table(COLUMNS, [_row(one) for one in found], caption="open incidents, the gravest first")
-    _show_ways(first, len(found), more=first + PAGE < total, of=f" of {total:,}")
+    listing(
+        found,
+        COLUMNS,
+        caption="open incidents, the gravest first",
+        first=first,
+        total=total,
+        page=PAGE,
+        row_links=True,
+    )
 
 
-def _row(one: Mapping[str, Any]) -> list[Cell]:
-    return [
-        lines(anchor(f"INC-{one['id']}", "incident", id=one["id"]), small(one["title"])),
-        f"SEV-{one['severity']}",
-        one["model"] or "installation",
-        format_age(one["opened_at"]),
-        f"{one['firing']:,}",
-        "acknowledged" if one["acknowledged_at"] else "nobody",
-    ]
+def _name(one: Mapping[str, Any]) -> Cell:
+    return lines(anchor(f"INC-{one['id']}", "incident", id=one["id"]), small(one["title"]))
+
+
+COLUMNS: Final[tuple[Column[Mapping[str, Any]], ...]] = (
+    Column("incident", "incident", _name, fixed=True),
+    Column("severity", "severity", lambda one: f"SEV-{one['severity']}"),
+    Column("model", "model", lambda one: one["model"] or "installation"),
+    Column("open", "open for", lambda one: ago(one["opened_at"])),
+    Column("firing", "alerts that fire", lambda one: f"{one['firing']:,}"),
+    Column("on_it", "who is on it", lambda one: "acknowledged" if one["acknowledged_at"] else "nobody"),
+)
 
 
 def _show_loose(scope: data.Scope, first: int) -> None:

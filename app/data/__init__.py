@@ -61,6 +61,7 @@ from app.data.elsewhere import (
     open_moves,
     served_at,
 )
+from app.data.fleet import fleet, fleet_act, fleet_choices, fleet_names, fleet_places, views
 from app.data.governance import (
     change,
     change_as_shown,
@@ -154,6 +155,11 @@ __all__ = [
     "fairness",
     "fault_switches",
     "firing",
+    "fleet",
+    "fleet_act",
+    "fleet_choices",
+    "fleet_names",
+    "fleet_places",
     "grounds",
     "happened",
     "has_password",
@@ -235,6 +241,7 @@ __all__ = [
     "told_of",
     "track",
     "trust_rules",
+    "views",
     "way_back",
     "window_points",
     "windows",

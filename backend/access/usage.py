@@ -73,7 +73,9 @@ DONE_BY: Final[dict[Permission, tuple[Action, ...]]] = {
         Action.FINDING_REOPENED, Action.AUDIT_FINDING_OWNED,
     ),
     Permission.HOLD: (Action.HOLD_PLACED, Action.HOLD_RELEASED),
-    Permission.KEEP_INVENTORY: (Action.VENDOR_MODEL_REGISTERED, Action.FACTS_KEPT, Action.TIER_PROPOSED),
+    Permission.KEEP_INVENTORY: (
+        Action.VENDOR_MODEL_REGISTERED, Action.FACTS_KEPT, Action.TIER_PROPOSED, Action.MODEL_TAGGED,
+    ),
     Permission.MARK_SERIOUS: (Action.INCIDENT_SERIOUS,),
     Permission.SET_ASSURANCE_RULES: (
         Action.QUESTIONNAIRE_REPLACED, Action.SERIOUS_RULES_REPLACED, Action.CLOCK_SET, Action.CLOCK_MET,

@@ -61,6 +61,19 @@ class AccessAnswer(TypedDict):
     reason: str
 
 
+class ActRequest(TypedDict):
+    act: Literal["silence", "owner", "tag", "policy", "enforce"]
+    models: Sequence[str]
+    environment: NotRequired[str | None]
+    why: NotRequired[str]
+    hours: NotRequired[int | None]
+    until_worse: NotRequired[bool]
+    owner: NotRequired[str]
+    add: NotRequired[Sequence[str]]
+    remove: NotRequired[Sequence[str]]
+    tier: NotRequired[str]
+
+
 class AnswerRequest(TypedDict):
     answer: str
 
@@ -421,6 +434,20 @@ class PackRequest(TypedDict):
     reason: str
 
 
+class PerformRequest(TypedDict):
+    act: Literal["silence", "owner", "tag", "policy", "enforce"]
+    models: Sequence[str]
+    environment: NotRequired[str | None]
+    why: NotRequired[str]
+    hours: NotRequired[int | None]
+    until_worse: NotRequired[bool]
+    owner: NotRequired[str]
+    add: NotRequired[Sequence[str]]
+    remove: NotRequired[Sequence[str]]
+    tier: NotRequired[str]
+    digest: str
+
+
 class PersonErasure(TypedDict):
     reason: str
 
@@ -611,6 +638,11 @@ class StepRequest(TypedDict):
     done: NotRequired[bool]
 
 
+class TagRequest(TypedDict):
+    add: NotRequired[Sequence[str]]
+    remove: NotRequired[Sequence[str]]
+
+
 class TeamName(TypedDict):
     name: str
 
@@ -639,6 +671,14 @@ class VendorModelRequest(TypedDict):
     contact: str
     owner_id: str
     next_review_at: NotRequired[datetime | str | None]
+
+
+class ViewRequest(TypedDict):
+    name: str
+    filters: NotRequired[Mapping[str, Any]]
+    columns: NotRequired[Sequence[str]]
+    sort: NotRequired[str]
+    shared: NotRequired[bool]
 
 
 class WhyRequest(TypedDict):
@@ -1662,6 +1702,78 @@ class EvidencePacksOperations:
     def making(self, pack_id: str) -> Json:
         """What shows who has no account here that the audit log records exactly this pack; goes beside the ZIP."""
         return self._transport.send("GET", "/packs/{pack_id}/making", parts={"pack_id": pack_id}).json()
+
+
+class FleetOperations:
+    """Operations about fleet."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def fleet(
+        self,
+        *,
+        text: str = "",
+        owner: Sequence[str] | None = None,
+        tier: Sequence[str] | None = None,
+        team: Sequence[str] | None = None,
+        tag: Sequence[str] | None = None,
+        health: Sequence[str] | None = None,
+        environment: str | None = None,
+        sort: str = "need",
+        descending: bool = False,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Json:
+        """Models with how they are, worst first. Values of one filter are alternatives; `-` is a model without owner or
+        team. `levels` counts by health what matches the other filters. Pass `next` as `offset`."""
+        return self._transport.send(
+            "GET",
+            "/fleet",
+            query={
+                "text": text,
+                "owner": owner,
+                "tier": tier,
+                "team": team,
+                "tag": tag,
+                "health": health,
+                "environment": environment,
+                "sort": sort,
+                "descending": descending,
+                "offset": offset,
+                "limit": limit,
+            },
+        ).json()
+
+    def tags(self, model: str, body: TagRequest, *, idempotency_key: str | None = None) -> Json:
+        """Put tags on a model and take others off; answers with those it has then."""
+        return self._transport.send(
+            "POST", "/models/{model}/tags", parts={"model": model}, body=body, idempotency_key=idempotency_key
+        ).json()
+
+    def preview(self, body: ActRequest, *, idempotency_key: str | None = None) -> Json:
+        """What an act on several models would do to which, and which it leaves out with the reason of each."""
+        return self._transport.send(
+            "POST", "/fleet/acts/preview", body=body, idempotency_key=idempotency_key
+        ).json()
+
+    def act_on(self, body: PerformRequest, *, idempotency_key: str | None = None) -> Json:
+        """Do what was previewed, model by model; one that is refused meanwhile is told, and the others stand."""
+        return self._transport.send("POST", "/fleet/acts", body=body, idempotency_key=idempotency_key).json()
+
+    def views(self) -> Json:
+        """Saved views of the list of models: one's own, and those that are shared."""
+        return self._transport.send("GET", "/views").json()
+
+    def keep_view(self, body: ViewRequest, *, idempotency_key: str | None = None) -> Json:
+        """Save a view, in place of one's own of the same name. Sharing is for those who see every model."""
+        return self._transport.send("POST", "/views", body=body, idempotency_key=idempotency_key).json()
+
+    def take_view_away(self, view_id: int, *, idempotency_key: str | None = None) -> Json:
+        """Remove a view: one's own, or as an administrator a shared one."""
+        return self._transport.send(
+            "POST", "/views/{view_id}/removal", parts={"view_id": view_id}, idempotency_key=idempotency_key
+        ).json()
 
 
 class IncidentsOperations:
@@ -2956,6 +3068,7 @@ class Warrant(Transport):
         self.costs = CostsOperations(self)
         self.data_rights = DataRightsOperations(self)
         self.evidence_packs = EvidencePacksOperations(self)
+        self.fleet = FleetOperations(self)
         self.incidents = IncidentsOperations(self)
         self.inventory = InventoryOperations(self)
         self.models = ModelsOperations(self)
