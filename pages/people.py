@@ -50,10 +50,7 @@ with st.expander("Add a person", expanded=len(active) == 1):
             st.rerun()
 
 with st.expander("Invite an external auditor"):
-    names = sorted(
-        one.model
-        for one in data.models_kept(data.scope_of(actor), "", (), (), False, "name", 0, None).entries
-    )
+    names = data.model_names(data.scope_of(actor))
     shown = st.multiselect("Models they may see", names, placeholder="choose at least one")
     until = pick_day("Until the end of", "auditor-until", days=30)
     invited = action_form(

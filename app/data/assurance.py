@@ -11,7 +11,7 @@ from backend.access.movements import Movement, movements_in
 from backend.access.reviews import Progress, items_of, list_reviews, teams_in_rights, who_may_review
 from backend.access.rights import Right, rights_now
 from backend.assurance import exceptions as excepting
-from backend.assurance.inventory import Entry, Page, entry_of, list_models_kept
+from backend.assurance.inventory import Entry, Page, entry_of, list_models_kept, names_kept
 from backend.assurance.lineage import Lineage, lineage_of
 from backend.assurance.questionnaire import answers_of, asked_now
 from backend.assurance.reading import assurance_of
@@ -24,13 +24,20 @@ from backend.identity.people import names_of, names_to_choose
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def models_kept(
     scope: Scope, text: str, tiers: tuple[str, ...], kinds: tuple[str, ...], needing: bool, sort: str, offset: int,
-    limit: int | None, team: str = "",
+    limit: int, team: str = "",
 ) -> Page:  # fmt: skip
     with reading() as session:
         return list_models_kept(
             session, scope.actor(), environment=environment(), text=text, tiers=tiers, kinds=kinds, needing=needing,
             sort=sort, offset=offset, limit=limit, team=team,
         )  # fmt: skip
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def model_names(scope: Scope) -> list[str]:
+    """The names of every model of the inventory, described or not, to choose from."""
+    with reading() as session:
+        return names_kept(session, scope.actor())
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

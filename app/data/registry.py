@@ -21,14 +21,14 @@ from backend.registry import service as registry
 def models(scope: Scope) -> dict[str, str]:
     """Title by name of every model that may be seen."""
     with reading() as session:
-        return {model.name: model.title for model in registry.list_models(session, scope.actor())}
+        return registry.titles_of_models(session, scope.actor())
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
 def noticed_models(scope: Scope) -> list[str]:
     """Models whose data come with a notice, such as that their times are shifted."""
     with reading() as session:
-        return sorted(model.name for model in registry.list_models(session, scope.actor()) if model.notice)
+        return list(registry.titles_of_models(session, scope.actor(), noticed=True))
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)

@@ -17,7 +17,7 @@ from backend.database.session import ReadSession
 from backend.governance.tables import Decision, Delegation
 from backend.identity.actor import Actor
 from backend.identity.roles import GRANTS, Permission, Role, permissions_in_team
-from backend.identity.sessions import may_sign_in
+from backend.identity.sessions import open_accounts
 from backend.identity.tables import ApiToken, Person, SignInSession
 from backend.identity.trust_rules import rules_in_force
 
@@ -36,12 +36,24 @@ class Right:
     last_used_at: datetime | None
 
 
-def rights_now(session: ReadSession, viewer: Actor) -> list[Right]:
-    """Every right of every open account, by name. A role was last used when its holder was last here."""
+def count_accounts(session: ReadSession, viewer: Actor) -> int:
+    """How many accounts are open."""
+    viewer.require(Permission.REVIEW_ACCESS)
+    return session.scalar(select(func.count()).select_from(Person).where(*open_accounts())) or 0
+
+
+def rights_now(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[Right]:
+    """Every right of every open account, by user name. A role was last used when its holder was last here.
+
+    `limit` and `offset` cut the accounts: the rights of one stay together.
+    """
     viewer.require(Permission.REVIEW_ACCESS)
     now = clock.now()
-    people = [one for one in session.scalars(select(Person).order_by(Person.username)) if may_sign_in(one)]
-    names = {one.id: one.display_name for one in session.scalars(select(Person))}
+    query = select(Person).where(*open_accounts()).order_by(Person.username).limit(limit).offset(offset)
+    people = list(session.scalars(query))
+    names = {row.id: row.display_name for row in session.execute(select(Person.id, Person.display_name))}
     seen = _latest(session, SignInSession.person_id, SignInSession.last_seen_at)
     used = _latest(session, ApiToken.person_id, ApiToken.last_used_at)
     done = last_done(session, [one.id for one in people])

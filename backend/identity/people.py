@@ -269,7 +269,9 @@ def person_named(session: ReadSession, username: str) -> Person:
     return found
 
 
-def list_people(session: ReadSession, viewer: Actor) -> list[PersonView]:
+def list_people(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[PersonView]:
     """Everyone, by user name, for administrators."""
     viewer.require(Permission.MANAGE_PEOPLE)
     return [
@@ -288,7 +290,7 @@ def list_people(session: ReadSession, viewer: Actor) -> list[PersonView]:
             by_rule=frozenset(Role(entry.role) for entry in person.roles if entry.by_rule),
             has_password=has_local_password(person) and person.kind == "person" and not person.is_demo,
         )
-        for person in session.scalars(select(Person).order_by(Person.username))
+        for person in session.scalars(select(Person).order_by(Person.username).limit(limit).offset(offset))
     ]
 
 
