@@ -9,6 +9,7 @@ from app.components import Field, action_form, empty_state, headline
 from app.components.assurance_actions import because, done, pick_day
 from app.components.assurance_parts import show_entries
 from app.components.downloads import csv_link
+from app.components.pager import show_pager
 from app.formats import whole_number
 from app.session import viewer
 from app.words import count_of
@@ -80,15 +81,7 @@ with top:
 
 if page.entries:
     show_entries(page.entries)
-    following = first + PAGE if first + PAGE < page.total else None
-    with st.container(horizontal=True):
-        st.caption(f"{first + 1:,} to {first + len(page.entries):,} of {page.total:,}")
-        if first and st.button("Earlier", key="earlier"):
-            query["from"] = str(max(0, first - PAGE))
-            st.rerun()
-        if following is not None and st.button("More", key="more"):
-            query["from"] = str(following)
-            st.rerun()
+    show_pager(first, len(page.entries), page.total, page=PAGE)
     csv_link("all that match", "models", text=text or None, tier=tiers or None, kind=kinds or None, sort=sort,
              team=team or None, needing="1" if needing else None)  # fmt: skip
 elif page.known:

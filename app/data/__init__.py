@@ -85,6 +85,7 @@ from app.data.governance import (
 from app.data.identity import (
     has_password,
     people,
+    people_counted,
     role_rules,
     role_rules_dry_run,
     sessions,
@@ -203,6 +204,7 @@ __all__ = [
     "packs_being_made",
     "parts_between",
     "people",
+    "people_counted",
     "people_to_choose",
     "points",
     "policy",

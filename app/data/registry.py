@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.data.rows import row_of
+from app.data.rows import MOST_READ, row_of
 from app.data.scope import LONG, SHORT, Scope, environment
 from backend.database.session import reading
 from backend.deployment import service as deployments
@@ -37,8 +37,8 @@ def model(scope: Scope, name: str) -> dict[str, Any]:
     viewer = scope.actor()
     with reading() as session:
         found = registry.get_model(session, viewer, name)
-        versions = registry.list_versions(session, viewer, name)
-        served = deployments.history(session, viewer, name, environment())
+        versions = registry.list_versions(session, viewer, name, limit=MOST_READ)
+        served = deployments.history(session, viewer, name, environment(), limit=MOST_READ)
         names = names_of(session, {
             found.owner_id, *(one.trained_by for one in versions), *(one.data_owner for one in versions)
         })  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Required, TypedDict, Unpack
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from backend import clock
 from backend.audit.actions import Action
@@ -292,6 +292,14 @@ def list_people(
         )
         for person in session.scalars(select(Person).order_by(Person.username).limit(limit).offset(offset))
     ]
+
+
+def count_people(session: ReadSession, viewer: Actor) -> tuple[int, int]:
+    """How many accounts there are, and how many of them are not disabled."""
+    viewer.require(Permission.MANAGE_PEOPLE)
+    counts = select(func.count(), func.count().filter(Person.disabled_at.is_(None))).select_from(Person)
+    known, active = session.execute(counts).one()
+    return known, active
 
 
 def names_to_choose(session: ReadSession, viewer: Actor) -> dict[str, str]:
