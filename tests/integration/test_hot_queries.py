@@ -120,7 +120,8 @@ def watched(kind: str) -> Iterator[list[Plan]]:
 
 
 def of_sqlite(connection: Any, statement: str, given: Any) -> Plan:
-    """`SCAN t` reads a table or an index from one end; with a limit and nothing left to sort it stops on its way."""
+    """`SCAN t` reads a table or an index from one end. With a limit it stops on its way, where it goes by an index, or by
+    the primary key from the newest row on, and nothing is left to sort."""
     plan = Plan(statement)
     steps = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", given)]
     sorts = any("TEMP B-TREE FOR ORDER BY" in step for step in steps)
@@ -130,7 +131,11 @@ def of_sqlite(connection: Any, statement: str, given: Any) -> Plan:
     for step in steps:
         plan.indexes |= set(re.findall(r"INDEX (\w+)", step))
         scanned = re.match(r"SCAN (\w+)", step)
-        if scanned and aliases.get(scanned[1], scanned[1]) in BIG and not stops:
+        if not scanned or aliases.get(scanned[1], scanned[1]) not in BIG:
+            continue
+        if stops and re.search(r"ORDER BY (\w+)\.(id|seq) DESC", statement) and "INDEX" not in step:
+            plan.indexes.add("the order in which rows are stored")
+        elif not (stops and "INDEX" in step):
             plan.scans.append(step)
     return plan
 

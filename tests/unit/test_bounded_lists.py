@@ -42,6 +42,8 @@ BOUNDED: Final[dict[str, str]] = {
 }
 # function of app.data -> what bounds what it reads, where that is no `limit`
 WHOLE: Final[dict[str, str]] = {
+    "inventory_of": "the models that are named",
+    "inventory_entry": "one model",
     "movements": "a period that the page names",
     "access_rights": "the rights of a review, which is started over all of them",
 }
