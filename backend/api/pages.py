@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypedDict, TypeVar
 
 from fastapi import Depends, Query
 
@@ -20,6 +20,13 @@ Offset = Annotated[int, Query(ge=0, lt=2**31, description="`next` of the page be
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 
 
+class More(TypedDict):
+    """What services that give a part of a list take."""
+
+    offset: int
+    limit: int
+
+
 @dataclass(frozen=True)
 class Cut:
     """The part of a list that was asked for."""
@@ -28,9 +35,9 @@ class Cut:
     limit: int
 
     @property
-    def more(self) -> dict[str, int]:
+    def more(self) -> More:
         """For a service: the part and one row behind it, which tells whether there is more."""
-        return {"offset": self.offset, "limit": self.limit + 1}
+        return More(offset=self.offset, limit=self.limit + 1)
 
     def answer(self, key: str, found: Sequence[Row], view: Callable[[Row], Any]) -> dict[str, Any]:
         """The part, and `next`, from where the rest is read: None where there is none. `found` is what `more` asked."""

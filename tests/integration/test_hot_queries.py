@@ -120,8 +120,8 @@ def watched(kind: str) -> Iterator[list[Plan]]:
 
 
 def of_sqlite(connection: Any, statement: str, given: Any) -> Plan:
-    """`SCAN t` reads a table or an index from one end. With a limit it stops on its way, where it goes by an index, or by
-    the primary key from the newest row on, and nothing is left to sort."""
+    """`SCAN t` reads a table or an index from one end. With a limit it stops on its way where nothing
+    is left to sort, and it goes by an index or from the newest row on."""
     plan = Plan(statement)
     steps = [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", given)]
     sorts = any("TEMP B-TREE FOR ORDER BY" in step for step in steps)
