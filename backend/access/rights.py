@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from backend import clock
 from backend.access.usage import last_done
+from backend.database.many import among
 from backend.database.session import ReadSession
 from backend.governance.tables import Decision, Delegation
 from backend.identity.actor import Actor
@@ -81,7 +82,10 @@ def rights_now(
             found.append(_right(person, "team_role", f"{given.team_id}/{given.role}", facts, last))
     by_id = {one.id: one for one in people}
     open_tokens = select(ApiToken).where(
-        ApiToken.revoked_at.is_(None), ApiToken.expires_at > now, ApiToken.trust_rule.is_(None)
+        among(ApiToken.person_id, list(by_id)),
+        ApiToken.revoked_at.is_(None),
+        ApiToken.expires_at > now,
+        ApiToken.trust_rule.is_(None),
     )  # those of jobs are over within the hour: their rule is the right
     for token in session.scalars(open_tokens.order_by(ApiToken.created_at, ApiToken.id)):
         if token.person_id in by_id:
@@ -94,7 +98,9 @@ def rights_now(
                 "models": rule.models, "minutes": rule.minutes,
             }  # fmt: skip
             found.append(_right(by_id[rule.person_id], "trust_rule", rule.id, facts, rule.last_used_at))
-    open_loans = select(Delegation).where(Delegation.revoked_at.is_(None), Delegation.ends_at > now)
+    open_loans = select(Delegation).where(
+        among(Delegation.to_person, list(by_id)), Delegation.revoked_at.is_(None), Delegation.ends_at > now
+    )
     for loan in session.scalars(open_loans.order_by(Delegation.id)):
         if loan.to_person in by_id:
             facts = {

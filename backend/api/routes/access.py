@@ -65,7 +65,8 @@ def access(actor: Caller, part: Part) -> dict[str, Any]:
         found = rights_now(session, actor, limit=part.limit, offset=part.offset)
         total = count_accounts(session, actor)
     answer = part.counted("rights", found, _right, total)
-    return {**answer, "accounts": answer.pop("total")}
+    answer["accounts"] = answer.pop("total")
+    return answer
 
 
 @router.get("/access-movements")
