@@ -61,6 +61,7 @@ def test_a_member_of_a_team_gets_parts_of_its_models_alone(callers: Callers) -> 
         callers.actors["member"] = member
         every = [one for one in Permission if member.may(one)]
         callers.tokens["member"] = create_token(session, member, name="tests", scopes=every)[1]
+    with writing() as session:
         for name in MODELS:
             session.add(
                 Incident(model=name, environment="production", area="model", title=name, severity=2,
@@ -87,7 +88,8 @@ def test_incidents_that_are_open_come_before_those_that_are_over_across_parts(ca
             over = number % 2 == 0
             session.add(
                 Incident(
-                    model="toy", environment="production", area="model", title=str(number), severity=1 + number % 3,
+                    model="toy", environment="production", area=f"area {number}", title=str(number),
+                    severity=1 + number % 3,
                     opened_at=clock.now(), state="closed" if over else "open",
                     closed_at=clock.now() if over else None,
                 )
