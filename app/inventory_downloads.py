@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from app.downloads import as_file, guarded
 from backend.access.movements import movements_in
 from backend.access.rights import rights_now
-from backend.assurance.inventory import list_models_kept
+from backend.assurance.inventory import every_model_kept
 from backend.audit.population import parse_period
 from backend.database.session import reading
 from backend.fleet.listing import Wanted, list_fleet
@@ -33,13 +33,13 @@ def export_models(request: Request, viewer: Actor) -> Response:
     """What the filters of the Inventory page find, in its order; `due` says what is overdue or missing."""
     query = request.query_params
     with reading() as session:
-        page = list_models_kept(
+        found = every_model_kept(
             session, viewer, environment=settings().environment, text=query.get("text", ""),
             tiers=query.getlist("tier"), kinds=query.getlist("kind"), team=query.get("team", ""),
             needing=query.get("needing") == "1",
-            sort=query.get("sort", "due"), limit=None,
+            sort=query.get("sort", "due"),
         )  # fmt: skip
-    rows = [one.as_dict() for one in page.entries]
+        rows = [one.as_dict() for one in found]
     if request.path_params["form"] == "csv":
         rows = [_flat(one) for one in rows]
     return as_file("models", request.path_params["form"], rows)

@@ -255,9 +255,11 @@ def mark_progress(session: WriteSession, run_id: str, *, progress: float, step: 
     session.execute(update(JobRun).where(JobRun.id == run_id).values(progress=progress, step=step))
 
 
-def recent_runs(session: ReadSession, *, limit: int = 100, states: tuple[str, ...] = ()) -> list[JobRun]:
+def recent_runs(
+    session: ReadSession, *, limit: int = 100, states: tuple[str, ...] = (), offset: int = 0
+) -> list[JobRun]:
     """The newest runs first."""
-    query = select(JobRun).order_by(JobRun.requested_at.desc()).limit(limit)
+    query = select(JobRun).order_by(JobRun.requested_at.desc(), JobRun.id).limit(limit).offset(offset)
     if states:
         query = query.where(JobRun.state.in_(states))
     return list(session.scalars(query))

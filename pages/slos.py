@@ -48,6 +48,8 @@ if standings:
 else:
     headline("No objective is set", "unknown", detail="nothing is promised, so nothing can be in danger")
 show_standings(standings)
+if (known := read.how_many(scope)) > len(standings):
+    st.caption(f"{len(standings):,} of {known:,}, the worst first. Each model's page has those of the model.")
 
 
 def show_detail(key: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from app.data.rows import alert_of, row_of
+from app.data.rows import MOST_READ, alert_of, row_of
 from app.data.scope import SHORT, Scope, environment, for_all_alike
 from app.formats import format_when
 from app.words import readable
@@ -72,7 +72,9 @@ def incident(scope: Scope, incident_id: int, zone: str | None = None) -> dict[st
         names = names_of(session, {found.acknowledged_by, found.assigned_to})
         changes = governance.list_changes(session, viewer, model=found.model, limit=20) if found.model else []
         served = (
-            deployments.history(session, viewer, found.model, found.environment)[:10] if found.model else []
+            deployments.history(session, viewer, found.model, found.environment, limit=10)
+            if found.model
+            else []
         )
         health = health_of(session, viewer, found.model, found.environment) if found.model else None
         why = suspects(session, viewer, found, alerts, changed_within(session, viewer, found))
@@ -151,7 +153,7 @@ def alerts_about(scope: Scope, model: str) -> list[dict[str, Any]]:
 def silences(scope: Scope, *, over: bool = False) -> list[dict[str, Any]]:
     """Silences and maintenance that hold or will, the first to end first; with `over` past ones, newest first."""
     with reading() as session:
-        found = list_silences(session, scope.actor(), over=over)
+        found = list_silences(session, scope.actor(), over=over, limit=MOST_READ)
         names = names_of(session, {one.author for one in found})
         return [
             row_of(one) | {"author_name": names[one.author], "about": matchers_of(one).words()}
@@ -163,7 +165,7 @@ def silences(scope: Scope, *, over: bool = False) -> list[dict[str, Any]]:
 def wrong_alarms(scope: Scope, model: str) -> list[dict[str, Any]]:
     """By monitor, how often people called its alerts false within 90 days."""
     with reading() as session:
-        found = false_alarms_said(session, scope.actor(), model, environment())
+        found = false_alarms_said(session, scope.actor(), model, environment(), limit=MOST_READ)
         return [
             {"kind": one.kind, "about": one.fingerprint.split("/", 3)[-1], "fired": one.fired, "false": one.false,
              "pages": one.pages}

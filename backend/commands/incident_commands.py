@@ -33,8 +33,12 @@ def incident_list(
     """List open incidents, newest first."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/incidents", model=model)
-    rows = [one for one in found["incidents"] if everything or one["state"] == "open"]
+    rows: list[dict[str, Any]] = []
+    for found in Api(token).parts("/incidents", model=model):
+        wanted = [one for one in found["incidents"] if everything or one["state"] == "open"]
+        rows += wanted
+        if len(wanted) < len(found["incidents"]):
+            break  # those that are open come first
     if as_json:
         write_json({"incidents": rows})
         return
@@ -199,13 +203,7 @@ def incident_alerts(
     """List what fires now, the worst first. Exit 1 where a page fires."""
     from backend.commands.client import Api
 
-    api, alerts, offset = Api(token), [], 0
-    while True:
-        found = api.get("/alerts", model=model, offset=offset, limit=500)
-        alerts += found["alerts"]
-        if found["next"] is None:
-            break
-        offset = found["next"]
+    alerts = Api(token).every("/alerts", "alerts", model=model)["alerts"]
     if as_json:
         write_json({"alerts": alerts})
     else:

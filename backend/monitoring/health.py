@@ -92,7 +92,7 @@ def health_among(
     session: ReadSession, viewer: Actor, names: Sequence[str], environment: str
 ) -> dict[str, ModelHealth]:
     """How those of these models are that are described; by name."""
-    models = [model for model in list_models(session, viewer) if model.name in set(names)]
+    models = list_models(session, viewer, names=names)
     return {one.model: one for one in _health(session, viewer, models, environment)}
 
 
