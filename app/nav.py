@@ -32,6 +32,7 @@ class PageRow:
 
 PAGES = (
     PageRow("overview", "Overview", default=True),
+    PageRow("incidents", "Incidents"),
     PageRow("model", "Model"),
     PageRow("drift", "Drift"),
     PageRow("performance", "Performance"),
@@ -61,8 +62,9 @@ PAGES = (
     PageRow("change", "Change", in_menu=False, parent="approvals"),
     PageRow("retraining", "Retraining", in_menu=False, parent="model"),
     PageRow("retraining_run", "A retraining", in_menu=False, parent="model"),
-    PageRow("incident", "Incident", in_menu=False, parent="overview"),
-    PageRow("silences", "Silences", in_menu=False, parent="overview"),
+    PageRow("incident", "Incident", in_menu=False, parent="incidents"),
+    PageRow("silences", "Silences", in_menu=False, parent="incidents"),
+    PageRow("search", "Search", in_menu=False),
     PageRow("inventory_model", "Model in the inventory", in_menu=False, parent="inventory"),
     PageRow("prediction", "Prediction", Permission.EXPLAIN_PREDICTION, in_menu=False),
     PageRow("audit_entry", "Audit entry", Permission.READ_AUDIT, in_menu=False, parent="audit"),

@@ -49,6 +49,7 @@ from backend.commands import (
     process_commands,
     retrain_commands,
     role_commands,
+    search_commands,
     silence_commands,
     slo_commands,
     spec_commands,
@@ -71,6 +72,7 @@ for ungrouped in (
     doctor_commands,
     backup_commands,
     api_commands,
+    search_commands,
 ):
     app.add_typer(ungrouped.commands)
 change_commands.commands.add_typer(decision_commands.commands)
