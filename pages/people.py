@@ -9,7 +9,7 @@ from app.components import Field, action_form, empty_state, key_values, title
 from app.components.assurance_actions import done, pick_day
 from app.components.role_rules import offer_role_rules
 from app.formats import format_utc
-from app.session import perform, viewer
+from app.session import page_link, perform, viewer
 from backend import clock
 from backend.identity import roles
 from backend.identity.auditors import invite_auditor
@@ -81,6 +81,10 @@ if len(active) == 1:
     )
 offer_role_rules()
 st.subheader("Everyone", anchor=False)
+alone = st.query_params.get("person")  # as the search leads here
+if alone is not None:
+    people = [one for one in people if one["username"] == alone]
+    page_link("people", f"Only {alone}: show everyone", icon=":material/groups:")
 for one in people:
     with st.container(border=True, key=f"person-{one['id']}"):
         words = ", ".join(

@@ -20,8 +20,8 @@ CURSORS: Final = ("before", "after", "offset")
 # The list in the answer of each listing that names the page that follows.
 LISTS: Final = {
     "/models/{model}/points": "points", "/changes": "changes", "/registry/inventory": "models",
-    "/retraining": "runs", "/inventory": "models", "/findings": "findings", "/alerts": "alerts", "/incidents": "incidents",
-    "/audit/entries": "entries",
+    "/retraining": "runs", "/inventory": "models", "/findings": "findings", "/alerts": "alerts",
+    "/incidents": "incidents", "/audit/entries": "entries",
 }  # fmt: skip
 HEAD: Final = '''"""Every operation of Warrant's REST API. Made from its OpenAPI document by `tests.client_source`.
 

@@ -11,6 +11,7 @@ from app.components.alert_parts import alert_place
 from app.components.audit_parts import record_words
 from app.components.own_parts import in_words
 from app.formats import format_age
+from app.plain_text import plain
 from app.words import count_of, readable, target_words
 from backend.home.reading import FEW, Row
 from backend.identity.actor import Actor
@@ -144,7 +145,7 @@ def _budgets(scope: data.Scope, _: list[ModelHealth]) -> Block:
     found = data.home_rows(scope, "budgets")
 
     def line(one: Row) -> Line:
-        label = f"{one.model} {readable(one.text)} · for {format_age(one.at)}"
+        label = f"{one.model} {plain(readable(one.text))} · for {format_age(one.at)}"
         return Line(label, "slos", "local_fire_department", {"objective": one.id})
 
     return _block(
@@ -157,7 +158,9 @@ def _changes(scope: data.Scope, _: list[ModelHealth]) -> Block:
     found = data.home_rows(scope, "changes")
 
     def line(one: Row) -> Line:
-        label = f"**CHG-{one.id}** {one.model or 'the whole house'}: {one.text} · {format_age(one.at)} ago"
+        label = (
+            f"**CHG-{one.id}** {one.model or 'the whole house'}: {plain(one.text)} · {format_age(one.at)} ago"
+        )
         return Line(label, "change", "change_history", {"id": one.id})
 
     failed = any(one.needs_somebody for one in found.rows)
@@ -172,7 +175,7 @@ def _findings(scope: data.Scope, _: list[ModelHealth]) -> Block:
 
     def line(one: Row) -> Line:
         due = f"overdue for {format_age(one.at)}" if one.needs_somebody else f"due in {format_age(one.at)}"
-        label = f"**FND-{one.id}** {one.model or 'the whole house'}, {one.text} · {due}"
+        label = f"**FND-{one.id}** {one.model or 'the whole house'}, {plain(one.text)} · {due}"
         page, query = ("inventory_model", {"model": one.model}) if one.model else ("inventory", {})
         return Line(label, page, "flag", dict(query))
 
@@ -200,7 +203,7 @@ def _access_reviews(scope: data.Scope, _: list[ModelHealth]) -> Block:
     found = data.home_rows(scope, "access_reviews")
 
     def line(one: Row) -> Line:
-        return Line(f"{one.text}: overdue for {format_age(one.at)}", "access", "event_busy")
+        return Line(f"{plain(one.text)}: overdue for {format_age(one.at)}", "access", "event_busy")
 
     return _block(
         "access_reviews", "Reviews of access overdue", "attention" if found.total else "ok", found.rows,
@@ -212,7 +215,9 @@ def _break_glass(scope: data.Scope, _: list[ModelHealth]) -> Block:
     owed = data.reviews_owed(scope)
     lines = []
     for one in owed[:FEW]:
-        label = f"**{one['ref']}** {one['model'] or 'the whole house'}: {one['summary']} · review due in "
+        label = (
+            f"**{one['ref']}** {one['model'] or 'the whole house'}: {plain(one['summary'])} · review due in "
+        )
         lines.append(Line(label + format_age(one["due_at"]), "change", "lock_open", {"id": one["id"]}))
     if len(owed) > FEW:
         lines.append(Line(f"and {count_of(len(owed) - FEW, 'more review')}", "approvals", "more_horiz"))
@@ -234,24 +239,26 @@ def _anchor(scope: data.Scope, _: list[ModelHealth]) -> Block:
 
 def _health(scope: data.Scope, _: list[ModelHealth]) -> Block:
     """Warrant itself: its own objectives, jobs that failed, backups that are late."""
+    own = data.own_objectives(scope)
     lines = [
         Line(f"{one.objective.title}: {in_words(one.value, one.objective.unit)}, at most "
              f"{in_words(one.objective.limit, one.objective.unit)}", "jobs", "speed")
-        for one in data.own_objectives(scope) if one.state == "missed"
+        for one in own if one.state == "missed"
     ]  # fmt: skip
-    unknown = sum(one.state == "unknown" for one in data.own_objectives(scope))
-    failed, late = data.home_rows(scope, "failed_jobs"), data.backups(scope)
+    failed, backups = data.home_rows(scope, "failed_jobs"), data.backups(scope)
     if failed.total:
         newest = failed.rows[0]
-        label = f"{count_of(failed.total, 'job run')} failed within a day, the newest {newest.text}"
+        label = f"{count_of(failed.total, 'job run')} failed within a day, the newest {plain(newest.text)}"
         lines.append(Line(f"{label} {format_age(newest.at)} ago", "jobs", "error"))
-    lines += [Line(one, "jobs", "backup") for one in late["late"]]
-    if not late["is_set"]:
-        lines.append(Line("no folder for backups is set", "jobs", "backup"))
+    lines += [Line(plain(one), "jobs", "backup") for one in backups["late"]]
+    unknown = [] if backups["is_set"] else [Line("No folder for backups is set", "jobs", "backup")]
+    away = sum(one.state == "unknown" for one in own)
+    if away:
+        unknown.append(Line(f"{count_of(away, 'figure')} of Warrant itself not known", "jobs", "help"))
     level = "attention" if lines else "unknown" if unknown else "ok"
-    if unknown:
-        lines.append(Line(f"{count_of(unknown, 'figure')} of Warrant itself not known", "jobs", "help"))
-    return Block("health", "Warrant itself", level, tuple(lines), "Its own objectives hold and its jobs run.")
+    return Block(
+        "health", "Warrant itself", level, (*lines, *unknown), "Its own objectives hold and its jobs run."
+    )
 
 
 def _block(

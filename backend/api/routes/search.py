@@ -27,8 +27,11 @@ def find(
     limit: Annotated[int, Query(ge=1, le=MOST, description="of each kind")] = 8,
     stored: Annotated[bool, Query(description="also read stored predictions for this id")] = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Models, incidents, changes, versions, findings, predictions and people that the caller may see: those with this
-    id first, then what begins with the text, then what has every word. `exact` is the one thing whose id `q` is."""
+    """Find what the caller may see by its id, the beginning of its name, or words.
+
+    Of each kind those with this id first, then what begins with the text, then what has every word. `exact` is the one
+    thing whose id `q` is.
+    """
     with reading() as session:
         found = search(
             session,

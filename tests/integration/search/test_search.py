@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from sqlalchemy import event
 
+from app.components.search_results import EXAMPLES, NOUNS
 from backend import clock
 from backend.alerting.tables import Incident
+from backend.api.routes.search import Kind
 from backend.assurance.tables import Finding
 from backend.database import engine
 from backend.database.session import reading, writing
@@ -22,7 +25,7 @@ from backend.identity.roles import Permission, Role
 from backend.registry.tables import Model
 from backend.search.hits import Found
 from backend.search.kinds import KINDS
-from backend.search.service import search
+from backend.search.service import NAMES, search
 from backend.settings import settings
 from tests.integration.data_rights.conftest import move_spool, send
 from tests.worlds import SYSTEM, World, add_model, make_world, person
@@ -267,3 +270,8 @@ def test_every_kind_says_what_it_needs(world: World) -> None:
     assert {one.needs for one in KINDS} == {
         Permission.READ_MODELS, Permission.EXPLAIN_PREDICTION, Permission.MANAGE_PEOPLE,
     }  # fmt: skip
+
+
+def test_the_api_and_the_page_know_every_kind() -> None:
+    assert get_args(Kind) == NAMES
+    assert tuple(sorted(EXAMPLES)) == tuple(sorted(NOUNS)) == tuple(sorted(NAMES))
