@@ -78,7 +78,7 @@ def show_worst(models: Sequence[ModelHealth]) -> None:
         holding = sum(one.level == "ok" for one in models)
         every = link(
             f"All {count_of(len(models), 'model')}, those that need somebody first",
-            href("overview", show="models"),
+            href("", show="models"),
         )
         st.html(f'<p class="w-detail w-take">{every} · {holding:,} hold</p>')
 

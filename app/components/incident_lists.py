@@ -66,8 +66,8 @@ def _filters(scope: data.Scope) -> tuple[Wanted, dict[str, str]]:
             words=lambda one: "every severity" if one == EVERY else f"SEV-{one}",
         )  # fmt: skip
         model = pick("Model", models, key="of", words=lambda one: said.get(one, one), width=260)
-        who = pick("Who has it", list(WHO), key="who", words=WHO.__getitem__, width=190)
-    asked = {"state": state, "severity": severity, "of": model, "who": who}
+        who = pick("Who has it", list(WHO), key="has", words=WHO.__getitem__, width=190)
+    asked = {"state": state, "severity": severity, "of": model, "has": who}
     kept = {name: value for name, value in asked.items() if value is not None and value != EVERY}
     wanted = Wanted(
         "open" if state == "open" else "closed" if state == "closed" else None, whole_number(kept.get("severity")),
