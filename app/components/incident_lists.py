@@ -51,7 +51,7 @@ def _show_incidents(scope: data.Scope, first: int) -> None:
         _show_ways(first, len(found), more=first + PAGE < total, of=f" of {total:,}", **asked)
     loose = link("Pages and tickets of no incident", "/incidents?show=alerts")
     st.html(
-        Markup('<p class="w-detail">{} · {}</p>').format(loose, link("Silences and maintenance", "/silences"))
+        Markup('<p class="w-detail w-take">{} · {}</p>').format(loose, link("Silences and maintenance", "/silences"))
     )
 
 
@@ -167,4 +167,4 @@ def _show_ways(first: int, shown: int, *, more: bool, of: str = "", **query: str
     if places:
         ways = [anchor(word, "incidents", **query, **{"from": place}) for word, place in places]
         said = f"{first + 1:,} to {first + shown:,}{of}"
-        st.html(Markup('<p class="w-detail">{} · {}</p>').format(said, Markup(" · ").join(ways)))
+        st.html(Markup('<p class="w-detail w-take">{} · {}</p>').format(said, Markup(" · ").join(ways)))
