@@ -19,6 +19,7 @@ from app.words import count_of, in_sentence
 from backend.monitoring.health import ModelHealth
 
 WORST = 10
+WORDS = {"page": "act now", "attention": "today", "unknown": "not known"}
 PAGE = 50
 
 
@@ -47,9 +48,8 @@ def show_blocks(blocks: Sequence[Block]) -> None:
     with st.container(horizontal=True, key="home-blocks", gap="small"):
         for block in (one for one in blocks if one.lines):
             with st.container(key=f"home-{block.key}", gap=None):
-                st.html(
-                    f"<h2>{block.title}</h2>{badge_html(None, block.level) if block.level != 'ok' else ''}"
-                )
+                badge = badge_html(WORDS[block.level], block.level) if block.level in WORDS else ""
+                st.html(f"<h2>{block.title}</h2>{badge}")
                 for line in block.lines:
                     page_link(line.page, line.text, icon=f":material/{line.icon}:", **line.query)
     quiet = [one for one in blocks if not one.lines]

@@ -51,7 +51,9 @@ def _show_incidents(scope: data.Scope, first: int) -> None:
         _show_ways(first, len(found), more=first + PAGE < total, of=f" of {total:,}", **asked)
     loose = link("Pages and tickets of no incident", "/incidents?show=alerts")
     st.html(
-        Markup('<p class="w-detail w-take">{} · {}</p>').format(loose, link("Silences and maintenance", "/silences"))
+        Markup('<p class="w-detail w-take">{} · {}</p>').format(
+            loose, link("Silences and maintenance", "/silences")
+        )
     )
 
 
