@@ -16,7 +16,7 @@ from backend.database.session import reading, writing
 from backend.errors import BadInput
 from backend.identity.actor import Actor, TeamRole
 from backend.identity.roles import Role
-from tests.worlds import SYSTEM, World, make_world
+from tests.worlds import World, make_world
 
 
 @pytest.fixture
@@ -85,12 +85,9 @@ def test_a_member_of_another_team_sees_none_of_them_and_counts_none(world: World
     assert (found.incidents, found.total) == ((), 0)
 
 
-def test_open_ones_are_cut_by_their_index(world: World, database: str) -> None:
-    if database != "sqlite":
-        pytest.skip("a planner with statistics reads six rows as they lie")
+def test_open_ones_are_cut_by_their_index(migrated_home: Path) -> None:
+    """On SQLite: a planner with statistics reads a handful of rows as they lie."""
+    query = "EXPLAIN QUERY PLAN SELECT * FROM incidents WHERE state = 'open' ORDER BY severity LIMIT 50"
     with reading() as session:
-        plan = session.execute(
-            text("EXPLAIN QUERY PLAN SELECT * FROM incidents WHERE state = 'open' ORDER BY severity LIMIT 50")
-        ).all()
+        plan = session.execute(text(query)).all()
     assert "ix_incidents_state" in str(plan)
-    assert listed(SYSTEM, limit=1).open == 4
