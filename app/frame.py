@@ -12,11 +12,12 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.keys import SEARCH_KEYS
 from app.nav import PAGES
 
 PATHS: Final = frozenset({"/", *(f"/{row.path}" for row in PAGES)})
 HEAD: Final = b"<head>"
-TOLD_SCRIPT: Final = 'window.__streamlit={BACKEND_BASE_URL:window.location.origin+"/"}'
+TOLD_SCRIPT: Final = 'window.__streamlit={BACKEND_BASE_URL:window.location.origin+"/"};' + SEARCH_KEYS
 TOLD: Final = HEAD + f"<script>{TOLD_SCRIPT}</script>".encode()
 FONT: Final = re.compile(rb'\s*<link\b[^>]*\brel="preload"[^>]*\bas="font"[^>]*>')
 """A font of 170 kB that Streamlit's page fetches first. Ours are the system's."""

@@ -50,6 +50,7 @@ from backend.commands import (
     process_commands,
     retrain_commands,
     role_commands,
+    search_commands,
     silence_commands,
     slo_commands,
     spec_commands,
@@ -72,6 +73,7 @@ for ungrouped in (
     doctor_commands,
     backup_commands,
     api_commands,
+    search_commands,
 ):
     app.add_typer(ungrouped.commands)
 change_commands.commands.add_typer(decision_commands.commands)

@@ -10,7 +10,7 @@ from app.components.assurance_actions import done, pick_day
 from app.components.pager import show_pager
 from app.components.role_rules import offer_role_rules
 from app.formats import format_utc, whole_number
-from app.session import perform, viewer
+from app.session import page_link, perform, viewer
 from backend import clock
 from backend.identity import roles
 from backend.identity.auditors import invite_auditor
@@ -25,7 +25,8 @@ PAGE = 50
 actor = viewer()
 known, active = data.people_counted(actor)
 first = min(whole_number(st.query_params.get("from")) or 0, max(0, known - 1))
-people = data.people(actor, limit=PAGE, offset=first)
+alone = st.query_params.get("person")  # as the search leads here
+people = data.people(actor, limit=PAGE, offset=0 if alone else first, username=alone)
 title(f"{active:,} people and services may come in", detail=f"{known - active:,} disabled")
 GIVEN = [role.value for role in roles.GIVEN]
 
@@ -82,7 +83,10 @@ if active == 1:
     )
 offer_role_rules()
 st.subheader("Everyone", anchor=False)
-show_pager(first, len(people), known, page=PAGE)
+if alone is None:
+    show_pager(first, len(people), known, page=PAGE)
+else:
+    page_link("people", f"Only {alone}: show everyone", icon=":material/groups:")
 for one in people:
     with st.container(border=True, key=f"person-{one['id']}"):
         words = ", ".join(

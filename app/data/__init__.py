@@ -12,6 +12,7 @@ from app.data.alerting import (
     alerts_of,
     firing,
     incident,
+    incidents,
     marks,
     open_incidents,
     silences,
@@ -83,6 +84,7 @@ from app.data.governance import (
     rollout,
     way_back,
 )
+from app.data.home import home_rows
 from app.data.identity import (
     has_password,
     people,
@@ -117,6 +119,7 @@ from app.data.operations import backups, injected_fault, jobs, own_objectives, r
 from app.data.packs import evidence_packs, log_keys, models_to_choose, packs_being_made
 from app.data.registry import explanation, model, models, noticed_models, reports
 from app.data.scope import Scope, environment, look_again, scope_of
+from app.data.searching import found
 
 __all__ = [
     "MOST",
@@ -162,13 +165,16 @@ __all__ = [
     "fleet_choices",
     "fleet_names",
     "fleet_places",
+    "found",
     "grounds",
     "happened",
     "has_password",
     "health_of",
+    "home_rows",
     "house_then",
     "inbox",
     "incident",
+    "incidents",
     "injected_fault",
     "inventory_entry",
     "inventory_extent",

@@ -16,6 +16,7 @@ from backend.alerting.answers_around import answers_around
 from backend.alerting.brief import budgets_of, sentence_of, series_of, similar
 from backend.alerting.false_alarms import false_alarms_said
 from backend.alerting.incident_alerts import alerts_of_incident, page_of_alerts, tally_alerts
+from backend.alerting.incident_list import Wanted, list_incidents
 from backend.alerting.incidents import asks_again, on_it
 from backend.alerting.muting import Mute, muting_now
 from backend.alerting.runbook import steps_done, steps_offered
@@ -57,6 +58,27 @@ def open_incidents(scope: Scope, *, limit: int = MOST, offset: int = 0) -> tuple
         fire = alerting.firing_by_incident(session, viewer, [one.id for one in found])
         rows = [alert_of(one) | {"firing": fire.get(one.id, 0)} for one in found]
         return rows, alerting.how_many_open(session, viewer)
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def incidents(
+    scope: Scope, wanted: Wanted, *, limit: int, offset: int = 0
+) -> tuple[list[dict[str, Any]], int, int]:
+    """One page of incidents by a filter, with `has_it` (who, by name; empty: nobody) and `firing` (how many alerts);
+    and how many are open and how many are over."""
+    viewer = scope.actor()
+    with reading() as session:
+        found = list_incidents(session, viewer, wanted, limit=limit, offset=offset)
+        fire = alerting.firing_by_incident(session, viewer, [one.id for one in found.incidents])
+        names = names_of(
+            session, {who for one in found.incidents for who in (one.assigned_to, one.acknowledged_by)}
+        )
+        rows = [
+            alert_of(one)
+            | {"firing": fire.get(one.id, 0), "has_it": names.get(one.assigned_to or "") or on_it(one, names)}
+            for one in found.incidents
+        ]
+        return rows, found.open, found.closed
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

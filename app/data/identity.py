@@ -77,10 +77,12 @@ def people_counted(actor: Actor) -> tuple[int, int]:
         return count_people(session, actor)
 
 
-def people(actor: Actor, *, limit: int = MOST_CHOSEN, offset: int = 0) -> list[dict[str, Any]]:
+def people(
+    actor: Actor, *, limit: int = MOST_CHOSEN, offset: int = 0, username: str | None = None
+) -> list[dict[str, Any]]:
     """Who may or might come in, by user name; `digest` changes with their roles and state."""
     with reading() as session:
-        found = list_people(session, actor, limit=limit, offset=offset)
+        found = list_people(session, actor, limit=limit, offset=offset, username=username)
     return [
         {
             "id": one.id, "username": one.username, "display_name": one.display_name, "kind": one.kind,

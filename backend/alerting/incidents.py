@@ -201,28 +201,6 @@ def how_many_open(session: ReadSession, viewer: Actor) -> int:
     return session.scalar(select(func.count()).select_from(Incident).where(Incident.state == "open")) or 0
 
 
-def every_incident(
-    session: ReadSession, viewer: Actor, *, model: str | None = None, limit: int, offset: int = 0
-) -> list[Incident]:
-    """A page of all: those that are open as `open_incidents` has them, then the newest of those that are over."""
-    found = open_incidents(session, viewer, model=model, limit=limit, offset=offset)
-    if len(found) == limit:
-        return found
-    of_model = [] if model is None else [Incident.model == model]
-    now_open = (
-        session.scalar(select(func.count()).select_from(Incident).where(Incident.state == "open", *of_model))
-        or 0
-    )
-    over = (
-        select(Incident)
-        .where(Incident.state != "open", *of_model)
-        .order_by(Incident.opened_at.desc(), Incident.id.desc())
-        .limit(limit - len(found))
-        .offset(max(0, offset - now_open))
-    )
-    return found + list(session.scalars(over))
-
-
 def recent_incidents(
     session: ReadSession, viewer: Actor, *, model: str | None = None, limit: int = 50
 ) -> list[Incident]:

@@ -37,6 +37,7 @@ from backend.api.routes import (
     registry,
     retraining,
     role_rules,
+    search,
     serious,
     sessions,
     specs,
@@ -91,6 +92,7 @@ def create_api() -> FastAPI:
         role_rules,
         teams,
         specs,
+        search,
     ):
         api.include_router(routes.router)
 

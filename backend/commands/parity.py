@@ -9,6 +9,7 @@ from typing import Final
 
 COMMANDS: Final[dict[str, str]] = {
     "GET /me": "whoami",
+    "GET /search": "search",
     "GET /models": "model list",
     "GET /models/{model}": "model show",
     "POST /models/{model}/versions/{version}/data-owner": "inventory data-owner",

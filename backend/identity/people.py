@@ -270,10 +270,18 @@ def person_named(session: ReadSession, username: str) -> Person:
 
 
 def list_people(
-    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+    username: str | None = None,
 ) -> list[PersonView]:
-    """Everyone, by user name, for administrators."""
+    """Everyone, by user name, for administrators; with `username` that account alone."""
     viewer.require(Permission.MANAGE_PEOPLE)
+    named = select(Person).order_by(Person.username)
+    if username is not None:
+        named = named.where(Person.username == username)
     return [
         PersonView(
             id=person.id,
@@ -290,7 +298,7 @@ def list_people(
             by_rule=frozenset(Role(entry.role) for entry in person.roles if entry.by_rule),
             has_password=has_local_password(person) and person.kind == "person" and not person.is_demo,
         )
-        for person in session.scalars(select(Person).order_by(Person.username).limit(limit).offset(offset))
+        for person in session.scalars(named.limit(limit).offset(offset))
     ]
 
 

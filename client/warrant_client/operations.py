@@ -1905,16 +1905,55 @@ class IncidentsOperations:
             lambda cursor: self.alerts(model=model, limit=limit, offset=cursor), key="alerts", start=0
         )
 
-    def incidents(self, *, model: str | None = None, offset: int = 0, limit: int = 500) -> Json:
-        """All that are open, the gravest first, then the newest of those that are over."""
+    def incidents(
+        self,
+        *,
+        model: str | None = None,
+        state: Literal["open", "closed"] | None = None,
+        severity: int | None = None,
+        mine: bool = False,
+        nobodys: bool = False,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Json:
+        """Those that are open, the gravest first, then those that are over, the newest first. Pass `next` as `offset`."""
         return self._transport.send(
-            "GET", "/incidents", query={"model": model, "offset": offset, "limit": limit}
+            "GET",
+            "/incidents",
+            query={
+                "model": model,
+                "state": state,
+                "severity": severity,
+                "mine": mine,
+                "nobodys": nobodys,
+                "offset": offset,
+                "limit": limit,
+            },
         ).json()
 
-    def incidents_pages(self, *, model: str | None = None, limit: int = 500) -> Iterator[JsonObject]:
+    def incidents_pages(
+        self,
+        *,
+        model: str | None = None,
+        state: Literal["open", "closed"] | None = None,
+        severity: int | None = None,
+        mine: bool = False,
+        nobodys: bool = False,
+        limit: int = 100,
+    ) -> Iterator[JsonObject]:
         """Everything of `incidents`, page by page."""
         return self._transport.pages(
-            lambda cursor: self.incidents(model=model, limit=limit, offset=cursor), key="incidents", start=0
+            lambda cursor: self.incidents(
+                model=model,
+                state=state,
+                severity=severity,
+                mine=mine,
+                nobodys=nobodys,
+                limit=limit,
+                offset=cursor,
+            ),
+            key="incidents",
+            start=0,
         )
 
     def opening(self, body: OpeningRequest, *, idempotency_key: str | None = None) -> Json:
@@ -3259,6 +3298,30 @@ class RetrainingOperations:
         return self._transport.send("GET", "/models/{model}/retraining", parts={"model": model}).json()
 
 
+class SearchOperations:
+    """Operations about search."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def find(
+        self,
+        *,
+        q: str,
+        kind: Literal["model", "incident", "change", "version", "finding", "prediction", "person"]
+        | None = None,
+        limit: int = 8,
+        stored: bool = False,
+    ) -> Json:
+        """Find what the caller may see by its id, the beginning of its name, or words.
+
+        Of each kind those with this id first, then what begins with the text, then what has every word. `exact` is the one
+        thing whose id `q` is."""
+        return self._transport.send(
+            "GET", "/search", query={"q": q, "kind": kind, "limit": limit, "stored": stored}
+        ).json()
+
+
 class SeriousIncidentsOperations:
     """Operations about serious incidents."""
 
@@ -3426,6 +3489,7 @@ class Warrant(Transport):
         self.policies = PoliciesOperations(self)
         self.registry = RegistryOperations(self)
         self.retraining = RetrainingOperations(self)
+        self.search = SearchOperations(self)
         self.serious_incidents = SeriousIncidentsOperations(self)
         self.specs = SpecsOperations(self)
         self.teams = TeamsOperations(self)

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 from backend.alerting import handling
 from backend.alerting.brief import Brief, read_brief
 from backend.alerting.false_alarms import Wrong, false_alarms_said
-from backend.alerting.incidents import asks_again, every_incident
+from backend.alerting.incident_list import Wanted, list_incidents
+from backend.alerting.incidents import asks_again
 from backend.alerting.muting import Mute, muting_now, shown_state
 from backend.alerting.report import report_markdown, report_pdf
 from backend.alerting.runbook import StepDone, mark_step, steps_offered
@@ -95,11 +96,26 @@ def alerts(
 
 
 @router.get("/incidents")
-def incidents(actor: Caller, part: Part, model: str | None = None) -> dict[str, Any]:
-    """All that are open, the gravest first, then the newest of those that are over."""
+def incidents(
+    actor: Caller,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    state: Literal["open", "closed"] | None = None,
+    severity: Annotated[int | None, Query(ge=1, le=4)] = None,
+    mine: Annotated[bool, Query(description="those that the caller was given or acknowledged")] = False,
+    nobodys: Annotated[bool, Query(description="those that nobody was given or acknowledged")] = False,
+    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> dict[str, Any]:  # fmt: skip
+    """Those that are open, the gravest first, then those that are over, the newest first. Pass `next` as `offset`."""
+    wanted = Wanted(state, severity, model, mine=mine, nobodys=nobodys)
     with reading() as session:
-        found = every_incident(session, actor, model=model, **part.more)
-        return part.answer("incidents", found, incident_document)
+        found = list_incidents(session, actor, wanted, limit=limit, offset=offset)
+        return {
+            "incidents": [incident_document(one) for one in found.incidents],
+            "open": found.open,
+            "closed": found.closed,
+            "next": offset + limit if found.total > offset + limit else None,
+        }
 
 
 @router.get("/incidents/{incident_id}")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backend import clock
-from backend.alerting.incidents import every_incident
+from backend.alerting.incident_list import list_incidents
 from backend.alerting.tables import Incident
 from backend.database.session import reading, writing
 from backend.identity.people import person_by_id
@@ -96,11 +96,11 @@ def test_incidents_that_are_open_come_before_those_that_are_over_across_parts(ca
             )  # fmt: skip
             session.flush()
     with reading() as session:
-        whole = [one.title for one in every_incident(session, callers.world.viewer, limit=100)]
+        whole = [one.title for one in list_incidents(session, callers.world.viewer, limit=100).incidents]
         cut = [
             one.title
             for first in range(0, 8, 2)
-            for one in every_incident(session, callers.world.viewer, limit=2, offset=first)
+            for one in list_incidents(session, callers.world.viewer, limit=2, offset=first).incidents
         ]
     assert cut == whole
     assert len(set(whole)) == 7

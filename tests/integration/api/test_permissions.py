@@ -86,6 +86,7 @@ OBJECTIVE = Objective(
 # somebody else's show a right without changing anything, so that each role can be asked.
 TABLE: dict[tuple[str, str], tuple[frozenset[str], int, dict[str, Any], Any]] = {
     ("GET", "/me"): (ALL, 200, {}, None),
+    ("GET", "/search"): (ALL, 200, {"q": "toy"}, None),
     ("GET", "/models"): (ALL, 200, {}, None),
     ("GET", "/models/{model}"): (ALL, 200, {}, None),
     ("GET", "/models/{model}/deployments"): (ALL, 200, {}, None),

@@ -112,6 +112,7 @@ def test_every_page_draws_before_anything_was_computed(world: World, open_page: 
     test = open_page(everyone_in_one(), page)
     assert not test.exception
     assert not test.error
+    assert [one.label for one in test.text_input].count("Search everything") == 1
 
 
 def test_the_overview_names_the_worst_and_what_waits_for_me(world: World, open_page: Open) -> None:
