@@ -1,7 +1,8 @@
-"""The page around Streamlit's pages, told where it is served from.
+"""The page around Streamlit's pages: told where it is served from, and kept steady while parts of it are drawn again.
 
-Without that its script guesses: on /approvals it first asks for /approvals/_stcore/health, which is not there, and so
-every page begins with two failed requests.
+Without the first its script guesses: on /approvals it first asks for /approvals/_stcore/health, which is not there, and
+so every page begins with two failed requests. Without the second (`static/steady.js`) a refresh by the clock takes away
+what somebody has selected or opened in it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.nav import PAGES
+from app.theme import STATIC
 
 PATHS: Final = frozenset({"/", *(f"/{row.path}" for row in PAGES)})
 HEAD: Final = b"<head>"
-TOLD_SCRIPT: Final = 'window.__streamlit={BACKEND_BASE_URL:window.location.origin+"/"}'
+STEADY: Final = (STATIC / "steady.js").read_text(encoding="utf-8")
+TOLD_SCRIPT: Final = f'window.__streamlit={{BACKEND_BASE_URL:window.location.origin+"/"}}\n{STEADY}'
 TOLD: Final = HEAD + f"<script>{TOLD_SCRIPT}</script>".encode()
 FONT: Final = re.compile(rb'\s*<link\b[^>]*\brel="preload"[^>]*\bas="font"[^>]*>')
 """A font of 170 kB that Streamlit's page fetches first. Ours are the system's."""
@@ -26,7 +29,7 @@ ASKED: Final = (b"accept-encoding", b"if-none-match", b"if-modified-since")
 
 
 class Frame:
-    """ASGI middleware: puts one line into the HTML of a page and takes one out; passes everything else on as it is."""
+    """ASGI middleware: puts a script into the HTML of a page, takes a font out, and passes the rest on as it is."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
