@@ -36,7 +36,7 @@ def evidently_ui(folder: Path) -> Iterator[tuple[Site, str]]:
     project = run_module("benchmarks.ui.peers", "evidently", str(folder)).split()[-1]
     port = free_port()
     command = [
-        sys.executable, "-m", "evidently", "ui", "--workspace", str(folder / "workspace"), "--host", HOST,
+        sys.executable, "-m", "evidently.cli", "ui", "--workspace", str(folder / "workspace"), "--host", HOST,
         "--port", str(port),
     ]  # fmt: skip
     with serving(command, port=port, folder=folder, ready="/api/version") as site:
@@ -50,7 +50,7 @@ def mlflow_ui(folder: Path) -> Iterator[Site]:
     port = free_port()
     command = [
         sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
-        "--host", HOST, "--port", str(port), "--workers", "1",
+        "--host", HOST, "--port", str(port),
     ]  # fmt: skip
     with serving(command, port=port, folder=folder, ready="/health") as site:
         yield site
@@ -84,7 +84,7 @@ def fill_evidently(folder: Path) -> str:
             title="Drifted columns",
             values=[
                 PanelMetric(
-                    metric="DriftedColumnsCount", legend="share", metric_labels={"value_type": "share"}
+                    metric="evidently:metric_v2:DriftedColumnsCount", legend="share", metric_labels={"value_type": "share"}
                 )
             ],
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Response
 
+from app.frame import CHARTED
 from app.packed import packed_folder
 from benchmarks.ui.browser import weigh, window
 from benchmarks.ui.pages import CHANGE, CHART, DRIFT, HOME, INBOX, LIGHT, Look
@@ -44,7 +45,12 @@ def test_a_first_visit_with_a_chart_and_the_pages_after_it_stay_light(
         first = weigh(context, wire, DRIFT, **facts)
         assert first.plotly, "a chart is among what was weighed"
         assert 500_000 < first.received < FIRST_VISIT
-        for look in (HOME, INBOX, CHANGE, Look("model", "/model?model={model}", (CHART,))):
+        for look in (
+            HOME,
+            INBOX,
+            CHANGE,
+            *(Look(path, f"{path}?model={{model}}", (CHART,)) for path in CHARTED),
+        ):
             assert weigh(context, wire, look, **facts).received < NEXT_PAGE, look.name
 
 
