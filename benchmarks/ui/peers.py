@@ -20,13 +20,13 @@ HOST: Final = "127.0.0.1"
 
 @contextmanager
 def bare_streamlit(folder: Path) -> Iterator[Site]:
-    """`streamlit run` of one page with one chart, as it comes."""
+    """`streamlit run` of one page with one chart, as it comes: in a folder without a configuration."""
     port = free_port()
     command = [
         sys.executable, "-m", "streamlit", "run", str(BARE), "--server.port", str(port), "--server.address", HOST,
         "--server.headless", "true", "--browser.gatherUsageStats", "false",
     ]  # fmt: skip
-    with serving(command, port=port, folder=folder, ready="/_stcore/health") as site:
+    with serving(command, port=port, folder=folder, ready="/_stcore/health", at=folder) as site:
         yield site
 
 
@@ -84,7 +84,9 @@ def fill_evidently(folder: Path) -> str:
             title="Drifted columns",
             values=[
                 PanelMetric(
-                    metric="evidently:metric_v2:DriftedColumnsCount", legend="share", metric_labels={"value_type": "share"}
+                    metric="evidently:metric_v2:DriftedColumnsCount",
+                    legend="share",
+                    metric_labels={"value_type": "share"},
                 )
             ],
         )

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,16 +40,18 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    command: Sequence[str], *, port: int, folder: Path, ready: str, told: Mapping[str, str] | None = None
-) -> Iterator[Site]:
-    """Run a server until the block ends. `ready` is the path that answers 200 once it serves.
+    command: Sequence[str], *, port: int, folder: Path, ready: str, told: Mapping[str, str] | None = None,
+    at: Path = ROOT,
+) -> Iterator[Site]:  # fmt: skip
+    """Run a server until the block ends, in the folder `at`; its output goes into `folder`. `ready` is the path that
+    answers 200 once it serves.
 
     Raises `RuntimeError` with the end of its output when it does not.
     """
     output = folder / f"{port}.log"
     with output.open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **(told or {})}, stdout=log,
+            command, cwd=at, env={**os.environ, "PYTHONPATH": str(ROOT), **(told or {})}, stdout=log,
             stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
@@ -57,12 +59,16 @@ def serving(
         _await(site.url + ready, process, output)
         yield site
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The server and what it has started."""
+    for how, within_s in ((signal.SIGTERM, 20), (signal.SIGKILL, 20)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(within_s)
 
 
 def run_module(name: str, *arguments: str, told: Mapping[str, str] | None = None) -> str:
