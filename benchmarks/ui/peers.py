@@ -68,16 +68,18 @@ def fill_evidently(folder: Path) -> str:
 
     draw = np.random.default_rng(1)
 
-    def rows() -> Dataset:
+    def rows(drifted: int = 0) -> Dataset:
         return Dataset.from_pandas(
-            pd.DataFrame({f"column {place}": draw.normal(size=500) for place in range(10)})
+            pd.DataFrame({f"column {one}": draw.normal(float(one < drifted), size=500) for one in range(10)})
         )
 
     workspace = Workspace.create(str(folder / "workspace"))
     project = workspace.create_project("a model")
     reference, day = rows(), datetime(2026, 1, 1, tzinfo=UTC)
     for place in range(SNAPSHOTS):
-        made = Report([DataDriftPreset()]).run(rows(), reference, timestamp=day + timedelta(days=place))
+        made = Report([DataDriftPreset()]).run(
+            rows(place % 6), reference, timestamp=day + timedelta(days=place)
+        )
         workspace.add_run(project.id, made, include_data=False)
     project.dashboard.add_panel(
         line_plot_panel(

@@ -39,7 +39,8 @@ def test_a_kept_figure_is_serialised_once_for_all_who_may_see_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     st.cache_resource.clear()
-    encode, written = plotly.io._json.to_json_plotly, []
+    encode = plotly.io._json.to_json_plotly
+    written: list[Any] = []
 
     def count(*args: Any, **options: Any) -> str:
         written.append(args)
