@@ -43,11 +43,21 @@ class Wire:
         while True:
             try:
                 browser, _ = self._door.accept()
-                site = socket.create_connection(("127.0.0.1", self._behind))
             except OSError:
                 return
-            threading.Thread(target=self._pass, args=(browser, site, False), daemon=True).start()
-            threading.Thread(target=self._pass, args=(site, browser, True), daemon=True).start()
+            try:
+                site = socket.create_connection(("127.0.0.1", self._behind))
+            except OSError:
+                browser.close()
+                continue
+            threading.Thread(target=self._connect, args=(browser, site), daemon=True).start()
+
+    def _connect(self, browser: socket.socket, site: socket.socket) -> None:
+        with browser, site:
+            asked = threading.Thread(target=self._pass, args=(browser, site, False), daemon=True)
+            asked.start()
+            self._pass(site, browser, True)
+            asked.join()
 
     def _pass(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
         with suppress(OSError):
