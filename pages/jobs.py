@@ -31,13 +31,20 @@ def retry_button(run: dict[str, Any]) -> None:
             st.rerun()
 
 
-@live(run_every=2)
-def state_of_jobs() -> None:
-    found = data.jobs(data.scope_of(viewer()))
-    runs, workers = found["runs"], found["workers"]
-    open_runs = [run for run in runs if run["state"] in ("queued", "running")]
+def open_and_failed(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is queued or runs, and what failed of late and was not done again."""
     done_again = {run["id"].removesuffix("-again") for run in runs if run["id"].endswith("-again")}
     failed = [run for run in runs if run["state"] == "failed" and run["id"] not in done_again][:10]
+    return [run for run in runs if run["state"] in ("queued", "running")], failed
+
+
+@live(run_every=2)
+def state_of_jobs(*, quiet: bool) -> None:
+    """`quiet`: whether nothing was open or had failed when the page was opened. What is unfolded follows that alone, so
+    that a job that ends opens and shuts nothing under somebody's eyes."""
+    found = data.jobs(data.scope_of(viewer()))
+    runs, workers = found["runs"], found["workers"]
+    open_runs, failed = open_and_failed(runs)
     alive = [worker for worker in workers if worker["alive"]]
     said = f"{count_of(len(alive), 'worker')} alive, {len(open_runs)} queued or running, {len(failed)} failed of late"
     if not alive:
@@ -68,13 +75,13 @@ def state_of_jobs() -> None:
                 reason=run["error"] or "no reason was recorded",
             )
             retry_button(run)
-    with st.expander("Finished", expanded=not open_runs and not failed):
+    with st.expander("Finished", expanded=quiet):
         show_finished(runs)
     with st.expander("Workers"):
         show_workers(workers)
 
 
-state_of_jobs()
+state_of_jobs(quiet=not any(open_and_failed(data.jobs(data.scope_of(viewer()))["runs"])))
 st.subheader("Warrant itself", anchor=False)
 show_objectives(data.own_objectives(data.scope_of(viewer())))
 st.subheader("Backups and restore drills", anchor=False)

@@ -10,7 +10,6 @@ import streamlit as st
 from markupsafe import Markup
 
 from app import data
-from app.charts.answers import figures_over_time
 from app.charts.changes import LANES
 from app.components.alert_parts import about_windows, place_of, size_words
 from app.components.charts import draw
@@ -19,6 +18,7 @@ from app.components.performance_parts import labels_words
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.components.what_changed import NOTHING_HAPPENED, show_happened
+from app.data.figures import figures_over_time
 from app.formats import format_age, format_change, format_count, format_metric, format_utc, format_when
 from app.words import CHANGE_LEVELS, count_of, metric_word, readable, target_words
 from backend import clock

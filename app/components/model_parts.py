@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.charts import Mark, deployments_timeline, shap_summary
+from app.charts import Mark, deployments_timeline
 from app.components.actions import Field, action_form
 from app.components.alert_parts import alert_address, alert_window
 from app.components.card_parts import show_card_state, show_contradictions, show_lacks
@@ -16,6 +16,7 @@ from app.components.history import periods
 from app.components.links import href, viewer_zone
 from app.components.status import empty_state
 from app.components.tables import anchor, badge, lines, link, small, table
+from app.data.figures import shap_summary
 from app.formats import format_age, format_count, format_metric, format_when
 from app.plain_text import plain
 from app.session import perform, viewer

@@ -10,11 +10,11 @@ import streamlit as st
 from markupsafe import Markup
 
 from app.charts import sparkline_uri
-from app.charts.budgets import budget_figure
 from app.components.charts import draw
 from app.components.links import href, viewer_zone, when
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, image, lines, link, small, table
+from app.data.figures import budget_figure
 from app.formats import format_age, format_count, format_share, format_when
 from app.plain_text import plain
 from app.words import ALERT_LEVELS, OBJECTIVE_WORDS, count_of

@@ -34,6 +34,7 @@ MADE_ANEW: Final = frozenset(
         "spool",
         "uploads",
         "model-processes",
+        "packed",
     }
 )
 _PASSING: Final = (".lock", ".draft", ".tmp", "-wal", "-shm", "-journal")
