@@ -11,8 +11,9 @@ from app.components.links import href
 from app.components.overview_parts import COLUMNS, how_old, model_row
 from app.components.tables import table
 from app.formats import format_age
-from app.session import page_link, viewer
+from app.session import go, page_link, viewer
 from app.words import count_of, in_sentence, target_words
+from backend.identity.roles import Permission
 
 SHOWN = 5  # of each kind of what waits
 NAMED = 3  # of the models whose data come with a notice
@@ -84,11 +85,13 @@ def needs_you() -> None:
 
 
 if not models:
+    if viewer().may(Permission.REGISTER_VERSIONS):
+        go("start")
     headline("No model is registered yet", "unknown")
     empty_state(
         "Nothing to watch",
-        "Run `warrant demo load` for the demo. A model of your own is registered with `warrant model register`, its "
-        "versions with `warrant model register-version`.",
+        "Run `warrant demo load` for the demo. A model of your own is brought in by an ML engineer or ML lead: from a "
+        "file of its predictions, on a page that opens when they sign in.",
     )
     st.stop()
 first_sentence()
