@@ -21,6 +21,7 @@ from app.components.start_form import (
     types_said,
 )
 from app.components.start_parts import (
+    SURE,
     follow,
     show_columns,
     show_differences,
@@ -72,7 +73,7 @@ def propose(path: str) -> data.Proposed | None:
             found = data.proposed(scope, path, name=name, roles=roles_said({}))
         except BadInput:
             title("Say which columns hold time and prediction")
-            show_error(refused)
+            show_error(BadInput(f"{refused.message.partition(';')[0]}; choose it below"))
             step(2)
             choose_roles(data.source_columns(scope, path), first)
             return None
@@ -85,7 +86,7 @@ def decide(path: str) -> None:
         return
     document, said = found.document, types_said()
     preview = data.previewed(scope, path, document["history"]["columns"])
-    unsure = [part for part, (sure, _) in found.grounds.items() if part.startswith("spec.") and sure < 0.8]
+    unsure = [part for part, (sure, _) in found.grounds.items() if part.startswith("spec.") and sure < SURE]
     headline(
         f"{path.rsplit('/', 1)[-1]}: {format_count(preview.rows)} predictions, "
         f"{preview.first:%d %b %Y} to {preview.last:%d %b %Y}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
@@ -19,7 +19,9 @@ from backend.errors import BadInput
 from backend.monitoring.spec_fields import SIZES, timezone
 from backend.onboarding.choosing import TYPES, Choices
 from backend.onboarding.given_files import ENDINGS, LARGEST_BYTES, keep_given
-from backend.onboarding.previewing import Preview
+
+if TYPE_CHECKING:
+    from backend.onboarding.previewing import Preview
 
 NONE = "no column"
 SOURCE, NAME = "source", "start:name"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -19,7 +19,9 @@ from app.words import count_of
 from backend.onboarding.arriving import Arrival
 from backend.onboarding.choosing import LEFT_OUT
 from backend.onboarding.comparing import Difference
-from backend.onboarding.previewing import Preview
+
+if TYPE_CHECKING:
+    from backend.onboarding.previewing import Preview
 
 ROLE_WORDS: Mapping[str, str] = {
     "ts": "time of the prediction",

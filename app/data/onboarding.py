@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -20,9 +20,10 @@ from backend.identity.roles import Permission
 from backend.onboarding.arriving import Arrival, arrival_of
 from backend.onboarding.comparing import Difference, compare, described, unanswered
 from backend.onboarding.document import read_document
-from backend.onboarding.previewing import Preview, read_preview, rows_in_reference
-from backend.onboarding.proposing import propose_document
 from backend.onboarding.source_files import find_source, list_sources, names_and_types
+
+if TYPE_CHECKING:
+    from backend.onboarding.previewing import Preview
 
 HOUR = 3600.0  # a file that changes has another stamp
 
@@ -142,6 +143,8 @@ def _proposed(
     name: str,
     roles: tuple[tuple[str, str], ...],
 ) -> Proposed:
+    from backend.onboarding.proposing import propose_document
+
     draft = propose_document(Path(source), shown_as=path, name=name, columns=dict(roles))
     grounds = {one.as_dict()["part"]: (one.confidence, one.reason) for one in draft.proposals}
     return Proposed(draft.document, grounds)
@@ -151,6 +154,8 @@ def _proposed(
 def _previewed(
     scope: Scope, source: str, stamp: tuple[int, int], roles: tuple[tuple[str, str], ...]
 ) -> Preview:
+    from backend.onboarding.previewing import read_preview
+
     return read_preview(Path(source), dict(roles))
 
 
@@ -164,4 +169,6 @@ def _reference_rows(
     until: datetime,
     zone: str,
 ) -> int:
+    from backend.onboarding.previewing import rows_in_reference
+
     return rows_in_reference(Path(source), ts, since, until, zone)

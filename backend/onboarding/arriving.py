@@ -45,7 +45,7 @@ def arrival_of(session: ReadSession, viewer: Actor, model: str, run_id: str | No
         wanted = wanted.where(JobRun.id == run_id)
     run = session.scalars(wanted.order_by(JobRun.requested_at.desc()).limit(1)).one_or_none()
     windows = select(func.count()).select_from(WindowState).where(WindowState.model == model)
-    told = ("", 0.0, "", "", None) if run is None else (
+    told: tuple[str, float, str, str, datetime | None] = ("", 0.0, "", "", None) if run is None else (
         run.state, run.progress, run.step, run.error, run.started_at or run.requested_at,
     )  # fmt: skip
     return Arrival(

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from tests.gallery.shots import DOCUMENT, document
 
+UNTIL_READY_S = 1200.0
+
 
 def main() -> None:
     asked = argparse.ArgumentParser(prog="python -m tests.gallery", description=__doc__.split("\n")[0])
@@ -42,7 +44,7 @@ def take(*, story: bool, only: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory() as logs:
         if not story:
             with ConsoleProcess(Path(logs) / "console.log").start() as console:
-                console.wait_ready()
+                console.wait_ready(within_s=UNTIL_READY_S)
                 take_all(console.url, subjects(), only=only)
             return
         port, gateway = free_port(), free_port()
@@ -53,7 +55,7 @@ def take(*, story: bool, only: tuple[str, ...]) -> None:
         with ModuleProcess(log, "tests.gallery.demo") as demo:
             demo.start()
             say(f"the demo starts at {url}; loading it takes minutes the first time")
-            wait_until(lambda: _answers(demo, url), within_s=1200.0, what="the demo's first answer")
+            wait_until(lambda: _answers(demo, url), within_s=UNTIL_READY_S, what="the demo's first answer")
             play(url)
             take_all(url, subjects(), only=only)
 

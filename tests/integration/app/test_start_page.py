@@ -14,7 +14,6 @@ from streamlit.testing.v1 import AppTest
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
 from backend.errors import BadInput, NotAllowed
-from backend.monitoring.columns import parse_spec
 from backend.onboarding.given_files import forget_given, forget_old_given, given_folder, keep_given
 from backend.onboarding.source_files import find_source, list_sources
 from backend.queue import JobRun
@@ -102,8 +101,7 @@ def test_what_a_person_says_goes_into_the_model_and_the_import_is_followed(
         model = session.scalars(select(Model).where(Model.name == "credit")).one()
         run = session.scalars(select(JobRun).where(JobRun.subject == "credit")).one()
         assert (model.tier, model.spec["window"]) == ("low", "1w")
-        spec = parse_spec(model.spec)
-        assert [one.name for one in spec.features] == ["amount", "hash"]
+        assert set(model.spec["features"]) == {"amount", "hash"}
         assert run.arguments["document"]["history"]["reference"]["until"].startswith("2026-02-01T00:00:00")
         assert len(run.arguments["document"]["monitors"]) == 1
         assert run.arguments["document"]["objectives"][0]["spec"]["service"] == "credit"
@@ -127,7 +125,9 @@ def test_a_column_that_nobody_recognises_is_named_by_the_person(world: World, op
     path = loans(settings().resolved_home() / "sources")
     path.write_text(path.read_text().replace("score,label", "number,verdict"))
     test = open_page(world.engineer, "start", source="loans.csv")
-    assert "no column looks like what was predicted" in "".join(one.value for one in test.error)
+    assert "No column looks like what was predicted (prediction); choose it below" in "".join(
+        one.value for one in test.error
+    )
     test.selectbox(key="start:role:score").set_value("number").run()
     test.selectbox(key="start:role:label").set_value("verdict").run()
     assert "loans.csv: 900 predictions" in text_of(test)
@@ -137,7 +137,9 @@ def test_a_column_that_nobody_recognises_is_named_by_the_person(world: World, op
     assert "id of the prediction" not in text_of(test)
 
 
-def test_a_reference_without_rows_is_refused_on_the_page(world: World, open_page: Open, source: str) -> None:
+def test_a_name_that_cannot_be_is_refused_before_there_is_a_button(
+    world: World, open_page: Open, source: str
+) -> None:
     test = open_page(world.engineer, "start", source=source)
     test.text_input(key="start:name").set_value("two words").run()
     assert "model.name" in "".join(one.value for one in test.error)
