@@ -61,23 +61,14 @@ def connect() -> None:
 def propose(path: str) -> data.Proposed | None:
     """What is proposed, with the roles as the person named them. None: they have to be named first."""
     name = str(st.session_state.get(NAME) or "")
-    first: dict[str, str] = {}
     try:
-        found = data.proposed(scope, path, name=name, roles={})
-        first = found.document["history"]["columns"]
-        if said := roles_said(first):
-            found = data.proposed(scope, path, name=name, roles=said)
+        return data.proposed(scope, path, name=name, roles=roles_said())
     except BadInput as error:
-        refused = error
-        try:
-            found = data.proposed(scope, path, name=name, roles=roles_said({}))
-        except BadInput:
-            title("Say which columns hold time and prediction")
-            show_error(BadInput(f"{refused.message.partition(';')[0]}; choose it below"))
-            step(2)
-            choose_roles(data.source_columns(scope, path), first)
-            return None
-    return found
+        title("Say which columns hold time and prediction")
+        show_error(BadInput(f"{error.message.partition(';')[0]}; choose it below"))
+        step(2)
+        choose_roles(data.source_columns(scope, path), {})
+        return None
 
 
 def decide(path: str) -> None:

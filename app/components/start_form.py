@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NONE = "no column"
 SOURCE, NAME = "source", "start:name"
-SAID = "start:types"
+SAID, NAMED = "start:types", "start:named"
 WINDOW_WORDS = {"1h": "hour", "1d": "day", "1w": "week", "1mo": "month"}
 TIERS = ("low", "medium", "high")
 
@@ -68,30 +68,31 @@ def _take(path: str) -> None:
     st.rerun()
 
 
-def choose_roles(columns: Mapping[str, str], proposed: Mapping[str, str]) -> dict[str, str]:
-    """Which column has which role, of all six; "" for none. proposed: what is shown before anybody chose."""
-    found = {}
+def choose_roles(columns: Mapping[str, str], proposed: Mapping[str, str]) -> None:
+    """Which column has which role. proposed: what is shown of a role of which the person said nothing."""
+    said = roles_said()
     places = st.columns(3)
     for number, (role, words) in enumerate(ROLE_WORDS.items()):
-        options = [NONE, *columns]
-        begin = proposed.get(role, "")
-        with places[number % 3]:
-            chosen = st.selectbox(
-                plain(words[:1].upper() + words[1:]), options, index=options.index(begin) if begin else 0,
-                key=f"start:role:{role}",
-            )  # fmt: skip
-        found[role] = "" if chosen == NONE else str(chosen)
-    return found
+        key = f"start:role:{role}"
+        if role not in said:
+            st.session_state[key] = proposed.get(role) or NONE
+        places[number % 3].selectbox(
+            plain(words[:1].upper() + words[1:]),
+            [NONE, *columns],
+            key=key,
+            on_change=_note_role,
+            args=(role,),
+        )
 
 
-def roles_said(proposed: Mapping[str, str]) -> dict[str, str]:
-    """The roles in which the person differs from what is proposed, as chosen before this run drew the inputs."""
-    said = {}
-    for role in ROLE_WORDS:
-        chosen = st.session_state.get(f"start:role:{role}")
-        if chosen is not None and (column := "" if chosen == NONE else chosen) != proposed.get(role, ""):
-            said[role] = column
-    return said
+def _note_role(role: str) -> None:
+    chosen = str(st.session_state[f"start:role:{role}"])
+    st.session_state[NAMED] = {**roles_said(), role: "" if chosen == NONE else chosen}
+
+
+def roles_said() -> dict[str, str]:
+    """Role to column, as the person said; "" where they said that no column has it."""
+    return dict(st.session_state.get(NAMED, {}))
 
 
 def types_said() -> dict[str, str]:

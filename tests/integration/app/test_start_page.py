@@ -88,7 +88,7 @@ def test_what_a_person_says_goes_into_the_model_and_the_import_is_followed(
     test.selectbox(key="start:window").set_value("1w").run()
     test.date_input(key="start:until").set_value(date(2026, 2, 1)).run()
     kept = next(one for one in test.multiselect if one.label == "Monitors")
-    kept.set_value([1]).run()
+    kept.set_value([0]).run()
     column, kind = (next(one for one in test.selectbox if one.label == label) for label in ("Column", "Is"))
     column.set_value("country")
     kind.set_value("left out")
