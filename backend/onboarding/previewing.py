@@ -12,7 +12,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from backend.onboarding.proposing import moment_of
-from backend.onboarding.source_files import open_rows, quoted
+from backend.onboarding.source_files import open_rows, quoted, time_in
 
 SHOWN_ROWS: Final = 5
 MOST_PERIODS: Final = 24
@@ -54,7 +54,7 @@ def read_preview(path: Path, roles: Mapping[str, str]) -> Preview:
     columns = {
         name: tuple(_shown(row[place]) for row in examples) for place, name in enumerate(table.columns)
     }
-    ts = quoted(roles["ts"])
+    ts = time_in(table, roles["ts"])
     rows, low, high = table.query("source", f"select count(*), min({ts}), max({ts}) from source").fetchall()[
         0
     ]
@@ -81,14 +81,15 @@ def read_preview(path: Path, roles: Mapping[str, str]) -> Preview:
 def rows_in_reference(path: Path, ts: str, since: datetime | None, until: datetime, zone: str) -> int:
     """How many rows are predictions from `since` on and before `until`. zone: of times without one."""
     table = open_rows(path)
-    has_zone = "TIME ZONE" in str(dict(zip(table.columns, table.types, strict=True))[ts]).upper()
+    kind = str(dict(zip(table.columns, table.types, strict=True))[ts]).upper()
+    column, has_zone = time_in(table, ts), "TIME ZONE" in kind or "TIMESTAMPTZ" in kind
 
     def literal(moment: datetime) -> str:
         there = moment.astimezone(UTC if has_zone else ZoneInfo(zone))
         return f"timestamp{'tz' if has_zone else ''} '{there:%Y-%m-%d %H:%M:%S}{'+00' if has_zone else ''}'"
 
-    after = f" and {quoted(ts)} >= {literal(since)}" if since else ""
-    query = f"select count(*) from source where {quoted(ts)} < {literal(until)}{after}"
+    after = f" and {column} >= {literal(since)}" if since else ""
+    query = f"select count(*) from source where {column} < {literal(until)}{after}"
     return int(table.query("source", query).fetchall()[0][0])
 
 

@@ -21,7 +21,7 @@ from backend.monitoring.spec_fields import RESERVED as SPEC_RESERVED
 from backend.observations.schema import RESERVED as STORE_RESERVED
 from backend.onboarding.document import VERSION
 from backend.onboarding.roles import Role, Seen, find_roles, read_seen
-from backend.onboarding.source_files import open_rows, quoted
+from backend.onboarding.source_files import open_rows, time_in
 from backend.onboarding.writing import Proposed, write_document
 
 if TYPE_CHECKING:
@@ -282,8 +282,8 @@ def _history(draft: Draft, found: _Found, shown_as: str, spec: Mapping[str, Any]
 
 
 def _reference_end(found: _Found) -> tuple[datetime, float]:
-    column = quoted(found.roles["ts"].column)
     table: duckdb.DuckDBPyRelation = found.table
+    column = time_in(table, found.roles["ts"].column)
     place = table.query("source", f"select quantile_disc({column}, {REFERENCE_PART}) from source")  # noqa: S608
     end = moment_of(place.fetchall()[0][0])
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -114,3 +114,9 @@ def names_of(columns: Sequence[str]) -> str:
 
 def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def time_in(table: duckdb.DuckDBPyRelation, name: str) -> str:
+    """A column of times for a query. One of nanoseconds with a zone, as pandas writes them, cannot be cast further."""
+    kind = str(dict(zip(table.columns, table.types, strict=True))[name]).upper()
+    return f"cast({quoted(name)} as timestamptz)" if kind == "TIMESTAMPTZ_NS" else quoted(name)

@@ -107,7 +107,7 @@ def test_what_a_person_says_goes_into_the_model_and_the_import_is_followed(
         assert run.arguments["document"]["objectives"][0]["spec"]["service"] == "credit"
     said = text_of(test)
     assert "credit is recorded; its history waits for a worker" in said
-    assert test.query_params["model"] == ["credit"] and test.query_params["run"] == [run.id]
+    assert test.query_params["model"] == "credit" and test.query_params["run"] == run.id
 
 
 def test_the_tier_follows_once_every_question_is_answered(world: World, open_page: Open, source: str) -> None:

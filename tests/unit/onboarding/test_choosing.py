@@ -6,6 +6,7 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from backend.onboarding.choosing import LEFT_OUT, Choices, confirm
@@ -73,3 +74,13 @@ def test_the_rows_of_a_reference_are_counted_on_the_clock_of_their_times(source:
     # Karachi is five hours ahead: what the file says of 04:48 there was before midnight in UTC.
     assert rows_in_reference(source, "ts", None, until, "Asia/Karachi") == 313
     assert rows_in_reference(source, "ts", datetime(2026, 1, 31, tzinfo=UTC), until, "UTC") == 10
+
+
+def test_times_of_nanoseconds_with_a_zone_are_read_as_pandas_writes_them(tmp_path: Path) -> None:
+    rows = pd.read_csv(loans(tmp_path))
+    rows["ts"] = pd.to_datetime(rows["ts"], utc=True).astype("datetime64[ns, UTC]")
+    path = tmp_path / "loans.parquet"
+    rows.to_parquet(path)
+    document = propose_document(path).document
+    assert read_preview(path, document["history"]["columns"]).rows == ROWS
+    assert rows_in_reference(path, "ts", None, datetime(2026, 2, 1, tzinfo=UTC), "Asia/Karachi") == 310
