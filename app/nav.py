@@ -59,6 +59,7 @@ PAGES = (
     PageRow("people", "People", Permission.MANAGE_PEOPLE),
     PageRow("teams", "Teams", Permission.MANAGE_PEOPLE),
     PageRow("access", "Access", Permission.REVIEW_ACCESS),
+    PageRow("start", "Bring in a model", Permission.REGISTER_VERSIONS, in_menu=False, parent="inventory"),
     PageRow("request_change", "Request a change", in_menu=False, parent="approvals"),
     PageRow("change", "Change", in_menu=False, parent="approvals"),
     PageRow("retraining", "Retraining", in_menu=False, parent="model"),

@@ -9,7 +9,7 @@ from app.components import Field, action_form, empty_state, headline
 from app.components.assurance_actions import because, done, pick_day
 from app.components.assurance_parts import ENTRIES
 from app.components.listing import PAGE, choose_columns, chosen_columns, first_row, listing
-from app.session import viewer
+from app.session import page_link, viewer
 from app.words import count_of
 from backend.assurance.facts import register_vendor_model
 from backend.assurance.inventory import KINDS, SORTS, TIERS
@@ -94,6 +94,8 @@ else:
     empty_state("Nothing to show", "Load the demo workload with `warrant demo load`, import a registry, or enter a "
                 "model that a vendor serves below.")  # fmt: skip
 
+if actor.may(Permission.REGISTER_VERSIONS):
+    page_link("start", "Bring in a model of your own…", icon=":material/add_circle:")
 with st.expander("Enter a model that a vendor serves"):
     people = data.people_to_choose(scope) if actor.may(Permission.HANDLE_FINDINGS) else {}
     review = pick_day("Next review", "vendor-review", days=365)

@@ -10,19 +10,22 @@ from app.components.home_blocks import blocks_for
 from app.components.home_parts import first_sentence, show_blocks, show_every, show_worst
 from app.components.links import href
 from app.formats import whole_number
-from app.session import viewer
+from app.session import go, viewer
 from app.words import count_of
+from backend.identity.roles import Permission
 
 NAMED = 3  # of the models whose data come with a notice
 actor = viewer()
 scope = data.scope_of(actor)
 models = data.overview(scope)
 if not models:
+    if actor.may(Permission.REGISTER_VERSIONS):
+        go("start")
     headline("No model is registered yet", "unknown")
     empty_state(
         "Nothing to watch",
-        "Run `warrant demo load` for the demo. A model of your own is registered with `warrant model register`, its "
-        "versions with `warrant model register-version`.",
+        "Run `warrant demo load` for the demo. A model of your own is brought in by an ML engineer or ML lead: from a "
+        "file of its predictions, on a page that opens when they sign in.",
     )
     show_blocks([one for one in blocks_for(actor, scope, models) if one.lines])
     st.stop()

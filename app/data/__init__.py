@@ -115,6 +115,18 @@ from app.data.monitoring import (
     worst_points,
 )
 from app.data.notifications import notifications, told_of
+from app.data.onboarding import (
+    Proposed,
+    arrival,
+    outcome,
+    previewed,
+    proposed,
+    questions,
+    reference_rows,
+    rule_of_tier,
+    source_columns,
+    sources,
+)
 from app.data.operations import backups, injected_fault, jobs, own_objectives, run, runs_about
 from app.data.packs import evidence_packs, log_keys, models_to_choose, packs_being_made
 from app.data.registry import explanation, model, models, noticed_models, reports
@@ -123,6 +135,7 @@ from app.data.searching import found
 
 __all__ = [
     "MOST",
+    "Proposed",
     "Scope",
     "access_items",
     "access_reviews",
@@ -132,6 +145,7 @@ __all__ = [
     "analysed",
     "analysis",
     "analysis_runs",
+    "arrival",
     "assessment",
     "assurance",
     "audit_entries",
@@ -211,6 +225,7 @@ __all__ = [
     "open_holds",
     "open_incidents",
     "open_moves",
+    "outcome",
     "overview",
     "own_objectives",
     "packs_being_made",
@@ -225,7 +240,11 @@ __all__ = [
     "policy_revisions",
     "population",
     "preview",
+    "previewed",
     "prices",
+    "proposed",
+    "questions",
+    "reference_rows",
     "reports",
     "resubmission",
     "reviewers",
@@ -233,6 +252,7 @@ __all__ = [
     "role_rules",
     "role_rules_dry_run",
     "rollout",
+    "rule_of_tier",
     "run",
     "runs_about",
     "scope_of",
@@ -242,6 +262,8 @@ __all__ = [
     "served_at",
     "sessions",
     "silences",
+    "source_columns",
+    "sources",
     "statistics",
     "teams",
     "teams_to_review",

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.errors import BadInput
+from backend.onboarding.given_files import ENDINGS, given_folder
 from backend.settings import settings
 
 if TYPE_CHECKING:
     import duckdb
 
 _CHUNK_BYTES = 1 << 20
+MOST_LISTED = 200
 
 
 def source_folders() -> tuple[Path, ...]:
@@ -29,9 +31,10 @@ def source_folders() -> tuple[Path, ...]:
 
 
 def find_source(path: str) -> Path:
-    """The file or folder of a document's path, which may be relative to any of the folders. Raises `BadInput`."""
+    """The file or folder of a document's path, which may be relative to any of the folders; or a file that was handed
+    in (`given_files`). Raises `BadInput`."""
     folders = source_folders()
-    for folder in folders:
+    for folder in (*folders, given_folder().resolve()):
         try:
             found = (folder / path).resolve()
             if found.is_relative_to(folder) and found != folder and found.exists():
@@ -44,6 +47,19 @@ def find_source(path: str) -> Path:
         "folder",
         field="path",
     )
+
+
+def list_sources() -> list[str]:
+    """What lies in the folders and can be imported, as a document names it: files and folders of Parquet, by name; at
+    most `MOST_LISTED`."""
+    found: set[str] = set()
+    for folder in source_folders():
+        for one in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if one.name.startswith(".") or one.suffix.lower() not in ("", *ENDINGS):
+                continue
+            if one.is_dir() or one.suffix:
+                found.add(one.name)
+    return sorted(found)[:MOST_LISTED]
 
 
 def open_rows(path: Path) -> duckdb.DuckDBPyRelation:
@@ -62,6 +78,12 @@ def open_rows(path: Path) -> duckdb.DuckDBPyRelation:
     except duckdb.Error as error:
         raise BadInput(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None
     return found
+
+
+def names_and_types(path: Path) -> dict[str, str]:
+    """Column to its type as DuckDB calls it. Raises `BadInput` for a file that cannot be read."""
+    table = open_rows(path)
+    return dict(zip(table.columns, map(str, table.types), strict=True))
 
 
 def source_digest(path: Path) -> str:
@@ -92,3 +114,9 @@ def names_of(columns: Sequence[str]) -> str:
 
 def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def time_in(table: duckdb.DuckDBPyRelation, name: str) -> str:
+    """A column of times for a query. One of nanoseconds with a zone, as pandas writes them, cannot be cast further."""
+    kind = str(dict(zip(table.columns, table.types, strict=True))[name]).upper()
+    return f"cast({quoted(name)} as timestamptz)" if kind == "TIMESTAMPTZ_NS" else quoted(name)
