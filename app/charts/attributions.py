@@ -10,11 +10,10 @@ import plotly.graph_objects as go
 
 from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure
 from app.formats import format_metric
-from app.theme import MARK
+from app.theme import LOWERS, MARK, RAISES
 
-RAISES, LOWERS = MARK["attention"], MARK["realised"]
-SCALE = [[0.0, MARK["realised"]], [0.5, MARK["unknown"]], [1.0, MARK["attention"]]]
-"""From low to high values: blue to orange, told apart also by those who do not tell red from green."""
+SCALE = [[0.0, LOWERS], [0.5, MARK["unknown"]], [1.0, RAISES]]
+"""From low to high values: slate to brown, neither of which is a state."""
 
 
 def waterfall(
@@ -189,7 +188,7 @@ def versions_figure(
     not use the column. `columns` as `differences.compare_shares` gives them."""
     shown = columns[:limit]
     figure = new_figure(90 + 34 * len(shown))
-    for number, side, color in ((before, "before", MARK["reference"]), (after, "after", MARK["current"])):
+    for number, side, color in ((before, "before", MARK["champion"]), (after, "after", MARK["candidate"])):
         figure.add_trace(
             go.Bar(
                 y=[one["column"] for one in shown], x=[one[side] for one in shown], orientation="h",

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from app.charts.frame import GRID, empty_figure, local_time, name_time_axis, new_figure
 from app.formats import MINUS, format_when
-from app.theme import MARK, STATES, faded
+from app.theme import GROUPS, MARK, STATES, faded
 from app.words import metric_word
 
 PART_WORDS = {
@@ -20,12 +20,12 @@ PART_WORDS = {
     "unexplained": "unexplained",
 }
 PART_MARKS: dict[str, dict[str, Any]] = {
-    "mix": {"color": MARK["current"]},
+    "mix": {"color": GROUPS[5]},
     "behaviour": {
-        "color": faded(MARK["current"], 0.4),
-        "pattern": {"shape": "/", "fillmode": "overlay", "fgcolor": MARK["current"]},
+        "color": faded(GROUPS[1], 0.5),
+        "pattern": {"shape": "/", "fillmode": "overlay", "fgcolor": GROUPS[1]},
     },
-    "quality": {"color": MARK["estimated"]},
+    "quality": {"color": GROUPS[0]},
     "unexplained": {"color": MARK["unknown"]},
 }
 """Colours of states are left to states."""
@@ -78,7 +78,7 @@ def parts_figure(parts: Sequence[Mapping[str, Any]], *, metric: str, scale: floa
                 "pattern": {
                     "shape": ["/" if "pattern" in PART_MARKS[part["kind"]] else "" for part in parts],
                     "fillmode": "overlay",
-                    "fgcolor": MARK["current"],
+                    "fgcolor": GROUPS[1],
                 },
                 "line": {"width": 0},
             },

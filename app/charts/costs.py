@@ -39,7 +39,7 @@ def cost_figure(daily: Mapping[tuple[str, str], Mapping[datetime, float]], group
         figure.add_trace(
             go.Bar(
                 x=[f"{day:%Y-%m-%d}" for day in sorted(days)], y=[days[day] for day in sorted(days)], name=name,
-                marker={"color": faded(MARK["change"], 1 - 0.15 * place)},
+                marker={"color": faded(MARK["champion"], 1 - 0.15 * place)},
                 hovertemplate=f"{name}<br>%{{x}}: %{{y:,.2f}} {unit}<extra></extra>",
             )
         )  # fmt: skip

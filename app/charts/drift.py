@@ -25,7 +25,7 @@ from app.charts.frame import (
 )
 from app.charts.verdicts import because, so_far, verdict_level, verdict_word
 from app.formats import format_metric, format_share
-from app.theme import MARK, STATES, faded
+from app.theme import MARK, NO_DATA, STATES
 from backend.monitoring.excess import has_lower_limit
 
 USUAL, ROOM = 0.8, 2.0
@@ -199,12 +199,7 @@ def _add_gaps(
             marker={
                 "color": CLEAR,
                 "line": {"width": 0},
-                "pattern": {
-                    "shape": "/",
-                    "fgcolor": faded(MARK["unknown"], 0.55),
-                    "size": 7,
-                    "solidity": 0.15,
-                },
+                "pattern": NO_DATA,
             },
         )
     )

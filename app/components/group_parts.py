@@ -15,7 +15,7 @@ from backend.governance.group_rates import FOUR_FIFTHS, verdict_of_ratio
 SAYS = {
     "pass": ("four fifths or more", "ok"),
     "fail": ("below four fifths", "attention"),
-    "inconclusive": ("open whether four fifths", "unknown"),
+    "inconclusive": ("open whether four fifths", "inconclusive"),
 }
 
 

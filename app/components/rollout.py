@@ -16,7 +16,7 @@ from app.session import live, perform, viewer
 from app.words import metric_word, share_words, told_failure
 from backend.governance.rollout_commands import tell_rollout
 
-VERDICT_LEVELS = {"success": "ok", "failure": "page", "inconclusive": "attention", "skipped": "unknown"}
+VERDICT_LEVELS = {"success": "ok", "failure": "page", "inconclusive": "inconclusive", "skipped": "unknown"}
 LABELS = {"pause": "Pause", "resume": "Go on", "skip": "Skip this stage", "abort": "Abort and put back"}
 HELP = {
     "pause": "it stays where it is",
