@@ -8,6 +8,7 @@ from datetime import datetime
 import plotly.graph_objects as go
 
 from app.charts.frame import empty_figure, local_time, local_times, name_time_axis, new_figure, when_texts
+from app.formats import HOVER
 from app.theme import MARK, faded
 from backend.monitoring.page_points import Series
 
@@ -41,7 +42,7 @@ def figures_over_time(
                 x=local_times(times, tz), y=[value for _, value, *_ in one.points], mode="lines+markers", name=one.name,
                 connectgaps=False, line={"color": MARK["realised"], "width": 1.5}, marker={"size": 3},
                 yaxis=f"y{axis}", customdata=when_texts(times, tz),
-                hovertemplate=f"<b>%{{y:.4g}}</b> {one.name}<br>%{{customdata}}<extra></extra>",
+                hovertemplate=f"<b>%{{y:{HOVER}}}</b> {one.name}<br>%{{customdata}}<extra></extra>",
             )
         )  # fmt: skip
         top = 1 - row * height

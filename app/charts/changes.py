@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app.charts.frame import GRID, empty_figure, local_time, name_time_axis, new_figure
-from app.formats import MINUS, format_when
+from app.formats import MINUS, format_decimal, format_metric, format_when
 from app.theme import GROUPS, MARK, STATES, faded
 from app.words import metric_word
 
@@ -38,8 +38,8 @@ LANES = {
 def signed(value: float, scale: float) -> str:
     """`+4.0`, `−0.31`: a difference as it is told."""
     told = abs(value) * scale
-    digits = f"{told:.1f}" if scale > 1 else f"{told:.3g}"
-    if float(digits) == 0:
+    digits = format_decimal(told, 1) if scale > 1 else format_metric(told)
+    if float(digits.replace(",", "")) == 0:
         return digits
     return f"{'+' if value > 0 else MINUS}{digits}"
 

@@ -13,7 +13,7 @@ from app.charts.distributions import coarsen
 from app.charts.frame import empty_figure, local_times, name_time_axis, when_texts
 from app.charts.grid import PER_ROW, panels
 from app.charts.verdicts import verdict_level
-from app.formats import format_count, format_metric, format_share
+from app.formats import HOVER, TICK_SHARE, format_count, format_metric, format_share
 from app.theme import MARK, STATES, faded
 
 MOST = 12
@@ -117,7 +117,7 @@ def segment_distributions(parts: Mapping[str, Mapping[str, Any]], *, per_row: in
         figure.update_xaxes(matches="x", range=_middle(list(parts.values())))
         figure.update_yaxes(showticklabels=False, rangemode="tozero")
     else:
-        figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+        figure.update_yaxes(tickformat=TICK_SHARE, rangemode="tozero")
     figure.update_layout(showlegend=True, margin={"t": 34, "b": 66}, barmode="group")
     return figure
 
@@ -146,7 +146,7 @@ def _draw_numbers(
                 fill="tozeroy" if key == "current" else None,
                 fillcolor=faded(MARK[key], 0.12),
                 customdata=[format_share(share) for share in [*shares, shares[-1]]],
-                hovertemplate=f"<b>{word}</b>, {name}: %{{customdata}} of rows from %{{x:.4g}}<extra></extra>",
+                hovertemplate=f"<b>{word}</b>, {name}: %{{customdata}} of rows from %{{x:{HOVER}}}<extra></extra>",
             ),
             **place,
         )

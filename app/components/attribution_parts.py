@@ -25,7 +25,7 @@ from app.components.pickers import pick
 from app.components.status import banner, empty_state
 from app.components.tables import small, table
 from app.data import explanations
-from app.formats import format_count, format_metric, format_share, format_when
+from app.formats import format_count, format_decimal, format_metric, format_share, format_when
 from app.plain_text import plain
 from app.session import viewer
 from app.words import count_of
@@ -159,7 +159,7 @@ def show_windows(name: str, windows: Sequence[Mapping[str, Any]], *, picture: st
          picture=picture)  # fmt: skip
     st.caption(
         f"NDCG of the order of columns against the version's explanation on its reference; 1: the same order. "
-        f"Below {MOVED:.2f} it counts as moved."
+        f"Below {format_decimal(MOVED)} it counts as moved."
     )
     known = [one for one in reversed(mine) if one["columns"]]
     if not known:

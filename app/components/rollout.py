@@ -101,7 +101,7 @@ def analysis_lines(analysis: Mapping[str, Any]) -> list[Cell]:
     if compared is not None:
         better = format_metric(compared["better"])
         named = metric_word(compared["metric"])
-        parts.append(small(f"{named}: challenger better by {better}, p {compared['p_value']:.3g}"))
+        parts.append(small(f"{named}: challenger better by {better}, p {format_metric(compared['p_value'])}"))
     return parts or ["nothing yet"]
 
 

@@ -15,7 +15,7 @@ from app.components.charts import draw
 from app.components.links import href, viewer_zone, when
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, image, lines, link, small, table
-from app.formats import format_age, format_count, format_share, format_when
+from app.formats import format_age, format_count, format_metric, format_share, format_when
 from app.plain_text import plain
 from app.words import ALERT_LEVELS, OBJECTIVE_WORDS, count_of
 from backend import clock
@@ -113,7 +113,7 @@ def _burn_words(one: Standing) -> str:
     burn = None if one.state is None else one.state.burn
     if burn is None:
         return "not known"
-    return f"{burn:.2g}× the allowed rate" if burn > 0 else "nothing"
+    return f"{format_metric(burn)}× the allowed rate" if burn > 0 else "nothing"
 
 
 def budget_words(one: Standing) -> str:
@@ -195,7 +195,7 @@ def show_rows(detail: Detail) -> None:
                 window(row, "short"),
                 lines(
                     format_share(row["threshold"]) if row["threshold"] < 1 else "never: above all events",
-                    small(f"{row['factor']:.4g}× the allowed rate"),
+                    small(f"{format_metric(row['factor'])}× the allowed rate"),
                 ),
             ]
             for row in rows
