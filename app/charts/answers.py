@@ -22,8 +22,8 @@ def figures_over_time(
     marks: Sequence[tuple[datetime, str]] = (),
     tz: str | None = None,
 ) -> go.Figure:
-    """A row of its own for each series, with its band where it has one; the opening is a red line, changes are grey
-    ones. A gap: nothing is known."""
+    """A row of its own for each series, with its band where it has one; the opening is a red line, changes are blue
+    ones; one cursor goes through all rows. A gap: nothing is known."""
     shown = [one for one in series if any(value is not None for _, value, *_ in one.points)]
     if not shown:
         return empty_figure("Not measured", "No gateway was heard of around it.")
@@ -62,8 +62,24 @@ def figures_over_time(
     name_time_axis(figure, tz, shown[0].points[-1][0])
     lowest = "" if len(shown) == 1 else str(len(shown))
     figure.update_xaxes(anchor=f"y{lowest}")
+    _share_cursor(figure, len(shown))
     figure.update_layout(showlegend=False, margin={"t": 24, "b": 50})
     return figure
+
+
+def _share_cursor(figure: go.Figure, rows: int) -> None:
+    """One cursor through all rows, each telling its own value: they lie on one x axis in one grid of the layout.
+    `make_subplots` would give each an x axis of its own, on which plotly's `hoversubplots` does nothing."""
+    lanes = [[f"xy{'' if row == 0 else row + 1}"] for row in range(rows)]
+    figure.update_layout(
+        grid={"rows": rows, "columns": 1, "subplots": lanes},
+        hoversubplots="axis",
+        hovermode="x",
+        hoverdistance=30,
+    )
+    figure.update_xaxes(
+        showspikes=True, spikemode="across", spikesnap="cursor", spikethickness=1, spikedash="dot"
+    )
 
 
 def _band(banded: Sequence[tuple[datetime, float, float]], axis: str, tz: str | None) -> go.Scatter:

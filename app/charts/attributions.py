@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure
+from app.charts.marks import NOTHING, Happened, mark_time
 from app.formats import HOVER, HOVER_SHARE, HOVER_SIGNED, TICK_SHARE, format_metric, format_signed
 from app.theme import LOWERS, MARK, RAISES
 
@@ -155,7 +156,9 @@ def dependence(
     return figure
 
 
-def attribution_drift(windows: Sequence[Mapping[str, Any]], *, tz: str | None, limit: float) -> go.Figure:
+def attribution_drift(
+    windows: Sequence[Mapping[str, Any]], *, tz: str | None, limit: float, happened: Happened = NOTHING
+) -> go.Figure:
     """NDCG of the order of columns in each window against the version's own explanation; below `limit` it has moved."""
     known = [one for one in windows if one["ndcg"] is not None]
     if not known:
@@ -178,6 +181,7 @@ def attribution_drift(windows: Sequence[Mapping[str, Any]], *, tz: str | None, l
     figure.update_yaxes(range=[lowest - 0.03, 1.01])
     name_time_axis(figure, tz, known[-1]["start"])
     figure.update_layout(showlegend=False, margin_t=10)
+    mark_time(figure, happened, [one["start"] for one in known], tz)
     return figure
 
 

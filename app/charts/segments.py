@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from app.charts.distributions import coarsen
 from app.charts.frame import empty_figure, local_times, name_time_axis, when_texts
 from app.charts.grid import PER_ROW, panels
+from app.charts.marks import NOTHING, Happened, mark_time
 from app.charts.verdicts import verdict_level
 from app.formats import HOVER, TICK_SHARE, format_count, format_metric, format_share
 from app.theme import MARK, STATES, faded
@@ -21,8 +22,9 @@ CATEGORIES = 6
 
 
 def segments_figure(
-    points: pd.DataFrame, *, metric: str = "AUC", tz: str | None = None, per_row: int = PER_ROW
-) -> go.Figure:
+    points: pd.DataFrame, *, metric: str = "AUC", tz: str | None = None, per_row: int = PER_ROW,
+    happened: Happened = NOTHING,
+) -> go.Figure:  # fmt: skip
     """A metric over time in each segment, on one scale, in the order of `points`; at most `MOST` segments.
 
     `points` has segment, window_start (UTC-aware), value, reference_value, verdict, rows. A window without a value is
@@ -83,6 +85,7 @@ def segments_figure(
                 ),
                 **place,
             )
+    mark_time(figure, happened, points["window_start"], tz, panels=len(places))
     name_time_axis(figure, tz, points["window_start"].max())
     figure.update_xaxes(title=None, nticks=4, tickangle=0)
     figure.update_layout(showlegend=False, margin={"t": 34, "b": 30})

@@ -271,7 +271,7 @@ def show_answers(found: Mapping[str, Any]) -> None:
     draw(figure, "requests, errors and latency around the incident", key=f"answers:{found['id']}")
     if series:
         st.caption(
-            "Red: the incident was opened; grey: another version began. Latency is an edge of the histogram."
+            "Red: the incident was opened; blue: another version began. Latency is an edge of the histogram."
         )
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from app import data
 from app.charts.performance import SILENT
 from app.components.charts import draw
-from app.components.history import marks_of, switches
+from app.components.history import happened_to
 from app.components.links import viewer_zone
 from app.components.performance_points import NO_LIMIT, beyond_of, held_out, records
 from app.components.seen import FIRST_SEEN, SEEN, as_first_seen
@@ -226,18 +226,19 @@ def draw_performance(
     windows, drawn = watched.windows, (realised, estimated)
     # A window without a figure is a gap in the line, not left out of it.
     starts = windows[["start"]].rename(columns={"start": "window_start"})
+    happened = happened_to(data.marks(watched.scope, watched.name), watched.model, windows)
     figure = performance_figure(
         *(starts.merge(as_first_seen(one) if first_seen else one, how="left") for one in drawn),
         reference=reference,
         metric=metric,
-        deployments=switches(watched.model),
-        marks=marks_of(data.marks(watched.scope, watched.name), windows),
+        deployments=happened.deployments,
+        marks=happened.marks,
         tz=viewer_zone(),
         first_seen=first_seen,
     )
     states = windows["state"].map({"no_traffic_expected": "expected none", "no_traffic": "missing"})
     volume = windows.rename(columns={"start": "window_start"})[["window_start", "rows", "completeness"]]
-    below = volume_figure(volume.assign(state=states), tz=viewer_zone())
+    below = volume_figure(volume.assign(state=states), tz=viewer_zone(), happened=happened)
     with st.container(key="wide-latest"):
         told = SEEN["first" if first_seen else "now"]
         draw(figure, f"{metric} over time, realised and estimated, {told}", key="performance")

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from app.charts import sparkline_uri
 from app.charts.budgets import budget_figure
+from app.charts.marks import NOTHING, Happened
 from app.components.charts import draw
 from app.components.links import href, viewer_zone, when
 from app.components.status import empty_state
@@ -151,7 +152,7 @@ def _lasts(one: Standing) -> str:
     return "the whole period" if lasts else span_words(left.total_seconds())
 
 
-def show_budget(detail: Detail) -> None:
+def show_budget(detail: Detail, happened: Happened = NOTHING) -> None:
     """The budget's history with its forecast, and the windows by which it alerts."""
     state = detail.standing.state
     judged = state is not None and state.judged_at is not None
@@ -163,6 +164,7 @@ def show_budget(detail: Detail) -> None:
         exhausted_at=ahead,
         excluded=[(one.starts_at, one.ends_at, one.reason) for one in detail.left_out],
         tz=viewer_zone(),
+        happened=happened,
     )
     draw(figure, "error budget left over time", key=f"budget:{detail.standing.revision.key}")
 

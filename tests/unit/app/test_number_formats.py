@@ -42,14 +42,26 @@ def home_made(source: str) -> list[str]:
                 found.append(spec)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and ON_PLOTLY.search(node.value):
             found.append(node.value)
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant):
+        elif (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Mod)
+            and isinstance(node.left, ast.Constant)
+        ):
             found += re.findall(r"%[\d.]*[dfge]", str(node.left.value))
     return found
 
 
 @pytest.mark.parametrize(
     "source",
-    ['f"{x:.2f}"', 'f"{x:.1%}"', 'f"{x:+.3g}"', 'f"{x:,.0f}"', '"%{y:.3f}"', '"%.2f" % x', 'axis(tickformat=".0%")'],
+    [
+        'f"{x:.2f}"',
+        'f"{x:.1%}"',
+        'f"{x:+.3g}"',
+        'f"{x:,.0f}"',
+        '"%{y:.3f}"',
+        '"%.2f" % x',
+        'axis(tickformat=".0%")',
+    ],
 )
 def test_the_walk_finds_what_it_looks_for(source: str) -> None:
     assert home_made(source)
