@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app import words
 from app.formats import (
     UNKNOWN,
     format_bytes,
@@ -17,6 +18,7 @@ from app.formats import (
     format_rate,
     gini_beside,
 )  # fmt: skip
+from backend.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted([*(ROOT / "app").rglob("*.py"), *(ROOT / "pages").rglob("*.py")])
@@ -100,6 +102,17 @@ def test_gini_stands_beside_auc_alone_and_where_it_is_wished() -> None:
     assert gini_beside(0.643, of="roc_auc", wished=True) == " (Gini 0.286)"
     assert gini_beside(0.643, of="accuracy", wished=True) == ""
     assert gini_beside(0.643, of="roc_auc", wished=False) == gini_beside(None, of="AUC", wished=True) == ""
+
+
+def test_a_metric_is_told_with_its_gini_and_its_change_in_its_own_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(words, "settings", lambda: Settings(show_gini=True))
+    assert words.metric_text("roc_auc", 0.643) == "0.643 (Gini 0.286)"
+    monkeypatch.setattr(words, "settings", Settings)
+    assert words.metric_text("roc_auc", 0.643) == "0.643"
+    assert words.metric_change("roc_auc", 0.64, 0.58) == "\u22126.0 points"
+    assert words.metric_change("mae", 12.0, 12.3) == "+0.300"
 
 
 def test_changes_are_told_in_points_and_rates_with_what_they_are_of() -> None:
