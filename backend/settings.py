@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     log_format: Literal["plain", "json"] = Field(
         "plain", description="log lines for people (`plain`) or for machines (`json`)"
     )
+    show_gini: bool = Field(
+        False, description="beside every AUC its Gini, 2·AUC − 1, as credit scoring tells it"
+    )
     demo: bool = Field(False, description="demo mode: demo accounts are shown on the sign-in page")
     session_idle_min: int = Field(60, description="a session ends after this many idle minutes")
     session_absolute_h: int = Field(12, description="a session ends after this many hours whatever happens")

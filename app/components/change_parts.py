@@ -31,7 +31,7 @@ from app.words import count_of, rollout_of
 from backend import clock
 from backend.governance.evaluations import EVALUATIONS, tries_of
 
-GATE_LEVELS = {"pass": "ok", "fail": "page", "inconclusive": "attention"}
+GATE_LEVELS = {"pass": "ok", "fail": "page", "inconclusive": "inconclusive"}
 PLAIN = ("share", "none", "nats")  # units that a number of this size does not need to be followed by
 FLIPS = {
     "stays_negative": "stays negative", "stays_positive": "stays positive", "becomes_positive": "becomes positive",
