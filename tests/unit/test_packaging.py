@@ -247,7 +247,7 @@ def test_ci_runs_every_check_and_allows_no_skip() -> None:
     assert "set -euo pipefail" in text
     assert "WARRANT_REQUIRE_ALL=1" in text
     assert re.findall(r"^(?:make|tests) (.+)$", text, re.MULTILINE) == [
-        "setup-spark", "setup-torch", "test", "test-all SKIP_FAST=1", "check",
+        "setup-spark", "setup-torch", "check", "test", "test-all SKIP_FAST=1",
     ]  # fmt: skip
     assert run("bash", "-n", str(script)).returncode == 0
 
