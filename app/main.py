@@ -14,6 +14,7 @@ from app.plain_text import plain
 from app.session import (
     SIGN_OUT_THERE,
     address,
+    looked_up,
     perform,
     rendering_errors,
     say_what_was_done,
@@ -119,7 +120,7 @@ def main() -> None:
     st.set_page_config(page_title="Warrant", layout="wide")
     use_style()
     try:
-        actor = signed_in().actor
+        actor = looked_up().actor
     except NotSignedIn as error:
         refused, here = error, address()
         page = st.Page(lambda: show_error(refused, here=here), title="Sign in", default=True)

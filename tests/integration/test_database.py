@@ -50,6 +50,20 @@ def test_a_read_session_cannot_write(database: str) -> None:
             session.flush()
 
 
+def test_a_read_on_the_server_leaves_no_transaction_behind_it(database: str) -> None:
+    """Each statement by itself: no BEGIN before it, no ROLLBACK after it, and nothing that holds back a vacuum."""
+    if database == "sqlite":
+        return
+    from psycopg.pq import TransactionStatus
+
+    with reading() as session:
+        session.execute(select(AuditEntry.seq)).all()
+        raw = session.connection().connection.driver_connection
+        assert raw is not None
+        assert raw.info.transaction_status == TransactionStatus.IDLE
+        assert session.execute(text("SHOW default_transaction_read_only")).scalar_one() == "on"
+
+
 def test_what_was_committed_is_on_disk_before_anybody_is_told(database: str) -> None:
     if database == "sqlite":
         with database_of().write_engine.connect() as connection:
