@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.data.rows import MOST_READ
-from app.data.scope import LONG, SHORT, Scope, for_all_alike
+from app.data.scope import LONG, SHORT, Scope
 from backend.cards.errors import NoSuchCard
 from backend.cards.examination import Examined, examine_card, examine_text
 from backend.cards.export import reading_blocks
@@ -17,7 +17,6 @@ from backend.database.session import reading
 from backend.documents import html_of
 
 
-@for_all_alike
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)
 def card(
     scope: Scope, model: str, version: int, number: int | None = None, newest: bool = False
