@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from markupsafe import Markup
 
 from app import data
 from app.components import title
@@ -51,4 +52,4 @@ if may_look and not stored:
     )
 if found.not_asked:
     said = "; ".join(f"{name} ({why})" for name, why in found.not_asked.items())
-    st.caption(f"Not looked among: {said}.")
+    st.html(Markup('<p class="w-detail">Not looked among: {}.</p>').format(said))

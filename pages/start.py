@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import data
 from app.components import Field, action_form, headline, title
+from app.components.code_block import code_block
 from app.components.start_form import (
     NAME,
     SOURCE,
@@ -102,10 +103,10 @@ def decide(path: str) -> None:
     show_tier(scope, tier[0])
     made = confirm(document, choices_of(said, reference, named, watched, tier))
     with st.expander("The card's skeleton"):
-        st.code(made["card"], language="markdown")
+        code_block(made["card"])
     text = write_document(made)
     with st.expander("All of it as warrant.yaml, for git"):
-        st.code(text, language="yaml")
+        code_block(text)
     step(5)
     with rendering_errors():
         settle(text)

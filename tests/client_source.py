@@ -32,7 +32,8 @@ LISTS: Final = {
     "/access-reviews": "reviews", "/access-reviews/{review_id}/items": "items", "/people": "people",
     "/people/{person_id}/sessions": "sessions", "/sessions": "sessions", "/tokens": "tokens", "/teams": "teams",
     "/ci-trust": "rules", "/policy/revisions": "revisions", "/delegations": "delegations",
-    "/catalogues/{catalogue}/controls/{control}/judgements": "judgements",
+    "/catalogues/{catalogue}/controls/{control}/judgements": "judgements", "/fleet": "models",
+    "/views": "views",
 }  # fmt: skip
 HEAD: Final = '''"""Every operation of Warrant's REST API. Made from its OpenAPI document by `tests.client_source`.
 

@@ -72,7 +72,7 @@ def _firing(scope: data.Scope, models: list[ModelHealth]) -> Block:
         lines.append(Line(f"and {count_of(opened - FEW, 'more open incident')}", "incidents", "more_horiz"))
     for one in unheard[:FEW]:
         page, query = alert_place(one, sizes.get(one["model"], "1d"))
-        label = f"**{one['level']}** {one['model'] or 'installation'}: {one['title']}"
+        label = f"**{one['level']}** {one['model'] or 'installation'}: {plain(one['title'])}"
         lines.append(Line(f"{label} · for {format_age(one['fired_at'])}", page, "notifications", dict(query)))
     if len(unheard) > FEW:
         least = "at least " if len(loose) == data.MOST else ""
@@ -89,7 +89,8 @@ def _firing(scope: data.Scope, models: list[ModelHealth]) -> Block:
 
 def _incident(one: dict[str, Any]) -> Line:
     seen = "acknowledged" if one["acknowledged_at"] else "nobody is on it"
-    text = f"**INC-{one['id']}** SEV-{one['severity']} {one['model'] or 'installation'}: {one['title']}"
+    title = f"{one['model'] or 'installation'}: {plain(one['title'])}"
+    text = f"**INC-{one['id']}** SEV-{one['severity']} {title}"
     label = f"{text} · {format_age(one['opened_at'])} · {count_of(one['firing'], 'alert')} · {seen}"
     return Line(label, "incident", "emergency", {"id": one["id"]})
 

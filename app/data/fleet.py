@@ -11,7 +11,7 @@ from app.words import readable
 from backend.database.session import reading
 from backend.fleet import listing
 from backend.fleet.acts import ActPreview, Asking, preview_act
-from backend.fleet.views import View, list_views
+from backend.fleet.views import MOST_VIEWS, View, list_views
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
@@ -53,4 +53,4 @@ def fleet_act(scope: Scope, asking: Asking, environment: str) -> ActPreview:
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
 def views(scope: Scope) -> list[View]:
     with reading() as session:
-        return list_views(session, scope.actor())
+        return list_views(session, scope.actor(), limit=5 * MOST_VIEWS)

@@ -127,7 +127,7 @@ def fleet_views(token: Token = "", as_json: Json = False) -> None:
     """Saved views of the list: your own, and those that are shared."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/views")
+    found = Api(token).every("/views", "views")
     if as_json:
         write_json(found)
         return

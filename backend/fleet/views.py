@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import case, func, or_, select
 
 from backend import clock
 from backend.audit.actions import Action
@@ -91,7 +91,9 @@ def remove_view(session: WriteSession, actor: Actor, view_id: int) -> None:
     )
 
 
-def list_views(session: ReadSession, viewer: Actor) -> list[View]:
+def list_views(
+    session: ReadSession, viewer: Actor, *, offset: int = 0, limit: int | None = None
+) -> list[View]:
     """One's own, then those that are shared; by name. Who sees some models alone has their own only."""
     viewer.require_some(Permission.READ_MODELS)
     query = select(SavedView).where(SavedView.page == MODELS)
@@ -100,16 +102,17 @@ def list_views(session: ReadSession, viewer: Actor) -> list[View]:
         query = query.where(or_(seen, SavedView.is_shared.is_(True)))
     else:
         query = query.where(seen)
-    rows = list(session.scalars(query.order_by(SavedView.name, SavedView.id).limit(5 * MOST_VIEWS)))
+    mine_first = case((seen, 0), else_=1)
+    query = query.order_by(mine_first, SavedView.name, SavedView.id)
+    rows = list(session.scalars(query.offset(offset).limit(limit)))
     names = names_of(session, {row.owner_id for row in rows})
-    views = [
+    return [
         View(
             row.id, row.name, names.get(row.owner_id, ""), row.owner_id == viewer.person_id, row.is_shared,
             row.query["filters"], tuple(row.query["columns"]), row.query["sort"], row.saved_at,
         )
         for row in rows
     ]  # fmt: skip
-    return sorted(views, key=lambda one: not one.is_mine)
 
 
 def _is_seen(row: SavedView, viewer: Actor) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -137,8 +137,9 @@ def newest_year(
     )
     if until is not None:
         of_model = of_model.where(KpiRow.ts < until)
-    first, last = session.execute(of_model).one()
-    if last is None:
+    ends = cast("tuple[datetime | None, datetime | None]", session.execute(of_model).one())
+    first, last = ends
+    if first is None or last is None:
         return Year(until, until, more=False)
     begun = last - timedelta(days=DAYS_AT_ONCE)
     since = window_of(begun, size, spec.timezone).start

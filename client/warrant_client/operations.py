@@ -1856,6 +1856,39 @@ class FleetOperations:
             },
         ).json()
 
+    def fleet_pages(
+        self,
+        *,
+        text: str = "",
+        owner: Sequence[str] | None = None,
+        tier: Sequence[str] | None = None,
+        team: Sequence[str] | None = None,
+        tag: Sequence[str] | None = None,
+        health: Sequence[str] | None = None,
+        environment: str | None = None,
+        sort: str = "need",
+        descending: bool = False,
+        limit: int = 100,
+    ) -> Iterator[JsonObject]:
+        """Everything of `fleet`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.fleet(
+                text=text,
+                owner=owner,
+                tier=tier,
+                team=team,
+                tag=tag,
+                health=health,
+                environment=environment,
+                sort=sort,
+                descending=descending,
+                limit=limit,
+                offset=cursor,
+            ),
+            key="models",
+            start=0,
+        )
+
     def tags(self, model: str, body: TagRequest, *, idempotency_key: str | None = None) -> Json:
         """Put tags on a model and take others off; answers with those it has then."""
         return self._transport.send(
@@ -1872,9 +1905,15 @@ class FleetOperations:
         """Do what was previewed, model by model; one that is refused meanwhile is told, and the others stand."""
         return self._transport.send("POST", "/fleet/acts", body=body, idempotency_key=idempotency_key).json()
 
-    def views(self) -> Json:
+    def views(self, *, offset: int = 0, limit: int = 500) -> Json:
         """Saved views of the list of models: one's own, and those that are shared."""
-        return self._transport.send("GET", "/views").json()
+        return self._transport.send("GET", "/views", query={"offset": offset, "limit": limit}).json()
+
+    def views_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `views`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.views(limit=limit, offset=cursor), key="views", start=0
+        )
 
     def keep_view(self, body: ViewRequest, *, idempotency_key: str | None = None) -> Json:
         """Save a view, in place of one's own of the same name. Sharing is for those who see every model."""

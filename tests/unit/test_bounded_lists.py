@@ -38,6 +38,7 @@ BOUNDED: Final[dict[str, str]] = {
     "/retraining/trainers": "the trainers of the release",
     "/role-rules": "revisions cut at `MOST`",
     "/rotas": "the shifts of a house; a document that is read and written whole",
+    "/search": "at most `hits.MOST` of each kind; `more` says that a word more is needed",
     "/served": "what serves one model at one moment",
 }
 # function of app.data -> what bounds what it reads, where that is no `limit`

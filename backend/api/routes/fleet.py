@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part
 from backend.api.parameters import RowId
 from backend.api.security import current_actor
 from backend.database.session import WriteSession, reading
@@ -119,10 +120,10 @@ def act_on(request: Request, actor: Caller, body: Body, asked: PerformRequest) -
 
 
 @router.get("/views")
-def views(actor: Caller) -> dict[str, Any]:
+def views(actor: Caller, part: Part) -> dict[str, Any]:
     """Saved views of the list of models: one's own, and those that are shared."""
     with reading() as session:
-        return {"views": [asdict(one) for one in list_views(session, actor)]}
+        return part.answer("views", list_views(session, actor, **part.more), asdict)
 
 
 @router.post("/views", status_code=201)

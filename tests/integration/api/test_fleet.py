@@ -48,4 +48,4 @@ def test_views_are_saved_read_and_removed(callers: Callers) -> None:
     path = f"/views/{made.json()['id']}/removal"
     assert callers.post("viewer", path).status_code == 403
     assert callers.post("lead", path).json() == {"removed": made.json()["id"]}
-    assert callers.get("viewer", "/views").json() == {"views": []}
+    assert callers.get("viewer", "/views").json() == {"views": [], "next": None}
