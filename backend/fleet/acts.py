@@ -238,8 +238,10 @@ def _plan_silences(
         elif asking.until_worse and not fires:
             told.append(LeftOut(name, "nothing fires there, so there is nothing that could get worse"))
         elif asking.until_worse:
-            alerts = "1 alert" if fires == 1 else f"{fires} alerts"
-            told.append(Planned(name, f"mute {alerts} that fire until they get worse, 8 hours at most"))
+            muted = "1 alert that fires until it gets worse"
+            if fires > 1:
+                muted = f"{fires} alerts that fire until they get worse"
+            told.append(Planned(name, f"mute {muted}, 8 hours at most"))
         else:
             told.append(Planned(name, f"mute every alert in {environment} for {asking.hours} h"))
     return told

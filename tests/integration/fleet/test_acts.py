@@ -99,7 +99,7 @@ def test_until_worse_leaves_out_where_nothing_fires(names: list[str], lead: Acto
     with writing() as session:
         fires(session, names[1])
     preview = look(lead, Asking("silence", tuple(names[:2]), until_worse=True))
-    assert told(preview.planned) == {names[1]: "mute 1 alert that fire until they get worse, 8 hours at most"}
+    assert told(preview.planned) == {names[1]: "mute 1 alert that fires until it gets worse, 8 hours at most"}
     assert "nothing fires there" in told(preview.left_out)[names[0]]
 
 
