@@ -128,8 +128,7 @@ def preview_act(session: ReadSession, viewer: Actor, asking: Asking, environment
     model that the viewer does not see is left out like one that is not there.
     """
     see(session, viewer)
-    if not (asking.act == "enforce" and viewer.may(Permission.MANAGE_PEOPLE)):
-        viewer.require_some(right_to(asking.act))
+    viewer.require_some(_right_of(viewer, asking.act))
     _check(asking)
     names = sorted(set(asking.models))
     found = {one.name: one for one in session.scalars(select(Model).where(among(Model.name, names)))}
@@ -184,12 +183,15 @@ def right_to(act: Act) -> Permission:
     return _RIGHTS[act]
 
 
+def _right_of(viewer: Actor, act: Act) -> Permission:
+    """What an act needs of them. Who manages people may have rules enforced too, as `set_enforcement` says."""
+    needed = right_to(act)
+    return Permission.MANAGE_PEOPLE if act == "enforce" and viewer.may(Permission.MANAGE_PEOPLE) else needed
+
+
 def _why_not(viewer: Actor, act: Act, model: str) -> str:
-    if act == "enforce" and viewer.may(Permission.MANAGE_PEOPLE):
-        return ""
-    if viewer.may_about(_RIGHTS[act], model):
-        return ""
-    return f"your roles there do not include {_RIGHTS[act].value}"
+    needed = _right_of(viewer, act)
+    return "" if viewer.may_about(needed, model) else f"your roles there do not include {needed.value}"
 
 
 def _check(asking: Asking) -> None:
