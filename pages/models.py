@@ -30,6 +30,9 @@ wanted, environment = draw_filters(
 if keep_in_address(wanted, environment):
     first = 0
 page = data.fleet(scope, wanted, environment, first, PAGE)
+if page.total and not page.rows:  # the list has become shorter than the address says
+    first = 0
+    page = data.fleet(scope, wanted, environment, first, PAGE)
 with top:
     said, level = say_how_many(scope, wanted, environment, page)
     headline(

@@ -128,8 +128,7 @@ def preview_act(session: ReadSession, viewer: Actor, asking: Asking, environment
     model that the viewer does not see is left out like one that is not there.
     """
     see(session, viewer)
-    if not (asking.act == "enforce" and viewer.may(Permission.MANAGE_PEOPLE)):
-        viewer.require_some(right_to(asking.act))
+    viewer.require_some(_right_of(viewer, asking.act))
     _check(asking)
     names = sorted(set(asking.models))
     found = {one.name: one for one in session.scalars(select(Model).where(among(Model.name, names)))}
@@ -184,12 +183,15 @@ def right_to(act: Act) -> Permission:
     return _RIGHTS[act]
 
 
+def _right_of(viewer: Actor, act: Act) -> Permission:
+    """What an act needs of them. Who manages people may have rules enforced too, as `set_enforcement` says."""
+    needed = right_to(act)
+    return Permission.MANAGE_PEOPLE if act == "enforce" and viewer.may(Permission.MANAGE_PEOPLE) else needed
+
+
 def _why_not(viewer: Actor, act: Act, model: str) -> str:
-    if act == "enforce" and viewer.may(Permission.MANAGE_PEOPLE):
-        return ""
-    if viewer.may_about(_RIGHTS[act], model):
-        return ""
-    return f"your roles there do not include {_RIGHTS[act].value}"
+    needed = _right_of(viewer, act)
+    return "" if viewer.may_about(needed, model) else f"your roles there do not include {needed.value}"
 
 
 def _check(asking: Asking) -> None:
@@ -238,8 +240,10 @@ def _plan_silences(
         elif asking.until_worse and not fires:
             told.append(LeftOut(name, "nothing fires there, so there is nothing that could get worse"))
         elif asking.until_worse:
-            alerts = "1 alert" if fires == 1 else f"{fires} alerts"
-            told.append(Planned(name, f"mute {alerts} that fire until they get worse, 8 hours at most"))
+            muted = "1 alert that fires until it gets worse"
+            if fires > 1:
+                muted = f"{fires} alerts that fire until they get worse"
+            told.append(Planned(name, f"mute {muted}, 8 hours at most"))
         else:
             told.append(Planned(name, f"mute every alert in {environment} for {asking.hours} h"))
     return told

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal, null, or_, select
 
 from backend import clock
 from backend.alerting.service import worst_by_model
@@ -42,6 +42,8 @@ MOST: Final = 500
 """Rows of one page at most"""
 MOST_CHOICES: Final = 500
 TIERS: Final = tuple(reversed(policy_rules.TIERS))
+Several = Select[*tuple[Any, ...]]
+"""A query for rows of any columns"""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def list_fleet(
     query = _matching(_rows(level, environment), environment, wanted)
     if wanted.health:
         query = query.where(level.in_(list(wanted.health)))
-    query = query.order_by(*_order(wanted, level, environment)).offset(offset)
+    query = query.order_by(*_order(wanted, level, environment, now)).offset(offset)
     found = session.execute(query if limit is None else query.limit(min(limit, MOST))).all()
     return FleetPage(tuple(_filled(session, viewer, environment, found, now)), total, known, levels)
 
@@ -164,7 +166,7 @@ def environments(session: ReadSession, viewer: Actor) -> list[str]:
     return list(session.scalars(select(Deployment.environment).distinct().order_by(Deployment.environment)))
 
 
-def _matching(query: Select[Any], environment: str, wanted: Wanted) -> Select[Any]:
+def _matching(query: Several, environment: str, wanted: Wanted) -> Several:
     """The query over models with what hangs on each, kept to those that match every filter but that of health."""
     query = (
         query.select_from(Model)
@@ -226,13 +228,21 @@ def _level(environment: str, now: datetime) -> ColumnElement[str]:
     )  # fmt: skip
 
 
-def _since(environment: str) -> ColumnElement[Any]:
-    """Since when a model is as it is, to sort by."""
+def _since(environment: str, now: datetime) -> ColumnElement[Any]:
+    """Since when a model is as `_said` says, to sort by; NULL where that is not known."""
+    worst = _worst(environment)
     fired = (
-        select(Alert.fired_at).where(*_firing(environment), Alert.level.in_(("page", "ticket")))
-        .order_by(graver_first(), Alert.since, Alert.id).limit(1).correlate(Model).scalar_subquery()
+        select(Alert.fired_at).where(*_firing(environment)).order_by(graver_first(), Alert.since, Alert.id)
+        .limit(1).correlate(Model).scalar_subquery()
     )  # fmt: skip
-    return func.coalesce(fired, ModelStanding.since)
+    return case(
+        (worst == "page", fired), (Deployment.state == "failed", Deployment.started_at), (worst == "ticket", fired),
+        (Deployment.id.is_(None), null()), (ModelStanding.stale_at.is_(None), null()),
+        (ModelStanding.stale_at < literal(now, UtcDateTime()), ModelStanding.last_end),
+        (ModelStanding.version.is_distinct_from(Deployment.version),
+         func.coalesce(Deployment.serving_at, Deployment.started_at)),
+        else_=ModelStanding.since,
+    )  # fmt: skip
 
 
 def _incidents(environment: str) -> ColumnElement[int]:
@@ -242,7 +252,7 @@ def _incidents(environment: str) -> ColumnElement[int]:
     return query.correlate(Model).scalar_subquery()
 
 
-def _rows(level: ColumnElement[str], environment: str) -> Select[Any]:
+def _rows(level: ColumnElement[str], environment: str) -> Several:
     return select(
         Model.name, Model.title, Model.tier, Model.enforcement, Person.display_name.label("owner"),
         Team.name.label("team"), level.label("health"), _incidents(environment).label("incidents"),
@@ -250,9 +260,11 @@ def _rows(level: ColumnElement[str], environment: str) -> Select[Any]:
     )  # fmt: skip
 
 
-def _order(wanted: Wanted, level: ColumnElement[str], environment: str) -> list[ColumnElement[Any]]:
+def _order(
+    wanted: Wanted, level: ColumnElement[str], environment: str, now: datetime
+) -> list[ColumnElement[Any]]:
     """What the sort names, and by name within it. What has no value comes last either way."""
-    since = _since(environment)
+    since = _since(environment, now)
     keys: dict[str, list[ColumnElement[Any]]] = {
         "need": [case({one: at for at, one in enumerate(WORST_FIRST)}, value=level, else_=9)],
         "name": [func.lower(Model.name)],
@@ -266,7 +278,7 @@ def _order(wanted: Wanted, level: ColumnElement[str], environment: str) -> list[
     ordered = [first.is_(None), first.desc() if wanted.descending else first.asc()]
     if wanted.sort == "need":
         ordered += [since.is_(None), since.asc()]
-    return [*ordered, Model.name]
+    return [*ordered, Model.name.asc()]
 
 
 def _filled(

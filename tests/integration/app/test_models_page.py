@@ -52,6 +52,8 @@ def test_the_page_begins_with_who_needs_somebody_and_cuts_the_list(
     last = text_of(open_page(world.viewer, "models", **{"from": "50"}))
     assert "51 to 61 of 61" in last
     assert f">{names[59]}</a>" in last
+    beyond = text_of(open_page(world.viewer, "models", **{"from": "100"}))
+    assert "1 to 50 of 61" in beyond, "a list that became shorter begins anew"
 
 
 def test_filters_come_from_the_address_and_columns_too(

@@ -99,7 +99,7 @@ def test_until_worse_leaves_out_where_nothing_fires(names: list[str], lead: Acto
     with writing() as session:
         fires(session, names[1])
     preview = look(lead, Asking("silence", tuple(names[:2]), until_worse=True))
-    assert told(preview.planned) == {names[1]: "mute 1 alert that fire until they get worse, 8 hours at most"}
+    assert told(preview.planned) == {names[1]: "mute 1 alert that fires until it gets worse, 8 hours at most"}
     assert "nothing fires there" in told(preview.left_out)[names[0]]
 
 
@@ -144,6 +144,11 @@ def test_rules_are_enforced_where_they_only_report(names: list[str], lead: Actor
         session.get_one(Model, names[0]).enforcement = "observe"
     asking = Asking("enforce", tuple(names[:2]))
     assert told(look(lead, asking).left_out) == {names[1]: "its rules are enforced already"}
+    with writing() as session:
+        root = person(session, "root", Role.ADMIN)
+    assert look(root, asking).digest == look(lead, asking).digest, "who manages people may do so too"
+    with pytest.raises(NotAllowed):
+        look(root, Asking("policy", tuple(names[:2]), tier="high"))
     do(lead, asking)
     with reading() as session:
         assert session.get_one(Model, names[0]).enforcement == "enforce"

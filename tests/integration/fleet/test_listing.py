@@ -93,6 +93,12 @@ def test_the_list_says_of_each_model_what_the_overview_says(names: list[str]) ->
         }
         page = list_fleet(session, SYSTEM, PRODUCTION, Wanted())
     assert {one.model: (one.level, one.word, one.because, one.since) for one in page.rows} == there
+    assert [one.model for one in page.rows] == list(there), "and in its order"
+    began = {name: said[3] for name, said in there.items()}
+    assert listed(Wanted(sort="since")) == sorted(
+        names, key=lambda name: (began[name] is None, began[name] or clock.now(), name)
+    )
+    assert {level for level, _, _, since in there.values() if since} >= {"page", "attention", "unknown"}
     assert len({said[:2] for said in there.values()}) >= 7, "the scene has every way to be"
     assert sum(page.levels.values()) == page.total == page.known == len(names)
     for level, count in page.levels.items():
