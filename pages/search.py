@@ -9,6 +9,7 @@ from app.components import title
 from app.components.links import href
 from app.components.search_results import nothing, sentence, show_groups, teach
 from app.components.tables import link
+from app.plain_text import plain
 from app.session import viewer
 from backend.identity.roles import Permission
 from backend.search.hits import MOST
@@ -51,4 +52,4 @@ if may_look and not stored:
     )
 if found.not_asked:
     said = "; ".join(f"{name} ({why})" for name, why in found.not_asked.items())
-    st.caption(f"Not looked among: {said}.")
+    st.caption(f"Not looked among: {plain(said)}.")

@@ -57,8 +57,7 @@ def _may(actor: Actor, act: Act) -> bool:
 def _chosen(scope: data.Scope, wanted: Wanted, environment: str, page: FleetPage) -> list[str]:
     """The models that are chosen: by name, or all that match the filters."""
     if page.total <= MOST:
-        label = f"All {count_of(page.total, 'model')} that match the filters"
-        if st.checkbox(label, key="fleet-act:all"):
+        if st.checkbox(f"All {count_of(page.total, 'model')} that match the filters", key="fleet-act:all"):
             return data.fleet_names(scope, wanted, environment)
     else:
         st.caption(f"More than {MOST} models match; narrow the filters to act on all of them.")

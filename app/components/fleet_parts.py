@@ -15,6 +15,7 @@ from app.components.links import ago, href
 from app.components.listing import Column
 from app.components.tables import Cell, anchor, badge, image, lines, link, small
 from app.formats import format_age, format_metric, format_share
+from app.plain_text import plain
 from app.session import perform
 from app.words import count_of, metric_word, statistic_word
 from backend.fleet.listing import NONE, SORTS, TIERS, Figure, FleetPage, FleetRow, Wanted
@@ -121,7 +122,7 @@ def draw_filters(scope: data.Scope, asked: Wanted, environment: str) -> tuple[Wa
         given = [one for one in getattr(asked, name) if one in known]
         picked[name] = tuple(
             place.multiselect(
-                name.capitalize(),
+                plain(name.capitalize()),
                 list(known),
                 given,
                 format_func=known.__getitem__,
@@ -214,7 +215,7 @@ def offer_views(
         if made is not None:
             st.rerun()
     for one in data.views(scope):
-        if one.is_mine and st.button(f"Remove {one.name}", key=f"remove-view:{one.id}"):
+        if one.is_mine and st.button(f"Remove {plain(one.name)}", key=f"remove-view:{one.id}"):
             gone = perform(
                 lambda session, me, view=one.id: remove_view(session, me, view) or True,  # type: ignore[misc]
                 done=f"Removed the view {one.name}.",

@@ -69,8 +69,9 @@ def show_worst(models: Sequence[ModelHealth]) -> None:
             COLUMNS, [model_row(one) for one in loud], caption="models that need attention or are not known"
         )
     if quiet and loud:
-        label = f"{count_of(len(quiet), 'model')} quiet: judged in their last window and within limits"
-        with st.expander(label):
+        with st.expander(
+            f"{count_of(len(quiet), 'model')} quiet: judged in their last window and within limits"
+        ):
             table(COLUMNS, [model_row(one) for one in quiet], caption="models that hold")
     elif quiet:
         table(COLUMNS, [model_row(one) for one in quiet], caption="models that hold")

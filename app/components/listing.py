@@ -78,8 +78,7 @@ def listing(
     table(titles, cells, caption=caption, brief=brief, row_links=row_links)
     follows = first + len(rows) < total if total is not None else bool(more)
     with st.container(horizontal=True, vertical_alignment="center"):
-        of = "" if total is None else f" of {total:,}"
-        st.caption(f"{first + 1:,} to {first + len(rows):,}{of}")
+        st.caption(f"{first + 1:,} to {first + len(rows):,}{'' if total is None else f' of {total:,}'}")
         if first and st.button("Earlier", key="earlier"):
             _go_to(max(0, first - page))
         if follows and st.button("More", key="more"):

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from app.components.links import href
 from app.components.status import empty_state
 from app.components.tables import Cell, badge, lines, link, small, table
+from app.plain_text import plain
 from app.words import CHANGE_LEVELS, count_of, readable
 from backend.search.hits import Found, Group, Hit
 
@@ -45,11 +46,11 @@ def counted(group: Group) -> str:
 def show_groups(found: Found, *, alone: bool) -> None:
     """A table for each kind; `alone` where one kind was asked for, so that nothing leads to more of it."""
     for group in found.groups:
-        st.subheader(group.title, anchor=False)
+        st.subheader(plain(group.title), anchor=False)
         table((NOUNS[group.kind], "state", "context"), [_row(one) for one in group.hits], caption=group.title)
         if group.more and alone:
             st.caption(
-                f"There are more {group.title.lower()} than these. Add a word to find the one you mean."
+                f"There are more {plain(group.title.lower())} than these. Add a word to find the one you mean."
             )
         elif group.more:
             more = link(f"More {group.title.lower()}", href("search", q=found.text, kind=group.kind))

@@ -12,7 +12,7 @@ from app import data
 from app.components import empty_state, headline, job_progress
 from app.components.policy_parts import rule_row
 from app.components.tables import badge, lines, small, table
-from app.formats import format_count, format_metric, format_share
+from app.formats import format_count, format_decimal, format_metric, format_share
 from app.plain_text import plain
 from app.session import live, page_link, viewer
 from app.words import count_of
@@ -41,7 +41,7 @@ STATES = {
 
 
 def step(number: int) -> None:
-    st.subheader(f"{number} · {STEPS[number - 1]}", anchor=f"step-{number}")
+    st.subheader(plain(f"{number} · {STEPS[number - 1]}"), anchor=f"step-{number}")
 
 
 def what_a_file_needs() -> None:
@@ -80,7 +80,7 @@ def show_columns(
             taken, sure, why = LEFT_OUT, 1.0, "a name that the observation store needs for itself"
         shown = ", ".join(one or "(empty)" for one in examples[:3])
         word, level = _how_sure(sure)
-        rows.append([name, taken, lines(badge(word, level), small(f"{sure:.2f}")), why, small(shown)])
+        rows.append([name, taken, lines(badge(word, level), small(format_decimal(sure))), why, small(shown)])
     rows.sort(key=lambda row: row[0] not in roles)
     table(("column", "taken for", "how sure", "because", "first values"), rows, caption="columns")
 
