@@ -35,7 +35,7 @@ STEPS = ("Connect data", "Say what the columns are", "Set the reference", "Choos
 SURE, GUESSED = 0.8, 0.5
 PARTS = {"tier_answers": "answers about the tier"}
 STATES = {
-    "added": ("new", "ok"), "changed": ("changes", "attention"), "waits": ("waits", "unknown"),
+    "added": ("new", "settled"), "changed": ("changes", "attention"), "waits": ("waits", "unknown"),
     "only_there": ("stays as it is", "unknown"),
 }  # fmt: skip
 
@@ -87,7 +87,7 @@ def show_columns(
 
 def _how_sure(confidence: float) -> tuple[str, str]:
     if confidence >= SURE:
-        return "sure", "ok"
+        return "sure", "settled"
     return ("check it", "attention") if confidence >= GUESSED else ("a guess", "page")
 
 
@@ -171,7 +171,7 @@ def follow(model: str, run_id: str | None) -> None:
             reason=found.error or None,
         )  # fmt: skip
     rows = [
-        ["Recorded: model, columns, monitors, objectives, card", badge("done", "ok")],
+        ["Recorded: model, columns, monitors, objectives, card", badge("done", "settled")],
         ["History imported", _state(found.state == "succeeded", found.state or "none asked for")],
         ["Version registered with its reference", _state(found.version is not None, "waits")],
         [
@@ -211,7 +211,9 @@ def _say_how_far(model: str, found: Arrival) -> None:
 
 
 def _state(done: bool, otherwise: str) -> Any:
-    return badge("done", "ok") if done else badge(otherwise, "page" if otherwise == "failed" else "unknown")
+    return (
+        badge("done", "settled") if done else badge(otherwise, "page" if otherwise == "failed" else "unknown")
+    )
 
 
 def _lead_on(model: str, found: Arrival) -> None:
