@@ -1,7 +1,8 @@
 """The visual language: one accent, the states, and the colours of both schemes in one place.
 
 Red: act now. Amber: today, or inconclusive. Blue: a candidate and marks of change. Dark grey: the champion. Grey hatch:
-no data. Green: only a pass on fresh data. Links and buttons have the accent, which says nothing about a state.
+no data. Grey without hatch: what is done, over or decided. Green: only a pass on fresh data. Links and buttons have the
+accent, which says nothing about a state.
 
 A state is never told by colour alone: it has a word and a shape. Style sheets, charts and badges take their
 colours from here; `tests/unit/app/test_theme.py` computes the WCAG contrast of every pair that is used, and how far
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Level = Literal["ok", "attention", "inconclusive", "page", "unknown", "candidate", "injected"]
+Level = Literal["ok", "attention", "inconclusive", "page", "unknown", "settled", "candidate", "injected"]
 
 STATIC = Path(__file__).parent / "static"
 FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, Arial, sans-serif'
@@ -46,6 +47,9 @@ STATES: dict[str, State] = {
         ),
         State("page", "page", "■", "square", "a person must act now"),
         State("unknown", "no data", "○", "circle-open", "could not be checked; never counted as fine"),
+        State(
+            "settled", "settled", "◇", "diamond-open", "done, over or decided; says nothing about fresh data"
+        ),
         State(
             "candidate", "candidate", "▷", "triangle-right-open", "asks to serve, or takes over step by step"
         ),
@@ -87,6 +91,7 @@ LIGHT = Scheme(
         "inconclusive": "#8d6508",
         "page": "#980f0f",
         "unknown": "#4b5460",
+        "settled": "#4b5460",
         "candidate": "#0b57c8",
         "injected": "#8a1f9e",
     },
@@ -96,6 +101,7 @@ LIGHT = Scheme(
         "inconclusive": "#fdf1dc",
         "page": "#fdebe9",
         "unknown": "#eef0f3",
+        "settled": "#eef0f3",
         "candidate": "#e8f1fc",
         "injected": "#f7ebfa",
     },
@@ -115,6 +121,7 @@ DARK = Scheme(
         "inconclusive": "#fbc443",
         "page": "#f9685d",
         "unknown": "#97a1ad",
+        "settled": "#97a1ad",
         "candidate": "#8fc0f8",
         "injected": "#d57df7",
     },
@@ -124,6 +131,7 @@ DARK = Scheme(
         "inconclusive": "#2e2411",
         "page": "#361a18",
         "unknown": "#20262e",
+        "settled": "#20262e",
         "candidate": "#132338",
         "injected": "#2e1a36",
     },
@@ -142,6 +150,7 @@ MARK = {
     "estimated": "#1fa0b8",
     "reference": NEUTRAL,
     "unknown": NEUTRAL,
+    "settled": NEUTRAL,
     "ok": "#25712b",
     "attention": "#bd8b08",
     "inconclusive": "#bd8b08",

@@ -31,7 +31,7 @@ CHANGE_LEVELS = {
     "waiting": "attention",
     "approved": "unknown",
     "executing": "unknown",
-    "executed": "ok",
+    "executed": "settled",
     "failed": "page",
     "void": "page",
     "rejected": "unknown",

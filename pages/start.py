@@ -33,6 +33,7 @@ from app.components.start_parts import (
     what_a_file_needs,
 )
 from app.formats import format_count
+from app.plain_text import plain
 from app.session import perform, rendering_errors, show_error, viewer
 from app.words import count_of
 from backend.errors import BadInput, ChangedSinceSeen
@@ -95,7 +96,7 @@ def decide(path: str) -> None:
     change_types(document["spec"]["features"], said)
     step(3)
     reference = choose_reference(scope, path, document, preview)
-    with st.expander(f"How the model did, by {preview.of_which}", expanded=True):
+    with st.expander(f"How the model did, by {plain(preview.of_which)}", expanded=True):
         show_periods(preview, reference[0])
     step(4)
     st.text_input("Name, for good", document["model"]["name"], key=NAME, max_chars=100)
@@ -117,7 +118,7 @@ def settle(text: str) -> None:
     outcome = data.outcome(scope, text)
     if outcome.there:
         st.warning(
-            f"{outcome.name} is registered already: this would change it. Another name makes another model."
+            f"{plain(outcome.name)} is registered already: this would change it. Another name makes another model."
         )
     show_differences(outcome.differences)
     show_lacks(read_document(text).document.as_dict(), outcome.unanswered)

@@ -86,10 +86,13 @@ def drift_heatmap(
         name: table[name].reindex(columns=windows)
         for name in ("value", "threshold", "statistic", "verdict", "side", "still", "reason")
     }
-    tell = format_share if share else format_metric
+
+    def tell(value: float, of: str) -> str:
+        return format_share(value) if share else format_metric(value, of=of)
+
     hover = [
         [
-            f"<b>{column}</b><br>{_said(name, statistic)} {tell(value)} ({side} {tell(threshold)})"
+            f"<b>{column}</b><br>{_said(name, statistic)} {tell(value, name)} ({side} {tell(threshold, name)})"
             f"<br>{STATES[lvl].shape} {verdict_word(lvl, verdict)}{so_far(lvl, still)}{because(lvl, reason)}"
             f"<br>window from {text}"
             for name, value, threshold, side, lvl, verdict, still, reason, text in zip(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
+from app.charts.serialised import SerialisedFigure
 from backend.audit.formats.csv_rows import safe_cell
 
 COLUMNS = ("series", "x", "y", "size", "said")
 _TAG = re.compile(r"<[^>]+>")
+
+
+def has_rows(figure: go.Figure) -> bool:
+    """Whether anything is drawn; a kept figure says so without being read again."""
+    return figure.has_traces if isinstance(figure, SerialisedFigure) else bool(figure.data)
 
 
 def figure_csv(figure: go.Figure) -> str:
@@ -35,8 +42,9 @@ def figure_csv(figure: go.Figure) -> str:
 def _rows(trace: Any) -> Iterator[tuple[Any, ...]]:
     name = trace.name or trace.type
     if trace.type == "heatmap":
-        for y, cells in zip(trace.y, trace.z, strict=True):
-            yield from ((name, x, y, z, "") for x, z in zip(trace.x, cells, strict=True) if x is not None)
+        xs = _list(trace.x)
+        for y, cells in zip(_list(trace.y), _list(trace.z), strict=True):
+            yield from ((name, x, y, z, "") for x, z in zip(xs, cells, strict=True) if x is not None)
         return
     if (
         trace.type not in ("bar", "scatter", "scattergl", "waterfall")
@@ -52,6 +60,11 @@ def _rows(trace: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def _list(values: Any) -> list[Any]:
+    """Values as they were given, or as plotly writes arrays of numbers (`dtype`, `bdata` and, of tables, `shape`)."""
+    if isinstance(values, Mapping):
+        numbers = np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"])
+        shape = values.get("shape")
+        return list(numbers.reshape([int(one) for one in str(shape).split(",")]) if shape else numbers)
     return [] if values is None else list(values)
 
 

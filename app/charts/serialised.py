@@ -21,6 +21,7 @@ class Written(dict[str, Any]):
     def __init__(self, figure: go.Figure) -> None:
         size = {name: figure.layout[name] for name in ("width", "height") if figure.layout[name] is not None}
         super().__init__(data=[], layout=size)
+        self.traces = len(figure.data)
         self.text: str = _write(figure, validate=False)
 
 
@@ -29,6 +30,15 @@ class SerialisedFigure(BaseFigure):  # type: ignore[misc]
 
     def __init__(self, figure: go.Figure) -> None:  # what it is made of is not validated again
         object.__setattr__(self, "_written", Written(figure))
+
+    @property
+    def has_traces(self) -> bool:
+        return self._written.traces > 0
+
+    @property
+    def data(self) -> tuple[Any, ...]:
+        """Its traces, read from the text again: somebody asks for its numbers once in a while."""
+        return tuple(plotly.io.from_json(self._written.text).data)
 
     def to_dict(self) -> Written:
         written: Written = self._written

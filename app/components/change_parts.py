@@ -38,7 +38,7 @@ FLIPS = {
     "becomes_negative": "becomes negative", "stays": "stays the same", "changes": "changes class",
     "rises": "rises by more than 10 %", "falls": "falls by more than 10 %",
 }  # fmt: skip
-VERDICT_LEVELS = {"approve": "ok", "reject": "page", "ask": "attention"}
+VERDICT_LEVELS = {"approve": "settled", "reject": "page", "ask": "attention"}
 VERDICT_WORDS = {"approve": "approved", "reject": "rejected", "ask": "asked for changes"}
 
 

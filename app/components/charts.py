@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.charts.rows import figure_csv
+from app.charts.rows import figure_csv, has_rows
 
 _CONFIG: dict[str, Any] = {
     "displayModeBar": "hover",
@@ -46,7 +46,7 @@ def draw(
     config = _CONFIG | {"toImageButtonOptions": saved}
     if clicked is None:
         st.plotly_chart(figure, key=key, config=config, alt=alt)
-        if rows and figure.data:
+        if rows and has_rows(figure):
             _offer_rows(figure, alt, key)
         return
     drawn = f"{key}:{st.session_state.get(_clicks(key), 0)}"

@@ -152,6 +152,6 @@ def _show_result() -> None:
         refused = f", {len(result.refused):,} refused" if result.refused else ""
         st.markdown(plain(f"Done to {count_of(len(result.done), 'model')}{refused}"))
         rows = [(one.model, badge("refused", "attention"), one.reason) for one in result.refused]
-        rows += [(one.model, badge("done", "ok"), one.what) for one in result.done]
+        rows += [(one.model, badge("done", "settled"), one.what) for one in result.done]
         table(("model", "", "what came of it"), rows[:DRAWN], caption="what came of it", cards=False)
         _say_rest(len(rows))

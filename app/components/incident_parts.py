@@ -214,7 +214,7 @@ def firing_words(firing: Mapping[str, int]) -> str:
     return f"{count_of(count, 'alert')} firing: {', '.join(parts)}" if parts else count_of(count, "notice")
 
 
-VERDICT_LEVELS = {"likely": "page", "possible": "attention", "unknown": "unknown", "ruled_out": "ok"}
+VERDICT_LEVELS = {"likely": "page", "possible": "attention", "unknown": "unknown", "ruled_out": "settled"}
 
 
 def show_suspects(found: Mapping[str, Any]) -> None:

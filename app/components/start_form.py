@@ -146,10 +146,10 @@ def choose_reference(
     until = _midnight(end if isinstance(end, date) else last, place)
     ts = document["history"]["columns"]["ts"]
     rows = data.reference_rows(scope, path, ts, since, until, place.key)
-    share = format_share(rows / preview.rows)
     st.caption(
-        f"{format_count(rows)} of {format_count(preview.rows)} rows ({share}) are the reference that windows are "
-        "compared with. Take a time in which the model did well: what is usual then is what counts as usual."
+        f"{format_count(rows)} of {format_count(preview.rows)} rows ({format_share(rows / preview.rows)}) are the "
+        "reference that windows are compared with. Take a time in which the model did well: what is usual then is "
+        "what counts as usual."
     )
     return until, since, place.key
 
@@ -203,15 +203,15 @@ def choose_watched(document: Mapping[str, Any]) -> dict[str, Any]:
         proposed = document.get(part) or []
         if not proposed:
             st.caption(
-                f"{title}: none; performance needs labels first."
+                f"{plain(title)}: none; performance needs labels first."
                 if part == "objectives"
-                else f"{title}: none."
+                else f"{plain(title)}: none."
             )
             continue
         places = range(len(proposed))
         chosen[part] = tuple(
             st.multiselect(
-                title, places, default=list(places), key=f"start:{part}:{len(proposed)}",
+                plain(title), places, default=list(places), key=f"start:{part}:{len(proposed)}",
                 format_func=lambda place, rows=proposed, say=words: say(rows[place]),
             )
         )  # fmt: skip
@@ -220,15 +220,16 @@ def choose_watched(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _monitor_words(one: Mapping[str, Any]) -> str:
     threshold = one["when"].get("threshold", {})
-    limit = f": above {threshold['value']:.0%}" if "value" in threshold else ""
+    limit = f": above {format_share(threshold['value'])}" if "value" in threshold else ""
     return f"{one['name']}{limit}, {one['level']}"
 
 
 def _objective_words(one: Mapping[str, Any]) -> str:
     spec = one["spec"]
     metric = spec["indicator"]["spec"]["ratioMetric"]["good"]["metricSource"]["spec"]["metric"]
-    target = float(spec["objectives"][0]["target"])
-    return f"{metric_word(metric)} within its limit in {target:.0%} of windows of {spec['timeWindow'][0]['duration']}"
+    target = format_share(float(spec["objectives"][0]["target"]))
+    of = spec["timeWindow"][0]["duration"]
+    return f"{metric_word(metric)} within its limit in {target} of windows of {of}"
 
 
 def choose_tier(scope: data.Scope) -> tuple[str, dict[str, str | None]]:

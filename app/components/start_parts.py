@@ -12,7 +12,7 @@ from app import data
 from app.components import empty_state, headline, job_progress
 from app.components.policy_parts import rule_row
 from app.components.tables import badge, lines, small, table
-from app.formats import format_count, format_metric, format_share
+from app.formats import format_count, format_decimal, format_metric, format_share
 from app.plain_text import plain
 from app.session import live, page_link, viewer
 from app.words import count_of
@@ -35,13 +35,13 @@ STEPS = ("Connect data", "Say what the columns are", "Set the reference", "Choos
 SURE, GUESSED = 0.8, 0.5
 PARTS = {"tier_answers": "answers about the tier"}
 STATES = {
-    "added": ("new", "ok"), "changed": ("changes", "attention"), "waits": ("waits", "unknown"),
+    "added": ("new", "settled"), "changed": ("changes", "attention"), "waits": ("waits", "unknown"),
     "only_there": ("stays as it is", "unknown"),
 }  # fmt: skip
 
 
 def step(number: int) -> None:
-    st.subheader(f"{number} · {STEPS[number - 1]}", anchor=f"step-{number}")
+    st.subheader(plain(f"{number} · {STEPS[number - 1]}"), anchor=f"step-{number}")
 
 
 def what_a_file_needs() -> None:
@@ -80,14 +80,14 @@ def show_columns(
             taken, sure, why = LEFT_OUT, 1.0, "a name that the observation store needs for itself"
         shown = ", ".join(one or "(empty)" for one in examples[:3])
         word, level = _how_sure(sure)
-        rows.append([name, taken, lines(badge(word, level), small(f"{sure:.2f}")), why, small(shown)])
+        rows.append([name, taken, lines(badge(word, level), small(format_decimal(sure))), why, small(shown)])
     rows.sort(key=lambda row: row[0] not in roles)
     table(("column", "taken for", "how sure", "because", "first values"), rows, caption="columns")
 
 
 def _how_sure(confidence: float) -> tuple[str, str]:
     if confidence >= SURE:
-        return "sure", "ok"
+        return "sure", "settled"
     return ("check it", "attention") if confidence >= GUESSED else ("a guess", "page")
 
 
@@ -171,7 +171,7 @@ def follow(model: str, run_id: str | None) -> None:
             reason=found.error or None,
         )  # fmt: skip
     rows = [
-        ["Recorded: model, columns, monitors, objectives, card", badge("done", "ok")],
+        ["Recorded: model, columns, monitors, objectives, card", badge("done", "settled")],
         ["History imported", _state(found.state == "succeeded", found.state or "none asked for")],
         ["Version registered with its reference", _state(found.version is not None, "waits")],
         [
@@ -211,7 +211,9 @@ def _say_how_far(model: str, found: Arrival) -> None:
 
 
 def _state(done: bool, otherwise: str) -> Any:
-    return badge("done", "ok") if done else badge(otherwise, "page" if otherwise == "failed" else "unknown")
+    return (
+        badge("done", "settled") if done else badge(otherwise, "page" if otherwise == "failed" else "unknown")
+    )
 
 
 def _lead_on(model: str, found: Arrival) -> None:

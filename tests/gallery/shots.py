@@ -46,6 +46,9 @@ def of_prediction(found: Subject) -> dict[str, Any] | None:
 
 SHOTS: Final[Mapping[str, Shot]] = {
     "overview": Shot("oncall", "Which models need somebody now, worst first, and what waits for who looks."),
+    "models": Shot(
+        "lead", "Every model in one list: cut, sorted and searched; acts on several with a preview."
+    ),
     "model": Shot(
         "lead", "One model: what fires, what served when, its versions, and where to go on.", of_model
     ),
@@ -104,6 +107,7 @@ SHOTS: Final[Mapping[str, Shot]] = {
         "engineer", "What sets a retraining off, within which envelope, and what came of it.", of_model
     ),
     "retraining_run": Shot("engineer", "One retraining, step by step.", of("run")),
+    "incidents": Shot("oncall", "What is wrong now and what was, with who has it; one click opens one."),
     "incident": Shot(
         "oncall",
         "What is wrong, since when, how bad, what changed before, and what can be done.",
@@ -116,6 +120,11 @@ SHOTS: Final[Mapping[str, Shot]] = {
     "prediction": Shot("lead", "One prediction with its reasons.", of_prediction),
     "audit_entry": Shot(
         "compliance", "One entry of the log with what was hashed, and its proof.", of("entry", "seq")
+    ),
+    "search": Shot(
+        "oncall",
+        "Everything with a name or a number, by kind, as far as one may see it.",
+        lambda _: {"q": MODEL},
     ),
     "account": Shot("lead", "One's own sessions and API tokens."),
 }
@@ -174,13 +183,24 @@ def tour_picture(stop: Stop) -> Path:
     return DOCS / "images" / f"tour-{stop.name}.webp"
 
 
+def shown_pages() -> list[str]:
+    """Pages of which pictures were taken, in the order of the navigation."""
+    return [
+        row.path
+        for row in PAGES
+        if any(picture(row.path, scheme, width).exists() for scheme in SCHEMES for width in WIDTHS)
+    ]
+
+
 def document() -> str:
-    """docs/gallery.md."""
+    """docs/gallery.md, of the pages that have pictures."""
     parts = [
-        "# Gallery\n\nEvery page of the console, from the running demo, in both schemes and on a phone. "
+        "# Gallery\n\nPages of the console, from the running demo, in both schemes and on a phone. "
         "`make gallery` takes the pictures anew.\n"
     ]
     for row in PAGES:
+        if row.path not in shown_pages():
+            continue
         shot = SHOTS[row.path]
         parts.append(f"\n## {row.title}\n\n{shot.says} Shown to `{shot.who}`.\n")
         for width in WIDTHS:

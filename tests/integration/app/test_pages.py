@@ -308,7 +308,7 @@ def test_backups_and_what_drills_measured_are_told_on_the_page_of_jobs(
             RestoreDrill(id="run_d2", at=clock.now(), ok=False, problem="piece 3 of the backup was altered")
         )
     said = text_of(open_page(world.viewer, "jobs"))
-    assert "21.5 s" in said and "17" in said and "2\u202fh" in said
+    assert "21.5\u202fs" in said and "17" in said and "2\u202fh" in said
     assert "The last restore drill failed: piece 3 of the backup was altered" in said
     limited = Scope("per_x", "person", ("viewer",), None, frozenset({"toy"}))
     assert (data.backups(limited)["newest"], data.backups(limited)["drills"]) == (None, [])

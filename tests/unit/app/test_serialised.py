@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import plotly.io._json
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from app.charts.rows import figure_csv, has_rows
 from app.charts.serialised import SerialisedFigure
 from app.data.kept import until_changed
 
@@ -60,3 +62,15 @@ def test_a_kept_figure_has_the_height_it_was_drawn_with() -> None:
     kept = SerialisedFigure(draw_line([1.0]))
     assert kept.to_dict()["layout"] == {"height": 123}
     assert kept.to_dict().text == draw_line([1.0]).to_json()
+
+
+def test_the_numbers_of_a_kept_figure_are_those_that_were_drawn() -> None:
+    figure = go.Figure([
+        go.Heatmap(x=["a", "b"], y=["one", "two", "three"], z=np.arange(6.0).reshape(3, 2)),
+        go.Scatter(x=np.array([1, 2]), y=np.array([0.5, 0.25]), name="line", customdata=["said", ""]),
+        go.Bar(x=[3.0], y=["=HYPERLINK()"], name="bars"),
+    ])  # fmt: skip
+    kept = SerialisedFigure(figure)
+    assert has_rows(kept) and figure_csv(kept) == figure_csv(figure)
+    assert figure_csv(kept).count("\n") == 1 + 6 + 2 + 1
+    assert not has_rows(SerialisedFigure(go.Figure()))

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from app.components.change_parts import VERDICT_LEVELS
+from app.components.incident_parts import VERDICT_LEVELS as SUSPECT_LEVELS
 from app.theme import DARK, GROUPS, LIGHT, MARK, NO_DATA, STATES, Scheme, contrast, stylesheet
+from app.words import CHANGE_LEVELS
 from tests.unit.app.colour_vision import SIGHTS, distance, lab, linear, nearest
 
 SCHEMES = {"light": LIGHT, "dark": DARK}
@@ -92,7 +95,8 @@ def test_marks_stay_apart_for_every_sight() -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 def test_states_stay_apart_for_every_sight(scheme: Scheme) -> None:
-    near = nearest({name: colour for name, colour in scheme.states.items() if name != "inconclusive"})
+    alike = ("inconclusive", "settled")  # the amber of attention, the grey of unknown without its hatch
+    near = nearest({name: colour for name, colour in scheme.states.items() if name not in alike})
     assert near[0] >= APART_IN_TEXT, near
 
 
@@ -102,9 +106,15 @@ def test_groups_stay_apart_and_look_like_no_state() -> None:
     assert min(distance(one, state) for one in GROUPS for state in states) >= APART_ON_CHARTS
 
 
+def test_nothing_that_is_decided_or_over_is_green() -> None:
+    assert CHANGE_LEVELS["executed"] == VERDICT_LEVELS["approve"] == SUSPECT_LEVELS["ruled_out"] == "settled"
+    assert "ok" not in {*CHANGE_LEVELS.values(), *VERDICT_LEVELS.values(), *SUSPECT_LEVELS.values()}
+
+
 def test_colours_mean_what_the_conventions_say() -> None:
     assert MARK["change"] == MARK["candidate"] and MARK["realised"] == MARK["champion"]
     assert MARK["inconclusive"] == MARK["attention"]
+    assert MARK["settled"] == MARK["unknown"], "what is over is neither good nor bad"
     assert STATES["inconclusive"].shape != STATES["attention"].shape
     assert MARK["ok"] not in {colour for name, colour in MARK.items() if name != "ok"}
     for name, hue in {"page": 0, "attention": 40, "ok": 130, "candidate": 220}.items():
