@@ -2,8 +2,8 @@
 
 Each person has a window of their own and clicks every ten seconds (drawn between five and fifteen) on a page that
 their role looks at; each program asks the REST API once a second (drawn likewise). The demo's traffic, the jobs, MLflow
-and the load itself share the machine with them; it begins when the jobs of
-the start are done. `WARRANT_BENCH_SECONDS` makes it shorter.
+and the load itself share the machine with them; it begins when the jobs
+of the start are done. `WARRANT_BENCH_SECONDS` makes it shorter.
 """
 
 from __future__ import annotations

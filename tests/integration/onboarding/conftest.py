@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from jobs.commit_spool import commit_once
 from jobs.compute_metrics import compute_due
 from tests.integration.api.conftest import Callers, open_callers
 from tests.integration.jobs.conftest import OwnedRun
+from tests.requirements import require
 
-BIKES = Path(os.environ.get("WARRANT_SHARED", "/work/shared")) / "data" / "bike_sharing" / "hour.csv"
 ROWS = 2500
 FORECAST = """
     copy (
@@ -39,11 +38,10 @@ def sqlite_callers(migrated_home: Path, tmp_path: Path) -> Iterator[Callers]:
 @pytest.fixture(scope="session")
 def bikes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV of `ROWS` hours."""
-    if not BIKES.is_file():
-        pytest.skip(f"{BIKES} is not here")
+    hours = require("shared/data/bike_sharing") / "hour.csv"
     out = tmp_path_factory.mktemp("bikes") / "bikes.csv"
     with duckdb.connect() as connection:
-        connection.execute(FORECAST.format(out=out), [str(BIKES), ROWS])
+        connection.execute(FORECAST.format(out=out), [str(hours), ROWS])
     return out
 
 
