@@ -31,6 +31,25 @@ if not wanted:
     title("One retraining")
     empty_state("Which retraining?", "Open one from its model's page.", ("Overview", "/"))
     st.stop()
+
+
+@live(run_every=2)
+def wait_for_it(change_id: int) -> None:
+    """Until a worker has begun it, and the page of the run can be drawn."""
+    before = retraining.change_before(data.scope_of(viewer()), wanted)
+    if before is None:
+        st.rerun()
+    headline(
+        f"Retraining {before['model']} has not begun", LEVELS["queued"],
+        detail=f"CHG-{change_id} is {before['words']} · the page goes on by itself once a worker has begun it",
+    )  # fmt: skip
+
+
+ahead = retraining.change_before(scope, wanted)
+if ahead is not None:
+    wait_for_it(ahead["id"])
+    page_link("change", f"CHG-{ahead['id']}, which it will carry out", icon=":material/rule:", id=ahead["id"])
+    st.stop()
 first = retraining.retraining_run(scope, wanted)
 
 

@@ -8,9 +8,11 @@ import streamlit as st
 
 from app.data.scope import SHORT, Scope
 from backend.database.session import reading
+from backend.governance import machine
 from backend.governance.kinds import Asked
-from backend.retraining import service, views
+from backend.retraining import running, service, views
 from backend.retraining.plan import Plan
+from backend.retraining.tables import RetrainingRun
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
@@ -24,6 +26,17 @@ def retraining_run(scope: Scope, run_id: str) -> dict[str, Any]:
     """One run as it is now: not kept, it moves."""
     with reading() as session:
         return views.run_view(session, scope.actor(), run_id)
+
+
+def change_before(scope: Scope, run_id: str) -> dict[str, Any] | None:
+    """The open change that a run will carry out, until it has begun; not kept."""
+    with reading() as session:
+        if session.get(RetrainingRun, run_id) is not None:
+            return None
+        change = running.change_before(session, scope.actor(), run_id)
+        if change is None:
+            return None
+        return {"id": change.id, "model": change.model, "words": machine.WORDS[change.state]}
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

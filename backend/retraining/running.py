@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -11,6 +12,7 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotFound
+from backend.governance import machine
 from backend.governance.tables import Change
 from backend.identity.actor import Actor
 from backend.identity.reach import allow, see
@@ -80,6 +82,19 @@ def get_run(session: ReadSession, viewer: Actor, run_id: str) -> RetrainingRun:
     if run is None:
         raise NotFound(f"there is no retraining {run_id!r} that you may see", run=run_id)
     return run
+
+
+def change_before(session: ReadSession, viewer: Actor, run_id: str) -> Change | None:
+    """The change that this run will carry out, while no worker has begun it; `None` if there is none.
+
+    A run is written down by the worker that executes its change, but its address is known before.
+    """
+    see(session, viewer)
+    number = re.fullmatch(r"retrain-(\d{1,9})", run_id)
+    change = session.get(Change, int(number[1])) if number is not None else None
+    if change is None or change.kind != "retrain" or change.state not in machine.OPEN:
+        return None
+    return change
 
 
 def cancel_run(session: WriteSession, actor: Actor, run_id: str, *, reason: str) -> RetrainingRun:

@@ -96,6 +96,23 @@ def test_a_run_shows_steps_curve_and_cost_and_is_cancelled_with_a_confirmation(
     assert run_of(run.id).cancel_asked_by == world.on_call.person_id
 
 
+def test_the_page_of_a_run_that_no_worker_has_begun_waits_for_it(world: World, open_page: Open) -> None:
+    change = ask(world.engineer)
+    page = open_page(world.on_call, "retraining_run", id=f"retrain-{change.id}")
+    said = text_of(page)
+    assert "Retraining toy has not begun" in said
+    assert f"CHG-{change.id}, which it will carry out" in said
+    run = begin(change)
+    page.run()
+    assert "Retraining toy has not begun" not in text_of(page)
+    assert f"Cancel {run.id}" in {one.label for one in page.button}
+
+
+@pytest.mark.parametrize("address", ["retrain-7", "retrain-99999999999999999999", "retrain-", "bogus"])
+def test_a_run_that_is_never_to_be_is_not_found(world: World, open_page: Open, address: str) -> None:
+    assert "There is no retraining" in text_of(open_page(world.on_call, "retraining_run", id=address))
+
+
 def test_a_run_shows_segments_groups_and_what_the_candidate_leans_on(world: World, open_page: Open) -> None:
     run = begin(ask(world.engineer))
     shares = {name: dict.fromkeys(("favourable", "true_positive", "false_positive"), Share(hits, 100))
