@@ -28,7 +28,6 @@ from backend.identity.actor import system_actor
 from backend.leases import SCHEDULER, give_back, take_lease
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.examination_service import windows_to_examine
-from backend.monitoring.standings import models_without_standing
 from backend.monitoring.tables import WindowState
 from backend.monitoring.windows import window_of
 from backend.monitoring.windows_service import is_due, is_unjudged
@@ -135,6 +134,8 @@ def models_due(session: ReadSession, now: datetime) -> list[Due]:
 
 def models_not_noted(session: ReadSession, _now: datetime) -> list[Due]:
     """Once, while some model that serves has no standing, or one of another champion."""
+    from backend.monitoring.standings import models_without_standing  # with it comes pandas
+
     return [Due()] if models_without_standing(session, settings().environment) else []
 
 
