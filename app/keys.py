@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-FIELD: Final = ".st-key-find input"
+FIELD: Final = ".st-key-search-everything input"
 SEARCH_KEYS: Final = (
     'addEventListener("keydown",function(e){'
     'var t=e.target,k=(e.ctrlKey||e.metaKey)&&!e.altKey&&!e.shiftKey&&e.key.toLowerCase()==="k",'

@@ -17,6 +17,7 @@ from app.components.links import viewer_zone
 from app.components.status import banner, empty_state
 from app.components.tables import anchor, badge, folded, lines, long_text, small, table
 from app.formats import (
+    NARROW,
     format_age,
     format_bytes,
     format_decimal,
@@ -40,15 +41,15 @@ MARKS: Final = {"pass": "ok", "warn": "attention", "fail": "page"}
 
 
 def duration(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, with narrow spaces before units."""
     if seconds < 10:
         return format_seconds(seconds)
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return f"{whole}{NARROW}s"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return f"{whole // 60}{NARROW}min {whole % 60}{NARROW}s"
+    return f"{whole // 3600}{NARROW}h {whole % 3600 // 60}{NARROW}min"
 
 
 def cost_words(cost: Mapping[str, Any]) -> str:

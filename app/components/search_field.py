@@ -17,7 +17,7 @@ def search_field(scope: data.Scope, here: str) -> None:
     """On the page of results it holds what was looked for, and the name of a model lists everything about it."""
     held = st.query_params.get("q", "") if here == PAGE else ""
     with (
-        st.container(key="find"),
+        st.container(key="search-everything"),
         st.form(f"find:{held}", clear_on_submit=here != PAGE, border=False),
         st.container(horizontal=True, gap="small"),
     ):

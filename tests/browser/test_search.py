@@ -21,7 +21,7 @@ from tests.worlds import World, add_model, person
 
 __all__ = ["browser", "console", "world"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-FIELD = ".st-key-find input"
+FIELD = ".st-key-search-everything input"
 
 
 def look_for(page: Page, text: str) -> None:
