@@ -148,7 +148,7 @@ def format_bytes(count: float | None) -> str:
     if count is None or _is_unknown(count):
         return UNKNOWN
     for unit, scale in (("GB", 1e9), ("MB", 1e6)):
-        if count >= 0.1 * scale:
+        if count >= scale:
             return format_decimal(count / scale, 1, unit)
     return format_decimal(count / 1e3, 0, "kB") if count >= 1e3 else f"{format_count(count)}{NARROW}B"
 

@@ -123,6 +123,6 @@ def test_changes_are_told_in_points_and_rates_with_what_they_are_of() -> None:
     assert format_rate(23, 741).replace("\u202f", " ") == "3.1 % (23 of 741)"
     assert format_rate(0, 0) == UNKNOWN
     assert format_latency(0.1824).replace("\u202f", " ") == "182 ms"
-    assert [format_bytes(n).replace("\u202f", " ") for n in (640, 41_300, 1_234_567, 3_400_000_000)] == [
-        "640 B", "41 kB", "1.2 MB", "3.4 GB",
+    assert [format_bytes(n).replace("\u202f", " ") for n in (640, 41_300, 1_234_567, 325_000_000, 3_400_000_000)] == [
+        "640 B", "41 kB", "1.2 MB", "325.0 MB", "3.4 GB",
     ]  # fmt: skip
