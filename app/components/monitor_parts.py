@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -163,7 +164,7 @@ def show_replay(monitor: Monitor, found: Replay, *, key: str) -> None:
             listed = pd.DataFrame(found.to_json()["firings"])
             st.download_button(
                 "Download as CSV",
-                listed.to_csv(index=False),
+                partial(listed.to_csv, index=False),
                 f"{monitor.name}.csv",
                 "text/csv",
                 key=f"{key}:csv",
