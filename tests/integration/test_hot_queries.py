@@ -144,9 +144,12 @@ def of_postgresql(connection: Any, statement: str, given: Any) -> Plan:
     """Nothing is read from end to end where an index can answer: with that forbidden, what still is has none."""
     plan = Plan(statement)
     with psycopg.ClientCursor(connection) as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", given)  # type: ignore[arg-type]
-        (found,) = cursor.fetchone() or ({},)
+        cursor.execute("SET enable_seqscan = off")  # reads are outside a transaction, where nothing is local
+        try:
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", given)  # type: ignore[arg-type]
+            (found,) = cursor.fetchone() or ({},)
+        finally:
+            cursor.execute("RESET enable_seqscan")
     document = json.loads(found) if isinstance(found, str) else found
     _walk(document[0]["Plan"], plan, limited=False)
     return plan

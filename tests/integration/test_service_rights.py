@@ -45,6 +45,7 @@ OTHERWISE: dict[Service, str] = {
 # Routes that let through others than their service's right says, and why.
 ROUTES_OTHERWISE = {
     ("POST", "/sessions/revocation"): "one's own sessions; the right is about those of others",
+    ("POST", "/fleet/acts"): "each act has a right of its own, asked for before anything is looked at",
     ("POST", "/tokens"): "who asks here has a token, and a token makes none",
     ("POST", "/tokens/{token_id}/rotation"): "who asks here has a token, and a token makes none",
 }
