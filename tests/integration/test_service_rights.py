@@ -58,6 +58,7 @@ BY_OTHER_MEANS = {
     ("POST", "/models/{model}/predictions"): "the spool asks before it takes a body",
     ("POST", "/models/{model}/labels"): "the spool asks before it takes a body",
     ("POST", "/models/{model}/monitors/replay"): "changes nothing",
+    ("POST", "/fleet/acts/preview"): "changes nothing",
     ("POST", "/objectives/check"): "changes nothing",
     ("POST", "/specs/proposals"): "changes nothing",
     ("POST", "/specs/diff"): "changes nothing",
