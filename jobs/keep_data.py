@@ -1,6 +1,5 @@
 """Every day: let go what the models' rules of retention no longer keep, unless a hold keeps it, what was kept for
-requests of data subjects that are over, evidence packs, and files that nobody had imported; and look whether files on
-hold are still there."""
+requests of data subjects that are over, and evidence packs; and look whether files on hold are still there."""
 
 from __future__ import annotations
 
@@ -18,7 +17,6 @@ from backend.database.session import reading, writing
 from backend.holds.artefacts import held_artefacts
 from backend.holds.rows import kept_rows
 from backend.leases import WRITER, give_back, take_lease
-from backend.onboarding.given_files import forget_old_given
 from backend.packs.letting_go import forget_packs
 from backend.queue import KEEP_DATA
 from backend.settings import settings
@@ -27,7 +25,7 @@ from jobs.runtime import Run, workflow
 
 log = logging.getLogger("warrant.jobs")
 
-STEPS = ("trim_models", "forget_requests", "forget_copies", "forget_packs", "forget_given", "look_at_held")
+STEPS = ("trim_models", "forget_requests", "forget_copies", "forget_packs", "look_at_held")
 LEASE_LASTS: Final = timedelta(minutes=2)
 TRIES: Final = 60
 MOST_KEPT: Final = 20_000  # ids in one condition of the store
@@ -42,7 +40,6 @@ def keep_data(run: Run) -> None:
     run.step("forget_requests", forget_requests, run)
     run.step("forget_copies", forget_copies, run)
     run.step("forget_packs", let_packs_go, run)
-    run.step("forget_given", forget_old_given)
     run.step("look_at_held", look_at_held, run)
 
 

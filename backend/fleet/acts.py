@@ -270,6 +270,8 @@ def _plan_tags(
     session: ReadSession, viewer: Actor, asking: Asking, environment: str, models: Sequence[Model]
 ) -> list[Planned | LeftOut]:
     put, off = {checked_tag(one) for one in asking.add}, {checked_tag(one) for one in asking.remove}
+    if put & off:
+        raise BadInput(f"{min(put & off)} is both put on and taken off", field="remove")
     known = tags_of(session, viewer, [one.name for one in models])
     told: list[Planned | LeftOut] = []
     for one in models:

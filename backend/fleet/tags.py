@@ -19,6 +19,7 @@ from backend.identity.actor import Actor
 from backend.identity.reach import allow, see
 from backend.identity.roles import Permission
 from backend.registry.service import get_model
+from backend.registry.tables import Model
 
 MOST: Final = 20
 """Tags of one model"""
@@ -42,10 +43,9 @@ def tag_model(
     put, off = {checked_tag(one) for one in add}, {checked_tag(one) for one in remove}
     if put & off:
         raise BadInput(f"{min(put & off)} is both put on and taken off", field="remove")
-    rows = {
-        row.tag: row
-        for row in session.scalars(select(ModelTag).where(ModelTag.model == model).with_for_update())
-    }
+    # Who tags it at the same time waits here: rows that are not there yet cannot be locked.
+    session.execute(select(Model.name).where(Model.name == model).with_for_update(key_share=True))
+    rows = {row.tag: row for row in session.scalars(select(ModelTag).where(ModelTag.model == model))}
     before = set(rows)
     after = (before | put) - off
     if len(after) > MOST:

@@ -21,6 +21,7 @@ from backend.identity.actor import Actor
 from backend.identity.people import names_of
 from backend.identity.reach import allow
 from backend.identity.roles import Permission
+from backend.identity.tables import Person
 
 MODELS: Final = "models"
 LONGEST_NAME: Final = 60
@@ -60,6 +61,8 @@ def save_view(
         "filters": _checked_filters(filters), "columns": _known(columns, COLUMNS, "columns"),
         "sort": (_known([sort], SORTS, "sort") if sort else [""])[0],
     }  # fmt: skip
+    # Whoever saves twice at the same time waits here: a row that is not there yet cannot be locked.
+    session.execute(select(Person.id).where(Person.id == actor.person_id).with_for_update(key_share=True))
     mine = (SavedView.owner_id == actor.person_id, SavedView.page == MODELS)
     row = session.scalars(select(SavedView).where(*mine, SavedView.name == name)).one_or_none()
     if row is None:

@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +24,13 @@ from backend.identity.roles import Permission
 from backend.settings import settings
 
 ENDINGS: Final = (".csv", ".parquet")
-KEPT_S: Final = 24 * 3600.0
+KEPT_S: Final = 23 * 3600.0  # they are looked through every hour
 LARGEST_BYTES: Final = 32 * 1024 * 1024
 MOST_BYTES: Final = 1 << 30  # of all of them together
 ROOM_KEPT: Final = 1 << 30  # predictions come onto the same volume
+MOST_VALUES: Final = 200_000_000
+MOST_PLAIN_BYTES: Final = 64 * LARGEST_BYTES
+"""Values of a Parquet file, and what they take unpacked: a few kilobytes can stand for billions of rows."""
 _DIGEST_SHOWN: Final = 32
 
 
@@ -50,6 +54,8 @@ def keep_given(session: ReadSession, actor: Actor, *, name: str, data: bytes) ->
             "folder of WARRANT_SOURCE_FOLDERS and choose it there",
             field="file",
         )
+    if plain.lower().endswith(".parquet"):
+        _require_measure(name, data)
     forget_old_given()
     _require_room(len(data))
     digest = hashlib.sha256(data).hexdigest()[:_DIGEST_SHOWN]
@@ -78,6 +84,25 @@ def forget_old_given() -> int:
     for one in old:
         shutil.rmtree(one, ignore_errors=True)
     return len(old)
+
+
+def _require_measure(name: str, data: bytes) -> None:
+    """Refuse what is no Parquet file, or unpacks to more than a console reads while somebody waits."""
+    import pyarrow as pa
+    from pyarrow.parquet import read_metadata
+
+    try:
+        told = read_metadata(BytesIO(data))
+    except (pa.ArrowException, OSError):
+        raise BadInput(f"{name} is not taken: it is no Parquet file", field="file") from None
+    groups = [told.row_group(number) for number in range(told.num_row_groups)]
+    values = max(told.num_rows, sum(one.num_rows for one in groups)) * told.num_columns
+    if values > MOST_VALUES or sum(one.total_byte_size for one in groups) > MOST_PLAIN_BYTES:
+        raise BadInput(
+            f"{name} holds {values:,} values, more than are read here. Put it into a folder of WARRANT_SOURCE_FOLDERS "
+            "and choose it there",
+            field="file",
+        )
 
 
 def _require_room(wanted: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from backend.onboarding.proposing import moment_of
-from backend.onboarding.source_files import open_rows, quoted, time_in
+from backend.onboarding.source_files import open_rows, quoted, telling_of_file, time_in
 
 SHOWN_ROWS: Final = 5
 MOST_PERIODS: Final = 24
@@ -47,6 +47,7 @@ class Preview:
     periods: tuple[Period, ...]
 
 
+@telling_of_file
 def read_preview(path: Path, roles: Mapping[str, str]) -> Preview:
     """The first rows of the file, and what each period of its time holds. roles: role to column, with `ts`."""
     table = open_rows(path)
@@ -78,6 +79,7 @@ def read_preview(path: Path, roles: Mapping[str, str]) -> Preview:
     return Preview(int(rows), columns, first, last, of_which, periods)
 
 
+@telling_of_file
 def rows_in_reference(path: Path, ts: str, since: datetime | None, until: datetime, zone: str) -> int:
     """How many rows are predictions from `since` on and before `until`. zone: of times without one."""
     table = open_rows(path)

@@ -21,7 +21,7 @@ from backend.monitoring.spec_fields import RESERVED as SPEC_RESERVED
 from backend.observations.schema import RESERVED as STORE_RESERVED
 from backend.onboarding.document import VERSION
 from backend.onboarding.roles import Role, Seen, find_roles, read_seen
-from backend.onboarding.source_files import open_rows, time_in
+from backend.onboarding.source_files import open_rows, telling_of_file, time_in
 from backend.onboarding.writing import Proposed, write_document
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class _Found:
         return moment_of(self.seen[self.roles["ts"].column].high)
 
 
+@telling_of_file
 def propose_document(
     path: Path, *, shown_as: str = "", name: str = "", columns: Mapping[str, str] | None = None
 ) -> Draft:

@@ -7,9 +7,10 @@ of `WARRANT_SOURCE_FOLDERS` are read, and of any other path nothing is said, not
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 from backend.errors import BadInput
 from backend.onboarding.given_files import ENDINGS, given_folder
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 MOST_LISTED = 200
+MOST_COLUMNS: Final = 1_000
+"""A console looks at each column of a file before it proposes anything."""
+
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 
 
 def source_folders() -> tuple[Path, ...]:
@@ -62,8 +68,36 @@ def list_sources() -> list[str]:
     return sorted(found)[:MOST_LISTED]
 
 
+def telling_of_file(
+    read: Callable[Concatenate[Path, Asked], Answer],
+) -> Callable[Concatenate[Path, Asked], Answer]:
+    """What is wrong with the content of a file, which shows only as its rows are read, is a mistake in the file."""
+
+    @wraps(read)
+    def told(path: Path, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        import duckdb
+
+        try:
+            return read(path, *args, **kwargs)
+        except duckdb.Error as error:
+            said = " ".join(str(error).replace(str(path), path.name).split())
+            raise BadInput(f"{path.name} cannot be read: {said[:200]}", field="path") from None
+
+    return told
+
+
 def open_rows(path: Path) -> duckdb.DuckDBPyRelation:
     """The rows of a Parquet or CSV file, of a folder of Parquet files, or of a Delta table."""
+    found = _rows(path)
+    if len(found.columns) > MOST_COLUMNS:
+        raise BadInput(
+            f"{path.name} has {len(found.columns):,} columns; a file of predictions has {MOST_COLUMNS:,} at most",
+            field="path",
+        )
+    return found
+
+
+def _rows(path: Path) -> duckdb.DuckDBPyRelation:
     from backend.monitoring.tablefiles import open_table
 
     if not path.is_dir():
@@ -80,6 +114,7 @@ def open_rows(path: Path) -> duckdb.DuckDBPyRelation:
     return found
 
 
+@telling_of_file
 def names_and_types(path: Path) -> dict[str, str]:
     """Column to its type as DuckDB calls it. Raises `BadInput` for a file that cannot be read."""
     table = open_rows(path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,10 +17,14 @@ from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
 from backend.errors import BadInput, NotAllowed
 from backend.onboarding.given_files import forget_given, forget_old_given, given_folder, keep_given
-from backend.onboarding.source_files import find_source, list_sources
-from backend.queue import JobRun
+from backend.onboarding.previewing import read_preview, rows_in_reference
+from backend.onboarding.proposing import propose_document
+from backend.onboarding.source_files import find_source, list_sources, names_and_types
+from backend.queue import PRUNE, JobRun
 from backend.registry.tables import Model
 from backend.settings import settings
+from jobs import prune
+from jobs.schedules import SCHEDULES
 from tests.integration.app.test_pages import Open, open_page, text_of, world
 from tests.worlds import World
 
@@ -177,3 +183,69 @@ def test_a_file_that_was_handed_in_is_found_by_its_path_alone_and_goes(world: Wo
     assert not forget_given(settings().resolved_home() / "warrant.db")
     assert forget_given(source)
     assert not list(given_folder().iterdir())
+
+
+def test_a_file_that_nobody_has_imported_is_gone_after_a_day(world: World) -> None:
+    with reading() as session:
+        path = keep_given(session, world.engineer, name="loans.csv", data=b"ts,score\n")
+    folder, hours = (
+        given_folder() / Path(path).parts[0],
+        next(one.every_s for one in SCHEDULES if one.job == PRUNE) / 3600,
+    )
+    looked_at = time.time() - (24 - hours) * 3600 - 1
+    os.utime(folder, (looked_at, looked_at))
+    assert "forget_given" in prune.STEPS
+    assert forget_old_given() == 1
+    assert not folder.exists()
+
+
+def test_a_file_that_is_not_what_its_ending_says_or_unpacks_to_too_much_is_not_taken(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who, data = world.engineer, parquet(tmp_path / "loans.parquet").read_bytes()
+    with writing() as session:
+        keep_given(session, who, name="loans.parquet", data=data)
+        with pytest.raises(BadInput, match="no Parquet file"):
+            keep_given(session, who, name="loans.parquet", data=b"ts,score\n")
+        with pytest.raises(BadInput, match="no Parquet file"):
+            keep_given(session, who, name="loans.parquet", data=data[:-20])
+        monkeypatch.setattr("backend.onboarding.given_files.MOST_VALUES", ROWS)
+        with pytest.raises(BadInput, match="more than are read here"):
+            keep_given(session, who, name="loans.parquet", data=data)
+        monkeypatch.undo()
+        monkeypatch.setattr("backend.onboarding.given_files.MOST_PLAIN_BYTES", 100)
+        with pytest.raises(BadInput, match="more than are read here"):
+            keep_given(session, who, name="loans.parquet", data=data)
+
+
+def test_a_file_whose_rows_are_torn_is_told_by_every_reader(tmp_path: Path) -> None:
+    torn = parquet(tmp_path / "loans.parquet")
+    content = bytearray(torn.read_bytes())
+    footer = int.from_bytes(content[-8:-4], "little") + 8
+    content[4:-footer] = bytes((one * 7 + 13) % 256 for one in content[4:-footer])
+    torn.write_bytes(content)
+    roles, until = {"ts": "ts", "score": "score"}, datetime(2026, 2, 1, tzinfo=UTC)
+    for read in (
+        lambda: propose_document(torn, columns=roles),
+        lambda: read_preview(torn, roles),
+        lambda: rows_in_reference(torn, "ts", None, until, "UTC"),
+    ):
+        with pytest.raises(BadInput, match=r"^loans\.parquet cannot be read"):
+            read()
+
+
+def test_a_file_with_more_columns_than_are_looked_at_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.onboarding.source_files.MOST_COLUMNS", len(COLUMNS) - 1)
+    with pytest.raises(BadInput, match=f"{len(COLUMNS)} columns"):
+        names_and_types(loans(tmp_path))
+
+
+def parquet(target: Path) -> Path:
+    """`loans`, as Parquet."""
+    import duckdb
+
+    table = duckdb.connect().read_csv(str(loans(target.parent)))
+    table.write_parquet(str(target))
+    return target

@@ -3,7 +3,9 @@ itself; tags and saved views."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -256,6 +258,33 @@ def test_tags_are_words_in_small_letters_and_leave_one_entry(names: list[str], l
         reader = person(session, "reader", Role.VIEWER)
     with writing() as session, pytest.raises(NotAllowed):
         tag_model(session, reader, names[0], add=["eu"])
+
+
+def test_a_tag_is_not_put_on_and_taken_off_by_one_act(names: list[str], lead: Actor) -> None:
+    with pytest.raises(BadInput, match="both put on and taken off"):
+        look(lead, Asking("tag", tuple(names[:1]), add=("A",), remove=("a",)))
+
+
+def test_who_does_the_same_at_the_same_time_waits(names: list[str], lead: Actor) -> None:
+    def tag(session: WriteSession) -> None:
+        assert tag_model(session, lead, names[0], add=["nightly"]) == ["nightly"]
+
+    def keep(session: WriteSession) -> None:
+        save_view(session, lead, name="Mine", filters={"tier": ["high"]})
+
+    def other(act: Callable[[WriteSession], None]) -> None:
+        with writing() as session:
+            act(session)
+
+    for act in (tag, keep):
+        with ThreadPoolExecutor(1) as threads:
+            with writing() as session:
+                act(session)
+                second = threads.submit(other, act)
+                time.sleep(0.5)  # it has come as far as it can
+            second.result()
+    with reading() as session:
+        assert [one.name for one in list_views(session, lead)] == ["Mine"]
 
 
 def test_a_view_is_ones_own_until_it_is_shared(names: list[str], lead: Actor) -> None:
