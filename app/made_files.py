@@ -58,6 +58,10 @@ def _folder() -> Path:
 def _keep(file_id: str, file: MemoryFile) -> None:
     """Write a file down, under its name once it is whole; those that nobody can still want are deleted."""
     folder = _folder()
+    path = folder / file_id
+    if path.exists():
+        path.touch()
+        return
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     since = time.time() - KEPT_S
     for one in folder.iterdir():
@@ -67,7 +71,7 @@ def _keep(file_id: str, file: MemoryFile) -> None:
     head = json.dumps({"mimetype": file.mimetype, "filename": file.filename}).encode()
     draft = folder / f"{file_id}.{uuid.uuid4().hex}.draft"
     draft.write_bytes(len(head).to_bytes(4, "big") + head + file.content)
-    draft.replace(folder / file_id)
+    draft.replace(path)
 
 
 def _kept(filename: str) -> MemoryFile | None:
