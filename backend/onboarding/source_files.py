@@ -74,7 +74,7 @@ def telling_of_file(
     """What is wrong with the content of a file, which shows only as its rows are read, is a mistake in the file."""
 
     @wraps(read)
-    def told(path: Path, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+    def told(path: Path, /, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
         import duckdb
 
         try:
