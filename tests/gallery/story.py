@@ -17,6 +17,7 @@ from backend.alerting.tables import Incident
 from backend.api.security import COOKIE, CSRF_HEADER
 from backend.audit.tables import AuditEntry
 from backend.database.session import reading, writing
+from backend.deployment.tables import Deployment
 from backend.explain.tables import PredictionExplanation
 from backend.governance.tables import Change
 from backend.identity.sessions import csrf_of, open_session
@@ -62,14 +63,13 @@ def play(console: str) -> None:
     incident = open_incident()
     if incident is not None:
         on_call.ask("POST", f"/incidents/{incident}/acknowledgement")
-    wanted = {"kind": "rollback", "model": MODEL}
+    wanted = {"kind": "rollback", "model": MODEL, "to_version": version_before()}
     seen = on_call.ask("GET", "/changes/preview", params=wanted)
     asked = on_call.ask(
         "POST",
         "/changes",
         json=wanted
         | {
-            "to_version": seen["to_version"],
             "digest": seen["digest"],
             "reason": "Delays are predicted from a column that arrives in another unit.",
         },
@@ -142,6 +142,16 @@ def open_incident() -> int | None:
     with reading() as session:
         return session.scalar(
             select(Incident.id).where(Incident.model == MODEL, Incident.state == "open").limit(1)
+        )
+
+
+def version_before() -> int:
+    """What served before: by its figures none is healthy enough to be proposed, so the story names it."""
+    with reading() as session:
+        ended = select(Deployment.version).where(Deployment.model == MODEL, Deployment.role == "champion")
+        return (
+            session.scalars(ended.where(Deployment.state == "ended").order_by(Deployment.id.desc())).first()
+            or 1
         )
 
 
