@@ -31,7 +31,7 @@ from tests.gallery.story import Person, say
 from tests.requirements import require
 
 PATIENCE_MS = 60_000
-SETTLED_MS = 400
+SETTLED_MS = 800
 QUALITIES = (72, 55, 40, 25, 10)
 STANDS_STILL = """() => !document.querySelector('[data-testid=stStatusWidget]')
   && !document.querySelector('[data-testid=stSkeleton]')
@@ -77,10 +77,11 @@ class Studio:
         page.goto(self._console + address, timeout=PATIENCE_MS)
         page.locator(".w-headline, .w-empty").first.wait_for(timeout=PATIENCE_MS)
         try:
-            page.wait_for_function(STANDS_STILL, timeout=PATIENCE_MS)
+            for _ in range(2):  # what a script has not begun to draw does not move yet
+                page.wait_for_function(STANDS_STILL, timeout=PATIENCE_MS)
+                page.wait_for_timeout(SETTLED_MS)
         except TooSlow:
             say(f"{address} moves on: taken as it is")
-        page.wait_for_timeout(SETTLED_MS)
         return keep(page, into)
 
 
