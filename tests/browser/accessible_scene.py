@@ -49,7 +49,6 @@ PLAIN_ADDRESSES: Final = {
     "sign in again": "/signin/again",
     "another password": "/signin/password",
     "what is not there": "/i/99",
-    "the API's routes": "/api/v1/docs",
 }
 """Of our own HTML, to whoever has signed in."""
 
