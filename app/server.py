@@ -111,7 +111,15 @@ def _routes() -> list[BaseRoute]:
     forms.include_router(sign_in_routes(render))
     forms.add_middleware(BodyLimit)
     # As routes of their own and not as one mount, which would swallow every page.
-    paths = ("/signin", "/signin/again", "/signout", "/setup", "/setup/{rest:path}", "/oidc/{rest:path}")
+    paths = (
+        "/signin",
+        "/signin/again",
+        "/signin/password",
+        "/signout",
+        "/setup",
+        "/setup/{rest:path}",
+        "/oidc/{rest:path}",
+    )
     sign_in = [Route(path, forms) for path in paths]
     api = create_api()
     docs = Route("/api/v1/docs", api_page(api))

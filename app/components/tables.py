@@ -93,7 +93,9 @@ def table_html(
     row_links  a click anywhere in a row follows the link of its header
     """
     looks = [name for name, is_so in (("cards", cards), ("brief", brief), ("row-links", row_links)) if is_so]
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in columns)
+    head = Markup("").join(
+        Markup('<th scope="col">{}</th>').format(name) if name else Markup("<td></td>") for name in columns
+    )
     labels, body = [escape(name) for name in columns[1:]], []
     for row in rows:
         first, *rest = [_cell(cell) for cell in row]
@@ -104,9 +106,9 @@ def table_html(
         body.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
     told = Markup('<caption class="w-hidden">{}</caption>').format(caption) if caption else Markup("")
     return Markup(
-        '<div class="w-scroll" tabindex="0"><table class="w-table{}">{}<thead><tr>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div>"
-    ).format("".join(f" w-{look}" for look in looks), told, head, Markup("".join(body)))  # noqa: S704 - each cell is escaped
+        '<div class="w-scroll" tabindex="0" role="group" aria-label="{}"><table class="w-table{}">{}'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(caption or "table", "".join(f" w-{look}" for look in looks), told, head, Markup("".join(body)))  # noqa: S704 - each cell is escaped
 
 
 def table(
