@@ -108,10 +108,10 @@ def test_the_rest_of_the_menu_opens_by_the_keyboard(page: Page, scene: Scene) ->
     more = page.get_by_test_id("stTopNavSection")
     more.focus()
     page.keyboard.press("Enter")
-    last = page.get_by_role("link", name="Access", exact=True)
+    last = page.get_by_role("menuitem", name="Access", exact=True)
     expect(last).to_be_visible()
     for _ in range(40):
-        page.keyboard.press("Tab")
+        page.keyboard.press("ArrowDown")
         if last.evaluate("one => one === document.activeElement"):
             break
     expect(last).to_be_focused()
