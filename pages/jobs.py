@@ -47,34 +47,36 @@ def state_of_jobs(*, quiet: bool) -> None:
     open_runs, failed = open_and_failed(runs)
     alive = [worker for worker in workers if worker["alive"]]
     said = f"{count_of(len(alive), 'worker')} alive, {len(open_runs)} queued or running, {len(failed)} failed of late"
-    if not alive:
-        headline(
-            "No worker is alive: nothing is computed or carried out",
-            "page",
-            detail="Start one with `warrant worker`.",
-        )
-    else:
-        headline(said, "attention" if failed else "ok", detail=writer_words(found["writer"], alive))
-    say_writer_trouble(found["writer"])
-    for run in sorted(open_runs, key=lambda run: run["state"] == "queued"):
-        job_progress(
-            title_of(run), run["state"], share=run["progress"], step=run["step"],
-            since=run["started_at"] or run["requested_at"],
-        )  # fmt: skip
-    if not open_runs:
-        empty_state(
-            "Nothing is queued or running", "Jobs come by schedule, and from the buttons of a model's page."
-        )
-    if failed:
-        st.subheader("Failed", anchor=False)
-        for run in failed:
-            job_progress(
-                title_of(run),
-                "failed",
-                since=run["finished_at"],
-                reason=run["error"] or "no reason was recorded",
+    with st.container():  # however much is in it, what can be unfolded below keeps its place
+        if not alive:
+            headline(
+                "No worker is alive: nothing is computed or carried out",
+                "page",
+                detail="Start one with `warrant worker`.",
             )
-            retry_button(run)
+        else:
+            headline(said, "attention" if failed else "ok", detail=writer_words(found["writer"], alive))
+        say_writer_trouble(found["writer"])
+        for run in sorted(open_runs, key=lambda run: run["state"] == "queued"):
+            job_progress(
+                title_of(run), run["state"], share=run["progress"], step=run["step"],
+                since=run["started_at"] or run["requested_at"],
+            )  # fmt: skip
+        if not open_runs:
+            empty_state(
+                "Nothing is queued or running",
+                "Jobs come by schedule, and from the buttons of a model's page.",
+            )
+        if failed:
+            st.subheader("Failed", anchor=False)
+            for run in failed:
+                job_progress(
+                    title_of(run),
+                    "failed",
+                    since=run["finished_at"],
+                    reason=run["error"] or "no reason was recorded",
+                )
+                retry_button(run)
     with st.expander("Finished", expanded=quiet):
         show_finished(runs)
     with st.expander("Workers"):

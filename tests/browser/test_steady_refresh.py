@@ -93,7 +93,7 @@ def test_a_job_that_ends_opens_and_shuts_nothing(site: tuple[World, str], page: 
     expect(workers.locator("details")).to_have_attribute("open", "")
     with writing() as session:
         failed = session.get_one(JobRun, "run_failed")
-        failed.state, failed.error, failed.finished_at = "succeeded", None, clock.now()
+        failed.state, failed.error, failed.finished_at = "succeeded", "", clock.now()
     expect(page.get_by_text("the store is away")).to_have_count(0)
     expect(workers.locator("details")).to_have_attribute("open", "")
     expect(finished.locator("details")).not_to_have_attribute("open", "")
