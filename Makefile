@@ -16,7 +16,7 @@ SETUP = for python in $(PYTHON) $(BIN)/python python3.11 python3.12 python3; do 
 	if command -v python3 >/dev/null 2>&1; then exec python3 deploy/install.py $(1); fi; \
 	echo "No Python found. Warrant needs Python 3.11 or 3.12 (Debian 12: apt-get install python3 python3-venv)."; exit 1
 
-.PHONY: help setup setup-dev setup-spark setup-torch run test test-all check format bench bench-gpu lock pin-images release clean
+.PHONY: help setup setup-dev setup-spark setup-torch run test test-all check format bench bench-gpu bench-ui gallery lock pin-images release clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,8 +62,14 @@ format: setup-dev ## rewrite the code in the project's format
 bench: setup-dev ## measure and write benchmarks/results.json (NAME=... measures one)
 	$(BIN)/python -m benchmarks $(NAME)
 
+bench-ui: setup-dev ## pages of a fleet of 500 models in a real Chromium, beside Streamlit, Evidently and MLflow
+	$(BIN)/python -m benchmarks ui
+
 bench-gpu: setup-dev setup-torch ## the tabular network on a GPU; without one the figures say so
 	$(BIN)/python -m benchmarks gpu
+
+gallery: setup-dev ## take the pictures of docs/gallery.md and of the README anew, from the demo (ARGS="--only change")
+	$(BIN)/python -m tests.gallery $(ARGS)
 
 lock: setup-dev ## pin again: requirements.txt and requirements-dev.txt from their .in files
 	$(BIN)/uv pip compile --no-header --no-annotate --python-version 3.11 -q requirements.in -o requirements.txt

@@ -1,4 +1,9 @@
-"""How numbers and times are written, the same on every page. Unknown is an en dash, never zero."""
+"""How numbers and times are written, the same on every page. Unknown is an en dash, never zero.
+
+AUC has three decimals and PSI two, rates one with what they are of; changes of shares are told in points, latency in
+ms.
+No page, component or chart writes a number in another way; `tests/unit/app/test_number_formats.py` reads them all.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,12 @@ from backend import clock
 UNKNOWN = "–"
 MINUS = "\u2212"
 NARROW = "\u202f"  # between a number and its unit
+AUC, PSI = frozenset({"roc_auc", "AUC"}), frozenset({"psi", "evidently:psi", "PSI"})
+"""What these are called in code and in words."""
+HOVER, HOVER_SIGNED, HOVER_SHARE, HOVER_AMOUNT = ".3~g", "+.3~g", ".1%", ",.2f"
+"""How plotly writes a number that a figure did not write itself (d3-format)."""
+TICK_SHARE, TICK_TENTH = ".0%", ".1%"
+"""The same for an axis of shares: whole per cents, and tenths where it is that fine."""
 _NEGATIVE = re.compile(r"(?<![\w.)\]-])-(?=\d)")  # before a number, not between two parts of a date or a name
 _PER_CENT = re.compile(r"(\d) ?%(?!\w)")
 
@@ -41,10 +52,30 @@ def format_share(value: float | None) -> str:
     return f"{value * 100:.1f}{NARROW}%".replace("-", MINUS)
 
 
-def format_metric(value: float | None, unit: str = "") -> str:
-    """Three significant digits with the unit: `0.643`, `12.3 min`, `1,234 ms`, `0.00012`."""
+def format_rate(part: int | None, whole: int | None) -> str:
+    """A rate with what it is of: `3.1 % (23 of 741)`; unknown of nothing."""
+    if part is None or not whole:
+        return UNKNOWN
+    return f"{format_share(part / whole)} ({format_count(part)} of {format_count(whole)})"
+
+
+def format_metric(value: float | None, unit: str = "", *, of: str = "") -> str:
+    """Three significant digits with the unit: `0.643`, `12.3 min`, `1,234 ms`, `0.00012`.
+
+    `of` is the name or word of what the value is of: AUC has three decimals whatever it is (`1.000`), PSI two.
+    """
     if value is None or _is_unknown(value):
         return UNKNOWN
+    if of in AUC:
+        return format_decimal(value, 3)
+    if of in PSI:
+        return (
+            format_decimal(value)
+            if value == 0 or abs(value) >= 0.005
+            else "<0.01"
+            if value > 0
+            else f"{MINUS}0.00"
+        )
     size = float(f"{abs(value):.3g}")
     if size == 0:
         text = "0"
@@ -59,6 +90,67 @@ def format_metric(value: float | None, unit: str = "") -> str:
     if text.startswith("-"):
         text = MINUS + text[1:]
     return f"{text}{NARROW}{unit}" if unit else text
+
+
+def format_decimal(value: float | None, digits: int = 2, unit: str = "") -> str:
+    """So many decimals: `0.18`, `1,204.50 EUR`, `0.642`."""
+    if value is None or _is_unknown(value):
+        return UNKNOWN
+    text = f"{value:,.{digits}f}".replace("-", MINUS)
+    return f"{text}{NARROW}{unit}" if unit else text
+
+
+def format_plain(value: float | None) -> str:
+    """A number that somebody set, no longer than it was written: `0.5`, `14`, `0.42`."""
+    return UNKNOWN if value is None or _is_unknown(value) else f"{value:g}".replace("-", MINUS)
+
+
+def format_signed(value: float | None, unit: str = "") -> str:
+    """A difference with its sign: `+0.012`, `−0.062`, `0`."""
+    if value is None or _is_unknown(value):
+        return UNKNOWN
+    sign = "+" if value > 0 else MINUS if value < 0 else ""
+    return sign + format_metric(abs(value), unit)
+
+
+def format_points(before: float | None, after: float | None) -> str:
+    """A change of a share in points, hundredths of the whole: `+1.2 points`, `−6.2 points`, `no change`."""
+    if before is None or after is None or _is_unknown(before) or _is_unknown(after):
+        return UNKNOWN
+    points = (after - before) * 100
+    if points == 0:
+        return "no change"
+    shown = f"{abs(points):.1f}"
+    size = "<0.1" if shown == "0.0" else shown
+    return f"{'+' if points > 0 else MINUS}{size} points"
+
+
+def gini_beside(value: float | None, *, of: str, wished: bool) -> str:
+    """` (Gini 0.286)` behind an AUC where it is wished: 2 AUC - 1, the accuracy ratio of credit scoring (Engelmann,
+    Hayden and Tasche 2003). Nothing behind any other figure."""
+    if not wished or of not in AUC or value is None or _is_unknown(value):
+        return ""
+    return f" (Gini {format_decimal(2 * value - 1, 3)})"
+
+
+def format_latency(seconds: float | None) -> str:
+    """A latency in ms, three significant digits: `182 ms`, `4.21 ms`."""
+    return format_metric(None if seconds is None else seconds * 1000, "ms")
+
+
+def format_seconds(seconds: float | None, digits: int = 1) -> str:
+    """How long something took: `1.3 s`."""
+    return format_decimal(seconds, digits, "s")
+
+
+def format_bytes(count: float | None) -> str:
+    """A size in decimal units: `640 B`, `41 kB`, `1.2 MB`, `3.4 GB`."""
+    if count is None or _is_unknown(count):
+        return UNKNOWN
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if count >= scale:
+            return format_decimal(count / scale, 1, unit)
+    return format_decimal(count / 1e3, 0, "kB") if count >= 1e3 else f"{format_count(count)}{NARROW}B"
 
 
 def written(text: str) -> str:

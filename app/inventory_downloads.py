@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -11,9 +12,10 @@ from starlette.routing import BaseRoute, Route
 from app.downloads import as_file, guarded
 from backend.access.movements import movements_in
 from backend.access.rights import rights_now
-from backend.assurance.inventory import list_models_kept
+from backend.assurance.inventory import every_model_kept
 from backend.audit.population import parse_period
 from backend.database.session import reading
+from backend.fleet.listing import Wanted, list_fleet
 from backend.identity.actor import Actor
 from backend.settings import settings
 
@@ -21,6 +23,7 @@ from backend.settings import settings
 def routes() -> list[BaseRoute]:
     return [
         Route("/export/models.{form}", guarded(export_models)),
+        Route("/export/fleet.{form}", guarded(export_fleet)),
         Route("/export/access.{form}", guarded(export_access)),
         Route("/export/movements.{form}", guarded(export_movements)),
     ]
@@ -30,16 +33,41 @@ def export_models(request: Request, viewer: Actor) -> Response:
     """What the filters of the Inventory page find, in its order; `due` says what is overdue or missing."""
     query = request.query_params
     with reading() as session:
-        page = list_models_kept(
+        found = every_model_kept(
             session, viewer, environment=settings().environment, text=query.get("text", ""),
             tiers=query.getlist("tier"), kinds=query.getlist("kind"), team=query.get("team", ""),
             needing=query.get("needing") == "1",
-            sort=query.get("sort", "due"), limit=None,
+            sort=query.get("sort", "due"),
         )  # fmt: skip
-    rows = [one.as_dict() for one in page.entries]
+        rows = [one.as_dict() for one in found]
     if request.path_params["form"] == "csv":
         rows = [_flat(one) for one in rows]
     return as_file("models", request.path_params["form"], rows)
+
+
+def export_fleet(request: Request, viewer: Actor) -> Response:
+    """What the filters of the Models page find, in its order, all of it."""
+    query = request.query_params
+    wanted = Wanted(
+        text=query.get("text", ""), owner=query.getlist("owner"), tier=query.getlist("tier"),
+        team=query.getlist("team"), tag=query.getlist("tag"), health=query.getlist("health"),
+        sort=query.get("sort", "need"),
+    )  # fmt: skip
+    with reading() as session:
+        page = list_fleet(
+            session, viewer, query.get("environment") or settings().environment, wanted, limit=None
+        )
+    rows = [asdict(one) for one in page.rows]
+    if request.path_params["form"] == "csv":
+        rows = [_on_one_line(one) for one in rows]
+    return as_file("fleet", request.path_params["form"], rows)
+
+
+def _on_one_line(row: dict[str, Any]) -> dict[str, Any]:
+    figure = row.pop("figure") or {}
+    row.pop("history")
+    told = {f"figure_{name}": figure.get(name) for name in ("statistic", "column", "value", "threshold")}
+    return {**row, "tags": " ".join(row["tags"]), **told}
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,14 @@ import streamlit as st
 from app import data
 from app.components import banner, empty_state, use_style, viewer_zone
 from app.components.actions import offer_kept
+from app.components.search_field import search_field
 from app.formats import format_when
 from app.nav import PAGES, page_file
 from app.plain_text import plain
 from app.session import (
     SIGN_OUT_THERE,
     address,
+    looked_up,
     perform,
     rendering_errors,
     say_what_was_done,
@@ -32,13 +34,15 @@ from backend.settings import settings
 NAV_LINKS = ("stTopNavLink", "stSidebarNavLink")
 
 
-def top_bar(actor: Actor) -> None:
-    """Environment on the left; on the right who acts, with which roles, and the way out."""
+def top_bar(actor: Actor, here: str) -> None:
+    """Environment on the left, then the search field, as the page `here` has it; on the right who acts, with which
+    roles, and the way out."""
     roles = ", ".join(sorted(role.value.replace("_", " ") for role in actor.every_role))
     with st.container(
         horizontal=True, horizontal_alignment="distribute", key="top-bar", vertical_alignment="center"
     ):
         st.html(f'<span class="w-detail">environment {settings().environment}</span>', width="content")
+        search_field(data.scope_of(actor), here)
         with st.popover(
             f"{plain(actor.display_name)} ({plain(roles)})", icon=":material/person:", type="tertiary"
         ):
@@ -116,7 +120,7 @@ def main() -> None:
     st.set_page_config(page_title="Warrant", layout="wide")
     use_style()
     try:
-        actor = signed_in().actor
+        actor = looked_up().actor
     except NotSignedIn as error:
         refused, here = error, address()
         page = st.Page(lambda: show_error(refused, here=here), title="Sign in", default=True)
@@ -143,7 +147,7 @@ def main() -> None:
     ]
     page = st.navigation(pages, position="top")
     mark_parent(rows[page.url_path].parent)
-    top_bar(actor)
+    top_bar(actor, rows[page.url_path].path)
     banners()
     say_what_was_done()
     with rendering_errors():

@@ -18,7 +18,7 @@ from backend.identity.sessions import SignedIn
 from backend.notifications.messages import clipped
 from backend.slo.evidence import left_words
 
-_GATE_LEVELS: Final = {"pass": "ok", "fail": "page", "inconclusive": "unknown"}
+_GATE_LEVELS: Final = {"pass": "ok", "fail": "page", "inconclusive": "inconclusive"}
 OFFERED: Final = ("approve", "ask", "reject")
 _WORDS: Final = {
     "approve": ("Approve", "Comment to approve"), "ask": ("Ask for changes to", "What has to change"),

@@ -46,8 +46,18 @@ _BUTTONS: Final = {
 LONGEST_QUOTE: Final = (
     200  # characters of what people wrote elsewhere: the page stays small, and the whole is a link away
 )
-_SUSPECT_LEVELS: Final = {"likely": "page", "possible": "attention", "unknown": "unknown", "ruled_out": "ok"}
-_STATE_LEVELS: Final = {"pending": "unknown", "suppressed": "unknown", "no_data": "unknown", "resolved": "ok"}
+_SUSPECT_LEVELS: Final = {
+    "likely": "page",
+    "possible": "attention",
+    "unknown": "unknown",
+    "ruled_out": "settled",
+}
+_STATE_LEVELS: Final = {
+    "pending": "unknown",
+    "suppressed": "unknown",
+    "no_data": "unknown",
+    "resolved": "settled",
+}
 _MORE: Final = (
     ("step", "Mark the step done", ""),
     ("note", "Write a note", "Note"), ("mitigate", "Mark mitigated", "How the harm was stopped"),
@@ -97,7 +107,7 @@ def context_of(brief: Brief, viewer: Actor) -> dict[str, Any]:
     return {
         "ref": f"INC-{one.id}", "title": readable(one.title), "model": one.model or "installation",
         "environment": one.environment, "severity": one.severity, "sentence": readable(brief.sentence),
-        "level": (grave if firing else "attention") if is_open else "ok", "state": WORDS[one.phase],
+        "level": (grave if firing else "attention") if is_open else "settled", "state": WORDS[one.phase],
         "age": f"open for {format_age(one.opened_at)}" if is_open else f"lasted {format_age((one.closed_at or brief.at) - one.opened_at)}",  # noqa: E501
         "over": None if is_open else {"what": WORDS[one.phase].capitalize(), "at": format_utc(one.closed_at),
                                       "why": one.closed_because},

@@ -1,6 +1,8 @@
 """The console process: Streamlit pages, REST API, sign-in, downloads, /healthz and /metrics on one port.
 
-    python -m app.server
+    python -m app.server [--share-port]
+
+With `--share-port` several such processes listen on one port (Linux), and each connection goes to one of them.
 
 Everything but signing in and the two probes needs a session; the API checks its own callers.
 """
@@ -9,11 +11,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import socket
 import sys
 import threading
 import tomllib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ from app import (
     data_downloads,
     downloads,
     inventory_downloads,
+    made_files,
     pack_downloads,
     phone_pages,
     probes,
@@ -78,6 +82,7 @@ def create_app() -> App:
     """The ASGI application. One a process: Streamlit keeps its runtime in globals."""
     _configure_streamlit()
     uploads.share_uploads()
+    made_files.share_made_files()
     return App(
         ROOT / "app" / "main.py",
         routes=_routes(),
@@ -106,7 +111,15 @@ def _routes() -> list[BaseRoute]:
     forms.include_router(sign_in_routes(render))
     forms.add_middleware(BodyLimit)
     # As routes of their own and not as one mount, which would swallow every page.
-    paths = ("/signin", "/signin/again", "/signout", "/setup", "/setup/{rest:path}", "/oidc/{rest:path}")
+    paths = (
+        "/signin",
+        "/signin/again",
+        "/signin/password",
+        "/signout",
+        "/setup",
+        "/setup/{rest:path}",
+        "/oidc/{rest:path}",
+    )
     sign_in = [Route(path, forms) for path in paths]
     api = create_api()
     docs = Route("/api/v1/docs", api_page(api))
@@ -167,18 +180,31 @@ def refuse_lock_out() -> None:
         sys.exit(f"warrant: {error.message}")
 
 
-def main() -> None:
+def main(*, share_port: bool = False) -> None:
     refuse_lock_out()
     console = create_app()
     configure_logging("console", level=logging.WARNING)
     start_tracing("console")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    uvicorn.run(
-        console, host=settings().host, port=settings().port, log_level="warning", access_log=False, log_config=None,
+    host, port = settings().host, settings().port
+    server = uvicorn.Server(uvicorn.Config(
+        console, host=host, port=port, log_level="warning", access_log=False, log_config=None,
         http=BoundedHeads, ws_max_size=64 << 20, timeout_graceful_shutdown=2, proxy_headers=False,
         server_header=False,
-    )  # fmt: skip
+    ))  # fmt: skip
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[shared_socket(host, port)] if share_port else None)
+
+
+def shared_socket(host: str, port: int) -> socket.socket:
+    """A socket on which other processes listen as well; the kernel gives each connection to one of them."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(address)
+    return listener
 
 
 if __name__ == "__main__":
-    main()
+    main(share_port="--share-port" in sys.argv[1:])

@@ -5,9 +5,11 @@ Errors of `backend.errors` reach people here and nowhere else.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
@@ -41,6 +43,8 @@ from backend.tracing import span
 
 Result = TypeVar("Result")
 _SAID = "_said"
+_found = threading.local()  # whom the run of this thread found, and when
+FOUND_S: Final = 1.0
 SIGN_OUT_THERE = "_sign_out_there"  # whether the session that was just ended here is open at a provider
 _WHAT_TO_DO: dict[type[WarrantError], str] = {
     ChangedSinceSeen: "Nothing was sent. This page now shows the present state: read it again, then decide.",
@@ -63,8 +67,27 @@ def signed_in() -> SignedIn:
 
 
 def viewer() -> Actor:
-    """Who looks at the page. Raises `NotSignedIn`."""
-    return signed_in().actor
+    """Who looks at the page, looked up once for a run of its script. Raises `NotSignedIn`.
+
+    Whoever acts is looked up anew, by `perform`.
+    """
+    token = st.context.cookies.get(COOKIE)
+    if (
+        token is not None
+        and getattr(_found, "token", None) == token
+        and time.monotonic() - _found.at < FOUND_S
+    ):
+        actor: Actor = _found.actor
+        return actor
+    return looked_up().actor
+
+
+def looked_up() -> SignedIn:
+    """`signed_in`, which holds for the rest of this run."""
+    _found.token = None
+    found = signed_in()
+    _found.token, _found.at, _found.actor = st.context.cookies.get(COOKIE), time.monotonic(), found.actor
+    return found
 
 
 @contextmanager
@@ -121,6 +144,7 @@ def perform(
     service asks for a fresh sign-in, what was `sent` is kept until the person comes back.
     """
     try:
+        _found.token = None  # who acts is looked up anew
         actor = viewer()
         request_id = actor.request_id or new_id("req")
         with (
@@ -158,7 +182,7 @@ def live(run_every: float | None) -> Callable[[Callable[..., None]], Callable[..
     def wrap(draw: Callable[..., None]) -> Callable[..., None]:
         def checked(*args: Any, **kwargs: Any) -> None:
             with taking_turns(), rendering_errors():
-                viewer()
+                looked_up()
                 draw(*args, **kwargs)
 
         checked.__qualname__ = f"live.{draw.__module__}.{draw.__qualname__}"

@@ -1,7 +1,12 @@
-"""The visual language: one accent, five states, and the colours of both schemes in one place.
+"""The visual language: one accent, the states, and the colours of both schemes in one place.
+
+Red: act now. Amber: today, or inconclusive. Blue: a candidate and marks of change. Dark grey: the champion. Grey hatch:
+no data. Grey without hatch: what is done, over or decided. Green: only a pass on fresh data. Links and buttons have the
+accent, which says nothing about a state.
 
 A state is never told by colour alone: it has a word and a shape. Style sheets, charts and badges take their
-colours from here; `tests/unit/app/test_theme.py` computes the WCAG contrast of every pair that is used.
+colours from here; `tests/unit/app/test_theme.py` computes the WCAG contrast of every pair that is used, and how far
+apart states stay for people with each kind of colour blindness.
 """
 
 from __future__ import annotations
@@ -10,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Level = Literal["ok", "attention", "page", "unknown", "injected"]
+Level = Literal["ok", "attention", "inconclusive", "page", "unknown", "settled", "candidate", "injected"]
 
 STATIC = Path(__file__).parent / "static"
 FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, Arial, sans-serif'
@@ -31,10 +36,23 @@ class State:
 STATES: dict[str, State] = {
     state.level: state
     for state in (
-        State("ok", "ok", "●", "circle", "checked, and within its limits"),
-        State("attention", "ticket", "▲", "triangle-up", "a person should look within working hours"),
-        State("page", "page", "■", "square", "a person must look now"),
+        State("ok", "ok", "●", "circle", "checked on fresh data, and within its limits"),
+        State("attention", "ticket", "▲", "triangle-up", "a person should look today"),
+        State(
+            "inconclusive",
+            "inconclusive",
+            "△",
+            "triangle-up-open",
+            "checked, and could not be told; never a pass",
+        ),
+        State("page", "page", "■", "square", "a person must act now"),
         State("unknown", "no data", "○", "circle-open", "could not be checked; never counted as fine"),
+        State(
+            "settled", "settled", "◇", "diamond-open", "done, over or decided; says nothing about fresh data"
+        ),
+        State(
+            "candidate", "candidate", "▷", "triangle-right-open", "asks to serve, or takes over step by step"
+        ),
         State("injected", "injected", "◆", "diamond", "a fault that somebody switched on for the demo"),
     )
 }
@@ -68,18 +86,24 @@ LIGHT = Scheme(
     action="#0b5cad",
     control="#7a8491",
     states={
-        "ok": "#1a6b39",
-        "attention": "#865000",
-        "page": "#b3201e",
-        "unknown": "#565f6b",
-        "injected": "#6a3cb0",
+        "ok": "#12794a",
+        "attention": "#8d6508",
+        "inconclusive": "#8d6508",
+        "page": "#980f0f",
+        "unknown": "#4b5460",
+        "settled": "#4b5460",
+        "candidate": "#0b57c8",
+        "injected": "#8a1f9e",
     },
     tints={
         "ok": "#e8f4ec",
         "attention": "#fdf1dc",
+        "inconclusive": "#fdf1dc",
         "page": "#fdebe9",
         "unknown": "#eef0f3",
-        "injected": "#f2ecfb",
+        "settled": "#eef0f3",
+        "candidate": "#e8f1fc",
+        "injected": "#f7ebfa",
     },
 )
 DARK = Scheme(
@@ -92,37 +116,59 @@ DARK = Scheme(
     action="#2b6fb8",
     control="#727c89",
     states={
-        "ok": "#74d193",
-        "attention": "#f0b55c",
-        "page": "#ff8f86",
-        "unknown": "#a0a9b4",
-        "injected": "#c4a7f8",
+        "ok": "#8ff2b0",
+        "attention": "#fbc443",
+        "inconclusive": "#fbc443",
+        "page": "#f9685d",
+        "unknown": "#97a1ad",
+        "settled": "#97a1ad",
+        "candidate": "#8fc0f8",
+        "injected": "#d57df7",
     },
     tints={
         "ok": "#13291c",
         "attention": "#2e2411",
+        "inconclusive": "#2e2411",
         "page": "#361a18",
         "unknown": "#20262e",
-        "injected": "#271e39",
+        "settled": "#20262e",
+        "candidate": "#132338",
+        "injected": "#2e1a36",
     },
 )
 
-# Marks of charts are drawn once for both schemes: mid-tones with at least 3:1 on either background.
+CHAMPION, CANDIDATE, NEUTRAL = "#6b717c", "#1a5ae6", "#8b929d"
+
+# Marks of charts are drawn once for both schemes: mid-tones with at least 3:1 on either background. What serves, and
+# what was measured of it, is dark grey; blue is left to what changes it.
 MARK = {
-    "realised": "#2f7fcb",
-    "estimated": "#1d918a",
-    "reference": "#7d8794",
-    "current": "#2f7fcb",
-    "ok": "#2f9457",
-    "attention": "#c07a17",
-    "page": "#d9483f",
-    "unknown": "#7d8794",
-    "injected": "#9068d8",
-    "change": "#7d8794",
+    "champion": CHAMPION,
+    "realised": CHAMPION,
+    "current": CHAMPION,
+    "candidate": CANDIDATE,
+    "change": CANDIDATE,
+    "estimated": "#1fa0b8",
+    "reference": NEUTRAL,
+    "unknown": NEUTRAL,
+    "settled": NEUTRAL,
+    "ok": "#25712b",
+    "attention": "#bd8b08",
+    "inconclusive": "#bd8b08",
+    "page": "#e0544c",
+    "injected": "#b04ac0",
 }
 
-GROUPS = ("#2f7fcb", "#1d918a", "#9068d8", "#c4568e", "#9a7440", "#7d8794")
+GROUPS = ("#3d9d87", "#a770cc", "#9e4d47", "#889a41", "#7443cc", "#51718b")
 """Lines of groups beside one another; none is the colour of a state."""
+
+CHOSEN = "#2f7fcb"
+"""The frame around what is looked at: the accent as a mid-tone."""
+
+RAISES, LOWERS = "#9e4d47", "#51718b"
+"""What pushes a prediction up and what pushes it down: neither is good or bad, so neither has a state's colour."""
+
+NO_DATA = {"shape": "/", "fgcolor": "rgba(139,146,157,0.55)", "size": 7, "solidity": 0.15}
+"""The pattern of a plotly bar where there is no data: grey hatch on a clear ground, never a full colour."""
 
 
 def luminance(colour: str) -> float:

@@ -7,13 +7,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.formats import format_metric, format_share, written
+from app.formats import (
+    format_change,
+    format_decimal,
+    format_metric,
+    format_points,
+    format_share,
+    gini_beside,
+    written,
+)
 from backend.deployment.segments import in_words
 from backend.monitoring.performance import DEFINITIONS
 from backend.monitoring.words import in_sentence as in_sentence
 from backend.monitoring.words import metric_word as metric_word
 from backend.monitoring.words import named_in_words
 from backend.monitoring.words import statistic_word as statistic_word
+from backend.settings import settings
 
 Z = 1.96
 CHANGE_LEVELS = {
@@ -22,7 +31,7 @@ CHANGE_LEVELS = {
     "waiting": "attention",
     "approved": "unknown",
     "executing": "unknown",
-    "executed": "ok",
+    "executed": "settled",
     "failed": "page",
     "void": "page",
     "rejected": "unknown",
@@ -92,13 +101,28 @@ def effect_words(effect: float | None, error: float | None, metric: str) -> str:
     known = error is not None and not math.isnan(error)
 
     def written(number: float) -> str:
-        return f"{number:.1f}" if points else format_metric(number)
+        return format_decimal(number, 1) if points else format_metric(number)
 
     around = f" ± {written(Z * error * scale)}" if known and error is not None else ""
     shown = written(abs(effect * scale))
     if float(shown.replace(",", "")) == 0:
         return f"{shown}{around} {unit}"
     return f"{shown}{around} {unit} {'worse' if effect > 0 else 'better'}"
+
+
+def metric_text(metric: str, value: float | None, unit: str = "") -> str:
+    """A value of a metric as headlines and tables say it: AUC with its Gini beside it where this installation
+    wishes."""
+    text = format_metric(value, unit, of=metric)
+    return text + gini_beside(value, of=metric, wished=settings().show_gini)
+
+
+def metric_change(metric: str, before: float | None, after: float | None) -> str:
+    """How a metric changed: a share of one in points (`−6.2 points`), any other in its own unit (`+0.31`)."""
+    definition = DEFINITIONS.get(metric)
+    if definition is not None and definition.unit == "share":
+        return format_points(before, after)
+    return format_change(before, after)
 
 
 def is_beyond_chance(effect: float | None, error: float | None) -> bool:

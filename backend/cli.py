@@ -34,6 +34,7 @@ from backend.commands import (
     decision_commands,
     demo_commands,
     doctor_commands,
+    fleet_commands,
     gate_commands,
     hold_commands,
     import_commands,
@@ -49,6 +50,7 @@ from backend.commands import (
     process_commands,
     retrain_commands,
     role_commands,
+    search_commands,
     silence_commands,
     slo_commands,
     spec_commands,
@@ -71,6 +73,7 @@ for ungrouped in (
     doctor_commands,
     backup_commands,
     api_commands,
+    search_commands,
 ):
     app.add_typer(ungrouped.commands)
 change_commands.commands.add_typer(decision_commands.commands)
@@ -94,6 +97,7 @@ for name, module in (
     ("model", model_commands),
     ("lineage", lineage_commands),
     ("inventory", inventory_commands),
+    ("fleet", fleet_commands),
     ("data", data_commands),
     ("hold", hold_commands),
     ("contacts", contact_commands),

@@ -65,6 +65,7 @@ CHECK_CONDITIONS = Job(
     "check_conditions", "metrics", "Check what has to go on holding while a version serves"
 )
 CHECK_REVIEWS = Job("check_reviews", "metrics", "Open a finding for each review of access that is overdue")
+KEEP_STANDINGS = Job("keep_standings", "metrics", "Note how models stand of which nothing is noted yet")
 COMMIT_SPOOL = Job("commit_spool", "writer", "Move the spool into the observation store")
 SIGN_AUDIT = Job("sign_audit", "metrics", "Sign the head of the audit log and hand it to the anchors")
 STREAM_AUDIT = Job(
@@ -93,7 +94,7 @@ JOBS: dict[str, Job] = {
         COMPUTE_METRICS, COMPUTE_JOINT, ANALYSE_WINDOW, COMPUTE_SHAP, WRITE_REPORT, EVALUATE_SLOS, MIRROR_REGISTRY,
         RESTORE_ALIAS, TEND_ALERTS,
         REMIND_DECIDERS, TEND_CHANGES, RECONCILE_TARGET, EXECUTE_CHANGE, CHECK_GATES, CHECK_CONDITIONS, CHECK_REVIEWS,
-        COMMIT_SPOOL, SIGN_AUDIT, STREAM_AUDIT, RECONCILE_AUDIT, VERIFY_AUDIT, EXPLAIN_PREDICTION,
+        KEEP_STANDINGS, COMMIT_SPOOL, SIGN_AUDIT, STREAM_AUDIT, RECONCILE_AUDIT, VERIFY_AUDIT, EXPLAIN_PREDICTION,
         EXPLAIN_SAMPLE, IMPORT_HISTORY, MAKE_PACK, WATCH_SELF, KEEP_DATA,
         MAKE_BACKUP, RESTORE_DRILL, MEASURE_COSTS, PRUNE, RETRAIN, OPEN_RETRAINING,
     )
@@ -254,9 +255,11 @@ def mark_progress(session: WriteSession, run_id: str, *, progress: float, step: 
     session.execute(update(JobRun).where(JobRun.id == run_id).values(progress=progress, step=step))
 
 
-def recent_runs(session: ReadSession, *, limit: int = 100, states: tuple[str, ...] = ()) -> list[JobRun]:
+def recent_runs(
+    session: ReadSession, *, limit: int = 100, states: tuple[str, ...] = (), offset: int = 0
+) -> list[JobRun]:
     """The newest runs first."""
-    query = select(JobRun).order_by(JobRun.requested_at.desc()).limit(limit)
+    query = select(JobRun).order_by(JobRun.requested_at.desc(), JobRun.id).limit(limit).offset(offset)
     if states:
         query = query.where(JobRun.state.in_(states))
     return list(session.scalars(query))

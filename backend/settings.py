@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address the console and the gateway listen on")
     port: int = Field(8501, description="console port")
+    consoles: int = Field(
+        1, ge=1, le=16, description="console processes that `warrant up` starts on the one port (Linux)"
+    )
     gateway_port: int = Field(8600, description="gateway port")
     gateway_url: str | None = Field(None, description="how workers and clients reach the gateway")
     environment: str = Field("production", description="the environment this gateway serves")
@@ -113,6 +116,9 @@ class Settings(BaseSettings):
     )
     log_format: Literal["plain", "json"] = Field(
         "plain", description="log lines for people (`plain`) or for machines (`json`)"
+    )
+    show_gini: bool = Field(
+        False, description="beside every AUC its Gini, 2·AUC − 1, as credit scoring tells it"
     )
     demo: bool = Field(False, description="demo mode: demo accounts are shown on the sign-in page")
     session_idle_min: int = Field(60, description="a session ends after this many idle minutes")

@@ -38,6 +38,7 @@ BENCHMARKS: Final = (
     "kills",
     "slo_evaluation",
     "incident_page",
+    "ui",
     "explanations",
     "trainers",
     "gpu",

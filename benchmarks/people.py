@@ -31,7 +31,7 @@ ASK_EVERY_S: Final = 1.0
 PAGE_MS, API_MS = 1000, 150
 PAGE: Final = f"page, {sum(PEOPLE.values())} people at once, p95"
 # An account may ask 6,000 times a minute; no client here comes near it, and none is to be measured against a limit.
-SETTINGS: Final = {"WARRANT_API_REQUESTS_PER_MIN": "0"}
+SETTINGS: Final = {"WARRANT_API_REQUESTS_PER_MIN": "0", "WARRANT_CONSOLES": "2"}
 
 
 @dataclass

@@ -19,6 +19,7 @@ from backend.database.session import WriteSession, reading, writing
 from backend.errors import BadInput, Conflict
 from backend.monitoring.columns import parse_spec
 from backend.onboarding.document import Document
+from backend.onboarding.given_files import forget_given
 from backend.queue import IMPORT_HISTORY
 from backend.registry.artefacts import artefact_digest
 from backend.registry.service import NewVersion, register_version
@@ -175,6 +176,7 @@ def finish_import(run: Run, new: int, known: int) -> None:
         if not any(one.says(run=run.run_id) for one in told):
             _record_import(session, run, new, known)
     _prepared(run).unlink(missing_ok=True)
+    forget_given(Path(run.arguments["source"]))
 
 
 def _record_import(session: WriteSession, run: Run, new: int, known: int) -> None:

@@ -1,5 +1,5 @@
-"""Deletes what nobody needs any more: finished runs and their workflow rows, old sign-in attempts, dead beats, and what
-rollouts that are long over left behind."""
+"""Deletes what nobody needs any more: finished runs and their workflow rows, old sign-in attempts, dead beats, what
+rollouts that are long over left behind, and files that were handed in and that nobody had imported."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from backend.identity.oidc_logout import forget_id_tokens
 from backend.identity.tables import IdempotencyKey
 from backend.identity.throttle import prune_attempts
 from backend.leases import WRITER, give_back, take_lease
+from backend.onboarding.given_files import forget_old_given
 from backend.queue import (
     EVALUATE_SLOS,
     MIRROR_REGISTRY,
@@ -49,6 +50,7 @@ STEPS = (
     "delete_shadows",
     "erase_payloads",
     "sum_up_requests",
+    "forget_given",
 )
 
 KEEP_RUNS: Final = timedelta(days=30)
@@ -81,6 +83,7 @@ def prune(run: Run) -> None:
     run.progress(0.95, "erasing payloads of the audit log that are no longer kept")
     run.step("erase_payloads", erase_payloads, run)
     run.step("sum_up_requests", sum_up_requests)
+    run.step("forget_given", forget_old_given)
 
 
 def sum_up_requests() -> int:

@@ -41,6 +41,7 @@ from backend.queue import (
     EVALUATE_SLOS,
     EXPLAIN_SAMPLE,
     KEEP_DATA,
+    KEEP_STANDINGS,
     MAKE_BACKUP,
     MEASURE_COSTS,
     MIRROR_REGISTRY,
@@ -129,6 +130,13 @@ def models_due(session: ReadSession, now: datetime) -> list[Due]:
         if newest is not None and newest < present and (looked is None or looked < present):
             due.add(model.name)
     return [Due(name) for name in sorted(due)]
+
+
+def models_not_noted(session: ReadSession, _now: datetime) -> list[Due]:
+    """Once, while some model that serves has no standing, or one of another champion."""
+    from backend.monitoring.standings import models_without_standing  # with it comes pandas
+
+    return [Due()] if models_without_standing(session, settings().environment) else []
 
 
 def models_unexamined(session: ReadSession, _now: datetime) -> list[Due]:
@@ -303,6 +311,7 @@ SCHEDULES: Final = (
     Schedule(EXPLAIN_SAMPLE, 300, models_unexplained),
     Schedule(CHECK_CONDITIONS, 300, models_with_conditions),
     Schedule(CHECK_REVIEWS, 3_600, reviews_overdue),
+    Schedule(KEEP_STANDINGS, 60, models_not_noted),
     Schedule(RECONCILE_TARGET, 60, targets_unsettled),
     Schedule(REMIND_DECIDERS, 60, deciders_to_remind),
     Schedule(TEND_CHANGES, 60, changes_to_tend),

@@ -40,7 +40,7 @@ elif not actor.may(Permission.READ_AUDIT_PAYLOAD):
         "Your role sees entries and not their clear text (comments, addresses, values before and after)."
     )
 elif entry.payload:
-    st.json(entry.payload, expanded=2)
+    code_block(json.dumps(entry.payload, indent=1, ensure_ascii=False, default=str))
 else:
     st.caption("There is no clear text. The commitment in the leaf stays.")
 st.subheader("Proof", anchor=False)

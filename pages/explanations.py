@@ -15,6 +15,7 @@ from app.components.attribution_parts import (
     show_versions_apart,
     show_windows,
 )
+from app.components.history import deployments_of
 from app.components.job_parts import offer_job
 from app.components.pickers import pick, pick_model
 from app.components.prediction_parts import BECAUSE, pick_picture
@@ -75,7 +76,7 @@ with main:
     elif view == "rows":
         show_single_values(scope, name, version, picture=picture)
     elif view == "windows":
-        show_windows(name, windows, picture=picture)
+        show_windows(name, windows, picture=picture, happened=deployments_of(scope, name))
     elif view == "versions":
         others = [one for one in versions if one != chosen]
         show_versions_apart(scope, name, version, others, picture=picture)

@@ -43,7 +43,7 @@ found = data.incident(scope, wanted, viewer_zone())
 alerts = sorted(found["alerts"], key=lambda one: (one["state"] != "firing", LEVELS.index(one["level"])))
 firing = [one for one in alerts if one["state"] == "firing"]
 is_open, name = found["state"] == "open", found["model"]
-level = ("page" if any(one["level"] == "page" for one in firing) else "attention") if is_open else "ok"
+level = ("page" if any(one["level"] == "page" for one in firing) else "attention") if is_open else "settled"
 usual, fallen = "1d", None
 headline(
     f"INC-{found['id']} SEV-{found['severity']} {name or 'installation'}: {found['title']}", level,

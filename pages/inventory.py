@@ -7,23 +7,21 @@ import streamlit as st
 from app import data
 from app.components import Field, action_form, empty_state, headline
 from app.components.assurance_actions import because, done, pick_day
-from app.components.assurance_parts import show_entries
-from app.components.downloads import csv_link
-from app.formats import whole_number
-from app.session import viewer
+from app.components.assurance_parts import ENTRIES
+from app.components.listing import PAGE, choose_columns, chosen_columns, first_row, listing
+from app.session import page_link, viewer
 from app.words import count_of
 from backend.assurance.facts import register_vendor_model
 from backend.assurance.inventory import KINDS, SORTS, TIERS
 from backend.identity.roles import Permission
 
-PAGE = 50
 SORTED = {"due": "what is due", "name": "name", "tier": "tier", "findings": "findings", "validated": "last validation",
           "review": "next review"}  # fmt: skip
 
 actor = viewer()
 scope = data.scope_of(actor)
 query = st.query_params
-first = whole_number(query.get("from")) or 0
+first = first_row()
 
 top = st.container()
 left, middle, right, last = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
@@ -56,7 +54,9 @@ if {key: query.get_all(key) for key in wanted} != {
     key: list(value) if isinstance(value, list) else [value] if value else [] for key, value in wanted.items()
 }:
     first = 0
-    query.from_dict({key: value for key, value in wanted.items() if value})
+    query.from_dict(
+        {key: value for key, value in {**wanted, "columns": query.get_all("columns")}.items() if value}
+    )
 page = data.models_kept(scope, text, tuple(tiers), tuple(kinds), needing, sort, first, PAGE, team)
 
 with top:
@@ -79,24 +79,23 @@ with top:
         )  # fmt: skip
 
 if page.entries:
-    show_entries(page.entries)
-    following = first + PAGE if first + PAGE < page.total else None
-    with st.container(horizontal=True):
-        st.caption(f"{first + 1:,} to {first + len(page.entries):,} of {page.total:,}")
-        if first and st.button("Earlier", key="earlier"):
-            query["from"] = str(max(0, first - PAGE))
+    csv = {"text": text or None, "tier": tiers or None, "kind": kinds or None, "sort": sort, "team": team or None,
+           "needing": "1" if needing else None}  # fmt: skip
+    listing(
+        page.entries, ENTRIES, caption="inventory of models", first=first, total=page.total,
+        csv=("all that match", "models", csv), shown=chosen_columns(ENTRIES), row_links=True,
+    )  # fmt: skip
+    with st.expander("Columns"):
+        if choose_columns(ENTRIES) != chosen_columns(ENTRIES):
             st.rerun()
-        if following is not None and st.button("More", key="more"):
-            query["from"] = str(following)
-            st.rerun()
-    csv_link("all that match", "models", text=text or None, tier=tiers or None, kind=kinds or None, sort=sort,
-             team=team or None, needing="1" if needing else None)  # fmt: skip
 elif page.known:
     empty_state("No model matches", "Take a filter away.")
 else:
     empty_state("Nothing to show", "Load the demo workload with `warrant demo load`, import a registry, or enter a "
                 "model that a vendor serves below.")  # fmt: skip
 
+if actor.may(Permission.REGISTER_VERSIONS):
+    page_link("start", "Bring in a model of your own…", icon=":material/add_circle:")
 with st.expander("Enter a model that a vendor serves"):
     people = data.people_to_choose(scope) if actor.may(Permission.HANDLE_FINDINGS) else {}
     review = pick_day("Next review", "vendor-review", days=365)

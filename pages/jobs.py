@@ -31,50 +31,59 @@ def retry_button(run: dict[str, Any]) -> None:
             st.rerun()
 
 
-@live(run_every=2)
-def state_of_jobs() -> None:
-    found = data.jobs(data.scope_of(viewer()))
-    runs, workers = found["runs"], found["workers"]
-    open_runs = [run for run in runs if run["state"] in ("queued", "running")]
+def open_and_failed(runs: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is queued or runs, and what failed of late and was not done again."""
     done_again = {run["id"].removesuffix("-again") for run in runs if run["id"].endswith("-again")}
     failed = [run for run in runs if run["state"] == "failed" and run["id"] not in done_again][:10]
+    return [run for run in runs if run["state"] in ("queued", "running")], failed
+
+
+@live(run_every=2)
+def state_of_jobs(*, quiet: bool) -> None:
+    """`quiet`: whether nothing was open or had failed when the page was opened. What is unfolded follows that alone, so
+    that a job that ends opens and shuts nothing under somebody's eyes."""
+    found = data.jobs(data.scope_of(viewer()))
+    runs, workers = found["runs"], found["workers"]
+    open_runs, failed = open_and_failed(runs)
     alive = [worker for worker in workers if worker["alive"]]
     said = f"{count_of(len(alive), 'worker')} alive, {len(open_runs)} queued or running, {len(failed)} failed of late"
-    if not alive:
-        headline(
-            "No worker is alive: nothing is computed or carried out",
-            "page",
-            detail="Start one with `warrant worker`.",
-        )
-    else:
-        headline(said, "attention" if failed else "ok", detail=writer_words(found["writer"], alive))
-    say_writer_trouble(found["writer"])
-    for run in sorted(open_runs, key=lambda run: run["state"] == "queued"):
-        job_progress(
-            title_of(run), run["state"], share=run["progress"], step=run["step"],
-            since=run["started_at"] or run["requested_at"],
-        )  # fmt: skip
-    if not open_runs:
-        empty_state(
-            "Nothing is queued or running", "Jobs come by schedule, and from the buttons of a model's page."
-        )
-    if failed:
-        st.subheader("Failed", anchor=False)
-        for run in failed:
-            job_progress(
-                title_of(run),
-                "failed",
-                since=run["finished_at"],
-                reason=run["error"] or "no reason was recorded",
+    with st.container():  # however much is in it, what can be unfolded below keeps its place
+        if not alive:
+            headline(
+                "No worker is alive: nothing is computed or carried out",
+                "page",
+                detail="Start one with `warrant worker`.",
             )
-            retry_button(run)
-    with st.expander("Finished", expanded=not open_runs and not failed):
+        else:
+            headline(said, "attention" if failed else "ok", detail=writer_words(found["writer"], alive))
+        say_writer_trouble(found["writer"])
+        for run in sorted(open_runs, key=lambda run: run["state"] == "queued"):
+            job_progress(
+                title_of(run), run["state"], share=run["progress"], step=run["step"],
+                since=run["started_at"] or run["requested_at"],
+            )  # fmt: skip
+        if not open_runs:
+            empty_state(
+                "Nothing is queued or running",
+                "Jobs come by schedule, and from the buttons of a model's page.",
+            )
+        if failed:
+            st.subheader("Failed", anchor=False)
+            for run in failed:
+                job_progress(
+                    title_of(run),
+                    "failed",
+                    since=run["finished_at"],
+                    reason=run["error"] or "no reason was recorded",
+                )
+                retry_button(run)
+    with st.expander("Finished", expanded=quiet):
         show_finished(runs)
     with st.expander("Workers"):
         show_workers(workers)
 
 
-state_of_jobs()
+state_of_jobs(quiet=not any(open_and_failed(data.jobs(data.scope_of(viewer()))["runs"])))
 st.subheader("Warrant itself", anchor=False)
 show_objectives(data.own_objectives(data.scope_of(viewer())))
 st.subheader("Backups and restore drills", anchor=False)

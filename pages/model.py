@@ -22,9 +22,9 @@ from app.components.pickers import pick, pick_model
 from app.components.slo_parts import show_objectives_card
 from app.components.urgent import offer_way_back
 from app.data import slos
-from app.formats import format_metric, format_when
+from app.formats import format_when
 from app.session import live, page_link, viewer
-from app.words import in_sentence, metric_word
+from app.words import in_sentence, metric_text, metric_word
 from backend.explain.service import request_explanation
 from backend.identity.roles import Permission
 from backend.monitoring.columns import parse_spec
@@ -49,7 +49,9 @@ def say_headline() -> None:
         facts.append(f"v{serving['version']} serves since {format_when(health.serving_since, viewer_zone())}")
     if health.value is not None:
         told = "estimated" if health.estimated else "realised"
-        facts.append(f"{metric_word(health.metric)} {format_metric(health.value, health.unit)} ({told})")
+        facts.append(
+            f"{metric_word(health.metric)} {metric_text(health.metric, health.value, health.unit)} ({told})"
+        )
     facts += labels_words(health)
     headline(f"{model['title']}: {in_sentence(health.because)}", health.level, detail=" · ".join(facts))
     if model["notice"]:

@@ -7,9 +7,10 @@ import streamlit as st
 from app import data
 from app.components import Field, action_form, empty_state, key_values, title
 from app.components.assurance_actions import done, pick_day
+from app.components.pager import show_pager
 from app.components.role_rules import offer_role_rules
-from app.formats import format_utc
-from app.session import perform, viewer
+from app.formats import format_utc, whole_number
+from app.session import page_link, perform, viewer
 from backend import clock
 from backend.identity import roles
 from backend.identity.auditors import invite_auditor
@@ -19,13 +20,17 @@ from backend.identity.people import create_person, disable_person, set_roles
 from backend.identity.roles import Role
 from backend.identity.sessions import revoke_all
 
+PAGE = 50
+
 actor = viewer()
-people = data.people(actor)
-active = [one for one in people if one["disabled_at"] is None]
-title(f"{len(active)} people and services may come in", detail=f"{len(people) - len(active)} disabled")
+known, active = data.people_counted(actor)
+first = min(whole_number(st.query_params.get("from")) or 0, max(0, known - 1))
+alone = st.query_params.get("person")  # as the search leads here
+people = data.people(actor, limit=PAGE, offset=0 if alone else first, username=alone)
+title(f"{active:,} people and services may come in", detail=f"{known - active:,} disabled")
 GIVEN = [role.value for role in roles.GIVEN]
 
-with st.expander("Add a person", expanded=len(active) == 1):
+with st.expander("Add a person", expanded=active == 1):
     sent = action_form(
         "add-person", label="Add person", object_id="new", digest="new",
         fields=[Field("username", "User name", required=True, max_chars=64),
@@ -50,10 +55,7 @@ with st.expander("Add a person", expanded=len(active) == 1):
             st.rerun()
 
 with st.expander("Invite an external auditor"):
-    names = sorted(
-        one.model
-        for one in data.models_kept(data.scope_of(actor), "", (), (), False, "name", 0, None).entries
-    )
+    names = data.model_names(data.scope_of(actor))
     shown = st.multiselect("Models they may see", names, placeholder="choose at least one")
     until = pick_day("Until the end of", "auditor-until", days=30)
     invited = action_form(
@@ -74,13 +76,17 @@ with st.expander("Invite an external auditor"):
         f"They can read what concerns {', '.join(shown)} now.",
     )  # fmt: skip
 
-if len(active) == 1:
+if active == 1:
     empty_state(
         "Only you can come in",
         "Add an ML lead and somebody who asks for changes: nobody decides on their own request.",
     )
 offer_role_rules()
 st.subheader("Everyone", anchor=False)
+if alone is None:
+    show_pager(first, len(people), known, page=PAGE)
+else:
+    page_link("people", f"Only {alone}: show everyone", icon=":material/groups:")
 for one in people:
     with st.container(border=True, key=f"person-{one['id']}"):
         words = ", ".join(

@@ -10,6 +10,7 @@ from app import data
 from app.components import viewer_zone
 from app.components.charts import draw
 from app.components.downloads import csv_link
+from app.components.history import happened_to
 from app.components.kpi_parts import show_kpis
 from app.components.paged import say_pages, with_pages
 from app.components.performance_parts import (
@@ -94,12 +95,17 @@ csv_link(
     f"{word} over time", "points", **query, kind=KINDS, statistic=metric, since=since and since.isoformat()
 )  # fmt: skip
 
+happened = happened_to(data.marks(scope, name), watched.model, windows)
 parts = worst_segments(every[every["kind"] == "realised"], metric)
 if len(parts):
     st.subheader("By segment, from labels")
     with st.container(key="wide"):
-        draw(segments_figure(parts, metric=word, tz=viewer_zone()), f"{word} of each segment", key="segments")
-show_kpis(scope, name, size, since)
+        draw(
+            segments_figure(parts, metric=word, tz=viewer_zone(), happened=happened),
+            f"{word} of each segment",
+            key="segments",
+        )
+show_kpis(scope, name, size, since, happened)
 
 st.subheader("One window")
 window = pick_window(watched)

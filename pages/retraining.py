@@ -13,7 +13,7 @@ from app.components.decision import box_head
 from app.components.pickers import pick, pick_model
 from app.components.retraining_parts import show_runs, show_triggers
 from app.data import retraining
-from app.formats import whole_number
+from app.formats import NARROW, whole_number
 from app.plain_text import plain
 from app.session import go, page_link, perform, viewer
 from backend.errors import BadInput, WarrantError
@@ -100,7 +100,11 @@ def show_form() -> None:
         plain(f"It waits for a decision: {'; '.join(preview['outside'])}." if preview["needs_decision"]
               else "It goes ahead at once: the rule approved it in advance.")
     )  # fmt: skip
-    st.caption(plain(f"At most {plan.hours:.3g} h of training on a {plan.device}, {plan.memory_mb:,} MiB."))
+    st.caption(
+        plain(
+            f"At most {plan.hours:.3g}{NARROW}h of training on a {plan.device}, {plan.memory_mb:,}{NARROW}MiB."
+        )
+    )
     sent = action_form(
         "retrain", label=f"Retrain {name}", object_id=str(name), digest=preview["digest"],
         fields=[Field("reason", "Why", "area", required=True, help="others read this first")],

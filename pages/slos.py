@@ -7,6 +7,7 @@ import streamlit as st
 from app import data
 from app.components import banner, empty_state, headline, viewer_zone
 from app.components.code_block import code_block
+from app.components.history import deployments_of
 from app.components.pickers import pick, pick_model
 from app.components.slo_form import (
     objective_document,
@@ -48,6 +49,8 @@ if standings:
 else:
     headline("No objective is set", "unknown", detail="nothing is promised, so nothing can be in danger")
 show_standings(standings)
+if (known := read.how_many(scope)) > len(standings):
+    st.caption(f"{len(standings):,} of {known:,}, the worst first. Each model's page has those of the model.")
 
 
 def show_detail(key: str) -> None:
@@ -63,7 +66,7 @@ def show_detail(key: str) -> None:
         st.caption(plain(f"{told[:1].upper()}{told[1:]}."))
     if state is not None and state.problem and state.problem != one.says:
         banner(state.problem, "attention", word="its source says")
-    show_budget(found)
+    show_budget(found, deployments_of(scope, row.model))
     show_rows(found)
     show_month(found)
     show_maintenance(found)

@@ -19,8 +19,7 @@ people = {
 }
 teams = data.teams(scope)
 owned = {model for one in teams for model in one.models}
-names = [one.model for one in data.models_kept(scope, "", (), (), False, "name", 0, None).entries]
-free = [name for name in names if name not in owned]
+free = [name for name in data.model_names(scope) if name not in owned]
 title(
     count_of(len(teams), "team"), detail=f"{count_of(len(owned), 'model')} in teams, {len(free)} in none",
 )  # fmt: skip

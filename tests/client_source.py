@@ -19,9 +19,21 @@ MODULE: Final = ROOT / "client" / "warrant_client" / "operations.py"
 CURSORS: Final = ("before", "after", "offset")
 # The list in the answer of each listing that names the page that follows.
 LISTS: Final = {
-    "/models/{model}/points": "points", "/changes": "changes", "/registry/inventory": "models",
-    "/retraining": "runs", "/inventory": "models", "/findings": "findings", "/alerts": "alerts",
-    "/audit/entries": "entries",
+    "/models": "models", "/models/{model}": "versions", "/models/{model}/points": "points",
+    "/models/{model}/versions/{version}/lineage": "sources", "/models/{model}/deployments": "deployments",
+    "/models/{model}/versions/{version}/card/versions": "versions", "/models/{model}/tier-answers": "answers",
+    "/models/{model}/monitors/{key}": "versions", "/models/{model}/maintenance": "maintenance",
+    "/models/{model}/false-alarms": "monitors", "/changes": "changes", "/registry/inventory": "models",
+    "/registry/moves": "moves", "/retraining": "runs", "/inventory": "models", "/findings": "findings",
+    "/exceptions": "exceptions", "/holds": "holds", "/alerts": "alerts", "/incidents": "incidents",
+    "/silences": "silences", "/objectives": "objectives", "/notifications": "notices", "/jobs": "jobs",
+    "/packs": "packs", "/data-requests": "requests", "/audit/entries": "entries", "/audit/searches": "searches",
+    "/audit/findings": "findings", "/access": "rights", "/access-movements": "movements",
+    "/access-reviews": "reviews", "/access-reviews/{review_id}/items": "items", "/people": "people",
+    "/people/{person_id}/sessions": "sessions", "/sessions": "sessions", "/tokens": "tokens", "/teams": "teams",
+    "/ci-trust": "rules", "/policy/revisions": "revisions", "/delegations": "delegations",
+    "/catalogues/{catalogue}/controls/{control}/judgements": "judgements", "/fleet": "models",
+    "/views": "views",
 }  # fmt: skip
 HEAD: Final = '''"""Every operation of Warrant's REST API. Made from its OpenAPI document by `tests.client_source`.
 

@@ -88,12 +88,23 @@ class ModuleProcess:
 
 
 class ConsoleProcess(ModuleProcess):
-    """`python -m app.server` on a free port."""
+    """`python -m app.server` on a free port, or on the port of `beside`, a process that shares its own."""
 
-    def __init__(self, log: Path, *, prefix: Sequence[str] = (), **environment: str) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        log: Path,
+        *,
+        prefix: Sequence[str] = (),
+        share_port: bool = False,
+        beside: ConsoleProcess | None = None,
+        **environment: str,
+    ) -> None:
+        self.port = free_port() if beside is None else beside.port
         self.url = f"http://127.0.0.1:{self.port}"
-        super().__init__(log, "app.server", prefix=prefix, WARRANT_PORT=str(self.port), **environment)
+        arguments = ["--share-port"] if share_port or beside is not None else []
+        super().__init__(
+            log, "app.server", arguments, prefix=prefix, WARRANT_PORT=str(self.port), **environment
+        )
 
     def wait_ready(self, within_s: float = START_S) -> Self:
         wait_until(self._answers, within_s=within_s, what="the console's first answer")

@@ -8,6 +8,7 @@ from datetime import datetime
 import plotly.graph_objects as go
 
 from app.charts.frame import empty_figure, local_time, local_times, name_time_axis, new_figure, when_texts
+from app.formats import HOVER
 from app.theme import MARK, faded
 from backend.monitoring.page_points import Series
 
@@ -21,8 +22,8 @@ def figures_over_time(
     marks: Sequence[tuple[datetime, str]] = (),
     tz: str | None = None,
 ) -> go.Figure:
-    """A row of its own for each series, with its band where it has one; the opening is a red line, changes are grey
-    ones. A gap: nothing is known."""
+    """A row of its own for each series, with its band where it has one; the opening is a red line, changes are blue
+    ones; one cursor goes through all rows. A gap: nothing is known."""
     shown = [one for one in series if any(value is not None for _, value, *_ in one.points)]
     if not shown:
         return empty_figure("Not measured", "No gateway was heard of around it.")
@@ -41,7 +42,7 @@ def figures_over_time(
                 x=local_times(times, tz), y=[value for _, value, *_ in one.points], mode="lines+markers", name=one.name,
                 connectgaps=False, line={"color": MARK["realised"], "width": 1.5}, marker={"size": 3},
                 yaxis=f"y{axis}", customdata=when_texts(times, tz),
-                hovertemplate=f"<b>%{{y:.4g}}</b> {one.name}<br>%{{customdata}}<extra></extra>",
+                hovertemplate=f"<b>%{{y:{HOVER}}}</b> {one.name}<br>%{{customdata}}<extra></extra>",
             )
         )  # fmt: skip
         top = 1 - row * height
@@ -61,8 +62,24 @@ def figures_over_time(
     name_time_axis(figure, tz, shown[0].points[-1][0])
     lowest = "" if len(shown) == 1 else str(len(shown))
     figure.update_xaxes(anchor=f"y{lowest}")
+    _share_cursor(figure, len(shown))
     figure.update_layout(showlegend=False, margin={"t": 24, "b": 50})
     return figure
+
+
+def _share_cursor(figure: go.Figure, rows: int) -> None:
+    """One cursor through all rows, each telling its own value: they lie on one x axis in one grid of the layout.
+    `make_subplots` would give each an x axis of its own, on which plotly's `hoversubplots` does nothing."""
+    lanes = [[f"xy{'' if row == 0 else row + 1}"] for row in range(rows)]
+    figure.update_layout(
+        grid={"rows": rows, "columns": 1, "subplots": lanes},
+        hoversubplots="axis",
+        hovermode="x",
+        hoverdistance=30,
+    )
+    figure.update_xaxes(
+        showspikes=True, spikemode="across", spikesnap="cursor", spikethickness=1, spikedash="dot"
+    )
 
 
 def _band(banded: Sequence[tuple[datetime, float, float]], axis: str, tz: str | None) -> go.Scatter:

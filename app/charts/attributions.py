@@ -9,12 +9,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure
-from app.formats import format_metric
-from app.theme import MARK
+from app.charts.marks import NOTHING, Happened, mark_time
+from app.formats import HOVER, HOVER_SHARE, HOVER_SIGNED, TICK_SHARE, format_metric, format_signed
+from app.theme import LOWERS, MARK, RAISES
 
-RAISES, LOWERS = MARK["attention"], MARK["realised"]
-SCALE = [[0.0, MARK["realised"]], [0.5, MARK["unknown"]], [1.0, MARK["attention"]]]
-"""From low to high values: blue to orange, told apart also by those who do not tell red from green."""
+SCALE = [[0.0, LOWERS], [0.5, MARK["unknown"]], [1.0, RAISES]]
+"""From low to high values: slate to brown, neither of which is a state."""
 
 
 def waterfall(
@@ -35,7 +35,7 @@ def waterfall(
             measure=["absolute", *["relative"] * len(steps), "total"],
             y=["usual", *names, "this prediction"],
             x=[base, *steps, output],
-            text=[format_metric(base), *(f"{step:+.3g}" for step in steps), format_metric(output)],
+            text=[format_metric(base), *(format_signed(step) for step in steps), format_metric(output)],
             textposition="outside",
             textfont={"size": 11},
             cliponaxis=False,
@@ -78,7 +78,7 @@ def importance_figure(
             error_x=bars,
             marker={"color": MARK["current"], "line": {"width": 0}},
             customdata=[_between(one) for one in shown],
-            hovertemplate="<b>%{y}</b><br>mean |SHAP| %{x:.4g}%{customdata}<extra></extra>",
+            hovertemplate=f"<b>%{{y}}</b><br>mean |SHAP| %{{x:{HOVER}}}%{{customdata}}<extra></extra>",
         )
     )
     told = f"mean |SHAP|, {unit}, {rows:,} rows"
@@ -109,7 +109,7 @@ def beeswarm(
                         "colorbar": {"title": {"text": "value"}, "tickvals": [0, 1], "ticktext": ["low", "high"],
                                      "thickness": 8, "len": 0.6, "outlinewidth": 0}},
                 customdata=[_short(one[place]) for one in inputs],
-                hovertemplate=f"<b>{columns[place]}</b> = %{{customdata}}<br>%{{x:+.4g}}<extra></extra>",
+                hovertemplate=f"<b>{columns[place]}</b> = %{{customdata}}<br>%{{x:{HOVER_SIGNED}}}<extra></extra>",
                 showlegend=False,
             )
         )  # fmt: skip
@@ -145,8 +145,8 @@ def dependence(
         go.Scattergl(
             x=["missing" if one is None else one for one in given], y=moved, mode="markers", marker=marker,
             customdata=[_short(one) for one in (by_given or given)],
-            hovertemplate=f"<b>{name}</b> = %{{x}}<br>%{{y:+.4g}}" + (f"<br>{by} = %{{customdata}}" if by else "")
-            + "<extra></extra>",
+            hovertemplate=f"<b>{name}</b> = %{{x}}<br>%{{y:{HOVER_SIGNED}}}"
+            + (f"<br>{by} = %{{customdata}}" if by else "") + "<extra></extra>",
         )
     )  # fmt: skip
     figure.update_xaxes(title={"text": name, "font": {"size": 11}})
@@ -156,7 +156,9 @@ def dependence(
     return figure
 
 
-def attribution_drift(windows: Sequence[Mapping[str, Any]], *, tz: str | None, limit: float) -> go.Figure:
+def attribution_drift(
+    windows: Sequence[Mapping[str, Any]], *, tz: str | None, limit: float, happened: Happened = NOTHING
+) -> go.Figure:
     """NDCG of the order of columns in each window against the version's own explanation; below `limit` it has moved."""
     known = [one for one in windows if one["ndcg"] is not None]
     if not known:
@@ -171,7 +173,7 @@ def attribution_drift(windows: Sequence[Mapping[str, Any]], *, tz: str | None, l
             marker={"size": 8, "color": [MARK["attention"] if one else MARK["current"] for one in moved],
                     "symbol": ["triangle-up" if one else "circle" for one in moved]},
             customdata=[[one["rows"], one["version"]] for one in known],
-            hovertemplate="NDCG %{y:.4f}<br>version %{customdata[1]}, %{customdata[0]} rows<extra></extra>",
+            hovertemplate=f"NDCG %{{y:{HOVER}}}<br>version %{{customdata[1]}}, %{{customdata[0]}} rows<extra></extra>",
         )
     )  # fmt: skip
     figure.add_hline(y=limit, line={"color": MARK["attention"], "width": 1, "dash": "dash"})
@@ -179,6 +181,7 @@ def attribution_drift(windows: Sequence[Mapping[str, Any]], *, tz: str | None, l
     figure.update_yaxes(range=[lowest - 0.03, 1.01])
     name_time_axis(figure, tz, known[-1]["start"])
     figure.update_layout(showlegend=False, margin_t=10)
+    mark_time(figure, happened, [one["start"] for one in known], tz)
     return figure
 
 
@@ -189,19 +192,19 @@ def versions_figure(
     not use the column. `columns` as `differences.compare_shares` gives them."""
     shown = columns[:limit]
     figure = new_figure(90 + 34 * len(shown))
-    for number, side, color in ((before, "before", MARK["reference"]), (after, "after", MARK["current"])):
+    for number, side, color in ((before, "before", MARK["champion"]), (after, "after", MARK["candidate"])):
         figure.add_trace(
             go.Bar(
                 y=[one["column"] for one in shown], x=[one[side] for one in shown], orientation="h",
                 name=f"version {number}", marker={"color": color, "line": {"width": 0}},
-                hovertemplate=f"<b>%{{y}}</b><br>version {number}: %{{x:.1%}}<extra></extra>",
+                hovertemplate=f"<b>%{{y}}</b><br>version {number}: %{{x:{HOVER_SHARE}}}<extra></extra>",
             )
         )  # fmt: skip
     told = "share of the mean |SHAP|"
     if len(columns) > len(shown):
         left = len(columns) - len(shown)
         told += f"; {left} {'column that differs' if left == 1 else 'columns that differ'} less not drawn"
-    figure.update_xaxes(title={"text": told, "font": {"size": 11}}, rangemode="tozero", tickformat=".0%")
+    figure.update_xaxes(title={"text": told, "font": {"size": 11}}, rangemode="tozero", tickformat=TICK_SHARE)
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category", ticklabelstandoff=4)
     figure.update_layout(barmode="group", bargap=0.3, legend={"traceorder": "normal"})
     return figure
@@ -220,7 +223,7 @@ def cohort_figure(columns: Sequence[Mapping[str, Any]], *, unit: str, limit: int
             error_x={"type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "color": MARK["reference"],
                      "array": [one["high"] - one["difference"] for one in shown],
                      "arrayminus": [one["difference"] - one["low"] for one in shown]},
-            hovertemplate="<b>%{y}</b><br>%{x:+.4g}<extra></extra>",
+            hovertemplate=f"<b>%{{y}}</b><br>%{{x:{HOVER_SIGNED}}}<extra></extra>",
         )
     )  # fmt: skip
     figure.update_xaxes(title={"text": f"difference of the mean SHAP value, {unit}", "font": {"size": 11}},
@@ -233,11 +236,11 @@ def cohort_figure(columns: Sequence[Mapping[str, Any]], *, unit: str, limit: int
 def _between(one: Mapping[str, Any]) -> str:
     if one["low"] is None:
         return ""
-    return f", 95 % {one['low']:.4g} to {one['high']:.4g}"
+    return f", 95 % {format_metric(one['low'])} to {format_metric(one['high'])}"
 
 
 def _short(value: Any) -> str:
-    text = "missing" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = "missing" if value is None else format_metric(value) if isinstance(value, float) else str(value)
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 

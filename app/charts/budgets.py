@@ -16,7 +16,8 @@ from app.charts.frame import (
     new_figure,
     when_texts,
 )
-from app.formats import format_share, format_when
+from app.charts.marks import NOTHING, Happened, mark_time
+from app.formats import TICK_SHARE, format_share, format_when
 from app.theme import MARK, faded
 
 
@@ -26,6 +27,7 @@ def budget_figure(
     exhausted_at: datetime | None = None,
     excluded: Sequence[tuple[datetime, datetime, str]] = (),
     tz: str | None = None,
+    happened: Happened = NOTHING,
 ) -> go.Figure:
     """What is left of a budget (1: untouched, 0: gone, below: overspent) at moments, oldest first.
 
@@ -80,8 +82,9 @@ def budget_figure(
                 layer="below",
             )
     name_time_axis(figure, tz, last_at)
-    figure.update_yaxes(title={"text": "budget left", "font": {"size": 11}}, tickformat=".0%")
+    figure.update_yaxes(title={"text": "budget left", "font": {"size": 11}}, tickformat=TICK_SHARE)
     low = min(left for _, left in known)
     figure.update_yaxes(range=[min(-0.05, low * 1.1 if low < 0 else -0.05), 1.05])
     figure.update_layout(showlegend=len(figure.data) > 1, margin={"t": 10, "b": 60})
+    mark_time(figure, happened, [at for at, _ in points], tz)
     return figure

@@ -9,8 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app.charts.frame import GRID, empty_figure, local_time, name_time_axis, new_figure
-from app.formats import MINUS, format_when
-from app.theme import MARK, STATES, faded
+from app.formats import MINUS, format_decimal, format_metric, format_when
+from app.theme import GROUPS, MARK, STATES, faded
 from app.words import metric_word
 
 PART_WORDS = {
@@ -20,12 +20,12 @@ PART_WORDS = {
     "unexplained": "unexplained",
 }
 PART_MARKS: dict[str, dict[str, Any]] = {
-    "mix": {"color": MARK["current"]},
+    "mix": {"color": GROUPS[5]},
     "behaviour": {
-        "color": faded(MARK["current"], 0.4),
-        "pattern": {"shape": "/", "fillmode": "overlay", "fgcolor": MARK["current"]},
+        "color": faded(GROUPS[1], 0.5),
+        "pattern": {"shape": "/", "fillmode": "overlay", "fgcolor": GROUPS[1]},
     },
-    "quality": {"color": MARK["estimated"]},
+    "quality": {"color": GROUPS[0]},
     "unexplained": {"color": MARK["unknown"]},
 }
 """Colours of states are left to states."""
@@ -38,8 +38,8 @@ LANES = {
 def signed(value: float, scale: float) -> str:
     """`+4.0`, `−0.31`: a difference as it is told."""
     told = abs(value) * scale
-    digits = f"{told:.1f}" if scale > 1 else f"{told:.3g}"
-    if float(digits) == 0:
+    digits = format_decimal(told, 1) if scale > 1 else format_metric(told)
+    if float(digits.replace(",", "")) == 0:
         return digits
     return f"{'+' if value > 0 else MINUS}{digits}"
 
@@ -78,7 +78,7 @@ def parts_figure(parts: Sequence[Mapping[str, Any]], *, metric: str, scale: floa
                 "pattern": {
                     "shape": ["/" if "pattern" in PART_MARKS[part["kind"]] else "" for part in parts],
                     "fillmode": "overlay",
-                    "fgcolor": MARK["current"],
+                    "fgcolor": GROUPS[1],
                 },
                 "line": {"width": 0},
             },

@@ -9,6 +9,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from app.charts.frame import empty_figure, new_figure
+from app.formats import HOVER_AMOUNT
 from app.theme import MARK, faded
 from backend.costs.kinds import GROUPS
 
@@ -39,8 +40,8 @@ def cost_figure(daily: Mapping[tuple[str, str], Mapping[datetime, float]], group
         figure.add_trace(
             go.Bar(
                 x=[f"{day:%Y-%m-%d}" for day in sorted(days)], y=[days[day] for day in sorted(days)], name=name,
-                marker={"color": faded(MARK["change"], 1 - 0.15 * place)},
-                hovertemplate=f"{name}<br>%{{x}}: %{{y:,.2f}} {unit}<extra></extra>",
+                marker={"color": faded(MARK["champion"], 1 - 0.15 * place)},
+                hovertemplate=f"{name}<br>%{{x}}: %{{y:{HOVER_AMOUNT}}} {unit}<extra></extra>",
             )
         )  # fmt: skip
     return figure

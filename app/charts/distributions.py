@@ -181,14 +181,7 @@ def _bar(key: str) -> dict[str, Any]:
     if key == "reference":
         return {
             "color": faded(MARK[key], 0.25),
-            "line": {"width": 1, "color": MARK[key]},
-            "pattern": {
-                "shape": "/",
-                "fgcolor": MARK[key],
-                "size": 5,
-                "solidity": 0.15,
-                "fillmode": "overlay",
-            },
+            "line": {"width": 1.5, "color": MARK[key]},
         }
     return {"color": MARK[key], "line": {"width": 0}}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,8 @@ from app.charts.frame import (
     when_texts,
 )
 from app.charts.verdicts import because, so_far, verdict_level, verdict_word
-from app.formats import format_metric, format_share
-from app.theme import MARK, STATES, faded
+from app.formats import TICK_SHARE, format_metric, format_share
+from app.theme import MARK, NO_DATA, STATES
 from backend.monitoring.excess import has_lower_limit
 
 USUAL, ROOM = 0.8, 2.0
@@ -59,7 +60,7 @@ def drift_series(
     level = frame["verdict"].map(verdict_level)
     figure = new_figure(300)
     rows = add_version_switches(figure, deployments, tz, (x.min(), x.max()))
-    tell = format_share if share else format_metric
+    tell = format_share if share else partial(format_metric, of=statistic)
     below = has_lower_limit(frame)
     detail = [
         [
@@ -151,7 +152,7 @@ def drift_series(
     figure.update_yaxes(title={"text": f"{statistic} of {column}", "font": {"size": 11}}, rangemode="tozero")
     figure.update_yaxes(side="right", selector={"overlaying": None})
     if share:
-        figure.update_yaxes(tickformat=".0%", selector={"overlaying": None})
+        figure.update_yaxes(tickformat=TICK_SHARE, selector={"overlaying": None})
     if cap is not None:
         _say_cap(figure, x, frame["value"], cap, tell)
     name_time_axis(figure, tz, frame["window_start"].max())
@@ -199,12 +200,7 @@ def _add_gaps(
             marker={
                 "color": CLEAR,
                 "line": {"width": 0},
-                "pattern": {
-                    "shape": "/",
-                    "fgcolor": faded(MARK["unknown"], 0.55),
-                    "size": 7,
-                    "solidity": 0.15,
-                },
+                "pattern": NO_DATA,
             },
         )
     )

@@ -38,7 +38,7 @@ def add_past(
             line={"color": faded(MARK["estimated"], 0.9), "width": 1.2, "dash": "1px,3px"},
             connectgaps=False,
             customdata=[
-                [when, format_metric(value, unit)]
+                [when, format_metric(value, unit, of=metric)]
                 for when, value in zip(when_texts(frame["window_start"], tz), frame["value"], strict=True)
             ],
             hovertemplate=(
@@ -91,7 +91,13 @@ def add_estimated(
             line={"color": MARK["estimated"], "width": 1.5, "dash": "3px,2px"},
             connectgaps=False,
             customdata=[
-                [w, format_metric(v, unit), format_metric(lo, unit), format_metric(hi, unit), first]
+                [
+                    w,
+                    format_metric(v, unit, of=metric),
+                    format_metric(lo, unit),
+                    format_metric(hi, unit),
+                    first,
+                ]
                 for w, v, lo, hi, first in zip(
                     when_texts(frame["window_start"], tz),
                     frame["value"],

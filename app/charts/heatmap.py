@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure, when_texts
 from app.charts.verdicts import because, so_far, unknown_word, verdict_level, verdict_word
 from app.formats import format_metric, format_share
-from app.theme import MARK, STATES, faded
+from app.theme import CHOSEN, MARK, STATES, faded
 from backend.monitoring.excess import has_lower_limit, measure_excess
 
 # value / limit of what is ok stays below the middle, in grey; an alarm begins at it, amber, and is red from twice
@@ -26,7 +26,8 @@ HEAT = [
 HATCH = "╱"
 CALM = 0.99
 """Where a cell that is ok is drawn at most, though its value may lie beyond the limit by what chance allows."""
-SHAPES = {"not_computed": "…", "filling": "◌", "open": "◌", "revised": "↺", "inconclusive": "?"}
+UNSURE = STATES["inconclusive"].shape
+SHAPES = {"not_computed": "…", "filling": "◌", "open": "◌", "revised": "↺", "inconclusive": UNSURE}
 """Shapes of cells without a verdict that are not simply empty."""
 LEGEND = {"attention": "beyond its limit", "page": "beyond its limit, pages"}
 LEGEND_WIDTH = 52
@@ -85,10 +86,13 @@ def drift_heatmap(
         name: table[name].reindex(columns=windows)
         for name in ("value", "threshold", "statistic", "verdict", "side", "still", "reason")
     }
-    tell = format_share if share else format_metric
+
+    def tell(value: float, of: str) -> str:
+        return format_share(value) if share else format_metric(value, of=of)
+
     hover = [
         [
-            f"<b>{column}</b><br>{_said(name, statistic)} {tell(value)} ({side} {tell(threshold)})"
+            f"<b>{column}</b><br>{_said(name, statistic)} {tell(value, name)} ({side} {tell(threshold, name)})"
             f"<br>{STATES[lvl].shape} {verdict_word(lvl, verdict)}{so_far(lvl, still)}{because(lvl, reason)}"
             f"<br>window from {text}"
             for name, value, threshold, side, lvl, verdict, still, reason, text in zip(
@@ -266,5 +270,5 @@ def _frame_cell(figure: go.Figure, row: int, x: pd.Series[datetime], place: int)
         x1=x.iloc[place] + half,
         y0=row - 0.5,
         y1=row + 0.5,
-        line={"color": MARK["current"], "width": 2.5},
+        line={"color": CHOSEN, "width": 2.5},
     )

@@ -14,13 +14,16 @@ from app.charts.frame import (
     span_windows,
     when_texts,
 )
+from app.charts.marks import NOTHING, Happened, mark_time
 from app.formats import format_count, format_metric
 from app.theme import MARK
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
-def kpi_figure(series: pd.DataFrame, *, name: str, per: str = "mean", tz: str | None = None) -> go.Figure:
+def kpi_figure(
+    series: pd.DataFrame, *, name: str, per: str = "mean", tz: str | None = None, happened: Happened = NOTHING
+) -> go.Figure:
     """One figure over time: of all rows with its 95 % interval, and of each segment as a thinner line.
 
     `series` has window_start (UTC-aware), segment ("" for all rows), rows, total, mean, low, high; `per` is the column
@@ -68,4 +71,5 @@ def kpi_figure(series: pd.DataFrame, *, name: str, per: str = "mean", tz: str | 
     span_windows(figure, series["window_start"], tz)
     figure.update_yaxes(title={"text": f"{name}, {per}", "font": {"size": 11}})
     figure.update_layout(showlegend=len(names) > 1, margin={"t": 10, "b": 70 if len(names) > 1 else 44})
+    mark_time(figure, happened, series["window_start"], tz)
     return figure

@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure
+from app.formats import HOVER
 from app.theme import MARK, STATES, faded
 
 WIDE = 30
@@ -53,7 +54,7 @@ def monitor_figure(
                     line={"color": MARK["reference"], "width": 1.5, "dash": "dash", "shape": "hvh"},
                 )
             )  # fmt: skip
-    hover = f"<b>{name} %{{y:.3~g}}</b><br>window from %{{x|%a %-d %b %Y, %H:%M}}<extra></extra>"
+    hover = f"<b>{name} %{{y:{HOVER}}}</b><br>window from %{{x|%a %-d %b %Y, %H:%M}}<extra></extra>"
     figure.add_trace(
         go.Scatter(
             x=x, y=frame["value"], mode="lines+markers" if len(frame) <= 200 else "lines", name=name,

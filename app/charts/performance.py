@@ -89,7 +89,7 @@ def performance_figure(
             y=reference,
             yanchor="bottom",
             showarrow=False,
-            text=f"reference {format_metric(reference, unit)}",
+            text=f"reference {format_metric(reference, unit, of=metric)}",
             font={"size": 11},
         )
     add_marks(figure, marks, tz)
@@ -199,7 +199,7 @@ def _add_alarms(
                     "line": {"width": 1.5, "color": MARK[level]},
                 },
                 customdata=[
-                    [when, format_metric(value, unit)]
+                    [when, format_metric(value, unit, of=metric)]
                     for when, value in zip(
                         when_texts(chosen["window_start"], tz), chosen["value"], strict=True
                     )

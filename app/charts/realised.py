@@ -53,7 +53,14 @@ def add_realised(figure: go.Figure, frame: pd.DataFrame, metric: str, unit: str,
                 "width": 0,
             },
             customdata=[
-                [w, format_metric(v, unit), _between(lo, hi, unit), format_share(c), format_count(n), first]
+                [
+                    w,
+                    format_metric(v, unit, of=metric),
+                    _between(lo, hi, unit),
+                    format_share(c),
+                    format_count(n),
+                    first,
+                ]
                 for w, v, lo, hi, c, n, first in zip(
                     when_texts(frame["window_start"], tz),
                     frame["value"],

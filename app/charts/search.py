@@ -49,7 +49,7 @@ def trials_figure(trials: Sequence[Mapping[str, Any]], *, metric: str, upwards: 
 def words_of(parameters: Mapping[str, Any]) -> str:
     """`learning_rate 0.08, max_iter 200`."""
     return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        f"{name} {format_metric(value)}" if isinstance(value, float) else f"{name} {value}"
         for name, value in sorted(parameters.items())
     )
 

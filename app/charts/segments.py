@@ -12,8 +12,9 @@ import plotly.graph_objects as go
 from app.charts.distributions import coarsen
 from app.charts.frame import empty_figure, local_times, name_time_axis, when_texts
 from app.charts.grid import PER_ROW, panels
+from app.charts.marks import NOTHING, Happened, mark_time
 from app.charts.verdicts import verdict_level
-from app.formats import format_count, format_metric, format_share
+from app.formats import HOVER, TICK_SHARE, format_count, format_metric, format_share
 from app.theme import MARK, STATES, faded
 
 MOST = 12
@@ -21,8 +22,9 @@ CATEGORIES = 6
 
 
 def segments_figure(
-    points: pd.DataFrame, *, metric: str = "AUC", tz: str | None = None, per_row: int = PER_ROW
-) -> go.Figure:
+    points: pd.DataFrame, *, metric: str = "AUC", tz: str | None = None, per_row: int = PER_ROW,
+    happened: Happened = NOTHING,
+) -> go.Figure:  # fmt: skip
     """A metric over time in each segment, on one scale, in the order of `points`; at most `MOST` segments.
 
     `points` has segment, window_start (UTC-aware), value, reference_value, verdict, rows. A window without a value is
@@ -83,6 +85,7 @@ def segments_figure(
                 ),
                 **place,
             )
+    mark_time(figure, happened, points["window_start"], tz, panels=len(places))
     name_time_axis(figure, tz, points["window_start"].max())
     figure.update_xaxes(title=None, nticks=4, tickangle=0)
     figure.update_layout(showlegend=False, margin={"t": 34, "b": 30})
@@ -117,7 +120,7 @@ def segment_distributions(parts: Mapping[str, Mapping[str, Any]], *, per_row: in
         figure.update_xaxes(matches="x", range=_middle(list(parts.values())))
         figure.update_yaxes(showticklabels=False, rangemode="tozero")
     else:
-        figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+        figure.update_yaxes(tickformat=TICK_SHARE, rangemode="tozero")
     figure.update_layout(showlegend=True, margin={"t": 34, "b": 66}, barmode="group")
     return figure
 
@@ -146,7 +149,7 @@ def _draw_numbers(
                 fill="tozeroy" if key == "current" else None,
                 fillcolor=faded(MARK[key], 0.12),
                 customdata=[format_share(share) for share in [*shares, shares[-1]]],
-                hovertemplate=f"<b>{word}</b>, {name}: %{{customdata}} of rows from %{{x:.4g}}<extra></extra>",
+                hovertemplate=f"<b>{word}</b>, {name}: %{{customdata}} of rows from %{{x:{HOVER}}}<extra></extra>",
             ),
             **place,
         )

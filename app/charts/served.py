@@ -13,8 +13,8 @@ from app.formats import format_age, format_share, format_when
 from app.theme import MARK, faded
 from backend.deployment.segments import in_words
 
-# Version after version takes the next; what serves can be told apart from what served before and after it.
-COLOURS = (MARK["current"], MARK["estimated"], MARK["injected"], MARK["attention"], MARK["ok"])
+DEPTHS = (0.75, 0.4)
+"""How full the ground of one version and of the next is; which one it is stands in it."""
 BESIDE = -0.22  # the lane under the shares: shadows, and versions that are kept loaded
 LANE = 0.14
 
@@ -23,7 +23,8 @@ def served_figure(
     stretches: Sequence[Mapping[str, Any]], *, start: datetime, end: datetime, at: datetime,
     marks: Sequence[Mark] = (), tz: str | None = None,
 ) -> go.Figure:  # fmt: skip
-    """Shares of the requests from `start` to `end`, stacked: the champion below, canaries above it; 0 to 100 %.
+    """Shares of the requests from `start` to `end`, stacked: the champion below in dark grey, canaries above it in
+    blue; 0 to 100 %. Each block says its version.
 
     `stretches` as `backend.deployment.timeline.timeline_view` gives them; an open end lasts until `end`. What answers
     nobody (a shadow, a version kept loaded) has a lane of its own below. A line marks the moment `at`.
@@ -39,10 +40,11 @@ def served_figure(
     figure = new_figure(300)
     versions = sorted({block["version"] for stretch in stretches for block in stretch["served"]})
     for version in versions:
-        colour = COLOURS[versions.index(version) % len(COLOURS)]
+        depth = DEPTHS[versions.index(version) % len(DEPTHS)]
         mine = [block for block in blocks if block["version"] == version]
         if not mine:
             continue
+        colours = [MARK["champion" if one["role"] == "champion" else "candidate"] for one in mine]
         figure.add_trace(
             go.Bar(
                 x=[local_time(one["from"] + (one["to"] - one["from"]) / 2, tz) for one in mine],
@@ -51,13 +53,18 @@ def served_figure(
                 y=[one["height"] for one in mine],
                 name=f"v{version}",
                 marker={
-                    "color": [CLEAR if one["beside"] else faded(colour, 0.75) for one in mine],
-                    "line": {"width": 1, "color": colour},
+                    "color": [
+                        CLEAR if one["beside"] else faded(colour, depth)
+                        for one, colour in zip(mine, colours, strict=True)
+                    ],
+                    "line": {"width": 1, "color": colours},
                     "pattern": {
                         "shape": ["/" if one["role"] == "canary" and not one["beside"] else "" for one in mine],
-                        "fgcolor": colour, "size": 6, "solidity": 0.4, "fillmode": "overlay",
+                        "fgcolor": colours, "size": 6, "solidity": 0.4, "fillmode": "overlay",
                     },
                 },
+                text=f"v{version}", textposition="inside", insidetextanchor="middle", textangle=0,
+                textfont={"size": 11}, constraintext="none", showlegend=False,
                 customdata=[_describe(one, tz) for one in mine],
                 hovertemplate="%{customdata}<extra></extra>",
             )

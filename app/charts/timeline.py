@@ -34,7 +34,8 @@ _ROLES = ("champion", "canary", "shadow")
 def deployments_timeline(
     periods: Sequence[Period], *, now: datetime, marks: Sequence[Mark] = (), tz: str | None = None
 ) -> go.Figure:
-    """One lane a version, newest on top; champions are solid, canaries hatched, shadows outlined."""
+    """One lane a version, newest on top; champions are solid and dark grey, canaries hatched and blue, shadows blue
+    outlines."""
     if not periods:
         return empty_figure("This model has never served", "Ask for a promotion from its Versions.")
     first_seen: dict[str, datetime] = {}
@@ -83,7 +84,7 @@ def deployments_timeline(
 
 
 def _style(role: str) -> dict[str, Any]:
-    colour = MARK["current"]
+    colour = MARK["champion" if role == "champion" else "candidate"]
     edge = {"width": 1.5, "color": colour}
     if role == "champion":
         return {"color": colour, "line": edge}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import (
-    Mark,
-    add_marks,
     empty_figure,
     local_times,
     name_time_axis,
@@ -18,11 +15,12 @@ from app.charts.frame import (
     span_windows,
     when_texts,
 )
+from app.charts.marks import NOTHING, Happened, mark_time
 from app.formats import format_count, format_share
 from app.theme import MARK, STATES, faded
 
 
-def volume_figure(frame: pd.DataFrame, *, tz: str | None = None, marks: Sequence[Mark] = ()) -> go.Figure:
+def volume_figure(frame: pd.DataFrame, *, tz: str | None = None, happened: Happened = NOTHING) -> go.Figure:
     """Rows of each window, split by whether their label has come.
 
     `frame` has window_start (UTC-aware), rows, completeness (0 to 1, NaN while no label can be there), and
@@ -82,9 +80,9 @@ def volume_figure(frame: pd.DataFrame, *, tz: str | None = None, marks: Sequence
                         hovertemplate=f"<b>{word}</b><br>window from %{{text}}<extra></extra>",
                     )
                 )
-    add_marks(figure, marks, tz)
     figure.update_layout(barmode="stack", showlegend=True, margin={"t": 10, "b": 74})
     figure.update_yaxes(title={"text": "rows", "font": {"size": 11}}, rangemode="tozero")
     name_time_axis(figure, tz, frame["window_start"].max())
     span_windows(figure, frame["window_start"], tz)
+    mark_time(figure, happened, frame["window_start"], tz)
     return figure

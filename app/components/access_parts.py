@@ -59,7 +59,7 @@ def show_items(items: Sequence[Mapping[str, Any]]) -> None:
         st.caption(f"{len(waiting) - MOST} more follow when these are answered")
     answered: list[list[Cell]] = [
         [one["person"], _what(one["kind"], one["subject"], one["facts"]),
-         badge("kept", "ok") if one["answer"] == "keep" else badge("revoked", "attention"),
+         badge("kept", "settled") if one["answer"] == "keep" else badge("revoked", "attention"),
          one["reason"], lines(one["answered_by"] or "nobody", small(format_utc(one["answered_at"])))]
         for one in items if one["answer"] is not None
     ]  # fmt: skip

@@ -113,7 +113,7 @@ def show_fired(alerts: Sequence[Mapping[str, Any]], usual_size: str) -> None:
     for one in alerts:
         fires = one["state"] == "firing"
         muted, held = one.get("muted", ""), one.get("held_until")
-        level = ALERT_LEVELS.get(one["level"], "unknown") if fires else "ok"
+        level = ALERT_LEVELS.get(one["level"], "unknown") if fires else "settled"
         injected = "rows of an injected fault" if one["details"].get("injected_rows") else ""
         rows.append(
             [

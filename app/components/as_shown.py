@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import streamlit as st
 from app.components.assurance_parts import show_of_change
 from app.components.change_effects import show_effect, show_same_rows
 from app.components.change_parts import VERDICT_WORDS, show_flips, show_gates, show_plan, show_texts
+from app.components.code_block import code_block
 from app.components.evidence import show_alert, show_differences, show_live, show_metrics, show_policy
 from app.components.explanation_parts import show_explanations
 from app.components.facts import key_values
@@ -37,7 +39,7 @@ def show_as_shown(shown: Mapping[str, Any]) -> None:
     _say_whether_altered(shown)
     if shown["kept"] is not None:
         st.caption("This is all that is kept under the digest, as it is now; nobody was shown it so.")
-        st.json(shown["kept"], expanded=1)
+        code_block(json.dumps(shown["kept"], indent=1, ensure_ascii=False, default=str))
         return
     show_effect(shown)
     st.subheader("Gates", anchor=False)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import streamlit as st
 from markupsafe import Markup
 
+from app.components.listing import Column
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, lines, link, small, table
 from app.formats import format_age, format_utc
@@ -40,36 +41,28 @@ def due_words(due_at: datetime | str, *, is_over: bool) -> Cell:
     return lines(day(found), small(told))
 
 
-def show_entries(entries: Sequence[Entry]) -> None:
-    """Models of the inventory: what is due first, then what is known."""
-    rows: list[list[Cell]] = [
-        [
-            lines(anchor(one.title, "inventory_model", model=one.model), small(one.model), small(KINDS[one.kind])),
-            lines(badge(NEED[one.level], one.level), small("; ".join(one.due[:3]) + _more(len(one.due) - 3))),
-            lines(one.tier, small(f"proposed: {one.proposed_tier}") if one.proposed_tier not in (None, one.tier)
-                  else None),
-            one.owner or badge("nobody", "unknown"),
-            lines(shorten(one.purpose, 90, placeholder="…") or badge("not written", "unknown"),
-                  small(shorten(one.data, 80, placeholder="…")) if one.data else None),
-            _validated(one),
-            _findings(one),
-            day(one.next_review_at) if one.next_review_at else badge("not planned", "unknown"),
-            _performs(one),
-        ]
-        for one in entries
-    ]  # fmt: skip
-    heads = (
-        "model",
-        "to do",
-        "tier",
-        "owner",
-        "purpose and data",
-        "validated",
-        "findings",
-        "review",
-        "health",
+def _known_by(one: Entry) -> Cell:
+    return lines(
+        anchor(one.title, "inventory_model", model=one.model), small(one.model), small(KINDS[one.kind])
     )
-    table(heads, rows, caption="inventory of models")
+
+
+def _to_do(one: Entry) -> Cell:
+    return lines(badge(NEED[one.level], one.level), small("; ".join(one.due[:3]) + _more(len(one.due) - 3)))
+
+
+def _tier(one: Entry) -> Cell:
+    return lines(
+        one.tier,
+        small(f"proposed: {one.proposed_tier}") if one.proposed_tier not in (None, one.tier) else None,
+    )
+
+
+def _purpose(one: Entry) -> Cell:
+    return lines(
+        shorten(one.purpose, 90, placeholder="…") or badge("not written", "unknown"),
+        small(shorten(one.data, 80, placeholder="…")) if one.data else None,
+    )
 
 
 def _performs(one: Entry) -> Cell:
@@ -227,3 +220,18 @@ def show_of_change(change: Mapping[str, Any]) -> None:
     if change["exceptions"]:
         st.subheader("Exceptions from its gates", anchor=False)
         show_exceptions(change["exceptions"])
+
+
+ENTRIES: Final[tuple[Column[Entry], ...]] = (
+    Column("model", "model", _known_by, fixed=True),
+    Column("to_do", "to do", _to_do),
+    Column("tier", "tier", _tier),
+    Column("owner", "owner", lambda one: one.owner or badge("nobody", "unknown")),
+    Column("purpose", "purpose and data", _purpose),
+    Column("validated", "validated", _validated),
+    Column("findings", "findings", _findings),
+    Column("review", "review",
+           lambda one: day(one.next_review_at) if one.next_review_at else badge("not planned", "unknown")),
+    Column("health", "health", _performs),
+)  # fmt: skip
+"""Models of the inventory: what is due first, then what is known"""

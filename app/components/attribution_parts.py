@@ -17,6 +17,8 @@ from app.charts.attributions import (
     importance_figure,
     versions_figure,
 )
+from app.charts.marks import NOTHING as NOT_MARKED
+from app.charts.marks import Happened
 from app.components.change_effects import signed_points
 from app.components.charts import draw
 from app.components.downloads import csv_link
@@ -25,7 +27,7 @@ from app.components.pickers import pick
 from app.components.status import banner, empty_state
 from app.components.tables import small, table
 from app.data import explanations
-from app.formats import format_count, format_metric, format_share, format_when
+from app.formats import format_count, format_decimal, format_metric, format_share, format_when
 from app.plain_text import plain
 from app.session import viewer
 from app.words import count_of
@@ -141,7 +143,9 @@ def show_single_values(scope: data.Scope, name: str, version: int, *, picture: s
     csv_link("These rows", "shap-values", model=name, version=version)
 
 
-def show_windows(name: str, windows: Sequence[Mapping[str, Any]], *, picture: str) -> None:
+def show_windows(
+    name: str, windows: Sequence[Mapping[str, Any]], *, picture: str, happened: Happened = NOT_MARKED
+) -> None:
     """Whether the order of columns has moved from window to window, and which columns did in one of them."""
     if not windows:
         empty_state(*NOTHING)
@@ -155,11 +159,12 @@ def show_windows(name: str, windows: Sequence[Mapping[str, Any]], *, picture: st
     if refused:
         newest = refused[-1]
         banner(f"Not explained, {count_of(len(refused), 'window')}: {newest['reason']}", "unknown")
-    draw(attribution_drift(mine, tz=viewer_zone(), limit=MOVED), f"drift of attributions of {name}", key="ndcg",
+    figure = attribution_drift(mine, tz=viewer_zone(), limit=MOVED, happened=happened)
+    draw(figure, f"drift of attributions of {name}", key="ndcg",
          picture=picture)  # fmt: skip
     st.caption(
         f"NDCG of the order of columns against the version's explanation on its reference; 1: the same order. "
-        f"Below {MOVED:.2f} it counts as moved."
+        f"Below {format_decimal(MOVED)} it counts as moved."
     )
     known = [one for one in reversed(mine) if one["columns"]]
     if not known:

@@ -9,7 +9,7 @@ from typing import Any
 from app.components.links import when
 from app.components.status import banner, empty_state
 from app.components.tables import badge, long_text, small, table
-from app.formats import UNKNOWN, format_age, format_count
+from app.formats import UNKNOWN, format_age, format_bytes, format_count, format_seconds
 from app.words import count_of
 
 
@@ -45,8 +45,8 @@ def _show_newest(newest: Mapping[str, Any]) -> None:
     table(
         ("newest backup", "holds the moment", "size", "entries of the log", "took"),
         [
-            [newest["file"], when(newest["snapshot_at"], seconds=True), f"{newest['bytes'] / (1 << 20):,.1f} MiB",
-             format_count(newest["entries"]), f"{newest['took_s']:.0f} s"]
+            [newest["file"], when(newest["snapshot_at"], seconds=True), format_bytes(newest['bytes']),
+             format_count(newest["entries"]), format_seconds(newest["took_s"], 0)]
         ],
     )  # fmt: skip
     if newest["left_out"]:
@@ -68,7 +68,7 @@ def _show_drills(drills: Sequence[Mapping[str, Any]]) -> None:
         ("restore drill", "result", "RTO (until verified)", "RPO (age of the moment)", "entries since", "backup"),
         [
             [when(one["at"], seconds=True), badge("passed", "ok") if one["ok"] else badge("failed", "page"),
-             UNKNOWN if one["rto_s"] is None else f"{one['rto_s']:.1f} s",
+             format_seconds(one["rto_s"]),
              UNKNOWN if one["rpo_s"] is None else format_age(timedelta(seconds=one["rpo_s"])),
              format_count(one["entries_since"]),
              small(one["file"]) if one["ok"] else long_text(one["problem"])]

@@ -10,7 +10,16 @@ from markupsafe import escape
 
 from app.components.evidence import moves_cutoff_alone, unresolved
 from app.components.tables import Cell, badge, lines, open_point, small, table
-from app.formats import MINUS, NARROW, format_count, format_metric, format_share, written
+from app.formats import (
+    MINUS,
+    NARROW,
+    format_count,
+    format_decimal,
+    format_metric,
+    format_share,
+    format_signed,
+    written,
+)
 from app.plain_text import plain
 from app.words import count_of, metric_word, rollout_of
 
@@ -24,14 +33,12 @@ MOST_SEGMENTS = 12
 
 def signed(value: float | None) -> str:
     """`+0.012`, `−0.062`: a difference always shows its sign."""
-    if value is None:
-        return format_metric(None)
-    return ("+" if value > 0 else MINUS if value < 0 else "") + format_metric(abs(value))
+    return format_signed(value)
 
 
 def signed_points(difference: float) -> str:
     """`+4.1 points`: a difference of two shares, in hundredths of the whole."""
-    shown = f"{abs(difference) * 100:.1f}"
+    shown = format_decimal(abs(difference) * 100, 1)
     return ("" if shown == "0.0" else "+" if difference > 0 else MINUS) + f"{shown}{NARROW}points"
 
 

@@ -31,14 +31,14 @@ from app.words import count_of, rollout_of
 from backend import clock
 from backend.governance.evaluations import EVALUATIONS, tries_of
 
-GATE_LEVELS = {"pass": "ok", "fail": "page", "inconclusive": "attention"}
+GATE_LEVELS = {"pass": "ok", "fail": "page", "inconclusive": "inconclusive"}
 PLAIN = ("share", "none", "nats")  # units that a number of this size does not need to be followed by
 FLIPS = {
     "stays_negative": "stays negative", "stays_positive": "stays positive", "becomes_positive": "becomes positive",
     "becomes_negative": "becomes negative", "stays": "stays the same", "changes": "changes class",
     "rises": "rises by more than 10 %", "falls": "falls by more than 10 %",
 }  # fmt: skip
-VERDICT_LEVELS = {"approve": "ok", "reject": "page", "ask": "attention"}
+VERDICT_LEVELS = {"approve": "settled", "reject": "page", "ask": "attention"}
 VERDICT_WORDS = {"approve": "approved", "reject": "rejected", "ask": "asked for changes"}
 
 

@@ -1,4 +1,4 @@
-"""Drawing a figure: our colours, a text for those who do not see it, and one button, which saves it as a picture."""
+"""Drawing a figure: our colours, a text for those who do not see it, and its picture and numbers to take away."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
+
+from app.charts.rows import figure_csv, has_rows
 
 _CONFIG: dict[str, Any] = {
     "displayModeBar": "hover",
@@ -25,10 +27,17 @@ Clicked = Callable[[Mapping[str, Any]], None]
 
 
 def draw(
-    figure: go.Figure, alt: str, *, key: str, clicked: Clicked | None = None, picture: str = "png"
+    figure: go.Figure,
+    alt: str,
+    *,
+    key: str,
+    clicked: Clicked | None = None,
+    picture: str = "png",
+    rows: bool = True,
 ) -> None:
     """Draw with the theme's fonts and colours of text; `alt` says what the figure shows; `picture`: what its button
-    saves, png or svg.
+    saves, png or svg. `rows`: offer its points as CSV, written only when somebody asks for them; False where the page
+    links to the stored rows themselves.
 
     `clicked` is given the point that somebody clicks: its x, y and customdata. It runs before the page does, so it
     may choose what the page's select boxes show; these stay the way for those who use a keyboard.
@@ -37,6 +46,8 @@ def draw(
     config = _CONFIG | {"toImageButtonOptions": saved}
     if clicked is None:
         st.plotly_chart(figure, key=key, config=config, alt=alt)
+        if rows and has_rows(figure):
+            _offer_rows(figure, alt, key)
         return
     drawn = f"{key}:{st.session_state.get(_clicks(key), 0)}"
     with st.container(key=key):
@@ -48,6 +59,14 @@ def draw(
             on_select=partial(_tell, key, drawn, clicked),
             selection_mode="points",
         )
+
+
+def _offer_rows(figure: go.Figure, alt: str, key: str) -> None:
+    name = _NOT_PLAIN.sub("-", alt.lower()).strip("-")
+    st.download_button(
+        "Data as CSV", partial(figure_csv, figure), file_name=f"{name}.csv", mime="text/csv", key=f"{key}:rows",
+        type="tertiary", icon=":material/download:", help=f"The points of this figure: {alt}", on_click="ignore",
+    )  # fmt: skip
 
 
 def _clicks(key: str) -> str:

@@ -12,6 +12,7 @@ from app.components.actions import Field, Submission, action_form
 from app.components.assurance_actions import because, done
 from app.components.status import headline
 from app.components.tables import Cell, anchor, badge, lines, small, table
+from app.formats import format_count, format_decimal
 from app.plain_text import plain
 from app.words import count_of
 from backend.costs.budgets import set_budget
@@ -45,7 +46,7 @@ def say_costs(found: Costs, period: str) -> None:
     sums = {group: sum(one.of(group) for one in found.lines) for group in ("compute", "gpu", "storage")}
     exceeded = [one for one in found.budgets if one.exceeded]
     money = sum(one.money or 0.0 for one in found.lines)
-    first = f"{money:,.2f} {found.currency}: " if found.prices else ""
+    first = f"{format_decimal(money)} {found.currency}: " if found.prices else ""
     sentence = (
         f"{first}{_amount(sums['compute'], 'h')} of compute and {_amount(sums['gpu'], 'h')} of GPU in {period}, "
         f"{_amount(sums['storage'], 'GB')} held"
@@ -67,7 +68,7 @@ def show_lines(found: Costs) -> None:
     rows: list[list[Cell]] = [
         [anchor(one.model, "model", model=one.model) if one.model else "Warrant itself", one.team,
          *(_amount(one.of(group)) for group in GROUPS),
-         *([f"{one.money:,.2f}"] if one.money is not None else [])]
+         *([format_decimal(one.money)] if one.money is not None else [])]
         for one in found.lines
     ]  # fmt: skip
     table([*heads, *([found.currency] if found.prices else [])], rows, caption="what each model used")
@@ -76,9 +77,9 @@ def show_lines(found: Costs) -> None:
 def show_teams(found: Costs) -> None:
     heads = ["team", "models", *(f"{title.lower()}, {unit}" for title, unit in GROUPS.values())]
     rows: list[list[Cell]] = [
-        [name, f"{sums['models']:.0f}",
+        [name, format_count(sums['models']),
          *(_amount(sums[f"{group}_{unit.lower()}"]) for group, (_, unit) in GROUPS.items()),
-         *([f"{sums['money']:,.2f}"] if "money" in sums else [])]
+         *([format_decimal(sums["money"])] if "money" in sums else [])]
         for name, sums in sorted(found.teams.items())
     ]  # fmt: skip
     table([*heads, *([found.currency] if found.prices else [])], rows, caption="what each team used")
@@ -86,7 +87,7 @@ def show_teams(found: Costs) -> None:
 
 def show_budgets(budgets: Sequence[Budget]) -> None:
     rows: list[list[Cell]] = [
-        [one.model, BUDGETS[one.kind], f"{one.used:,.2f} of {one.amount:,.2f}",
+        [one.model, BUDGETS[one.kind], f"{format_decimal(one.used)} of {format_decimal(one.amount)}",
          badge("exceeded", "attention") if one.exceeded else badge("within", "ok"), one.set_by]
         for one in budgets
     ]  # fmt: skip
@@ -132,5 +133,4 @@ def _set(session: WriteSession, me: Actor, form: Submission) -> object:
 
 def _amount(value: float, unit: str = "") -> str:
     """With as many digits as matter: 0.004, 1.25, 1,200."""
-    digits = 0 if value >= 1000 else 2 if value >= 1 or value == 0 else 3
-    return f"{value:,.{digits}f} {unit}".rstrip()
+    return format_decimal(value, 0 if value >= 1000 else 2 if value >= 1 or value == 0 else 3, unit)

@@ -19,7 +19,7 @@ from backend.errors import BadInput
 from backend.governance.machine import OPEN
 
 TITLES = {"erase": "erase", "access": "hand out"}
-LEVELS = {"executed": "ok", "failed": "page", "void": "attention", "expired": "attention", "rejected": "unknown",
+LEVELS = {"executed": "settled", "failed": "page", "void": "attention", "expired": "attention", "rejected": "unknown",
           "cancelled": "unknown"}  # fmt: skip
 
 

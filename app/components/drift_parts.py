@@ -72,7 +72,7 @@ def window_facts(window: Mapping[str, Any], points: pd.DataFrame) -> str:
     facts = [
         f"window from {format_when(window['start'], viewer_zone())}",
         f"{format_count(window['rows'])} rows, labels {format_share(window['completeness'])}",
-        f"against the reference of v{window['version']:.0f}" if pd.notna(window["version"]) else "",
+        f"against the reference of v{int(window['version'])}" if pd.notna(window["version"]) else "",
         f"computed {format_age(window['computed_at'].to_pydatetime())} ago"
         if pd.notna(window["computed_at"])
         else "",
@@ -240,8 +240,8 @@ def show_drifted(points: pd.DataFrame, *, model: str, window: str, size: str | N
                 lines(effect, None if beyond or effect == "not known" else small("within chance")),
                 format_share(worst["importance"]),
                 lines(statistic_word(worst["statistic"]), small(f"and {rest} more") if rest else None),
-                format_metric(worst["value"]),
-                format_metric(worst["threshold"]),
+                format_metric(worst["value"], of=worst["statistic"]),
+                format_metric(worst["threshold"], of=worst["statistic"]),
                 format_count(worst["rows"]),
                 lines(
                     anchor("quality", "quality", **query),
@@ -270,8 +270,8 @@ def show_results(points: pd.DataFrame, grounds: LimitGrounds) -> None:
     rows = [
         [
             lines(statistic_word(one["statistic"]), small(UNITS.get(one["statistic"], "")) or None),
-            format_metric(one["value"]),
-            format_metric(one["threshold"]),
+            format_metric(one["value"], of=one["statistic"]),
+            format_metric(one["threshold"], of=one["statistic"]),
             badge(verdict_words(one), level_of(one)),
             format_count(one["rows"]),
             format_count(one["rows_reference"]),
@@ -325,7 +325,7 @@ def show_sides(found: Compared) -> None:
     ]
     table(("", against_words(found), "this window"), rows, caption="both sides in figures", cards=False)
     values = ", ".join(
-        f"{statistic_word(name)} {format_metric(value)}{f' ({UNITS[name]})' if name in UNITS else ''}"
+        f"{statistic_word(name)} {format_metric(value, of=name)}{f' ({UNITS[name]})' if name in UNITS else ''}"
         for name, value in found.statistics.items()
     )
     if values:

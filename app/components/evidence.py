@@ -12,9 +12,9 @@ from app.components.code_block import difference_block
 from app.components.facts import diff_table, key_values
 from app.components.status import empty_state
 from app.components.tables import Cell, badge, image, table
-from app.formats import NARROW, format_change, format_metric, format_share
+from app.formats import NARROW, format_metric, format_share
 from app.plain_text import plain
-from app.words import metric_word, readable
+from app.words import metric_change, metric_word, readable
 from backend import clock
 from backend.governance.evaluations import tries_of
 
@@ -67,7 +67,7 @@ def unresolved(change: Mapping[str, Any]) -> list[str]:
         told = ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
         found.append(f"worse on the same rows in {told}")
     for row in () if compared.get("known") else filter(_is_worse, evidence["metrics"]):
-        change = format_change(_value(row["before"]), _value(row["after"]))
+        change = metric_change(row["metric"], _value(row["before"]), _value(row["after"]))
         found.append(f"{metric_word(row['metric'])} is worse on held-out rows ({change})")
     if evidence["before"] is None:
         found.append("nothing serves now, so there is nothing to compare with")
@@ -130,7 +130,7 @@ def show_metrics(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
         ("held-out metric", now, after, "difference", ""),
         [
             [metric_word(row["metric"]), words(row["before"]), words(row["after"]),
-             format_change(_value(row["before"]), _value(row["after"])),
+             metric_change(row["metric"], _value(row["before"]), _value(row["after"])),
              badge("worse", "attention") if _is_worse(row) else ""]
             for row in sorted(evidence["metrics"], key=lambda row: row["metric"] != "roc_auc")
         ],

@@ -68,9 +68,10 @@ def diff_html(
     if not rows:
         return f'<p class="w-detail">No difference in {same} compared facts.</p>'
     foot = f'<tfoot><tr><td colspan="4">{same} more are equal</td></tr></tfoot>' if same else ""
-    head = "".join(f'<th scope="col">{escape(t)}</th>' for t in ("", *names, "difference"))
+    head = "<td></td>" + "".join(f'<th scope="col">{escape(t)}</th>' for t in (*names, "difference"))
     return (
-        f'<div class="w-scroll" tabindex="0"><table class="w-table w-cards"><thead><tr>{head}</tr></thead>'
+        '<div class="w-scroll" tabindex="0" role="group" aria-label="what differs">'
+        f'<table class="w-table w-cards"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody>{foot}</table></div>"
     )
 

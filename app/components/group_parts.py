@@ -8,14 +8,14 @@ from typing import Any
 import streamlit as st
 
 from app.components.tables import Cell, badge, lines, small, table
-from app.formats import NARROW, format_count, format_share, written
+from app.formats import NARROW, format_count, format_decimal, format_share, written
 from app.plain_text import plain
 from backend.governance.group_rates import FOUR_FIFTHS, verdict_of_ratio
 
 SAYS = {
     "pass": ("four fifths or more", "ok"),
     "fail": ("below four fifths", "attention"),
-    "inconclusive": ("open whether four fifths", "unknown"),
+    "inconclusive": ("open whether four fifths", "inconclusive"),
 }
 
 
@@ -122,14 +122,17 @@ def _gaps(column: Mapping[str, Any], *, declared: bool) -> list[list[Cell]]:
 
 
 def _number(gap: Mapping[str, Any] | None) -> str:
-    return "not known" if gap is None else f"{gap['value']:.2f} [{gap['low']:.2f}, {gap['high']:.2f}]"
+    if gap is None:
+        return "not known"
+    value, low, high = (format_decimal(gap[name]) for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _points(gap: Mapping[str, Any] | None) -> str:
     """A difference of two rates, in hundredths of the whole."""
     if gap is None:
         return "not known"
-    value, low, high = (f"{gap[name] * 100:.1f}" for name in ("value", "low", "high"))
+    value, low, high = (format_decimal(gap[name] * 100, 1) for name in ("value", "low", "high"))
     return f"{value}{NARROW}points [{low}, {high}]"
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from app import data
 from app.charts import Mark, Period
+from app.charts.marks import Happened
 from backend.deployment.segments import in_words
 
 
@@ -43,3 +45,16 @@ def marks_of(happened: Sequence[Mapping[str, Any]], windows: pd.DataFrame) -> li
         Mark(row.start.to_pydatetime(), f"{row.injected_rows:,} rows of an injected fault", "injected")
         for row in touched.itertuples()
     ]
+
+
+def happened_to(
+    happened: Sequence[Mapping[str, Any]], model: Mapping[str, Any], windows: pd.DataFrame
+) -> Happened:
+    """All that figures over these windows are marked with."""
+    return Happened(switches(model), marks_of(happened, windows))
+
+
+def deployments_of(scope: data.Scope, model: str) -> Happened:
+    """Champions, incidents and alerts of a model by its name, whatever windows it has."""
+    marks = [Mark(one["at"], one["text"], one["level"]) for one in data.marks(scope, model)]
+    return Happened(switches(data.model(scope, model)), marks)

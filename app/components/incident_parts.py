@@ -10,7 +10,6 @@ import streamlit as st
 from markupsafe import Markup
 
 from app import data
-from app.charts.answers import figures_over_time
 from app.charts.changes import LANES
 from app.components.alert_parts import about_windows, place_of, size_words
 from app.components.charts import draw
@@ -19,8 +18,9 @@ from app.components.performance_parts import labels_words
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, lines, small, table
 from app.components.what_changed import NOTHING_HAPPENED, show_happened
-from app.formats import format_age, format_change, format_count, format_metric, format_utc, format_when
-from app.words import CHANGE_LEVELS, count_of, metric_word, readable, target_words
+from app.data.figures import figures_over_time
+from app.formats import format_age, format_count, format_utc, format_when
+from app.words import CHANGE_LEVELS, count_of, metric_change, metric_text, metric_word, readable, target_words
 from backend import clock
 from backend.alerting.phases import CAUSES
 from backend.audit.actions import Action
@@ -73,9 +73,10 @@ def situation(
     if health.value is not None:
         told = "estimated" if health.estimated else "from labels"
         day = format_when(health.window_start, viewer_zone()).split(",")[0]
-        change = format_change(health.reference, health.value)
+        change = metric_change(health.metric, health.reference, health.value)
         facts["performance"] = (
-            f"{metric_word(health.metric)} {format_metric(health.value, health.unit)} ({change} to the reference), "
+            f"{metric_word(health.metric)} {metric_text(health.metric, health.value, health.unit)} "
+            f"({change} to the reference), "
             f"{told} of {day}"
         )
     else:
@@ -213,7 +214,7 @@ def firing_words(firing: Mapping[str, int]) -> str:
     return f"{count_of(count, 'alert')} firing: {', '.join(parts)}" if parts else count_of(count, "notice")
 
 
-VERDICT_LEVELS = {"likely": "page", "possible": "attention", "unknown": "unknown", "ruled_out": "ok"}
+VERDICT_LEVELS = {"likely": "page", "possible": "attention", "unknown": "unknown", "ruled_out": "settled"}
 
 
 def show_suspects(found: Mapping[str, Any]) -> None:
@@ -270,7 +271,7 @@ def show_answers(found: Mapping[str, Any]) -> None:
     draw(figure, "requests, errors and latency around the incident", key=f"answers:{found['id']}")
     if series:
         st.caption(
-            "Red: the incident was opened; grey: another version began. Latency is an edge of the histogram."
+            "Red: the incident was opened; blue: another version began. Latency is an edge of the histogram."
         )
 
 

@@ -7,18 +7,23 @@ from datetime import datetime
 import streamlit as st
 
 from app import data
+from app.charts.marks import NOTHING, Happened
 from app.components.charts import draw
 from app.components.links import viewer_zone
 from app.data.figures import kpi_figure
 
 
-def show_kpis(scope: data.Scope, model: str, size: str, since: datetime | None) -> None:
+def show_kpis(
+    scope: data.Scope, model: str, size: str, since: datetime | None, happened: Happened = NOTHING
+) -> None:
     """The model's own figures over the same windows; by day where the model's windows are of N rows."""
     series = data.kpis(scope, model, "1d" if size.isdigit() else size, since)
     if series.empty:
         return
     st.subheader("Your own figures")
     for place, name in enumerate(series["name"].unique()):
-        figure = kpi_figure(series[series["name"] == name], name=str(name), tz=viewer_zone())
+        figure = kpi_figure(
+            series[series["name"] == name], name=str(name), tz=viewer_zone(), happened=happened
+        )
         with st.container(key=f"wide-latest-{place}"):
             draw(figure, f"{name} over time", key=f"kpi:{name}")

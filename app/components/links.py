@@ -44,3 +44,13 @@ def when(moment: datetime | None, *, seconds: bool = False) -> Markup:
 def when_html(moment: datetime | None) -> Markup:
     """A moment with its age: `Mon 2 Mar 2026, 09:05 CET (23 min ago)`."""
     return when(moment) if moment is None else Markup("{} ({} ago)").format(when(moment), format_age(moment))
+
+
+def ago(moment: datetime | None) -> Markup:
+    """How long a moment is ago, and on hovering the moment itself: in the viewer's zone, and in UTC as it is cited."""
+    if moment is None:
+        return Markup(UNKNOWN)  # noqa: S704 - a constant
+    told = f"{format_when(moment, viewer_zone())} · {clock.to_words(moment)}"
+    return Markup('<time class="w-nowrap" datetime="{}" title="{}">{}</time>').format(
+        clock.to_iso(moment), told, format_age(moment)
+    )

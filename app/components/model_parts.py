@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.charts import Mark, deployments_timeline, shap_summary
+from app.charts import Mark, deployments_timeline
 from app.components.actions import Field, action_form
 from app.components.alert_parts import alert_address, alert_window
 from app.components.card_parts import show_card_state, show_contradictions, show_lacks
@@ -16,7 +16,8 @@ from app.components.history import periods
 from app.components.links import href, viewer_zone
 from app.components.status import empty_state
 from app.components.tables import anchor, badge, lines, link, small, table
-from app.formats import format_age, format_count, format_metric, format_when
+from app.data.figures import shap_summary
+from app.formats import format_age, format_bytes, format_count, format_metric, format_when
 from app.plain_text import plain
 from app.session import perform, viewer
 from app.words import ALERT_LEVELS, metric_word
@@ -129,7 +130,7 @@ def show_reports(reports: Sequence[Mapping[str, Any]]) -> None:
     """Links to written reports: in the browser, and as a download."""
     for report in reports:
         window = format_when(report["window_start"], viewer_zone()) if report["window_start"] else ""
-        size = f"{report['bytes'] / 1e6:.1f} MB"
+        size = format_bytes(report["bytes"])
         address = f"/files/{report['id']}"
         st.markdown(
             f"{plain(report['kind'])} report, {plain(window)}: [open]({plain(address)}?open=1), "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,15 @@ from app.components import empty_state, key_values, viewer_zone
 from app.components.charts import draw
 from app.components.monitor_form import figure_words
 from app.components.tables import anchor, badge, lines, small, table
-from app.formats import format_age, format_metric, format_share, format_when
+from app.formats import (
+    format_age,
+    format_count,
+    format_decimal,
+    format_metric,
+    format_rate,
+    format_share,
+    format_when,
+)
 from app.plain_text import plain
 from app.words import ALERT_LEVELS, count_of, readable
 from backend.monitoring.budget_service import BudgetChange, FalseAlarms
@@ -124,7 +133,10 @@ def replay_sentence(monitor: Monitor, found: Replay, allowed: FalseAlarms) -> tu
     if found.per_month <= allowed.per_month:
         return f"{said} {budget}, so it fits even if none of them is true.", "attention" if long else "ok"
     spare = 1 - allowed.per_month / found.per_month
-    return f"{said} {budget}: it fits only if {spare:.0%} or more of them are worth waking for.", "attention"
+    return (
+        f"{said} {budget}: it fits only if {format_share(spare)} or more of them are worth waking for.",
+        "attention",
+    )
 
 
 def show_replay(monitor: Monitor, found: Replay, *, key: str) -> None:
@@ -152,7 +164,7 @@ def show_replay(monitor: Monitor, found: Replay, *, key: str) -> None:
             listed = pd.DataFrame(found.to_json()["firings"])
             st.download_button(
                 "Download as CSV",
-                listed.to_csv(index=False),
+                partial(listed.to_csv, index=False),
                 f"{monitor.name}.csv",
                 "text/csv",
                 key=f"{key}:csv",
@@ -209,11 +221,12 @@ def show_wrong_alarms(wrong: Sequence[Mapping[str, Any]], pages_allowed_per_mont
         st.caption("Nobody has marked an alert of this model as a false alarm within 90 days.")
         return
     pages = sum(int(one["pages"]) for one in wrong)
-    st.caption(f"False by what people said, within 90 days: {count_of(pages, 'page')}, {pages / 3:.1f} a month; the "
-               f"budget allows {format_metric(pages_allowed_per_month)} a month.")  # fmt: skip
+    st.caption(f"False by what people said, within 90 days: {count_of(pages, 'page')}, "
+               f"{format_decimal(pages / 3, 1)} a month; the budget "
+               f"allows {format_metric(pages_allowed_per_month)} a month.")  # fmt: skip
     table(
         ("monitor", "kind", "fired", "called false"),
-        [[one["about"], one["kind"], f"{one['fired']:,}", f"{one['false']:,} ({one['false'] / one['fired']:.0%})"]
+        [[one["about"], one["kind"], format_count(one["fired"]), format_rate(one["false"], one["fired"])]
          for one in wrong],
         caption="false alarms by monitor",
     )  # fmt: skip
@@ -235,7 +248,7 @@ def show_budget_change(found: BudgetChange) -> None:
     table(
         ("a page by", "windows of", "now", "then"),
         [
-            [f"{one.kind} performance", one.size, *(f"{n:.2f} standard errors worse" for n in (one.before, one.after))]
+            [f"{one.kind} performance", one.size, *(_standard_errors(number) for number in (one.before, one.after))]
             for one in found.moved
         ],
         caption="how much worse performance must be to page",
@@ -244,3 +257,7 @@ def show_budget_change(found: BudgetChange) -> None:
         "It holds for windows that are computed from then on, those that fill now and those that get late labels too. "
         "What was said of other windows stays as it is. Tickets of joint drift and outlier rows follow as well."
     )
+
+
+def _standard_errors(number: float) -> str:
+    return f"{format_decimal(number)} standard errors worse"

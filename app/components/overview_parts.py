@@ -8,8 +8,8 @@ from app.charts import sparkline_uri
 from app.components.links import viewer_zone
 from app.components.performance_parts import labels_words
 from app.components.tables import Cell, anchor, badge, image, lines, small
-from app.formats import format_age, format_change, format_metric, format_share, format_when
-from app.words import count_of, metric_word
+from app.formats import format_age, format_share, format_when
+from app.words import count_of, metric_change, metric_text, metric_word
 from backend.monitoring.health import ModelHealth
 
 COLUMNS = ("model", "state", "performance (to reference)", "28 windows", "labels", "serves", "tier", "owner")
@@ -42,8 +42,9 @@ def model_row(one: ModelHealth) -> list[Cell]:
     word = metric_word(one.metric)
     if one.value is not None:
         told = "estimated" if one.estimated else "realised"
+        change = metric_change(one.metric, one.reference, one.value)
         metric = lines(
-            f"{word} {format_metric(one.value, one.unit)} ({format_change(one.reference, one.value)})",
+            f"{word} {metric_text(one.metric, one.value, one.unit)} ({change})",
             small(f"{told}, {format_when(one.window_start, viewer_zone()).split(',')[0]}"),
             *(small(said) for said in labels_words(one)),
         )

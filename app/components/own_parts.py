@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.components.status import banner
 from app.components.tables import badge, table
-from app.formats import UNKNOWN
+from app.formats import UNKNOWN, format_decimal, format_share
 from app.words import count_of
 from backend.own_objectives import Reading
 
@@ -17,8 +17,8 @@ def in_words(value: float | None, unit: str) -> str:
     if value is None:
         return UNKNOWN
     if unit == "share":
-        return f"{value:.2%}"
-    return f"{value:,.1f} {unit}"
+        return format_share(value)
+    return format_decimal(value, 1, unit)
 
 
 def show_objectives(found: Sequence[Reading]) -> None:

@@ -15,6 +15,7 @@ from app.components.links import href
 from app.components.progress import job_progress
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, lines, link, small, table
+from app.formats import format_bytes
 from app.session import viewer
 from app.words import count_of
 from backend.database.session import WriteSession
@@ -146,7 +147,7 @@ def _again(one: Mapping[str, Any]) -> Cell:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.0f} kB"
+    return format_bytes(count)
 
 
 def how_to_verify(keys: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from app import data
 from app.charts.performance import SILENT
 from app.components.charts import draw
-from app.components.history import marks_of, switches
+from app.components.history import happened_to
 from app.components.links import viewer_zone
 from app.components.performance_points import NO_LIMIT, beyond_of, held_out, records
 from app.components.seen import FIRST_SEEN, SEEN, as_first_seen
@@ -23,7 +23,6 @@ from app.data.figures import performance_figure, volume_figure
 from app.formats import (
     UNKNOWN,
     format_age,
-    format_change,
     format_count,
     format_metric,
     format_share,
@@ -31,7 +30,7 @@ from app.formats import (
 )
 from app.plain_text import plain
 from app.theme import STATES
-from app.words import level_of, metric_word
+from app.words import level_of, metric_change, metric_text, metric_word
 from backend.monitoring.health import ModelHealth
 from backend.monitoring.labels_now import Beyond
 from backend.monitoring.performance import lies_beyond
@@ -103,7 +102,9 @@ def say_performance(
         realised[realised["verdict"].isin(JUDGED)],
         estimated[estimated["verdict"].isin(JUDGED)],
     )
-    against = f" against {format_metric(reference)} in the reference" if reference is not None else ""
+    against = (
+        f" against {format_metric(reference, of=metric)} in the reference" if reference is not None else ""
+    )
     last = judged.iloc[-1] if len(judged) else None
     fresh = realised[realised["value"].notna() & ~realised["verdict"].isin(JUDGED)]
     if last is not None:
@@ -120,12 +121,12 @@ def say_performance(
         so_far = f"; not known yet: labels so far {doubt}" if doubt else "" if hint else _say_labels(newest)
         of = f"window from {format_when(newest['window_start'], viewer_zone())}, {format_count(newest['rows'])} rows"
         say(
-            f"{word} {format_metric(newest['value'])} by estimate{against}{so_far}",
+            f"{word} {metric_text(metric, newest['value'])} by estimate{against}{so_far}",
             state,
             detail=" · ".join(part for part in (hint, of) if part),
         )
         return
-    change = f" ({format_change(reference, last['value'])})" if reference is not None else ""
+    change = f" ({metric_change(metric, reference, last['value'])})" if reference is not None else ""
     since, level = "", level_of(last)
     if len(guess):
         newest = guess.iloc[-1]
@@ -148,7 +149,7 @@ def say_performance(
         f"computed {format_age(last['computed_at'].to_pydatetime())} ago",
     )
     say(
-        f"{word} {format_metric(last['value'])}{against}{change}{since}",
+        f"{word} {metric_text(metric, last['value'])}{against}{change}{since}",
         level,
         detail=" · ".join(fact for fact in facts if fact),
     )
@@ -225,18 +226,19 @@ def draw_performance(
     windows, drawn = watched.windows, (realised, estimated)
     # A window without a figure is a gap in the line, not left out of it.
     starts = windows[["start"]].rename(columns={"start": "window_start"})
+    happened = happened_to(data.marks(watched.scope, watched.name), watched.model, windows)
     figure = performance_figure(
         *(starts.merge(as_first_seen(one) if first_seen else one, how="left") for one in drawn),
         reference=reference,
         metric=metric,
-        deployments=switches(watched.model),
-        marks=marks_of(data.marks(watched.scope, watched.name), windows),
+        deployments=happened.deployments,
+        marks=happened.marks,
         tz=viewer_zone(),
         first_seen=first_seen,
     )
     states = windows["state"].map({"no_traffic_expected": "expected none", "no_traffic": "missing"})
     volume = windows.rename(columns={"start": "window_start"})[["window_start", "rows", "completeness"]]
-    below = volume_figure(volume.assign(state=states), tz=viewer_zone())
+    below = volume_figure(volume.assign(state=states), tz=viewer_zone(), happened=happened)
     with st.container(key="wide-latest"):
         told = SEEN["first" if first_seen else "now"]
         draw(figure, f"{metric} over time, realised and estimated, {told}", key="performance")
@@ -313,7 +315,7 @@ def with_interval(point: Mapping[str, Any] | None, *, why: bool = True) -> Cell:
     between = f"{format_metric(point['low'])} to {format_metric(point['high'])}" if _between(point) else None
     early = point["kind"] == "realised" and point["verdict"] not in JUDGED
     return lines(
-        format_metric(point["value"]),
+        format_metric(point["value"], of=point["statistic"]),
         small(between) if between else None,
         small(_early_word(point)) if early else None,
     )

@@ -113,8 +113,8 @@ def _show_drift(found: Mapping[str, Any]) -> None:
         [
             one["column"],
             badge("drifts", "attention") if one["verdict"] == "alarm" else badge("within its limit", "ok"),
-            lines(format_metric(one["value"]), small(readable(one["statistic"]))),
-            format_metric(one["limit"]),
+            lines(format_metric(one["value"], of=one["statistic"]), small(readable(one["statistic"]))),
+            format_metric(one["limit"], of=one["statistic"]),
             format_share(one["importance"]),
         ]
         for one in found["features"]

@@ -17,7 +17,7 @@ from app.components.progress import job_progress
 from app.components.status import banner, empty_state
 from app.components.tables import lines, small, table
 from app.data import explanations
-from app.formats import format_share
+from app.formats import format_share, format_signed
 from app.plain_text import plain
 from app.session import live, viewer
 from backend.data_rights.explanation import Explained, request_explanation
@@ -88,7 +88,7 @@ def show_moved(found: Explained) -> None:
     with st.expander("As rows"):
         table(
             ["Input", "Value", "Moved the score by", *(["LIME", "where"] if weights else [])],
-            [[one["column"], shown(one["value"]), f"{one['contribution']:+.4g}", *_weighed(weights, one["column"])]
+            [[one["column"], shown(one["value"]), format_signed(one["contribution"]), *_weighed(weights, one["column"])]
              for one in found.contributions],
             cards=False,
         )  # fmt: skip
@@ -107,7 +107,7 @@ def _weighed(weights: Mapping[str, Any], column: str) -> list[str]:
     if not weights:
         return []
     one = weights.get(column)
-    return [f"{one['weight']:+.4g}", one["condition"]] if one is not None else ["not weighed", ""]
+    return [format_signed(one["weight"]), one["condition"]] if one is not None else ["not weighed", ""]
 
 
 def pick_picture() -> str:

@@ -155,7 +155,7 @@ def _check(point: Mapping[str, Any] | None, statistic: str, reference: Side | No
     if pd.notna(point["threshold"]) and not (statistic in SHARES and point["threshold"] >= 1):
         held.append(_limit(point))
     if pd.isna(point["value"]):
-        return lines(badge("inconclusive", "unknown"), small(point["reason"] or "no value"))
+        return lines(badge("inconclusive", "inconclusive"), small(point["reason"] or "no value"))
     told = amount(statistic, point["value"])
     if point["verdict"] == "alarm":
         return lines(badge(told, level_of(point)), small(", ".join(held)))

@@ -16,7 +16,18 @@ from app.components.group_parts import show_groups
 from app.components.links import viewer_zone
 from app.components.status import banner, empty_state
 from app.components.tables import anchor, badge, folded, lines, long_text, small, table
-from app.formats import format_age, format_metric, format_share, format_when
+from app.formats import (
+    NARROW,
+    format_age,
+    format_bytes,
+    format_decimal,
+    format_metric,
+    format_plain,
+    format_seconds,
+    format_share,
+    format_signed,
+    format_when,
+)
 from app.plain_text import plain
 from app.words import metric_word
 from backend.explain.figures import with_intervals
@@ -30,15 +41,15 @@ MARKS: Final = {"pass": "ok", "warn": "attention", "fail": "page"}
 
 
 def duration(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, with narrow spaces before units."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return format_seconds(seconds)
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return f"{whole}{NARROW}s"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return f"{whole // 60}{NARROW}min {whole % 60}{NARROW}s"
+    return f"{whole // 3600}{NARROW}h {whole % 3600 // 60}{NARROW}min"
 
 
 def cost_words(cost: Mapping[str, Any]) -> str:
@@ -47,7 +58,7 @@ def cost_words(cost: Mapping[str, Any]) -> str:
     if cost["gpu_seconds"]:
         parts.append(f"{duration(cost['gpu_seconds'])} of a GPU")
     if cost["peak_memory_bytes"]:
-        parts.append(f"{cost['peak_memory_bytes'] / 2**20:,.0f} MiB at most")
+        parts.append(f"{format_bytes(cost['peak_memory_bytes'])} at most")
     return ", ".join(parts)
 
 
@@ -93,7 +104,8 @@ def show_triggers(found: Mapping[str, Any]) -> None:
     key_values(
         {
             "triggers": "; ".join(told) or "none",
-            "this week": f"{week['runs']} of {week['most_runs']} runs, {week['hours']:.1f} of {week['most_hours']:g} h",
+            "this week": f"{week['runs']} of {week['most_runs']} runs, "
+            f"{format_decimal(week['hours'], 1)} of {format_plain(week['most_hours'])} h",
             "cool-down": f"{found['cooldown_s'] / 86_400:g} days",
         }
     )
@@ -116,7 +128,7 @@ def show_steps(run: Mapping[str, Any]) -> None:
         [
             [step["title"], lines(badge(step["state_words"], LEVELS[step["state"]]), _share(step)),
              duration(step["seconds"]) if step["attempts"] else "",
-             f"{step['peak_memory_bytes'] / 2**20:,.0f} MiB" if step["peak_memory_bytes"] else "",
+             format_bytes(step["peak_memory_bytes"]) if step["peak_memory_bytes"] else "",
              folded(step["log"][-1][:120], *step["log"][-60:]) if step["log"] else ""]
             for step in run["steps"]
         ],
@@ -206,15 +218,18 @@ def _show_comparison(found: Mapping[str, Any]) -> None:
     cost, calibration = found.get("cost"), found.get("calibration")
     facts = {}
     if calibration and calibration["before"] is not None and calibration["after"] is not None:
-        facts["calibration error"] = f"{calibration['before']:.4f}, candidate {calibration['after']:.4f}"
+        facts["calibration error"] = (
+            f"{format_metric(calibration['before'])}, candidate {format_metric(calibration['after'])}"
+        )
     if cost and cost["before"]["latency_ms"] and cost["after"]["latency_ms"]:
         facts["time of a row"] = (
-            f"{cost['before']['latency_ms']:.1f} ms, candidate {cost['after']['latency_ms']:.1f} ms"
+            f"{format_metric(cost['before']['latency_ms'], 'ms')}, candidate "
+            f"{format_metric(cost['after']['latency_ms'], 'ms')}"
         )
     size = found.get("size") or {}
     if size.get("after"):
-        before = f"{size['before'] / 2**20:.2f} MiB, " if size.get("before") else ""
-        facts["size of the files"] = f"{before}candidate {size['after'] / 2**20:.2f} MiB"
+        before = f"{format_bytes(size['before'])}, " if size.get("before") else ""
+        facts["size of the files"] = f"{before}candidate {format_bytes(size['after'])}"
     if facts:
         key_values(facts)
 
@@ -223,8 +238,8 @@ def _interval(one: Mapping[str, Any]) -> str:
     if one["value"] is None:
         return one["reason"] or "unknown"
     if one["low"] is None:
-        return f"{one['value']:+.4f}"
-    return f"{one['value']:+.4f} ({one['low']:+.4f} to {one['high']:+.4f})"
+        return format_signed(one["value"])
+    return f"{format_signed(one['value'])} ({format_signed(one['low'])} to {format_signed(one['high'])})"
 
 
 def show_plan(run: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from app.session import live, perform, viewer
 from app.words import metric_word, share_words, told_failure
 from backend.governance.rollout_commands import tell_rollout
 
-VERDICT_LEVELS = {"success": "ok", "failure": "page", "inconclusive": "attention", "skipped": "unknown"}
+VERDICT_LEVELS = {"success": "ok", "failure": "page", "inconclusive": "inconclusive", "skipped": "unknown"}
 LABELS = {"pause": "Pause", "resume": "Go on", "skip": "Skip this stage", "abort": "Abort and put back"}
 HELP = {
     "pause": "it stays where it is",
@@ -101,7 +101,7 @@ def analysis_lines(analysis: Mapping[str, Any]) -> list[Cell]:
     if compared is not None:
         better = format_metric(compared["better"])
         named = metric_word(compared["metric"])
-        parts.append(small(f"{named}: challenger better by {better}, p {compared['p_value']:.3g}"))
+        parts.append(small(f"{named}: challenger better by {better}, p {format_metric(compared['p_value'])}"))
     return parts or ["nothing yet"]
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 from app.charts.search import trials_figure, words_of
 from app.components.charts import draw
 from app.components.tables import badge, lines, small, table
-from app.formats import format_metric
+from app.formats import format_decimal, format_metric, format_plain, format_seconds
 from app.plain_text import plain
 from app.words import metric_word
 
@@ -36,7 +36,7 @@ def show_search(run: Mapping[str, Any]) -> None:
              lines(badge(WORDS[one["state"]], LEVELS[one["state"]]),
                    small("taken" if one["number"] == found["chosen"] and found["ended"] else one["note"])),
              format_metric(one["value"]) if one["value"] is not None else "", words_of(one["parameters"]),
-             f"{one['seconds']:.1f} s"]
+             format_seconds(one["seconds"])]
             for one in _best_first(found)
         ],
     )  # fmt: skip
@@ -45,7 +45,8 @@ def show_search(run: Mapping[str, Any]) -> None:
 def _summary(found: Mapping[str, Any], metric: str) -> str:
     states = [one["state"] for one in found["trials"]]
     told = [
-        f"{len(states)} of {found['planned']} trials, {found['seconds'] / 60:.1f} of {found['minutes']:g} min"
+        f"{len(states)} of {found['planned']} trials, "
+        f"{format_decimal(found['seconds'] / 60, 1)} of {format_plain(found['minutes'])} min"
     ]
     told += (
         [f"{states.count('pruned')} ended early by the {found['pruner']} pruner"]

@@ -10,12 +10,13 @@ import streamlit as st
 from markupsafe import Markup
 
 from app.charts import sparkline_uri
-from app.charts.budgets import budget_figure
+from app.charts.marks import NOTHING, Happened
 from app.components.charts import draw
 from app.components.links import href, viewer_zone, when
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, badge, image, lines, link, small, table
-from app.formats import format_age, format_count, format_share, format_when
+from app.data.figures import budget_figure
+from app.formats import format_age, format_count, format_metric, format_share, format_when
 from app.plain_text import plain
 from app.words import ALERT_LEVELS, OBJECTIVE_WORDS, count_of
 from backend import clock
@@ -113,7 +114,7 @@ def _burn_words(one: Standing) -> str:
     burn = None if one.state is None else one.state.burn
     if burn is None:
         return "not known"
-    return f"{burn:.2g}× the allowed rate" if burn > 0 else "nothing"
+    return f"{format_metric(burn)}× the allowed rate" if burn > 0 else "nothing"
 
 
 def budget_words(one: Standing) -> str:
@@ -151,7 +152,7 @@ def _lasts(one: Standing) -> str:
     return "the whole period" if lasts else span_words(left.total_seconds())
 
 
-def show_budget(detail: Detail) -> None:
+def show_budget(detail: Detail, happened: Happened = NOTHING) -> None:
     """The budget's history with its forecast, and the windows by which it alerts."""
     state = detail.standing.state
     judged = state is not None and state.judged_at is not None
@@ -163,6 +164,7 @@ def show_budget(detail: Detail) -> None:
         exhausted_at=ahead,
         excluded=[(one.starts_at, one.ends_at, one.reason) for one in detail.left_out],
         tz=viewer_zone(),
+        happened=happened,
     )
     draw(figure, "error budget left over time", key=f"budget:{detail.standing.revision.key}")
 
@@ -195,7 +197,7 @@ def show_rows(detail: Detail) -> None:
                 window(row, "short"),
                 lines(
                     format_share(row["threshold"]) if row["threshold"] < 1 else "never: above all events",
-                    small(f"{row['factor']:.4g}× the allowed rate"),
+                    small(f"{format_metric(row['factor'])}× the allowed rate"),
                 ),
             ]
             for row in rows

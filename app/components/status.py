@@ -36,8 +36,9 @@ _QUOTED = re.compile(r"`([^`\n]+)`")
 def badge_html(word: str | None = None, level: str = "unknown") -> str:
     """A state as HTML: shape, word and tint. A level nobody knows is drawn as unknown, never as ok."""
     state = STATES.get(level, STATES["unknown"])
+    hatch = " w-hatch" if state.level == "unknown" and (word is None or "no data" in word) else ""
     return (
-        f'<span class="w-badge w-{state.level}" title="{escape(state.meaning)}">'
+        f'<span class="w-badge w-{state.level}{hatch}" title="{escape(state.meaning)}">'
         f'<span aria-hidden="true">{state.shape}</span> {escape(word or state.word)}</span>'
     )
 

@@ -83,15 +83,19 @@ def _cell(cell: Cell) -> str | Markup:
 
 def table_html(
     columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", cards: bool = True,
-    brief: bool = False,
+    brief: bool = False, row_links: bool = False,
 ) -> Markup:  # fmt: skip
     """The first cell of a row is its header. A cell that is plain text is escaped, a time is drawn by `when`, None
     is unknown.
 
     brief  of many rows that read as sentences: on a phone a row is a line with its header and its first cell, what the
            following cells say in a row, and the last cell below, without labels
+    row_links  a click anywhere in a row follows the link of its header
     """
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in columns)
+    looks = [name for name, is_so in (("cards", cards), ("brief", brief), ("row-links", row_links)) if is_so]
+    head = Markup("").join(
+        Markup('<th scope="col">{}</th>').format(name) if name else Markup("<td></td>") for name in columns
+    )
     labels, body = [escape(name) for name in columns[1:]], []
     for row in rows:
         first, *rest = [_cell(cell) for cell in row]
@@ -102,14 +106,15 @@ def table_html(
         body.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
     told = Markup('<caption class="w-hidden">{}</caption>').format(caption) if caption else Markup("")
     return Markup(
-        '<div class="w-scroll" tabindex="0"><table class="w-table{}">{}<thead><tr>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div>"
-    ).format((" w-cards" if cards else "") + (" w-brief" if brief else ""), told, head, Markup("".join(body)))  # noqa: S704 - each cell is escaped
+        '<div class="w-scroll" tabindex="0" role="group" aria-label="{}"><table class="w-table{}">{}'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(caption or "table", "".join(f" w-{look}" for look in looks), told, head, Markup("".join(body)))  # noqa: S704 - each cell is escaped
 
 
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str = "", cards: bool = True,
-    brief: bool = False,
+    brief: bool = False, row_links: bool = False,
 ) -> None:  # fmt: skip
     """Draw `table_html`. On a phone each row becomes a card with its labels, unless the table is narrow anyway."""
-    st.html(str(escape(table_html(columns, rows, caption=caption, cards=cards, brief=brief))))
+    drawn = table_html(columns, rows, caption=caption, cards=cards, brief=brief, row_links=row_links)
+    st.html(str(escape(drawn)))

@@ -163,7 +163,7 @@ def show_picture(view: Mapping[str, Any], at: datetime, span: tuple[datetime, da
         if one["finished_at"] is not None
     ]
     marks += [
-        Mark(approval["at"], f"{_who(approval)} approved {one['ref']}", "ok", word="approval")
+        Mark(approval["at"], f"{_who(approval)} approved {one['ref']}", "settled", word="approval")
         for one in view["changes"]
         for approval in one["approvals"]
     ]

@@ -14,12 +14,13 @@ import pandas as pd
 import streamlit as st
 
 from app import data
-from app.charts.changes import LANES, PART_WORDS, happened_figure, parts_figure, worsened
+from app.charts.changes import LANES, PART_WORDS, happened_figure, worsened
 from app.components.charts import draw
 from app.components.links import viewer_zone
 from app.components.progress import job_progress
 from app.components.status import empty_state
 from app.components.tables import badge, small, table
+from app.data.figures import parts_figure
 from app.formats import format_age, format_count, format_share, format_when
 from app.plain_text import plain
 from app.session import live, perform, viewer

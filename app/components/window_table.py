@@ -31,7 +31,7 @@ def show_windows(windows: pd.DataFrame, realised: pd.DataFrame, estimated: pd.Da
         rows.append(
             [
                 format_when(row.start.to_pydatetime(), viewer_zone()),
-                f"v{row.version:.0f}" if pd.notna(row.version) else None,
+                f"v{int(row.version)}" if pd.notna(row.version) else None,
                 *(with_interval(one, why=False) for one in told),
                 format_metric(limits[0]) if limits else None,
                 verdict_cell(*told) if any(told) else None,

@@ -12,6 +12,7 @@ from app.data.alerting import (
     alerts_of,
     firing,
     incident,
+    incidents,
     marks,
     open_incidents,
     silences,
@@ -25,6 +26,7 @@ from app.data.assurance import (
     assurance,
     lineage,
     model_kept,
+    model_names,
     models_kept,
     movements,
     people_to_choose,
@@ -61,6 +63,7 @@ from app.data.elsewhere import (
     open_moves,
     served_at,
 )
+from app.data.fleet import fleet, fleet_act, fleet_choices, fleet_names, fleet_places, views
 from app.data.governance import (
     change,
     change_as_shown,
@@ -81,9 +84,11 @@ from app.data.governance import (
     rollout,
     way_back,
 )
+from app.data.home import home_rows
 from app.data.identity import (
     has_password,
     people,
+    people_counted,
     role_rules,
     role_rules_dry_run,
     sessions,
@@ -110,13 +115,27 @@ from app.data.monitoring import (
     worst_points,
 )
 from app.data.notifications import notifications, told_of
+from app.data.onboarding import (
+    Proposed,
+    arrival,
+    outcome,
+    previewed,
+    proposed,
+    questions,
+    reference_rows,
+    rule_of_tier,
+    source_columns,
+    sources,
+)
 from app.data.operations import backups, injected_fault, jobs, own_objectives, run, runs_about
 from app.data.packs import evidence_packs, log_keys, models_to_choose, packs_being_made
 from app.data.registry import explanation, model, models, noticed_models, reports
 from app.data.scope import Scope, environment, look_again, scope_of
+from app.data.searching import found
 
 __all__ = [
     "MOST",
+    "Proposed",
     "Scope",
     "access_items",
     "access_reviews",
@@ -126,6 +145,7 @@ __all__ = [
     "analysed",
     "analysis",
     "analysis_runs",
+    "arrival",
     "assessment",
     "assurance",
     "audit_entries",
@@ -154,13 +174,21 @@ __all__ = [
     "fairness",
     "fault_switches",
     "firing",
+    "fleet",
+    "fleet_act",
+    "fleet_choices",
+    "fleet_names",
+    "fleet_places",
+    "found",
     "grounds",
     "happened",
     "has_password",
     "health_of",
+    "home_rows",
     "house_then",
     "inbox",
     "incident",
+    "incidents",
     "injected_fault",
     "inventory_entry",
     "inventory_extent",
@@ -183,6 +211,7 @@ __all__ = [
     "marks",
     "model",
     "model_kept",
+    "model_names",
     "models",
     "models_kept",
     "models_to_choose",
@@ -196,11 +225,13 @@ __all__ = [
     "open_holds",
     "open_incidents",
     "open_moves",
+    "outcome",
     "overview",
     "own_objectives",
     "packs_being_made",
     "parts_between",
     "people",
+    "people_counted",
     "people_to_choose",
     "points",
     "policy",
@@ -209,7 +240,11 @@ __all__ = [
     "policy_revisions",
     "population",
     "preview",
+    "previewed",
     "prices",
+    "proposed",
+    "questions",
+    "reference_rows",
     "reports",
     "resubmission",
     "reviewers",
@@ -217,6 +252,7 @@ __all__ = [
     "role_rules",
     "role_rules_dry_run",
     "rollout",
+    "rule_of_tier",
     "run",
     "runs_about",
     "scope_of",
@@ -226,6 +262,8 @@ __all__ = [
     "served_at",
     "sessions",
     "silences",
+    "source_columns",
+    "sources",
     "statistics",
     "teams",
     "teams_to_review",
@@ -235,6 +273,7 @@ __all__ = [
     "told_of",
     "track",
     "trust_rules",
+    "views",
     "way_back",
     "window_points",
     "windows",

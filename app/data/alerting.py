@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from app.data.rows import alert_of, row_of
+from app.data.rows import MOST_READ, alert_of, row_of
 from app.data.scope import SHORT, Scope, environment, for_all_alike
 from app.formats import format_when
 from app.words import readable
@@ -16,6 +16,7 @@ from backend.alerting.answers_around import answers_around
 from backend.alerting.brief import budgets_of, sentence_of, series_of, similar
 from backend.alerting.false_alarms import false_alarms_said
 from backend.alerting.incident_alerts import alerts_of_incident, page_of_alerts, tally_alerts
+from backend.alerting.incident_list import Wanted, list_incidents
 from backend.alerting.incidents import asks_again, on_it
 from backend.alerting.muting import Mute, muting_now
 from backend.alerting.runbook import steps_done, steps_offered
@@ -60,6 +61,27 @@ def open_incidents(scope: Scope, *, limit: int = MOST, offset: int = 0) -> tuple
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
+def incidents(
+    scope: Scope, wanted: Wanted, *, limit: int, offset: int = 0
+) -> tuple[list[dict[str, Any]], int, int]:
+    """One page of incidents by a filter, with `has_it` (who, by name; empty: nobody) and `firing` (how many alerts);
+    and how many are open and how many are over."""
+    viewer = scope.actor()
+    with reading() as session:
+        found = list_incidents(session, viewer, wanted, limit=limit, offset=offset)
+        fire = alerting.firing_by_incident(session, viewer, [one.id for one in found.incidents])
+        names = names_of(
+            session, {who for one in found.incidents for who in (one.assigned_to, one.acknowledged_by)}
+        )
+        rows = [
+            alert_of(one)
+            | {"firing": fire.get(one.id, 0), "has_it": names.get(one.assigned_to or "") or on_it(one, names)}
+            for one in found.incidents
+        ]
+        return rows, found.open, found.closed
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def incident(scope: Scope, incident_id: int, zone: str | None = None) -> dict[str, Any]:
     """An incident, its alerts, and every change and deployment of its model around it. Its sentence tells times of
     `zone`."""
@@ -72,7 +94,9 @@ def incident(scope: Scope, incident_id: int, zone: str | None = None) -> dict[st
         names = names_of(session, {found.acknowledged_by, found.assigned_to})
         changes = governance.list_changes(session, viewer, model=found.model, limit=20) if found.model else []
         served = (
-            deployments.history(session, viewer, found.model, found.environment)[:10] if found.model else []
+            deployments.history(session, viewer, found.model, found.environment, limit=10)
+            if found.model
+            else []
         )
         health = health_of(session, viewer, found.model, found.environment) if found.model else None
         why = suspects(session, viewer, found, alerts, changed_within(session, viewer, found))
@@ -151,7 +175,7 @@ def alerts_about(scope: Scope, model: str) -> list[dict[str, Any]]:
 def silences(scope: Scope, *, over: bool = False) -> list[dict[str, Any]]:
     """Silences and maintenance that hold or will, the first to end first; with `over` past ones, newest first."""
     with reading() as session:
-        found = list_silences(session, scope.actor(), over=over)
+        found = list_silences(session, scope.actor(), over=over, limit=MOST_READ)
         names = names_of(session, {one.author for one in found})
         return [
             row_of(one) | {"author_name": names[one.author], "about": matchers_of(one).words()}
@@ -163,7 +187,7 @@ def silences(scope: Scope, *, over: bool = False) -> list[dict[str, Any]]:
 def wrong_alarms(scope: Scope, model: str) -> list[dict[str, Any]]:
     """By monitor, how often people called its alerts false within 90 days."""
     with reading() as session:
-        found = false_alarms_said(session, scope.actor(), model, environment())
+        found = false_alarms_said(session, scope.actor(), model, environment(), limit=MOST_READ)
         return [
             {"kind": one.kind, "about": one.fingerprint.split("/", 3)[-1], "fired": one.fired, "false": one.false,
              "pages": one.pages}

@@ -6,12 +6,13 @@ from typing import Any
 
 import streamlit as st
 
+from app.data.rows import MOST_READ
 from app.data.scope import SHORT, Scope, environment
 from backend.access.movements import Movement, movements_in
 from backend.access.reviews import Progress, items_of, list_reviews, teams_in_rights, who_may_review
 from backend.access.rights import Right, rights_now
 from backend.assurance import exceptions as excepting
-from backend.assurance.inventory import Entry, Page, entry_of, list_models_kept
+from backend.assurance.inventory import Entry, Page, entry_of, list_models_kept, names_kept
 from backend.assurance.lineage import Lineage, lineage_of
 from backend.assurance.questionnaire import answers_of, asked_now
 from backend.assurance.reading import assurance_of
@@ -24,13 +25,20 @@ from backend.identity.people import names_of, names_to_choose
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def models_kept(
     scope: Scope, text: str, tiers: tuple[str, ...], kinds: tuple[str, ...], needing: bool, sort: str, offset: int,
-    limit: int | None, team: str = "",
+    limit: int, team: str = "",
 ) -> Page:  # fmt: skip
     with reading() as session:
         return list_models_kept(
             session, scope.actor(), environment=environment(), text=text, tiers=tiers, kinds=kinds, needing=needing,
             sort=sort, offset=offset, limit=limit, team=team,
         )  # fmt: skip
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
+def model_names(scope: Scope) -> list[str]:
+    """The names of every model of the inventory, described or not, to choose from."""
+    with reading() as session:
+        return names_kept(session, scope.actor())
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
@@ -44,7 +52,7 @@ def assurance(scope: Scope, model: str) -> dict[str, Any]:
     """Validations, findings and exceptions of a model, newest first, those that are over too."""
     viewer = scope.actor()
     with reading() as session:
-        found = excepting.list_exceptions(session, viewer, model=model)
+        found = excepting.list_exceptions(session, viewer, model=model, limit=MOST_READ)
         return {
             **assurance_of(session, viewer, model),
             "exceptions": excepting.exception_views(session, found),
@@ -55,7 +63,7 @@ def assurance(scope: Scope, model: str) -> dict[str, Any]:
 def tier_answers(scope: Scope, model: str) -> dict[str, Any]:
     """The questionnaire that is asked, and what was answered, newest first."""
     with reading() as session:
-        now, rows = asked_now(session), answers_of(session, scope.actor(), model)
+        now, rows = asked_now(session), answers_of(session, scope.actor(), model, limit=MOST_READ)
         names = names_of(session, {one.answered_by for one in rows})
         return {
             "revision": now.revision, "digest": now.digest, "document": now.document.as_dict(),
@@ -117,10 +125,10 @@ def movements(scope: Scope, period: str) -> list[Movement]:
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
 def access_reviews(scope: Scope) -> list[Progress]:
     with reading() as session:
-        return list_reviews(session, scope.actor())
+        return list_reviews(session, scope.actor(), limit=MOST_READ)
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
 def access_items(scope: Scope, review_id: int) -> list[dict[str, Any]]:
     with reading() as session:
-        return items_of(session, scope.actor(), review_id)
+        return items_of(session, scope.actor(), review_id, limit=MOST_READ)

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.data.rows import MOST_READ
 from app.data.scope import SHORT, Scope
 from backend import clock
 from backend.assurance.as_of import HouseThen, house_as_of
@@ -38,7 +39,7 @@ def audit_entries(scope: Scope, **wanted: Any) -> list[audit.EntryView]:
 def kept_searches(scope: Scope) -> dict[str, dict[str, Any]]:
     """The viewer's own searches by name."""
     with reading() as session:
-        return {one.name: one.search for one in saved_searches(session, scope.actor())}
+        return {one.name: one.search for one in saved_searches(session, scope.actor(), limit=MOST_READ)}
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.data.rows import MOST_READ
 from app.data.scope import LONG, SHORT, Scope
 from backend.cards.errors import NoSuchCard
 from backend.cards.examination import Examined, examine_card, examine_text
@@ -33,7 +34,7 @@ def card(
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def card_versions(scope: Scope, model: str, version: int) -> list[dict[str, Any]]:
     with reading() as session:
-        return version_views(session, scope.actor(), model, version)
+        return version_views(session, scope.actor(), model, version, limit=MOST_READ)
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=200)

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.data.rows import MOST_READ
 from app.data.scope import LONG, SHORT, Scope, environment
 from backend.controls.assessment import Assessment, assess
 from backend.controls.judgements import list_judgements, why_not_judge
@@ -24,7 +25,9 @@ def assessment(scope: Scope, catalogue: str, model: str | None, as_of: datetime 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
 def judgements(scope: Scope, catalogue: str, control: str, model: str | None) -> list[dict[str, Any]]:
     with reading() as session:
-        return list_judgements(session, scope.actor(), catalogue=catalogue, control=control, model=model)
+        return list_judgements(
+            session, scope.actor(), catalogue=catalogue, control=control, model=model, limit=MOST_READ
+        )
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

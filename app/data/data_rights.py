@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.data.rows import MOST_READ
 from app.data.scope import SHORT, Scope
 from backend.data_rights.explanation import Explained, explain_prediction
 from backend.data_rights.requests import list_requests
@@ -30,7 +31,7 @@ def data_requests(scope: Scope) -> list[dict[str, Any]]:
 def open_holds(scope: Scope) -> list[dict[str, Any]]:
     """What nobody has released yet, the newest first."""
     with reading() as session:
-        return hold_views(session, list_holds(session, scope.actor()))
+        return hold_views(session, list_holds(session, scope.actor(), limit=MOST_READ))
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import streamlit as st
 
+from app.data.rows import MOST_READ
 from app.data.scope import SHORT, Scope, environment
 from backend.database.session import reading, writing
 from backend.governance import authority, delegations, policies, reviews, rollout_commands, urgent, views
@@ -139,7 +140,7 @@ def policy_revisions(scope: Scope) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = [
             {"revision": row.revision, "digest": row.digest, "change_id": row.change_id, "note": row.note,
              "created_at": row.created_at}
-            for row in policies.policy_history(session, scope.actor())
+            for row in policies.policy_history(session, scope.actor(), limit=MOST_READ)
         ]  # fmt: skip
     installed = policies.built_in()
     return [
@@ -172,7 +173,7 @@ def lent(scope: Scope) -> list[dict[str, Any]]:
     """Rights to decide that this person lends or has been lent."""
     viewer = scope.actor()
     with reading() as session:
-        rows = delegations.delegations_of(session, viewer)
+        rows = delegations.delegations_of(session, viewer, limit=MOST_READ)
         names = names_of(session, {person for row in rows for person in (row.from_person, row.to_person)})
         return [
             {"id": row.id, "from": names[row.from_person], "to": names[row.to_person], "starts_at": row.starts_at,

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.data.governance import changes
-from app.data.rows import row_of
+from app.data.rows import MOST_CHOSEN, MOST_READ, row_of
 from app.data.scope import Scope, scope_of
 from backend.database.session import reading
 from backend.governance import machine
@@ -15,7 +15,7 @@ from backend.governance.digests import digest_of
 from backend.identity import sessions as identity_sessions
 from backend.identity import tokens as identity_tokens
 from backend.identity.actor import Actor
-from backend.identity.people import list_people, person_by_id
+from backend.identity.people import count_people, list_people, person_by_id
 from backend.identity.role_rules import dry_run, read_rules, rules_for
 from backend.identity.roles import Permission
 from backend.identity.teams import TeamView, list_teams
@@ -26,13 +26,14 @@ from backend.identity.ways_in import has_local_password
 def teams(scope: Scope) -> list[TeamView]:
     """The teams that the viewer may know of, by name, as they are now."""
     with reading() as session:
-        return list_teams(session, scope.actor())
+        return list_teams(session, scope.actor(), limit=MOST_READ)
 
 
 def sessions(actor: Actor) -> list[dict[str, Any]]:
     """The open sessions of the person who looks, as they are now."""
     with reading() as session:
-        return [row_of(one) for one in identity_sessions.list_sessions(session, actor, actor.person_id)]
+        found = identity_sessions.list_sessions(session, actor, actor.person_id, limit=MOST_READ)
+        return [row_of(one) for one in found]
 
 
 def has_password(actor: Actor) -> bool:
@@ -46,7 +47,7 @@ def tokens(actor: Actor) -> list[dict[str, Any]]:
     with reading() as session:
         return [
             row_of(one) | {"open": identity_tokens.is_open(one), "ends_soon": identity_tokens.ends_soon(one)}
-            for one in identity_tokens.list_tokens(session, actor)
+            for one in identity_tokens.list_tokens(session, actor, limit=MOST_READ)
         ]
 
 
@@ -58,20 +59,30 @@ def tokens_ending(scope: Scope) -> list[str]:
         return []
     with reading() as session:
         return [
-            one.name for one in identity_tokens.list_tokens(session, actor) if identity_tokens.ends_soon(one)
+            one.name
+            for one in identity_tokens.list_tokens(session, actor, limit=MOST_READ)
+            if identity_tokens.ends_soon(one)
         ]
 
 
 def trust_rules(actor: Actor) -> list[dict[str, Any]]:
     """Which jobs of CI systems are let in."""
     with reading() as session:
-        return [row_of(one) for one in list_rules(session, actor)]
+        return [row_of(one) for one in list_rules(session, actor, limit=MOST_READ)]
 
 
-def people(actor: Actor) -> list[dict[str, Any]]:
-    """Everyone who may or might come in; `digest` changes with their roles and state."""
+def people_counted(actor: Actor) -> tuple[int, int]:
+    """How many accounts there are, and how many of them are not disabled."""
     with reading() as session:
-        found = list_people(session, actor)
+        return count_people(session, actor)
+
+
+def people(
+    actor: Actor, *, limit: int = MOST_CHOSEN, offset: int = 0, username: str | None = None
+) -> list[dict[str, Any]]:
+    """Who may or might come in, by user name; `digest` changes with their roles and state."""
+    with reading() as session:
+        found = list_people(session, actor, limit=limit, offset=offset, username=username)
     return [
         {
             "id": one.id, "username": one.username, "display_name": one.display_name, "kind": one.kind,

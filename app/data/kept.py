@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 import streamlit as st
 
+from app.charts.serialised import SerialisedFigure
 from app.data.scope import KEPT, SHORT, Scope
 from backend.database.session import reading
 from backend.monitoring.reading import last_stored
@@ -50,10 +51,14 @@ def until_stored(
 
 
 def until_changed(draw: Callable[Asked, Figure]) -> Callable[Asked, Figure]:
-    """Keep a figure for as long as its arguments are the same. It is shared between people and never changed."""
+    """Keep a figure, as the text that browsers get, for as long as its arguments are the same.
+
+    It is shared between people and never changed. Its arguments hold all that is drawn, and are read for a `Scope`:
+    whoever may see other data asks with other arguments and gets another figure.
+    """
 
     def held(*args: Asked.args, **kwargs: Asked.kwargs) -> Figure:
-        return draw(*args, **kwargs)
+        return SerialisedFigure(draw(*args, **kwargs))
 
     held.__qualname__ = f"until_changed.{draw.__qualname__}"
     return st.cache_resource(held, ttl=10 * KEPT, show_spinner=False, max_entries=FIGURES)

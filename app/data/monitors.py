@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app.data.kept import until_stored
-from app.data.rows import alert_of, row_of
+from app.data.rows import MOST_READ, alert_of, row_of
 from app.data.scope import LONG, Scope, environment
 from backend.database.session import reading
 from backend.errors import BadInput
@@ -89,7 +89,7 @@ def budget_only_by_change(scope: Scope, model: str) -> str | None:
 def monitor_versions(scope: Scope, key: str) -> list[dict[str, Any]]:
     """Every version of a monitor, newest first, with the name of who made it."""
     with reading() as session:
-        rows = service.monitor_versions(session, scope.actor(), key)
+        rows = service.monitor_versions(session, scope.actor(), key, limit=MOST_READ)
         names = names_of(session, {row.made_by for row in rows})
         return [row_of(row) | {"made_by_name": names.get(row.made_by or "")} for row in rows]
 

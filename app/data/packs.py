@@ -10,7 +10,7 @@ from app.data.scope import SHORT, Scope
 from backend.audit.signers import verifier_keys
 from backend.database.session import reading
 from backend.packs.service import list_packs, pack_views
-from backend.registry.service import list_models
+from backend.registry.service import titles_of_models
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=50)
@@ -31,7 +31,7 @@ def packs_being_made(scope: Scope) -> list[dict[str, Any]]:
 def models_to_choose(scope: Scope) -> list[str]:
     """Names of all models that the viewer may see."""
     with reading() as session:
-        return sorted(one.name for one in list_models(session, scope.actor()))
+        return list(titles_of_models(session, scope.actor()))
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.data.rows import row_of
+from app.data.rows import MOST_READ, row_of
 from app.data.scope import LONG, SHORT, Scope, environment, for_all_alike
 from backend.database.session import reading
 from backend.deployment import service as deployments
@@ -22,7 +22,7 @@ from backend.registry import service as registry
 def models(scope: Scope) -> dict[str, str]:
     """Title by name of every model that may be seen."""
     with reading() as session:
-        return {model.name: model.title for model in registry.list_models(session, scope.actor())}
+        return registry.titles_of_models(session, scope.actor())
 
 
 @for_all_alike
@@ -30,7 +30,7 @@ def models(scope: Scope) -> dict[str, str]:
 def noticed_models(scope: Scope) -> list[str]:
     """Models whose data come with a notice, such as that their times are shifted."""
     with reading() as session:
-        return sorted(model.name for model in registry.list_models(session, scope.actor()) if model.notice)
+        return list(registry.titles_of_models(session, scope.actor(), noticed=True))
 
 
 @for_all_alike
@@ -40,8 +40,8 @@ def model(scope: Scope, name: str) -> dict[str, Any]:
     viewer = scope.actor()
     with reading() as session:
         found = registry.get_model(session, viewer, name)
-        versions = registry.list_versions(session, viewer, name)
-        served = deployments.history(session, viewer, name, environment())
+        versions = registry.list_versions(session, viewer, name, limit=MOST_READ)
+        served = deployments.history(session, viewer, name, environment(), limit=MOST_READ)
         names = names_of(session, {
             found.owner_id, *(one.trained_by for one in versions), *(one.data_owner for one in versions)
         })  # fmt: skip

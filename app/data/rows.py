@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 from app.words import readable
+
+MOST_READ: Final = 500
+"""So many rows of a list are read for a page at most, where the page does not say how many."""
+MOST_CHOSEN: Final = 5_000
+"""So many people are offered to choose from at most."""
 
 
 def row_of(record: Any) -> dict[str, Any]:

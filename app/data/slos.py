@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.data.rows import bare, row_of
+from app.data.rows import MOST_READ, bare, row_of
 from app.data.scope import SHORT, Scope, environment, for_all_alike
 from backend.database.session import reading
 from backend.governance.direct_edits import why_only_by_change
@@ -16,7 +16,7 @@ from backend.registry.service import get_model
 from backend.slo.findings import Finding
 from backend.slo.lint import findings_of
 from backend.slo.objectives import Objective
-from backend.slo.objectives_service import objective_revisions
+from backend.slo.objectives_service import count_objectives, objective_revisions
 from backend.slo.openslo import read_openslo
 from backend.slo.reading import Detail, Standing, list_standings, read_detail
 
@@ -24,10 +24,19 @@ from backend.slo.reading import Detail, Standing, list_standings, read_detail
 @for_all_alike
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
 def standings(scope: Scope, model: str | None = None) -> list[Standing]:
-    """Every objective of this environment, those in danger first."""
+    """The objectives of this environment, those in danger first: `MOST_READ` of them at most."""
     with reading() as session:
-        found = list_standings(session, scope.actor(), model=model, environment=environment())
+        found = list_standings(
+            session, scope.actor(), model=model, environment=environment(), limit=MOST_READ
+        )
         return [_bare(one) for one in found]
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
+def how_many(scope: Scope) -> int:
+    """How many objectives this environment has; `standings` reads the worst `MOST_READ` of them."""
+    with reading() as session:
+        return count_objectives(session, scope.actor(), environment=environment())
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
@@ -49,7 +58,7 @@ def _bare(one: Standing) -> Standing:
 def revisions(scope: Scope, key: str) -> list[dict[str, Any]]:
     """Every revision of an objective, newest first, with the name of who made it."""
     with reading() as session:
-        rows = objective_revisions(session, scope.actor(), key)
+        rows = objective_revisions(session, scope.actor(), key, limit=MOST_READ)
         names = names_of(session, {row.made_by for row in rows})
         return [row_of(row) | {"made_by_name": names.get(row.made_by or "")} for row in rows]
 

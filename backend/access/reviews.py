@@ -284,7 +284,9 @@ def _revoke(session: WriteSession, actor: Actor, item: AccessItem, reason: str) 
             revoke_delegation(session, actor, int(item.subject), why=why)
 
 
-def list_reviews(session: ReadSession, viewer: Actor) -> list[Progress]:
+def list_reviews(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[Progress]:
     """Reviews, newest first, with how far each is."""
     viewer.require(Permission.REVIEW_ACCESS)
     counts: dict[tuple[int, str | None], int] = {
@@ -295,7 +297,9 @@ def list_reviews(session: ReadSession, viewer: Actor) -> list[Progress]:
             )
         )
     }
-    reviews = session.scalars(select(AccessReview).order_by(AccessReview.id.desc())).all()
+    reviews = session.scalars(
+        select(AccessReview).order_by(AccessReview.id.desc()).limit(limit).offset(offset)
+    ).all()
     names = names_of(session, {person for one in reviews for person in (one.started_by, one.reviewer)})
     return [
         Progress(
@@ -307,7 +311,9 @@ def list_reviews(session: ReadSession, viewer: Actor) -> list[Progress]:
     ]  # fmt: skip
 
 
-def items_of(session: ReadSession, viewer: Actor, review_id: int) -> list[dict[str, Any]]:
+def items_of(
+    session: ReadSession, viewer: Actor, review_id: int, *, limit: int | None = None, offset: int = 0
+) -> list[dict[str, Any]]:
     """The items of a review, those without an answer first."""
     viewer.require(Permission.REVIEW_ACCESS)
     if session.get(AccessReview, review_id) is None:
@@ -316,6 +322,8 @@ def items_of(session: ReadSession, viewer: Actor, review_id: int) -> list[dict[s
         select(AccessItem)
         .where(AccessItem.review_id == review_id)
         .order_by(AccessItem.answer.is_not(None), AccessItem.id)
+        .limit(limit)
+        .offset(offset)
     ).all()
     names = names_of(session, {person for one in items for person in (one.person_id, one.answered_by)})
     return [

@@ -13,11 +13,12 @@ from sqlalchemy import func, select
 
 from backend import clock
 from backend.access.usage import last_done
+from backend.database.many import among
 from backend.database.session import ReadSession
 from backend.governance.tables import Decision, Delegation
 from backend.identity.actor import Actor
 from backend.identity.roles import GRANTS, Permission, Role, permissions_in_team
-from backend.identity.sessions import may_sign_in
+from backend.identity.sessions import open_accounts
 from backend.identity.tables import ApiToken, Person, SignInSession
 from backend.identity.trust_rules import rules_in_force
 
@@ -36,12 +37,24 @@ class Right:
     last_used_at: datetime | None
 
 
-def rights_now(session: ReadSession, viewer: Actor) -> list[Right]:
-    """Every right of every open account, by name. A role was last used when its holder was last here."""
+def count_accounts(session: ReadSession, viewer: Actor) -> int:
+    """How many accounts are open."""
+    viewer.require(Permission.REVIEW_ACCESS)
+    return session.scalar(select(func.count()).select_from(Person).where(*open_accounts())) or 0
+
+
+def rights_now(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[Right]:
+    """Every right of every open account, by user name. A role was last used when its holder was last here.
+
+    `limit` and `offset` cut the accounts: the rights of one stay together.
+    """
     viewer.require(Permission.REVIEW_ACCESS)
     now = clock.now()
-    people = [one for one in session.scalars(select(Person).order_by(Person.username)) if may_sign_in(one)]
-    names = {one.id: one.display_name for one in session.scalars(select(Person))}
+    query = select(Person).where(*open_accounts()).order_by(Person.username).limit(limit).offset(offset)
+    people = list(session.scalars(query))
+    names = {row.id: row.display_name for row in session.execute(select(Person.id, Person.display_name))}
     seen = _latest(session, SignInSession.person_id, SignInSession.last_seen_at)
     used = _latest(session, ApiToken.person_id, ApiToken.last_used_at)
     done = last_done(session, [one.id for one in people])
@@ -69,7 +82,10 @@ def rights_now(session: ReadSession, viewer: Actor) -> list[Right]:
             found.append(_right(person, "team_role", f"{given.team_id}/{given.role}", facts, last))
     by_id = {one.id: one for one in people}
     open_tokens = select(ApiToken).where(
-        ApiToken.revoked_at.is_(None), ApiToken.expires_at > now, ApiToken.trust_rule.is_(None)
+        among(ApiToken.person_id, list(by_id)),
+        ApiToken.revoked_at.is_(None),
+        ApiToken.expires_at > now,
+        ApiToken.trust_rule.is_(None),
     )  # those of jobs are over within the hour: their rule is the right
     for token in session.scalars(open_tokens.order_by(ApiToken.created_at, ApiToken.id)):
         if token.person_id in by_id:
@@ -82,7 +98,9 @@ def rights_now(session: ReadSession, viewer: Actor) -> list[Right]:
                 "models": rule.models, "minutes": rule.minutes,
             }  # fmt: skip
             found.append(_right(by_id[rule.person_id], "trust_rule", rule.id, facts, rule.last_used_at))
-    open_loans = select(Delegation).where(Delegation.revoked_at.is_(None), Delegation.ends_at > now)
+    open_loans = select(Delegation).where(
+        among(Delegation.to_person, list(by_id)), Delegation.revoked_at.is_(None), Delegation.ends_at > now
+    )
     for loan in session.scalars(open_loans.order_by(Delegation.id)):
         if loan.to_person in by_id:
             facts = {

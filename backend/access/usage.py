@@ -1,6 +1,7 @@
 """When somebody last did what a permission lets them do, by the audit log.
 
-What is only read leaves no entry, so a permission that is only for reading has no action here.
+What is only read leaves no entry, so a permission that is only for reading has no action here. What people keep of what
+they read, a search or a view of a list, counts as the permission to read it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from backend.database.session import ReadSession
 from backend.identity.roles import Permission
 
 DONE_BY: Final[dict[Permission, tuple[Action, ...]]] = {
+    Permission.READ_MODELS: (Action.VIEW_SAVED, Action.VIEW_REMOVED),
     Permission.REGISTER_VERSIONS: (
         Action.MODEL_REGISTERED, Action.VERSION_REGISTERED, Action.DATA_OWNER_DECLARED, Action.REGISTRY_IMPORTED,
         Action.LINEAGE_ATTACHED,
@@ -73,7 +75,9 @@ DONE_BY: Final[dict[Permission, tuple[Action, ...]]] = {
         Action.FINDING_REOPENED, Action.AUDIT_FINDING_OWNED,
     ),
     Permission.HOLD: (Action.HOLD_PLACED, Action.HOLD_RELEASED),
-    Permission.KEEP_INVENTORY: (Action.VENDOR_MODEL_REGISTERED, Action.FACTS_KEPT, Action.TIER_PROPOSED),
+    Permission.KEEP_INVENTORY: (
+        Action.VENDOR_MODEL_REGISTERED, Action.FACTS_KEPT, Action.TIER_PROPOSED, Action.MODEL_TAGGED,
+    ),
     Permission.MARK_SERIOUS: (Action.INCIDENT_SERIOUS,),
     Permission.SET_ASSURANCE_RULES: (
         Action.QUESTIONNAIRE_REPLACED, Action.SERIOUS_RULES_REPLACED, Action.CLOCK_SET, Action.CLOCK_MET,

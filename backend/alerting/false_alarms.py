@@ -35,7 +35,15 @@ class Wrong:
         return self.false / self.fired
 
 
-def false_alarms_said(session: ReadSession, viewer: Actor, model: str, environment: str) -> list[Wrong]:
+def false_alarms_said(
+    session: ReadSession,
+    viewer: Actor,
+    model: str,
+    environment: str,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Wrong]:
     """Those of which at least one was called false, the most often wrong first."""
     see(session, viewer)
     get_model(session, viewer, model)
@@ -50,6 +58,9 @@ def false_alarms_said(session: ReadSession, viewer: Actor, model: str, environme
             Alert.fired_at > clock.now() - LOOKED_BACK,
         )
         .group_by(Alert.kind, Alert.fingerprint)
+        .having(func.count().filter(false) > 0)
+        .order_by(func.count().filter(false).desc(), Alert.fingerprint, Alert.kind)
+        .limit(limit)
+        .offset(offset)
     )  # fmt: skip
-    found = [Wrong(*row) for row in rows]
-    return sorted((one for one in found if one.false), key=lambda one: (-one.false, one.fingerprint))
+    return [Wrong(*row) for row in rows]

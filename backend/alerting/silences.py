@@ -145,11 +145,17 @@ def get_silence(session: ReadSession, viewer: Actor, silence_id: int) -> Silence
 
 
 def list_silences(
-    session: ReadSession, viewer: Actor, *, model: str | None = None, over: bool = False, limit: int = 100
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    model: str | None = None,
+    over: bool = False,
+    limit: int = 100,
+    offset: int = 0,
 ) -> list[Silence]:
     """Those that hold or will hold, the first to end first; with `over` also past ones, then the newest first."""
     see(session, viewer)
-    query = select(Silence).limit(limit)
+    query = select(Silence).limit(limit).offset(offset)
     if model is not None:
         query = query.where(or_(Silence.model == model, Silence.model.is_(None)))
     if over:
@@ -157,7 +163,9 @@ def list_silences(
     now = clock.now()
     return list(
         session.scalars(
-            query.where(Silence.ended_at.is_(None), Silence.ends_at > now).order_by(Silence.ends_at)
+            query.where(Silence.ended_at.is_(None), Silence.ends_at > now).order_by(
+                Silence.ends_at, Silence.id
+            )
         )
     )
 

@@ -21,6 +21,7 @@ from backend.api.routes import (
     costs,
     data_rights,
     explanations,
+    fleet,
     gates,
     incidents,
     inventory,
@@ -36,6 +37,7 @@ from backend.api.routes import (
     registry,
     retraining,
     role_rules,
+    search,
     serious,
     sessions,
     specs,
@@ -70,6 +72,7 @@ def create_api() -> FastAPI:
         registry,
         retraining,
         inventory,
+        fleet,
         assurance,
         serious,
         controls,
@@ -89,6 +92,7 @@ def create_api() -> FastAPI:
         role_rules,
         teams,
         specs,
+        search,
     ):
         api.include_router(routes.router)
 

@@ -219,7 +219,13 @@ def _granted(session: ReadSession, model: str) -> Sequence[PolicyException]:
 
 
 def list_exceptions(
-    session: ReadSession, viewer: Actor, *, model: str | None = None, standing: bool = False
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    model: str | None = None,
+    standing: bool = False,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> list[PolicyException]:
     """Exceptions, newest first. `standing`: only those that count or wait for a decision."""
     see(session, viewer)
@@ -231,7 +237,7 @@ def list_exceptions(
         query = query.where(
             PolicyException.state.in_(("asked", "granted")), PolicyException.expires_at > clock.now()
         )
-    return list(session.scalars(query))
+    return list(session.scalars(query.limit(limit).offset(offset)))
 
 
 def state_of(row: PolicyException) -> str:

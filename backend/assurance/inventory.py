@@ -6,31 +6,44 @@ What nobody measured is `unknown`, never fine: a vendor's model has no health of
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import Select, and_, func, select, true
 
 from backend import clock
-from backend.assurance.inventory_tables import ModelFacts, TierAnswers
-from backend.assurance.tables import Finding, PolicyException, Validation, ValidationCondition
+from backend.assurance.inventory_query import (
+    SEVERITIES,
+    SORTS,
+    TIERS,
+    kept_models,
+    matching,
+    needs_somebody,
+    ordered,
+)
+from backend.assurance.tables import PolicyException
 from backend.assurance.validations import OUTCOMES
+from backend.database.many import among
 from backend.database.session import ReadSession
-from backend.deployment.tables import Deployment
 from backend.errors import BadInput
 from backend.identity.actor import Actor
 from backend.identity.people import names_of
 from backend.identity.reach import see
 from backend.identity.teams import team_names
-from backend.registry.tables import ImportedModel, Model, Version
+from backend.registry.service import CHOICES
+from backend.registry.tables import Model
+
+__all__ = [
+    "KINDS", "SORTS", "TIERS", "Entry", "Page", "entry_of", "every_model_kept", "list_models_kept", "names_kept",
+]  # fmt: skip
 
 KINDS: Final[dict[str, str]] = {
     "own": "served here", "imported": "imported, not described", "vendor": "served by a vendor",
 }  # fmt: skip
-TIERS: Final = ("prohibited", "high", "medium", "low")
-SORTS: Final = ("due", "name", "tier", "findings", "validated", "review")
+AT_ONCE: Final = 500
+"""So many entries are read at a time where all are wanted."""
 
 
 @dataclass(frozen=True)
@@ -96,33 +109,46 @@ def list_models_kept(
     sort: str = "due",
     descending: bool = False,
     offset: int = 0,
-    limit: int | None = 50,
+    limit: int = 50,
 ) -> Page:
     """The entries that the viewer may see and that match. `needing`: only those with something due."""
     see(session, viewer)
     if sort not in SORTS:
         raise BadInput(f"the inventory is sorted by {', '.join(SORTS)}, not by {sort!r}", field="sort")
-    every = _entries(session, environment)
-    wanted = text.strip().lower()
-    found = [
-        one
-        for one in every
-        if (
-            not wanted
-            or any(wanted in part.lower() for part in (one.model, one.title, one.purpose, one.vendor))
+    now = clock.now()
+    kept = kept_models(environment, now)
+    wanted = matching(kept, text=text, tiers=tiers, kinds=kinds, owner=owner, team=team, needing=needing)
+    known, needy, total = session.execute(
+        select(
+            func.count(),
+            func.count().filter(needs_somebody(kept)),
+            func.count().filter(and_(true(), *wanted)),
+        ).select_from(kept)
+    ).one()
+    query = ordered(select(kept).where(*wanted), kept, sort, descending=descending)
+    shown = _entries(session, query.limit(limit).offset(offset), now)
+    return Page(_with_health(session, viewer, shown, environment), total, known, needy)
+
+
+def every_model_kept(
+    session: ReadSession, viewer: Actor, *, environment: str, **filters: Any
+) -> Iterator[Entry]:
+    """All that match, read `AT_ONCE` at a time: for files. `filters` as of `list_models_kept`."""
+    offset = 0
+    while True:
+        page = list_models_kept(
+            session, viewer, environment=environment, offset=offset, limit=AT_ONCE, **filters
         )
-        and (not tiers or one.tier in tiers)
-        and (not kinds or one.kind in kinds)
-        and (not owner or owner == (one.owner or ""))
-        and (not team or team == one.team)
-        and (not needing or one.level in ("page", "attention"))
-    ]
-    found.sort(key=lambda one: (_rank(one, sort), one.model), reverse=descending)
-    shown = found[offset:] if limit is None else found[offset : offset + limit]
-    return Page(
-        _with_health(session, viewer, shown, environment), len(found), len(every),
-        sum(one.level in ("page", "attention") for one in every),
-    )  # fmt: skip
+        yield from page.entries
+        offset += AT_ONCE
+        if offset >= page.total:
+            return
+
+
+def names_kept(session: ReadSession, viewer: Actor) -> list[str]:
+    """The first `CHOICES` names of models, of those that the viewer may see: to choose from."""
+    see(session, viewer)
+    return list(session.scalars(select(Model.name).order_by(Model.name).limit(CHOICES)))
 
 
 def entry_of(session: ReadSession, viewer: Actor, model: str, *, environment: str) -> Entry:
@@ -130,129 +156,57 @@ def entry_of(session: ReadSession, viewer: Actor, model: str, *, environment: st
     from backend.registry.service import get_model
 
     get_model(session, viewer, model)
-    return _with_health(session, viewer, _entries(session, environment, only=model), environment)[0]
-
-
-def _rank(entry: Entry, sort: str) -> Any:
-    far = datetime.max.replace(tzinfo=clock.now().tzinfo)
-    early = datetime.min.replace(tzinfo=far.tzinfo)
-    return {
-        "due": (("page", "attention", "unknown", "ok").index(entry.level), -len(entry.due)),
-        "name": (),
-        "tier": TIERS.index(entry.tier),
-        "findings": (
-            -entry.findings_overdue,
-            [-entry.findings.get(one, 0) for one in ("high", "medium", "low")],
-        ),
-        "validated": entry.validation["recorded_at"] if entry.validation else early,
-        "review": entry.next_review_at or far,
-    }[sort]
-
-
-def _entries(session: ReadSession, environment: str, only: str | None = None) -> list[Entry]:
-    """Every model by a handful of questions; what performs how is asked for the page that is shown only."""
     now = clock.now()
-    query = select(Model).order_by(Model.name)
-    models = list(session.scalars(query if only is None else query.where(Model.name == only)))
-    facts = {row.model: row for row in session.scalars(select(ModelFacts))}
-    imported = set(session.scalars(select(ImportedModel.model)))
-    names = names_of(session, {one.owner_id for one in models})
-    teams = team_names(session, (one.name for one in models))
-    trained: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-    for version in session.execute(
-        select(Version.model, Version.version, Version.training).order_by(Version.version)
-    ):
-        trained[version.model][version.version] = version.training
-    serves = {
-        row.model: row.version
-        for row in session.scalars(
-            select(Deployment).where(
-                Deployment.environment == environment,
-                Deployment.role == "champion",
-                Deployment.ended_at.is_(None),
-            )
-        )
-    }
-    newest = select(func.max(Validation.id)).group_by(Validation.model)
-    validated = {
-        row.model: row for row in session.scalars(select(Validation).where(Validation.id.in_(newest)))
-    }
-    waiting: dict[str, list[datetime]] = defaultdict(list)
-    for row in session.execute(
-        select(Validation.model, ValidationCondition.due_at)
-        .join(Validation, Validation.id == ValidationCondition.validation_id)
-        .where(ValidationCondition.met_at.is_(None))
-    ):
-        waiting[row.model].append(row.due_at)
-    open_findings: dict[str, list[tuple[str, datetime]]] = defaultdict(list)
-    for found in session.execute(
-        select(Finding.model, Finding.severity, Finding.due_at).where(
-            and_(Finding.state != "closed", Finding.model.is_not(None))
-        )
-    ):
-        open_findings[found.model].append((found.severity, found.due_at))
+    kept = kept_models(environment, now)
+    found = _entries(session, select(kept).where(kept.c.model == model), now)
+    return _with_health(session, viewer, found, environment)[0]
+
+
+def _entries(session: ReadSession, query: Select[Any], now: datetime) -> list[Entry]:
+    """The rows of `kept_models` that a query finds, with the names of owners and teams, and exceptions."""
+    rows = session.execute(query).all()
+    models = [row.model for row in rows]
+    names = names_of(session, {row.owner_id for row in rows})
+    teams = team_names(session, models)
     excepted: dict[str, list[str]] = defaultdict(list)
     for one in session.scalars(
-        select(PolicyException).where(
-            PolicyException.state.in_(("asked", "granted")), PolicyException.expires_at > now
+        select(PolicyException)
+        .where(
+            among(PolicyException.model, models), PolicyException.state.in_(("asked", "granted")),
+            PolicyException.expires_at > now,
         )
-    ):
+        .order_by(PolicyException.id)
+    ):  # fmt: skip
         state = "granted" if one.state == "granted" else "asked for"
         excepted[one.model].append(f"EXC-{one.id} from {one.gate}, {state}, until {one.expires_at:%Y-%m-%d}")
-    answered: dict[str, TierAnswers] = {}
-    newest_answers = select(func.max(TierAnswers.id)).group_by(TierAnswers.model)
-    for answers in session.scalars(select(TierAnswers).where(TierAnswers.id.in_(newest_answers))):
-        answered[answers.model] = answers
     return [
-        _entry(
-            model, facts.get(model.name), model.name in imported, names.get(model.owner_id or ""),
-            trained[model.name], serves.get(model.name), validated.get(model.name), waiting[model.name],
-            open_findings[model.name], excepted[model.name], answered.get(model.name), now, teams.get(model.name),
-        )
-        for model in models
-    ]  # fmt: skip
+        _entry(row, names.get(row.owner_id or ""), teams.get(row.model), tuple(excepted[row.model]), now)
+        for row in rows
+    ]
 
 
 def _entry(
-    model: Model, facts: ModelFacts | None, is_imported: bool, owner: str | None,
-    trained: dict[int, dict[str, Any]],
-    serves: int | None, validation: Validation | None, waiting: list[datetime],
-    findings: list[tuple[str, datetime]], exceptions: list[str], answers: TierAnswers | None, now: datetime,
-    team: str | None,
-) -> Entry:  # fmt: skip
-    vendor = facts.vendor if facts is not None else ""
-    kind = "own"
-    if not model.described:
-        kind = "vendor" if vendor else "imported" if is_imported else "own"
-    reviews = [one for one in (
-        facts.next_review_at if facts else None, validation.next_review_at if validation else None,
-    ) if one is not None]  # fmt: skip
-    counted = {
-        severity: sum(one == severity for one, _ in findings) for severity in ("high", "medium", "low")
-    }
+    row: Any, owner: str | None, team: str | None, exceptions: tuple[str, ...], now: datetime
+) -> Entry:
+    validation = None if row.validation_id is None else {
+        "id": row.validation_id, "ref": f"VAL-{row.validation_id}", "version": row.validated_version,
+        "outcome": row.outcome, "outcome_words": OUTCOMES[row.outcome], "recorded_at": row.validated_at,
+    }  # fmt: skip
     entry = Entry(
-        model=model.name, title=model.title, kind=kind, tier=model.tier,
-        proposed_tier=answers.tier if answers else None, answered_at=answers.answered_at if answers else None,
-        owner=owner, purpose=(facts.purpose if facts else "") or model.description,
-        data=(facts.data if facts else "") or _data_of(trained, serves), vendor=vendor,
-        contact=facts.contact if facts else "", serves=serves,
-        validation=None if validation is None else {
-            "id": validation.id, "ref": f"VAL-{validation.id}", "version": validation.version,
-            "outcome": validation.outcome, "outcome_words": OUTCOMES[validation.outcome],
-            "recorded_at": validation.recorded_at,
-        },
-        conditions_open=len(waiting), conditions_lapsed=sum(one <= now for one in waiting),
-        findings=counted, findings_overdue=sum(day <= now for _, day in findings),
-        next_review_at=min(reviews, default=None), exceptions=tuple(exceptions), created_at=model.created_at, team=team,
+        model=row.model, title=row.title, kind=row.kind, tier=row.tier, proposed_tier=row.proposed_tier,
+        answered_at=row.answered_at, owner=owner, purpose=row.purpose,
+        data=row.data or _data_of(row.trained_version, row.training), vendor=row.vendor, contact=row.contact,
+        serves=row.serves, validation=validation, conditions_open=row.conditions_open,
+        conditions_lapsed=row.conditions_lapsed,
+        findings={one: getattr(row, f"findings_{one}") for one in SEVERITIES},
+        findings_overdue=row.findings_overdue, next_review_at=row.next_review_at, exceptions=exceptions,
+        created_at=row.created_at, team=team,
     )  # fmt: skip
-    overdue_high = any(severity == "high" and day <= now for severity, day in findings)
-    return _judged(entry, overdue_high, now)
+    return _judged(entry, bool(row.findings_overdue_high), now)
 
 
-def _data_of(trained: dict[int, dict[str, Any]], serves: int | None) -> str:
-    """What the version that serves (else the newest) was trained on, as its trainer handed it over."""
-    number = serves if serves in trained else max(trained, default=None)
-    training = trained[number] if number is not None else {}
+def _data_of(number: int | None, training: dict[str, Any] | None) -> str:
+    """What a version (the one that serves, else the newest) was trained on, as its trainer handed it over."""
     if not training:
         return ""
     rows, span = training.get("rows"), [_day(training.get(one)) for one in ("from", "to")]

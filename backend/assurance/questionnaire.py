@@ -228,9 +228,17 @@ def answer_questionnaire(
     return row
 
 
-def answers_of(session: ReadSession, viewer: Actor, model: str) -> list[TierAnswers]:
+def answers_of(
+    session: ReadSession, viewer: Actor, model: str, *, limit: int | None = None, offset: int = 0
+) -> list[TierAnswers]:
     """Answers about a model, newest first."""
     get_model(session, viewer, model)
     return list(
-        session.scalars(select(TierAnswers).where(TierAnswers.model == model).order_by(TierAnswers.id.desc()))
+        session.scalars(
+            select(TierAnswers)
+            .where(TierAnswers.model == model)
+            .order_by(TierAnswers.id.desc())
+            .limit(limit)
+            .offset(offset)
+        )
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from backend import clock
 from backend.assurance.documents import checked_file
@@ -22,15 +22,27 @@ from backend.registry.service import get_model
 
 _PEOPLE: Final = ("validator", "met_by", "owner", "opened_by", "closed_by")
 
+MOST: Final = 200
+"""So many validations and so many findings of a model are read at once."""
 
-def assurance_of(session: ReadSession, viewer: Actor, model: str) -> dict[str, Any]:
-    """Everything recorded about a model: validations newest first, findings newest first, closed ones too."""
+
+def assurance_of(session: ReadSession, viewer: Actor, model: str, *, limit: int = MOST) -> dict[str, Any]:
+    """What was recorded about a model: the newest validations and the newest findings, closed ones too, and how many
+    of each there are."""
     get_model(session, viewer, model)
-    validations = list_validations(session, viewer, model)
+    validations = list_validations(session, viewer, model, limit=limit)
     findings = list(
-        session.scalars(select(Finding).where(Finding.model == model).order_by(Finding.id.desc()))
+        session.scalars(
+            select(Finding).where(Finding.model == model).order_by(Finding.id.desc()).limit(limit)
+        )
+    )
+    counts = (
+        select(func.count()).select_from(Validation).where(Validation.model == model),
+        select(func.count()).select_from(Finding).where(Finding.model == model),
     )
     return {
+        "validations_total": session.scalar(counts[0]),
+        "findings_total": session.scalar(counts[1]),
         "model": model,
         "validations": validation_views(session, validations),
         "findings": finding_views(session, findings),

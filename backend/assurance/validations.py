@@ -151,11 +151,15 @@ def require_independent(
     return barred
 
 
-def list_validations(session: ReadSession, viewer: Actor, model: str) -> list[Validation]:
+def list_validations(
+    session: ReadSession, viewer: Actor, model: str, *, limit: int | None = None
+) -> list[Validation]:
     """Validations of a model, newest first."""
     get_model(session, viewer, model)
     return list(
-        session.scalars(select(Validation).where(Validation.model == model).order_by(Validation.id.desc()))
+        session.scalars(
+            select(Validation).where(Validation.model == model).order_by(Validation.id.desc()).limit(limit)
+        )
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 from sqlalchemy import Connection, Table, bindparam, event, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from backend import clock
 from backend.addresses import all_without_credentials
@@ -108,9 +108,10 @@ def record(
             {"level": level, "position": position, "hash": top.hex()} for level, position, top in completed
         ]
         connection.execute(insert(_SUBTREES), kept)
-    if "audit_head" not in session.info:
-        after_commit(session, lambda: heads.publish(*session.info.pop("audit_head")))
-    session.info["audit_head"] = (frontier.size, root)
+    if not session.info.get(_TOLD):
+        session.info[_TOLD] = True
+        after_commit(session, lambda: _publish(session))
+    session.info[_NEWEST] = (frontier.size, root)
     session.info[_TREE] = frontier
     return seq
 
@@ -125,10 +126,32 @@ def _personal(actor: Actor, value: str | None) -> Personal | str | None:
     return Personal(actor.person_id, value) if actor.kind == "person" and value else value
 
 
+def _publish(session: Session) -> None:
+    session.info.pop(_TOLD, None)
+    newest: tuple[int, str] | None = session.info.pop(_NEWEST, None)
+    if newest is not None:
+        heads.publish(*newest)
+
+
+@event.listens_for(WriteSession, "after_transaction_create")
+def _note_head(session: Session, transaction: SessionTransaction) -> None:
+    """Whatever a savepoint appends may be taken back: the head before it is the one that is published then."""
+    if transaction.nested:
+        session.info.setdefault(_BEFORE, {})[transaction] = session.info.get(_NEWEST)
+
+
+@event.listens_for(WriteSession, "after_transaction_end")
+def _forget_heads(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(_BEFORE, None)
+
+
 @event.listens_for(WriteSession, "after_soft_rollback")
-def _forget_tree(session: Session, _previous: object) -> None:
-    """What a savepoint took back is no longer in the tree."""
+def _forget_tree(session: Session, previous: SessionTransaction) -> None:
+    """What a savepoint took back is no longer in the tree, and is no head."""
     session.info.pop(_TREE, None)
+    if previous.nested:
+        session.info[_NEWEST] = session.info.get(_BEFORE, {}).pop(previous, None)
 
 
 @event.listens_for(WriteSession, "after_commit")
@@ -148,7 +171,7 @@ def _locked_head(connection: Connection) -> Frontier:
     return Frontier(head.size, (bytes.fromhex(peak) for peak in head.frontier))
 
 
-_TREE: Final = "audit_tree"
+_TREE, _NEWEST, _TOLD, _BEFORE = "audit_tree", "audit_head", "audit_head_told", "audit_heads_before"
 _ENTRIES, _PAYLOADS, _HEAD, _SUBTREES = (
     cast(Table, table.__table__) for table in (AuditEntry, AuditPayload, AuditHead, AuditSubtree)
 )

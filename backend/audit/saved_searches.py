@@ -58,8 +58,10 @@ def delete_search(session: WriteSession, actor: Actor, *, name: str) -> None:
     )  # fmt: skip
 
 
-def saved_searches(session: ReadSession, viewer: Actor) -> list[SavedSearch]:
+def saved_searches(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[SavedSearch]:
     """The viewer's own, by name."""
     see(session, viewer, Permission.READ_AUDIT)
     mine = select(SavedSearch).where(SavedSearch.person_id == viewer.person_id).order_by(SavedSearch.name)
-    return list(session.scalars(mine))
+    return list(session.scalars(mine.limit(limit).offset(offset)))

@@ -22,7 +22,7 @@ from backend.settings import settings
 
 WORKING: Final = ".backup-"  # folders of backups under way, in the home
 DRILL: Final = ".drill-"  # and of drills
-# In the home: signs of life of processes, what a gateway fetches again, files chosen on pages that are open, and what
+# In the home: signs of life of processes, what a gateway fetches again, files chosen or made on open pages, and what
 # processes of models work on.
 MADE_ANEW: Final = frozenset(
     {
@@ -33,7 +33,9 @@ MADE_ANEW: Final = frozenset(
         "kill",
         "spool",
         "uploads",
+        "made",
         "model-processes",
+        "packed",
     }
 )
 _PASSING: Final = (".lock", ".draft", ".tmp", "-wal", "-shm", "-journal")

@@ -15,11 +15,19 @@ from backend.registry.inventory import require_known
 STATES = ("draft", "in_review", "approved", "superseded")
 
 
-def list_card_versions(session: ReadSession, viewer: Actor, model: str, version: int) -> list[CardVersion]:
+def list_card_versions(
+    session: ReadSession,
+    viewer: Actor,
+    model: str,
+    version: int,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[CardVersion]:
     """Every version of a card, newest first."""
     require_known(session, viewer, model, version)
     query = select(CardVersion).where(CardVersion.model == model, CardVersion.version == version)
-    return list(session.scalars(query.order_by(CardVersion.number.desc())))
+    return list(session.scalars(query.order_by(CardVersion.number.desc()).limit(limit).offset(offset)))
 
 
 def get_card_version(

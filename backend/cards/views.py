@@ -14,9 +14,17 @@ from backend.identity.actor import Actor
 from backend.identity.people import names_of
 
 
-def version_views(session: ReadSession, viewer: Actor, model: str, version: int) -> list[dict[str, Any]]:
+def version_views(
+    session: ReadSession,
+    viewer: Actor,
+    model: str,
+    version: int,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[dict[str, Any]]:
     """Every version of a card without its text, newest first, each with what reviewers said."""
-    cards = list_card_versions(session, viewer, model, version)
+    cards = list_card_versions(session, viewer, model, version, limit=limit, offset=offset)
     reviews = {card.id: reviews_of(session, card) for card in cards}
     names = _names(session, cards, [one for found in reviews.values() for one in found])
     return [_version(card, reviews[card.id], names) for card in cards]

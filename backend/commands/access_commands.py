@@ -19,7 +19,7 @@ def access_list(token: Token = "", as_json: Json = False) -> None:
     """Every right of every open account, with what its holder last did by it."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/access")
+    found = Api(token).every("/access", "rights")
     if as_json:
         write_json(found)
         return
@@ -41,7 +41,7 @@ def access_movements(
     """Who joined, moved and left in a period."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/access-movements", period=period)
+    found = Api(token).every("/access-movements", "movements", period=period)
     if as_json:
         write_json(found)
         return

@@ -20,7 +20,7 @@ def token_list(token: Token = "", as_json: Json = False) -> None:
     """Tokens, the newest first, without their secrets."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/tokens")
+    found = Api(token).every("/tokens", "tokens")
     if as_json:
         write_json(found)
         return
@@ -54,7 +54,7 @@ def session_list(
     """Signed-in browsers, the newest first."""
     from backend.commands.client import Api
 
-    found = Api(token).get(f"/people/{person}/sessions" if person else "/sessions")
+    found = Api(token).every(f"/people/{person}/sessions" if person else "/sessions", "sessions")
     if as_json:
         write_json(found)
         return

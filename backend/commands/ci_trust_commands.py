@@ -19,7 +19,7 @@ def ci_trust_list(token: Token = "", as_json: Json = False) -> None:
     """The rules, those in force first."""
     from backend.commands.client import Api
 
-    _say(Api(token).get("/ci-trust")["rules"], as_json)
+    _say(Api(token).every("/ci-trust", "rules")["rules"], as_json)
 
 
 @commands.command("add")

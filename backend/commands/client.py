@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from backend.errors import BadInput, Unavailable, WarrantError
 from backend.settings import settings
 
 TIMEOUT_S = 120.0
+AT_ONCE = 500  # of a list that is given in parts
 
 
 class Refused(WarrantError):
@@ -34,6 +36,22 @@ class Api:
         return self._send(
             "GET", path, params={key: value for key, value in query.items() if value is not None}
         )
+
+    def parts(self, path: str, **query: Any) -> Iterator[Any]:
+        """The answers of a list that is given in parts (`offset` and `next`), one after the other."""
+        offset: int | None = 0
+        while offset is not None:
+            found = self.get(path, **query, offset=offset, limit=AT_ONCE)
+            yield found
+            offset = found["next"]
+
+    def every(self, path: str, key: str, **query: Any) -> Any:
+        """The first of `parts` with all rows of the list `key`."""
+        first, *rest = self.parts(path, **query)
+        del first["next"]
+        for found in rest:
+            first[key] += found[key]
+        return first
 
     def get_bytes(self, path: str, **query: Any) -> bytes:
         """A file, as the console makes it."""

@@ -45,7 +45,7 @@ def hold_list(
     """What is held, the newest first."""
     from backend.commands.client import Api
 
-    _say(Api(token).get("/holds", model=model or None, released=released)["holds"], as_json)
+    _say(Api(token).every("/holds", "holds", model=model or None, released=released)["holds"], as_json)
 
 
 @commands.command("release")

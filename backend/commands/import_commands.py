@@ -125,7 +125,7 @@ def import_moves(
     """List moves of aliases made elsewhere, newest first. Exit 1 where one is open."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/registry/moves", model=model, state=state)
+    found = Api(token).every("/registry/moves", "moves", model=model, state=state)
     if as_json:
         write_json(found)
     else:

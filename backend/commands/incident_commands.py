@@ -11,6 +11,7 @@ from backend.commands.group import Json, Token, refuse_plainly
 from backend.commands.output import say, utc, write_json
 
 commands = typer.Typer(no_args_is_help=True, help="Incidents: list, look, acknowledge, write, resolve.")
+MOST = 200  # the API gives no more at once
 Number = Annotated[int, typer.Argument(min=1, help="the number in INC-<number>")]
 Why = Annotated[str, typer.Option("--why", help="why; others will read it")]
 
@@ -27,14 +28,16 @@ def _told(incident: dict[str, Any], as_json: bool) -> None:
 def incident_list(
     model: Annotated[str | None, typer.Argument(help="one model; else all")] = None,
     everything: Annotated[bool, typer.Option("--all", help="also those that are over")] = False,
+    severity: Annotated[int | None, typer.Option(min=1, max=4, help="of this severity alone")] = None,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """List open incidents, newest first."""
+    """List open incidents, the gravest first; with --all those that are over after them, the newest first."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/incidents", model=model)
-    rows = [one for one in found["incidents"] if everything or one["state"] == "open"]
+    state = None if everything else "open"
+    found = Api(token).get("/incidents", model=model, state=state, severity=severity, limit=MOST)
+    rows = found["incidents"]
     if as_json:
         write_json({"incidents": rows})
         return
@@ -44,6 +47,8 @@ def incident_list(
         )
     if not rows:
         say("no open incident" if not everything else "no incident")
+    if found["next"] is not None:
+        say(f"and {found['open'] + found['closed'] - len(rows)} more, on the page Incidents")
 
 
 @commands.command("show")
@@ -199,13 +204,7 @@ def incident_alerts(
     """List what fires now, the worst first. Exit 1 where a page fires."""
     from backend.commands.client import Api
 
-    api, alerts, offset = Api(token), [], 0
-    while True:
-        found = api.get("/alerts", model=model, offset=offset, limit=500)
-        alerts += found["alerts"]
-        if found["next"] is None:
-            break
-        offset = found["next"]
+    alerts = Api(token).every("/alerts", "alerts", model=model)["alerts"]
     if as_json:
         write_json({"alerts": alerts})
     else:

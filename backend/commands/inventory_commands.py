@@ -25,15 +25,8 @@ def inventory_list(
     """List every model, the most urgent first. Exit 1 where one of them has something overdue."""
     from backend.commands.client import Api
 
-    api, models, offset = Api(token), [], 0
-    while True:
-        found = api.get(
-            "/inventory", text=text, tier=tier, team=team, needing=needing, offset=offset, limit=500
-        )
-        models += found["models"]
-        if found["next"] is None:
-            break
-        offset = found["next"]
+    found = Api(token).every("/inventory", "models", text=text, tier=tier, team=team, needing=needing)
+    models = found["models"]
     if as_json:
         write_json({"models": models, "known": found["known"], "needing": found["needing"]})
     else:

@@ -57,7 +57,7 @@ def lineage_show(model: str, version: Number, token: Token = "", as_json: Json =
 
     from backend.commands.client import Api
 
-    found = Api(token).get(f"/models/{quote(model, safe='')}/versions/{version}/lineage")
+    found = Api(token).every(f"/models/{quote(model, safe='')}/versions/{version}/lineage", "sources")
     if as_json:
         write_json(found)
         return

@@ -56,7 +56,7 @@ def model_list(token: Token = "", as_json: Json = False) -> None:
     """List the models that the token's owner may see."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/models")
+    found = Api(token).every("/models", "models")
     if as_json:
         write_json(found)
         return
@@ -74,7 +74,7 @@ def model_show(model: str, token: Token = "", as_json: Json = False) -> None:
 
     from backend.commands.client import Api
 
-    found = Api(token).get(f"/models/{quote(model, safe='')}")
+    found = Api(token).every(f"/models/{quote(model, safe='')}", "versions")
     if as_json:
         write_json(found)
         return

@@ -72,7 +72,7 @@ def pack_list(
     """Packs, newest first."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/packs", model=model)
+    found = Api(token).every("/packs", "packs", model=model)
     if as_json:
         write_json(found)
         return

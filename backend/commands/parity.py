@@ -9,6 +9,7 @@ from typing import Final
 
 COMMANDS: Final[dict[str, str]] = {
     "GET /me": "whoami",
+    "GET /search": "search",
     "GET /models": "model list",
     "GET /models/{model}": "model show",
     "POST /models/{model}/versions/{version}/data-owner": "inventory data-owner",
@@ -61,6 +62,13 @@ COMMANDS: Final[dict[str, str]] = {
     "POST /retraining/{run_id}/cancellation": "retrain cancel",
     "POST /retraining/{run_id}/resumption": "retrain resume",
     "GET /inventory": "inventory list",
+    "GET /fleet": "fleet list",
+    "POST /models/{model}/tags": "fleet tag",
+    "POST /fleet/acts/preview": "fleet act",
+    "POST /fleet/acts": "fleet act",
+    "GET /views": "fleet views",
+    "POST /views": "fleet save-view",
+    "POST /views/{view_id}/removal": "fleet remove-view",
     "GET /findings": "inventory findings",
     "GET /holds": "hold list",
     "POST /holds": "hold place",

@@ -22,7 +22,7 @@ def silence_list(
     """List silences that hold or will hold."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/silences", over=over)
+    found = Api(token).every("/silences", "silences", over=over)
     if as_json:
         write_json(found)
         return

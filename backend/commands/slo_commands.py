@@ -148,7 +148,7 @@ def slo_list(
     """Show how every objective stands, those in danger first."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/objectives", model=model, environment=environment)
+    found = Api(token).every("/objectives", "objectives", model=model, environment=environment)
     if as_json:
         write_json(found)
         return

@@ -9,6 +9,7 @@ import sys
 from backend.commands.output import say
 from backend.database.session import reading, writing
 from backend.demo_state import loaded_marker
+from backend.errors import BadInput
 from backend.identity.command_line import at_command_line
 from backend.settings import settings
 from backend.supervisor import Child, supervise
@@ -22,7 +23,7 @@ def start_everything(*, demo: bool) -> int:
     here = settings()
     host = here.local_host
     children = [
-        Child("console", [sys.executable, "-m", "app.server"], ready=f"http://{host}:{here.port}/healthz"),
+        *consoles(here.consoles, f"http://{host}:{here.port}/healthz"),
         Child("gateway", [sys.executable, "-m", "backend.serving.gateway"],
               ready=f"http://{host}:{here.gateway_port}/healthz"),
         Child("worker", [sys.executable, "-m", "jobs.worker"]),
@@ -30,6 +31,17 @@ def start_everything(*, demo: bool) -> int:
     if demo:
         children.append(Child("replay", [sys.executable, "-m", "jobs.demo.play"], last=True))
     return supervise(children, on_ready=lambda: _tell_where(demo=demo), prepare=lambda: _prepare(demo=demo))
+
+
+def consoles(number: int, ready: str) -> list[Child]:
+    """So many console processes on one port; `BadInput` for several where the system cannot share one out."""
+    command = [sys.executable, "-m", "app.server"]
+    if number == 1:
+        return [Child("console", command, ready=ready)]
+    if sys.platform != "linux":
+        raise BadInput("WARRANT_CONSOLES is above 1, and only Linux shares one port out among processes")
+    names = ["console", *(f"console-{one}" for one in range(2, number + 1))]
+    return [Child(name, [*command, "--share-port"], ready=ready) for name in names]
 
 
 def _prepare(*, demo: bool) -> int:

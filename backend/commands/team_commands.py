@@ -19,7 +19,7 @@ def team_list(token: Token = "", as_json: Json = False) -> None:
     """The teams that you may know of, with members and models."""
     from backend.commands.client import Api
 
-    found = Api(token).get("/teams")
+    found = Api(token).every("/teams", "teams")
     if as_json:
         write_json(found)
         return

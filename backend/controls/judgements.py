@@ -104,7 +104,14 @@ def sign_judgement(
 
 
 def list_judgements(
-    session: ReadSession, viewer: Actor, *, catalogue: str, control: str, model: str | None
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    catalogue: str,
+    control: str,
+    model: str | None,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> list[dict[str, Any]]:
     """Every judgement on a control about a model (None: the house), newest first, as plain data."""
     see(session, viewer, Permission.READ_AUDIT)
@@ -118,6 +125,8 @@ def list_judgements(
             ControlJudgement.subject == (model or ""),
         )
         .order_by(ControlJudgement.number.desc())
+        .limit(limit)
+        .offset(offset)
     ).all()  # fmt: skip
     return judgement_views(session, rows)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import case, exists, select
 
 from backend.data_rights.handing_out import FORMS
 from backend.data_rights.requests import name_of_subject
@@ -15,7 +15,20 @@ from backend.data_rights.tables import DataRequest, DataRule
 from backend.database.session import ReadSession
 from backend.governance import machine
 from backend.governance.tables import Change
+from backend.identity.actor import Actor
 from backend.identity.people import names_of
+from backend.identity.reach import see
+from backend.identity.roles import Permission
+
+
+def page_of_requests(
+    session: ReadSession, viewer: Actor, *, limit: int, offset: int = 0
+) -> list[DataRequest]:
+    """Those that wait for a decision first, then the newest."""
+    see(session, viewer, Permission.READ_DATA_REQUESTS)
+    waits = exists().where(Change.id == DataRequest.change_id, Change.state.in_(machine.OPEN))
+    order = (case((waits, 0), else_=1), DataRequest.requested_at.desc(), DataRequest.id)
+    return list(session.scalars(select(DataRequest).order_by(*order).limit(limit).offset(offset)))
 
 
 def request_views(session: ReadSession, requests: Sequence[DataRequest]) -> list[dict[str, Any]]:

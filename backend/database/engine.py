@@ -51,7 +51,7 @@ def connect(url: str) -> Database:
     if make_url(url).get_backend_name() == "sqlite":
         return Database(url, _sqlite(url, write=True), _sqlite(url, write=False))
     url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return Database(url, _postgresql(url), _postgresql(url, execution_options={"postgresql_readonly": True}))
+    return Database(url, _postgresql(url), _reading_postgresql(url))
 
 
 def _postgresql(url: str, **options: Any) -> Engine:
@@ -71,6 +71,19 @@ def _postgresql(url: str, **options: Any) -> Engine:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError from error
+
+    return engine
+
+
+def _reading_postgresql(url: str) -> Engine:
+    """Each statement by itself, as in READ COMMITTED they are anyway. A transaction around a few short queries is two
+    more journeys to the server, and pages read in many short sessions."""
+    engine = _postgresql(url, isolation_level="AUTOCOMMIT")
+
+    @event.listens_for(engine, "connect")
+    def read_only(connection: Any, _record: Any) -> None:
+        connection.autocommit = True
+        connection.execute("SET default_transaction_read_only = on")
 
     return engine
 

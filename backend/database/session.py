@@ -40,7 +40,7 @@ def hold(session: ReadSession, *rows: object) -> None:
 
 @contextmanager
 def reading(source: Database | None = None) -> Iterator[ReadSession]:
-    """A read session on one snapshot."""
+    """A read session: on SQLite one snapshot, on PostgreSQL each statement sees what was committed before it."""
     with ReadSession((source or database()).read_engine, expire_on_commit=False) as session:
         yield session
 

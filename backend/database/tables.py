@@ -16,6 +16,7 @@ from backend.data_rights import tables as data_rights
 from backend.database.base import Base
 from backend.deployment import tables as deployment
 from backend.explain import tables as explain
+from backend.fleet import tables as fleet
 from backend.governance import tables as governance
 from backend.holds import tables as holds
 from backend.identity import tables as identity
@@ -33,6 +34,7 @@ from backend.slo import tables as slo
 
 __all__ = [
     "Base", "JobRun", "Lease", "WorkerBeat", "access", "alerting", "analyses", "assurance", "audit", "backups", "cards",
-    "controls", "costs", "data_rights", "deployment", "explain", "governance", "holds", "identity", "inventory",
-    "monitoring", "monitors", "notifications", "packs", "registry", "retraining", "serious", "serving", "slo",
+    "controls", "costs", "data_rights", "deployment", "explain", "fleet", "governance", "holds", "identity",
+    "inventory", "monitoring", "monitors", "notifications", "packs", "registry", "retraining", "serious", "serving",
+    "slo",
 ]  # fmt: skip

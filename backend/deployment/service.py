@@ -277,7 +277,15 @@ def live_reports(session: ReadSession, model: str, environment: str) -> list[Gat
     )
 
 
-def history(session: ReadSession, viewer: Actor, model: str, environment: str) -> list[Deployment]:
+def history(
+    session: ReadSession,
+    viewer: Actor,
+    model: str,
+    environment: str,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Deployment]:
     """Every deployment of a model in an environment, newest first."""
     see(session, viewer)
     get_model(session, viewer, model)
@@ -286,6 +294,8 @@ def history(session: ReadSession, viewer: Actor, model: str, environment: str) -
             select(Deployment)
             .where(Deployment.model == model, Deployment.environment == environment)
             .order_by(Deployment.started_at.desc(), Deployment.id.desc())
+            .limit(limit)
+            .offset(offset)
         )
     )
 

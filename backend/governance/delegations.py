@@ -112,7 +112,9 @@ def revoke_delegation(session: WriteSession, actor: Actor, delegation_id: int, *
     return lent
 
 
-def delegations_of(session: ReadSession, viewer: Actor) -> list[Delegation]:
+def delegations_of(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[Delegation]:
     """What this person lends and has been lent, and is not over yet."""
     return list(
         session.scalars(
@@ -122,7 +124,9 @@ def delegations_of(session: ReadSession, viewer: Actor) -> list[Delegation]:
                 Delegation.revoked_at.is_(None),
                 Delegation.ends_at > clock.now(),
             )
-            .order_by(Delegation.starts_at)
+            .order_by(Delegation.starts_at, Delegation.id)
+            .limit(limit)
+            .offset(offset)
         )
     )
 

@@ -134,10 +134,12 @@ def policy_revision(session: ReadSession, viewer: Actor, revision: int) -> Activ
     return _parsed(row)
 
 
-def policy_history(session: ReadSession, viewer: Actor) -> list[Policy]:
+def policy_history(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[Policy]:
     """Every revision that people made, newest first; the built-in one has no row."""
     see(session, viewer)
-    return list(session.scalars(select(Policy).order_by(Policy.revision.desc())))
+    return list(session.scalars(select(Policy).order_by(Policy.revision.desc()).limit(limit).offset(offset)))
 
 
 def _parsed(row: Policy) -> ActivePolicy:

@@ -99,9 +99,14 @@ def open_ids(session: ReadSession, viewer: Actor) -> list[int]:
     return list(session.scalars(select(Change.id).where(Change.state.in_(OPEN)).order_by(Change.id.desc())))
 
 
-def waiting_for(session: ReadSession, viewer: Actor) -> list[Change]:
-    """The viewer's inbox: changes that wait for a decision this person can take, most urgent first."""
-    return _listed(session, ids_waiting_for(session, viewer))
+def waiting_for(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, before: int | None = None
+) -> list[Change]:
+    """The viewer's inbox: changes that wait for a decision this person can take, most urgent first; of these `limit`,
+    those behind the change `before`."""
+    ids = ids_waiting_for(session, viewer)
+    first = ids.index(before) + 1 if before in ids else 0
+    return _listed(session, ids[first:][:limit])
 
 
 def ids_waiting_for(session: ReadSession, viewer: Actor) -> list[int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from backend import clock
 from backend.audit.actions import Action
@@ -184,34 +184,43 @@ class MoveReport:
 
 def list_moves(
     session: ReadSession, viewer: Actor, *, since: datetime | None = None, until: datetime | None = None,
-    model: str | None = None, states: Collection[str] = (), limit: int = 1000,
+    model: str | None = None, states: Collection[str] = (), limit: int = 1000, offset: int = 0,
 ) -> MoveReport:  # fmt: skip
-    """Moves found from `since` (included) to `until` (excluded). Counts cover all of them, rows the newest `limit`."""
+    """Moves found from `since` (included) to `until` (excluded). Counts cover all of them, rows the newest `limit`
+    behind `offset`."""
     see(session, viewer)
     unknown = sorted(set(states) - set(MOVE_STATES))
     if unknown:
         raise BadInput(f"a state is one of {', '.join(MOVE_STATES)}, not {unknown[0][:40]!r}", field="state")
     if model is not None:
         get_model(session, viewer, model)
-    query = select(RegistryMove).order_by(RegistryMove.found_at.desc(), RegistryMove.id.desc())
+    wanted = []
     if since is not None:
-        query = query.where(RegistryMove.found_at >= since)
+        wanted.append(RegistryMove.found_at >= since)
     if until is not None:
-        query = query.where(RegistryMove.found_at < until)
+        wanted.append(RegistryMove.found_at < until)
     if model is not None:
-        query = query.where(RegistryMove.model == model)
+        wanted.append(RegistryMove.model == model)
     if states:
-        query = query.where(RegistryMove.state.in_(states))
-    found = session.scalars(query).all()
-    refused = [move for move in found if move.would_be == "refused"]
+        wanted.append(RegistryMove.state.in_(states))
+    order = (RegistryMove.found_at.desc(), RegistryMove.id.desc())
+    found = session.scalars(
+        select(RegistryMove).where(*wanted).order_by(*order).limit(limit).offset(offset)
+    ).all()
+    verdicts = select(RegistryMove.would_be, func.count()).where(*wanted).group_by(RegistryMove.would_be)
+    counts = {row[0]: row[1] for row in session.execute(verdicts)}
+    refused = session.execute(
+        select(RegistryMove.reasons, RegistryMove.rule)
+        .where(*wanted, RegistryMove.would_be == "refused")
+        .order_by(*order)
+    ).all()
     checks = Counter(
         check
         for move in refused
         for check in sorted({one["check"] for one in move.reasons if one["says"] == "refused"})
     )
     return MoveReport(
-        since, until, tuple(found[:limit]), len(found) > limit,
-        dict(Counter(move.would_be for move in found)), dict(checks.most_common()),
+        since, until, tuple(found), sum(counts.values()) > offset + limit, counts, dict(checks.most_common()),
         dict(Counter(move.rule for move in refused).most_common()),
     )  # fmt: skip
 

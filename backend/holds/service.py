@@ -219,7 +219,13 @@ def _require_over(session: ReadSession, hold: Hold) -> None:
 
 
 def list_holds(
-    session: ReadSession, viewer: Actor, *, model: str | None = None, open_only: bool = True
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    model: str | None = None,
+    open_only: bool = True,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> list[Hold]:
     """Holds, newest first, of a model or all that the viewer may see. Those on people are for who reads requests."""
     see(session, viewer)
@@ -231,7 +237,7 @@ def list_holds(
         query = query.where(Hold.model == model)
     if open_only:
         query = query.where(Hold.released_at.is_(None))
-    return list(session.scalars(query))
+    return list(session.scalars(query.limit(limit).offset(offset)))
 
 
 def _check_kind(kind: str) -> None:

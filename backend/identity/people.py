@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Required, TypedDict, Unpack
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from backend import clock
 from backend.audit.actions import Action
@@ -269,9 +269,19 @@ def person_named(session: ReadSession, username: str) -> Person:
     return found
 
 
-def list_people(session: ReadSession, viewer: Actor) -> list[PersonView]:
-    """Everyone, by user name, for administrators."""
+def list_people(
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+    username: str | None = None,
+) -> list[PersonView]:
+    """Everyone, by user name, for administrators; with `username` that account alone."""
     viewer.require(Permission.MANAGE_PEOPLE)
+    named = select(Person).order_by(Person.username)
+    if username is not None:
+        named = named.where(Person.username == username)
     return [
         PersonView(
             id=person.id,
@@ -288,8 +298,16 @@ def list_people(session: ReadSession, viewer: Actor) -> list[PersonView]:
             by_rule=frozenset(Role(entry.role) for entry in person.roles if entry.by_rule),
             has_password=has_local_password(person) and person.kind == "person" and not person.is_demo,
         )
-        for person in session.scalars(select(Person).order_by(Person.username))
+        for person in session.scalars(named.limit(limit).offset(offset))
     ]
+
+
+def count_people(session: ReadSession, viewer: Actor) -> tuple[int, int]:
+    """How many accounts there are, and how many of them are not disabled."""
+    viewer.require(Permission.MANAGE_PEOPLE)
+    counts = select(func.count(), func.count().filter(Person.disabled_at.is_(None))).select_from(Person)
+    known, active = session.execute(counts).one()
+    return known, active
 
 
 def names_to_choose(session: ReadSession, viewer: Actor) -> dict[str, str]:

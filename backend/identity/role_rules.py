@@ -160,10 +160,14 @@ def rules_in_force(session: ReadSession) -> Rules:
     return found
 
 
-def history(session: ReadSession, viewer: Actor) -> list[RoleRules]:
+def history(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[RoleRules]:
     """Every revision that people agreed on, newest first."""
     _require_reader(viewer)
-    return list(session.scalars(select(RoleRules).order_by(RoleRules.revision.desc())))
+    return list(
+        session.scalars(select(RoleRules).order_by(RoleRules.revision.desc()).limit(limit).offset(offset))
+    )
 
 
 def rules_for(session: ReadSession, viewer: Actor) -> Rules:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select, true, update
+from sqlalchemy import ColumnElement, or_, select, true, update
 
 from backend import clock
 from backend.audit.actions import Action
@@ -122,6 +122,15 @@ def may_sign_in(person: Person) -> bool:
     if person.expires_at is not None and clock.now() >= person.expires_at:
         return False
     return person.disabled_at is None and (not person.is_demo or settings().demo)
+
+
+def open_accounts() -> list[ColumnElement[bool]]:
+    """Conditions on people: `may_sign_in`, asked of the database."""
+    conditions = [
+        Person.disabled_at.is_(None),
+        or_(Person.expires_at.is_(None), Person.expires_at > clock.now()),
+    ]
+    return conditions if settings().demo else [*conditions, Person.is_demo.is_(False)]
 
 
 def sign_in(
@@ -304,17 +313,26 @@ def revoke_everybodys(session: WriteSession, actor: Actor, *, why: str) -> int:
     return len(ending)
 
 
-def list_sessions(session: ReadSession, viewer: Actor, person_id: str) -> list[SignInSession]:
+def list_sessions(
+    session: ReadSession, viewer: Actor, person_id: str, *, limit: int | None = None, offset: int = 0
+) -> list[SignInSession]:
     """Sessions of a person that are not over, newest first; one's own, or with the right to manage people."""
     if person_id != viewer.person_id:
         viewer.require(Permission.MANAGE_PEOPLE)
     moment = clock.now()
-    rows = session.scalars(
-        select(SignInSession)
-        .where(SignInSession.person_id == person_id, SignInSession.revoked_at.is_(None))
-        .order_by(SignInSession.created_at.desc())
-    )
-    return [row for row in rows if _is_alive(row, moment)]
+    idle = timedelta(minutes=settings().session_idle_min)
+    return list(
+        session.scalars(
+            select(SignInSession)
+            .where(
+                SignInSession.person_id == person_id, SignInSession.revoked_at.is_(None),
+                SignInSession.expires_at > moment, SignInSession.last_seen_at > moment - idle,
+            )
+            .order_by(SignInSession.created_at.desc(), SignInSession.id)
+            .limit(limit)
+            .offset(offset)
+        )
+    )  # fmt: skip
 
 
 def account_to_sign_in(session: ReadSession, username: str) -> Person | None:

@@ -176,14 +176,16 @@ def _require_side(session: ReadSession, actor: Actor, team_id: str | None) -> No
         raise NotFound(f"there is no team {team_id} to which you may give models")
 
 
-def list_teams(session: ReadSession, viewer: Actor) -> list[TeamView]:
+def list_teams(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[TeamView]:
     """Every team, by name, for administrators and whoever moves models; else the teams that one belongs to."""
     viewer.require_some(Permission.READ_MODELS)
     narrow(session, viewer)
     query = select(Team).order_by(Team.name)
     if not (viewer.may_in_house(Permission.MANAGE_PEOPLE) or viewer.may_in_house(Permission.MOVE_MODELS)):
         query = query.where(Team.id.in_({one.team for one in viewer.team_roles}))
-    teams = list(session.scalars(query))
+    teams = list(session.scalars(query.limit(limit).offset(offset)))
     members: dict[str, dict[str, list[Role]]] = {}
     for one in session.scalars(select(TeamMember).where(TeamMember.team_id.in_([one.id for one in teams]))):
         members.setdefault(one.team_id, {}).setdefault(one.person_id, []).append(Role(one.role))

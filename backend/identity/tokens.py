@@ -201,7 +201,9 @@ def revoke_token(session: WriteSession, actor: Actor, token_id: str, *, why: str
     )  # fmt: skip
 
 
-def list_tokens(session: ReadSession, viewer: Actor) -> list[ApiToken]:
+def list_tokens(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[ApiToken]:
     """The viewer's tokens and those of service accounts they own, newest first; ended ones too."""
     viewer.require_some(Permission.MANAGE_OWN_TOKENS)
     return list(
@@ -210,6 +212,8 @@ def list_tokens(session: ReadSession, viewer: Actor) -> list[ApiToken]:
             .join(Person, Person.id == ApiToken.person_id)
             .where((Person.id == viewer.person_id) | (Person.owner_id == viewer.person_id))
             .order_by(ApiToken.created_at.desc(), ApiToken.id)
+            .limit(limit)
+            .offset(offset)
         )
     )
 

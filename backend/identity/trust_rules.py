@@ -111,12 +111,14 @@ def _end(session: WriteSession, actor: Actor, rule_id: str, why: str) -> TrustRu
     return row
 
 
-def list_rules(session: ReadSession, viewer: Actor) -> list[TrustRule]:
+def list_rules(
+    session: ReadSession, viewer: Actor, *, limit: int | None = None, offset: int = 0
+) -> list[TrustRule]:
     """Every rule, those in force first, then the newest."""
     if not viewer.may(Permission.REVIEW_ACCESS):
         viewer.require(Permission.MANAGE_PEOPLE)
-    rows = session.scalars(select(TrustRule).order_by(TrustRule.created_at.desc(), TrustRule.id)).all()
-    return sorted(rows, key=lambda one: one.ended_at is not None)
+    order = (TrustRule.ended_at.is_not(None), TrustRule.created_at.desc(), TrustRule.id)
+    return list(session.scalars(select(TrustRule).order_by(*order).limit(limit).offset(offset)))
 
 
 def rules_in_force(session: ReadSession, *, issuer: str | None = None) -> list[TrustRule]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import and_, select
 
@@ -30,6 +30,11 @@ STALE_WINDOWS = 2.5
 _LENGTH = {
     "1h": timedelta(hours=1), "1d": timedelta(days=1), "1w": timedelta(weeks=1), "1mo": timedelta(days=31),
 }  # fmt: skip
+
+State = tuple[str, str, str, datetime | None]
+"""level, word, because, since"""
+NOT_SERVING: Final[State] = ("unknown", "not serving", "no version serves in this environment", None)
+NO_DATA: Final[State] = ("unknown", "no data", "no window with predictions has been computed", None)
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class ModelHealth:
     serving_since: datetime | None
     alerts: int
     heard: Heard = field(default_factory=Heard)
+    last_end: datetime | None = None  # of the newest window with predictions
 
 
 def overview(session: ReadSession, viewer: Actor, environment: str) -> list[ModelHealth]:
@@ -86,12 +92,24 @@ def health_among(
     session: ReadSession, viewer: Actor, names: Sequence[str], environment: str
 ) -> dict[str, ModelHealth]:
     """How those of these models are that are described; by name."""
-    models = [model for model in list_models(session, viewer) if model.name in set(names)]
+    models = list_models(session, viewer, names=names)
     return {one.model: one for one in _health(session, viewer, models, environment)}
 
 
-def _health(
+def health_by_windows(
     session: ReadSession, viewer: Actor, models: Sequence[Model], environment: str
+) -> list[ModelHealth]:
+    """How described models are by their windows alone, whatever fires: `live_state` comes before it."""
+    return _health(session, viewer, models, environment, by_windows=True)
+
+
+def _health(
+    session: ReadSession,
+    viewer: Actor,
+    models: Sequence[Model],
+    environment: str,
+    *,
+    by_windows: bool = False,
 ) -> list[ModelHealth]:
     names = [model.name for model in models]
     champions = {
@@ -112,13 +130,13 @@ def _health(
         )
     }
     recent = recent_windows(session, viewer, models, environment)
-    fires = worst_by_model(session, viewer, names, environment)
+    fires = {} if by_windows else worst_by_model(session, viewer, names, environment)
     heard = hear_labels(session, recent)
     owners = names_of(session, {model.owner_id for model in models})
     return [
         _one(
             model, champions.get(model.name), held_out.get(model.name, {}), recent[model.name], fires.get(model.name),
-            owners.get(model.owner_id or ""), heard.get(model.name, Heard()),
+            owners.get(model.owner_id or ""), heard.get(model.name, Heard()), by_windows=by_windows,
         )
         for model in models
     ]  # fmt: skip
@@ -126,16 +144,15 @@ def _health(
 
 def _one(
     model: Model, champion: Deployment | None, serving: Mapping[str, Any],
-    recent: RecentWindows, fires: tuple[Alert, int] | None, owner: str | None, heard: Heard,
+    recent: RecentWindows, fires: tuple[Alert, int] | None, owner: str | None, heard: Heard, *, by_windows: bool,
 ) -> ModelHealth:  # fmt: skip
     held_out = serving.get(recent.metric) or {}
     judged = _last_judged(recent.realised)
     estimate = _last_judged(recent.estimated)
     # A newer estimate says more about now than the last labels, but a realised figure is shown where there is one.
     shown = judged or estimate
-    level, word, because, since = _state(
-        champion, recent, fires[0] if fires else None, judged, estimate, heard
-    )
+    live = None if by_windows else live_state(champion, fires[0] if fires else None)
+    level, word, because, since = live or _state_of_windows(champion, recent, judged, estimate, heard)
     history = recent.realised if judged else recent.estimated
     return ModelHealth(
         model=model.name, title=model.title, tier=model.tier, owner=owner, notice=model.notice, level=level,
@@ -148,15 +165,15 @@ def _one(
         completeness=shown.completeness if shown else recent.last_completeness, computed_at=recent.computed_at,
         version=champion.version if champion else None,
         serving_since=(champion.serving_at or champion.started_at) if champion else None,
-        alerts=fires[1] if fires else 0, heard=heard,
+        alerts=fires[1] if fires else 0, heard=heard, last_end=recent.last_end,
     )  # fmt: skip
 
 
-def _state(
-    champion: Deployment | None, recent: RecentWindows, worst: Alert | None,
-    judged: RecentPoint | None, estimate: RecentPoint | None, heard: Heard,
-) -> tuple[str, str, str, datetime | None]:  # fmt: skip
-    """(level, word, because, since): the first of these that applies is the worst that is known."""
+def live_state(champion: Deployment | None, worst: Alert | None) -> State | None:
+    """What is known without looking at windows: alerts that fire, and what serves; None where that says nothing.
+
+    The first that applies is the worst that is known; what windows say comes after it.
+    """
     if worst is not None and worst.level == "page":
         return "page", f"{worst.kind} alert", worst.title, worst.fired_at
     if champion is not None and champion.state == "failed":
@@ -164,11 +181,31 @@ def _state(
     if worst is not None and worst.level == "ticket":
         return "attention", f"{worst.kind} alert", worst.title, worst.fired_at
     if champion is None:
-        return "unknown", "not serving", "no version serves in this environment", None
+        return NOT_SERVING
+    return None
+
+
+def stale_at(last_end: datetime | None, size: str) -> datetime | None:
+    """From when on windows of this size, the last of which ended then, say nothing any more."""
+    return None if last_end is None else last_end + _LENGTH.get(size, timedelta(days=1)) * STALE_WINDOWS
+
+
+def too_old(last_end: datetime | None) -> State:
+    """What a model is of which no newer window came."""
+    return "unknown", "no data", "no newer window with predictions has been computed", last_end
+
+
+def _state_of_windows(
+    champion: Deployment | None, recent: RecentWindows, judged: RecentPoint | None, estimate: RecentPoint | None,
+    heard: Heard,
+) -> State:  # fmt: skip
+    """What its windows say of a model whose champion is this."""
+    if champion is None:
+        return NOT_SERVING
     if recent.last_end is None:
-        return "unknown", "no data", "no window with predictions has been computed", None
+        return NO_DATA
     if clock.now() - recent.last_end > _length(recent) * STALE_WINDOWS:
-        return "unknown", "no data", "no newer window with predictions has been computed", recent.last_end
+        return too_old(recent.last_end)
     if judged is not None and judged.verdict == "alarm" and judged.version == champion.version:
         return "attention", "worse", "the last judged window was worse than its limit", judged.window_start
     if judged is not None and recent.last_end - judged.window_end > _length(recent) * STALE_WINDOWS:

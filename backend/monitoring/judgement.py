@@ -37,6 +37,7 @@ from backend.monitoring.columns import ModelSpec
 from backend.monitoring.fairness import KIND as FAIRNESS
 from backend.monitoring.fairness.standing import gap_points, subject_of, subjects_of
 from backend.monitoring.monitor_judgement import evaluate_monitors
+from backend.monitoring.standings import keep_standings
 from backend.monitoring.tables import ATTRIBUTION, MetricPoint, WindowState
 from backend.registry.tables import Model
 
@@ -66,8 +67,16 @@ def judge(
     session: WriteSession, actor: Actor, *, model: Model, environment: str, spec: ModelSpec
 ) -> list[Alert]:
     """Fire, refresh and resolve the alerts of a model, those of its people's monitors too; gives those that fire
-    now.
+    now. How it stands by its windows is kept for lists of many models.
     """
+    firing = _judge_champion(session, actor, model=model, environment=environment, spec=spec)
+    keep_standings(session, [model], environment)
+    return firing
+
+
+def _judge_champion(
+    session: WriteSession, actor: Actor, *, model: Model, environment: str, spec: ModelSpec
+) -> list[Alert]:
     serving = champion(session, model.name, environment)
     if serving is None:
         return []

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from backend import clock
@@ -26,7 +26,7 @@ from backend.identity.roles import Permission
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.kpis import KpiValue, aggregate_kpis, read_kpis
 from backend.monitoring.monitor_tables import KpiRow
-from backend.monitoring.windows import Window, windows_between
+from backend.monitoring.windows import Window, window_of, windows_between
 from backend.registry.service import get_model
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 100_000
 MOST_NAMED = 100
+DAYS_AT_ONCE = 366
 """So many replaced values are written into the audit entry; of more, their number."""
 SERIES_COLUMNS = (
     "window_start",
@@ -109,6 +110,40 @@ def store_kpis(
             payload={"environment": environment, "rows": len(changed), "replaced": changed[:MOST_NAMED]},
         )  # fmt: skip
     return stored
+
+
+@dataclass(frozen=True)
+class Year:
+    """From `since` (included) to `until` (excluded); `more`: there are rows before. Both None: there is no row."""
+
+    since: datetime | None
+    until: datetime | None
+    more: bool
+
+
+def newest_year(
+    session: ReadSession,
+    viewer: Actor,
+    model: str,
+    environment: str,
+    *,
+    size: str,
+    until: datetime | None = None,
+) -> Year:
+    """The 366 days up to the newest row before `until`, from the start of a window on: none is cut in two."""
+    spec = parse_spec(get_model(session, viewer, model).spec)
+    of_model = select(func.min(KpiRow.ts), func.max(KpiRow.ts)).where(
+        KpiRow.model == model, KpiRow.environment == environment
+    )
+    if until is not None:
+        of_model = of_model.where(KpiRow.ts < until)
+    ends = cast("tuple[datetime | None, datetime | None]", session.execute(of_model).one())
+    first, last = ends
+    if first is None or last is None:
+        return Year(until, until, more=False)
+    begun = last - timedelta(days=DAYS_AT_ONCE)
+    since = window_of(begun, size, spec.timezone).start
+    return Year(since, until, more=first < since)
 
 
 def kpi_series(

@@ -136,11 +136,13 @@ def get_monitor(session: ReadSession, viewer: Actor, key: str) -> MonitorVersion
     return row
 
 
-def monitor_versions(session: ReadSession, viewer: Actor, key: str) -> list[MonitorVersion]:
+def monitor_versions(
+    session: ReadSession, viewer: Actor, key: str, *, limit: int | None = None, offset: int = 0
+) -> list[MonitorVersion]:
     """Every version of a monitor, newest first."""
     get_monitor(session, viewer, key)
     query = select(MonitorVersion).where(MonitorVersion.key == key).order_by(MonitorVersion.number.desc())
-    return list(session.scalars(query))
+    return list(session.scalars(query.limit(limit).offset(offset)))
 
 
 def newest_alerts(session: ReadSession, viewer: Actor, model: str, environment: str) -> dict[str, Alert]:

@@ -159,6 +159,40 @@ class MetricPoint(Base):
     )
 
 
+class ModelStanding(Base):
+    """What a model's windows say of it, kept whenever these are judged: lists of many models read it instead of them.
+
+    level, word, because, since   as `backend.monitoring.health` has them of a model of which no alert fires, while
+                                  `version` is its champion
+    stale_at   from when on the newest window is too old to say anything; None: there is none
+    figure     the figure furthest beyond its limit in the newest judged window, else that of the primary metric:
+               {"statistic", "column", "value", "threshold", "unit"}; {}: there is none
+    history    [value, verdict] of the last 28 windows, oldest first
+    """
+
+    __tablename__ = "model_standings"
+
+    model: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
+    environment: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[int | None]
+    level: Mapped[str] = mapped_column(Text)
+    word: Mapped[str] = mapped_column(Text)
+    because: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime | None]
+    last_end: Mapped[datetime | None]
+    stale_at: Mapped[datetime | None]
+    metric: Mapped[str] = mapped_column(Text)
+    unit: Mapped[str] = mapped_column(Text, default="")
+    value: Mapped[float | None]
+    estimated: Mapped[bool] = mapped_column(default=False)
+    figure: Mapped[dict[str, Any]]
+    history: Mapped[list[Any]]
+    rows: Mapped[int | None]
+    completeness: Mapped[float | None]
+    computed_at: Mapped[datetime | None]
+    kept_at: Mapped[datetime]
+
+
 class TrackedEstimate(Base):
     """An estimate that was stored before a window's labels spoke, beside what came true.
 

@@ -241,12 +241,23 @@ def _tested(test: ChannelTest | None) -> tuple[str, str, datetime | None]:
 
 
 def recent_notices(
-    session: ReadSession, viewer: Actor, *, incident_id: int | None = None, limit: int = 100
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    incident_id: int | None = None,
+    limit: int = 100,
+    offset: int = 0,
 ) -> list[Notice]:
     """Notices, newest first; those that were replaced before they were sent are left out."""
     allow(session, viewer, Permission.READ_JOBS)
     see(session, viewer)
-    query = select(Notice).where(Notice.state != "replaced").order_by(Notice.id.desc()).limit(limit)
+    query = (
+        select(Notice)
+        .where(Notice.state != "replaced")
+        .order_by(Notice.id.desc())
+        .limit(limit)
+        .offset(offset)
+    )
     if incident_id is not None:
         get_incident(session, viewer, incident_id)
         query = query.where(Notice.incident_id == incident_id)

@@ -21,7 +21,7 @@ from backend.monitoring.spec_fields import RESERVED as SPEC_RESERVED
 from backend.observations.schema import RESERVED as STORE_RESERVED
 from backend.onboarding.document import VERSION
 from backend.onboarding.roles import Role, Seen, find_roles, read_seen
-from backend.onboarding.source_files import open_rows, quoted
+from backend.onboarding.source_files import open_rows, telling_of_file, time_in
 from backend.onboarding.writing import Proposed, write_document
 
 if TYPE_CHECKING:
@@ -63,13 +63,14 @@ class _Found:
 
     @property
     def first(self) -> datetime:
-        return _moment(self.seen[self.roles["ts"].column].low)
+        return moment_of(self.seen[self.roles["ts"].column].low)
 
     @property
     def last(self) -> datetime:
-        return _moment(self.seen[self.roles["ts"].column].high)
+        return moment_of(self.seen[self.roles["ts"].column].high)
 
 
+@telling_of_file
 def propose_document(
     path: Path, *, shown_as: str = "", name: str = "", columns: Mapping[str, str] | None = None
 ) -> Draft:
@@ -282,10 +283,10 @@ def _history(draft: Draft, found: _Found, shown_as: str, spec: Mapping[str, Any]
 
 
 def _reference_end(found: _Found) -> tuple[datetime, float]:
-    column = quoted(found.roles["ts"].column)
     table: duckdb.DuckDBPyRelation = found.table
+    column = time_in(table, found.roles["ts"].column)
     place = table.query("source", f"select quantile_disc({column}, {REFERENCE_PART}) from source")  # noqa: S608
-    end = _moment(place.fetchall()[0][0])
+    end = moment_of(place.fetchall()[0][0])
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
     end = midnight if midnight > found.first else end
     if end <= found.first:
@@ -307,7 +308,7 @@ def blank_card(name: str) -> str:
     return card_skeleton(name, write_yaml(front), {})
 
 
-def _moment(value: Any) -> datetime:
+def moment_of(value: Any) -> datetime:
     """A time of a column in UTC; one without a zone is taken for UTC, which `history.timezone` may say otherwise."""
     if isinstance(value, datetime):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

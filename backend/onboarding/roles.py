@@ -87,7 +87,7 @@ class Seen:
 def find_roles(
     table: duckdb.DuckDBPyRelation, named: Mapping[str, str], seen: Mapping[str, Seen], rows: int
 ) -> dict[str, Role]:
-    """Role -> column, of the roles that a column fits. `named` has those that a person named.
+    """Role -> column, of the roles that a column fits. `named` has those that a person named; "": no column has it.
 
     Raises `BadInput` for a role or a column that is not there, and where no column fits the time or what was predicted.
     """
@@ -95,6 +95,8 @@ def find_roles(
     for role, column in named.items():
         if role not in ROLES:
             raise BadInput(f"{role!r} is no role of a column; there are {', '.join(ROLES)}", field="columns")
+        if not column:
+            continue
         if column not in seen:
             raise BadInput(
                 f"{role}: there is no column {column!r}; there are {names_of(list(seen))}", field="columns"
@@ -102,7 +104,7 @@ def find_roles(
         found[role] = Role(column, 1.0, "named")
     taken = {one.column for one in found.values()}
     for role in ("ts", "label_ts", "score", "prediction", "label", "prediction_id"):
-        if role in found:
+        if role in found or role in named:
             continue
         best = _best(table, role, [one for one in seen.values() if one.name not in taken], rows)
         if best is not None:

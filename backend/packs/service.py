@@ -101,10 +101,16 @@ def list_packs(
     model: str | None = None,
     change: int | None = None,
     limit: int = 100,
+    offset: int = 0,
 ) -> list[EvidencePack]:
     """Newest first, as far as the viewer may see them."""
     _see(session, viewer)
-    query = select(EvidencePack).order_by(EvidencePack.requested_at.desc(), EvidencePack.id).limit(limit)
+    query = (
+        select(EvidencePack)
+        .order_by(EvidencePack.requested_at.desc(), EvidencePack.id)
+        .limit(limit)
+        .offset(offset)
+    )
     if model is not None:
         query = query.where(EvidencePack.model == model)
     if change is not None:

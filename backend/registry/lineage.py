@@ -68,7 +68,15 @@ def attach_lineage(
     return rows
 
 
-def sources_of(session: ReadSession, viewer: Actor, model: str, version: int) -> list[LineageSource]:
+def sources_of(
+    session: ReadSession,
+    viewer: Actor,
+    model: str,
+    version: int,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[LineageSource]:
     """What a version came from, by kind and name."""
     get_version(session, viewer, model, version)
     return list(
@@ -76,6 +84,8 @@ def sources_of(session: ReadSession, viewer: Actor, model: str, version: int) ->
             select(LineageSource)
             .where(LineageSource.model == model, LineageSource.version == version)
             .order_by(LineageSource.kind, LineageSource.name, LineageSource.digest)
+            .limit(limit)
+            .offset(offset)
         )
     )
 

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, func, select, type_coerce
 
 from backend import clock
 from backend.audit.actions import Action
 from backend.audit.log import record
+from backend.database.many import among
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import Conflict, NotFound
 from backend.identity.actor import Actor
 from backend.identity.reach import allow, in_reach, see
 from backend.identity.roles import Permission
+from backend.identity.tables import Team, TeamModel
 from backend.monitoring.columns import ModelSpec, parse_spec
 from backend.observations.schema import check_model
 from backend.registry.artefacts import file_digest
 from backend.registry.tables import Model, Version
+
+IS_DESCRIBED: Final = type_coerce(Model.spec, Text).not_in(("{}", "null"))
+"""Whether there is anything to monitor a model by: `Model.described`, asked of the database."""
+CHOICES: Final = 5_000
+"""At most so many models are offered to choose from."""
 
 
 @dataclass(frozen=True)
@@ -146,15 +153,41 @@ def register_version(session: WriteSession, actor: Actor, *, new: NewVersion) ->
     return version
 
 
-def list_models(session: ReadSession, viewer: Actor) -> list[Model]:
-    """The described models this viewer may see, by name; `backend.registry.inventory` lists the others, too."""
+def list_models(
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    names: Collection[str] | None = None,
+    team: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Model]:
+    """The described models this viewer may see, or those of `names` or of the team named `team`, by name.
+
+    `backend.registry.inventory` lists the others, too.
+    """
     see(session, viewer)
-    return described_models(session)
+    query = select(Model).where(IS_DESCRIBED).order_by(Model.name).limit(limit).offset(offset)
+    if names is not None:
+        query = query.where(among(Model.name, names))
+    if team is not None:
+        theirs = select(TeamModel.model).join(Team, Team.id == TeamModel.team_id).where(Team.name == team)
+        query = query.where(Model.name.in_(theirs))
+    return list(session.scalars(query))
 
 
 def described_models(session: ReadSession) -> list[Model]:
     """Every model that there is something to monitor of, by name."""
-    return [model for model in session.scalars(select(Model).order_by(Model.name)) if model.described]
+    return list(session.scalars(select(Model).where(IS_DESCRIBED).order_by(Model.name)))
+
+
+def titles_of_models(session: ReadSession, viewer: Actor, *, noticed: bool = False) -> dict[str, str]:
+    """Name -> title of the first `CHOICES` described models, to choose from; `noticed`: of those with a notice."""
+    see(session, viewer)
+    query = select(Model.name, Model.title).where(IS_DESCRIBED).order_by(Model.name).limit(CHOICES)
+    if noticed:
+        query = query.where(func.coalesce(Model.notice, "") != "")
+    return {row.name: row.title for row in session.execute(query)}
 
 
 def get_model(session: ReadSession, viewer: Actor, name: str) -> Model:
@@ -174,9 +207,17 @@ def get_version(session: ReadSession, viewer: Actor, model: str, version: int) -
     return found
 
 
-def list_versions(session: ReadSession, viewer: Actor, model: str) -> list[Version]:
+def list_versions(
+    session: ReadSession, viewer: Actor, model: str, *, limit: int | None = None, offset: int = 0
+) -> list[Version]:
     """All versions of a model, newest first."""
     get_model(session, viewer, model)
     return list(
-        session.scalars(select(Version).where(Version.model == model).order_by(Version.version.desc()))
+        session.scalars(
+            select(Version)
+            .where(Version.model == model)
+            .order_by(Version.version.desc())
+            .limit(limit)
+            .offset(offset)
+        )
     )

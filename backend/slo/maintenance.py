@@ -112,6 +112,8 @@ def list_maintenance(
     environment: str,
     objective: str | None = None,
     since: datetime | None = None,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> list[Maintenance]:
     """What was declared for a model, or what counts for one of its objectives; newest first."""
     get_model(session, viewer, model)
@@ -120,7 +122,11 @@ def list_maintenance(
         query = query.where(or_(Maintenance.objective.is_(None), Maintenance.objective == objective))
     if since is not None:
         query = query.where(Maintenance.ends_at >= since)
-    return list(session.scalars(query.order_by(Maintenance.starts_at.desc(), Maintenance.id.desc())))
+    return list(
+        session.scalars(
+            query.order_by(Maintenance.starts_at.desc(), Maintenance.id.desc()).limit(limit).offset(offset)
+        )
+    )
 
 
 def _recount(session: WriteSession, actor: Actor, row: Maintenance, *, until: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, case, delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from backend import clock
@@ -30,6 +30,7 @@ from backend.slo.tables import ObjectiveRevision, ObjectiveState, SliCount
 KIND = "slo"
 ABSENT = "slo_absent"
 MOST_OBJECTIVES = 50  # of one model
+WORST_FIRST = ("breach", "no_data", "ok")
 LONGEST_WHY = 2000
 LONGEST_DOCUMENT = 100_000
 EVENTS = ("page", "ticket")
@@ -109,16 +110,68 @@ def list_objectives(
     retired: bool = False,
 ) -> list[ObjectiveRevision]:
     """Objectives as they are now, by model and name."""
+    wanted = _wanted(session, viewer, model=model, environment=environment, retired=retired)
+    query = select(ObjectiveRevision).where(*wanted)
+    return list(session.scalars(query.order_by(ObjectiveRevision.model, ObjectiveRevision.name)))
+
+
+def worst_objectives(
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    model: str | None = None,
+    environment: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[ObjectiveRevision]:
+    """Active objectives as they are now: those in breach first, then those without data, of each those with the least
+    budget left."""
+    wanted = _wanted(session, viewer, model=model, environment=environment)
+    word = func.coalesce(ObjectiveState.state, "no_data")
+    order = (
+        case({name: place for place, name in enumerate(WORST_FIRST)}, value=word),
+        func.coalesce(ObjectiveState.remaining, 2.0),
+        ObjectiveRevision.model,
+        ObjectiveRevision.name,
+    )
+    return list(
+        session.scalars(
+            select(ObjectiveRevision)
+            .outerjoin(ObjectiveState, ObjectiveState.objective == ObjectiveRevision.key)
+            .where(*wanted)
+            .order_by(*order)
+            .limit(limit)
+            .offset(offset)
+        )
+    )
+
+
+def count_objectives(
+    session: ReadSession, viewer: Actor, *, model: str | None = None, environment: str | None = None
+) -> int:
+    """How many `worst_objectives` there are."""
+    wanted = _wanted(session, viewer, model=model, environment=environment)
+    return session.scalar(select(func.count()).select_from(ObjectiveRevision).where(*wanted)) or 0
+
+
+def _wanted(
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    model: str | None,
+    environment: str | None,
+    retired: bool = False,
+) -> list[ColumnElement[bool]]:
     see(session, viewer)
-    query = select(ObjectiveRevision).where(ObjectiveRevision.superseded_at.is_(None))
+    wanted: list[ColumnElement[bool]] = [ObjectiveRevision.superseded_at.is_(None)]
     if model is not None:
         get_model(session, viewer, model)
-        query = query.where(ObjectiveRevision.model == model)
+        wanted.append(ObjectiveRevision.model == model)
     if environment is not None:
-        query = query.where(ObjectiveRevision.environment == environment)
+        wanted.append(ObjectiveRevision.environment == environment)
     if not retired:
-        query = query.where(ObjectiveRevision.state == "active")
-    return list(session.scalars(query.order_by(ObjectiveRevision.model, ObjectiveRevision.name)))
+        wanted.append(ObjectiveRevision.state == "active")
+    return wanted
 
 
 def get_objective(session: ReadSession, viewer: Actor, key: str) -> ObjectiveRevision:
@@ -135,7 +188,9 @@ def get_objective(session: ReadSession, viewer: Actor, key: str) -> ObjectiveRev
     return row
 
 
-def objective_revisions(session: ReadSession, viewer: Actor, key: str) -> list[ObjectiveRevision]:
+def objective_revisions(
+    session: ReadSession, viewer: Actor, key: str, *, limit: int | None = None, offset: int = 0
+) -> list[ObjectiveRevision]:
     """Every revision of an objective, newest first."""
     get_objective(session, viewer, key)
     query = (
@@ -143,7 +198,7 @@ def objective_revisions(session: ReadSession, viewer: Actor, key: str) -> list[O
         .where(ObjectiveRevision.key == key)
         .order_by(ObjectiveRevision.number.desc())
     )
-    return list(session.scalars(query))
+    return list(session.scalars(query.limit(limit).offset(offset)))
 
 
 def objective_of(row: ObjectiveRevision) -> Objective:

@@ -29,7 +29,13 @@ from backend.slo.counting import moment, totals_by_step
 from backend.slo.left_out import LeftOut, left_out
 from backend.slo.maintenance import list_maintenance
 from backend.slo.objectives import Objective
-from backend.slo.objectives_service import KIND, get_objective, known_objective, list_objectives, objective_of
+from backend.slo.objectives_service import (
+    KIND,
+    get_objective,
+    known_objective,
+    objective_of,
+    worst_objectives,
+)
 from backend.slo.sentences import events_words, forecast_words, quiet_words, state_words
 from backend.slo.slots import HOUR
 from backend.slo.tables import Maintenance, ObjectiveRevision, ObjectiveState
@@ -37,7 +43,6 @@ from backend.slo.tables import Maintenance, ObjectiveRevision, ObjectiveState
 DAY: Final = 86_400
 SPARK_DAYS: Final = 30
 HISTORY_DAYS: Final = 60
-ORDER: Final = {"breach": 0, "no_data": 1, "ok": 2}
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,20 @@ class Detail:
 
 
 def list_standings(
-    session: ReadSession, viewer: Actor, *, model: str | None = None, environment: str | None = None
+    session: ReadSession,
+    viewer: Actor,
+    *,
+    model: str | None = None,
+    environment: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> list[Standing]:
-    """Every objective that the viewer may see, those in danger first. Of one whose stored text does not read, its alert
-    tells (`backend.slo.evaluation`)."""
-    every = list_objectives(session, viewer, model=model, environment=environment)
-    rows = [row for row in every if known_objective(row) is not None]
+    """Objectives that the viewer may see, those in danger first. One whose stored text does not read is left out: its
+    alert tells of it (`backend.slo.evaluation`)."""
+    found = worst_objectives(
+        session, viewer, model=model, environment=environment, limit=limit, offset=offset
+    )
+    rows = [row for row in found if known_objective(row) is not None]
     now = clock.now()
     states = {
         one.objective: one
@@ -83,13 +96,7 @@ def list_standings(
         )
     }
     sparks = _sparks(session, rows, now)
-    found = [standing_of(row, states.get(row.key), sparks.get(row.key, ())) for row in rows]
-    return sorted(
-        found,
-        key=lambda one: (
-            ORDER[one.word], _left(one), one.revision.model, one.revision.name
-        ),
-    )  # fmt: skip
+    return [standing_of(row, states.get(row.key), sparks.get(row.key, ())) for row in rows]
 
 
 def read_detail(session: ReadSession, viewer: Actor, key: str) -> Detail:
@@ -163,11 +170,6 @@ def standing_of(
     if state.figures.get("quiet_since"):
         says = f"{quiet_words(objective, clock.from_iso(state.figures['quiet_since']))}; {says}"
     return Standing(row, objective, state, says, spark)
-
-
-def _left(one: Standing) -> float:
-    remaining = None if one.state is None else one.state.remaining
-    return remaining if remaining is not None else 2.0
 
 
 def _sparks(

@@ -61,6 +61,19 @@ class AccessAnswer(TypedDict):
     reason: str
 
 
+class ActRequest(TypedDict):
+    act: Literal["silence", "owner", "tag", "policy", "enforce"]
+    models: Sequence[str]
+    environment: NotRequired[str | None]
+    why: NotRequired[str]
+    hours: NotRequired[int | None]
+    until_worse: NotRequired[bool]
+    owner: NotRequired[str]
+    add: NotRequired[Sequence[str]]
+    remove: NotRequired[Sequence[str]]
+    tier: NotRequired[str]
+
+
 class AnswerRequest(TypedDict):
     answer: str
 
@@ -421,6 +434,20 @@ class PackRequest(TypedDict):
     reason: str
 
 
+class PerformRequest(TypedDict):
+    act: Literal["silence", "owner", "tag", "policy", "enforce"]
+    models: Sequence[str]
+    environment: NotRequired[str | None]
+    why: NotRequired[str]
+    hours: NotRequired[int | None]
+    until_worse: NotRequired[bool]
+    owner: NotRequired[str]
+    add: NotRequired[Sequence[str]]
+    remove: NotRequired[Sequence[str]]
+    tier: NotRequired[str]
+    digest: str
+
+
 class PersonErasure(TypedDict):
     reason: str
 
@@ -611,6 +638,11 @@ class StepRequest(TypedDict):
     done: NotRequired[bool]
 
 
+class TagRequest(TypedDict):
+    add: NotRequired[Sequence[str]]
+    remove: NotRequired[Sequence[str]]
+
+
 class TeamName(TypedDict):
     name: str
 
@@ -639,6 +671,14 @@ class VendorModelRequest(TypedDict):
     contact: str
     owner_id: str
     next_review_at: NotRequired[datetime | str | None]
+
+
+class ViewRequest(TypedDict):
+    name: str
+    filters: NotRequired[Mapping[str, Any]]
+    columns: NotRequired[Sequence[str]]
+    sort: NotRequired[str]
+    shared: NotRequired[bool]
 
 
 class WhyRequest(TypedDict):
@@ -727,17 +767,38 @@ class AccessOperations:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def access(self) -> Json:
-        """Every right of every open account: roles with permissions, tokens, lent rights, and when each was last used."""
-        return self._transport.send("GET", "/access").json()
+    def access(self, *, offset: int = 0, limit: int = 500) -> Json:
+        """Every right of every open account: roles with permissions, tokens, lent rights, and when each was last used.
+        `limit` and `offset` count accounts; the rights of one stay together."""
+        return self._transport.send("GET", "/access", query={"offset": offset, "limit": limit}).json()
 
-    def movements(self, *, period: str) -> Json:
+    def access_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `access`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.access(limit=limit, offset=cursor), key="rights", start=0
+        )
+
+    def movements(self, *, period: str, offset: int = 0, limit: int = 500) -> Json:
         """Who joined, moved and left in a period (2026Q3, 2026-07, 2026, 2026-07-01..2026-09-30), oldest first."""
-        return self._transport.send("GET", "/access-movements", query={"period": period}).json()
+        return self._transport.send(
+            "GET", "/access-movements", query={"period": period, "offset": offset, "limit": limit}
+        ).json()
 
-    def reviews(self) -> Json:
+    def movements_pages(self, *, period: str, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `movements`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.movements(period=period, limit=limit, offset=cursor), key="movements", start=0
+        )
+
+    def reviews(self, *, offset: int = 0, limit: int = 500) -> Json:
         """Reviews of access, newest first, with how far each is."""
-        return self._transport.send("GET", "/access-reviews").json()
+        return self._transport.send("GET", "/access-reviews", query={"offset": offset, "limit": limit}).json()
+
+    def reviews_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `reviews`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.reviews(limit=limit, offset=cursor), key="reviews", start=0
+        )
 
     def start(self, body: AccessReviewRequest, *, idempotency_key: str | None = None) -> Json:
         """Begin a review over every right of every open account, or over those of a scope."""
@@ -745,11 +806,20 @@ class AccessOperations:
             "POST", "/access-reviews", body=body, idempotency_key=idempotency_key
         ).json()
 
-    def items(self, review_id: int) -> Json:
+    def items(self, review_id: int, *, offset: int = 0, limit: int = 500) -> Json:
         """The items of a review, those without an answer first."""
         return self._transport.send(
-            "GET", "/access-reviews/{review_id}/items", parts={"review_id": review_id}
+            "GET",
+            "/access-reviews/{review_id}/items",
+            parts={"review_id": review_id},
+            query={"offset": offset, "limit": limit},
         ).json()
+
+    def items_pages(self, review_id: int, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `items`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.items(review_id, limit=limit, offset=cursor), key="items", start=0
+        )
 
     def answer(self, item_id: int, body: AccessAnswer, *, idempotency_key: str | None = None) -> Json:
         """Keep or revoke one right of somebody else; what is revoked is gone at once."""
@@ -897,9 +967,25 @@ class AssuranceOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def exceptions(self, *, model: str | None = None, standing: bool = True) -> Json:
+    def exceptions(
+        self, *, model: str | None = None, standing: bool = True, offset: int = 0, limit: int = 500
+    ) -> Json:
         """Exceptions from gates, newest first; without `standing` also those that are over or were refused."""
-        return self._transport.send("GET", "/exceptions", query={"model": model, "standing": standing}).json()
+        return self._transport.send(
+            "GET",
+            "/exceptions",
+            query={"model": model, "standing": standing, "offset": offset, "limit": limit},
+        ).json()
+
+    def exceptions_pages(
+        self, *, model: str | None = None, standing: bool = True, limit: int = 500
+    ) -> Iterator[JsonObject]:
+        """Everything of `exceptions`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.exceptions(model=model, standing=standing, limit=limit, offset=cursor),
+            key="exceptions",
+            start=0,
+        )
 
     def ask_for_exception(
         self, model: str, body: ExceptionRequest, *, idempotency_key: str | None = None
@@ -937,9 +1023,23 @@ class AssuranceOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def holds(self, *, model: str | None = None, released: bool = False) -> Json:
+    def holds(
+        self, *, model: str | None = None, released: bool = False, offset: int = 0, limit: int = 500
+    ) -> Json:
         """What retention and erasure leave alone, newest first; `released` also shows what is held no longer."""
-        return self._transport.send("GET", "/holds", query={"model": model, "released": released}).json()
+        return self._transport.send(
+            "GET", "/holds", query={"model": model, "released": released, "offset": offset, "limit": limit}
+        ).json()
+
+    def holds_pages(
+        self, *, model: str | None = None, released: bool = False, limit: int = 500
+    ) -> Iterator[JsonObject]:
+        """Everything of `holds`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.holds(model=model, released=released, limit=limit, offset=cursor),
+            key="holds",
+            start=0,
+        )
 
     def hold(self, body: HoldRequest, *, idempotency_key: str | None = None) -> Json:
         """Keep something against retention and erasure; `predictions` says how many a data subject has now."""
@@ -1072,9 +1172,15 @@ class AuditOperations:
             },
         ).json()
 
-    def searches(self) -> Json:
+    def searches(self, *, offset: int = 0, limit: int = 500) -> Json:
         """The caller's own kept searches."""
-        return self._transport.send("GET", "/audit/searches").json()
+        return self._transport.send("GET", "/audit/searches", query={"offset": offset, "limit": limit}).json()
+
+    def searches_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `searches`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.searches(limit=limit, offset=cursor), key="searches", start=0
+        )
 
     def keep_search(self, body: KeptSearch, *, idempotency_key: str | None = None) -> Json:
         """Keep a search under a name; one of that name is replaced."""
@@ -1093,6 +1199,12 @@ class AuditOperations:
         return self._transport.send(
             "GET", "/audit/findings", query={"closed": closed, "limit": limit, "offset": offset}
         ).json()
+
+    def findings_pages(self, *, closed: bool = False, limit: int = 200) -> Iterator[JsonObject]:
+        """Everything of `findings`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.findings(closed=closed, limit=limit, offset=cursor), key="findings", start=0
+        )
 
     def own(self, finding_id: int, body: Owner, *, idempotency_key: str | None = None) -> Json:
         """Say who looks after it."""
@@ -1160,13 +1272,22 @@ class CardsOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def card_versions(self, model: str, version: int) -> Json:
+    def card_versions(self, model: str, version: int, *, offset: int = 0, limit: int = 500) -> Json:
         """Every version of a card, newest first."""
         return self._transport.send(
             "GET",
             "/models/{model}/versions/{version}/card/versions",
             parts={"model": model, "version": version},
+            query={"offset": offset, "limit": limit},
         ).json()
+
+    def card_versions_pages(self, model: str, version: int, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `card_versions`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.card_versions(model, version, limit=limit, offset=cursor),
+            key="versions",
+            start=0,
+        )
 
     def diff(self, model: str, version: int, *, before: int, after: int) -> Json:
         """The unified diff of two versions of a card."""
@@ -1288,7 +1409,7 @@ class ChangesOperations:
         limit: int = 100,
         before: int | None = None,
     ) -> Json:
-        """Changes, newest first. Pass `next` of an answer as `before` for the following page."""
+        """Changes, newest first, those that wait for you by urgency. Pass `next` as `before` for the following page."""
         return self._transport.send(
             "GET",
             "/changes",
@@ -1497,14 +1618,26 @@ class ControlsOperations:
             query={"model": model, "version": version, "as_of": as_of},
         ).json()
 
-    def judgements(self, catalogue: str, control: str, *, model: str | None = None) -> Json:
-        """Every judgement on a control, newest first."""
+    def judgements(
+        self, catalogue: str, control: str, *, model: str | None = None, offset: int = 0, limit: int = 500
+    ) -> Json:
+        """Judgements on a control, newest first."""
         return self._transport.send(
             "GET",
             "/catalogues/{catalogue}/controls/{control}/judgements",
             parts={"catalogue": catalogue, "control": control},
-            query={"model": model},
+            query={"model": model, "offset": offset, "limit": limit},
         ).json()
+
+    def judgements_pages(
+        self, catalogue: str, control: str, *, model: str | None = None, limit: int = 500
+    ) -> Iterator[JsonObject]:
+        """Everything of `judgements`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.judgements(catalogue, control, model=model, limit=limit, offset=cursor),
+            key="judgements",
+            start=0,
+        )
 
     def judge(
         self, catalogue: str, control: str, body: JudgementRequest, *, idempotency_key: str | None = None
@@ -1546,9 +1679,15 @@ class DataRightsOperations:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def requests(self, *, limit: int = 100) -> Json:
-        """Requests of data subjects, newest first."""
-        return self._transport.send("GET", "/data-requests", query={"limit": limit}).json()
+    def requests(self, *, offset: int = 0, limit: int = 100) -> Json:
+        """Requests of data subjects: those that wait for a decision first, then the newest."""
+        return self._transport.send("GET", "/data-requests", query={"offset": offset, "limit": limit}).json()
+
+    def requests_pages(self, *, limit: int = 100) -> Iterator[JsonObject]:
+        """Everything of `requests`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.requests(limit=limit, offset=cursor), key="requests", start=0
+        )
 
     def ask(self, body: RowsRequest, *, idempotency_key: str | None = None) -> Json:
         """Ask that rows be erased or handed out. The change that carries it out waits for others."""
@@ -1641,11 +1780,23 @@ class EvidencePacksOperations:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def packs(self, *, model: str | None = None, change: int | None = None, limit: int = 100) -> Json:
+    def packs(
+        self, *, model: str | None = None, change: int | None = None, offset: int = 0, limit: int = 100
+    ) -> Json:
         """Evidence packs, newest first, with how far each is."""
         return self._transport.send(
-            "GET", "/packs", query={"model": model, "change": change, "limit": limit}
+            "GET", "/packs", query={"model": model, "change": change, "offset": offset, "limit": limit}
         ).json()
+
+    def packs_pages(
+        self, *, model: str | None = None, change: int | None = None, limit: int = 100
+    ) -> Iterator[JsonObject]:
+        """Everything of `packs`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.packs(model=model, change=change, limit=limit, offset=cursor),
+            key="packs",
+            start=0,
+        )
 
     def make(self, body: PackRequest, *, idempotency_key: str | None = None) -> Json:
         """Have an evidence pack made about a model, a version, a change or a period. A job makes it."""
@@ -1662,6 +1813,117 @@ class EvidencePacksOperations:
     def making(self, pack_id: str) -> Json:
         """What shows who has no account here that the audit log records exactly this pack; goes beside the ZIP."""
         return self._transport.send("GET", "/packs/{pack_id}/making", parts={"pack_id": pack_id}).json()
+
+
+class FleetOperations:
+    """Operations about fleet."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def fleet(
+        self,
+        *,
+        text: str = "",
+        owner: Sequence[str] | None = None,
+        tier: Sequence[str] | None = None,
+        team: Sequence[str] | None = None,
+        tag: Sequence[str] | None = None,
+        health: Sequence[str] | None = None,
+        environment: str | None = None,
+        sort: str = "need",
+        descending: bool = False,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Json:
+        """Models with how they are, worst first. Values of one filter are alternatives; `-` is a model without owner or
+        team. `levels` counts by health what matches the other filters. Pass `next` as `offset`."""
+        return self._transport.send(
+            "GET",
+            "/fleet",
+            query={
+                "text": text,
+                "owner": owner,
+                "tier": tier,
+                "team": team,
+                "tag": tag,
+                "health": health,
+                "environment": environment,
+                "sort": sort,
+                "descending": descending,
+                "offset": offset,
+                "limit": limit,
+            },
+        ).json()
+
+    def fleet_pages(
+        self,
+        *,
+        text: str = "",
+        owner: Sequence[str] | None = None,
+        tier: Sequence[str] | None = None,
+        team: Sequence[str] | None = None,
+        tag: Sequence[str] | None = None,
+        health: Sequence[str] | None = None,
+        environment: str | None = None,
+        sort: str = "need",
+        descending: bool = False,
+        limit: int = 100,
+    ) -> Iterator[JsonObject]:
+        """Everything of `fleet`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.fleet(
+                text=text,
+                owner=owner,
+                tier=tier,
+                team=team,
+                tag=tag,
+                health=health,
+                environment=environment,
+                sort=sort,
+                descending=descending,
+                limit=limit,
+                offset=cursor,
+            ),
+            key="models",
+            start=0,
+        )
+
+    def tags(self, model: str, body: TagRequest, *, idempotency_key: str | None = None) -> Json:
+        """Put tags on a model and take others off; answers with those it has then."""
+        return self._transport.send(
+            "POST", "/models/{model}/tags", parts={"model": model}, body=body, idempotency_key=idempotency_key
+        ).json()
+
+    def preview(self, body: ActRequest, *, idempotency_key: str | None = None) -> Json:
+        """What an act on several models would do to which, and which it leaves out with the reason of each."""
+        return self._transport.send(
+            "POST", "/fleet/acts/preview", body=body, idempotency_key=idempotency_key
+        ).json()
+
+    def act_on(self, body: PerformRequest, *, idempotency_key: str | None = None) -> Json:
+        """Do what was previewed, model by model; one that is refused meanwhile is told, and the others stand."""
+        return self._transport.send("POST", "/fleet/acts", body=body, idempotency_key=idempotency_key).json()
+
+    def views(self, *, offset: int = 0, limit: int = 500) -> Json:
+        """Saved views of the list of models: one's own, and those that are shared."""
+        return self._transport.send("GET", "/views", query={"offset": offset, "limit": limit}).json()
+
+    def views_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `views`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.views(limit=limit, offset=cursor), key="views", start=0
+        )
+
+    def keep_view(self, body: ViewRequest, *, idempotency_key: str | None = None) -> Json:
+        """Save a view, in place of one's own of the same name. Sharing is for those who see every model."""
+        return self._transport.send("POST", "/views", body=body, idempotency_key=idempotency_key).json()
+
+    def take_view_away(self, view_id: int, *, idempotency_key: str | None = None) -> Json:
+        """Remove a view: one's own, or as an administrator a shared one."""
+        return self._transport.send(
+            "POST", "/views/{view_id}/removal", parts={"view_id": view_id}, idempotency_key=idempotency_key
+        ).json()
 
 
 class IncidentsOperations:
@@ -1682,9 +1944,56 @@ class IncidentsOperations:
             lambda cursor: self.alerts(model=model, limit=limit, offset=cursor), key="alerts", start=0
         )
 
-    def incidents(self, *, model: str | None = None) -> Json:
-        """All that are open, the gravest first, then the newest of those that are over."""
-        return self._transport.send("GET", "/incidents", query={"model": model}).json()
+    def incidents(
+        self,
+        *,
+        model: str | None = None,
+        state: Literal["open", "closed"] | None = None,
+        severity: int | None = None,
+        mine: bool = False,
+        nobodys: bool = False,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Json:
+        """Those that are open, the gravest first, then those that are over, the newest first. Pass `next` as `offset`."""
+        return self._transport.send(
+            "GET",
+            "/incidents",
+            query={
+                "model": model,
+                "state": state,
+                "severity": severity,
+                "mine": mine,
+                "nobodys": nobodys,
+                "offset": offset,
+                "limit": limit,
+            },
+        ).json()
+
+    def incidents_pages(
+        self,
+        *,
+        model: str | None = None,
+        state: Literal["open", "closed"] | None = None,
+        severity: int | None = None,
+        mine: bool = False,
+        nobodys: bool = False,
+        limit: int = 100,
+    ) -> Iterator[JsonObject]:
+        """Everything of `incidents`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.incidents(
+                model=model,
+                state=state,
+                severity=severity,
+                mine=mine,
+                nobodys=nobodys,
+                limit=limit,
+                offset=cursor,
+            ),
+            key="incidents",
+            start=0,
+        )
 
     def opening(self, body: OpeningRequest, *, idempotency_key: str | None = None) -> Json:
         """Open one by hand. `model` empty: about the whole installation."""
@@ -1801,9 +2110,23 @@ class IncidentsOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def silences(self, *, model: str | None = None, over: bool = False) -> Json:
+    def silences(
+        self, *, model: str | None = None, over: bool = False, offset: int = 0, limit: int = 500
+    ) -> Json:
         """Those that hold or will; with `over` past ones too."""
-        return self._transport.send("GET", "/silences", query={"model": model, "over": over}).json()
+        return self._transport.send(
+            "GET", "/silences", query={"model": model, "over": over, "offset": offset, "limit": limit}
+        ).json()
+
+    def silences_pages(
+        self, *, model: str | None = None, over: bool = False, limit: int = 500
+    ) -> Iterator[JsonObject]:
+        """Everything of `silences`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.silences(model=model, over=over, limit=limit, offset=cursor),
+            key="silences",
+            start=0,
+        )
 
     def silencing(self, body: SilenceRequest, *, idempotency_key: str | None = None) -> Json:
         """Mute what fits every matcher given, to an end: `until`, or `until_worse` (8 hours at most)."""
@@ -1819,9 +2142,20 @@ class IncidentsOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def false_alarms(self, model: str) -> Json:
+    def false_alarms(self, model: str, *, offset: int = 0, limit: int = 500) -> Json:
         """How often people called alerts of each monitor false, within 90 days."""
-        return self._transport.send("GET", "/models/{model}/false-alarms", parts={"model": model}).json()
+        return self._transport.send(
+            "GET",
+            "/models/{model}/false-alarms",
+            parts={"model": model},
+            query={"offset": offset, "limit": limit},
+        ).json()
+
+    def false_alarms_pages(self, model: str, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `false_alarms`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.false_alarms(model, limit=limit, offset=cursor), key="monitors", start=0
+        )
 
 
 class InventoryOperations:
@@ -1921,9 +2255,20 @@ class InventoryOperations:
             "POST", "/questionnaire", body=body, idempotency_key=idempotency_key
         ).json()
 
-    def tier_answers(self, model: str) -> Json:
+    def tier_answers(self, model: str, *, offset: int = 0, limit: int = 500) -> Json:
         """Answers about a model, newest first, with the tier that follows from each."""
-        return self._transport.send("GET", "/models/{model}/tier-answers", parts={"model": model}).json()
+        return self._transport.send(
+            "GET",
+            "/models/{model}/tier-answers",
+            parts={"model": model},
+            query={"offset": offset, "limit": limit},
+        ).json()
+
+    def tier_answers_pages(self, model: str, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `tier_answers`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.tier_answers(model, limit=limit, offset=cursor), key="answers", start=0
+        )
 
     def answer_tier(self, model: str, body: AnswersRequest, *, idempotency_key: str | None = None) -> Json:
         """Answer the questionnaire; the tier that follows is proposed. It moves by a change of kind `tier` only."""
@@ -1942,13 +2287,29 @@ class ModelsOperations:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def models(self, *, team: str | None = None) -> Json:
+    def models(self, *, team: str | None = None, offset: int = 0, limit: int = 500) -> Json:
         """Models"""
-        return self._transport.send("GET", "/models", query={"team": team}).json()
+        return self._transport.send(
+            "GET", "/models", query={"team": team, "offset": offset, "limit": limit}
+        ).json()
 
-    def model_detail(self, model: str) -> Json:
+    def models_pages(self, *, team: str | None = None, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `models`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.models(team=team, limit=limit, offset=cursor), key="models", start=0
+        )
+
+    def model_detail(self, model: str, *, offset: int = 0, limit: int = 500) -> Json:
         """Model Detail"""
-        return self._transport.send("GET", "/models/{model}", parts={"model": model}).json()
+        return self._transport.send(
+            "GET", "/models/{model}", parts={"model": model}, query={"offset": offset, "limit": limit}
+        ).json()
+
+    def model_detail_pages(self, model: str, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `model_detail`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.model_detail(model, limit=limit, offset=cursor), key="versions", start=0
+        )
 
     def data_owner(
         self, model: str, version: int, body: DataOwnerRequest, *, idempotency_key: str | None = None
@@ -1962,11 +2323,20 @@ class ModelsOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def lineage(self, model: str, version: int) -> Json:
+    def lineage(self, model: str, version: int, *, offset: int = 0, limit: int = 500) -> Json:
         """What a version came from, by the files of DVC and Feast that were attached to it."""
         return self._transport.send(
-            "GET", "/models/{model}/versions/{version}/lineage", parts={"model": model, "version": version}
+            "GET",
+            "/models/{model}/versions/{version}/lineage",
+            parts={"model": model, "version": version},
+            query={"offset": offset, "limit": limit},
         ).json()
+
+    def lineage_pages(self, model: str, version: int, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `lineage`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.lineage(model, version, limit=limit, offset=cursor), key="sources", start=0
+        )
 
     def attach(
         self, model: str, version: int, body: LineageRequest, *, idempotency_key: str | None = None
@@ -1981,15 +2351,38 @@ class ModelsOperations:
         ).json()
 
     def deployments(
-        self, model: str, *, environment: str | None = None, at: datetime | str | None = None
+        self,
+        model: str,
+        *,
+        environment: str | None = None,
+        at: datetime | str | None = None,
+        offset: int = 0,
+        limit: int = 500,
     ) -> Json:
         """Every deployment; with `at` those of that moment, the champion first, each with the share it then had."""
         return self._transport.send(
             "GET",
             "/models/{model}/deployments",
             parts={"model": model},
-            query={"environment": environment, "at": at},
+            query={"environment": environment, "at": at, "offset": offset, "limit": limit},
         ).json()
+
+    def deployments_pages(
+        self,
+        model: str,
+        *,
+        environment: str | None = None,
+        at: datetime | str | None = None,
+        limit: int = 500,
+    ) -> Iterator[JsonObject]:
+        """Everything of `deployments`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.deployments(
+                model, environment=environment, at=at, limit=limit, offset=cursor
+            ),
+            key="deployments",
+            start=0,
+        )
 
     def points(
         self,
@@ -2148,11 +2541,22 @@ class MonitorsOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def monitor_versions(self, model: str, key: str) -> Json:
+    def monitor_versions(self, model: str, key: str, *, offset: int = 0, limit: int = 500) -> Json:
         """Every version of a monitor, newest first."""
         return self._transport.send(
-            "GET", "/models/{model}/monitors/{key}", parts={"model": model, "key": key}
+            "GET",
+            "/models/{model}/monitors/{key}",
+            parts={"model": model, "key": key},
+            query={"offset": offset, "limit": limit},
         ).json()
+
+    def monitor_versions_pages(self, model: str, key: str, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `monitor_versions`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.monitor_versions(model, key, limit=limit, offset=cursor),
+            key="versions",
+            start=0,
+        )
 
     def change_monitor(
         self, model: str, key: str, body: MonitorChange, *, idempotency_key: str | None = None
@@ -2212,13 +2616,21 @@ class MonitorsOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def kpis(self, model: str, *, size: str | None = None, environment: str | None = None) -> Json:
-        """Figures of your own in windows, of all rows and by segment."""
+    def kpis(
+        self,
+        model: str,
+        *,
+        size: str | None = None,
+        environment: str | None = None,
+        until: datetime | str | None = None,
+    ) -> Json:
+        """Figures of your own in windows, of all rows and by segment: those of a year up to the newest row, or to `until`.
+        `before` is where that year began; pass it as `until` for the year before, until it is null."""
         return self._transport.send(
             "GET",
             "/models/{model}/kpis",
             parts={"model": model},
-            query={"size": size, "environment": environment},
+            query={"size": size, "environment": environment, "until": until},
         ).json()
 
 
@@ -2228,11 +2640,25 @@ class ObjectivesOperations:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def objectives(self, *, model: str | None = None, environment: str | None = None) -> Json:
+    def objectives(
+        self, *, model: str | None = None, environment: str | None = None, offset: int = 0, limit: int = 500
+    ) -> Json:
         """How every objective stands, those in danger first."""
         return self._transport.send(
-            "GET", "/objectives", query={"model": model, "environment": environment}
+            "GET",
+            "/objectives",
+            query={"model": model, "environment": environment, "offset": offset, "limit": limit},
         ).json()
+
+    def objectives_pages(
+        self, *, model: str | None = None, environment: str | None = None, limit: int = 500
+    ) -> Iterator[JsonObject]:
+        """Everything of `objectives`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.objectives(model=model, environment=environment, limit=limit, offset=cursor),
+            key="objectives",
+            start=0,
+        )
 
     def define_objective(self, body: NewObjective, *, idempotency_key: str | None = None) -> Json:
         """Store an objective; it is counted and judged from the next minute on."""
@@ -2272,11 +2698,26 @@ class ObjectivesOperations:
             "POST", "/objectives/check", body=body, idempotency_key=idempotency_key
         ).json()
 
-    def maintenance(self, model: str, *, environment: str | None = None) -> Json:
+    def maintenance(
+        self, model: str, *, environment: str | None = None, offset: int = 0, limit: int = 500
+    ) -> Json:
         """Times that do not count against the objectives of a model, newest first."""
         return self._transport.send(
-            "GET", "/models/{model}/maintenance", parts={"model": model}, query={"environment": environment}
+            "GET",
+            "/models/{model}/maintenance",
+            parts={"model": model},
+            query={"environment": environment, "offset": offset, "limit": limit},
         ).json()
+
+    def maintenance_pages(
+        self, model: str, *, environment: str | None = None, limit: int = 500
+    ) -> Iterator[JsonObject]:
+        """Everything of `maintenance`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.maintenance(model, environment=environment, limit=limit, offset=cursor),
+            key="maintenance",
+            start=0,
+        )
 
     def declare_maintenance(
         self,
@@ -2359,11 +2800,19 @@ class OperationsOperations:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def notifications(self, *, incident: int | None = None, limit: int = 100) -> Json:
+    def notifications(self, *, incident: int | None = None, offset: int = 0, limit: int = 100) -> Json:
         """Whether notices are sent, what should have been told and was not, how every channel does, the newest notices."""
         return self._transport.send(
-            "GET", "/notifications", query={"incident": incident, "limit": limit}
+            "GET", "/notifications", query={"incident": incident, "offset": offset, "limit": limit}
         ).json()
+
+    def notifications_pages(self, *, incident: int | None = None, limit: int = 100) -> Iterator[JsonObject]:
+        """Everything of `notifications`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.notifications(incident=incident, limit=limit, offset=cursor),
+            key="notices",
+            start=0,
+        )
 
     def rotas(self) -> Json:
         """Who is on call now by every rota, and the shifts that were set here, with the document they are exported as."""
@@ -2415,9 +2864,17 @@ class OperationsOperations:
         """Who this token or session belongs to; for a session also the token that its changing requests must carry."""
         return self._transport.send("GET", "/me").json()
 
-    def jobs(self, *, state: Sequence[str] | None = None, limit: int = 100) -> Json:
+    def jobs(self, *, state: Sequence[str] | None = None, offset: int = 0, limit: int = 100) -> Json:
         """Jobs"""
-        return self._transport.send("GET", "/jobs", query={"state": state, "limit": limit}).json()
+        return self._transport.send(
+            "GET", "/jobs", query={"state": state, "offset": offset, "limit": limit}
+        ).json()
+
+    def jobs_pages(self, *, state: Sequence[str] | None = None, limit: int = 100) -> Iterator[JsonObject]:
+        """Everything of `jobs`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.jobs(state=state, limit=limit, offset=cursor), key="jobs", start=0
+        )
 
     def retry_jobs(self, run_id: str, *, idempotency_key: str | None = None) -> Json:
         """Queue a failed run's work again."""
@@ -2432,9 +2889,15 @@ class PeopleOperations:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def people(self) -> Json:
+    def people(self, *, offset: int = 0, limit: int = 500) -> Json:
         """People"""
-        return self._transport.send("GET", "/people").json()
+        return self._transport.send("GET", "/people", query={"offset": offset, "limit": limit}).json()
+
+    def people_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `people`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.people(limit=limit, offset=cursor), key="people", start=0
+        )
 
     def add(self, body: NewPerson, *, idempotency_key: str | None = None) -> Json:
         """Add a person with a first password, which opens nothing until they have chosen their own."""
@@ -2484,9 +2947,15 @@ class PeopleOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def sessions(self) -> Json:
+    def sessions(self, *, offset: int = 0, limit: int = 500) -> Json:
         """One's open sessions, newest first; `last_address` and `last_device`: where each was used last."""
-        return self._transport.send("GET", "/sessions").json()
+        return self._transport.send("GET", "/sessions", query={"offset": offset, "limit": limit}).json()
+
+    def sessions_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `sessions`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.sessions(limit=limit, offset=cursor), key="sessions", start=0
+        )
 
     def end_all(self, body: Everywhere, *, idempotency_key: str | None = None) -> Json:
         """Sign out everywhere, but for this session unless `keep_this` is false."""
@@ -2504,11 +2973,20 @@ class PeopleOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def of_person(self, person_id: str) -> Json:
+    def of_person(self, person_id: str, *, offset: int = 0, limit: int = 500) -> Json:
         """The open sessions of somebody, for administrators."""
         return self._transport.send(
-            "GET", "/people/{person_id}/sessions", parts={"person_id": person_id}
+            "GET",
+            "/people/{person_id}/sessions",
+            parts={"person_id": person_id},
+            query={"offset": offset, "limit": limit},
         ).json()
+
+    def of_person_pages(self, person_id: str, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `of_person`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.of_person(person_id, limit=limit, offset=cursor), key="sessions", start=0
+        )
 
     def end_of_person(self, person_id: str, body: Ending, *, idempotency_key: str | None = None) -> Json:
         """Sign somebody out everywhere."""
@@ -2520,9 +2998,15 @@ class PeopleOperations:
             idempotency_key=idempotency_key,
         ).json()
 
-    def tokens(self) -> Json:
+    def tokens(self, *, offset: int = 0, limit: int = 500) -> Json:
         """One's tokens and those of one's service accounts, newest first, without the secrets."""
-        return self._transport.send("GET", "/tokens").json()
+        return self._transport.send("GET", "/tokens", query={"offset": offset, "limit": limit}).json()
+
+    def tokens_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `tokens`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.tokens(limit=limit, offset=cursor), key="tokens", start=0
+        )
 
     def create_tokens(self, body: NewToken, *, idempotency_key: str | None = None) -> Json:
         """Create a token; it is in this answer and nowhere else. With a session that signed in freshly, not by token."""
@@ -2566,9 +3050,15 @@ class PeopleOperations:
             "POST", "/token-exchange", body=body, content_type=content_type, idempotency_key=idempotency_key
         ).json()
 
-    def rules(self) -> Json:
+    def rules(self, *, offset: int = 0, limit: int = 500) -> Json:
         """Which jobs of CI systems are let in, as which account."""
-        return self._transport.send("GET", "/ci-trust").json()
+        return self._transport.send("GET", "/ci-trust", query={"offset": offset, "limit": limit}).json()
+
+    def rules_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `rules`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.rules(limit=limit, offset=cursor), key="rules", start=0
+        )
 
     def create_ci_trust(self, body: NewTrustRule, *, idempotency_key: str | None = None) -> Json:
         """Let in jobs with these claims."""
@@ -2611,9 +3101,17 @@ class PoliciesOperations:
         """The policy that is in force."""
         return self._transport.send("GET", "/policy").json()
 
-    def revisions(self) -> Json:
+    def revisions(self, *, offset: int = 0, limit: int = 500) -> Json:
         """Every revision that people made, newest first; revision 1 is the built-in one."""
-        return self._transport.send("GET", "/policy/revisions").json()
+        return self._transport.send(
+            "GET", "/policy/revisions", query={"offset": offset, "limit": limit}
+        ).json()
+
+    def revisions_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `revisions`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.revisions(limit=limit, offset=cursor), key="revisions", start=0
+        )
 
     def one_revision(self, revision: int) -> Json:
         """One revision as it was in force."""
@@ -2627,9 +3125,15 @@ class PoliciesOperations:
             "POST", "/policy/dry-run", body=body, idempotency_key=idempotency_key
         ).json()
 
-    def delegations(self) -> Json:
+    def delegations(self, *, offset: int = 0, limit: int = 500) -> Json:
         """Rights to decide that you lend or have been lent, and that are not over."""
-        return self._transport.send("GET", "/delegations").json()
+        return self._transport.send("GET", "/delegations", query={"offset": offset, "limit": limit}).json()
+
+    def delegations_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `delegations`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.delegations(limit=limit, offset=cursor), key="delegations", start=0
+        )
 
     def lend(self, body: Loan, *, idempotency_key: str | None = None) -> Json:
         """Lend your right to decide to somebody, for a time."""
@@ -2670,14 +3174,40 @@ class RegistryOperations:
         until: datetime | str | None = None,
         model: str | None = None,
         state: Sequence[str] | None = None,
+        offset: int = 0,
         limit: int = 200,
     ) -> Json:
         """Moves of aliases made elsewhere, newest first, and how many of them the rules would have refused."""
         return self._transport.send(
             "GET",
             "/registry/moves",
-            query={"since": since, "until": until, "model": model, "state": state, "limit": limit},
+            query={
+                "since": since,
+                "until": until,
+                "model": model,
+                "state": state,
+                "offset": offset,
+                "limit": limit,
+            },
         ).json()
+
+    def moves_pages(
+        self,
+        *,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        model: str | None = None,
+        state: Sequence[str] | None = None,
+        limit: int = 200,
+    ) -> Iterator[JsonObject]:
+        """Everything of `moves`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.moves(
+                since=since, until=until, model=model, state=state, limit=limit, offset=cursor
+            ),
+            key="moves",
+            start=0,
+        )
 
     def move(self, move_id: int) -> Json:
         """One move made elsewhere, with what the rules would have said of it."""
@@ -2807,6 +3337,30 @@ class RetrainingOperations:
         return self._transport.send("GET", "/models/{model}/retraining", parts={"model": model}).json()
 
 
+class SearchOperations:
+    """Operations about search."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def find(
+        self,
+        *,
+        q: str,
+        kind: Literal["model", "incident", "change", "version", "finding", "prediction", "person"]
+        | None = None,
+        limit: int = 8,
+        stored: bool = False,
+    ) -> Json:
+        """Find what the caller may see by its id, the beginning of its name, or words.
+
+        Of each kind those with this id first, then what begins with the text, then what has every word. `exact` is the one
+        thing whose id `q` is."""
+        return self._transport.send(
+            "GET", "/search", query={"q": q, "kind": kind, "limit": limit, "stored": stored}
+        ).json()
+
+
 class SeriousIncidentsOperations:
     """Operations about serious incidents."""
 
@@ -2901,9 +3455,15 @@ class TeamsOperations:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def teams(self) -> Json:
+    def teams(self, *, offset: int = 0, limit: int = 500) -> Json:
         """Every team, for administrators and whoever moves models in the whole house; else one's own."""
-        return self._transport.send("GET", "/teams").json()
+        return self._transport.send("GET", "/teams", query={"offset": offset, "limit": limit}).json()
+
+    def teams_pages(self, *, limit: int = 500) -> Iterator[JsonObject]:
+        """Everything of `teams`, page by page."""
+        return self._transport.pages(
+            lambda cursor: self.teams(limit=limit, offset=cursor), key="teams", start=0
+        )
 
     def add(self, body: TeamName, *, idempotency_key: str | None = None) -> Json:
         """Make a team, without members and models yet."""
@@ -2956,6 +3516,7 @@ class Warrant(Transport):
         self.costs = CostsOperations(self)
         self.data_rights = DataRightsOperations(self)
         self.evidence_packs = EvidencePacksOperations(self)
+        self.fleet = FleetOperations(self)
         self.incidents = IncidentsOperations(self)
         self.inventory = InventoryOperations(self)
         self.models = ModelsOperations(self)
@@ -2967,6 +3528,7 @@ class Warrant(Transport):
         self.policies = PoliciesOperations(self)
         self.registry = RegistryOperations(self)
         self.retraining = RetrainingOperations(self)
+        self.search = SearchOperations(self)
         self.serious_incidents = SeriousIncidentsOperations(self)
         self.specs = SpecsOperations(self)
         self.teams = TeamsOperations(self)

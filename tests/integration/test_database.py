@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError
 from backend.audit import heads
 from backend.audit.actions import Action
 from backend.audit.log import record
-from backend.audit.tables import AuditEntry
+from backend.audit.tables import AuditEntry, AuditHead
 from backend.database.engine import WRITERS, use_database
 from backend.database.engine import database as database_of
 from backend.database.session import reading, writing
@@ -43,11 +43,46 @@ def test_a_failure_leaves_neither_entry_nor_job_nor_head(database: str) -> None:
     assert heads.read_head() is None
 
 
+def test_what_a_savepoint_took_back_is_no_head(database: str) -> None:
+    """The log would look cut to whoever holds it against a head that was never committed."""
+
+    def append(*, take_back: bool) -> None:
+        with suppress(RuntimeError), session.begin_nested():
+            record(session, WORKER, Action.SAMPLE_DRAWN, object_kind="log", object_id=1)
+            if take_back:
+                raise RuntimeError("halfway")
+
+    for plan in ((True,), (False, True), (True, False), (False, True, True)):
+        with writing() as session:
+            for take_back in plan:
+                append(take_back=take_back)
+        with reading() as session:
+            kept = session.scalars(select(AuditHead)).one_or_none()
+        head = heads.read_head()
+        assert (head is None) == (kept is None or kept.size == 0), plan
+        if head is not None and kept is not None:
+            assert (head.size, head.root) == (kept.size, kept.root), plan
+
+
 def test_a_read_session_cannot_write(database: str) -> None:
     with reading() as session:
         session.add(AuditEntry(seq=0, leaf="{}", leaf_hash=""))
         with pytest.raises(DatabaseError):
             session.flush()
+
+
+def test_a_read_on_the_server_leaves_no_transaction_behind_it(database: str) -> None:
+    """Each statement by itself: no BEGIN before it, no ROLLBACK after it, and nothing that holds back a vacuum."""
+    if database == "sqlite":
+        return
+    from psycopg.pq import TransactionStatus
+
+    with reading() as session:
+        session.execute(select(AuditEntry.seq)).all()
+        raw = session.connection().connection.driver_connection
+        assert raw is not None
+        assert raw.info.transaction_status == TransactionStatus.IDLE
+        assert session.execute(text("SHOW default_transaction_read_only")).scalar_one() == "on"
 
 
 def test_what_was_committed_is_on_disk_before_anybody_is_told(database: str) -> None:

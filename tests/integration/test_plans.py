@@ -61,7 +61,12 @@ def test_every_list_takes_its_index(migrated_home: Path) -> None:
         told = [one for one in plans_of(read, lead) if any(index in step for step in one)]
         assert told, f"nothing goes by {index}"
         if index in SORTED_BY_IT:
-            assert any(not [step for step in one if "ORDER BY" in step] for one in told), (index, told)
+            assert any(not [step for step in one if _sorts(step)] for one in told), (index, told)
+
+
+def _sorts(step: str) -> bool:
+    """Rows are put in order; what has one time comes in the order of its id without that."""
+    return "ORDER BY" in step and "RIGHT PART" not in step
 
 
 def plans_of(read: Read, lead: Actor) -> list[list[str]]:

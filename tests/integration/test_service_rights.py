@@ -45,6 +45,7 @@ OTHERWISE: dict[Service, str] = {
 # Routes that let through others than their service's right says, and why.
 ROUTES_OTHERWISE = {
     ("POST", "/sessions/revocation"): "one's own sessions; the right is about those of others",
+    ("POST", "/fleet/acts"): "each act has a right of its own, asked for before anything is looked at",
     ("POST", "/tokens"): "who asks here has a token, and a token makes none",
     ("POST", "/tokens/{token_id}/rotation"): "who asks here has a token, and a token makes none",
 }
@@ -57,6 +58,7 @@ BY_OTHER_MEANS = {
     ("POST", "/models/{model}/predictions"): "the spool asks before it takes a body",
     ("POST", "/models/{model}/labels"): "the spool asks before it takes a body",
     ("POST", "/models/{model}/monitors/replay"): "changes nothing",
+    ("POST", "/fleet/acts/preview"): "changes nothing",
     ("POST", "/objectives/check"): "changes nothing",
     ("POST", "/specs/proposals"): "changes nothing",
     ("POST", "/specs/diff"): "changes nothing",

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from app.nav import PAGES as ROWS
 from benchmarks.__main__ import BENCHMARKS, RESULTS, main, run
 from benchmarks.accepted_check import Faults
 from benchmarks.endurance import Memory, memory_of
 from benchmarks.figures import figure, not_measured, percentile
 from benchmarks.report import PAGE, as_table, with_table, write_table
+from benchmarks.ui.pages import LIGHT, LOOKS, content_table
 from benchmarks.visits import CLIENTS, PAGES, PEOPLE
 
 KEYS = {"name", "value", "unit", "peer", "peer_value", "ratio", "target", "met", "rows", "machine"}
@@ -78,6 +80,14 @@ def test_the_page_says_which_benchmarks_have_no_figure() -> None:
     assert "- pages: no figure" not in text
 
 
+def test_the_page_says_when_a_page_has_its_content() -> None:
+    begin, end = "<!-- content: begin -->\n", "<!-- content: end -->"
+    assert PAGE.read_text().split(begin)[1].split(end)[0] == content_table()
+    paths = {row.path for row in ROWS} | {""}
+    assert {look.path.split("?")[0].strip("/") for look in LOOKS} <= paths
+    assert set(LIGHT) <= set(LOOKS)
+
+
 def test_every_benchmark_is_explained_on_the_page() -> None:
     text = PAGE.read_text()
     assert all(f"| `{name}` |" in text for name in BENCHMARKS)
@@ -97,7 +107,6 @@ def test_growth_is_of_what_was_there_after_the_warm_up() -> None:
 
 
 def test_everybody_looks_at_pages_that_there_are_and_may_be_seen() -> None:
-    from app.nav import PAGES as ROWS
     from backend.identity.roles import Role, permissions_of
 
     assert sum(PEOPLE.values()) == 50

@@ -24,6 +24,8 @@ OTHERWISE: dict[Service, str] = {
     ("backend.audit.population", "draw_sample"): "what it writes is that the log was read",
     ("backend.audit.saved_searches", "save_search"): "a search of one's own, by the permission to read what it finds",
     ("backend.audit.saved_searches", "delete_search"): "a search of one's own",
+    ("backend.fleet.views", "save_view"): "a view of what one may read, by the permission to read it",
+    ("backend.fleet.views", "remove_view"): "a view of one's own",
     ("backend.governance.reading", "note_look"): "what it writes is that they looked",
     ("backend.observations.service", "record_batch"): "`accept_batch` asked before the rows were taken",
 }  # fmt: skip

@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 
 from backend.access.movements import counted, movements_in
 from backend.access.reviews import Progress, Scope, answer_item, items_of, list_reviews, start_review
-from backend.access.rights import Right, rights_now
+from backend.access.rights import Right, count_accounts, rights_now
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part, as_is
 from backend.api.parameters import RowId, ZonedMoment
 from backend.api.routes.assurance import Short, Text
 from backend.api.security import current_actor
@@ -57,25 +58,31 @@ def _review(one: Progress) -> dict[str, Any]:
 
 
 @router.get("/access")
-def access(actor: Caller) -> dict[str, Any]:
-    """Every right of every open account: roles with permissions, tokens, lent rights, and when each was last used."""
+def access(actor: Caller, part: Part) -> dict[str, Any]:
+    """Every right of every open account: roles with permissions, tokens, lent rights, and when each was last used.
+    `limit` and `offset` count accounts; the rights of one stay together."""
     with reading() as session:
-        return {"rights": [_right(one) for one in rights_now(session, actor)]}
+        found = rights_now(session, actor, limit=part.limit, offset=part.offset)
+        total = count_accounts(session, actor)
+    answer = part.counted("rights", found, _right, total)
+    answer["accounts"] = answer.pop("total")
+    return answer
 
 
 @router.get("/access-movements")
-def movements(actor: Caller, period: Annotated[str, Query(max_length=40)]) -> dict[str, Any]:
+def movements(actor: Caller, part: Part, period: Annotated[str, Query(max_length=40)]) -> dict[str, Any]:
     """Who joined, moved and left in a period (2026Q3, 2026-07, 2026, 2026-07-01..2026-09-30), oldest first."""
     with reading() as session:
         found = movements_in(session, actor, parse_period(period))
-        return {"movements": [one.as_dict() for one in found], **dict(counted(found))}
+    cut = part.answer("movements", found[part.offset :], lambda one: one.as_dict())
+    return {**cut, **dict(counted(found))}
 
 
 @router.get("/access-reviews")
-def reviews(actor: Caller) -> dict[str, Any]:
+def reviews(actor: Caller, part: Part) -> dict[str, Any]:
     """Reviews of access, newest first, with how far each is."""
     with reading() as session:
-        return {"reviews": [_review(one) for one in list_reviews(session, actor)]}
+        return part.answer("reviews", list_reviews(session, actor, **part.more), _review)
 
 
 @router.post("/access-reviews", status_code=201)
@@ -88,16 +95,16 @@ def start(request: Request, actor: Caller, body: Body, asked: ReviewRequest) -> 
             scope=Scope(tuple(asked.kinds), tuple(asked.roles), tuple(asked.teams)),
             revokes_unanswered=asked.revokes_unanswered,
         )  # fmt: skip
-        return _review(list_reviews(session, actor)[0])
+        return _review(list_reviews(session, actor, limit=1)[0])
 
     return once(request, actor, body, act, status=201)
 
 
 @router.get("/access-reviews/{review_id}/items")
-def items(actor: Caller, review_id: RowId) -> dict[str, Any]:
+def items(actor: Caller, review_id: RowId, part: Part) -> dict[str, Any]:
     """The items of a review, those without an answer first."""
     with reading() as session:
-        return {"items": items_of(session, actor, review_id)}
+        return part.answer("items", items_of(session, actor, review_id, **part.more), as_is)
 
 
 @router.post("/access-items/{item_id}/answer", status_code=201)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
 from backend.api.limits import read_limited
+from backend.api.pages import Part, as_is
 from backend.api.parameters import Before, RowId, VersionNumber, ZonedMoment
 from backend.api.security import current_actor
 from backend.assurance.documents import LARGEST_BYTES, add_document, require_hand_in
@@ -287,12 +288,15 @@ def reopen(
 
 @router.get("/exceptions")
 def exceptions(
-    actor: Caller, model: Annotated[str | None, Query(max_length=200)] = None, standing: bool = True
+    actor: Caller,
+    part: Part,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    standing: bool = True,
 ) -> dict[str, Any]:
     """Exceptions from gates, newest first; without `standing` also those that are over or were refused."""
     with reading() as session:
-        found = list_exceptions(session, actor, model=model, standing=standing)
-        return {"exceptions": exception_views(session, found)}
+        found = list_exceptions(session, actor, model=model, standing=standing, **part.more)
+        return part.answer("exceptions", exception_views(session, found), as_is)
 
 
 @router.post("/models/{model}/exceptions", status_code=201)
@@ -337,13 +341,15 @@ def end_the_exception(
 
 @router.get("/holds")
 def holds(
-    actor: Caller, model: Annotated[str | None, Query(max_length=200)] = None, released: bool = False
+    actor: Caller,
+    part: Part,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    released: bool = False,
 ) -> dict[str, Any]:
     """What retention and erasure leave alone, newest first; `released` also shows what is held no longer."""
     with reading() as session:
-        return {
-            "holds": [_hold(one) for one in list_holds(session, actor, model=model, open_only=not released)]
-        }
+        found = list_holds(session, actor, model=model, open_only=not released, **part.more)
+        return part.answer("holds", found, _hold)
 
 
 @router.post("/holds", status_code=201)

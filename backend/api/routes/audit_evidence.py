@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part
 from backend.api.parameters import Moment, RowId, ZonedMoment
 from backend.api.security import current_actor
 from backend.assurance.as_of import house_as_of
@@ -96,10 +97,10 @@ def export(
 
 
 @router.get("/audit/searches")
-def searches(actor: Caller) -> dict[str, Any]:
+def searches(actor: Caller, part: Part) -> dict[str, Any]:
     """The caller's own kept searches."""
     with reading() as session:
-        return {"searches": [_search(one) for one in saved_searches(session, actor)]}
+        return part.answer("searches", saved_searches(session, actor, **part.more), _search)
 
 
 @router.post("/audit/searches")
@@ -133,7 +134,8 @@ def findings(
     with reading() as session:
         found = list_findings(session, actor, closed=closed, limit=limit, offset=offset)
         total = count_findings(session, actor, closed=closed)
-        return {"findings": [_finding(one) for one in found], "total": total}
+        following = offset + limit if offset + limit < total else None
+        return {"findings": [_finding(one) for one in found], "total": total, "next": following}
 
 
 @router.post("/audit/findings/{finding_id}/owner")

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part, as_is
 from backend.api.security import current_actor
 from backend.cards import service
 from backend.cards.adoption import adopt_huggingface_card, adopt_mlflow_version
@@ -64,10 +65,10 @@ def card(
 
 
 @router.get(AT + "/versions")
-def card_versions(actor: Caller, model: str, version: Version) -> dict[str, Any]:
+def card_versions(actor: Caller, model: str, version: Version, part: Part) -> dict[str, Any]:
     """Every version of a card, newest first."""
     with reading() as session:
-        return {"versions": version_views(session, actor, model, version)}
+        return part.answer("versions", version_views(session, actor, model, version, **part.more), as_is)
 
 
 @router.get(AT + "/diff")

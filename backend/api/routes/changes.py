@@ -182,13 +182,14 @@ def changes(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     before: Before = None,
 ) -> dict[str, Any]:
-    """Changes, newest first. Pass `next` of an answer as `before` for the following page."""
+    """Changes, newest first, those that wait for you by urgency. Pass `next` as `before` for the following page."""
     with reading() as session:
         if waiting_for_me:
-            return {"changes": change_summaries(session, waiting_for(session, actor)), "next": None}
-        found = list_changes(
-            session, actor, model=model, states=tuple(state or ()), limit=limit, before=before
-        )
+            found = waiting_for(session, actor, limit=limit, before=before)
+        else:
+            found = list_changes(
+                session, actor, model=model, states=tuple(state or ()), limit=limit, before=before
+            )
         following = found[-1].id if len(found) == limit else None
         return {"changes": change_summaries(session, found), "next": following}
 

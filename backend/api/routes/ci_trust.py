@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part
 from backend.api.security import client_address, current_actor, request_id_of
 from backend.database.session import WriteSession, reading
 from backend.errors import BadInput
@@ -75,10 +76,10 @@ def exchange_token(
 
 
 @router.get("/ci-trust")
-def rules(actor: Caller) -> dict[str, Any]:
+def rules(actor: Caller, part: Part) -> dict[str, Any]:
     """Which jobs of CI systems are let in, as which account."""
     with reading() as session:
-        return {"rules": [rule_facts(one) for one in list_rules(session, actor)]}
+        return part.answer("rules", list_rules(session, actor, **part.more), rule_facts)
 
 
 @router.post("/ci-trust", status_code=201)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import once
+from backend.api.pages import Part, as_is
 from backend.api.parameters import VersionNumber, ZonedMoment
 from backend.api.security import current_actor
 from backend.controls.assessment import assess
@@ -71,10 +72,15 @@ def assessment(
 
 
 @router.get("/catalogues/{catalogue}/controls/{control}/judgements")
-def judgements(actor: Caller, catalogue: str, control: str, model: About = None) -> list[dict[str, Any]]:
-    """Every judgement on a control, newest first."""
+def judgements(
+    actor: Caller, catalogue: str, control: str, part: Part, model: About = None
+) -> dict[str, Any]:
+    """Judgements on a control, newest first."""
     with reading() as session:
-        return list_judgements(session, actor, catalogue=catalogue, control=control, model=model)
+        found = list_judgements(
+            session, actor, catalogue=catalogue, control=control, model=model, **part.more
+        )
+        return part.answer("judgements", found, as_is)
 
 
 @router.post("/catalogues/{catalogue}/controls/{control}/judgements", status_code=201)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Cut, Limit, Offset, as_is
 from backend.api.routes.assurance import Short, Text
 from backend.api.security import current_actor
 from backend.data_rights.explanation import explain_prediction, request_explanation
@@ -16,7 +17,6 @@ from backend.data_rights.handing_out import open_document
 from backend.data_rights.requests import (
     MOST_IDS,
     get_request,
-    list_requests,
     request_erasure_of_person,
     request_erasure_of_texts,
     request_rows,
@@ -24,7 +24,7 @@ from backend.data_rights.requests import (
 from backend.data_rights.rules import count_opt_outs, opt_in, opt_out, rule_of, set_rule
 from backend.data_rights.tables import DataRequest
 from backend.data_rights.texts import MOST_ENTRIES
-from backend.data_rights.views import request_views, rule_view
+from backend.data_rights.views import page_of_requests, request_views, rule_view
 from backend.database.session import WriteSession, reading
 from backend.identity.actor import Actor
 from backend.settings import settings
@@ -80,10 +80,13 @@ class OptOutRequest(BaseModel):
 
 
 @router.get("/data-requests")
-def requests(actor: Caller, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> dict[str, Any]:
-    """Requests of data subjects, newest first."""
+def requests(actor: Caller, offset: Offset = 0, limit: Limit = 100) -> dict[str, Any]:
+    """Requests of data subjects: those that wait for a decision first, then the newest."""
     with reading() as session:
-        return {"requests": request_views(session, list_requests(session, actor, limit=limit))}
+        part = Cut(offset, limit)
+        return part.answer(
+            "requests", request_views(session, page_of_requests(session, actor, **part.more)), as_is
+        )
 
 
 @router.get("/data-requests/{request_id}")

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 
 from backend.alerting import handling
 from backend.alerting.brief import Brief, read_brief
-from backend.alerting.false_alarms import false_alarms_said
+from backend.alerting.false_alarms import Wrong, false_alarms_said
+from backend.alerting.incident_list import Wanted, list_incidents
 from backend.alerting.incidents import asks_again
 from backend.alerting.muting import Mute, muting_now, shown_state
 from backend.alerting.report import report_markdown, report_pdf
@@ -20,13 +21,12 @@ from backend.alerting.service import (
     acknowledge,
     close_by_hand,
     firing_alerts,
-    open_incidents,
-    recent_incidents,
 )
 from backend.alerting.silences import Matchers, end_silence, list_silences, matchers_of, silence
 from backend.alerting.tables import Alert, Incident, IncidentEntry, Silence
 from backend.alerting.timeline import timeline
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part
 from backend.api.parameters import RowId, ZonedMoment
 from backend.api.security import current_actor
 from backend.database.session import reading
@@ -96,12 +96,26 @@ def alerts(
 
 
 @router.get("/incidents")
-def incidents(actor: Caller, model: str | None = None) -> dict[str, Any]:
-    """All that are open, the gravest first, then the newest of those that are over."""
+def incidents(
+    actor: Caller,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+    state: Literal["open", "closed"] | None = None,
+    severity: Annotated[int | None, Query(ge=1, le=4)] = None,
+    mine: Annotated[bool, Query(description="those that the caller was given or acknowledged")] = False,
+    nobodys: Annotated[bool, Query(description="those that nobody was given or acknowledged")] = False,
+    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> dict[str, Any]:  # fmt: skip
+    """Those that are open, the gravest first, then those that are over, the newest first. Pass `next` as `offset`."""
+    wanted = Wanted(state, severity, model, mine=mine, nobodys=nobodys)
     with reading() as session:
-        found = open_incidents(session, actor, model=model)
-        found += [one for one in recent_incidents(session, actor, model=model) if one.state != "open"]
-        return {"incidents": [incident_document(one) for one in found]}
+        found = list_incidents(session, actor, wanted, limit=limit, offset=offset)
+        return {
+            "incidents": [incident_document(one) for one in found.incidents],
+            "open": found.open,
+            "closed": found.closed,
+            "next": offset + limit if found.total > offset + limit else None,
+        }
 
 
 @router.get("/incidents/{incident_id}")
@@ -304,14 +318,11 @@ class SilenceRequest(BaseModel):
 
 
 @router.get("/silences")
-def silences(actor: Caller, model: str | None = None, over: bool = False) -> dict[str, Any]:
+def silences(actor: Caller, part: Part, model: str | None = None, over: bool = False) -> dict[str, Any]:
     """Those that hold or will; with `over` past ones too."""
     with reading() as session:
-        return {
-            "silences": [
-                silence_document(one) for one in list_silences(session, actor, model=model, over=over)
-            ]
-        }
+        found = list_silences(session, actor, model=model, over=over, **part.more)
+        return part.answer("silences", found, silence_document)
 
 
 @router.post("/silences", status_code=201)
@@ -339,17 +350,18 @@ def ending(request: Request, actor: Caller, body: Body, silence_id: RowId, asked
 
 
 @router.get("/models/{model}/false-alarms")
-def false_alarms(actor: Caller, model: str) -> dict[str, Any]:
+def false_alarms(actor: Caller, model: str, part: Part) -> dict[str, Any]:
     """How often people called alerts of each monitor false, within 90 days."""
     with reading() as session:
-        found = false_alarms_said(session, actor, model, settings().environment)
-        return {
-            "monitors": [
-                {"kind": one.kind, "fingerprint": one.fingerprint, "fired": one.fired, "false": one.false,
-                 "false_pages": one.pages}
-                for one in found
-            ]
-        }  # fmt: skip
+        found = false_alarms_said(session, actor, model, settings().environment, **part.more)
+        return part.answer("monitors", found, _wrong)
+
+
+def _wrong(one: Wrong) -> dict[str, Any]:
+    return {
+        "kind": one.kind, "fingerprint": one.fingerprint, "fired": one.fired, "false": one.false,
+        "false_pages": one.pages,
+    }  # fmt: skip
 
 
 def _entry(row: IncidentEntry) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part
 from backend.api.parameters import ZonedMoment
 from backend.api.routes.assurance import Short, Text
 from backend.api.security import current_actor
@@ -157,11 +158,12 @@ def replace(request: Request, actor: Caller, body: Body, asked: QuestionnaireReq
 
 
 @router.get("/models/{model}/tier-answers")
-def tier_answers(actor: Caller, model: str) -> dict[str, Any]:
+def tier_answers(actor: Caller, model: str, part: Part) -> dict[str, Any]:
     """Answers about a model, newest first, with the tier that follows from each."""
     with reading() as session:
         now = asked_now(session).digest
-        return {"answers": [answers_view(one, now) for one in answers_of(session, actor, model)]}
+        found = answers_of(session, actor, model, **part.more)
+        return part.answer("answers", found, lambda one: answers_view(one, now))
 
 
 @router.post("/models/{model}/tier-answers", status_code=201)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from backend import clock
 from backend.api.idempotency import body_of, once
+from backend.api.pages import MOST, Cut, Part
 from backend.api.parameters import BehindPoint, Moment, RowId
 from backend.api.security import current_actor
 from backend.database.session import WriteSession, reading
@@ -79,29 +80,26 @@ def _deployment(deployment: Deployment) -> dict[str, Any]:
 
 
 @router.get("/models")
-def models(actor: Caller, team: Annotated[str | None, Query(max_length=200)] = None) -> dict[str, Any]:
+def models(
+    actor: Caller, part: Part, team: Annotated[str | None, Query(max_length=200)] = None
+) -> dict[str, Any]:
     with reading() as session:
-        found = list_models(session, actor)
+        found = list_models(session, actor, team=team, **part.more)
         teams = team_names(session, (one.name for one in found))
-        return {
-            "models": [
-                _model(one) | {"team": teams.get(one.name)}
-                for one in found
-                if team in (None, teams.get(one.name))
-            ]
-        }
+        return part.answer("models", found, lambda one: _model(one) | {"team": teams.get(one.name)})
 
 
 @router.get("/models/{model}")
-def model_detail(actor: Caller, model: str) -> dict[str, Any]:
+def model_detail(actor: Caller, model: str, part: Part) -> dict[str, Any]:
     with reading() as session:
-        found, versions = get_model(session, actor, model), list_versions(session, actor, model)
+        found = get_model(session, actor, model)
+        versions = list_versions(session, actor, model, **part.more)
         names = names_of(session, {one.data_owner for one in versions})
         teams = team_names(session, [model])
         return {
             **_model(found),
             "team": teams.get(model),
-            "versions": [_version(one, names) for one in versions],
+            **part.answer("versions", versions, lambda one: _version(one, names)),
         }
 
 
@@ -119,10 +117,10 @@ def data_owner(
 
 
 @router.get("/models/{model}/versions/{version}/lineage")
-def lineage(actor: Caller, model: str, version: RowId) -> dict[str, Any]:
+def lineage(actor: Caller, model: str, version: RowId, part: Part) -> dict[str, Any]:
     """What a version came from, by the files of DVC and Feast that were attached to it."""
     with reading() as session:
-        return {"sources": [source_view(one) for one in sources_of(session, actor, model, version)]}
+        return part.answer("sources", sources_of(session, actor, model, version, **part.more), source_view)
 
 
 @router.post("/models/{model}/versions/{version}/lineage", status_code=201)
@@ -143,7 +141,7 @@ def attach(
 
 @router.get("/models/{model}/deployments")
 def deployments(
-    actor: Caller, model: str, environment: str | None = None, at: Moment | None = None
+    actor: Caller, model: str, part: Part, environment: str | None = None, at: Moment | None = None
 ) -> dict[str, Any]:
     """Every deployment; with `at` those of that moment, the champion first, each with the share it then had."""
     environment = environment or settings().environment
@@ -154,7 +152,9 @@ def deployments(
                 raise BadInput("at: write the time with its zone, as 2026-03-01T09:05:00Z")
             found = shares_at(session, actor, model, environment, at)
             return {"deployments": [{**_deployment(one.deployment), "share": one.share} for one in found]}
-        return {"deployments": [_deployment(one) for one in history(session, actor, model, environment)]}
+        return part.answer(
+            "deployments", history(session, actor, model, environment, **part.more), _deployment
+        )
 
 
 @router.get("/models/{model}/points")
@@ -229,4 +229,4 @@ def served(
     actor: Caller, model: str, environment: str | None = None, at: Moment | None = None
 ) -> dict[str, Any]:
     """What served at a moment (default: now) with which share of the requests, and by which change."""
-    return deployments(actor, model, environment, at or clock.now())
+    return deployments(actor, model, Cut(0, MOST), environment, at or clock.now())

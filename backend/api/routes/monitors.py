@@ -8,6 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import answered, body_of, once
+from backend.api.pages import Part
+from backend.api.parameters import ZonedMoment
 from backend.api.routes.observations import limited_body, parse_body
 from backend.api.security import current_actor
 from backend.database.session import WriteSession, reading
@@ -16,7 +18,7 @@ from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.monitoring import monitors_service as service
 from backend.monitoring.budget_service import false_alarms
-from backend.monitoring.kpi_service import kpi_series, store_kpis
+from backend.monitoring.kpi_service import kpi_series, newest_year, store_kpis
 from backend.monitoring.monitor_history import known_figures
 from backend.monitoring.monitor_tables import MonitorVersion
 from backend.registry.service import get_model
@@ -76,11 +78,11 @@ def monitors(actor: Caller, model: str, environment: str | None = None) -> dict[
 
 
 @router.get("/models/{model}/monitors/{key}")
-def monitor_versions(actor: Caller, model: str, key: str) -> dict[str, Any]:
+def monitor_versions(actor: Caller, model: str, key: str, part: Part) -> dict[str, Any]:
     """Every version of a monitor, newest first."""
     with reading() as session:
         _of_model(service.get_monitor(session, actor, key), model)
-        return {"versions": [_view(row) for row in service.monitor_versions(session, actor, key)]}
+        return part.answer("versions", service.monitor_versions(session, actor, key, **part.more), _view)
 
 
 @router.post("/models/{model}/monitors", status_code=201)
@@ -178,14 +180,23 @@ def ingest_kpis(
 
 @router.get("/models/{model}/kpis")
 def kpis(
-    actor: Caller, model: str, size: str | None = None, environment: str | None = None
+    actor: Caller,
+    model: str,
+    size: str | None = None,
+    environment: str | None = None,
+    until: ZonedMoment | None = None,
 ) -> dict[str, Any]:
-    """Figures of your own in windows, of all rows and by segment."""
+    """Figures of your own in windows, of all rows and by segment: those of a year up to the newest row, or to `until`.
+    `before` is where that year began; pass it as `until` for the year before, until it is null."""
+    environment = environment or settings().environment
     with reading() as session:
         wanted = size or service.sizes_of(get_model(session, actor, model))[0]
-        found = kpi_series(session, actor, model, environment or settings().environment, size=wanted)
+        year = newest_year(session, actor, model, environment, size=wanted, until=until)
+        found = kpi_series(
+            session, actor, model, environment, size=wanted, since=year.since, until=year.until
+        )
         rows = found.astype(object).where(found.notna(), None).to_dict("records")
-        return {"size": wanted, "kpis": rows}
+        return {"size": wanted, "kpis": rows, "before": year.since if year.more else None}
 
 
 def _of_model(row: MonitorVersion, model: str) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from backend.alerting.inbound import OutsideAlerts, take_alerts
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Cut, Limit, Offset
 from backend.api.parameters import RowId
 from backend.api.security import current_actor
 from backend.database.session import WriteSession, reading
@@ -45,12 +46,14 @@ def _test(test: ChannelTest) -> dict[str, Any]:
 def notifications(
     actor: Caller,
     incident: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    offset: Offset = 0,
+    limit: Limit = 100,
 ) -> dict[str, Any]:
     """Whether notices are sent, what should have been told and was not, how every channel does, the newest notices."""
     with reading() as session:
         state = notification_state(session, actor)
-        found = recent_notices(session, actor, incident_id=incident, limit=limit)
+        part = Cut(offset, limit)
+        found = recent_notices(session, actor, incident_id=incident, **part.more)
         return {
             "heartbeat": asdict(heartbeat_state(session, actor)),
             "problem": state.problem,
@@ -58,7 +61,7 @@ def notifications(
             "untold": [asdict(one) for one in state.untold],
             "unrouted": state.unrouted,
             "channels": [asdict(one) for one in state.channels],
-            "notices": [_notice(one) for one in found],
+            **part.answer("notices", found, _notice),
         }
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import MOST, Part
 from backend.api.security import current_actor
 from backend.database.session import reading
 from backend.errors import BadInput
@@ -59,11 +60,15 @@ class NewMaintenance(BaseModel):
 
 
 @router.get("/objectives")
-def objectives(actor: Caller, model: str | None = None, environment: str | None = None) -> dict[str, Any]:
+def objectives(
+    actor: Caller, part: Part, model: str | None = None, environment: str | None = None
+) -> dict[str, Any]:
     """How every objective stands, those in danger first."""
     with reading() as session:
-        found = list_standings(session, actor, model=model, environment=environment or settings().environment)
-        return {"objectives": [_standing(one) for one in found]}
+        where = {"model": model, "environment": environment or settings().environment}
+        found = list_standings(session, actor, **where, offset=part.offset, limit=part.limit)
+        total = service.count_objectives(session, actor, **where)
+        return part.counted("objectives", found, _standing, total)
 
 
 @router.get("/objectives/{objective}")
@@ -82,7 +87,7 @@ def one_objective(actor: Caller, objective: str) -> dict[str, Any]:
             "this_month": _month(found.this_month),
             "maintenance": [_maintenance(one) for one in found.maintenance],
             "left_out": [asdict(one) for one in found.left_out],
-            "revisions": [_revision(row) for row in service.objective_revisions(session, actor, objective)],
+            "revisions": [_revision(row) for row in service.objective_revisions(session, actor, objective, limit=MOST)],
         }  # fmt: skip
 
 
@@ -136,13 +141,13 @@ def retire_objective(
 
 
 @router.get("/models/{model}/maintenance")
-def maintenance(actor: Caller, model: str, environment: str | None = None) -> dict[str, Any]:
+def maintenance(actor: Caller, model: str, part: Part, environment: str | None = None) -> dict[str, Any]:
     """Times that do not count against the objectives of a model, newest first."""
     with reading() as session:
         found = times.list_maintenance(
-            session, actor, model=model, environment=environment or settings().environment
+            session, actor, model=model, environment=environment or settings().environment, **part.more
         )
-        return {"maintenance": [_maintenance(one) for one in found]}
+        return part.answer("maintenance", found, _maintenance)
 
 
 @router.post("/models/{model}/maintenance", status_code=201)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from backend import jobs_service
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Cut, Limit, Offset
 from backend.api.security import COOKIE, current_actor
 from backend.database.session import reading
 from backend.identity.actor import Actor
@@ -45,11 +46,13 @@ def me(request: Request, actor: Caller) -> dict[str, Any]:
 def jobs(
     actor: Caller,
     state: Annotated[list[str] | None, Query()] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    offset: Offset = 0,
+    limit: Limit = 100,
 ) -> dict[str, Any]:
+    part = Cut(offset, limit)
     with reading() as session:
         see(session, actor, Permission.READ_JOBS)
-        return {"jobs": [_run(run) for run in recent_runs(session, limit=limit, states=tuple(state or ()))]}
+        return part.answer("jobs", recent_runs(session, states=tuple(state or ()), **part.more), _run)
 
 
 @router.post("/jobs/{run_id}/retry", status_code=202)

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Cut, Limit, Offset, as_is
 from backend.api.parameters import Moment
 from backend.api.routes.assurance import Short, Text
 from backend.api.security import current_actor
@@ -37,13 +38,14 @@ def packs(
     actor: Caller,
     model: str | None = None,
     change: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    offset: Offset = 0,
+    limit: Limit = 100,
 ) -> dict[str, Any]:
     """Evidence packs, newest first, with how far each is."""
     with reading() as session:
-        return {
-            "packs": pack_views(session, list_packs(session, actor, model=model, change=change, limit=limit))
-        }
+        part = Cut(offset, limit)
+        found = list_packs(session, actor, model=model, change=change, **part.more)
+        return part.answer("packs", pack_views(session, found), as_is)
 
 
 @router.get("/packs/{pack_id}")

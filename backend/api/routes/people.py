@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part
 from backend.api.parameters import ZonedMoment
 from backend.api.security import current_actor
 from backend.database.session import reading
@@ -61,9 +62,9 @@ class Disablement(BaseModel):
 
 
 @router.get("/people")
-def people(actor: Caller) -> dict[str, Any]:
+def people(actor: Caller, part: Part) -> dict[str, Any]:
     with reading() as session:
-        return {"people": [asdict(one) for one in list_people(session, actor)]}
+        return part.answer("people", list_people(session, actor, **part.more), asdict)
 
 
 @router.post("/people", status_code=201)

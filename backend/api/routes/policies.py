@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part
 from backend.api.parameters import RowId, ZonedMoment
 from backend.api.security import current_actor
 from backend.database.session import WriteSession, reading
@@ -20,7 +21,7 @@ from backend.governance.policies import (
     policy_revision,
 )
 from backend.governance.policy_document import read_policy
-from backend.governance.tables import Delegation
+from backend.governance.tables import Delegation, Policy
 from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 
@@ -56,16 +57,17 @@ def policy(actor: Caller) -> dict[str, Any]:
 
 
 @router.get("/policy/revisions")
-def revisions(actor: Caller) -> dict[str, Any]:
+def revisions(actor: Caller, part: Part) -> dict[str, Any]:
     """Every revision that people made, newest first; revision 1 is the built-in one."""
     with reading() as session:
-        return {
-            "revisions": [
-                {"revision": row.revision, "digest": row.digest, "change_id": row.change_id, "note": row.note,
-                 "created_at": row.created_at}
-                for row in policy_history(session, actor)
-            ]
-        }  # fmt: skip
+        return part.answer("revisions", policy_history(session, actor, **part.more), _told)
+
+
+def _told(row: Policy) -> dict[str, Any]:
+    return {
+        "revision": row.revision, "digest": row.digest, "change_id": row.change_id, "note": row.note,
+        "created_at": row.created_at,
+    }  # fmt: skip
 
 
 @router.get("/policy/revisions/{revision}")
@@ -98,10 +100,10 @@ def _loan(row: Delegation) -> dict[str, Any]:
 
 
 @router.get("/delegations")
-def delegations(actor: Caller) -> dict[str, Any]:
+def delegations(actor: Caller, part: Part) -> dict[str, Any]:
     """Rights to decide that you lend or have been lent, and that are not over."""
     with reading() as session:
-        return {"delegations": [_loan(row) for row in delegations_of(session, actor)]}
+        return part.answer("delegations", delegations_of(session, actor, **part.more), _loan)
 
 
 @router.post("/delegations", status_code=201)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Offset
 from backend.api.parameters import Moment, RowId
 from backend.api.security import current_actor
 from backend.database.session import reading
@@ -90,14 +91,23 @@ def inventory(
 @router.get("/registry/moves")
 def moves(
     actor: Caller, since: Moment | None = None, until: Moment | None = None, model: str | None = None,
-    state: Annotated[list[str] | None, Query()] = None, limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    state: Annotated[list[str] | None, Query()] = None, offset: Offset = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> dict[str, Any]:  # fmt: skip
     """Moves of aliases made elsewhere, newest first, and how many of them the rules would have refused."""
     _with_zone(since=since, until=until)
     with reading() as session:
-        return report_view(
-            list_moves(session, actor, since=since, until=until, model=model, states=state or (), limit=limit)
+        report = list_moves(
+            session,
+            actor,
+            since=since,
+            until=until,
+            model=model,
+            states=state or (),
+            limit=limit,
+            offset=offset,
         )
+    return {**report_view(report), "next": offset + limit if report.truncated else None}
 
 
 @router.get("/registry/moves/{move_id}")

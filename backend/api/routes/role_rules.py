@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import MOST
 from backend.api.security import current_actor
 from backend.database.session import reading
 from backend.governance.asking import preview_change
@@ -50,7 +51,7 @@ def role_rules(actor: Caller) -> dict[str, Any]:
             "revisions": [
                 {"revision": row.revision, "digest": row.digest, "change_id": row.change_id, "note": row.note,
                  "created_at": row.created_at}
-                for row in history(session, actor)
+                for row in history(session, actor, limit=MOST)
             ],
         }  # fmt: skip
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part
 from backend.api.security import current_actor
 from backend.database.session import WriteSession, reading
 from backend.identity.actor import Actor
@@ -39,12 +40,11 @@ def session_facts(row: SignInSession, actor: Actor) -> dict[str, Any]:
 
 
 @router.get("/sessions")
-def sessions(actor: Caller) -> dict[str, Any]:
+def sessions(actor: Caller, part: Part) -> dict[str, Any]:
     """One's open sessions, newest first; `last_address` and `last_device`: where each was used last."""
     with reading() as session:
-        return {
-            "sessions": [session_facts(one, actor) for one in list_sessions(session, actor, actor.person_id)]
-        }
+        found = list_sessions(session, actor, actor.person_id, **part.more)
+        return part.answer("sessions", found, lambda one: session_facts(one, actor))
 
 
 @router.post("/sessions/revocation", status_code=201)
@@ -71,11 +71,11 @@ def end(request: Request, actor: Caller, body: Body, session_id: str, asked: End
 
 
 @router.get("/people/{person_id}/sessions")
-def of_person(actor: Caller, person_id: str) -> dict[str, Any]:
+def of_person(actor: Caller, person_id: str, part: Part) -> dict[str, Any]:
     """The open sessions of somebody, for administrators."""
     with reading() as session:
-        found = list_sessions(session, actor, person_id)
-        return {"sessions": [session_facts(one, actor) for one in found]}
+        found = list_sessions(session, actor, person_id, **part.more)
+        return part.answer("sessions", found, lambda one: session_facts(one, actor))
 
 
 @router.post("/people/{person_id}/sessions/revocation", status_code=201)

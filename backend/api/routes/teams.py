@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
+from backend.api.pages import Part
 from backend.api.security import current_actor
 from backend.database.session import reading
 from backend.identity.actor import Actor
@@ -42,10 +43,10 @@ class Move(BaseModel):
 
 
 @router.get("/teams")
-def teams(actor: Caller) -> dict[str, Any]:
+def teams(actor: Caller, part: Part) -> dict[str, Any]:
     """Every team, for administrators and whoever moves models in the whole house; else one's own."""
     with reading() as session:
-        return {"teams": [_team(one) for one in list_teams(session, actor)]}
+        return part.answer("teams", list_teams(session, actor, **part.more), _team)
 
 
 @router.get("/teams/{team_id}")

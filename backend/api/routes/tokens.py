@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from backend.api.idempotency import HEADER, body_of, once
+from backend.api.pages import Part
 from backend.api.security import current_actor
 from backend.database.session import WriteSession, reading, writing
 from backend.errors import BadInput
@@ -67,10 +68,10 @@ def _made(made: tuple[ApiToken, str]) -> dict[str, Any]:
 
 
 @router.get("/tokens")
-def tokens(actor: Caller) -> dict[str, Any]:
+def tokens(actor: Caller, part: Part) -> dict[str, Any]:
     """One's tokens and those of one's service accounts, newest first, without the secrets."""
     with reading() as session:
-        return {"tokens": [token_facts(one) for one in list_tokens(session, actor)]}
+        return part.answer("tokens", list_tokens(session, actor, **part.more), token_facts)
 
 
 @router.post("/tokens", status_code=201)

@@ -363,6 +363,7 @@ OPEN = {
     "policies", "delegations", "questionnaires", "serious_rules", "access_reviews",
     "access_items", "worker_beats", "leases", "subject_keys", "gateway_hours", "gateway_minutes", "channel_tests",
     "rota_shifts",
+    "saved_views",  # one's own; those that are shared only for who sees every model, by backend.fleet.views
     "documents",  # handed out for a model that may be seen, by backend.assurance.reading
 }  # fmt: skip
 

@@ -38,7 +38,7 @@ def test_it_says_how_much_which_budget_is_exceeded_and_what_stands_out(world: Wo
     test = open_page(world.lead, "costs")
     assert not test.exception
     said = text_of(test)
-    assert "53.00 h of GPU in the last 30 days" in said
+    assert "53.00\u202fh of GPU in the last 30 days" in said
     assert "1 budget exceeded · 1 day out of the ordinary" in said
     assert "exceeded" in said
     assert any("toy: 30.0 h of GPU" in one.value for one in test.warning)

@@ -157,7 +157,7 @@ def test_it_says_whom_it_concerns_since_when_and_how_the_model_does(world: World
     assert facts["for whom"].startswith("predictions of carrier=AA: 300 in the window from ")
     assert facts["for whom"].endswith("(windows of 1d)")
     assert "noticed" in facts["since"]
-    assert facts["performance"].startswith("AUC 0.520 (−0.200 to the reference), from labels of ")
+    assert facts["performance"].startswith("AUC 0.520 (−20.0 points to the reference), from labels of ")
     assert standing(found).startswith("production · open for ")
 
 

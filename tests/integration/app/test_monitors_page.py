@@ -149,7 +149,7 @@ def test_a_page_is_held_against_the_false_alarm_budget(world: World, open_page: 
     said = text_of(test)
     assert "It would have fired 1 time in 60 windows" in said
     assert "one page in 1.97 months. The budget allows one false page in 3.00 months" in said
-    assert "it fits only if 34% or more of them are worth waking for" in said
+    assert "it fits only if 34.3\u202f% or more of them are worth waking for" in said
     assert len(test.get("plotly_chart")) == 2
     assert "Your role may try monitors out, not store them." in text_of(test)
     assert next(one for one in test.button if one.label.startswith("Store")).disabled

@@ -63,7 +63,7 @@ def test_an_administrator_makes_a_team_and_the_model_page_names_it(world: World,
         admin = person(session, "root", Role.ADMIN)
     test = open_page(admin, "teams")
     assert "There is no team yet" in text_of(test)
-    test.text_input[0].set_value("Pricing")
+    next(one for one in test.text_input if one.label == "Name").set_value("Pricing")
     next(one for one in test.button if one.label == "Make team").click().run()
     assert not test.exception
     with reading() as session:

@@ -40,7 +40,7 @@ def test_a_judgement_is_signed_once_per_key_with_its_attachment(callers: Callers
     assert answers[0].json()["attachment_name"] == "report.md"
     with reading() as session:
         assert len(session.scalars(select(ControlJudgement)).all()) == 1
-    listed = callers.get("on_call", PATH, model="toy").json()
+    listed = callers.get("on_call", PATH, model="toy").json()["judgements"]
     assert [(one["number"], one["outcome"], one["altered"]) for one in listed] == [(1, "met", False)]
 
 

@@ -10,6 +10,7 @@ import pytest
 from app.charts.search import trials_figure
 from app.charts.training import curve_figures
 from app.components.retraining_parts import duration
+from app.formats import NARROW
 from backend import clock
 from backend.database.session import writing
 from backend.governance.group_rates import Share, gaps
@@ -81,7 +82,7 @@ def test_a_run_shows_steps_curve_and_cost_and_is_cancelled_with_a_confirmation(
         "Take the rows out of the store",
         "label completeness",
         "drifted against the training rows",
-        "310 MiB",
+        f"325.1{NARROW}MB",
         "CHG-1",
     ):
         assert told in said, told
@@ -180,7 +181,8 @@ def test_a_retraining_is_asked_for_on_the_page(world: World, open_page: Open) ->
     ("seconds", "words"), [(0.44, "0.4 s"), (12.2, "12 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
 )
 def test_durations_are_read_at_a_glance(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert duration(seconds).replace(NARROW, " ") == words
+    assert duration(seconds).count(NARROW) == sum(words.count(unit) for unit in (" s", " min", " h"))
 
 
 def test_curves_put_training_and_validation_rows_of_a_metric_into_one_figure() -> None:

@@ -81,7 +81,7 @@ def test_nothing_to_draw_says_what_to_do() -> None:
         ([0.5, 0.1], "page", "too short to say how many pages a month", "unknown"),
         ([0.5] + [0.1] * 119, "page", "so it fits even if none of them is true", "ok"),
         ([0.5, 0.1] * 30, "page", "15.2 pages a month. A monitor that fires so much of the time tells nothing new. The "
-                                  "budget allows one false page in 3.00 months: it fits only if 98% or more",
+                                  "budget allows one false page in 3.00 months: it fits only if 97.8\u202f% or more",
          "attention"),
         ([0.5] + [0.1] * 59, "ticket", "one ticket in 1.97 months.", "ok"),
         ([0.5, 0.1] * 30, "ticket", "15.2 tickets a month.", "attention"),

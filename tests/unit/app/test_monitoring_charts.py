@@ -411,7 +411,7 @@ def test_the_legend_tells_the_reasons_apart_and_names_only_those_that_are_there(
     ]
     figure = charts.drift_heatmap(heat_cells(points(found), windows, ["a"]), columns=["a"])
     said = " ".join(str(one.text) for one in figure.layout.annotations)
-    assert "?\u00a0inconclusive" in said
+    assert "△\u00a0inconclusive" in said
     assert "╱\u00a0no rows came" in said
     assert "not over" not in said
 

@@ -1,0 +1,108 @@
+"""What happened stands on every axis of time, and the numbers behind a figure can be taken away."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from app.charts.answers import figures_over_time
+from app.charts.attributions import attribution_drift
+from app.charts.budgets import budget_figure
+from app.charts.frame import Mark
+from app.charts.kpis import kpi_figure
+from app.charts.marks import Happened
+from app.charts.rows import COLUMNS, figure_csv
+from app.charts.segments import segments_figure
+from app.charts.volume import volume_figure
+from app.theme import MARK
+from backend.monitoring.page_points import Series
+
+DAYS = [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day) for day in range(6)]
+HAPPENED = Happened(
+    [(DAYS[0], "v6"), (DAYS[3], "v7")],
+    [Mark(DAYS[4], "INC-42", "page"), Mark(DAYS[0] - timedelta(days=9), "old")],
+)
+VOLUME = pd.DataFrame({"window_start": DAYS, "rows": [100] * 6, "completeness": [0.9] * 6})
+KPI = pd.DataFrame(
+    {"window_start": DAYS, "segment": "", "rows": 9, "total": 4.0, "mean": 2.0, "low": 1.0, "high": 3.0}
+)
+PARTS = pd.DataFrame(
+    {
+        "window_start": DAYS * 2,
+        "segment": ["a"] * 6 + ["b"] * 6,
+        "value": 0.7,
+        "reference_value": 0.7,
+        "verdict": "ok",
+        "rows": 50,
+    }
+)
+FIGURES = {
+    "volume": volume_figure(VOLUME, happened=HAPPENED),
+    "own figures": kpi_figure(KPI, name="revenue", happened=HAPPENED),
+    "budget": budget_figure([(day, 0.8) for day in DAYS], happened=HAPPENED),
+    "attributions": attribution_drift(
+        [{"start": day, "ndcg": 0.99, "rows": 10, "version": 6} for day in DAYS],
+        tz=None,
+        limit=0.9,
+        happened=HAPPENED,
+    ),
+    "segments": segments_figure(PARTS, happened=HAPPENED),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_deployment_is_a_blue_line_with_its_name(name: str) -> None:
+    figure = FIGURES[name]
+    lines = [one for one in figure.layout.shapes if one.line.color == MARK["change"]]
+    assert {one.x0 for one in lines} == {DAYS[3].replace(tzinfo=None)}
+    assert len(lines) == (2 if name == "segments" else 1), "one in each panel"
+    assert "v7" in [one.text for one in figure.layout.annotations]
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name != "segments"])
+def test_an_incident_has_its_shape_and_only_within_the_time_drawn(name: str) -> None:
+    marks = [one for one in FIGURES[name].data if one.yaxis == "y2" and one.mode == "markers"]
+    assert [one.marker.symbol for one in marks] == ["square"]
+    assert [said[0] for one in marks for said in one.customdata] == ["INC-42"]
+
+
+def test_rows_of_an_incident_share_one_cursor() -> None:
+    points = [(day, 1.0, None, None, None) for day in DAYS]
+    figure = figures_over_time(
+        [Series(name=name, points=points) for name in ("requests", "p95 ms")],
+        opened_at=DAYS[2],
+        marks=[(DAYS[1], "version 7")],
+    )
+    assert figure.layout.hoversubplots == "axis" and figure.layout.hovermode == "x"
+    assert figure.layout.grid.subplots == (["xy"], ["xy2"]) or list(
+        map(list, figure.layout.grid.subplots)
+    ) == [["xy"], ["xy2"]]
+    assert {one.xaxis for one in figure.data} <= {None, "x"}
+    assert [one.line.color for one in figure.layout.shapes] == [MARK["change"], MARK["page"]]
+
+
+def test_the_numbers_of_a_figure_are_its_points() -> None:
+    rows = list(csv.DictReader(io.StringIO(figure_csv(FIGURES["budget"]))))
+    assert list(rows[0]) == list(COLUMNS)
+    mine = [row for row in rows if row["series"] == "budget left"]
+    assert [float(row["y"]) for row in mine] == [0.8] * 6
+    assert mine[0]["x"].startswith("2026-03-01")
+
+
+def test_a_name_that_is_a_formula_does_nothing_in_a_spreadsheet() -> None:
+    figure = go.Figure(go.Bar(x=["=1+1", "b"], y=[-1.5, float("nan")], name="@sum"))
+    rows = list(csv.reader(io.StringIO(figure_csv(figure))))[1:]
+    assert rows[0][0].startswith("'") and rows[0][1].startswith("'")
+    assert [row[2] for row in rows] == ["-1.5", ""]
+
+
+def test_a_band_and_a_heat_map_are_written_as_what_they_are() -> None:
+    figure = go.Figure(
+        [go.Scatter(x=[1, 2, 1], y=[1, 2, 1], fill="toself"), go.Heatmap(x=["d1"], y=["a"], z=[[0.4]])]
+    )
+    assert list(csv.reader(io.StringIO(figure_csv(figure))))[1:] == [["heatmap", "d1", "a", "0.4", ""]]
