@@ -6,10 +6,8 @@ of its own, which any console may be given: it finds here what another has made.
 
 from __future__ import annotations
 
-import json
 import re
 import time
-import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,6 +16,7 @@ from streamlit.runtime import memory_media_file_storage
 from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
 from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaFileStorage
 
+from app.framed_files import read_framed, write_framed
 from backend.settings import settings
 
 KEPT_S: Final = 3600.0  # a browser fetches a file at once
@@ -62,16 +61,12 @@ def _keep(file_id: str, file: MemoryFile) -> None:
     if path.exists():
         path.touch()
         return
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     since = time.time() - KEPT_S
-    for one in folder.iterdir():
+    for one in folder.iterdir() if folder.is_dir() else ():
         with suppress(FileNotFoundError):
             if one.stat().st_mtime < since:
                 one.unlink()
-    head = json.dumps({"mimetype": file.mimetype, "filename": file.filename}).encode()
-    draft = folder / f"{file_id}.{uuid.uuid4().hex}.draft"
-    draft.write_bytes(len(head).to_bytes(4, "big") + head + file.content)
-    draft.replace(path)
+    write_framed(path, {"mimetype": file.mimetype, "filename": file.filename}, file.content)
 
 
 def _kept(filename: str) -> MemoryFile | None:
@@ -79,9 +74,7 @@ def _kept(filename: str) -> MemoryFile | None:
     if named is None:
         return None
     try:
-        content = (_folder() / named[1]).read_bytes()
+        head, content = read_framed(_folder() / named[1])
     except OSError:
         return None
-    size = int.from_bytes(content[:4], "big")
-    head = json.loads(content[4 : 4 + size])
-    return MemoryFile(content[4 + size :], head["mimetype"], MediaFileKind.DOWNLOADABLE, head["filename"])
+    return MemoryFile(content, head["mimetype"], MediaFileKind.DOWNLOADABLE, head["filename"])

@@ -12,7 +12,6 @@ is of the account that sent its first file.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 import time
@@ -35,6 +34,7 @@ from streamlit.web.server.server_util import is_xsrf_enabled
 from streamlit.web.server.starlette.starlette_app_utils import validate_xsrf_token
 from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
 
+from app.framed_files import read_framed, write_framed
 from backend.api.problems import CLIENT_LEFT
 from backend.api.security import COOKIE
 from backend.assurance.documents import LARGEST_BYTES
@@ -72,22 +72,18 @@ class SharedUploads(MemoryUploadedFileManager):
     def add_file(self, session_id: str, file: UploadedFileRec) -> None:
         """Keep a file; it has its name once it is whole."""
         path = _path_of(session_id, file.file_id)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.draft")
-        head = json.dumps({"name": file.name, "type": file.type}).encode()
-        draft.write_bytes(len(head).to_bytes(4, "big") + head + file.data)
-        draft.replace(path)
+        write_framed(path, {"name": file.name, "type": file.type}, file.data)
 
     def get_files(self, session_id: str, file_ids: Sequence[str]) -> list[UploadedFileRec]:
         found = []
         for file_id in file_ids:
             try:
-                content = _path_of(session_id, file_id).read_bytes()
-            except (OSError, ValueError):
+                path = _path_of(session_id, file_id)
+            except ValueError:
                 continue
-            size = int.from_bytes(content[:4], "big")
-            head = json.loads(content[4 : 4 + size])
-            found.append(UploadedFileRec(file_id, head["name"], head["type"], content[4 + size :]))
+            with suppress(OSError):
+                head, content = read_framed(path)
+                found.append(UploadedFileRec(file_id, head["name"], head["type"], content))
         return found
 
     def remove_file(self, session_id: str, file_id: str) -> None:
