@@ -12,7 +12,6 @@ from backend.governance import machine
 from backend.governance.kinds import Asked
 from backend.retraining import running, service, views
 from backend.retraining.plan import Plan
-from backend.retraining.tables import RetrainingRun
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=200)
@@ -31,8 +30,6 @@ def retraining_run(scope: Scope, run_id: str) -> dict[str, Any]:
 def change_before(scope: Scope, run_id: str) -> dict[str, Any] | None:
     """The open change that a run will carry out, until it has begun; not kept."""
     with reading() as session:
-        if session.get(RetrainingRun, run_id) is not None:
-            return None
         change = running.change_before(session, scope.actor(), run_id)
         if change is None:
             return None

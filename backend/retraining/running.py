@@ -85,11 +85,13 @@ def get_run(session: ReadSession, viewer: Actor, run_id: str) -> RetrainingRun:
 
 
 def change_before(session: ReadSession, viewer: Actor, run_id: str) -> Change | None:
-    """The change that this run will carry out, while no worker has begun it; `None` if there is none.
+    """The open change that this run will carry out, while no worker has begun it; else `None`.
 
     A run is written down by the worker that executes its change, but its address is known before.
     """
     see(session, viewer)
+    if session.get(RetrainingRun, run_id) is not None:
+        return None
     number = re.fullmatch(r"retrain-(\d{1,9})", run_id)
     change = session.get(Change, int(number[1])) if number is not None else None
     if change is None or change.kind != "retrain" or change.state not in machine.OPEN:
