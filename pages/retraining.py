@@ -13,7 +13,7 @@ from app.components.decision import box_head
 from app.components.pickers import pick, pick_model
 from app.components.retraining_parts import show_runs, show_triggers
 from app.data import retraining
-from app.formats import NARROW, whole_number
+from app.formats import NARROW, format_plain, whole_number
 from app.plain_text import plain
 from app.session import go, page_link, perform, viewer
 from backend.errors import BadInput, WarrantError
@@ -102,7 +102,8 @@ def show_form() -> None:
     )  # fmt: skip
     st.caption(
         plain(
-            f"At most {plan.hours:.3g}{NARROW}h of training on a {plan.device}, {plan.memory_mb:,}{NARROW}MiB."
+            f"At most {format_plain(round(plan.hours, 2))}{NARROW}h of training on a {plan.device}, "
+            f"{plan.memory_mb:,}{NARROW}MiB."
         )
     )
     sent = action_form(
