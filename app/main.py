@@ -7,6 +7,7 @@ import streamlit as st
 from app import data
 from app.components import banner, empty_state, use_style, viewer_zone
 from app.components.actions import offer_kept
+from app.components.range_bar import start_page
 from app.components.search_field import search_field
 from app.formats import format_when
 from app.nav import PAGES, page_file
@@ -146,6 +147,7 @@ def main() -> None:
         for row in PAGES
     ]
     page = st.navigation(pages, position="top")
+    start_page(rows[page.url_path].path)
     mark_parent(rows[page.url_path].parent)
     top_bar(actor, rows[page.url_path].path)
     banners()

@@ -66,14 +66,20 @@ def export_inventory(request: Request, viewer: Actor) -> Response:
 
 
 def export_timeline(request: Request, viewer: Actor) -> Response:
-    """What served `model` when, in `environment` (left out: this one's): a row for each version and stretch of time."""
+    """What served `model` when, in `environment` (left out: this one's), `since` and `until`
+    moments: a row for each version and stretch of time."""
     query = request.query_params
     model = query.get("model")
     if not model:
         raise BadInput("model is needed in the address")
     environment = query.get("environment") or settings().environment
     with reading() as session:
-        view = timeline_view(read_timeline(session, viewer, model, environment))
+        view = timeline_view(
+            read_timeline(
+                session, viewer, model, environment, since=moment_of(query.get("since"), "since"),
+                until=moment_of(query.get("until"), "until"),
+            )
+        )  # fmt: skip
     changes = {one["id"]: one for one in view["changes"]}
     rows = [
         {"start": stretch["start"], "end": stretch["end"], **row,

@@ -41,9 +41,9 @@ def routes() -> list[BaseRoute]:
 
 
 def export_points(request: Request, viewer: Actor) -> Response:
-    """Metric points of `model` and `size`; `kind` (repeatable), `since`, `window`, `statistic`, `column` narrow them.
-    `segment`: one segment, "" for all rows together; left out, both. Each says its window, version and reference, and
-    what its limit rests on."""
+    """Metric points of `model` and `size`; `kind` (repeatable), `since`, `until`, `window`, `statistic`, `column`
+    narrow them. `segment`: one segment, "" for all rows together; left out, both. Each says its window, version and
+    reference, and what its limit rests on."""
     query = request.query_params
     model, size = _needed(request, "model"), _needed(request, "size")
     with reading() as session:
@@ -55,6 +55,7 @@ def export_points(request: Request, viewer: Actor) -> Response:
             size=size,
             kinds=query.getlist("kind") or KINDS,
             since=moment_of(query.get("since"), "since"),
+            until=moment_of(query.get("until"), "until"),
             window_id=_number(query.get("window")),
             statistic=query.get("statistic"),
             column=query.get("column"),

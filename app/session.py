@@ -16,6 +16,7 @@ import streamlit as st
 from sqlalchemy.exc import OperationalError
 
 from app.components import Submission, empty_state
+from app.components.links import with_range
 from app.data.scope import look_again
 from app.nav import page_file
 from app.plain_text import plain
@@ -194,10 +195,11 @@ def live(run_every: float | None) -> Callable[[Callable[..., None]], Callable[..
 
 def go(page: str, **query: object) -> None:
     """Leave for another page; never returns."""
-    st.switch_page(page_file(page), query_params={k: str(v) for k, v in query.items() if v is not None})
+    kept = {name: str(value) for name, value in with_range(page, query).items() if value is not None}
+    st.switch_page(page_file(page), query_params=kept)
 
 
 def page_link(page: str, label: str, *, icon: str | None = None, **query: object) -> None:
-    """A link to one of our pages that keeps the session."""
-    kept = {name: str(value) for name, value in query.items() if value is not None}
+    """A link to one of our pages that keeps the session, and the range of time where that page shows one."""
+    kept = {name: str(value) for name, value in with_range(page, query).items() if value is not None}
     st.page_link(page_file(page), label=label, icon=icon, query_params=kept or None)

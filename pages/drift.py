@@ -26,6 +26,7 @@ from app.components.heat import draw_heat, draw_over_time
 from app.components.pickers import pick
 from app.components.seen import as_first_seen, pick_seen_if_revised
 from app.components.watching import (
+    begin_page,
     pick_other,
     pick_watched,
     pick_window,
@@ -42,18 +43,18 @@ from backend.monitoring.distributions import AGAINST
 KINDS = ("drift", "prediction")
 ALERTS = (*KINDS, "quality")
 """Kinds of alerts about the columns that are shown: one whose values broke is never calm here."""
-above = st.container(horizontal=True, vertical_alignment="bottom")
+above, places = begin_page()
 with above:
-    watched = pick_watched(data.scope_of(viewer()), ALERTS)
+    watched = pick_watched(data.scope_of(viewer()), ALERTS, page="drift", places=places)
     if watched is None:
         st.stop()
-    scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
-    known = data.statistics(scope, name, size, KINDS, since=since, of_columns=True)
+    scope, name, size, ends = watched.scope, watched.name, watched.size, watched.of
+    known = data.statistics(scope, name, size, KINDS, **ends, of_columns=True)
     hidden = {"label_visibility": "collapsed"}
     statistic = str(
         pick("Statistic", [WORST, *known], key="statistic", words=shown_word, width=240, **hidden)
     )
-    among = ["", *data.segments(scope, name, size, KINDS, since=since)]
+    among = ["", *data.segments(scope, name, size, KINDS, **ends)]
     segment = ""
     if len(among) > 1:
         segment = (
@@ -63,10 +64,10 @@ say_notice(watched)
 stop_without_windows(watched, "Drift is not known", known=bool(known))
 
 if statistic == WORST:
-    shown = data.worst_points(scope, name, size, KINDS, since=since, segment=segment)
+    shown = data.worst_points(scope, name, size, KINDS, **ends, segment=segment)
 else:
-    shown = data.points(scope, name, size, KINDS, statistic=statistic, since=since, segment=segment)
-shown = watched.within(shown[shown["column"] != ""])
+    shown = data.points(scope, name, size, KINDS, statistic=statistic, **ends, segment=segment)
+shown = shown[shown["column"] != ""]
 with above:
     first_seen = pick_seen_if_revised(shown)
 shown = as_first_seen(shown) if first_seen else shown
@@ -82,12 +83,12 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     against = pick("Against", options, key="against", words=AGAINST.__getitem__, width=280)
     other = pick_other(watched, window) if against == "window" else None
 title = shown_word(statistic)
+say_window(window, points, metric=watched.metric, segment=segment, say=partial(say_headline, watched))
 with top:
-    say_window(window, points, metric=watched.metric, segment=segment, say=partial(say_headline, watched))
     st.caption(NEVER_PAGES)
     drawn = [one for one in order if statistic == WORST or one in set(shown["column"])]
     cells = heat_cells(shown, watched.windows, drawn, min_rows=watched.min_rows)
-    draw_heat(cells, title, drawn, column=column, start=start, first_seen=first_seen)
+    draw_heat(watched, cells, title, drawn, column=column, start=start, first_seen=first_seen)
 say_alerts(watched, window)
 if column is None or against is None:
     st.stop()
@@ -95,7 +96,7 @@ pair = data.comparison(scope, name, window_id, column, against, segment, other) 
 show_comparison(pair, window, column=column, against=against, segment=segment, other=other)
 draw_over_time(watched, shown, title, column=column, worst=statistic == WORST)
 query = {"model": name, "size": size, "kind": "drift", "segment": segment}
-csv_link(f"{column} over time", "points", **query, column=column, since=since and since.isoformat())
+csv_link(f"{column} over time", "points", **query, column=column, **watched.of_file)
 with st.expander(f"Every result of {plain(column)} in this window"):
     version = None if pd.isna(window["version"]) else int(window["version"])
     show_results(points[points["column"] == column], data.grounds(scope, name, version, size))

@@ -26,6 +26,7 @@ from app.components.links import href
 from app.components.pickers import pick
 from app.components.seen import FIRST_SEEN, as_first_seen, pick_seen
 from app.components.watching import (
+    begin_page,
     pick_watched,
     pick_window,
     say_alerts,
@@ -39,11 +40,12 @@ from app.session import viewer
 from backend.monitoring.fairness import KIND
 from backend.monitoring.fairness.measures import GAPS, attribute_name
 
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    watched = pick_watched(data.scope_of(viewer()), (KIND,))
+above, places = begin_page()
+with above:
+    watched = pick_watched(data.scope_of(viewer()), (KIND,), page="fairness", places=places)
     if watched is None:
         st.stop()
-    scope, name, size, since, spec = watched.scope, watched.name, watched.size, watched.since, watched.spec
+    scope, name, size, ends, spec = watched.scope, watched.name, watched.size, watched.of, watched.spec
     attributes = [attribute_name(columns) for columns in spec.fairness.attributes(spec.protected)]
     hidden = {"label_visibility": "collapsed"}
     found = data.fairness(scope, name)
@@ -59,14 +61,13 @@ if size != spec.window:
         "Fairness is counted in the trend's windows", "An hour has too few people of each group.", where
     )
     st.stop()
-points = data.points(scope, name, size, (KIND,), statistic=None, since=since, column=attribute, segment=None)
+points = data.points(scope, name, size, (KIND,), statistic=None, **ends, column=attribute, segment=None)
 stop_without_windows(watched, "Fairness is not known", known=len(points) > 0)
 
 sentence, level = fairness_sentence(found, spec)
-say_headline(watched, sentence, level, detail=headline_detail(found, watched))
+say_headline(watched, sentence, level, detail=headline_detail(found, watched), of_now=True)
 say_not_known(found)
 
-points = watched.within(points)
 drawn = as_first_seen(points) if first_seen else points
 marks = switches(watched.model)
 groups, gaps = drawn[drawn["segment"] != ""], drawn[drawn["segment"] == ""]
@@ -74,16 +75,23 @@ st.subheader(f"Groups by {plain(attribute)}", anchor=False)
 with st.container(key="wide-groups"):
     titles = {one: titled(one) for one in DRAWN}
     figure = fairness_groups_figure(
-        groups, titles, least=spec.fairness.min_group, tz=viewer_zone(), switches=marks
+        groups,
+        titles,
+        least=spec.fairness.min_group,
+        tz=viewer_zone(),
+        switches=marks,
+        ends=watched.ends,
     )
     draw(figure, f"fairness figures of each group by {attribute}", key="groups")
 st.subheader("Gaps between these groups", anchor=False)
 with st.container(key="wide-gaps"):
-    figure = fairness_gaps_figure(gaps, {one: titled(one) for one in GAPS}, tz=viewer_zone(), switches=marks)
+    figure = fairness_gaps_figure(
+        gaps, {one: titled(one) for one in GAPS}, tz=viewer_zone(), switches=marks, ends=watched.ends
+    )
     draw(figure, f"gaps between groups by {attribute}, with their bounds", key="gaps")
 st.caption(FIRST_SEEN if first_seen else INTERVALS)
 csv_link("Every figure drawn", "points", model=name, size=size, kind=KIND, column=attribute,
-         since=since and since.isoformat())  # fmt: skip
+         **watched.of_file)  # fmt: skip
 
 st.subheader("One window", anchor=False)
 window = pick_window(watched)

@@ -15,6 +15,7 @@ from app.components.kpi_parts import show_kpis
 from app.components.paged import say_pages, with_pages
 from app.components.performance_parts import (
     draw_performance,
+    earlier_of,
     say_performance,
     say_record,
     say_references,
@@ -32,6 +33,7 @@ from app.components.pickers import pick
 from app.components.report_parts import offer_report
 from app.components.seen import pick_seen
 from app.components.watching import (
+    begin_page,
     pick_watched,
     pick_window,
     say_alerts,
@@ -47,12 +49,13 @@ from app.words import metric_word
 from backend.monitoring.tables import JUDGED
 
 KINDS = ("realised", "estimated")
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    watched = pick_watched(data.scope_of(viewer()), KINDS)
+above, places = begin_page()
+with above:
+    watched = pick_watched(data.scope_of(viewer()), KINDS, page="performance", places=places, comparable=True)
     if watched is None:
         st.stop()
-    scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
-    known = data.statistics(scope, name, size, KINDS, since=since)
+    scope, name, size, ends = watched.scope, watched.name, watched.size, watched.of
+    known = data.statistics(scope, name, size, KINDS, **ends)
     known = sorted(known, key=lambda s: (s != watched.metric, s))
     hidden = {"label_visibility": "collapsed"}
     metric = pick("Metric", known, key="metric", words=metric_word, width=190, **hidden)
@@ -63,7 +66,7 @@ metric = str(metric)
 
 windows, created, alerts = watched.windows, watched.model["created_at"], data.alerts_about(scope, name)
 every = with_pages(
-    watched.within(data.points(scope, name, size, KINDS, statistic=metric, since=since, segment=None)),
+    data.points(scope, name, size, KINDS, statistic=metric, **ends, segment=None),
     windows, alerts, watched_since=created, size=size,
 )  # fmt: skip
 chosen = with_labels(judgeable(every[every["segment"] == ""]), windows)
@@ -72,8 +75,10 @@ reference = reference_of(chosen, watched.model, metric)
 versions = windows["version"].dropna()
 record = data.track(scope, name, int(versions.iloc[-1]), size, metric) if len(versions) else None
 spoken = realised.loc[realised["value"].notna() & realised["verdict"].isin(JUDGED), "window_start"]
-latest = spoken.max().to_pydatetime() if len(spoken) else since
-others = data.points(scope, name, size, ("realised",), statistic=None, since=latest, segment="")
+latest = spoken.max().to_pydatetime() if len(spoken) else watched.since
+others = data.points(
+    scope, name, size, ("realised",), statistic=None, since=latest, until=watched.until, segment=""
+)
 say_performance(
     realised,
     estimated,
@@ -85,14 +90,17 @@ say_performance(
 )
 
 word = metric_word(metric)
-draw_performance(watched, realised, estimated, metric=word, reference=reference, first_seen=first_seen)
+draw_performance(
+    watched, realised, estimated, metric=word, reference=reference, first_seen=first_seen,
+    earlier=earlier_of(watched, KINDS, metric),
+)  # fmt: skip
 say_references(reference, watched.model, windows, metric)
 if record is not None:
     say_record(record, primary=metric == watched.metric, together=come_together(realised, estimated))
 say_pages(every[every["segment"] == ""], watched_since=created)
 query = {"model": name, "size": size}
 csv_link(
-    f"{word} over time", "points", **query, kind=KINDS, statistic=metric, since=since and since.isoformat()
+    f"{word} over time", "points", **query, kind=KINDS, statistic=metric, **watched.of_file
 )  # fmt: skip
 
 happened = happened_to(data.marks(scope, name), watched.model, windows)
@@ -101,11 +109,11 @@ if len(parts):
     st.subheader("By segment, from labels")
     with st.container(key="wide"):
         draw(
-            segments_figure(parts, metric=word, tz=viewer_zone(), happened=happened),
+            segments_figure(parts, metric=word, tz=viewer_zone(), happened=happened, ends=watched.ends),
             f"{word} of each segment",
             key="segments",
         )
-show_kpis(scope, name, size, since, happened)
+show_kpis(watched, happened)
 
 st.subheader("One window")
 window = pick_window(watched)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import pandas as pd
 import streamlit as st
 
 from app import data
@@ -25,6 +24,7 @@ from app.components.quality_parts import (
 )
 from app.components.seen import as_first_seen, pick_seen_if_revised
 from app.components.watching import (
+    begin_page,
     pick_watched,
     pick_window,
     say_alerts,
@@ -34,13 +34,13 @@ from app.components.watching import (
 )
 from app.session import viewer
 
-above = st.container(horizontal=True, vertical_alignment="bottom")
+above, places = begin_page()
 with above:
-    watched = pick_watched(data.scope_of(viewer()), ("quality", "volume"))
+    watched = pick_watched(data.scope_of(viewer()), ("quality", "volume"), page="quality", places=places)
     if watched is None:
         st.stop()
-    scope, name, size, since = watched.scope, watched.name, watched.size, watched.since
-    known = data.statistics(scope, name, size, ("quality",), since=since)
+    scope, name, size, ends = watched.scope, watched.name, watched.size, watched.of
+    known = data.statistics(scope, name, size, ("quality",), **ends)
     check = pick(
         "Check", [WORST, *(one for one in CHECKS if one in known)], key="check", width=240,
         words=shown_word, label_visibility="collapsed",
@@ -49,12 +49,11 @@ say_notice(watched)
 stop_without_windows(watched, "Data quality is not known", known=bool(known))
 
 if check == WORST:
-    shown = data.worst_points(scope, name, size, ("quality",), since=since)
+    shown = data.worst_points(scope, name, size, ("quality",), **ends)
 else:
-    shown = data.points(scope, name, size, ("quality",), statistic=check, since=since)
-rules = data.points(scope, name, size, ("quality",), statistic=RULE, since=since)
-whole = data.points(scope, name, size, ("quality", "drift", "volume"), statistic=None, since=since, column="")
-shown, rules, whole = (watched.within(one) for one in (shown, rules, whole))
+    shown = data.points(scope, name, size, ("quality",), statistic=check, **ends)
+rules = data.points(scope, name, size, ("quality",), statistic=RULE, **ends)
+whole = data.points(scope, name, size, ("quality", "drift", "volume"), statistic=None, **ends, column="")
 columns = shown[(shown["column"] != "") & (shown["statistic"] != RULE)]
 with above:
     first_seen = pick_seen_if_revised(columns)
@@ -67,11 +66,13 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     order = list(dict.fromkeys([*worst_checks(points), *columns["column"]]))
     column = pick("Column", order, key="column", width=240)
 title = shown_word(str(check))
+say_quality(window, points, shown, say=partial(say_headline, watched))
 with top:
-    say_quality(window, points, shown, say=partial(say_headline, watched))
     rows = [one for one in order if check == WORST or one in set(drawn["column"])]
     cells = heat_cells(drawn, watched.windows, rows, min_rows=watched.min_rows)
-    draw_heat(cells, title, rows, column=column, start=window["start"], first_seen=first_seen, share=True)
+    draw_heat(
+        watched, cells, title, rows, column=column, start=window["start"], first_seen=first_seen, share=True
+    )
 created = watched.model["created_at"]
 loud = with_pages(
     shown, watched.windows, data.alerts_about(scope, name), watched_since=created, size=size
@@ -81,9 +82,8 @@ say_alerts(watched, window)
 if column is not None:
     worst = check == WORST
     draw_over_time(watched, drawn, title, column=column, worst=worst, share=not worst)
-    moment = since and pd.Timestamp(since).isoformat()
     of = {"model": name, "size": size, "kind": "quality", "column": column}
-    csv_link(f"{column} over time", "points", **of, since=moment)
+    csv_link(f"{column} over time", "points", **of, **watched.of_file)
 
 st.subheader("All columns of this window")
 query = {"model": name, "size": watched.size, "window": window["start"].isoformat()}

@@ -10,13 +10,14 @@ from app.components.downloads import csv_link
 from app.components.drift_parts import window_words
 from app.components.pickers import pick
 from app.components.slice_parts import SEARCHES, say_looked_at, say_slices, show_segments, show_slices
-from app.components.watching import pick_watched, say_notice, stop_without_windows
+from app.components.watching import begin_page, pick_watched, say_notice, stop_without_windows
 from app.components.what_changed import ask_for_analysis, foundation, held_against, say_held_against
 from app.formats import format_when
 from app.session import page_link, viewer
 
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    watched = pick_watched(data.scope_of(viewer()))
+above, places = begin_page()
+with above:
+    watched = pick_watched(data.scope_of(viewer()), page="slices", places=places)
     if watched is None:
         st.stop()
     kind = pick("Slices", list(SEARCHES), key="search", words=lambda key: f"where it {SEARCHES[key]}", width=330,
@@ -24,7 +25,6 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 say_notice(watched)
 stop_without_windows(watched, "Slices are not known")
 
-top = st.container()
 analysed = data.analysed(watched.scope, watched.name, watched.size)
 windows = [row for row in reversed(watched.windows.to_dict("records")) if row["rows"]]
 by_start = {row["start"].isoformat(): row for row in windows}
@@ -43,7 +43,7 @@ start = window["start"].to_pydatetime()
 detail = f"{watched.name}, window from {format_when(start, viewer_zone())}"
 found = data.analysis(watched.scope, watched.name, watched.size, start)
 if found is None:
-    with top:
+    with places.heading:
         headline("The worst slices of this window are not known", "unknown", detail=detail)
     labels = "" if window["labels_known"] else " No label has come for it yet, and slices need labels."
     empty_state(
@@ -57,7 +57,7 @@ if found is None:
 search = found[str(kind)]
 judged = held_against(watched.name, data.environment(), watched.size, start, found["metric"])
 address = {"model": watched.name, "size": watched.size, "window": chosen}
-with top:
+with places.heading:
     fell = judged is not None and judged["verdict"] == "alarm"
     sentence, level = say_slices(found, search, fell=fell)
     headline(sentence, level, detail=f"{detail} · {foundation(found)}")

@@ -7,17 +7,19 @@ import streamlit as st
 from app import data
 from app.components import empty_state
 from app.components.downloads import csv_link
+from app.components.links import href
 from app.components.pickers import pick, pick_model
+from app.components.range_bar import pick_range
 from app.components.timeline_parts import (
-    PERIODS,
+    USUAL,
     pick_moment,
     say_moment,
     show_happened,
     show_picture,
     show_served,
     show_stretches,
-    span_of,
 )
+from app.ranges import PRESETS, WORDS
 from app.session import page_link, viewer
 from app.words import count_of
 from backend import clock
@@ -27,7 +29,8 @@ MOST = 50
 actor = viewer()
 scope = data.scope_of(actor)
 said = st.container()
-model_place, environment_place, moment_place, period_place = st.columns(4, vertical_alignment="bottom")
+model_place, environment_place, moment_place = st.columns(3, vertical_alignment="bottom")
+bar = st.container()
 with model_place:
     model = pick_model(data.models(scope))
 if model is None:
@@ -39,12 +42,14 @@ with environment_place:
     environment = pick("Environment", places or [data.environment()], key="environment", index=usual)
 with moment_place:
     at = pick_moment(now)
-with period_place:
-    period = pick("Picture of", list(PERIODS), key="period", words=PERIODS.__getitem__)
 asks_now = "at" not in st.query_params
-found = data.served_at(scope, model, str(environment), None if asks_now else at)
+with bar:
+    shown = pick_range(USUAL, page="timeline", about=None if asks_now else at)
+span = (shown.span.since, shown.span.until)
+of = {"since": shown.span.since, "until": shown.span.until}
+found = data.served_at(scope, model, str(environment), None if asks_now else at, **of)
 view, moment = found["timeline"], found["moment"]
-if not view["stretches"]:
+if not view["stretches"] and not moment["known"] and environment not in places:
     with said:
         empty_state(
             f"{model} has never served in {environment}",
@@ -53,14 +58,26 @@ if not view["stretches"]:
         )
     st.stop()
 with said:
-    say_moment(moment, is_now=asks_now)
+    say_moment(moment, shown, is_now=asks_now)
 show_served(moment)
-span = span_of(str(period), at, now, view["stretches"][0]["start"])
+if not view["stretches"]:
+    longest = list(PRESETS)[-1]
+    empty_state(
+        f"Nothing is on record of {shown.words}", "The first deployment came later, or the last had ended.",
+        (f"Show the last {WORDS[longest]}", href("timeline", model=model, environment=environment, range=longest)),
+    )  # fmt: skip
+    st.stop()
 show_picture(view, at, span)
 show_happened(view, span)
-st.subheader("Every stretch in which nothing changed", anchor=False)
-show_stretches(view, MOST)
+st.subheader("Every stretch of this range in which nothing changed", anchor=False)
+show_stretches(view, MOST, shown)
 if len(view["stretches"]) > MOST:
     st.caption(f"the newest {MOST} of {count_of(len(view['stretches']), 'stretch', 'stretches')}")
-csv_link("every stretch", "timeline", model=model, environment=environment)
+csv_link(
+    "every stretch",
+    "timeline",
+    model=model,
+    environment=environment,
+    **{name: one.isoformat() for name, one in of.items()},
+)
 page_link("model", f"{model} as it is now", icon=":material/monitoring:", model=model)

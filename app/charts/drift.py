@@ -13,15 +13,18 @@ import plotly.graph_objects as go
 
 from app.charts.frame import (
     CLEAR,
+    Ends,
     Mark,
     add_ground,
     add_marks,
     add_version_switches,
     empty_figure,
     first_seen_texts,
+    local_time,
     local_times,
     name_time_axis,
     new_figure,
+    span_range,
     when_texts,
 )
 from app.charts.verdicts import because, so_far, verdict_level, verdict_word
@@ -43,12 +46,13 @@ def drift_series(
     marks: Sequence[Mark] = (),
     tz: str | None = None,
     share: bool = False,
+    ends: Ends | None = None,
 ) -> go.Figure:
     """One column's statistic over time, its threshold as a step line, and a shape wherever the verdict is not ok. A
     window without a value is a gap in the line and hatched over the whole height: it has no place on the value axis.
 
     `points` has window_start (UTC-aware), value, threshold, verdict of one column, and may have first_value and
-    first_computed_at. `share`: the values are shares of rows.
+    first_computed_at. `share`: the values are shares of rows. `ends`: what the time axis shows.
     """
     if points.empty:
         return empty_figure(
@@ -59,7 +63,8 @@ def drift_series(
     x, texts = local_times(frame["window_start"], tz), when_texts(frame["window_start"], tz)
     level = frame["verdict"].map(verdict_level)
     figure = new_figure(300)
-    rows = add_version_switches(figure, deployments, tz, (x.min(), x.max()))
+    drawn = (x.min(), x.max()) if ends is None else (local_time(ends[0], tz), local_time(ends[1], tz))
+    rows = add_version_switches(figure, deployments, tz, drawn)
     tell = format_share if share else partial(format_metric, of=statistic)
     below = has_lower_limit(frame)
     detail = [
@@ -156,6 +161,7 @@ def drift_series(
     if cap is not None:
         _say_cap(figure, x, frame["value"], cap, tell)
     name_time_axis(figure, tz, frame["window_start"].max())
+    span_range(figure, ends, tz)
     return figure
 
 

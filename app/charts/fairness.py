@@ -9,7 +9,15 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.charts.frame import add_version_lines, empty_figure, local_times, name_time_axis, when_texts
+from app.charts.frame import (
+    Ends,
+    add_version_lines,
+    empty_figure,
+    local_times,
+    name_time_axis,
+    span_range,
+    when_texts,
+)
 from app.charts.grid import panels
 from app.charts.verdicts import verdict_level
 from app.formats import format_count, format_metric
@@ -23,7 +31,7 @@ HEIGHT = 185
 
 def groups_figure(
     points: pd.DataFrame, titles: Mapping[str, str], *, least: int, tz: str | None = None,
-    switches: Sequence[tuple[datetime, str]] = (),
+    switches: Sequence[tuple[datetime, str]] = (), ends: Ends | None = None,
 ) -> go.Figure:  # fmt: skip
     """Figures of groups, a panel for each of `titles` ({statistic: title}) and a line for each group, with its band.
 
@@ -44,12 +52,12 @@ def groups_figure(
                 _draw_band(figure, mine, tz, colour, place)
                 first = statistic == next(iter(shown))
                 _draw_group(figure, mine, tz, (colour, dash), first=first, place=place)
-    return _finish(figure, points, tz, switches, places)
+    return _finish(figure, points, tz, switches, places, ends)
 
 
 def gaps_figure(
     points: pd.DataFrame, titles: Mapping[str, str], *, tz: str | None = None,
-    switches: Sequence[tuple[datetime, str]] = (),
+    switches: Sequence[tuple[datetime, str]] = (), ends: Ends | None = None,
 ) -> go.Figure:  # fmt: skip
     """Gaps between groups, a panel for each of `titles` ({statistic: title}), with band, bound and alarms.
 
@@ -79,7 +87,7 @@ def gaps_figure(
             **place,
         )  # fmt: skip
         _draw_alarms(figure, mine, x, place)
-    return _finish(figure, points, tz, switches, places)
+    return _finish(figure, points, tz, switches, places, ends)
 
 
 def groups_drawn(points: pd.DataFrame) -> list[str]:
@@ -156,11 +164,12 @@ def _details(mine: pd.DataFrame, tz: str | None) -> list[list[str]]:
 
 def _finish(
     figure: go.Figure, points: pd.DataFrame, tz: str | None, switches: Sequence[tuple[datetime, str]],
-    places: Sequence[dict[str, int]],
+    places: Sequence[dict[str, int]], ends: Ends | None,
 ) -> go.Figure:  # fmt: skip
-    span = local_times(points["window_start"], tz)
+    span = local_times(ends or points["window_start"], tz)
     add_version_lines(figure, switches, tz, (span.min(), span.max()), panels=len(places))
     name_time_axis(figure, tz, points["window_start"].max())
     figure.update_xaxes(title=None, nticks=4, tickangle=0, matches="x")
     figure.update_layout(margin={"t": 30, "b": 46})
+    span_range(figure, ends, tz)
     return figure

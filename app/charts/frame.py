@@ -106,14 +106,25 @@ def name_time_axis(figure: go.Figure, tz: str | None, latest: Any, **where: Any)
     )
 
 
-def span_windows(figure: go.Figure, starts: Any, tz: str | None) -> None:
+Ends = tuple[datetime, datetime]
+"""From when to when a time axis goes, UTC-aware."""
+
+
+def span_range(figure: go.Figure, ends: Ends | None, tz: str | None) -> None:
+    """Have the time axis show exactly that range; without one it shows what is drawn."""
+    if ends is not None:
+        figure.update_xaxes(range=[local_time(one, tz) for one in ends])
+
+
+def span_windows(figure: go.Figure, starts: Any, tz: str | None, ends: Ends | None = None) -> None:
     """Give a figure the same span of time and the same edges as every other one of these windows, so that figures
     above one another can be read together. Scale and legend are on the right, beside the newest window, which is
-    what a narrow screen shows. `starts` are UTC-aware."""
+    what a narrow screen shows. `starts` are UTC-aware; with `ends` the span is that."""
     local = local_times(sorted(set(starts)), tz)
     steps = local.diff().dropna()
     step = steps.median() if len(steps) else pd.Timedelta(days=1)
     figure.update_xaxes(range=[local.iloc[0] - 0.7 * step, local.iloc[-1] + 1.3 * step])
+    span_range(figure, ends, tz)
     figure.update_yaxes(automargin=False, side="right", selector={"overlaying": None})
     figure.update_layout(margin={"l": 8, "r": 58}, legend={"x": 1, "xanchor": "right"})
 

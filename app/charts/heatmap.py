@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure, when_texts
+from app.charts.frame import (
+    Ends,
+    empty_figure,
+    local_times,
+    name_time_axis,
+    new_figure,
+    span_range,
+    when_texts,
+)
 from app.charts.verdicts import because, so_far, unknown_word, verdict_level, verdict_word
 from app.formats import format_metric, format_share
 from app.theme import CHOSEN, MARK, STATES, faded
@@ -45,6 +53,7 @@ def drift_heatmap(
     limit: int = 40,
     chosen: tuple[str, datetime] | None = None,
     share: bool = False,
+    ends: Ends | None = None,
 ) -> go.Figure:
     """Columns by windows; a cell is value / threshold, in a colour of alarm only where the verdict is one, alarms carry
     their shape, cells without data are hatched.
@@ -54,7 +63,7 @@ def drift_heatmap(
     over their threshold come first. At most `limit` of them are drawn and the axis title says so. `chosen` is the cell
     (column, start of the window) that is framed. The trace named `CELLS` has a point in every cell, which can be
     clicked: its customdata are the words of the hover and the window's start as an ISO time. `share`: the values are
-    shares of rows.
+    shares of rows. `ends`: what the time axis shows.
     """
     if points.empty:
         return empty_figure(
@@ -153,6 +162,7 @@ def drift_heatmap(
     )
     half = _half_step(x)
     figure.update_xaxes(range=[x.iloc[0] - half, x.iloc[-1] + half])
+    span_range(figure, ends, tz)
     if rest > 0:
         figure.update_yaxes(title={"text": f"{rest} calmer columns not drawn", "font": {"size": 11}})
     name_time_axis(figure, tz, windows[-1])

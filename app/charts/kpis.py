@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import (
+    Ends,
     add_band,
     empty_figure,
     local_times,
@@ -22,8 +23,9 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
 def kpi_figure(
-    series: pd.DataFrame, *, name: str, per: str = "mean", tz: str | None = None, happened: Happened = NOTHING
-) -> go.Figure:
+    series: pd.DataFrame, *, name: str, per: str = "mean", tz: str | None = None,
+    happened: Happened = NOTHING, ends: Ends | None = None,
+) -> go.Figure:  # fmt: skip
     """One figure over time: of all rows with its 95 % interval, and of each segment as a thinner line.
 
     `series` has window_start (UTC-aware), segment ("" for all rows), rows, total, mean, low, high; `per` is the column
@@ -68,8 +70,8 @@ def kpi_figure(
             )
         )
     name_time_axis(figure, tz, series["window_start"].max())
-    span_windows(figure, series["window_start"], tz)
+    span_windows(figure, series["window_start"], tz, ends)
     figure.update_yaxes(title={"text": f"{name}, {per}", "font": {"size": 11}})
     figure.update_layout(showlegend=len(names) > 1, margin={"t": 10, "b": 70 if len(names) > 1 else 44})
-    mark_time(figure, happened, series["window_start"], tz)
+    mark_time(figure, happened, series["window_start"], tz, ends=ends)
     return figure

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.charts.frame import Mark, add_marks, add_version_lines, add_version_switches, local_times
+from app.charts.frame import Ends, Mark, add_marks, add_version_lines, add_version_switches, local_times
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,15 @@ ROW_PX = 16
 
 
 def mark_time(
-    figure: go.Figure, happened: Happened, moments: Any, tz: str | None, *, panels: int = 1
-) -> None:
-    """Put what happened within `moments` (UTC-aware, those that are drawn) on a figure whose x axis is time.
+    figure: go.Figure, happened: Happened, moments: Any, tz: str | None, *, panels: int = 1,
+    ends: Ends | None = None,
+) -> None:  # fmt: skip
+    """Put what happened within `moments` (UTC-aware, those that are drawn), or `ends`, on a figure whose x axis is
+    time.
 
     `panels`: small multiples above one another or side by side get the lines alone, named in the first of them.
     """
-    times = pd.Series(pd.to_datetime(pd.Series(list(moments)), utc=True)).dropna()
+    times = pd.Series(pd.to_datetime(pd.Series(list(ends or moments)), utc=True)).dropna()
     if times.empty:
         return
     local = local_times(times, tz)

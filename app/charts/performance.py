@@ -9,12 +9,15 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from app.charts.earlier import Earlier, add_earlier
 from app.charts.estimated import add_estimated, add_past, came_before
 from app.charts.frame import (
+    Ends,
     Mark,
     add_marks,
     add_version_switches,
     empty_figure,
+    local_time,
     local_times,
     name_time_axis,
     new_figure,
@@ -40,6 +43,8 @@ def performance_figure(
     marks: Sequence[Mark] = (),
     tz: str | None = None,
     first_seen: bool = False,
+    ends: Ends | None = None,
+    earlier: Earlier | None = None,
 ) -> go.Figure:
     """Realised and estimated quality on one axis.
 
@@ -50,7 +55,7 @@ def performance_figure(
     earlier estimate stays as a faint line. A point's fill shows its completeness: full from 95 % of labels, hollow
     below half. A window that alarmed carries the alarm's shape and colour. A window without a value is a gap, never
     a zero. `first_seen`: the values are those first computed, so there is neither a band nor a mark of an alarm, as
-    both are of now.
+    both are of now. `ends`: what the time axis shows. `earlier`: another time's figure, laid over this one.
     """
     if realised["value"].isna().all() and estimated["value"].isna().all():
         return empty_figure(
@@ -60,7 +65,10 @@ def performance_figure(
     figure = new_figure(380)
     everything = pd.Series([*realised["window_start"], *estimated["window_start"]])
     local = local_times(everything, tz)
-    rows = add_version_switches(figure, deployments, tz, (local.min(), local.max()))
+    drawn = (local.min(), local.max()) if ends is None else tuple(local_time(one, tz) for one in ends)
+    rows = add_version_switches(figure, deployments, tz, (drawn[0], drawn[1]))
+    if earlier is not None:
+        add_earlier(figure, earlier, metric, unit, tz)
     _add_limit(figure, realised, estimated, metric, tz)
     ahead, past = take_over(realised, estimated)
     if past["value"].notna().any():
@@ -96,7 +104,7 @@ def performance_figure(
     name_time_axis(figure, tz, everything.max())
     figure.update_layout(margin={"t": 12 + 16 * max(rows, 1), "b": 92}, showlegend=True)
     figure.update_yaxes(title={"text": f"{metric}{f', {unit}' if unit else ''}", "font": {"size": 11}})
-    span_windows(figure, everything, tz)
+    span_windows(figure, everything, tz, ends)
     return figure
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.distributions import coarsen
-from app.charts.frame import empty_figure, local_times, name_time_axis, when_texts
+from app.charts.frame import Ends, empty_figure, local_times, name_time_axis, span_range, when_texts
 from app.charts.grid import PER_ROW, panels
 from app.charts.marks import NOTHING, Happened, mark_time
 from app.charts.verdicts import verdict_level
@@ -23,7 +23,7 @@ CATEGORIES = 6
 
 def segments_figure(
     points: pd.DataFrame, *, metric: str = "AUC", tz: str | None = None, per_row: int = PER_ROW,
-    happened: Happened = NOTHING,
+    happened: Happened = NOTHING, ends: Ends | None = None,
 ) -> go.Figure:  # fmt: skip
     """A metric over time in each segment, on one scale, in the order of `points`; at most `MOST` segments.
 
@@ -85,7 +85,8 @@ def segments_figure(
                 ),
                 **place,
             )
-    mark_time(figure, happened, points["window_start"], tz, panels=len(places))
+    mark_time(figure, happened, points["window_start"], tz, panels=len(places), ends=ends)
+    span_range(figure, ends, tz)
     name_time_axis(figure, tz, points["window_start"].max())
     figure.update_xaxes(title=None, nticks=4, tickangle=0)
     figure.update_layout(showlegend=False, margin={"t": 34, "b": 30})

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts.frame import (
+    Ends,
     empty_figure,
     local_times,
     name_time_axis,
@@ -20,7 +21,9 @@ from app.formats import format_count, format_share
 from app.theme import MARK, STATES, faded
 
 
-def volume_figure(frame: pd.DataFrame, *, tz: str | None = None, happened: Happened = NOTHING) -> go.Figure:
+def volume_figure(
+    frame: pd.DataFrame, *, tz: str | None = None, happened: Happened = NOTHING, ends: Ends | None = None,
+) -> go.Figure:  # fmt: skip
     """Rows of each window, split by whether their label has come.
 
     `frame` has window_start (UTC-aware), rows, completeness (0 to 1, NaN while no label can be there), and
@@ -83,6 +86,6 @@ def volume_figure(frame: pd.DataFrame, *, tz: str | None = None, happened: Happe
     figure.update_layout(barmode="stack", showlegend=True, margin={"t": 10, "b": 74})
     figure.update_yaxes(title={"text": "rows", "font": {"size": 11}}, rangemode="tozero")
     name_time_axis(figure, tz, frame["window_start"].max())
-    span_windows(figure, frame["window_start"], tz)
-    mark_time(figure, happened, frame["window_start"], tz)
+    span_windows(figure, frame["window_start"], tz, ends)
+    mark_time(figure, happened, frame["window_start"], tz, ends=ends)
     return figure

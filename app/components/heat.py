@@ -20,6 +20,7 @@ from app.data.figures import drift_heatmap, drift_series
 
 
 def draw_heat(
+    watched: Watched,
     cells: pd.DataFrame,
     title: str,
     columns: Sequence[str],
@@ -32,8 +33,9 @@ def draw_heat(
     """Draw `heat_cells`; a click on one chooses its window and its column, as the select boxes below it do."""
     chosen = None if column is None else (column, start)
     figure = drift_heatmap(
-        cells, statistic=title, columns=columns, tz=viewer_zone(), chosen=chosen, share=share
-    )
+        cells, statistic=title, columns=columns, tz=viewer_zone(), chosen=chosen, share=share,
+        ends=watched.ends,
+    )  # fmt: skip
     with st.container(key="wide-latest"):
         draw(figure, f"{title}: each column in each window", key="heat", clicked=_open)
     st.caption(CELLS_FIRST_SEEN if first_seen else "Click a cell to open its column and window below.")
@@ -54,6 +56,7 @@ def draw_over_time(
     figure = drift_series(
         cells, column=column, statistic=word, deployments=switches(watched.model),
         marks=marks_of(data.marks(watched.scope, watched.name), watched.windows), tz=viewer_zone(), share=share,
+        ends=watched.ends,
     )  # fmt: skip
     with st.container(key="wide-latest-series"):
         draw(figure, f"{word} of {column} over time", key="series")

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import streamlit as st
 
 from app import data
 from app.charts.marks import NOTHING, Happened
 from app.components.charts import draw
 from app.components.links import viewer_zone
+from app.components.watching import Watched
 from app.data.figures import kpi_figure
 
 
-def show_kpis(
-    scope: data.Scope, model: str, size: str, since: datetime | None, happened: Happened = NOTHING
-) -> None:
+def show_kpis(watched: Watched, happened: Happened = NOTHING) -> None:
     """The model's own figures over the same windows; by day where the model's windows are of N rows."""
-    series = data.kpis(scope, model, "1d" if size.isdigit() else size, since)
+    size = "1d" if watched.size.isdigit() else watched.size
+    ends = watched.windows["end"].max().to_pydatetime()
+    series = data.kpis(watched.scope, watched.name, size, watched.since, ends)
     if series.empty:
         return
     st.subheader("Your own figures")
     for place, name in enumerate(series["name"].unique()):
         figure = kpi_figure(
-            series[series["name"] == name], name=str(name), tz=viewer_zone(), happened=happened
-        )
+            series[series["name"] == name], name=str(name), tz=viewer_zone(), happened=happened,
+            ends=watched.ends,
+        )  # fmt: skip
         with st.container(key=f"wide-latest-{place}"):
             draw(figure, f"{name} over time", key=f"kpi:{name}")

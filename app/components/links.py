@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import streamlit as st
 from markupsafe import Markup, escape
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.formats import UNKNOWN, format_age, format_when
+from app.ranges import NAMES
 from backend import clock
+
+TIMED: Final = frozenset({"drift", "fairness", "performance", "quality", "slices", "timeline"})
+"""Pages that show a range of time which one may choose, and take over the one of a page that leads to them. An
+incident shows one, too, about itself, whatever range was looked at before."""
+_CARRIED = "range:carried"
 
 
 def viewer_zone() -> str | None:
@@ -21,13 +29,28 @@ def viewer_zone() -> str | None:
 
 def href(page: str, **query: Any) -> str:
     """`/model?model=flight-delay&window=2026-03-01`; a parameter that is None is left out, one
-    that is a tuple or list is repeated."""
+    that is a tuple or list is repeated. A page about a range of time takes over the one that is shown."""
+    query = with_range(page, query)
     kept = {
         name: [str(one) for one in value] if isinstance(value, (tuple, list)) else str(value)
         for name, value in query.items()
         if value is not None
     }
     return f"/{quote(page.strip('/'))}" + (f"?{urlencode(kept, doseq=True)}" if kept else "")
+
+
+def carry(chosen: Mapping[str, str] | None) -> None:
+    """Have links to pages in `TIMED` that are drawn from now on in this run take these parameters along; None: none."""
+    st.session_state[_CARRIED] = chosen
+
+
+def with_range(page: str, query: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a link, with the range that was chosen where the page shows one and they name none."""
+    if page.strip("/") not in TIMED or get_script_run_ctx() is None:
+        return dict(query)
+    if any(query.get(name) is not None for name in (*NAMES, "at")):
+        return dict(query)
+    return {**query, **(st.session_state.get(_CARRIED) or {})}
 
 
 def when(moment: datetime | None, *, seconds: bool = False) -> Markup:

@@ -10,6 +10,7 @@ import streamlit as st
 from markupsafe import Markup
 
 from app import data
+from app.charts.earlier import Earlier
 from app.charts.performance import SILENT
 from app.components.charts import draw
 from app.components.history import happened_to
@@ -18,7 +19,7 @@ from app.components.performance_points import NO_LIMIT, beyond_of, held_out, rec
 from app.components.seen import FIRST_SEEN, SEEN, as_first_seen
 from app.components.status import headline
 from app.components.tables import Cell, badge, lines, small, table
-from app.components.watching import Watched
+from app.components.watching import ONE, Watched
 from app.data.figures import performance_figure, volume_figure
 from app.formats import (
     UNKNOWN,
@@ -29,6 +30,7 @@ from app.formats import (
     format_when,
 )
 from app.plain_text import plain
+from app.ranges import span_words
 from app.theme import STATES
 from app.words import level_of, metric_change, metric_text, metric_word
 from backend.monitoring.health import ModelHealth
@@ -213,6 +215,29 @@ def _why_untold(realised: pd.DataFrame, estimated: pd.DataFrame) -> str:
     return f"cannot be judged: {NO_LIMIT}" if limits else "too few rows or labels in every window"
 
 
+def earlier_of(watched: Watched, kinds: tuple[str, ...], metric: str) -> Earlier | None:
+    """The metric in the range that is compared with: from labels, or without any by estimate. None: nothing is
+    compared, or nothing was stored then, which is said."""
+    span, words = watched.shown.compare, watched.shown.compared
+    if span is None:
+        return None
+    of = {"statistic": metric, "since": span.since, "until": span.until - ONE}
+    points = data.points(watched.scope, watched.name, watched.size, kinds, **of)
+    for kind in kinds:
+        mine = points[(points["kind"] == kind) & points["value"].notna()]
+        if len(mine):
+            how = "" if kind == "realised" else ", by estimate"
+            return Earlier(
+                mine[["window_start", "value"]], watched.shown.span.since - span.since, words + how
+            )
+    st.caption(
+        plain(
+            f"Nothing to compare with: {metric_word(metric)} is not known of {span_words(span, viewer_zone())}."
+        )
+    )
+    return None
+
+
 def draw_performance(
     watched: Watched,
     realised: pd.DataFrame,
@@ -221,6 +246,7 @@ def draw_performance(
     metric: str,
     reference: float | None,
     first_seen: bool,
+    earlier: Earlier | None = None,
 ) -> None:
     """The metric (its word) over the windows shown, and below it how many rows and labels stand behind each."""
     windows, drawn = watched.windows, (realised, estimated)
@@ -235,10 +261,12 @@ def draw_performance(
         marks=happened.marks,
         tz=viewer_zone(),
         first_seen=first_seen,
+        ends=watched.ends,
+        earlier=earlier,
     )
     states = windows["state"].map({"no_traffic_expected": "expected none", "no_traffic": "missing"})
     volume = windows.rename(columns={"start": "window_start"})[["window_start", "rows", "completeness"]]
-    below = volume_figure(volume.assign(state=states), tz=viewer_zone(), happened=happened)
+    below = volume_figure(volume.assign(state=states), tz=viewer_zone(), happened=happened, ends=watched.ends)
     with st.container(key="wide-latest"):
         told = SEEN["first" if first_seen else "now"]
         draw(figure, f"{metric} over time, realised and estimated, {told}", key="performance")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
@@ -11,6 +11,7 @@ import streamlit as st
 from app.charts import Mark, served_figure
 from app.components.charts import draw
 from app.components.links import href, viewer_zone, when
+from app.components.range_bar import Shown
 from app.components.status import headline
 from app.components.tables import Cell, anchor, badge, lines, link, small, table
 from app.formats import format_age, format_when, zone
@@ -18,15 +19,8 @@ from app.plain_text import plain
 from app.words import CHANGE_LEVELS, answered_words, readable, told_failure
 from backend import clock
 
-PERIODS = {
-    "all": "all of it",
-    "90d": "90 days",
-    "30d": "30 days",
-    "7d": "7 days",
-    "1d": "1 day",
-    "1h": "1 hour",
-}
-UNITS = {"d": 86_400, "h": 3_600}
+USUAL = "1y"
+"""What the picture shows where nobody chose a range."""
 DONE = ("approved", "executing", "executed", "failed")
 _SLOT = "moment"
 
@@ -68,21 +62,24 @@ def _read(text: str) -> datetime | None:
     return found if found.tzinfo is not None else None
 
 
-def say_moment(moment: Mapping[str, Any], *, is_now: bool) -> None:
-    """One sentence: what answered the requests then, because of which change, approved by whom."""
+def say_moment(moment: Mapping[str, Any], shown: Shown, *, is_now: bool) -> None:
+    """One sentence: what answered the requests then, because of which change, approved by whom; and which range the
+    picture below it shows."""
+    told = f"range shown: {shown.words}{'; this sentence is of now' if is_now and shown.is_past else ''}"
     zone_of_viewer = viewer_zone()
     at = format_when(moment["at"], zone_of_viewer, seconds=True)
     where = f"{moment['model']} in {moment['environment']}"
     if not moment["known"]:
         headline(
             f"Nothing is known of {where} at {at}", "unknown",
-            detail="it lies before the first deployment on record",
+            detail=f"it lies before the first deployment on record · {told}",
         )  # fmt: skip
         return
     answered = [one for one in moment["served"] if one["share"] > 0]
     if not answered:
         emptied = [f", because of {one['ref']}, {one['allowed']}" for one in moment["changes"]]
-        headline(f"Nothing {'serves' if is_now else 'served'} {where} at {at}{''.join(emptied)}", "unknown")
+        headline(f"Nothing {'serves' if is_now else 'served'} {where} at {at}{''.join(emptied)}", "unknown",
+                 detail=told)  # fmt: skip
         return
     verb = "serves" if is_now else "served"
     shares = ", ".join(f"version {one['version']} {verb} {answered_words(one, answered)}" for one in answered)
@@ -97,6 +94,7 @@ def say_moment(moment: Mapping[str, Any], *, is_now: bool) -> None:
         facts.append(f"until {format_when(moment['until'], zone_of_viewer, seconds=True)}")
     if not sure:
         facts.append("no gateway had reported it yet: until then what served before may have answered")
+    facts.append(told)
     level = "attention" if moment["incidents"] else "ok" if sure else "unknown"
     headline(
         f"{shares[0].upper()}{shares[1:]} at {at}, {reason}", level, detail=" · ".join(facts),
@@ -145,16 +143,6 @@ def _why(row: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> list[C
     return [told, lines(change["allowed"], asked)]
 
 
-def span_of(period: str, at: datetime, now: datetime, first: datetime | None) -> tuple[datetime, datetime]:
-    """From when to when the picture shows: `period` about the moment, or up to now where that is near."""
-    if period == "all":
-        start = first or now - timedelta(days=1)
-        return start, now + (now - start) * 0.01
-    length = timedelta(seconds=int(period[:-1]) * UNITS[period[-1]])
-    end = min(now, at + length / 2)
-    return end - length, end + length * 0.01
-
-
 def show_picture(view: Mapping[str, Any], at: datetime, span: tuple[datetime, datetime]) -> None:
     """Shares over time, with changes, approvals and incidents as marks."""
     marks = [
@@ -197,8 +185,9 @@ def merged(stretches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def show_stretches(view: Mapping[str, Any], most: int) -> None:
-    """Every stretch in which nothing changed, newest first; each leads to its beginning."""
+def show_stretches(view: Mapping[str, Any], most: int, shown: Shown) -> None:
+    """Every stretch of the range in which nothing changed, newest first; each leads to its beginning."""
+    kept = shown.range.address() if shown.chosen else {}
     changes = {one["id"]: one for one in view["changes"]}
     newest = merged(view["stretches"])[::-1][:most]
     rows: list[list[Cell]] = [
@@ -210,6 +199,7 @@ def show_stretches(view: Mapping[str, Any], most: int) -> None:
                     model=view["model"],
                     environment=view["environment"],
                     at=clock.to_iso(one["start"]),
+                    **kept,
                 ),
             ),
             format_age((one["end"] or clock.now()) - one["start"]) + ("" if one["end"] else ", still"),

@@ -9,34 +9,50 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import data
 from app.components.alert_parts import alert_address, alert_window, firing_about, size_words
 from app.components.drift_parts import first_shown, window_words
 from app.components.links import href, viewer_zone
 from app.components.pickers import pick, pick_model
+from app.components.range_bar import Moved, Shown, asked_range, forget_range, pick_range, take_up
 from app.components.status import banner, empty_state, headline
 from app.formats import format_age, format_when
 from app.plain_text import plain
+from app.ranges import ABOUT_PERFORMANCE, PRESETS, Range, ending, length_words, widened
 from app.words import ALERT_LEVELS, count_of
 from backend import clock
 from backend.monitoring.columns import MIN_ROWS, ModelSpec, parse_spec
 from backend.monitoring.performance import PRIMARY
 
-SHOWN = 60
-LATEST = "latest"
+MOST = 750
+"""So many windows are drawn at once: a month of hours."""
+USUAL = {"1h": "2d", "1w": "3mo", "1mo": "3y"}
+"""What a page shows of windows of a size where nobody chose a range; of all others `ABOUT_PERFORMANCE`."""
 OLDEST = 2000
-"""So many windows back an address may lead."""
+"""So many windows back one may be compared with another."""
 NAMED_ALERTS = 3
+ONE = timedelta(microseconds=1)
 LOUDNESS = ("page", "attention", "unknown", "ok")
 """Levels of a headline, loudest first."""
 
 
 @dataclass(frozen=True)
-class Watched:
-    """One model and its latest windows of one size, oldest first.
+class Places:
+    """What stands below the row of controls: what is to be known of these data, the headline, the range."""
 
-    since    the start of the first of them; None without any
+    notice: DeltaGenerator
+    heading: DeltaGenerator
+    bar: DeltaGenerator
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One model and its windows of one size that begin in the range shown, oldest first.
+
+    since    the start of the first of them, and `until` that of the last; None without any
+    shown    the range, and `every` the latest windows whatever it is
     firing   alerts of the page's subject that fire now, in windows of any size, loudest first
     stale    how long ago the newest finished window ended, where that is more than two windows; else None
     """
@@ -48,6 +64,11 @@ class Watched:
     size: str
     windows: pd.DataFrame
     since: datetime | None
+    until: datetime | None
+    page: str
+    places: Places
+    shown: Shown
+    every: pd.DataFrame
     firing: Sequence[Mapping[str, Any]] = ()
     stale: timedelta | None = None
 
@@ -55,17 +76,42 @@ class Watched:
     def metric(self) -> str:
         return PRIMARY[self.spec.task]
 
-    def within(self, points: pd.DataFrame) -> pd.DataFrame:
-        """Those of points from `since` on that lie in the windows shown."""
-        return points[points["window_start"] <= self.windows["start"].max()]
+    @property
+    def of(self) -> dict[str, datetime | None]:
+        """Which points are read: those of the windows shown."""
+        return {"since": self.since, "until": self.until}
+
+    @property
+    def of_file(self) -> dict[str, str]:
+        """The same in the address of a file."""
+        return {name: moment.isoformat() for name, moment in self.of.items() if moment is not None}
+
+    @property
+    def ends(self) -> tuple[datetime, datetime]:
+        """From when to when figures show."""
+        return self.shown.span.since, self.shown.span.until
+
+    @property
+    def skips_newest(self) -> bool:
+        """Whether newer windows are stored than those shown."""
+        return len(self.every) > 0 and bool(self.every["start"].max() >= self.shown.span.until)
 
     @property
     def min_rows(self) -> int:
         return _min_rows(self.model)
 
 
-def pick_watched(scope: data.Scope, kinds: Sequence[str] = ()) -> Watched | None:
-    """Model and size of windows, side by side with what the page adds to the row. None: there is no model.
+def begin_page() -> tuple[DeltaGenerator, Places]:
+    """The row of controls on top, and what is filled below it once they are known."""
+    above = st.container(horizontal=True, vertical_alignment="bottom")
+    return above, Places(st.container(), st.container(), st.container())
+
+
+def pick_watched(
+    scope: data.Scope, kinds: Sequence[str] = (), *, page: str, places: Places, comparable: bool = False
+) -> Watched | None:
+    """Model and size of windows, side by side with what the page adds to the row; below the
+    headline the range of time. None: there is no model.
 
     `kinds` are those of the alerts that concern the page.
     """
@@ -78,56 +124,63 @@ def pick_watched(scope: data.Scope, kinds: Sequence[str] = ()) -> Watched | None
         "Windows", spec.sizes, key="size", words=size_words, width=170, label_visibility="collapsed"
     )  # fmt: skip
     size = size or spec.window
-    windows = _windows(scope, name, size, _pick_until(scope, name, size))
-    since = windows["start"].min().to_pydatetime() if len(windows) else None
+    take_up(page)
+    every = data.windows(scope, name, size)
+    usual = USUAL.get(size, ABOUT_PERFORMANCE)
+    with places.bar:
+        moved = _lies_elsewhere(scope, name, size, every, usual)
+        shown = pick_range(usual, page=page, comparable=comparable, moved=moved)
+        windows = _windows(scope, name, size, shown)
+    since, until = (
+        (windows["start"].iloc[place].to_pydatetime() for place in (0, -1)) if len(windows) else (None, None)
+    )
     firing = firing_about(data.firing(scope, name), data.environment(), kinds)
-    stale = staleness(data.windows(scope, name, size), _min_rows(model), clock.now())
-    return Watched(scope, name, model, spec, size, windows, since, firing, stale)
+    stale = staleness(every, _min_rows(model), clock.now())
+    return Watched(
+        scope, name, model, spec, size, windows, since, until, page, places, shown, every, firing, stale
+    )
 
 
 def _min_rows(model: Mapping[str, Any]) -> int:
     return int(model["spec"].get("min_rows") or MIN_ROWS)
 
 
-def _pick_until(scope: data.Scope, name: str, size: str) -> pd.Timestamp | None:
-    """The newest window to be shown (`?until=`), in steps of `SHOWN` back from the latest; None: the latest."""
-    if len(data.windows(scope, name, size)) <= SHOWN and "until" not in st.query_params:
-        return None
-    starts = list(data.windows(scope, name, size, limit=OLDEST)["start"])
-    steps = [starts[place].isoformat() for place in range(len(starts) - 1 - SHOWN, -1, -SHOWN)]
-    wanted = pd.to_datetime(st.query_params.get("until", ""), utc=True, errors="coerce")
-    if wanted in starts and wanted.isoformat() not in steps:
-        steps.append(wanted.isoformat())
-
-    def words(until: str) -> str:
-        if until == LATEST:
-            return f"the latest {SHOWN}"
-        return f"{SHOWN} to {format_when(clock.from_iso(until), viewer_zone()).split(',')[0]}"
-
-    chosen = pick(
-        "Shown", [LATEST, *steps], key="until", words=words, width=210, label_visibility="collapsed"
-    )  # fmt: skip
-    before = st.session_state.get("until:before", chosen)
-    st.session_state["until:before"] = chosen
-    if before != chosen:  # the window looked at is not among those shown now
-        st.session_state.pop("pick:window", None)
-        st.query_params.pop("window", None)
-    return None if chosen in (None, LATEST) else pd.Timestamp(chosen)
-
-
-def _windows(scope: data.Scope, name: str, size: str, until: pd.Timestamp | None) -> pd.DataFrame:
-    """The latest windows, or those up to `until`; from the one that the address names on, where it is an older one."""
-    every = (
-        data.windows(scope, name, size) if until is None else data.windows(scope, name, size, limit=OLDEST)
-    )
-    windows = (every if until is None else every[every["start"] <= until]).tail(SHOWN)
+def _lies_elsewhere(scope: data.Scope, name: str, size: str, every: pd.DataFrame, usual: str) -> Moved | None:
+    """Where the range lies that the page shows of itself, if it does not end now: about the window that the address
+    names, if it is in no range chosen, or up to the newest one, if that is older."""
+    length, now, chosen = PRESETS[usual], clock.now(), asked_range()
+    span = (chosen or Range(preset=usual)).about(now)
     wanted = pd.to_datetime(st.query_params.get("window", ""), utc=True, errors="coerce")
-    if pd.isna(wanted) or not len(windows) or wanted >= windows["start"].min():
-        return windows
-    every = data.windows(scope, name, size, limit=OLDEST)
-    if not (every["start"] == wanted).any():
-        return windows
-    return every[(every["start"] >= wanted) & (every["start"] <= windows["start"].max())]
+    if not pd.isna(wanted) and not span.holds(wanted) and _is_stored(scope, name, size, wanted):
+        forget_range()
+        about = Range(preset=usual).about(wanted.to_pydatetime(), up_to=now)
+        return Moved(about, "The range is the one about the window that the address names.")
+    if len(every) and every["start"].max() < ending(now, length).since:
+        newest = ending(every["end"].max().to_pydatetime(), length)
+        return Moved(
+            newest, "Nothing is stored of the time up to now: the range ends with the newest window."
+        )
+    return None
+
+
+def _is_stored(scope: data.Scope, name: str, size: str, start: pd.Timestamp) -> bool:
+    moment = start.to_pydatetime()
+    return len(data.windows(scope, name, size, limit=1, since=moment, before=moment + ONE)) > 0
+
+
+def _windows(scope: data.Scope, name: str, size: str, shown: Shown) -> pd.DataFrame:
+    """Those that begin in the range: the newest `MOST` of them, which is then said."""
+    span = shown.span
+    found = data.windows(scope, name, size, limit=MOST + 1, since=span.since, before=span.until)
+    if len(found) <= MOST:
+        return found
+    found = found.tail(MOST)
+    begun = format_when(found["start"].iloc[0].to_pydatetime(), viewer_zone())
+    st.caption(
+        plain(f"The range has more than {MOST} windows. Shown are the newest {MOST}, from {begun} on; choose a "
+              "shorter range or longer windows.")
+    )  # fmt: skip
+    return found
 
 
 def staleness(windows: pd.DataFrame, min_rows: int, now: datetime) -> timedelta | None:
@@ -150,17 +203,26 @@ def staleness(windows: pd.DataFrame, min_rows: int, now: datetime) -> timedelta 
 
 
 def say_headline(
-    watched: Watched, sentence: str, level: str = "unknown", *, detail: str | None = None
+    watched: Watched,
+    sentence: str,
+    level: str = "unknown",
+    *,
+    detail: str | None = None,
+    of_now: bool = False,
 ) -> None:
     """The headline of a window together with what holds now: alerts that fire in windows of any size come first where
-    they are louder than the window's own verdict, and an old window is never fine."""
+    they are louder than the window's own verdict, and an old window is never fine. `of_now`: the sentence itself
+    is of now, whatever range is shown."""
     links = [_alert_link(watched, one) for one in watched.firing[:NAMED_ALERTS]]
     if len(watched.firing) > NAMED_ALERTS:
         rest = count_of(len(watched.firing) - NAMED_ALERTS, "more alert")
         links.append(("unknown", f"{rest}: see the model", href("model", model=watched.name)))
-    if zone_words := _zone_words(watched):
-        detail = " · ".join(part for part in (detail, zone_words) if part)
-    if watched.stale is not None:
+    detail = " · ".join(
+        part for part in (detail, _range_words(watched, of_now=of_now), _zone_words(watched)) if part
+    )
+    if watched.skips_newest and not of_now:
+        level = "unknown" if level == "ok" else level
+    elif watched.stale is not None:
         old = f"The newest finished window is {format_age(watched.stale)} old"
         if level == "ok":
             sentence, level = f"{old}; in it: {sentence[:1].lower()}{sentence[1:]}", "unknown"
@@ -174,7 +236,16 @@ def say_headline(
             also = f"; {count_of(len(watched.firing) - 1, 'more alert')}" if len(watched.firing) > 1 else ""
             sentence, level = f"Firing now: {worst['title']}{also}", loudest
             links[0] = _alert_link(watched, worst, named=False)
-    headline(sentence, level, detail=detail, links=links)
+    with watched.places.heading:
+        headline(sentence, level, detail=detail, links=links)
+
+
+def _range_words(watched: Watched, *, of_now: bool) -> str:
+    """Which range the page speaks of; of an earlier one, what does not come from it."""
+    told = f"range shown: {watched.shown.words}"
+    if not watched.skips_newest:
+        return told
+    return f"{told}, which ended; {'this sentence and alerts are' if of_now else 'alerts are'} of now"
 
 
 def _zone_words(watched: Watched) -> str:
@@ -200,7 +271,9 @@ def _alert_link(
 
 
 def say_notice(watched: Watched) -> None:
-    if watched.model["notice"]:
+    if not watched.model["notice"]:
+        return
+    with watched.places.notice:
         banner(watched.model["notice"], "injected", word="about these data")
 
 
@@ -209,6 +282,10 @@ def stop_without_windows(watched: Watched, sentence: str, *, known: bool = True)
     if known and (watched.windows["rows"] > 0).any():
         return
     say_headline(watched, sentence, "unknown", detail=f"{watched.name}, {data.environment()}")
+    newest = watched.every.loc[watched.every["rows"] > 0, "start"].max()
+    if not (watched.windows["rows"] > 0).any() and not pd.isna(newest):
+        _say_empty_range(watched, newest)
+        st.stop()
     if not watched.model["versions"]:
         empty_state(
             "No version is registered",
@@ -228,6 +305,19 @@ def stop_without_windows(watched: Watched, sentence: str, *, known: bool = True)
             ("Open the model", href("model", model=watched.name)),
         )
     st.stop()
+
+
+def _say_empty_range(watched: Watched, newest: pd.Timestamp) -> None:
+    """That the range has no rows, and the way to one that has."""
+    wider = widened(newest.to_pydatetime(), watched.shown.now, USUAL.get(watched.size, ABOUT_PERFORMANCE))
+    begun = format_when(newest.to_pydatetime(), viewer_zone())
+    told = f"the last {length_words(wider)}" if wider.preset else "the range that ends with it"
+    empty_state(
+        f"No {size_words(watched.size).replace('windows', 'window', 1)} that begins in {watched.shown.words} has rows",
+        f"The newest one with rows begins {begun}. A window belongs to the range in which it begins, so that a range "
+        "shorter than its windows may have none.",
+        (f"Show {told}", href(watched.page, model=watched.name, size=watched.size, **wider.address())),
+    )
 
 
 def pick_other(watched: Watched, window: Mapping[str, Any]) -> int | None:

@@ -74,13 +74,23 @@ def environments(scope: Scope, model: str) -> list[str]:
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
-def served_at(scope: Scope, model: str, environment: str, at: datetime | None = None) -> dict[str, Any]:
-    """`moment`: what served then (None: now), and why. `timeline`: all of it, with changes and incidents."""
+def served_at(
+    scope: Scope,
+    model: str,
+    environment: str,
+    at: datetime | None = None,
+    *,
+    since: datetime,
+    until: datetime,
+) -> dict[str, Any]:
+    """`moment`: what served then (None: now), and why. `timeline`: what touches the time from `since` to `until`, with
+    changes and incidents."""
     with reading() as session:
-        whole = served.read_timeline(session, scope.actor(), model, environment)
+        viewer = scope.actor()
+        shown = served.read_timeline(session, viewer, model, environment, since=since, until=until)
         return {
-            "moment": served.moment_view(whole, at or clock.now()),
-            "timeline": served.timeline_view(whole),
+            "moment": served.read_moment(session, viewer, model, environment, at or clock.now()),
+            "timeline": served.timeline_view(shown),
         }
 
 

@@ -37,9 +37,15 @@ def health_of(scope: Scope, model: str) -> health.ModelHealth:
 
 @for_all_alike
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
-def windows(scope: Scope, model: str, size: str, *, limit: int = 120) -> pd.DataFrame:
+def windows(
+    scope: Scope, model: str, size: str, *, limit: int = 120, since: datetime | None = None,
+    before: datetime | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """The latest `limit` windows of those that begin from `since` on and `before` a moment, oldest first."""
     with reading() as session:
-        return monitoring.list_windows(session, scope.actor(), model, environment(), size=size, limit=limit)
+        return monitoring.list_windows(
+            session, scope.actor(), model, environment(), size=size, limit=limit, since=since, before=before
+        )
 
 
 @until_stored
@@ -50,9 +56,10 @@ def statistics(
     kinds: tuple[str, ...],
     *,
     since: datetime | None,
+    until: datetime | None = None,
     of_columns: bool = False,
 ) -> list[str]:
-    """Which statistics have points of windows from `since` on; `of_columns`: without those of whole windows."""
+    """Which statistics have points of windows from `since` to `until`; `of_columns`: without those of whole windows."""
     with reading() as session:
         return monitoring.known_statistics(
             session,
@@ -62,6 +69,7 @@ def statistics(
             size=size,
             kinds=kinds,
             since=since,
+            until=until,
             of_columns=of_columns,
         )
 
@@ -75,6 +83,7 @@ def points(
     *,
     statistic: str | None,
     since: datetime | None,
+    until: datetime | None = None,
     column: str | None = None,
     segment: str | None = "",
 ) -> pd.DataFrame:
@@ -88,6 +97,7 @@ def points(
             size=size,
             kinds=kinds,
             since=since,
+            until=until,
             statistic=statistic,
             column=column,
             segment=segment,
@@ -114,8 +124,9 @@ def window_points(
 
 @until_stored
 def worst_points(
-    scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, since: datetime | None, segment: str = ""
-) -> pd.DataFrame:
+    scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, since: datetime | None,
+    until: datetime | None = None, segment: str = "",
+) -> pd.DataFrame:  # fmt: skip
     """The most telling point of each column in each window."""
     with reading() as session:
         return monitoring.worst_points(
@@ -126,18 +137,20 @@ def worst_points(
             size=size,
             kinds=kinds,
             since=since,
+            until=until,
             segment=segment,
         )
 
 
 @until_stored
 def segments(
-    scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, since: datetime | None
-) -> list[str]:
-    """Which segments have points of windows from `since` on."""
+    scope: Scope, model: str, size: str, kinds: tuple[str, ...], *, since: datetime | None,
+    until: datetime | None = None,
+) -> list[str]:  # fmt: skip
+    """Which segments have points of windows from `since` to `until`."""
     with reading() as session:
         return monitoring.known_segments(
-            session, scope.actor(), model, environment(), size=size, kinds=kinds, since=since
+            session, scope.actor(), model, environment(), size=size, kinds=kinds, since=since, until=until
         )
 
 
@@ -167,10 +180,14 @@ def track(scope: Scope, model: str, version: int, size: str, metric: str) -> Tra
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
-def kpis(scope: Scope, model: str, size: str, since: datetime | None) -> pd.DataFrame:
-    """Figures of the user's own in the model's windows."""
+def kpis(
+    scope: Scope, model: str, size: str, since: datetime | None, until: datetime | None = None
+) -> pd.DataFrame:
+    """Figures of the user's own in the model's windows, of rows from `since` on and before `until`."""
     with reading() as session:
-        return kpi_service.kpi_series(session, scope.actor(), model, environment(), size=size, since=since)
+        return kpi_service.kpi_series(
+            session, scope.actor(), model, environment(), size=size, since=since, until=until
+        )
 
 
 @until_stored

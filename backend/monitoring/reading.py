@@ -213,15 +213,20 @@ def _recent(
 
 
 def list_windows(
-    session: ReadSession, viewer: Actor, model: str, environment: str, *, size: str, limit: int = 120
-) -> pd.DataFrame:
-    """The latest `limit` windows, oldest first: `WINDOW_COLUMNS` and `completeness` (0..1, NaN: no label can come)."""
+    session: ReadSession, viewer: Actor, model: str, environment: str, *, size: str, limit: int = 120,
+    since: datetime | None = None, before: datetime | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """The latest `limit` windows, of those that begin from `since` on and `before` a moment, oldest first:
+    `WINDOW_COLUMNS` and `completeness` (0..1, NaN: no label can come)."""
     get_model(session, viewer, model)
-    found = session.execute(
-        select(*(getattr(WindowState, name) for name in WINDOW_COLUMNS))
-        .where(WindowState.model == model, WindowState.environment == environment, WindowState.size == size)
-        .order_by(WindowState.start.desc()).limit(limit)
-    ).all()  # fmt: skip
+    query = select(*(getattr(WindowState, name) for name in WINDOW_COLUMNS)).where(
+        WindowState.model == model, WindowState.environment == environment, WindowState.size == size
+    )
+    if since is not None:
+        query = query.where(WindowState.start >= since)
+    if before is not None:
+        query = query.where(WindowState.start < before)
+    found = session.execute(query.order_by(WindowState.start.desc()).limit(limit)).all()
     rows = list(reversed(found))
     frame = pd.DataFrame(rows, columns=list(WINDOW_COLUMNS))
     shares = [completeness_of(row.rows, row.labels_known, row.labels_absent) for row in rows]
@@ -247,13 +252,14 @@ def known_statistics(
     size: str,
     kinds: Sequence[str],
     since: datetime | None,
+    until: datetime | None = None,
     of_columns: bool = False,
 ) -> list[str]:
-    """The names of the statistics that have points of windows from `since` on (None: of any), in order of name;
+    """The names of the statistics that have points of windows from `since` to `until` (None: of any), in order of name;
     `of_columns`: without those of whole windows."""
     get_model(session, viewer, model)
     names = select(MetricPoint.statistic).distinct().where(
-        *_scope(model, environment, size, kinds, since, None)
+        *_scope(model, environment, size, kinds, since, until, None)
     )  # fmt: skip
     if of_columns:
         names = names.where(MetricPoint.column != "")
@@ -269,19 +275,21 @@ def list_points(
     size: str,
     kinds: Sequence[str],
     since: datetime | None = None,
+    until: datetime | None = None,
     statistic: str | None = None,
     window_id: int | None = None,
     column: str | None = None,
     segment: str | None = "",
 ) -> pd.DataFrame:
-    """Metric points from `since` on, or of one window, oldest first: `POINT_COLUMNS`, missing numbers NaN.
+    """Metric points of windows that begin from `since` to `until`, that moment included, or of one window, oldest
+    first: `POINT_COLUMNS`, missing numbers NaN.
 
     column    "" for figures of the whole window, None for any
     segment   "" for figures of all rows, "column=value" for those of one segment, None for both
     """
     get_model(session, viewer, model)
     query = select(*(getattr(MetricPoint, name) for name in POINT_COLUMNS)).where(
-        *_scope(model, environment, size, kinds, since, segment)
+        *_scope(model, environment, size, kinds, since, until, segment)
     )
     if statistic is not None:
         query = query.where(MetricPoint.statistic == statistic)
@@ -306,6 +314,7 @@ def worst_points(
     size: str,
     kinds: Sequence[str],
     since: datetime | None = None,
+    until: datetime | None = None,
     segment: str = "",
 ) -> pd.DataFrame:
     """For each window and column its most telling point: an alarm before a quiet one, then the furthest over its limit,
@@ -340,7 +349,7 @@ def worst_points(
     )
     ranked = (
         select(*(getattr(MetricPoint, name) for name in POINT_COLUMNS), place.label("place"))
-        .where(*_scope(model, environment, size, kinds, since, segment), MetricPoint.column != "")
+        .where(*_scope(model, environment, size, kinds, since, until, segment), MetricPoint.column != "")
         .subquery()
     )
     rows = session.execute(
@@ -353,26 +362,29 @@ def worst_points(
 
 def known_segments(
     session: ReadSession, viewer: Actor, model: str, environment: str, *, size: str, kinds: Sequence[str],
-    since: datetime | None,
+    since: datetime | None, until: datetime | None = None,
 ) -> list[str]:  # fmt: skip
-    """The segments ("column=value") that have points of windows from `since` on (None: of any), in order of name; none
-    where the model has no segments."""
+    """The segments ("column=value") that have points of windows from `since` to `until` (None: of any), in order of
+    name; none where the model has no segments."""
     get_model(session, viewer, model)
     names = select(MetricPoint.segment).distinct().where(
-        *_scope(model, environment, size, kinds, since, None), MetricPoint.segment != ""
+        *_scope(model, environment, size, kinds, since, until, None), MetricPoint.segment != ""
     )  # fmt: skip
     return sorted(session.scalars(names))
 
 
 def _scope(
-    model: str, environment: str, size: str, kinds: Sequence[str], since: datetime | None, segment: str | None
-) -> list[ColumnElement[bool]]:
+    model: str, environment: str, size: str, kinds: Sequence[str], since: datetime | None, until: datetime | None,
+    segment: str | None,
+) -> list[ColumnElement[bool]]:  # fmt: skip
     found = [
         MetricPoint.model == model, MetricPoint.environment == environment, MetricPoint.size == size,
         MetricPoint.kind.in_(list(kinds)),
     ]  # fmt: skip
     if since is not None:
         found.append(MetricPoint.window_start >= since)
+    if until is not None:
+        found.append(MetricPoint.window_start <= until)
     if segment is not None:
         found.append(MetricPoint.segment == segment)
     return found

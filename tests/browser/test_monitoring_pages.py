@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, TimeoutError, expect
@@ -57,13 +57,13 @@ def console(starts: list[datetime], tmp_path: Path) -> Iterator[Console]:
         yield running
 
 
-def open_page(browser: Browser, console: Console, world: World, page: str) -> Page:
+def open_page(browser: Browser, console: Console, world: World, page: str, **query: str) -> Page:
     context = browser.new_context(viewport={"width": 1280, "height": 1400}, timezone_id="Europe/Berlin")
     context.add_cookies(
         [{"name": "warrant_session", "value": cookie_of(world.viewer), "url": console.url, "httpOnly": True}]
     )
     opened = context.new_page()
-    opened.goto(f"{console.url}/{page}?model=toy")
+    opened.goto(f"{console.url}/{page}?{urlencode({'model': 'toy', **query})}")
     settle(opened)
     return opened
 
@@ -129,3 +129,29 @@ def test_a_click_on_a_cell_of_data_quality_opens_its_column_over_time(
     expect(page).to_have_url(address_of("origin", starts[-3]), timeout=15_000)
     expect(page.locator(".w-headline")).to_contain_text("origin: missing")
     page.context.close()
+
+
+def test_a_range_outlives_a_reload_and_goes_along_with_links_and_the_menu(
+    chromium: Browser, console: Console, world: World, starts: list[datetime]
+) -> None:
+    page = open_page(chromium, console, world, "quality", range="1w")
+
+    def shows(path: str, length: str) -> None:
+        page.wait_for_url(re.compile(rf"/{path}\?.*range={length}"))
+        settle(page)
+        assert parse_qs(urlsplit(page.url).query)["range"] == [length]
+        expect(page.locator(".st-key-range-preset")).to_contain_text(length[:-1])
+        cells = page.evaluate(
+            "document.querySelector('.st-key-heat .js-plotly-plot').data.find(one => one.name === 'cells')"
+            ".customdata.map(told => told[1])"
+        )
+        assert {start.isoformat() for start in starts[-6:]} <= set(cells)
+        assert starts[-9].isoformat() not in cells
+
+    shows("quality", "1w")
+    page.reload()
+    shows("quality", "1w")
+    page.locator('a[href*="/drift?"]').first.click()
+    shows("drift", "1w")
+    page.get_by_role("link", name="Data quality").first.click()
+    shows("quality", "1w")

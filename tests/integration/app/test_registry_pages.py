@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -190,6 +191,29 @@ def test_the_timeline_answers_for_now_and_for_a_moment_of_the_address(world: Wor
     assert "is not a time" in wrong.warning[0].value
 
 
+def test_the_timeline_shows_the_range_and_the_moment_stays_what_it_is(world: World, open_page: Open) -> None:
+    now = text_of(open_page(world.viewer, "timeline", model="toy"))
+    ends = {"from": "2026-01-31T12:00Z", "to": "2026-02-01T13:00Z"}
+    page = open_page(world.viewer, "timeline", model="toy", **ends)
+    said = text_of(page)
+    assert "Version 3 serves 100" in said
+    assert "this sentence is of now" in said
+    assert "this sentence is of now" not in now
+    figure = json.loads(page.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["xaxis"]["range"] == ["2026-01-31T12:00:00", "2026-02-01T13:00:00"]
+    assert {one["name"] for one in figure["data"] if one["type"] == "bar"} == {"v1"}
+    assert said.count("v3 champion") < now.count("v3 champion"), "stretches of later are not listed"
+    stretch = next(one for one in said.split('href="') if one.startswith("/timeline?") and "at=" in one)
+    assert "from=2026-01-31T12%3A00Z" in stretch, "another moment of the same range"
+    nothing = text_of(
+        open_page(
+            world.viewer, "timeline", model="toy", **{"from": "2020-01-01T00:00Z", "to": "2020-02-01T00:00Z"}
+        )
+    )
+    assert "Nothing is on record of Wed 1 Jan 2020" in nothing
+    assert "/timeline?model=toy&amp;environment=production&amp;range=3y" in nothing
+
+
 def test_a_canary_and_a_shadow_are_told_with_their_shares(world: World, open_page: Open) -> None:
     change = ask(world.engineer, Asked("promote", "production", "toy", to_version=1))
     for version, role, share in ((1, "canary", 0.05), (2, "shadow", 0.0)):
@@ -198,7 +222,7 @@ def test_a_canary_and_a_shadow_are_told_with_their_shares(world: World, open_pag
                 session, SYSTEM, model="toy", environment="production", version=version, cutoff=0.5, role=role,
                 share=share, change_id=change.id, reason="tried",
             )  # fmt: skip
-    page = open_page(world.viewer, "timeline", model="toy", period="1h")
+    page = open_page(world.viewer, "timeline", model="toy", range="1h")
     said = text_of(page)
     assert "Version 3 serves 95.0\u202f%, version 1 serves 5.0\u202f% at" in said
     assert "no gateway had reported it yet" in said

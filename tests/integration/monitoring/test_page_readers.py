@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,13 @@ from backend import clock
 from backend.database.session import reading, writing
 from backend.errors import NotFound
 from backend.monitoring.distributions import compare_column, compare_segments
-from backend.monitoring.reading import known_segments, list_points, list_windows, worst_points
+from backend.monitoring.reading import (
+    known_segments,
+    known_statistics,
+    list_points,
+    list_windows,
+    worst_points,
+)
 from backend.monitoring.tables import MetricPoint, WindowProfile
 from tests.monitored import monitor
 from tests.worlds import World, make_world
@@ -74,6 +82,31 @@ def test_points_of_segments_are_read_only_when_asked_for(world: World) -> None:
         both = list_points(session, world.viewer, *OF, size="1d", kinds=("realised",), segment=None)
     assert set(plain["segment"]) == {""}
     assert set(both["segment"]) == {"", "carrier=AA", "carrier=B6", "carrier=UA"}
+
+
+def test_points_and_windows_are_cut_by_the_database(world: World) -> None:
+    with reading() as session:
+        starts = list(list_windows(session, world.viewer, *OF, size="1d")["start"])
+        since, until = (one.to_pydatetime() for one in (starts[3], starts[8]))
+        windows = list_windows(
+            session, world.viewer, *OF, size="1d", since=since, before=until + timedelta(seconds=1)
+        )
+        newest = list_windows(session, world.viewer, *OF, size="1d", since=since, before=until, limit=2)
+        of: dict[str, Any] = {"size": "1d", "kinds": KINDS, "since": since, "until": until}
+        points = list_points(session, world.viewer, *OF, **of)
+        worst = worst_points(session, world.viewer, *OF, **of)
+        empty = of | {"since": until + timedelta(days=900), "until": None}
+        early = of | {"since": None, "until": since - timedelta(days=900)}
+        for nothing in (empty, early):
+            assert list_points(session, world.viewer, *OF, **nothing).empty
+            assert worst_points(session, world.viewer, *OF, **nothing).empty
+            assert known_statistics(session, world.viewer, *OF, **nothing) == []
+            assert known_segments(session, world.viewer, *OF, **nothing) == []
+        assert known_statistics(session, world.viewer, *OF, **of)
+    assert list(windows["start"]) == starts[3:9]
+    assert list(newest["start"]) == starts[6:8]
+    for one in (points, worst):
+        assert sorted(set(one["window_start"])) == starts[3:9]
 
 
 def test_any_window_is_compared_with_any_reference(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 from app.charts import Mark, served_figure
 from app.components.change_effects import blast_radius, effect_sentence, risk_words
 from app.components.registry_parts import _because
-from app.components.timeline_parts import merged, span_of
+from app.components.timeline_parts import merged
 from app.words import told_failure
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -71,16 +71,6 @@ def test_a_late_report_is_no_stretch_of_its_own() -> None:
     assert found[1]["served"][1]["confirmed"]
     never = merged([stretch(0, 1, row(1, confirmed=False))])
     assert never[0]["reported"] is None
-
-
-def test_a_picture_ends_now_or_lies_about_the_moment() -> None:
-    now = hour(100)
-    start, end = span_of("1d", hour(100), now, hour(0))
-    assert (start, end >= now) == (hour(76), True)
-    start, end = span_of("1d", hour(50), now, hour(0))
-    assert start == hour(38)
-    assert hour(62) <= end < hour(63)
-    assert span_of("all", hour(50), now, hour(3))[0] == hour(3)
 
 
 def change(**evidence: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-import pytest
 import streamlit as st
 from sqlalchemy import select
 
@@ -143,27 +142,3 @@ def test_a_window_is_compared_with_any_other_that_is_stored(open_page: Open, sta
     said = text_of(open_page("drift", **query, other=later))
     assert f"window from {format_when(starts[6], 'UTC')}" in said
     assert "This pair gives" in "\n".join(one.value for one in test.caption)
-
-
-def test_windows_further_back_are_shown_without_editing_the_address(
-    open_page: Open, starts: list[datetime], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from app.components import watching
-
-    monkeypatch.setattr(watching, "SHOWN", 6)
-    test = open_page("drift")
-
-    def drawn() -> set[str]:
-        (cells,) = [one for one in json.loads(chart(test, "heat"))["data"] if one.get("name") == "cells"]
-        return {cell[1] for cell in cells["customdata"]}
-
-    assert drawn() == {start.isoformat() for start in starts[-6:]}
-    picker = test.selectbox(key="pick:until")
-    assert len(picker.options) == 3
-    picker.set_value(starts[-7].isoformat()).run()
-    assert not test.exception
-    assert drawn() == {start.isoformat() for start in starts[-12:-6]}
-    assert test.query_params["window"] in drawn()
-    assert not test.warning
-    test.selectbox(key="pick:until").set_value("latest").run()
-    assert drawn() == {start.isoformat() for start in starts[-6:]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
+from app.ranges import Range, Span
 from backend.database.session import writing
 from backend.monitoring.columns import parse_spec
 from backend.monitoring.fairness.points import fairness_points
@@ -121,3 +123,21 @@ def test_a_window_can_be_read_as_it_was_first_seen(starts: list[datetime], open_
     page: AppTest = open_page("fairness", seen="first")
     assert "computed for its window first" in text_of(page)
     assert "0.123" in text_of(page) and "0.123" in chart(page, "gaps")
+
+
+def test_a_range_cuts_its_figures_and_leaves_the_answer_of_now(
+    starts: list[datetime], open_page: Open
+) -> None:
+    compare(0.5)
+    now = text_of(open_page("fairness"))
+    page = open_page("fairness", **Range(span=Span(starts[2], starts[6])).address())
+    figure = json.loads(chart(page, "gaps"))
+    assert [str(one)[:10] for one in figure["layout"]["xaxis"]["range"]] == [
+        f"{one:%Y-%m-%d}" for one in (starts[2], starts[6])
+    ]
+    drawn = {str(at)[:10] for one in figure["data"] for at in one.get("x") or () if at is not None}
+    assert drawn
+    assert drawn <= {f"{one:%Y-%m-%d}" for one in starts[2:6]}
+    (answer,) = (one for one in now.split("<h1>")[1:2])
+    assert answer.split("</h1>")[0] in text_of(page)
+    assert "this sentence and alerts are of now" in text_of(page)
