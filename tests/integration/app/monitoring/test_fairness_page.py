@@ -141,3 +141,6 @@ def test_a_range_cuts_its_figures_and_leaves_the_answer_of_now(
     (answer,) = (one for one in now.split("<h1>")[1:2])
     assert answer.split("</h1>")[0] in text_of(page)
     assert "this sentence and alerts are of now" in text_of(page)
+    links = {one.proto.page: one.proto.query_string for one in page.get("page_link")}
+    assert "from=" in links["slices"]
+    assert "from=" not in links["monitors"], "it shows no range"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.components import watching
 from app.data import monitoring as read
 from app.ranges import Range, Span, to_address
 from backend import clock
@@ -197,3 +198,21 @@ def test_an_earlier_range_is_drawn_over_this_one(open_page: Open, starts: list[d
     )
     assert "Nothing to compare with" in "\n".join(one.value for one in far.caption)
     assert "compare" not in {one.key for one in open_page("drift").selectbox}
+
+
+def test_slices_are_looked_for_in_windows_of_the_range(open_page: Open, starts: list[datetime]) -> None:
+    test = open_page("slices", **Range(span=Span(starts[2], starts[5])).address())
+    assert len(test.selectbox(key="pick:window").options) == 3
+    assert parameters(test)["window"] == starts[4].isoformat()
+    assert "window from" in text_of(test)
+
+
+def test_more_windows_than_can_be_drawn_are_cut_and_it_is_said(
+    open_page: Open, starts: list[datetime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "MOST", 5)
+    test = open_page("drift")
+    assert cells_of(test) == {start.isoformat() for start in starts[-5:]}
+    assert "Shown are the newest 5" in "\n".join(one.value for one in test.caption)
+    since, until = axis_of(figure_of(test, "heat"))
+    assert until - since == timedelta(days=28), "the rest of the range stays empty"
