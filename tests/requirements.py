@@ -14,6 +14,7 @@ SPARK_PYTHON = Path(__file__).resolve().parents[1] / ".venv-spark" / "bin" / "py
 KEPT_SETTINGS = ("WARRANT_REQUIRE_ALL", "WARRANT_REACHABLE_NETWORKS")
 """Settings that a home of a test's own keeps: what stands in for services outside answers on this machine."""
 
+DEJAVU = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "prometheus": ("prometheus",),
@@ -33,7 +34,8 @@ PACKAGES = {
 
 def require(tool: str) -> Path:
     """The path of `tool`, one of `PROGRAMS`, `shared/FOLDER` (a folder of the shared fixtures and data),
-    `spark` (the interpreter of an environment with requirements-spark.txt), or `torch` (likewise, PyTorch).
+    `spark` (the interpreter of an environment with requirements-spark.txt), `torch` (likewise, PyTorch), or `dejavu`
+    (the font that charts are compared in).
 
     Where it is absent the calling test or fixture skips with the reason; with `WARRANT_REQUIRE_ALL=1`, which
     CI sets, it fails.
@@ -51,6 +53,10 @@ def _look_for(tool: str) -> tuple[Path | None, str]:
         folder = SHARED / tool.removeprefix("shared/")
         found = folder if folder.is_dir() else None
         return found, f"{folder} is absent; WARRANT_SHARED names the folder of shared fixtures and data"
+    if tool == "dejavu":
+        return (
+            DEJAVU if DEJAVU.exists() else None
+        ), f"{DEJAVU} is absent (Debian: apt-get install fonts-dejavu-core)"
     if tool == "spark":
         python = Path(os.environ.get("WARRANT_SPARK_PYTHON") or SPARK_PYTHON)
         ready = python.exists() and shutil.which("java") is not None
