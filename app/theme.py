@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Level = Literal["ok", "attention", "inconclusive", "page", "unknown", "settled", "candidate", "injected"]
+Level = Literal[
+    "ok", "attention", "inconclusive", "page", "unknown", "settled", "candidate", "champion", "injected"
+]
 
 STATIC = Path(__file__).parent / "static"
 FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, Arial, sans-serif'
@@ -53,6 +55,7 @@ STATES: dict[str, State] = {
         State(
             "candidate", "candidate", "▷", "triangle-right-open", "asks to serve, or takes over step by step"
         ),
+        State("champion", "champion", "▶", "triangle-right", "answers requests now"),
         State("injected", "injected", "◆", "diamond", "a fault that somebody switched on for the demo"),
     )
 }
@@ -93,6 +96,7 @@ LIGHT = Scheme(
         "unknown": "#4b5460",
         "settled": "#4b5460",
         "candidate": "#0b57c8",
+        "champion": "#262a31",
         "injected": "#8a1f9e",
     },
     tints={
@@ -103,6 +107,7 @@ LIGHT = Scheme(
         "unknown": "#eef0f3",
         "settled": "#eef0f3",
         "candidate": "#e8f1fc",
+        "champion": "#e3e6ea",
         "injected": "#f7ebfa",
     },
 )
@@ -123,6 +128,7 @@ DARK = Scheme(
         "unknown": "#97a1ad",
         "settled": "#97a1ad",
         "candidate": "#8fc0f8",
+        "champion": "#dfe3e8",
         "injected": "#d57df7",
     },
     tints={
@@ -133,6 +139,7 @@ DARK = Scheme(
         "unknown": "#20262e",
         "settled": "#20262e",
         "candidate": "#132338",
+        "champion": "#2a313a",
         "injected": "#2e1a36",
     },
 )

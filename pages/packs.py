@@ -19,7 +19,7 @@ headline(
     f"{count_of(len(made), 'evidence pack')} to take away"
     if made
     else "No evidence pack is here to take away",
-    "attention" if failed else "ok" if made else "unknown",
+    "attention" if failed else "settled" if made else "unknown",
     detail=f"{count_of(len(failed), 'pack')} could not be made: the reason is beside it" if failed else None,
 )
 main, side = st.columns([7, 3], gap="large")

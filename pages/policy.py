@@ -23,7 +23,7 @@ in_force = now_in_force["revision"]
 
 headline(
     f"Revision {policy['revision']} of the policy {'is' if policy['revision'] == in_force else 'was'} in force",
-    "ok" if policy["revision"] == in_force else "unknown",
+    "settled" if policy["revision"] == in_force else "unknown",
     detail=f"{count_of(len(policy['rules']), 'rule')}; the first one that matches a change governs it",
 )
 table(

@@ -35,7 +35,7 @@ except NotFound as missing:
     st.stop()
 
 when = format_utc(found.facts["ts"])
-headline(found.decision, "ok", detail=f"{found.title} version {found.version}, {when}")
+headline(found.decision, "settled", detail=f"{found.title} version {found.version}, {when}")
 main, side = st.columns([7, 3], gap="large")
 with main:
     st.subheader("What went in", anchor=False)

@@ -20,7 +20,7 @@ from backend import clock
 from backend.assurance.inventory import KINDS, Entry
 
 OUTCOMES: Final = {"fit": "ok", "fit_with_conditions": "attention", "not_fit": "page"}
-CONDITIONS: Final = {"open": "unknown", "met": "ok", "met late": "attention", "lapsed": "page"}
+CONDITIONS: Final = {"open": "unknown", "met": "settled", "met late": "attention", "lapsed": "page"}
 EXCEPTIONS: Final = {"asked": "attention", "granted": "attention", "refused": "unknown", "ended": "unknown",
                      "expired": "unknown"}  # fmt: skip
 NEED: Final = {"page": "overdue", "attention": "due", "unknown": "not known", "ok": "nothing due"}

@@ -63,7 +63,7 @@ def say_leaning(
     told = f"Version {version} leans most on {', '.join(first)}"
     whole = [one for one in windows if not one["segment"] and one["ndcg"] is not None]
     if not whole:
-        return told, "ok"
+        return told, "unknown"
     newest = whole[-1]
     if newest["ndcg"] >= MOVED:
         return f"{told}; the newest window keeps that order (NDCG {format_metric(newest['ndcg'])})", "ok"

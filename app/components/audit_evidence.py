@@ -126,7 +126,7 @@ def _show_sample(drawn: Mapping[str, Any]) -> None:
 def show_house(then: HouseThen, names: Mapping[str, str]) -> None:
     """Inventory, tiers, policy, roles and findings as they were."""
     headline(
-        f"As it was at {format_utc(then.as_of)}", "unknown" if then.notes else "ok",
+        f"As it was at {format_utc(then.as_of)}", "unknown" if then.notes else "settled",
         detail=f"{count_of(len(then.models), 'model')} · "
         f"{count_of(len(then.findings), 'finding')} not closed · {_policy(then)}",
     )  # fmt: skip

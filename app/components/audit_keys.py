@@ -23,7 +23,7 @@ def _row(one: KeyPeriod) -> list[Cell]:
     return [
         lines(one.key.key_id.hex(), small(one.key.name)),
         lines(format_utc(one.since) if one.since else "no head is signed yet", changed),
-        format_utc(one.until) if one.until else badge("signs now", "ok"),
+        format_utc(one.until) if one.until else badge("signs now", "settled"),
     ]
 
 

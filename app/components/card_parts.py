@@ -17,7 +17,7 @@ from app.formats import format_utc
 from app.words import count_of
 
 STATES = {
-    "approved": ("approved", "ok"), "in_review": ("in review", "attention"), "draft": ("draft", "attention"),
+    "approved": ("approved", "settled"), "in_review": ("in review", "attention"), "draft": ("draft", "attention"),
     "superseded": ("superseded", "unknown"), "file": ("file, not reviewed", "attention"),
 }  # fmt: skip
 FORMS = (("Markdown", "markdown"), ("PDF", "pdf"), ("HTML", "html"), ("Hugging Face", "huggingface"),

@@ -58,7 +58,7 @@ def say_costs(found: Costs, period: str) -> None:
         f"counted since {found.counted_since:%Y-%m-%d}" if found.counted_since else "",
     ]  # fmt: skip
     headline(
-        sentence, "attention" if exceeded or found.anomalies else "ok",
+        sentence, "attention" if exceeded or found.anomalies else "ok" if found.budgets else "settled",
         detail=" · ".join(one for one in told if one),
     )  # fmt: skip
 

@@ -84,7 +84,7 @@ def show_finished(runs: Sequence[Mapping[str, Any]]) -> None:
     table(
         ("job", "state", "took", "finished", "asked by"),
         [
-            [title_of(run), badge(run["state"], "ok" if run["state"] == "succeeded" else "unknown"),
+            [title_of(run), badge(run["state"], "settled" if run["state"] == "succeeded" else "unknown"),
              format_age(run["finished_at"] - (run["started_at"] or run["requested_at"])),
              when(run["finished_at"], seconds=True), small(run["requested_by_name"])]
             for run in done[:40]

@@ -66,7 +66,7 @@ def show_versions(model: Mapping[str, Any], serving: Mapping[str, Any] | None) -
     rows = [
         [
             f"v{one['version']}",
-            badge("serves", "ok") if serving and one["version"] == serving["version"] else "",
+            badge("serves", "champion") if serving and one["version"] == serving["version"] else "",
             *(value(metric, one["metrics"].get(metric)) for metric in names),
             lines(one["trained_at"], small(one["trained_by_name"] or "")),
             format_count(one["training"].get("rows")),

@@ -24,7 +24,7 @@ from backend.notifications.trying import ask_test
 SHOWN_REFS: Final = 5
 TESTS_IN_A_ROW: Final = 4
 _TESTS: Final = {"queued": ("waits", "unknown"), "passed": ("passed", "ok"), "failed": ("failed", "page")}
-_STATES = {"sent": ("sent", "ok"), "queued": ("waits", "unknown"), "refused": ("refused", "page")}
+_STATES = {"sent": ("sent", "settled"), "queued": ("waits", "unknown"), "refused": ("refused", "page")}
 
 
 def channel_level(channel: Mapping[str, Any]) -> tuple[str, str]:

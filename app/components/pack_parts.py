@@ -25,7 +25,7 @@ from backend.identity.roles import Permission
 from backend.packs.scope import KINDS, moment_of
 from backend.packs.service import request_pack
 
-_STATES = {"made": "ok", "failed": "page", "forgotten": "unknown"}
+_STATES = {"made": "settled", "failed": "page", "forgotten": "unknown"}
 
 
 def offer_pack(models: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from app.components.status import badge_html
 from app.formats import format_share
 
 _LEVELS = {
-    "succeeded": "ok",
+    "succeeded": "settled",
     "failed": "page",
     "running": "unknown",
     "queued": "unknown",

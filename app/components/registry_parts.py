@@ -20,9 +20,9 @@ from backend.governance.kinds import Asked
 from backend.governance.move_answers import request_restore, set_enforcement
 from backend.identity.roles import Permission
 
-SAID = {"allowed": "ok", "refused": "attention", "unknown": "unknown"}
+SAID = {"allowed": "settled", "refused": "attention", "unknown": "unknown"}
 SAID_WORDS = {"allowed": "allowed", "refused": "would have been refused", "unknown": "not known"}
-RULES = {"enforce": ("enforced", "ok"), "observe": ("only observed", "unknown")}
+RULES = {"enforce": ("enforced", "settled"), "observe": ("only observed", "unknown")}
 STATES = {
     "open": "waits for an answer", "observed": "only observed", "restored": "put back",
     "overtaken": "moved again since", "regularised": "agreed afterwards",
@@ -178,7 +178,9 @@ def show_versions_of(entry: Mapping[str, Any]) -> None:
     rows: list[list[Cell]] = [
         [
             f"v{one['version']}",
-            badge("registered", "ok") if one["registered"] else badge("known from MLflow alone", "unknown"),
+            badge("registered", "settled")
+            if one["registered"]
+            else badge("known from MLflow alone", "unknown"),
             ", ".join(one["aliases"]) or "–",
             one["created_at"],
             "; ".join(one["gaps"]) or "none",

@@ -29,7 +29,11 @@ from backend.errors import WarrantError
 from backend.governance.kinds import Asked
 from backend.monitoring.columns import parse_spec
 
-HEALTH = {True: ("served healthily", "ok"), False: ("did not", "attention"), None: ("not known", "unknown")}
+HEALTH = {
+    True: ("served healthily", "settled"),
+    False: ("did not", "attention"),
+    None: ("not known", "unknown"),
+}
 
 
 def pick_version(scope: Scope, kind: str, model: str, alert_id: int | None) -> str | None:

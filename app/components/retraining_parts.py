@@ -34,7 +34,7 @@ from backend.explain.figures import with_intervals
 from backend.retraining.plan import TRIGGER_WORDS
 
 LEVELS: Final = {
-    "succeeded": "ok", "finished": "ok", "failed": "page", "cancelled": "unknown", "running": "attention",
+    "succeeded": "settled", "finished": "settled", "failed": "page", "cancelled": "unknown", "running": "attention",
     "queued": "unknown", "waiting": "unknown",
 }  # fmt: skip
 MARKS: Final = {"pass": "ok", "warn": "attention", "fail": "page"}

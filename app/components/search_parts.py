@@ -14,7 +14,7 @@ from app.formats import format_decimal, format_metric, format_plain, format_seco
 from app.plain_text import plain
 from app.words import metric_word
 
-LEVELS: Final = {"complete": "ok", "pruned": "unknown", "failed": "page", "running": "attention"}
+LEVELS: Final = {"complete": "settled", "pruned": "unknown", "failed": "page", "running": "attention"}
 WORDS: Final = {"complete": "done", "pruned": "ended early", "failed": "failed", "running": "running"}
 
 

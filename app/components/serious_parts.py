@@ -18,7 +18,7 @@ from backend import clock
 from backend.assurance.serious import mark_serious, meet_clock, set_clock
 from backend.identity.roles import Permission
 
-STATES: Final = {"running": "attention", "over": "page", "met": "ok", "met late": "attention"}
+STATES: Final = {"running": "attention", "over": "page", "met": "settled", "met late": "attention"}
 
 
 def show_serious(found: Mapping[str, Any]) -> None:

@@ -9,8 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from app.components.assurance_parts import CONDITIONS
+from app.components.card_parts import STATES as CARD_STATES
 from app.components.change_parts import VERDICT_LEVELS
 from app.components.incident_parts import VERDICT_LEVELS as SUSPECT_LEVELS
+from app.components.notice_parts import _STATES as NOTICE_STATES
+from app.components.pack_parts import _STATES as PACK_STATES
+from app.components.progress import _LEVELS as JOB_LEVELS
+from app.components.registry_parts import RULES
+from app.components.request_parts import HEALTH
+from app.components.retraining_parts import LEVELS as RUN_LEVELS
+from app.components.search_parts import LEVELS as TRIAL_LEVELS
+from app.components.serious_parts import STATES as CLOCK_LEVELS
 from app.theme import DARK, GROUPS, LIGHT, MARK, NO_DATA, STATES, Scheme, contrast, stylesheet
 from app.words import CHANGE_LEVELS
 from tests.unit.app.colour_vision import SIGHTS, distance, lab, linear, nearest
@@ -109,6 +119,13 @@ def test_groups_stay_apart_and_look_like_no_state() -> None:
 def test_nothing_that_is_decided_or_over_is_green() -> None:
     assert CHANGE_LEVELS["executed"] == VERDICT_LEVELS["approve"] == SUSPECT_LEVELS["ruled_out"] == "settled"
     assert "ok" not in {*CHANGE_LEVELS.values(), *VERDICT_LEVELS.values(), *SUSPECT_LEVELS.values()}
+    over = {
+        "a card": CARD_STATES["approved"][1], "a pack": PACK_STATES["made"], "a notice": NOTICE_STATES["sent"][1],
+        "a run": RUN_LEVELS["succeeded"], "a job": JOB_LEVELS["succeeded"], "a trial": TRIAL_LEVELS["complete"],
+        "a clock": CLOCK_LEVELS["met"], "a condition": CONDITIONS["met"], "a rule": RULES["enforce"][1],
+        "what served once": HEALTH[True][1],
+    }  # fmt: skip
+    assert {name for name, level in over.items() if level != "settled"} == set()
 
 
 def test_colours_mean_what_the_conventions_say() -> None:
