@@ -30,14 +30,14 @@ if running is None:
 else:
     say_review(running)
     show_items(data.access_items(scope, running.review.id))
-st.subheader("Who can do what now", anchor=False)
+st.header("Who can do what now", anchor=False)
 if rights:
     show_rights(rights)
     csv_link("every right with its permissions", "access")
 else:
     empty_state("Nobody has any right", "Add people on the People page.", ("People", "/people"))
 show_earlier(reviews)
-st.subheader("Who joined, moved and left", anchor=False)
+st.header("Who joined, moved and left", anchor=False)
 period = st.text_input(
     "Period", f"{clock.now():%Y-%m}", help="2026Q3, 2026-07, 2026 or 2026-07-01..2026-09-30"
 )

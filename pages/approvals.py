@@ -42,17 +42,17 @@ if moved:
     page_link("registry", f"{count_of(len(moved), 'move')} made elsewhere {say}", icon=":material/move_down:")
 owed = data.reviews_owed(scope)
 if owed:
-    st.subheader("The glass was broken, and nobody else has reviewed it", anchor=False)
+    st.header("The glass was broken, and nobody else has reviewed it", anchor=False)
     table(COLUMNS, map(change_row, owed), caption="reviews that are owed")
 
 mine = set(inbox)
 others = [number for number in waiting if number not in mine]
 if others:
-    st.subheader("Open, waiting for others or being carried out", anchor=False)
+    st.header("Open, waiting for others or being carried out", anchor=False)
     table(COLUMNS, map(change_row, data.listed(scope, part_of(others, "open"))), caption="open changes")
     say_part(others, "open", back="Newer", on="Older")
 
-st.subheader("History", anchor=False)
+st.header("History", anchor=False)
 older_than = whole_number(st.query_params.get("before"))
 history = data.changes(scope, FINISHED, PAGE, older_than)
 if history:

@@ -50,7 +50,7 @@ def findings() -> None:
     found, closed, names, counts = data.log_findings(scope)
     people = data.people_to_choose(scope) if actor.may(Permission.HANDLE_FINDINGS) else {}
     show_findings(found, closed, names, people, data.log_compared(scope), counts)
-    st.subheader("Systems that follow the log", anchor=False)
+    st.header("Systems that follow the log", anchor=False)
     show_streams(data.log_streams(scope))
 
 

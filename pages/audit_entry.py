@@ -32,7 +32,7 @@ headline(
 page_link("audit", "All entries about this object", icon=":material/history_edu:", kind=entry.object_kind,
           object=entry.object_id)  # fmt: skip
 key_values(entry_facts(entry, found["leaf"]))
-st.subheader("What was recorded", anchor=False)
+st.header("What was recorded", anchor=False)
 if entry.erased:
     st.caption(f"The clear text was {plain(entry.erased)}. The leaf and its commitment stay.")
 elif not actor.may(Permission.READ_AUDIT_PAYLOAD):
@@ -43,7 +43,7 @@ elif entry.payload:
     code_block(json.dumps(entry.payload, indent=1, ensure_ascii=False, default=str))
 else:
     st.caption("There is no clear text. The commitment in the leaf stays.")
-st.subheader("Proof", anchor=False)
+st.header("Proof", anchor=False)
 proof = found["proof"]
 if proof is None:
     empty_state(

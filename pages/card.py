@@ -76,10 +76,10 @@ else:
             show_exports(model, version, number)
             page_link("model", f"How {model} is", icon=":material/monitoring:", model=model)
         if card["completeness"]["lacks"]:
-            st.markdown("**What it owes**")
+            st.header("What it owes", anchor=False)
             show_lacks(card)
 
-st.subheader("Versions", anchor=False)
+st.header("Versions", anchor=False)
 show_versions(versions, model, version)
 if len(versions) > 1:
     with st.expander("What differs between two versions"):
@@ -87,7 +87,7 @@ if len(versions) > 1:
         before = pick("From version", numbers, key="before", index=1)
         after = pick("To version", numbers, key="after", index=0)
         show_diff(data.card_changes(scope, model, version, int(str(before)), int(str(after))))
-st.subheader("Edit", anchor=False)
+st.header("Edit", anchor=False)
 newest = data.card(scope, model, version, versions[0]["number"]) if versions else card
 saved = edit_card(
     actor, newest, model, version,

@@ -39,7 +39,7 @@ from app.components.precedent_parts import (
 from app.components.rollout import show_rollout
 from app.formats import format_age, whole_number
 from app.session import page_link, viewer
-from app.words import CHANGE_LEVELS, approval_words
+from app.words import CHANGE_LEVELS, approval_words, count_of
 from backend import clock
 from backend.identity.roles import Permission
 
@@ -68,6 +68,8 @@ def say_headline() -> None:
         f"asked by {change['requested_by']} {format_age(change['requested_at'])} ago",
         approval_words(change),
     ]
+    if news and news["decided"]:
+        facts.append(f"{count_of(len(news['parts']), 'part')} changed since you decided")
     if change["state"] in ("draft", "checking", "waiting"):
         facts.append(f"expires in {format_age(change['expires_at'])}")
     level = CHANGE_LEVELS.get(change["state"], "unknown")
@@ -77,18 +79,18 @@ def say_headline() -> None:
 say_headline()
 main, side = st.columns([7, 3], gap="large")
 with main:
+    show_news(news)
     show_review(change)
     show_effect(change)
     execution(change)
     show_rollout(change)
-    st.subheader("Gates", anchor=False)
+    st.header("Gates", anchor=False)
     show_gates(change)
     if serving:
-        st.subheader("Who flips", anchor=False)
+        st.header("Who flips", anchor=False)
         show_flips(change)
-    show_news(news)
     if serving:
-        st.subheader("Before and after", anchor=False)
+        st.header("Before and after", anchor=False)
         measured = show_same_rows(evidence)
         if not measured:
             show_metrics(evidence, pending=pending)
@@ -97,10 +99,10 @@ with main:
         show_drift(evidence)
         show_trials(evidence)
     else:
-        st.subheader("What differs", anchor=False)
+        st.header("What differs", anchor=False)
         show_texts(evidence)
     show_plan(change)
-    st.subheader("People", anchor=False)
+    st.header("People", anchor=False)
     show_people(change)
     show_of_change(change)
     if serving:

@@ -62,17 +62,17 @@ opened = next((one for one in found.controls if one.control == query.get("contro
 if opened is not None:
     whose = found.model if opened.scope == "model" else None
     with st.container(border=True):
-        st.subheader(plain(f"{opened.citation}: {opened.title}"), anchor=False)
+        st.header(plain(f"{opened.citation}: {opened.title}"), anchor=False)
         show_control(opened, found.model)
         show_earlier(data.judgements(scope, catalogue, opened.control, whose))
         offer_judgement(found, opened, data.judging_refused(scope, whose))
         take_to("Back to all controls", href("controls", **here))
 
 if opened is None and found.gaps:
-    st.subheader("What is missing", anchor=False)
+    st.header("What is missing", anchor=False)
     show_lacking(found)
 
-st.subheader("Every control", anchor=False)
+st.header("Every control", anchor=False)
 words = {state: f"{STATES[state]} ({number})" for state, number in found.counts.items() if number}
 wanted = st.multiselect("Show only", list(words), format_func=words.__getitem__, placeholder="every state")
 moment_of = as_of.isoformat() if as_of else None
@@ -91,7 +91,7 @@ parts = (
 )
 for title, controls in parts:
     if controls:
-        st.markdown(f"**{plain(title)} ({len(controls)})**")
+        st.subheader(plain(f"{title} ({len(controls)})"), anchor=False)
     for one in controls:
         with st.expander(format_label(one)):
             show_control(one, found.model)

@@ -52,13 +52,13 @@ with main:
         show_lines(found)
         group = pick("Day by day", list(GROUPS), key="of", words=lambda one: GROUPS[one][0]) or "compute"
         draw(cost_figure(found.daily, group), f"{GROUPS[group][0]} by day and model", key="costs")
-        st.subheader("By team", anchor=False)
+        st.header("By team", anchor=False)
         show_teams(found)
         period = {"since": found.since.isoformat(), "until": found.until.isoformat()}
         csv_link("what was used, by model and day", "costs", **period)
         json_link("the same with budgets", "costs", **period)
     if found.budgets:
-        st.subheader("Budgets", anchor=False)
+        st.header("Budgets", anchor=False)
         show_budgets(found.budgets)
     if found.lines:
         show_sources(found.lines)

@@ -32,7 +32,7 @@ with side, st.container(border=True, key="act"):
         page_link("prediction", "Explain one prediction", icon=":material/quiz:")
 
 holds = data.open_holds(scope)
-st.subheader("What is on hold", anchor=False)
+st.header("What is on hold", anchor=False)
 main, side = st.columns([7, 3], gap="large")
 with main:
     if holds:
@@ -44,7 +44,7 @@ with side, st.container(border=True, key="act-holds"):
     if holds:
         offer_release(holds)
 
-st.subheader("What data may be used for, and how long they are kept", anchor=False)
+st.header("What data may be used for, and how long they are kept", anchor=False)
 if not models:
     empty_state("No model is described yet", "Register a model; its data have a rule here then.")
     st.stop()

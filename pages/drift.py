@@ -102,10 +102,10 @@ with st.expander(f"Every result of {plain(column)} in this window"):
     show_results(points[points["column"] == column], data.grounds(scope, name, version, size))
 parts = {} if segment else data.segment_comparisons(scope, name, window_id, column)
 if drawn := {part: one.shares for part, one in parts.items() if one.shares is not None}:
-    st.subheader(f"{plain(column)} by segment")
+    st.header(f"{plain(column)} by segment")
     with st.container(key="wide"):
         draw(segment_distributions(drawn), f"distribution of {column} by segment", key="segments")
-st.subheader("All columns of this window")
+st.header("All columns of this window")
 show_drifted(points, model=name, window=start.isoformat(), size=watched.size, metric=watched.metric)
 say_joint(found)
 csv_link("Every result of this window", "points", **query, window=window_id)

@@ -71,7 +71,7 @@ say_not_known(found)
 drawn = as_first_seen(points) if first_seen else points
 marks = switches(watched.model)
 groups, gaps = drawn[drawn["segment"] != ""], drawn[drawn["segment"] == ""]
-st.subheader(f"Groups by {plain(attribute)}", anchor=False)
+st.header(f"Groups by {plain(attribute)}", anchor=False)
 with st.container(key="wide-groups"):
     titles = {one: titled(one) for one in DRAWN}
     figure = fairness_groups_figure(
@@ -83,7 +83,7 @@ with st.container(key="wide-groups"):
         ends=watched.ends,
     )
     draw(figure, f"fairness figures of each group by {attribute}", key="groups")
-st.subheader("Gaps between these groups", anchor=False)
+st.header("Gaps between these groups", anchor=False)
 with st.container(key="wide-gaps"):
     figure = fairness_gaps_figure(
         gaps, {one: titled(one) for one in GAPS}, tz=viewer_zone(), switches=marks, ends=watched.ends
@@ -93,7 +93,7 @@ st.caption(FIRST_SEEN if first_seen else INTERVALS)
 csv_link("Every figure drawn", "points", model=name, size=size, kind=KIND, column=attribute,
          **watched.of_file)  # fmt: skip
 
-st.subheader("One window", anchor=False)
+st.header("One window", anchor=False)
 window = pick_window(watched)
 say_alerts(watched, window)
 here = points[points["window_start"] == window["start"]]

@@ -94,29 +94,29 @@ with main:
     if not is_open:
         cause = {"cause": CAUSES[found["cause"]]} if found["cause"] in CAUSES else {}
         key_values({"closed": found["closed_at"], "because": found["closed_because"]} | cause)
-    st.subheader("What fired", anchor=False)
+    st.header("What fired", anchor=False)
     show_alerts(scope, found, usual, st.query_params.get("alerts", "1"))
-    st.subheader("Why: suspected causes", anchor=False)
+    st.header("Why: suspected causes", anchor=False)
     show_suspects(found)
     if name:
-        st.subheader("Figures over time", anchor=False)
+        st.header("Figures over time", anchor=False)
         show_figures(found)
     if fallen is not None:
-        st.subheader(f"What changed in the window from {format_when(fallen[1], viewer_zone())}", anchor=False)
+        st.header(f"What changed in the window from {format_when(fallen[1], viewer_zone())}", anchor=False)
         draw_what_changed(name, found["environment"], *fallen)
     elif name:
-        st.subheader("What happened before it", anchor=False)
+        st.header("What happened before it", anchor=False)
         if any(one["kind"] == "estimated" for one in firing):
             st.caption("Performance fell by estimate. What changed can be told in points once labels have come; until "
                        "then the drift page ranks columns by their estimated effect.")  # fmt: skip
         show_around(scope, found, usual)
     if name:
-        st.subheader("Changes and faults around it", anchor=False)
+        st.header("Changes and faults around it", anchor=False)
         show_changes(found, data.fault_switches(scope, name, *around(found)))
-    st.subheader("Timeline", anchor=False)
+    st.header("Timeline", anchor=False)
     show_story(found)
-    st.subheader("Similar incidents before", anchor=False)
+    st.header("Similar incidents before", anchor=False)
     show_similar(found)
     if actor.may(Permission.READ_JOBS):
-        st.subheader("Who was told", anchor=False)
+        st.header("Who was told", anchor=False)
         show_told(data.told_of(scope, found["id"]))

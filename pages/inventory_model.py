@@ -59,18 +59,18 @@ with main:
             "next review": day(entry.next_review_at) if entry.next_review_at else None,
         }
     )
-    st.subheader("Validations", anchor=False)
+    st.header("Validations", anchor=False)
     show_validations(found["validations"])
-    st.subheader("Findings", anchor=False)
+    st.header("Findings", anchor=False)
     open_ones = worst_first([one for one in found["findings"] if one["state"] != "closed"])
     closed = [one for one in found["findings"] if one["state"] == "closed"]
     show_findings(open_ones)
     if closed:
         with st.expander(f"{len(closed)} closed"):
             show_findings(closed)
-    st.subheader("Exceptions", anchor=False)
+    st.header("Exceptions", anchor=False)
     show_exceptions(found["exceptions"])
-    st.subheader("Where it comes from", anchor=False)
+    st.header("Where it comes from", anchor=False)
     if origin.versions:
         show_lineage(origin, name)
     else:

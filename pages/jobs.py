@@ -68,7 +68,7 @@ def state_of_jobs(*, quiet: bool) -> None:
                 "Jobs come by schedule, and from the buttons of a model's page.",
             )
         if failed:
-            st.subheader("Failed", anchor=False)
+            st.header("Failed", anchor=False)
             for run in failed:
                 job_progress(
                     title_of(run),
@@ -84,7 +84,7 @@ def state_of_jobs(*, quiet: bool) -> None:
 
 
 state_of_jobs(quiet=not any(open_and_failed(data.jobs(data.scope_of(viewer()))["runs"])))
-st.subheader("Warrant itself", anchor=False)
+st.header("Warrant itself", anchor=False)
 show_objectives(data.own_objectives(data.scope_of(viewer())))
-st.subheader("Backups and restore drills", anchor=False)
+st.header("Backups and restore drills", anchor=False)
 show_backups(data.backups(data.scope_of(viewer())))

@@ -97,12 +97,12 @@ main, side = st.columns([7, 3], gap="large")
 with main:
     if firing:
         show_alerts(firing, str(model["spec"]["window"]))
-    st.subheader("Versions", anchor=False)
+    st.header("Versions", anchor=False)
     show_versions(model, serving)
     show_conditions(data.conditions(scope, name))
     show_timeline(model, data.marks(scope, name))
     page_link("timeline", "What served at a moment, and why", icon=":material/view_timeline:", model=name)
-    st.subheader("Service levels", anchor=False)
+    st.header("Service levels", anchor=False)
     show_objectives_card(slos.standings(scope, name), name)
     page_link("slos", "Objectives and their budgets", icon=":material/speed:")
     versions = [str(one["version"]) for one in model["versions"]]

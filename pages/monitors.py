@@ -79,7 +79,7 @@ def edit() -> None:
         written = bool(st.session_state.get(f"{key}:yaml"))
         show_error(BadInput(f"in the definition, {error.message}" if written else by_label(error.message)))
         return
-    st.subheader("When it would have fired", anchor=False)
+    st.header("When it would have fired", anchor=False)
     sentence, level = replay_sentence(monitor, found, allowed)
     banner(sentence, level, word="replay")
     st.caption(f"It says: {plain(readable(monitor.words()))}.")

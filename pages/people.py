@@ -82,7 +82,7 @@ if active == 1:
         "Add an ML lead and somebody who asks for changes: nobody decides on their own request.",
     )
 offer_role_rules()
-st.subheader("Everyone", anchor=False)
+st.header("Everyone", anchor=False)
 if alone is None:
     show_pager(first, len(people), known, page=PAGE)
 else:

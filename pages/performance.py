@@ -106,7 +106,7 @@ csv_link(
 happened = happened_to(data.marks(scope, name), watched.model, windows)
 parts = worst_segments(every[every["kind"] == "realised"], metric)
 if len(parts):
-    st.subheader("By segment, from labels")
+    st.header("By segment, from labels")
     with st.container(key="wide"):
         draw(
             segments_figure(parts, metric=word, tz=viewer_zone(), happened=happened, ends=watched.ends),
@@ -115,14 +115,14 @@ if len(parts):
         )
 show_kpis(watched, happened)
 
-st.subheader("One window")
+st.header("One window")
 window = pick_window(watched)
 say_alerts(watched, window)
 here = data.window_points(scope, name, size, KINDS, int(window["id"]))
 show_metrics(judgeable(with_pages(here, windows, alerts, watched_since=created, size=size)))
 csv_link("Every metric of this window", "points", **query, kind=KINDS, window=int(window["id"]))
 offer_report(name, size, window)
-st.subheader("What changed in this window")
+st.header("What changed in this window")
 draw_what_changed(name, data.environment(), size, window["start"])
 with st.expander("Every window as a table"):
     show_windows(windows, realised, estimated, word)

@@ -34,7 +34,7 @@ table(
 for caution in policy["cautions"]:
     open_point(caution, word="mind")
 if policy["freezes"]:
-    st.subheader("Freezes", anchor=False)
+    st.header("Freezes", anchor=False)
     table(
         ("freeze", "nothing is executed", "where", "but for"),
         [freeze_row(freeze) for freeze in policy["freezes"]],
@@ -49,7 +49,7 @@ with st.expander("As YAML"):
 
 offer_policy(policy, now_in_force)
 
-st.subheader("Revisions", anchor=False)
+st.header("Revisions", anchor=False)
 revisions = data.policy_revisions(scope)
 table(
     ("revision", "why", "change", "since"),
@@ -63,7 +63,7 @@ table(
 )  # fmt: skip
 if len(revisions) > 1:
     numbers = [one["revision"] for one in revisions]
-    st.subheader("What differs between two revisions", anchor=False)
+    st.header("What differs between two revisions", anchor=False)
     left, right = st.columns(2)
     with left:
         later = st.selectbox("Revision", numbers, key="later", format_func=str)

@@ -38,11 +38,11 @@ when = format_utc(found.facts["ts"])
 headline(found.decision, "settled", detail=f"{found.title} version {found.version}, {when}")
 main, side = st.columns([7, 3], gap="large")
 with main:
-    st.subheader("What went in", anchor=False)
+    st.header("What went in", anchor=False)
     table(["Input", "Value"], [[name, shown(value)] for name, value in found.inputs.items()], cards=False)
     show_reasons(found)
     show_moved(found)
-    st.subheader("Who let this version decide", anchor=False)
+    st.header("Who let this version decide", anchor=False)
     if found.approvals:
         table(
             ["Who", "Role", "Verdict", "When"],

@@ -85,15 +85,15 @@ if column is not None:
     of = {"model": name, "size": size, "kind": "quality", "column": column}
     csv_link(f"{column} over time", "points", **of, **watched.of_file)
 
-st.subheader("All columns of this window")
+st.header("All columns of this window")
 query = {"model": name, "size": watched.size, "window": window["start"].isoformat()}
 show_columns(order, points, columns, data.column_facts(scope, name, mine), **query)
 csv_link("Every check of this window", "points", model=name, size=size, kind="quality", window=mine)
-st.subheader("Declared rules")
+st.header("Declared rules")
 show_rules(points, rules, watched.spec)
-st.subheader("Rows as a whole")
+st.header("Rows as a whole")
 here = whole[whole["window_id"] == mine]
 show_whole(here, whole, window, watched.windows)
 if watched.spec.excluded or watched.spec.embeddings:
-    st.subheader("Columns left out")
+    st.header("Columns left out")
     show_left_out(watched.spec)

@@ -55,10 +55,10 @@ if waiting:
     show_open_moves(waiting[:MOST_OPEN], known)
     if len(waiting) > MOST_OPEN:
         st.caption(f"{MOST_OPEN} of {len(waiting)}; the others are shown once these are answered")
-st.subheader("What the rules would have said", anchor=False)
+st.header("What the rules would have said", anchor=False)
 show_report(scope, names)
 if names:
-    st.subheader("One model", anchor=False)
+    st.header("One model", anchor=False)
     about = pick("Model", names, key="about", width=320, label_visibility="collapsed")
     entry = data.inventory_entry(scope, str(about))
     main, side = st.columns([7, 3], gap="large")
@@ -70,5 +70,5 @@ if names:
         if entry["described"]:
             page_link("model", f"{about} and how it is", icon=":material/monitoring:", model=about)
             page_link("timeline", "What served when, and why", icon=":material/view_timeline:", model=about)
-st.subheader("Inventory", anchor="inventory")
+st.header("Inventory", anchor="inventory")
 show_inventory(scope, extent)

@@ -131,7 +131,7 @@ with side, st.container(border=True, key="act"):
     show_form()
 with main:
     show_runs(retraining.retraining_runs(scope, name), name)
-    st.subheader("What sets it off", anchor=False)
+    st.header("What sets it off", anchor=False)
     show_triggers(retraining.retraining_triggers(scope, name))
     page_link("model", "The model", icon=":material/deployed_code:", model=name)
 if not model["versions"]:

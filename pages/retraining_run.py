@@ -134,7 +134,7 @@ main, side = st.columns([7, 3], gap="large")
 with main:
     show_progress()
     show_findings(first)
-    st.subheader("The plan", anchor=False)
+    st.header("The plan", anchor=False)
     show_plan(first)
 with side, st.container(border=True, key="act"):
     show_actions(first)

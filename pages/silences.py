@@ -77,10 +77,10 @@ else:
         ):
             st.rerun()
 if muted:
-    st.subheader("Muted now", anchor=False)
+    st.header("Muted now", anchor=False)
     table(("alert", "model", "by"), [[one["title"], one["model"] or "installation", muted_words(one)] for one in muted],
           caption="alerts that fire and are muted")  # fmt: skip
-st.subheader("Set one", anchor=False)
+st.header("Set one", anchor=False)
 sent = action_form(
     "silence", label="Set it", object_id="new", digest="new", disabled_because=refused,
     fields=[

@@ -74,7 +74,7 @@ ask_for_analysis(watched.name, watched.size, start, label="Analyse again")
 page_link("performance", "What changed in this window", icon=":material/monitoring:", model=watched.name,
           size=watched.size, window=chosen)  # fmt: skip
 if found["segments"]:
-    st.subheader("Segments side by side", anchor=False)
+    st.header("Segments side by side", anchor=False)
     column = pick("Column", [one["column"] for one in found["segments"]], key="column", width=240)
     show_segments(found, str(column))
     page_link("drift", f"Distribution of {column}", icon=":material/grid_on:", **address, column=column)

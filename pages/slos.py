@@ -57,7 +57,7 @@ def show_detail(key: str) -> None:
     """One objective: its sentence, budget, windows, maintenance, months, and what can be done to it."""
     found = read.detail(scope, key)
     one, row = found.standing, found.standing.revision
-    st.subheader(plain(name_of(one.objective)), anchor=False)
+    st.header(plain(name_of(one.objective)), anchor=False)
     state = one.state
     judged = f"; judged {format_when(state.judged_at, viewer_zone())}" if state and state.judged_at else ""
     banner(one.says, level_of(one), word={"breach": "in danger", "ok": "holds"}.get(one.word, "no data"))
@@ -109,7 +109,7 @@ if standings:
     chosen = pick("Objective", list(words), key="objective", words=words.__getitem__, width=420)
     if chosen:
         show_detail(chosen)
-st.subheader("Define an objective", anchor=False)
+st.header("Define an objective", anchor=False)
 with st.expander("What must be good, and how often", expanded=not standings):
     model = pick_model(data.models(scope))
     if model is None:

@@ -69,7 +69,7 @@ if not view["stretches"]:
     st.stop()
 show_picture(view, at, span)
 show_happened(view, span)
-st.subheader("Every stretch of this range in which nothing changed", anchor=False)
+st.header("Every stretch of this range in which nothing changed", anchor=False)
 show_stretches(view, MOST, shown)
 if len(view["stretches"]) > MOST:
     st.caption(f"the newest {MOST} of {count_of(len(view['stretches']), 'stretch', 'stretches')}")

@@ -113,7 +113,7 @@ def show_earlier(reviews: Sequence[Progress]) -> None:
         for one in reviews if one.review.closed_at is not None
     ]  # fmt: skip
     if past:
-        st.subheader("Earlier reviews", anchor=False)
+        st.header("Earlier reviews", anchor=False)
         table(("review", "answers", "begun by", "begun", "over"), past, caption="earlier reviews")
 
 

@@ -27,7 +27,7 @@ _NEW: Final = "_new_token"
 
 
 def show_sessions(actor: Actor, rows: Sequence[Mapping[str, Any]]) -> None:
-    st.subheader("Signed-in browsers", anchor=False)
+    st.header("Signed-in browsers", anchor=False)
     for one in rows:
         here = one["id"] == actor.session_id
         with st.container(horizontal=True, vertical_alignment="center", key=f"session-{one['id']}"):
@@ -61,7 +61,7 @@ def show_password(actor: Actor) -> None:
     """The way to another password, for who signs in with one here."""
     if not data.has_password(actor):
         return
-    st.subheader("Password", anchor=False)
+    st.header("Password", anchor=False)
     st.html('<p><a href="/signin/password?next=/account" target="_self">Choose another password</a></p>')
 
 
@@ -81,7 +81,7 @@ def _moved(one: Mapping[str, Any]) -> str:
 
 
 def show_tokens(actor: Actor, rows: Sequence[Mapping[str, Any]]) -> None:
-    st.subheader("API tokens", anchor=False)
+    st.header("API tokens", anchor=False)
     raw = st.session_state.pop(_NEW, None)
     if raw:
         st.warning("Copy it now: it is shown once and stored nowhere.", icon=":material/key:")

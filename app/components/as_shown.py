@@ -42,15 +42,15 @@ def show_as_shown(shown: Mapping[str, Any]) -> None:
         code_block(json.dumps(shown["kept"], indent=1, ensure_ascii=False, default=str))
         return
     show_effect(shown)
-    st.subheader("Gates", anchor=False)
+    st.header("Gates", anchor=False)
     show_gates(shown)
     if "after" in shown["evidence"]:
         _show_versions(shown)
     else:
-        st.subheader("What differed", anchor=False)
+        st.header("What differed", anchor=False)
         show_texts(shown["evidence"])
     show_plan(shown)
-    st.subheader("People", anchor=False)
+    st.header("People", anchor=False)
     people = ("requested_by", "asked by"), ("trained_by", "trained by"), ("data_owner", "owns the data")
     key_values(
         {"why it is asked": shown["reason"], **{word: shown[part] for part, word in people if shown[part]}}
@@ -73,9 +73,9 @@ def _say_whether_altered(shown: Mapping[str, Any]) -> None:
 
 def _show_versions(shown: Mapping[str, Any]) -> None:
     evidence = shown["evidence"]
-    st.subheader("Who flips", anchor=False)
+    st.header("Who flips", anchor=False)
     show_flips(shown)
-    st.subheader("Before and after", anchor=False)
+    st.header("Before and after", anchor=False)
     if not show_same_rows(evidence):
         show_metrics(evidence)
     show_groups(evidence)

@@ -218,7 +218,7 @@ def show_of_change(change: Mapping[str, Any]) -> None:
             show_findings(findings, empty="No finding was open.")
             st.caption(f"as it was when it was asked for, {format_utc(clock.from_iso(seen['at']))}")
     if change["exceptions"]:
-        st.subheader("Exceptions from its gates", anchor=False)
+        st.header("Exceptions from its gates", anchor=False)
         show_exceptions(change["exceptions"])
 
 

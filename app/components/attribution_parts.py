@@ -85,17 +85,18 @@ def show_importance(
         )
         return
     if sampled is not None:
-        st.subheader("Over predictions it made", anchor=False)
+        st.header("Over predictions it made", anchor=False)
         if sampled["apart"]:
             banner(
                 f"{count_of(sampled['apart'], 'row')} do not add up to what the model answered.", "attention"
             )
         draw(importance_figure(sampled["columns"], unit=sampled["unit"], rows=sampled["rows"]),
-             f"importance over predictions of {name} version {version}", key="sampled", picture=picture)  # fmt: skip
+             f"importance over predictions of {name} version {version}", key="sampled", picture=picture,
+             rows=False)  # fmt: skip
         st.caption(plain(f"{sampled['method']}; bars are 95 % intervals of the mean over the sampled rows."))
         csv_link("These figures", "importance", model=name, version=version)
     if summary is not None:
-        st.subheader("Over its reference data", anchor=False)
+        st.header("Over its reference data", anchor=False)
         columns = with_intervals(summary["features"])
         figure = importance_figure(columns, unit="the model's output", rows=summary["rows"])
         draw(
@@ -206,11 +207,11 @@ def show_versions_apart(
         )
         return
     rank = found["rank_correlation"]
-    st.subheader(
+    st.header(
         plain(f"{format_share(found['moved'])} of the weight lies elsewhere in version {after}"), anchor=False
     )
     draw(versions_figure(found["columns"], before, after), f"what versions {before} and {after} of {name} lean on",
-         key="versions", picture=picture)  # fmt: skip
+         key="versions", picture=picture, rows=False)  # fmt: skip
     table(
         ("column", f"v{before}", f"v{after}", "difference"),
         [
@@ -258,7 +259,7 @@ def show_cohorts(
         )
         return
     draw(cohort_figure(found["columns"], unit=found["unit"]), f"{column} = {value} beside the others of {name}",
-         key="cohort", picture=picture)  # fmt: skip
+         key="cohort", picture=picture, rows=False)  # fmt: skip
     st.caption(
         plain(
             f"Mean SHAP value of the {format_count(found['rows'])} sampled rows with {column} = {value}, less that of "

@@ -147,12 +147,12 @@ def show_house(then: HouseThen, names: Mapping[str, str]) -> None:
         ]
         for one in then.models
     ]  # fmt: skip
-    st.subheader("Inventory and tiers", anchor=False)
+    st.header("Inventory and tiers", anchor=False)
     table(
         ("model", "tier", "owner", "served", "last validation", "findings"), models, caption="inventory then"
     )
     if then.findings:
-        st.subheader("Findings", anchor=False)
+        st.header("Findings", anchor=False)
         table(
             ("finding", "severity", "state", "owner", "due"),
             [
@@ -165,7 +165,7 @@ def show_house(then: HouseThen, names: Mapping[str, str]) -> None:
     if then.people is None:
         st.caption("Roles are shown to those who may read payloads of the log.")
         return
-    st.subheader("Roles", anchor=False)
+    st.header("Roles", anchor=False)
     table(
         ("account", "roles"),
         [

@@ -260,11 +260,12 @@ def _plain(value: Any) -> str:
 
 
 def show_news(news: Mapping[str, Any] | None) -> None:
-    """What differs from what this person saw last."""
+    """What differs from what this person decided on, or else saw last."""
     if not news:
         return
-    st.subheader("Since you last looked", anchor=False)
-    st.caption(f"You looked {format_age(news['since'])} ago, {format_when(news['since'], viewer_zone())}.")
+    did = "decided" if news["decided"] else "looked"
+    st.header(f"Changed since you {'decided' if news['decided'] else 'last looked'}", anchor=False)
+    st.caption(f"You {did} {format_age(news['since'])} ago, {format_when(news['since'], viewer_zone())}.")
     rows: list[list[Cell]] = []
     if news["state"]:
         rows.append(["state", news["state"][0], news["state"][1]])
@@ -295,7 +296,7 @@ def show_plan(change: Mapping[str, Any]) -> None:
     elif change["kind"] == "promote":
         facts["way back"] = "none is agreed: going back needs a decision"
     if facts:
-        st.subheader("At risk, plan and way back", anchor=False)
+        st.header("At risk, plan and way back", anchor=False)
         key_values(facts)
 
 

@@ -46,19 +46,19 @@ def draw(
     config = _CONFIG | {"toImageButtonOptions": saved}
     if clicked is None:
         st.plotly_chart(figure, key=key, config=config, alt=alt)
-        if rows and has_rows(figure):
-            _offer_rows(figure, alt, key)
-        return
-    drawn = f"{key}:{st.session_state.get(_clicks(key), 0)}"
-    with st.container(key=key):
-        st.plotly_chart(
-            figure,
-            key=drawn,
-            config=config,
-            alt=alt,
-            on_select=partial(_tell, key, drawn, clicked),
-            selection_mode="points",
-        )
+    else:
+        drawn = f"{key}:{st.session_state.get(_clicks(key), 0)}"
+        with st.container(key=key):
+            st.plotly_chart(
+                figure,
+                key=drawn,
+                config=config,
+                alt=alt,
+                on_select=partial(_tell, key, drawn, clicked),
+                selection_mode="points",
+            )
+    if rows and has_rows(figure):
+        _offer_rows(figure, alt, key)
 
 
 def _offer_rows(figure: go.Figure, alt: str, key: str) -> None:

@@ -43,7 +43,7 @@ def show_comparison(
             empty_state("Nothing to compare with", f"Here {pair.reason}. Choose another reference.")
             return
         figure = distribution_figure(pair.shares, column=column, names=(against_words(pair), "this window"))
-        draw(figure, f"distribution of {column}", key="distribution")
+        draw(figure, f"distribution of {column}", key="distribution", rows=False)
         of = {
             "window": int(window["id"]),
             "column": column,

@@ -174,11 +174,11 @@ def show_live(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
 def show_differences(evidence: Mapping[str, Any], *, pending: bool = True) -> None:
     """Parameters, training data and card: what differs; equal facts are counted."""
     for title, rows in (("Parameters", evidence["parameters"]), ("Training data", evidence["data"])):
-        st.markdown(f"**{plain(title)}**")
+        st.subheader(plain(title), anchor=False)
         diff_table({row["name"]: row["before"] for row in rows if row["before"] is not None},
                    {row["name"]: row["after"] for row in rows if row["after"] is not None},
                    names=("now", "proposed") if pending else ("before", "after"))  # fmt: skip
-    st.markdown("**Model card**")
+    st.subheader("Model card", anchor=False)
     diff: Sequence[str] = evidence["card_diff"]
     if diff:
         difference_block(diff)

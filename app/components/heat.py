@@ -59,7 +59,7 @@ def draw_over_time(
         ends=watched.ends,
     )  # fmt: skip
     with st.container(key="wide-latest-series"):
-        draw(figure, f"{word} of {column} over time", key="series")
+        draw(figure, f"{word} of {column} over time", key="series", rows=False)
 
 
 def _open(cell: Mapping[str, Any]) -> None:

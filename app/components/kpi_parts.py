@@ -19,7 +19,7 @@ def show_kpis(watched: Watched, happened: Happened = NOTHING) -> None:
     series = data.kpis(watched.scope, watched.name, size, watched.since, ends)
     if series.empty:
         return
-    st.subheader("Your own figures")
+    st.header("Your own figures")
     for place, name in enumerate(series["name"].unique()):
         figure = kpi_figure(
             series[series["name"] == name], name=str(name), tz=viewer_zone(), happened=happened,

@@ -25,7 +25,7 @@ def show_lending() -> None:
     lent = data.lent(data.scope_of(actor))
     if not lent and not actor.may(Permission.DECIDE_CHANGE):
         return
-    st.subheader("The right to decide", anchor=False)
+    st.header("The right to decide", anchor=False)
     if not lent:
         st.caption(
             "You lend it to nobody. Who has it decides for you on changes, and both of you count as one person."

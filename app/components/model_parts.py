@@ -140,7 +140,7 @@ def show_reports(reports: Sequence[Mapping[str, Any]]) -> None:
 
 def show_explanation(found: Mapping[str, Any] | None, version: str, spec: ModelSpec) -> None:
     """The stored SHAP summary of a version, in the unit of what the model gives."""
-    st.subheader(f"What drives v{version}", anchor=False)
+    st.header(f"What drives v{version}", anchor=False)
     if found is None:
         empty_state(
             "No explanation is stored", f"Press “Explain v{version}” above; a worker computes it in minutes."
@@ -168,7 +168,7 @@ def _direction(value: float | None) -> str:
 
 def show_card(card: Mapping[str, Any] | None, model: str, version: str) -> None:
     """How the card of a version stands, and where it is read."""
-    st.subheader(f"Card of v{version}", anchor=False)
+    st.header(f"Card of v{version}", anchor=False)
     if card is None:
         empty_state(
             "This version has no card",
@@ -191,7 +191,7 @@ def show_conditions(conditions: Sequence[Mapping[str, Any]]) -> None:
     """What the approval of what serves promised; nothing where it promised nothing."""
     if not conditions:
         return
-    st.subheader("What the approval promised", anchor=False)
+    st.header("What the approval promised", anchor=False)
     table(
         ("condition", "state", "because", "checked", "agreed with"),
         [

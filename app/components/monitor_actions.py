@@ -163,7 +163,7 @@ def show_false_alarms(
     preview    (pages_per_quarter, rota, rota_pages_per_shift) -> what these would change
     by_change  why the policy lets nobody do it directly; then a change of it is asked for
     """
-    st.subheader("False-alarm budget", anchor=False)
+    st.header("False-alarm budget", anchor=False)
     show_budget(allowed)
     st.caption(
         "Calibrated limits follow from it. A monitor of your own does not: its replay says whether it fits."

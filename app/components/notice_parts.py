@@ -118,7 +118,7 @@ def show_untold(untold: Sequence[Mapping[str, Any]]) -> None:
     """What is owed, the longest first; nothing where nothing is."""
     if not untold:
         return
-    st.subheader("Not told yet", anchor=False)
+    st.header("Not told yet", anchor=False)
     table(
         ("incident", "channel", "since", "why it is to be told"),
         [

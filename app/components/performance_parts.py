@@ -269,7 +269,7 @@ def draw_performance(
     below = volume_figure(volume.assign(state=states), tz=viewer_zone(), happened=happened, ends=watched.ends)
     with st.container(key="wide-latest"):
         told = SEEN["first" if first_seen else "now"]
-        draw(figure, f"{metric} over time, realised and estimated, {told}", key="performance")
+        draw(figure, f"{metric} over time, realised and estimated, {told}", key="performance", rows=False)
         draw(below, "rows and labels of each window", key="volume")
     if first_seen:
         st.caption(FIRST_SEEN)

@@ -24,7 +24,7 @@ from backend.identity.roles import Permission
 def offer_policy(shown: Mapping[str, Any], in_force: Mapping[str, Any]) -> None:
     """The text of `shown` as a draft. It replaces the revision that was in force when it was begun, or nothing."""
     scope = data.scope_of(viewer())
-    st.subheader("Ask for another policy", anchor=False)
+    st.header("Ask for another policy", anchor=False)
     st.caption("One person asks, others approve; nothing changes before that. Try it on past changes first.")
     for one in data.changes(scope, tuple(machine.OPEN), 200):
         if one["kind"] == "policy":

@@ -18,7 +18,7 @@ from backend.governance.policy_rules import KINDS, Freeze
 
 def freeze_inputs(sheet: Sheet) -> None:
     """Every freeze of the draft, and one more."""
-    st.markdown("#### Freezes")
+    st.header("Freezes", anchor=False)
     freezes = sheet.document.get("freezes", [])
     for at, freeze in enumerate(freezes):
         with st.container(border=True):

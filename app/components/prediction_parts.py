@@ -40,7 +40,7 @@ def show_reasons(found: Explained) -> None:
     told = reasons_told(found)
     if not told:
         return
-    st.subheader("Why it was declined", anchor=False)
+    st.header("Why it was declined", anchor=False)
     st.caption(plain(told))
     if found.reasons:
         table(
@@ -59,7 +59,7 @@ def show_reasons(found: Explained) -> None:
 
 def show_moved(found: Explained) -> None:
     """The contributions as a waterfall and as rows; or how to have them computed."""
-    st.subheader("What moved it", anchor=False)
+    st.header("What moved it", anchor=False)
     explained = found.explanation
     if explained is None:
         usual = f" In general this version looks most at {', '.join(found.usual)}." if found.usual else ""

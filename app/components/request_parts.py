@@ -104,11 +104,11 @@ def show_wanted(preview: Mapping[str, Any], model: str) -> None:
     reach = blast_radius(evidence)
     if reach is not None:
         key_values({"blast radius": reach})
-    st.subheader("Before and after", anchor=False)
+    st.header("Before and after", anchor=False)
     show_metrics(evidence)
     show_objectives(evidence)
     show_drift(evidence)
-    st.subheader("Both in service", anchor=False)
+    st.header("Both in service", anchor=False)
     show_live(evidence)
     if evidence.get("alert"):
         st.markdown("**The alert it answers**")

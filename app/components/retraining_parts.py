@@ -147,7 +147,7 @@ def show_curve(run: Mapping[str, Any]) -> None:
     figures = curve_figures(points)
     if not figures:
         return
-    st.subheader("While it learns", anchor=False)
+    st.header("While it learns", anchor=False)
     for place, (name, figure) in zip(st.columns(2) * 2, figures.items(), strict=False):
         with place:
             st.markdown(f"**{metric_word(name)}**")
@@ -159,7 +159,7 @@ def show_findings(run: Mapping[str, Any]) -> None:
     results = {step["name"]: step["result"] for step in run["steps"]}
     rows, checks = results["extract"], results["validate"].get("checks", ())
     if rows:
-        st.subheader("Rows", anchor=False)
+        st.header("Rows", anchor=False)
         parts = results["split"]
         key_values(
             {
@@ -184,7 +184,7 @@ def _show_explanation(run: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """On what the candidate leans; or why that is not known."""
     if not found:
         return
-    st.subheader("What it leans on", anchor=False)
+    st.header("What it leans on", anchor=False)
     if not found["known"]:
         st.caption(plain(f"It was not explained: {found['why']}"))
         return
@@ -199,7 +199,7 @@ def _show_comparison(found: Mapping[str, Any]) -> None:
     same = found.get("same_rows")
     if not same:
         return
-    st.subheader("Against what serves, on the same rows", anchor=False)
+    st.header("Against what serves, on the same rows", anchor=False)
     if not same["known"]:
         st.caption(plain(f"Nothing was compared: {same['why']}"))
         return

@@ -25,7 +25,7 @@ def offer_role_rules() -> None:
     """The rules in force as a draft. It replaces the revision that was in force when it was begun, or nothing."""
     actor = viewer()
     now = data.role_rules(actor)
-    st.subheader("Roles by sign-on", anchor=False)
+    st.header("Roles by sign-on", anchor=False)
     if now["rules"]:
         table(
             ("provider", "claim", "value", "role"),

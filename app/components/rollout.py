@@ -62,7 +62,7 @@ def _running(change_id: int) -> None:
 def _draw(found: Mapping[str, Any]) -> None:
     if not found["stages"]:
         return
-    st.subheader("Rollout", anchor=False)
+    st.header("Rollout", anchor=False)
     if found["paused"]:
         st.warning("It waits for a person: go on, skip this stage, or abort.", icon=":material/pause_circle:")
     rows: list[list[Cell]] = [

@@ -23,7 +23,7 @@ def show_search(run: Mapping[str, Any]) -> None:
     found = next(step["result"] for step in run["steps"] if step["name"] == "train").get("search")
     if not found:
         return
-    st.subheader("Search of parameters", anchor=False)
+    st.header("Search of parameters", anchor=False)
     metric = metric_word(found["metric"])
     st.caption(plain(_summary(found, metric)))
     figure = trials_figure(found["trials"], metric=metric, upwards=found["goal"] == "maximize")

@@ -46,7 +46,7 @@ def counted(group: Group) -> str:
 def show_groups(found: Found, *, alone: bool) -> None:
     """A table for each kind; `alone` where one kind was asked for, so that nothing leads to more of it."""
     for group in found.groups:
-        st.subheader(plain(group.title), anchor=False)
+        st.header(plain(group.title), anchor=False)
         table((NOUNS[group.kind], "state", "context"), [_row(one) for one in group.hits], caption=group.title)
         if group.more and alone:
             st.caption(

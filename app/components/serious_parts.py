@@ -25,7 +25,7 @@ def show_serious(found: Mapping[str, Any]) -> None:
     """Clocks with from when and set by whom; what is held; what was kept. Nothing where it is not serious."""
     if not found["serious"]:
         return
-    st.subheader("Serious", anchor=False)
+    st.header("Serious", anchor=False)
     st.caption(
         f"Marked by {plain(found['marked_by'])}, {format_utc(found['marked_at'])}: {plain(found['why'])}"
     )

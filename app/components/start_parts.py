@@ -41,7 +41,7 @@ STATES = {
 
 
 def step(number: int) -> None:
-    st.subheader(plain(f"{number} · {STEPS[number - 1]}"), anchor=f"step-{number}")
+    st.header(plain(f"{number} · {STEPS[number - 1]}"), anchor=f"step-{number}")
 
 
 def what_a_file_needs() -> None:
@@ -223,7 +223,7 @@ def _lead_on(model: str, found: Arrival) -> None:
             "Windows are computed as rows reach the store, newest first.",
         )
         return
-    st.subheader("Look at it", anchor=False)
+    st.header("Look at it", anchor=False)
     with st.container(horizontal=True):
         page_link("performance", "First dashboard: performance", icon=":material/monitoring:", model=model)
         page_link("drift", "Drift", icon=":material/compare_arrows:", model=model)

@@ -31,7 +31,7 @@ def offer_team(*, first: bool) -> None:
 def show_team(one: TeamView, people: Mapping[str, str]) -> None:
     """Members, models, and what changes them."""
     with st.container(border=True, key=f"team-{one.id}"):
-        st.subheader(plain(one.name), anchor=False)
+        st.header(plain(one.name), anchor=False)
         st.caption(
             f"{count_of(len(one.members), 'member')} · {plain(', '.join(one.models)) or 'no model yet'}"
         )

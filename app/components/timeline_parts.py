@@ -264,7 +264,7 @@ def show_happened(view: Mapping[str, Any], span: tuple[datetime, datetime]) -> N
     )
     if not shown:
         return
-    st.subheader("What happened in the time shown", anchor=False)
+    st.header("What happened in the time shown", anchor=False)
     table(
         ("what", "when", "state", "about"),
         [[cells[0], when, *cells[1:]] for when, cells in shown],

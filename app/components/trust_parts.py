@@ -26,7 +26,7 @@ def show_trust(
     actor: Actor, rules: Sequence[Mapping[str, Any]], services: Mapping[str, str], permissions: Sequence[str]
 ) -> None:
     """`services`: user name -> id of the service accounts that are open."""
-    st.subheader("Jobs of CI systems", anchor=False)
+    st.header("Jobs of CI systems", anchor=False)
     if not rules:
         empty_state(
             "No job is let in by its own token", "With a rule here, a pipeline needs no secret of Warrant's."

@@ -169,16 +169,19 @@ def snapshot_of(session: ReadSession, viewer: Actor, change_id: int, digest: str
 
 
 def note_look(session: WriteSession, viewer: Actor, change_id: int) -> dict[str, Any] | None:
-    """Remember that this person sees the change now; gives what is new since they last did, None at first.
+    """Remember that this person sees the change now; gives what is new since they decided on it, while it is open, or
+    else since they last looked; None at first.
 
-    `{"since": time, "state": [then, now] or None, "parts": [each part that differs, with both values]}`
+    `{"since": time, "decided": bool, "state": [then, now] or None, "parts": [each part that differs, both values]}`
     """
     if viewer.person_row is None:
         raise NotAllowed("only people look at changes")
     change = get_change(session, viewer, change_id)
     known = session.get(Look, (change_id, viewer.person_id))
     keep_snapshot(session, change)
-    news = None if known is None else _news(session, known, change)
+    news = _since_decided(session, viewer, change) or (
+        None if known is None else _news(session, known, change)
+    )
     if known is None:
         session.add(
             Look(change_id=change_id, person_id=viewer.person_id, looked_at=clock.now(), state=change.state,
@@ -193,10 +196,30 @@ def note_look(session: WriteSession, viewer: Actor, change_id: int) -> dict[str,
 def _news(session: ReadSession, known: Look, change: Change) -> dict[str, Any] | None:
     if known.snapshot == change.digest and known.state == change.state:
         return None
-    then = session.get_one(Snapshot, known.snapshot).document
-    altered = signed_otherwise(known.snapshot, then)
     return {
         "since": known.looked_at,
+        "decided": False,
         "state": None if known.state == change.state else [known.state, change.state],
-        "parts": [ALTERED] if altered else differing(then, shown_of(change)),
+        "parts": _parts(session, known.snapshot, change),
     }
+
+
+def _since_decided(session: ReadSession, viewer: Actor, change: Change) -> dict[str, Any] | None:
+    """Against what this person decided on last: it is told until they decide anew, however often they look."""
+    if change.state not in OPEN:
+        return None
+    mine = session.scalars(
+        select(Decision)
+        .where(Decision.change_id == change.id, Decision.person_id == viewer.person_id)
+        .order_by(Decision.decided_at.desc(), Decision.id.desc())
+        .limit(1)
+    ).first()
+    if mine is None or mine.seen_digest == change.digest or session.get(Snapshot, mine.seen_digest) is None:
+        return None
+    parts = _parts(session, mine.seen_digest, change)
+    return {"since": mine.decided_at, "decided": True, "state": None, "parts": parts} if parts else None
+
+
+def _parts(session: ReadSession, digest: str, change: Change) -> list[dict[str, Any]]:
+    then = session.get_one(Snapshot, digest).document
+    return [ALTERED] if signed_otherwise(digest, then) else differing(then, shown_of(change))

@@ -36,7 +36,7 @@ def test_what_is_missing_stands_first_with_its_reason(world: World, open_page: O
     labels = [one.label for one in page.expander]
     assert any(label.startswith("▲ **missing** · Annex IV, point 1") for label in labels)
     assert labels[-1].startswith(("○", "●"))
-    assert [one.value for one in page.subheader] == ["What is missing", "Every control"]
+    assert [one.value for one in page.header] == ["What is missing", "Every control"]
     assert said.index("nobody has validated") < said.index("With a gap (")
     assert said.index("With a gap (") < said.index("Waiting for a person's judgement (")
 

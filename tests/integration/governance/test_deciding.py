@@ -308,6 +308,21 @@ def test_what_is_new_since_a_person_last_looked(world: World) -> None:
         ("evaluations of the gates", 1, 2),
     ]
     assert other is None, "they had not looked before"
+    assert not news["decided"]
+
+
+def test_what_changed_since_a_person_decided_is_told_however_often_they_look(world: World) -> None:
+    change = gated(world, artefact_scanned="inconclusive")
+    say(world.lead, change, "ask", comment="why is the scan inconclusive?")
+    with writing() as session:
+        assert note_look(session, world.lead, change.id) is None, "it is what they decided on"
+        recheck_gates(session, world.on_call, change.id, reason="")
+    settle(change, artefact_scanned="pass")
+    for _ in range(2):
+        with writing() as session:
+            news = note_look(session, world.lead, change.id)
+        assert news is not None and news["decided"]
+        assert news["parts"][0]["part"] == "gate artefact_scanned"
 
 
 def test_a_policy_is_replaced_by_two_people_and_binds_open_changes(world: World) -> None:

@@ -16,7 +16,7 @@ from tests.unit.governance.test_pairs import spec_of
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
-    for name in ("caption", "subheader"):
+    for name in ("caption", "header"):
         monkeypatch.setattr(f"app.components.group_parts.st.{name}", lambda text, **_: found.append(text))
     monkeypatch.setattr("app.components.tables.st.html", found.append)
     return found

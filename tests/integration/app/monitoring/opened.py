@@ -18,7 +18,9 @@ Open = Callable[..., AppTest]
 
 def text_of(test: AppTest) -> str:
     html = [one.proto.body for one in test.main if one.type == "html"]
-    return "\n".join([*html, *(one.value for one in test.caption), *(one.value for one in test.subheader)])
+    return "\n".join(
+        [*html, *(one.value for one in test.caption), *(one.value for one in [*test.header, *test.subheader])]
+    )
 
 
 def chart(test: AppTest, key: str) -> str:
