@@ -10,10 +10,16 @@ import json
 import streamlit as st
 
 from app import data
-from app.components import banner, headline, title
+from app.components import banner, headline
 from app.components.monitor_actions import show_actions, show_false_alarms, show_versions, store_monitor
 from app.components.monitor_form import by_label, monitor_inputs
-from app.components.monitor_parts import replay_sentence, show_monitors, show_replay, show_wrong_alarms
+from app.components.monitor_parts import (
+    replay_sentence,
+    say_quiet,
+    show_monitors,
+    show_replay,
+    show_wrong_alarms,
+)
 from app.components.pickers import pick, pick_model
 from app.data import monitors as read
 from app.plain_text import plain
@@ -53,10 +59,8 @@ if firing:
         "page" if loudest["alert"]["level"] == "page" else "attention",
     )
 else:
-    title(
-        f"{model}: {count_of(len(monitors), 'monitor') if monitors else 'no monitor'} of your own",
-        detail="beside the limits that Warrant calibrates itself",
-    )
+    said, level = say_quiet(model, monitors)
+    headline(said, level, detail=f"{model}; beside the limits that Warrant calibrates itself")
 show_monitors(model, monitors)
 
 words = {"new": "a new monitor"} | {key: f"“{row['name']}”" for key, row in by_key.items()}

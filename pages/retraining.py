@@ -8,10 +8,10 @@ from typing import Any
 import streamlit as st
 
 from app import data
-from app.components import Field, action_form, empty_state, title
+from app.components import Field, action_form, empty_state, headline
 from app.components.decision import box_head
 from app.components.pickers import pick, pick_model
-from app.components.retraining_parts import show_runs, show_triggers
+from app.components.retraining_parts import say_runs, show_runs, show_triggers
 from app.data import retraining
 from app.formats import NARROW, format_plain, whole_number
 from app.plain_text import plain
@@ -122,15 +122,18 @@ def show_form() -> None:
         go("change", id=change.id)
 
 
-title(
-    f"Retraining of {model['title']}",
+runs = retraining.retraining_runs(scope, name)
+said, level = say_runs(model["title"], runs)
+headline(
+    said,
+    level,
     detail=f"{name} · tier {model['tier']} · it ends by asking for a promotion",
 )
 main, side = st.columns([7, 3], gap="large")
 with side, st.container(border=True, key="act"):
     show_form()
 with main:
-    show_runs(retraining.retraining_runs(scope, name), name)
+    show_runs(runs, name)
     st.header("What sets it off", anchor=False)
     show_triggers(retraining.retraining_triggers(scope, name))
     page_link("model", "The model", icon=":material/deployed_code:", model=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -60,11 +60,28 @@ def show_monitors(model: str, rows: Sequence[Mapping[str, Any]]) -> None:
     )  # fmt: skip
 
 
+def say_quiet(model: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """The page's sentence where no monitor fires, and its level: quiet is what was looked at and holds."""
+    if not rows:
+        return f"{model} has no monitor of your own", "settled"
+    told = [_state(row) for row in rows]
+    quiet, paused = told.count(_QUIET), told.count(_PAUSED)
+    unknown = len(rows) - quiet - paused
+    rest = [f"{unknown} cannot tell now" if unknown else "", f"{paused} paused" if paused else ""]
+    of = count_of(len(rows), "monitor")
+    sentence = f"None of {of} fires" if len(rows) > 1 else "The one monitor of your own does not fire"
+    return "; ".join(filter(None, [sentence, *rest])), "ok" if quiet == len(rows) else "unknown"
+
+
+_QUIET: Final = badge("quiet", "ok")
+_PAUSED: Final = badge("paused", "unknown")
+
+
 def _state(row: Mapping[str, Any]) -> Any:
     if row["broken"]:
         return badge("cannot be looked at", "unknown")
     if row["state"] == "paused":
-        return badge("paused", "unknown")
+        return _PAUSED
     alert = row["alert"]
     if alert is not None and alert["state"] == "firing":
         return badge(f"fires ({alert['level']})", ALERT_LEVELS[alert["level"]])
@@ -74,7 +91,7 @@ def _state(row: Mapping[str, Any]) -> Any:
         return badge("not looked at yet", "unknown")
     if not row["mostly_tested"]:
         return badge("mostly not testable", "unknown")
-    return badge("quiet", "ok") if row["judged"] else badge("not known now", "unknown")
+    return _QUIET if row["judged"] else badge("not known now", "unknown")
 
 
 def _last_fired(row: Mapping[str, Any]) -> str:

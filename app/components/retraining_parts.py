@@ -62,6 +62,21 @@ def cost_words(cost: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def say_runs(title: str, runs: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """The page's sentence: what the newest run came to, and its level."""
+    if not runs:
+        return f"{title} was never retrained here", "settled"
+    newest = runs[0]
+    came = (
+        f": it asks to promote v{newest['version']} by CHG-{newest['promote_change_id']}"
+        if newest["promote_change_id"] else ""
+    )  # fmt: skip
+    asked = f"asked for {format_age(newest['requested_at'])} ago"
+    return f"The newest retraining of {title}, {asked}: {newest['state_words']}{came}", LEVELS[
+        newest["state"]
+    ]
+
+
 def show_runs(runs: Sequence[Mapping[str, Any]], model: str) -> None:
     """The newest runs of a model, or what a first one would bring."""
     if not runs:

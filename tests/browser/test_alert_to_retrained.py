@@ -63,7 +63,7 @@ def retrain_because_of(on_call: Visitor, incident: int) -> int:
     on_call.sign_in("oncall")
     expect(heading(page, re.compile(rf"^INC-{incident} SEV-\d toy: .*AUC"))).to_be_visible()
     page.get_by_role("link", name="Retrain the model…").click()
-    expect(heading(page, "Retraining of Toy")).to_be_visible()
+    expect(heading(page, "Toy was never retrained here")).to_be_visible()
     expect(page.get_by_text("It goes ahead at once: the rule approved it in advance.")).to_be_visible()
     page.get_by_label("Parameters, as JSON", exact=True).fill('{"max_iter": 10, "min_samples_leaf": 10}')
     page.get_by_label("Hours of training at most").fill("0.5")

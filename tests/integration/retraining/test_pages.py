@@ -67,8 +67,19 @@ def advance(run_id: str) -> None:
 def test_a_model_that_was_never_retrained_is_told_how(world: World, open_page: Open) -> None:
     said = text_of(open_page(world.viewer, "retraining", model="toy"))
     assert "toy was never retrained here" in said
+    assert "Toy was never retrained here" in said, "the headline says it first"
     assert "It moves nothing into service" in said
     assert "Your role cannot ask for changes" in said
+
+
+def test_the_headline_says_what_the_newest_run_came_to(world: World, open_page: Open) -> None:
+    run = begin(ask(world.engineer))
+    with writing() as session:
+        found = session.get_one(RetrainingRun, run.id)
+        found.state, found.version, found.promote_change_id = "finished", 4, run.change_id
+    said = text_of(open_page(world.viewer, "retraining", model="toy"))
+    assert "The newest retraining of Toy, asked for" in said
+    assert f"it asks to promote v4 by CHG-{run.change_id}" in said
 
 
 def test_a_run_shows_steps_curve_and_cost_and_is_cancelled_with_a_confirmation(

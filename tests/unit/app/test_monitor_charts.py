@@ -12,7 +12,7 @@ import pytest
 
 from app.charts.monitors import monitor_figure
 from app.components.monitor_form import is_flat
-from app.components.monitor_parts import rate_words, replay_sentence
+from app.components.monitor_parts import rate_words, replay_sentence, say_quiet
 from backend.monitoring.budget_service import FalseAlarms
 from backend.monitoring.monitor_replay import History, Replay, Series, replay
 from backend.monitoring.monitors import Figure, Monitor, parse_monitor
@@ -106,3 +106,28 @@ def test_the_form_shows_one_group_and_leaves_nested_ones_to_yaml() -> None:
     assert is_flat({"when": {"any": [one, one]}})
     assert not is_flat({"when": {"any": [one, {"all": [one]}]}})
     assert not is_flat({"when": {"any": [one] * 7}})
+
+
+@pytest.mark.parametrize(
+    ("rows", "said", "level"),
+    [
+        ([], "toy has no monitor of your own", "settled"),
+        ([{}, {}], "None of 2 monitors fires", "ok"),
+        (
+            [{}, {"judged": False}, {"state": "paused"}],
+            "None of 3 monitors fires; 1 cannot tell now; 1 paused",
+            "unknown",
+        ),
+        (
+            [{"holds": "until later"}],
+            "The one monitor of your own does not fire; 1 cannot tell now",
+            "unknown",
+        ),
+    ],
+)
+def test_quiet_is_only_what_was_looked_at(rows: list[dict[str, Any]], said: str, level: str) -> None:
+    quiet = {
+        "broken": "", "state": "on", "alert": None, "holds": "", "looked_at": START, "mostly_tested": True,
+        "judged": True,
+    }  # fmt: skip
+    assert say_quiet("toy", [quiet | one for one in rows]) == (said, level)
