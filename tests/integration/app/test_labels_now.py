@@ -118,7 +118,8 @@ def test_old_labels_and_estimates_that_none_has_checked_are_no_good_news(
             delete(MetricPoint).where(MetricPoint.kind == "realised", MetricPoint.window_start > first)
         )
     st.cache_data.clear()
-    said = text_of(open_page(world.viewer, "performance", model="toy"))
+    assert "w-headline w-unknown" in text_of(open_page(world.viewer, "performance", model="toy"))
+    said = text_of(open_page(world.viewer, "performance", model="toy", range="1y"))
     assert "by estimate since, within its limit, which no label has checked" in said
     assert "w-headline w-unknown" in said
     add_point(calm, "recall", 0.018, 0.355, "alarm")
@@ -126,5 +127,5 @@ def test_old_labels_and_estimates_that_none_has_checked_are_no_good_news(
         for point in session.scalars(select(MetricPoint).where(MetricPoint.statistic == "recall")):
             point.window_start = first
     st.cache_data.clear()
-    said = text_of(open_page(world.viewer, "performance", model="toy"))
+    said = text_of(open_page(world.viewer, "performance", model="toy", range="1y"))
     assert "w-headline w-attention" in said, "an alarm is louder than what is not known"
