@@ -9,7 +9,14 @@ from app.components import empty_state, headline, viewer_zone
 from app.components.downloads import csv_link
 from app.components.drift_parts import window_words
 from app.components.pickers import pick
-from app.components.slice_parts import SEARCHES, say_looked_at, say_slices, show_segments, show_slices
+from app.components.slice_parts import (
+    SEARCHES,
+    draw_segments,
+    say_looked_at,
+    say_slices,
+    show_segments,
+    show_slices,
+)
 from app.components.watching import begin_page, pick_watched, say_notice, stop_without_windows
 from app.components.what_changed import ask_for_analysis, foundation, held_against, say_held_against
 from app.formats import format_when
@@ -75,6 +82,7 @@ page_link("performance", "What changed in this window", icon=":material/monitori
           size=watched.size, window=chosen)  # fmt: skip
 if found["segments"]:
     st.header("Segments side by side", anchor=False)
+    draw_segments(found)
     column = pick("Column", [one["column"] for one in found["segments"]], key="column", width=240)
     show_segments(found, str(column))
     page_link("drift", f"Distribution of {column}", icon=":material/grid_on:", **address, column=column)

@@ -263,9 +263,13 @@ def show_news(news: Mapping[str, Any] | None) -> None:
     """What differs from what this person decided on, or else saw last."""
     if not news:
         return
-    did = "decided" if news["decided"] else "looked"
-    st.header(f"Changed since you {'decided' if news['decided'] else 'last looked'}", anchor=False)
-    st.caption(f"You {did} {format_age(news['since'])} ago, {format_when(news['since'], viewer_zone())}.")
+    moment = f"{format_age(news['since'])} ago, {format_when(news['since'], viewer_zone())}"
+    if news["decided"]:
+        st.header("Changed since you decided", anchor=False)
+        st.caption(plain(f"You decided {moment}."))
+    else:
+        st.header("Changed since you last looked", anchor=False)
+        st.caption(plain(f"You looked {moment}."))
     rows: list[list[Cell]] = []
     if news["state"]:
         rows.append(["state", news["state"][0], news["state"][1]])

@@ -9,8 +9,10 @@ import streamlit as st
 from markupsafe import Markup
 
 from app.charts.changes import worsened
+from app.components.charts import draw
 from app.components.status import empty_state
 from app.components.tables import Cell, anchor, lines, small, table
+from app.data.figures import slices_figure, values_figure
 from app.formats import UNKNOWN, format_count, format_metric, format_share
 from app.words import count_of, metric_word
 from backend.monitoring.performance import LOWER_IS_BETTER
@@ -60,6 +62,10 @@ def show_slices(found: Mapping[str, Any], search: Mapping[str, Any], address: Ma
     if not search["slices"]:
         return
     metric, unit = metric_word(found["metric"]), found["unit"] or metric_word(found["metric"])
+    draw(
+        slices_figure(search["slices"], metric=metric, scale=found["scale"], unit=unit),
+        f"{metric} inside and outside of each slice, and what it costs", key="slices", rows=False,
+    )  # fmt: skip
     table(
         ("slice", f"{metric} inside", "elsewhere", "inside, reference", "rows", "p, corrected", f"effect, {unit}"),
         [
@@ -109,6 +115,14 @@ def show_segments(found: Mapping[str, Any], column: str) -> None:
         ],
         caption=f"{metric} by {column}",
     )  # fmt: skip
+
+
+def draw_segments(found: Mapping[str, Any]) -> None:
+    """Every column that has values with enough rows, the largest fall first."""
+    metric = metric_word(found["metric"])
+    figure = values_figure(found["segments"], metric=metric, upwards=found["metric"] not in LOWER_IS_BETTER)
+    with st.container(key="wide-values"):
+        draw(figure, f"{metric} in each value of each column, now and in the reference", key="values")
 
 
 def _changed(one: Mapping[str, Any], found: Mapping[str, Any]) -> Cell:

@@ -7,6 +7,8 @@ from app.charts.answers import figures_over_time as draw_figures_over_time
 from app.charts.budgets import budget_figure as draw_budget
 from app.charts.changes import parts_figure as draw_parts
 from app.charts.lineage import lineage_figure as draw_lineage
+from app.charts.slices import slices_figure as draw_slices
+from app.charts.slices import values_figure as draw_values
 from app.data.kept import until_changed
 
 budget_figure = until_changed(draw_budget)
@@ -22,5 +24,7 @@ parts_figure = until_changed(draw_parts)
 performance_figure = until_changed(charts.performance_figure)
 segment_distributions = until_changed(charts.segment_distributions)
 segments_figure = until_changed(charts.segments_figure)
+slices_figure = until_changed(draw_slices)
 shap_summary = until_changed(charts.shap_summary)
+values_figure = until_changed(draw_values)
 volume_figure = until_changed(charts.volume_figure)

@@ -26,6 +26,7 @@ from app.charts.fairness import gaps_figure
 from app.charts.frame import empty_figure
 from app.charts.marks import Happened
 from app.charts.segments import segments_figure
+from app.charts.slices import slices_figure
 from app.charts.volume import volume_figure
 from app.components import use_style
 from app.components.charts import draw
@@ -205,6 +206,19 @@ def parts_of_a_population() -> go.Figure:
     return segments_figure(pd.concat(frames), tz=ZONE, happened=HAPPENED)
 
 
+def worst_slices() -> go.Figure:
+    told = [
+        (("hour 10 to 17",), 0.48, 0.79, 0.71, 0.086),
+        (("carrier = EV", "delay under 7"), 0.57, 0.65, 0.63, 0.021),
+    ]
+    slices = [
+        {"conditions": [{"text": text} for text in texts], "inside": inside, "outside": outside,
+         "reference_inside": before, "rows": 240, "share": 0.2, "effect": effect}
+        for texts, inside, outside, before, effect in told
+    ]  # fmt: skip
+    return slices_figure(slices, metric="AUC", scale=100, unit="points")
+
+
 def gap_between_groups() -> go.Figure:
     values = [0.06 + 0.02 * _wave(day) + (0.07 if day > 18 else 0) for day in range(28)]
     points = pd.DataFrame(
@@ -252,7 +266,7 @@ BOARD: Final[Mapping[str, Callable[[], go.Figure]]] = {
     one.__name__: one
     for one in (
         performance, drift_map, drift_of_a_column, rows_and_labels, numbers_of_a_column, categories_of_a_column, budget,
-        what_served, one_prediction, parts_of_a_population, gap_between_groups, what_happened_before,
+        what_served, one_prediction, parts_of_a_population, worst_slices, gap_between_groups, what_happened_before,
         around_an_incident, nothing_yet,
     )
 }  # fmt: skip
