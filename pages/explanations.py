@@ -19,9 +19,12 @@ from app.components.history import deployments_of
 from app.components.job_parts import offer_job
 from app.components.pickers import pick, pick_model
 from app.components.prediction_parts import BECAUSE, pick_picture
+from app.components.range_bar import Moved, pick_range
 from app.data import explanations
 from app.formats import format_count
+from app.ranges import ABOUT_PERFORMANCE, PRESETS, ending
 from app.session import page_link, viewer
+from backend import clock
 from backend.explain.service import request_explanation
 from backend.identity.roles import Permission
 
@@ -62,6 +65,17 @@ with top:
     )
     headline(sentence, level, detail=f"{name} · single predictions explained: {told or 'none'}")
 
+
+def ends_with_newest() -> Moved | None:
+    """Where the range lies if nothing of the time up to now is explained."""
+    if not windows:
+        return None
+    newest, length = clock.from_iso(windows[-1]["end"]), PRESETS[ABOUT_PERFORMANCE]
+    if clock.from_iso(windows[-1]["start"]) >= ending(clock.now(), length).since:
+        return None
+    return Moved(ending(newest, length), "The range ends with the newest window that was explained.")
+
+
 main, side = st.columns([8, 2], gap="large")
 with side, st.container(border=True, key="act"):
     picture = pick_picture()
@@ -76,7 +90,13 @@ with main:
     elif view == "rows":
         show_single_values(scope, name, version, picture=picture)
     elif view == "windows":
-        show_windows(name, windows, picture=picture, happened=deployments_of(scope, name))
+        shown = pick_range(ABOUT_PERFORMANCE, page="explanations", moved=ends_with_newest())
+        span = shown.span
+        mine = explanations.leanings(scope, name, version, span.since, span.until)
+        show_windows(
+            name, mine, picture=picture, happened=deployments_of(scope, name), ends=(span.since, span.until),
+            none_in=shown.words if windows else "",
+        )  # fmt: skip
     elif view == "versions":
         others = [one for one in versions if one != chosen]
         show_versions_apart(scope, name, version, others, picture=picture)

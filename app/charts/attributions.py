@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from app.charts.frame import empty_figure, local_times, name_time_axis, new_figure
+from app.charts.frame import Ends, empty_figure, local_times, name_time_axis, new_figure, span_range
 from app.charts.marks import NOTHING, Happened, mark_time
 from app.formats import HOVER, HOVER_SHARE, HOVER_SIGNED, TICK_SHARE, format_metric, format_signed
 from app.theme import LOWERS, MARK, RAISES
@@ -157,9 +157,11 @@ def dependence(
 
 
 def attribution_drift(
-    windows: Sequence[Mapping[str, Any]], *, tz: str | None, limit: float, happened: Happened = NOTHING
-) -> go.Figure:
-    """NDCG of the order of columns in each window against the version's own explanation; below `limit` it has moved."""
+    windows: Sequence[Mapping[str, Any]], *, tz: str | None, limit: float, happened: Happened = NOTHING,
+    ends: Ends | None = None,
+) -> go.Figure:  # fmt: skip
+    """NDCG of the order of columns in each window against the version's own explanation; below `limit` it has moved.
+    `ends`: what the time axis shows."""
     known = [one for one in windows if one["ndcg"] is not None]
     if not known:
         return empty_figure("Nothing to compare with", "Explain the version, so that its own order is known.")
@@ -181,7 +183,8 @@ def attribution_drift(
     figure.update_yaxes(range=[lowest - 0.03, 1.01])
     name_time_axis(figure, tz, known[-1]["start"])
     figure.update_layout(showlegend=False, margin_t=10)
-    mark_time(figure, happened, [one["start"] for one in known], tz)
+    span_range(figure, ends, tz)
+    mark_time(figure, happened, [one["start"] for one in known], tz, ends=ends)
     return figure
 
 

@@ -17,6 +17,7 @@ from app.charts.attributions import (
     importance_figure,
     versions_figure,
 )
+from app.charts.frame import Ends
 from app.charts.marks import NOTHING as NOT_MARKED
 from app.charts.marks import Happened
 from app.components.change_effects import signed_points
@@ -145,9 +146,16 @@ def show_single_values(scope: data.Scope, name: str, version: int, *, picture: s
 
 
 def show_windows(
-    name: str, windows: Sequence[Mapping[str, Any]], *, picture: str, happened: Happened = NOT_MARKED
-) -> None:
-    """Whether the order of columns has moved from window to window, and which columns did in one of them."""
+    name: str, windows: Sequence[Mapping[str, Any]], *, picture: str, happened: Happened = NOT_MARKED,
+    ends: Ends | None = None, none_in: str = "",
+) -> None:  # fmt: skip
+    """Whether the order of columns has moved from window to window, and which columns did in one of them.
+
+    `none_in` are the words of the range that is shown, where windows outside of it are explained.
+    """
+    if not windows and none_in:
+        empty_state(f"No window of {none_in} is explained", "Choose a longer range above.")
+        return
     if not windows:
         empty_state(*NOTHING)
         return
@@ -160,7 +168,7 @@ def show_windows(
     if refused:
         newest = refused[-1]
         banner(f"Not explained, {count_of(len(refused), 'window')}: {newest['reason']}", "unknown")
-    figure = attribution_drift(mine, tz=viewer_zone(), limit=MOVED, happened=happened)
+    figure = attribution_drift(mine, tz=viewer_zone(), limit=MOVED, happened=happened, ends=ends)
     draw(figure, f"drift of attributions of {name}", key="ndcg",
          picture=picture)  # fmt: skip
     st.caption(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 import streamlit as st
@@ -19,6 +20,7 @@ from backend.identity.roles import Permission
 from backend.registry.service import get_model
 
 DRAWN_WINDOWS: Final = 90
+MOST_OF_A_RANGE: Final = 750
 
 
 def explaining(scope: Scope, model: str, prediction_id: str) -> dict[str, Any] | None:
@@ -65,11 +67,15 @@ def cohort(scope: Scope, model: str, version: int, column: str, value: str) -> d
 
 
 @st.cache_data(ttl=LONG, show_spinner=False, max_entries=100)
-def leanings(scope: Scope, model: str, version: int) -> list[dict[str, Any]]:
-    """What a version leant on in the newest explained windows and their segments, the oldest first."""
+def leanings(
+    scope: Scope, model: str, version: int, since: datetime | None = None, until: datetime | None = None
+) -> list[dict[str, Any]]:
+    """What a version leant on in the newest explained windows, of a range where one is given, and their segments, the
+    oldest first."""
     with reading() as session:
+        most = DRAWN_WINDOWS if since is None else MOST_OF_A_RANGE
         found = list_leanings(
-            session, scope.actor(), model, environment(), version=version, most=DRAWN_WINDOWS
+            session, scope.actor(), model, environment(), version=version, most=most, since=since, until=until
         )
         return leaning_view(session, found)
 

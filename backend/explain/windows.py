@@ -155,14 +155,16 @@ def store_leanings(
 
 def list_leanings(
     session: ReadSession, viewer: Actor, model: str, environment: str, *, version: int | None = None,
-    most: int | None = None,
+    most: int | None = None, since: datetime | None = None, until: datetime | None = None,
 ) -> list[AttributionWindow]:  # fmt: skip
     """The newest `most` stored windows of a model (None: all), or of one version, with their segments, the oldest
-    first."""
+    first; of those that begin in [since, until) where these are given."""
     get_model(session, viewer, model)
     mine = [AttributionWindow.model == model, AttributionWindow.environment == environment]
     if version is not None:
         mine.append(AttributionWindow.version == version)
+    mine += [AttributionWindow.start >= since] if since is not None else []
+    mine += [AttributionWindow.start < until] if until is not None else []
     query = select(AttributionWindow).where(*mine)
     if most is not None:
         newest = (

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import streamlit as st
+from sqlalchemy import select
 from starlette.applications import Starlette
 
 from app.charts.attributions import versions_figure
 from app.data_downloads import routes
+from app.ranges import to_address
 from backend import clock
 from backend.api.security import COOKIE
 from backend.data_rights.explanation import request_explanation
 from backend.database.session import WriteSession, writing
 from backend.explain.service import Contribution, Explanation, store_explanation
+from backend.explain.tables import AttributionWindow
 from backend.queue import JobRun
 from tests.explained import store_explained, store_windows
 from tests.integration.app.test_pages import Open, open_page, text_of, world
@@ -64,6 +68,25 @@ def test_each_view_draws_what_is_stored_and_the_sentence_says_what_moved(
     group = open_page(world.compliance, "explanations", model="toy", version="2", show="cohorts", by="carrier",
                       group="UA")  # fmt: skip
     assert "sampled rows with carrier = UA" in text_of(group)
+
+
+def test_windows_are_those_of_the_range_and_a_range_without_any_says_so(
+    world: World, open_page: Open
+) -> None:
+    with writing() as session:
+        store_windows(session)
+        first = min(session.scalars(select(AttributionWindow.start)))
+    one_day = {"from": to_address(first), "to": to_address(first + timedelta(hours=1))}
+    long_ago = {"from": "2001-01-01T00:00Z", "to": "2001-02-01T00:00Z"}
+    here = {"model": "toy", "version": "2", "show": "windows"}
+    every, one = (
+        open_page(world.viewer, "explanations", **here, **only).selectbox(key="pick:window").options
+        for only in ({}, one_day)
+    )
+    assert (len(every), len(one)) == (6, 1)
+    said = text_of(open_page(world.viewer, "explanations", **here, **long_ago))
+    assert "is explained" in said and "Choose a longer range above." in said
+    assert "Version 2 leans most on distance" in said, "the headline is of now"
 
 
 def store_earlier_version(session: WriteSession) -> None:
