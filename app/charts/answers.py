@@ -7,7 +7,15 @@ from datetime import datetime
 
 import plotly.graph_objects as go
 
-from app.charts.frame import empty_figure, local_time, local_times, name_time_axis, new_figure, when_texts
+from app.charts.frame import (
+    empty_figure,
+    local_time,
+    local_times,
+    name_time_axis,
+    new_figure,
+    share_cursor,
+    when_texts,
+)
 from app.formats import HOVER
 from app.theme import MARK, faded
 from backend.monitoring.page_points import Series
@@ -62,24 +70,9 @@ def figures_over_time(
     name_time_axis(figure, tz, shown[0].points[-1][0])
     lowest = "" if len(shown) == 1 else str(len(shown))
     figure.update_xaxes(anchor=f"y{lowest}")
-    _share_cursor(figure, len(shown))
+    share_cursor(figure, len(shown))
     figure.update_layout(showlegend=False, margin={"t": 24, "b": 50})
     return figure
-
-
-def _share_cursor(figure: go.Figure, rows: int) -> None:
-    """One cursor through all rows, each telling its own value: they lie on one x axis in one grid of the layout.
-    `make_subplots` would give each an x axis of its own, on which plotly's `hoversubplots` does nothing."""
-    lanes = [[f"xy{'' if row == 0 else row + 1}"] for row in range(rows)]
-    figure.update_layout(
-        grid={"rows": rows, "columns": 1, "subplots": lanes},
-        hoversubplots="axis",
-        hovermode="x",
-        hoverdistance=30,
-    )
-    figure.update_xaxes(
-        showspikes=True, spikemode="across", spikesnap="cursor", spikethickness=1, spikedash="dot"
-    )
 
 
 def _band(banded: Sequence[tuple[datetime, float, float]], axis: str, tz: str | None) -> go.Scatter:

@@ -12,12 +12,12 @@ import pytest
 
 from app.charts.answers import figures_over_time
 from app.charts.attributions import attribution_drift
-from app.charts.budgets import budget_figure
 from app.charts.frame import Mark
 from app.charts.kpis import kpi_figure
 from app.charts.marks import Happened
 from app.charts.rows import COLUMNS, figure_csv
 from app.charts.segments import segments_figure
+from app.charts.slo_board import Step, slo_board
 from app.charts.volume import volume_figure
 from app.theme import MARK
 from backend.monitoring.page_points import Series
@@ -44,7 +44,15 @@ PARTS = pd.DataFrame(
 FIGURES = {
     "volume": volume_figure(VOLUME, happened=HAPPENED),
     "own figures": kpi_figure(KPI, name="revenue", happened=HAPPENED),
-    "budget": budget_figure([(day, 0.8) for day in DAYS], happened=HAPPENED),
+    "objective": slo_board(
+        [
+            Step(day - timedelta(days=1), day, 0.99, 0.8, 1.0, 99, 1, "1 of 100 requests failed")
+            for day in DAYS
+        ],
+        target=0.9,
+        ends=(DAYS[0], DAYS[5]),
+        happened=HAPPENED,
+    ),
     "attributions": attribution_drift(
         [{"start": day, "ndcg": 0.99, "rows": 10, "version": 6} for day in DAYS],
         tz=None,
@@ -66,9 +74,11 @@ def test_a_deployment_is_a_blue_line_with_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name != "segments"])
 def test_an_incident_has_its_shape_and_only_within_the_time_drawn(name: str) -> None:
-    marks = [one for one in FIGURES[name].data if one.yaxis == "y2" and one.mode == "markers"]
+    place = "y5" if name == "objective" else "y2"
+    marks = [one for one in FIGURES[name].data if one.yaxis == place and one.mode == "markers"]
     assert [one.marker.symbol for one in marks] == ["square"]
-    assert [said[0] for one in marks for said in one.customdata] == ["INC-42"]
+    told = [said if isinstance(said, str) else said[0] for one in marks for said in one.customdata]
+    assert [one.split("<br>")[0] for one in told] == ["INC-42"]
 
 
 def test_rows_of_an_incident_share_one_cursor() -> None:
@@ -87,7 +97,7 @@ def test_rows_of_an_incident_share_one_cursor() -> None:
 
 
 def test_the_numbers_of_a_figure_are_its_points() -> None:
-    rows = list(csv.DictReader(io.StringIO(figure_csv(FIGURES["budget"]))))
+    rows = list(csv.DictReader(io.StringIO(figure_csv(FIGURES["objective"]))))
     assert list(rows[0]) == list(COLUMNS)
     mine = [row for row in rows if row["series"] == "budget left"]
     assert [float(row["y"]) for row in mine] == [0.8] * 6
