@@ -144,6 +144,15 @@ def share_cursor(figure: go.Figure, rows: int) -> None:
     )
 
 
+def point_sizes(values: Sequence[float | None]) -> list[int]:
+    """A point without a neighbour has no line, so it is larger."""
+    around = [None, *values, None]
+    return [
+        3 if before is not None or after is not None else 6
+        for before, after in zip(around, around[2:], strict=False)
+    ]
+
+
 _DAY = 86_400_000
 _TIME_TICKS = [
     {"dtickrange": [None, 60_000], "value": "%H:%M:%S"},

@@ -18,6 +18,7 @@ from app.charts.frame import (
     local_times,
     name_time_axis,
     new_figure,
+    point_sizes,
     share_cursor,
 )
 from app.charts.marks import NOTHING, ROW_PX, Happened
@@ -133,20 +134,11 @@ def _line(
         go.Scatter(
             x=local_times([one.until for one in steps], tz), y=list(values), mode="lines+markers", name=name,
             connectgaps=False, line={"color": MARK["realised"], "width": 1.5},
-            marker={"size": _sizes(values), "line": {"width": 0}},
+            marker={"size": point_sizes(values), "line": {"width": 0}},
             yaxis=f"y{_number(place)}", showlegend=False, customdata=list(texts),
             hovertemplate="%{customdata}<extra></extra>",
         )
     )  # fmt: skip
-
-
-def _sizes(values: Sequence[float | None]) -> list[int]:
-    """A point without a neighbour has no line, so it is larger."""
-    around = [None, *values, None]
-    return [
-        3 if before is not None or after is not None else 6
-        for before, after in zip(around, around[2:], strict=False)
-    ]
 
 
 def _beyond(

@@ -249,7 +249,12 @@ def around_an_incident() -> go.Figure:
     )
     return figures_over_time(
         [Series("requests a second", served), Series("p95 ms", slow)], opened_at=minutes[35],
-        marks=[(minutes[30], "version 7")], tz=ZONE,
+        opened="INC-42 opened", ends=(minutes[0], minutes[-1]), tz=ZONE,
+        happened=Happened(
+            [(START - timedelta(days=9), "v6"), (minutes[30], "v7")],
+            [Mark(minutes[29], "CHG-9: promote version 7", "change", "CHG-9"),
+             Mark(minutes[12], "demo fault unit-change", "injected", "unit-change")],
+        ),
     )  # fmt: skip
 
 

@@ -86,14 +86,31 @@ def test_rows_of_an_incident_share_one_cursor() -> None:
     figure = figures_over_time(
         [Series(name=name, points=points) for name in ("requests", "p95 ms")],
         opened_at=DAYS[2],
-        marks=[(DAYS[1], "version 7")],
+        opened="INC-42 opened",
+        happened=Happened([(DAYS[1], "v7")], [Mark(DAYS[3], "CHG-9: cut-off 0.4", "change", "CHG-9")]),
     )
     assert figure.layout.hoversubplots == "axis" and figure.layout.hovermode == "x"
-    assert figure.layout.grid.subplots == (["xy"], ["xy2"]) or list(
-        map(list, figure.layout.grid.subplots)
-    ) == [["xy"], ["xy2"]]
+    assert list(map(list, figure.layout.grid.subplots)) == [["xy"], ["xy2"], ["xy3"]]
     assert {one.xaxis for one in figure.data} <= {None, "x"}
-    assert [one.line.color for one in figure.layout.shapes] == [MARK["change"], MARK["page"]]
+    assert [one.line.color for one in figure.layout.shapes] == [MARK["change"], MARK["page"], MARK["change"]]
+    named = {name for one in figure.data if one.yaxis == "y3" for name in one.text}
+    assert named == {"INC-42 opened", "CHG-9"}
+    assert "v7" in [one.text for one in figure.layout.annotations]
+    assert list(figure.layout.yaxis3.ticktext) == ["changes", "incident"]
+
+
+def test_figures_of_a_range_show_what_happened_in_it_and_from_when_to_when_a_point_is() -> None:
+    points = tuple((day, 1.0, None, None, "") for day in DAYS)
+    figure = figures_over_time(
+        [Series("requests", points, timedelta(days=1))],
+        opened_at=DAYS[0] - timedelta(days=3),
+        ends=(DAYS[0], DAYS[5]),
+        happened=Happened((), [Mark(DAYS[2], "demo fault unit-change", "injected", "unit-change")]),
+    )
+    assert list(figure.layout.xaxis.range) == [DAYS[0].replace(tzinfo=None), DAYS[5].replace(tzinfo=None)]
+    assert [one.line.color for one in figure.layout.shapes] == [MARK["injected"]], "opened before it"
+    assert list(figure.layout.yaxis2.ticktext) == ["faults"]
+    assert figure.data[0].customdata[0] == "Sun 1 Mar 2026, 00:00 UTC<br>to Mon 2 Mar 2026, 00:00 UTC"
 
 
 def test_the_numbers_of_a_figure_are_its_points() -> None:
