@@ -21,8 +21,9 @@ AUC, PSI = frozenset({"roc_auc", "AUC"}), frozenset({"psi", "evidently:psi", "PS
 """What these are called in code and in words."""
 HOVER, HOVER_SIGNED, HOVER_SHARE, HOVER_AMOUNT = ".3~g", "+.3~g", ".1%", ",.2f"
 """How plotly writes a number that a figure did not write itself (d3-format)."""
-TICK_SHARE, TICK_TENTH = ".0%", ".1%"
-"""The same for an axis of shares: whole per cents, and tenths where it is that fine."""
+TICK_SHARE, TICK_TENTH, TICK_FINE = ".0%", ".1%", ".6~%"
+"""The same for an axis of shares: whole per cents, tenths where it is that fine, and as many digits as tell places
+apart that are all nearly whole."""
 _NEGATIVE = re.compile(r"(?<![\w.)\]-])-(?=\d)")  # before a number, not between two parts of a date or a name
 _PER_CENT = re.compile(r"(\d) ?%(?!\w)")
 
@@ -50,6 +51,19 @@ def format_share(value: float | None) -> str:
     if 0.9995 <= value < 1:
         return f">99.9{NARROW}%"
     return f"{value * 100:.1f}{NARROW}%".replace("-", MINUS)
+
+
+def format_fine_share(value: float | None) -> str:
+    """A share that is nearly whole, with as many decimals as tell it from the whole: `99.953 %`, `99.9 %`, `81.2 %`."""
+    if value is None or _is_unknown(value):
+        return UNKNOWN
+    rest = abs(1 - value) * 100
+    if rest < 1e-9:
+        return f"100{NARROW}%"
+    digits = min(6, max(1, 1 - math.floor(math.log10(rest)))) if rest < 1 else 1
+    whole, _, decimals = f"{value * 100:.{digits}f}".partition(".")
+    decimals = decimals[:1] + decimals[1:].rstrip("0")
+    return f"{whole}.{decimals}{NARROW}%".replace("-", MINUS) if value else f"0{NARROW}%"
 
 
 def format_rate(part: int | None, whole: int | None) -> str:

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from app.downloads import as_file, guarded
 from app.formats import format_count, format_share, format_when
+from app.series_downloads import moment_of
 from backend import clock
 from backend.database.session import reading
 from backend.errors import BadInput
@@ -17,7 +18,7 @@ from backend.identity.actor import Actor
 from backend.settings import settings
 from backend.slo.objectives_service import list_objectives, objective_of
 from backend.slo.prometheus_rules import exportable, write_rules
-from backend.slo.reading import Detail, read_detail
+from backend.slo.reading import Detail, read_detail, step_of
 from backend.slo.sentences import events_words
 from backend.slo.tables import ObjectiveRevision
 from backend.slo.wording import span_words, target_words
@@ -33,11 +34,12 @@ def routes() -> list[BaseRoute]:
 
 
 def export_budget(request: Request, viewer: Actor) -> Response:
-    """The budget of `objective` at each step of its history, with what was counted in the step."""
+    """The budget of `objective` at each step from `since` to `until`, with what was counted in the step."""
     found = _detail(request, viewer)
     rows = [
         {
-            "at": point.at, "budget_left": point.remaining, "good": point.counts.good, "total": point.counts.total,
+            "since": point.since, "at": point.at,
+            "budget_left": point.remaining, "good": point.counts.good, "total": point.counts.total,
             "observed_s": point.counts.observed_s, "maintenance_s": point.counts.excluded_s,
         }
         for point in found.history
@@ -81,8 +83,11 @@ def _detail(request: Request, viewer: Actor) -> Detail:
     key = request.query_params.get("objective")
     if not key:
         raise BadInput("say which objective: ?objective=", field="objective")
+    now = clock.now()
+    since, until = (moment_of(request.query_params.get(name), name) for name in ("since", "until"))
+    step_s = step_of(since, until or now, now) if since is not None else None
     with reading() as session:
-        return read_detail(session, viewer, key)
+        return read_detail(session, viewer, key, since=since, until=until, step_s=step_s)
 
 
 def month_markdown(detail: Detail, now: datetime) -> str:

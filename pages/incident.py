@@ -100,7 +100,7 @@ with main:
     show_suspects(found)
     if name:
         st.header("Figures over time", anchor=False)
-        show_figures(found)
+        show_figures(scope, found, model, usual)
     if fallen is not None:
         st.header(f"What changed in the window from {format_when(fallen[1], viewer_zone())}", anchor=False)
         draw_what_changed(name, found["environment"], *fallen)

@@ -129,6 +129,30 @@ def span_windows(figure: go.Figure, starts: Any, tz: str | None, ends: Ends | No
     figure.update_layout(margin={"l": 8, "r": 58}, legend={"x": 1, "xanchor": "right"})
 
 
+def share_cursor(figure: go.Figure, rows: int) -> None:
+    """One cursor through all rows, each telling its own value: they lie on one x axis in one grid of the layout.
+    `make_subplots` would give each an x axis of its own, on which plotly's `hoversubplots` does nothing."""
+    lanes = [[f"xy{'' if row == 0 else row + 1}"] for row in range(rows)]
+    figure.update_layout(
+        grid={"rows": rows, "columns": 1, "subplots": lanes},
+        hoversubplots="axis",
+        hovermode="x",
+        hoverdistance=30,
+    )
+    figure.update_xaxes(
+        showspikes=True, spikemode="across", spikesnap="cursor", spikethickness=1, spikedash="dot"
+    )
+
+
+def point_sizes(values: Sequence[float | None]) -> list[int]:
+    """A point without a neighbour has no line, so it is larger."""
+    around = [None, *values, None]
+    return [
+        3 if before is not None or after is not None else 6
+        for before, after in zip(around, around[2:], strict=False)
+    ]
+
+
 _DAY = 86_400_000
 _TIME_TICKS = [
     {"dtickrange": [None, 60_000], "value": "%H:%M:%S"},

@@ -11,15 +11,21 @@ from markupsafe import Markup
 
 from app import data
 from app.charts.changes import LANES
+from app.charts.frame import Mark
+from app.charts.marks import Happened
 from app.components.alert_parts import about_windows, place_of, size_words
 from app.components.charts import draw
-from app.components.links import viewer_zone, when
+from app.components.history import switches
+from app.components.links import href, viewer_zone, when
 from app.components.performance_parts import labels_words
+from app.components.range_bar import pick_range
 from app.components.status import empty_state
-from app.components.tables import Cell, anchor, badge, lines, small, table
+from app.components.tables import Cell, anchor, badge, lines, link, small, table
+from app.components.watching import USUAL
 from app.components.what_changed import NOTHING_HAPPENED, show_happened
 from app.data.figures import figures_over_time
 from app.formats import format_age, format_count, format_utc, format_when
+from app.ranges import ABOUT_INCIDENTS, ABOUT_PERFORMANCE, WORDS
 from app.words import CHANGE_LEVELS, count_of, metric_change, metric_text, metric_word, readable, target_words
 from backend import clock
 from backend.alerting.phases import CAUSES
@@ -261,38 +267,54 @@ def show_story(found: Mapping[str, Any]) -> None:
     table(("when", "what", "told", "by"), rows, caption="timeline of the incident")
 
 
-def show_answers(found: Mapping[str, Any]) -> None:
-    """Requests, errors and latency around it; changes of what serves are marked."""
-    series = found["answers"]
-    first = min((at for one in series for at, *_ in one.points), default=None)
-    served = [(one["started_at"], f"version {one['version']}") for one in found["deployments"]]
-    marks = [one for one in served if first is not None and one[0] >= first]
-    figure = figures_over_time(series, opened_at=found["opened_at"], marks=marks, tz=viewer_zone())
-    draw(figure, "requests, errors and latency around the incident", key=f"answers:{found['id']}")
-    if series:
-        st.caption(
-            "Red: the incident was opened; blue: another version began. Latency is an edge of the histogram."
-        )
+def usual_range(found: Mapping[str, Any], size: str) -> str:
+    """Four hours about it where gateways were heard then; otherwise what pages show of windows of its size."""
+    return ABOUT_INCIDENTS if found["answers"] else USUAL.get(size, ABOUT_PERFORMANCE)
 
 
-def show_figures(found: Mapping[str, Any]) -> None:
-    """Requests, errors, latency, performance, predicted rate and nulls over windows, on one time axis; its requests
-    close up below it, and in its place where no window is stored."""
-    series = found["series"]
-    if not series:
-        show_answers(found)
-        return
-    first = min(at for one in series for at, *_ in one.points)
-    marks = [
-        (one["started_at"], f"version {one['version']}")
-        for one in found["deployments"]
-        if one["started_at"] >= first
+def show_figures(scope: data.Scope, found: Mapping[str, Any], model: Mapping[str, Any], usual: str) -> None:
+    """Requests, errors, latency, performance, predicted rate and nulls of a range about it, on one time axis, with what
+    happened in it."""
+    sizes = [one["details"]["size"] for one in found["alerts"] if one["details"].get("size")]
+    size = str(sizes[0]) if sizes else usual
+    shown = pick_range(usual_range(found, size), page="incident", about=found["opened_at"])
+    ends = (shown.span.since, shown.span.until)
+    read = data.incident_figures(scope, found["id"], *ends)
+    faults = data.fault_switches(scope, found["model"], *ends)
+    figure = figures_over_time(
+        read["series"], opened_at=found["opened_at"], ends=ends, tz=viewer_zone(), opened=f"INC-{found['id']} opened",
+        happened=Happened(switches(model), [*_executed(read["changes"], ends), *_switched(faults)]),
+    )  # fmt: skip
+    told = "figures of the model about the incident, with versions, changes and faults"
+    draw(figure, f"{told}, over {shown.words}", key=f"figures:{found['id']}")
+    if read["series"]:
+        st.caption("Red: the incident was opened; blue: another version, or a change was executed; purple: a fault. "
+                   "Latency is an edge of the histogram.")  # fmt: skip
+    wider = USUAL.get(size, ABOUT_PERFORMANCE)
+    if (
+        not any(one.name == "requests of each window" for one in read["series"])
+        and shown.range.preset != wider
+    ):
+        told = link(f"Show {WORDS[wider]} about it", href("incident", id=found["id"], range=wider))
+        st.html(f'<div class="w-take">None of the {size_words(size)} begins in this range. {told}</div>')
+
+
+def _executed(changes: Sequence[Mapping[str, Any]], ends: tuple[datetime, datetime]) -> list[Mark]:
+    return [
+        Mark(one["at"], f"{one['ref']}: {one['text']}", "change", one["ref"])
+        for one in changes
+        if ends[0] <= one["at"] <= ends[1]
     ]
-    figure = figures_over_time(series, opened_at=found["opened_at"], marks=marks, tz=viewer_zone())
-    draw(figure, "figures of the model over windows", key=f"figures:{found['id']}")
-    if found["answers"]:
-        with st.expander("Its requests, close up", expanded=found["area"] == "serving"):
-            show_answers(found)
+
+
+def _switched(faults: Sequence[EntryView]) -> list[Mark]:
+    marks = []
+    for one in faults:
+        name = str((one.payload or {}).get("fault", "fault"))
+        word = name if one.action == Action.FAULT_INJECTED.value else f"{name} over"
+        if one.at is not None:
+            marks.append(Mark(one.at, f"demo fault {word}", "injected", word))
+    return marks
 
 
 def show_similar(found: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from app.ranges import NAMES
 from backend import clock
 
 TIMED: Final = frozenset(
-    {"drift", "explanations", "fairness", "performance", "quality", "slices", "timeline"}
+    {"drift", "explanations", "fairness", "performance", "quality", "slices", "slos", "timeline"}
 )
 """Pages that show a range of time which one may choose, and take over the one of a page that leads to them. An
 incident shows one, too, about itself, whatever range was looked at before."""

@@ -33,9 +33,10 @@ class Column(Generic[Row]):
     fixed: bool = False
 
 
-def first_row() -> int:
-    """The place of the first row that is shown, from the address (`?from=`)."""
-    return whole_number(st.query_params.get("from")) or 0
+def first_row(place: str = "from") -> int:
+    """The place of the first row that is shown, from the address (`?from=`, or as `place` is called on a page on which
+    that is the beginning of a range of time)."""
+    return whole_number(st.query_params.get(place)) or 0
 
 
 def chosen_columns(columns: Sequence[Column[Any]]) -> tuple[str, ...]:
@@ -64,12 +65,13 @@ def choose_columns(columns: Sequence[Column[Any]]) -> tuple[str, ...]:
 def listing(
     rows: Sequence[Row], columns: Sequence[Column[Row]], *, caption: str, first: int, total: int | None,
     shown: Sequence[str] | None = None, more: bool | None = None, page: int = PAGE, brief: bool = False,
-    row_links: bool = False, csv: tuple[str, str, dict[str, Any]] | None = None,
+    row_links: bool = False, csv: tuple[str, str, dict[str, Any]] | None = None, place: str = "from",
 ) -> None:  # fmt: skip
     """Draw the rows of one page and the way to the others.
 
     total    how many there are; None: not counted, and `more` says whether any follow
     shown    names of the columns; None: all
+    place    what the first row is called in the address
     csv      what the file holds, its name under /export/, and its parameters: all rows, made safe for spreadsheets
     """
     kept = [one for one in columns if one.fixed or shown is None or one.name in shown]
@@ -80,9 +82,9 @@ def listing(
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{first + 1:,} to {first + len(rows):,}{'' if total is None else f' of {total:,}'}")
         if first and st.button("Earlier", key="earlier"):
-            _go_to(max(0, first - page))
+            _go_to(max(0, first - page), place)
         if follows and st.button("More", key="more"):
-            _go_to(first + page)
+            _go_to(first + page, place)
     if csv is not None:
         what, name, query = csv
         csv_link(what, name, **query)
@@ -110,9 +112,9 @@ def plain_cell(cell: Cell) -> str:
     return " ".join(cell.split())
 
 
-def _go_to(place: int) -> None:
-    if place:
-        st.query_params["from"] = str(place)
+def _go_to(first: int, place: str) -> None:
+    if first:
+        st.query_params[place] = str(first)
     else:
-        del st.query_params["from"]
+        del st.query_params[place]
     st.rerun()

@@ -1,4 +1,4 @@
-"""What a page says of objectives: the list, how a budget went, the windows that alert, maintenance, months."""
+"""What a page says of objectives: how each stands, the windows that alert, maintenance, months."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ import streamlit as st
 from markupsafe import Markup
 
 from app.charts import sparkline_uri
-from app.charts.marks import NOTHING, Happened
-from app.components.charts import draw
 from app.components.links import href, viewer_zone, when
-from app.components.status import empty_state
+from app.components.status import banner, empty_state, headline
 from app.components.tables import Cell, anchor, badge, image, lines, link, small, table
-from app.data.figures import budget_figure
 from app.formats import format_age, format_count, format_metric, format_share, format_when
 from app.plain_text import plain
 from app.words import ALERT_LEVELS, OBJECTIVE_WORDS, count_of
@@ -35,22 +32,6 @@ LOW = 0.25
 """The share of a budget below which what is left is marked, though nothing fires."""
 
 
-def answer_of(standings: Sequence[Standing]) -> tuple[str, str, str]:
-    """The page's question answered: (sentence, level, what it rests on)."""
-    danger = [one for one in standings if one.word == "breach"]
-    unknown = [one for one in standings if one.word == "no_data"]
-    rest = f"{count_of(len(standings), 'objective')}, judged every minute"
-    if danger:
-        first = danger[0]
-        more = f"{len(danger)} of {count_of(len(standings), 'objective')} in danger: "
-        return f"{more}{name_of(first.objective)} of {first.revision.model}", level_of(first), first.says
-    if unknown:
-        told = f"{len(unknown)} of {count_of(len(standings), 'objective')} cannot be judged; no other is in danger"
-        return told, "unknown", rest
-    holds = "holds" if len(standings) == 1 else "hold"
-    return f"No objective is in danger; {count_of(len(standings), 'objective')} {holds}", "ok", rest
-
-
 def name_of(objective: Objective) -> str:
     return objective.title or objective.name
 
@@ -64,53 +45,33 @@ def level_of(one: Standing) -> str:
     return "page" if "page" in fires else "attention"
 
 
-def show_standings(standings: Sequence[Standing]) -> None:
-    """Every objective: its state, what is left, how fast it goes, and how long it lasts."""
-    if not standings:
-        empty_state(
-            "Nobody has said yet what has to hold",
-            "An objective says which share of requests or windows must be good, over which time. Define one below; "
-            "Warrant counts what there is of the past at once, and alerts by how fast the budget goes.",
-        )
-        return
-    table(
-        ("objective", "state", "budget left", "burns", "lasts", "30 days"),
-        [_row(one) for one in standings],
-        caption="objectives, those in danger first",
-    )
-    st.html(
-        '<div class="w-take">'
-        + str(link("All as OpenSLO", "/export/objectives.yaml"))
-        + " · "
-        + str(link("as rules of Prometheus", "/export/slo-rules.yml"))
-        + "</div>"
+def objective_cell(one: Standing) -> Cell:
+    return lines(
+        anchor(name_of(one.objective), "slos", objective=one.revision.key),
+        small(f"{one.revision.model} · {target_words(one.objective)}"),
     )
 
 
-def _row(one: Standing) -> list[Cell]:
-    state, objective = one.state, one.objective
+def state_cell(one: Standing) -> Cell:
     word = gone_word(one) or OBJECTIVE_WORDS[one.word][0]
-    since = (
-        f"for {format_age(state.since)}"
-        if state is not None and state.judged_at is not None
-        else "not judged yet"
+    judged = one.state is not None and one.state.judged_at is not None
+    since = f"for {format_age(one.state.since)}" if one.state is not None and judged else "not judged yet"
+    return lines(badge(word, level_of(one)), small(since))
+
+
+def left_cell(one: Standing) -> Cell:
+    excluded = counts_of(one.state.figures.get("period") if one.state is not None else None).excluded_s
+    return lines(
+        _left_words(one), small(f"{span_words(excluded)} of maintenance left out" if excluded else "")
     )
-    excluded = counts_of(state.figures.get("period") if state is not None else None).excluded_s
+
+
+def spark_cell(one: Standing) -> Cell:
     values = [value for value in one.spark if value is not None]
-    return [
-        lines(
-            anchor(name_of(objective), "slos", objective=one.revision.key),
-            small(f"{one.revision.model} · {target_words(objective)}"),
-        ),
-        lines(badge(word, level_of(one)), small(since)),
-        lines(_left_words(one), small(f"{span_words(excluded)} of maintenance left out" if excluded else "")),
-        _burn_words(one),
-        _lasts(one),
-        image(sparkline_uri(one.spark), f"budget left on {len(values)} days") if values else "",
-    ]
+    return image(sparkline_uri(one.spark), f"budget left on {len(values)} days") if values else ""
 
 
-def _burn_words(one: Standing) -> str:
+def burn_words(one: Standing) -> str:
     burn = None if one.state is None else one.state.burn
     if burn is None:
         return "not known"
@@ -139,7 +100,7 @@ def _left_words(one: Standing) -> str:
     return f"{format_share(remaining)}" if remaining >= 0 else f"overspent by {format_share(-remaining)}"
 
 
-def _lasts(one: Standing) -> str:
+def lasts_words(one: Standing) -> str:
     state = one.state
     if state is None or state.judged_at is None or state.remaining is None:
         return "not known"
@@ -152,21 +113,17 @@ def _lasts(one: Standing) -> str:
     return "the whole period" if lasts else span_words(left.total_seconds())
 
 
-def show_budget(detail: Detail, happened: Happened = NOTHING) -> None:
-    """The budget's history with its forecast, and the windows by which it alerts."""
-    state = detail.standing.state
-    judged = state is not None and state.judged_at is not None
-    ahead = None
-    if state is not None and judged and state.exhausted_at is not None and state.judged_at is not None:
-        ahead = None if budget_of(detail.standing.objective, state).outlasts else state.exhausted_at
-    figure = budget_figure(
-        [(point.at, point.remaining) for point in detail.history],
-        exhausted_at=ahead,
-        excluded=[(one.starts_at, one.ends_at, one.reason) for one in detail.left_out],
-        tz=viewer_zone(),
-        happened=happened,
-    )
-    draw(figure, "error budget left over time", key=f"budget:{detail.standing.revision.key}")
+def say_objective(one: Standing) -> None:
+    """The headline of one objective, and what its source says."""
+    state, row = one.state, one.revision
+    judged = f"; judged {format_when(state.judged_at, viewer_zone())}" if state and state.judged_at else ""
+    word = {"breach": "in danger", "ok": "holds"}.get(one.word, "no data")
+    about = f"{row.model} in {row.environment}: {target_words(one.objective)}{judged}"
+    headline(f"{name_of(one.objective)}, {word}: {one.says}", level_of(one), detail=about)
+    if state is not None and state.judged_at and (told := budget_words(one)) not in one.says:
+        st.caption(plain(f"{told[:1].upper()}{told[1:]}."))
+    if state is not None and state.problem and state.problem != one.says:
+        banner(state.problem, "attention", word="its source says")
 
 
 def show_rows(detail: Detail) -> None:
@@ -268,8 +225,8 @@ def show_maintenance(detail: Detail) -> None:
     )
 
 
-def show_month(detail: Detail) -> None:
-    """What the last calendar month came to, beside this one so far."""
+def show_month(detail: Detail, **of_file: str) -> None:
+    """What the last calendar month came to, beside this one so far. `of_file`: from when to when the files go."""
     key = detail.standing.revision.key
     table(
         ("month", "target", "events", "budget used", "observed", "worst day", "alerts"),
@@ -281,9 +238,9 @@ def show_month(detail: Detail) -> None:
         '<div class="w-take">'
         + str(link("Report of last month", f"/export/slo-report.md?objective={key}"))
         + " · "
-        + str(link("budget as CSV", href("export/slo.csv", objective=key)))
+        + str(link("budget as CSV", href("export/slo.csv", objective=key, **of_file)))
         + " · "
-        + str(link("JSON", href("export/slo.json", objective=key)))
+        + str(link("JSON", href("export/slo.json", objective=key, **of_file)))
         + "</div>"
     )
 
@@ -321,6 +278,9 @@ def show_objectives_card(standings: Sequence[Standing], model: str) -> None:
         return
     table(
         ("objective", "state", "budget left", "lasts", "says"),
-        [[row[0], row[1], row[2], row[4], one.says] for one in standings for row in (_row(one),)],
+        [
+            [objective_cell(one), state_cell(one), left_cell(one), lasts_words(one), one.says]
+            for one in standings
+        ],
         caption="service-level objectives",
     )

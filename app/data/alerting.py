@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final
 
 import streamlit as st
@@ -13,7 +14,7 @@ from app.formats import format_when
 from app.words import readable
 from backend.alerting import service as alerting
 from backend.alerting.answers_around import answers_around
-from backend.alerting.brief import budgets_of, sentence_of, series_of, similar
+from backend.alerting.brief import budgets_of, sentence_of, series_between, similar
 from backend.alerting.false_alarms import false_alarms_said
 from backend.alerting.incident_alerts import alerts_of_incident, page_of_alerts, tally_alerts
 from backend.alerting.incident_list import Wanted, list_incidents
@@ -129,13 +130,33 @@ def incident(scope: Scope, incident_id: int, zone: str | None = None) -> dict[st
                 sentence_of(session, viewer, found, alerts, health, lambda at: format_when(at, zone))
             ),
             "budgets": budgets_of(one for one in alerts if one.state == "firing"),
-            "series": series_of(session, viewer, found, alerts, health),
             "can_approve": [one.display_name for one in possible_deciders(session)],
             "similar": [
                 row_of(one.incident) | {"lasted": one.lasted} for one in similar(session, viewer, found)
             ],
             "changes": views.change_summaries(session, changes),
             "deployments": [row_of(one) for one in served],
+        }
+
+
+@st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
+def incident_figures(scope: Scope, incident_id: int, since: datetime, until: datetime) -> dict[str, Any]:
+    """Series of its model in a range, and the changes that were executed in it."""
+    viewer = scope.actor()
+    with reading() as session:
+        found = alerting.get_incident(session, viewer, incident_id)
+        alerts = alerts_of_incident(session, viewer, incident_id)
+        health = health_of(session, viewer, found.model, found.environment) if found.model else None
+        changes = governance.list_changes(
+            session, viewer, model=found.model, states=("executed",), between=(since, until)
+        )
+        return {
+            "series": series_between(session, viewer, found, alerts, health, since, until),
+            "changes": [
+                {"ref": f"CHG-{one.id}", "at": one.finished_at, "text": readable(one.summary)}
+                for one in changes
+                if one.environment == found.environment and one.finished_at is not None
+            ],
         }
 
 

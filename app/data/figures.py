@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from app import charts
 from app.charts.answers import figures_over_time as draw_figures_over_time
-from app.charts.budgets import budget_figure as draw_budget
 from app.charts.changes import parts_figure as draw_parts
 from app.charts.lineage import lineage_figure as draw_lineage
 from app.charts.slices import slices_figure as draw_slices
 from app.charts.slices import values_figure as draw_values
+from app.charts.slo_board import slo_board as draw_slo_board
 from app.data.kept import until_changed
 
-budget_figure = until_changed(draw_budget)
 distribution_figure = until_changed(charts.distribution_figure)
 drift_heatmap = until_changed(charts.drift_heatmap)
 drift_series = until_changed(charts.drift_series)
@@ -27,4 +26,5 @@ segments_figure = until_changed(charts.segments_figure)
 slices_figure = until_changed(draw_slices)
 shap_summary = until_changed(charts.shap_summary)
 values_figure = until_changed(draw_values)
+slo_board = until_changed(draw_slo_board)
 volume_figure = until_changed(charts.volume_figure)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
 from app.data.rows import MOST_READ, bare, row_of
 from app.data.scope import SHORT, Scope, environment, for_all_alike
+from backend import clock
 from backend.database.session import reading
 from backend.governance.direct_edits import why_only_by_change
 from backend.identity.people import names_of
@@ -16,9 +18,9 @@ from backend.registry.service import get_model
 from backend.slo.findings import Finding
 from backend.slo.lint import findings_of
 from backend.slo.objectives import Objective
-from backend.slo.objectives_service import count_objectives, objective_revisions
+from backend.slo.objectives_service import count_states, objective_revisions
 from backend.slo.openslo import read_openslo
-from backend.slo.reading import Detail, Standing, list_standings, read_detail
+from backend.slo.reading import Detail, Standing, list_standings, read_detail, step_of
 
 
 @for_all_alike
@@ -32,18 +34,47 @@ def standings(scope: Scope, model: str | None = None) -> list[Standing]:
         return [_bare(one) for one in found]
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of the list of objectives.
+
+    total   how many match
+    counts  {state: how many objectives of the environment are in it}, whatever is asked for
+    worst   the worst of them all; None: there is none
+    """
+
+    rows: list[Standing]
+    total: int
+    counts: dict[str, int]
+    worst: Standing | None
+
+
+@for_all_alike
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
-def how_many(scope: Scope) -> int:
-    """How many objectives this environment has; `standings` reads the worst `MOST_READ` of them."""
+def listed(scope: Scope, model: str | None, state: str | None, first: int, most: int) -> Part:
+    """The objectives of this environment that are of a model and in a state, those in danger first, cut by the
+    database."""
     with reading() as session:
-        return count_objectives(session, scope.actor(), environment=environment())
+        viewer, here = scope.actor(), environment()
+        rows = list_standings(
+            session, viewer, model=model, environment=here, state=state, limit=most, offset=first
+        )
+        counts = count_states(session, viewer, environment=here)
+        of_model = counts if model is None else count_states(session, viewer, model=model, environment=here)
+        total = sum(count for word, count in of_model.items() if state in (None, word))
+        is_worst = rows and model is None and state is None and first == 0
+        worst = rows[:1] if is_worst else list_standings(session, viewer, environment=here, limit=1)
+        return Part([_bare(one) for one in rows], total, counts, _bare(worst[0]) if worst else None)
 
 
 @st.cache_data(ttl=SHORT, show_spinner=False, max_entries=100)
-def detail(scope: Scope, key: str) -> Detail:
-    """One objective with its history, maintenance, months and alerts."""
+def detail(scope: Scope, key: str, since: datetime, until: datetime) -> Detail:
+    """One objective with its history in a range, maintenance, months and alerts."""
+    now = clock.now()
     with reading() as session:
-        found = read_detail(session, scope.actor(), key)
+        found = read_detail(
+            session, scope.actor(), key, since=since, until=until, step_s=step_of(since, until, now)
+        )
         return replace(
             found, standing=_bare(found.standing), alerts=tuple(bare(one) for one in found.alerts),
             maintenance=tuple(bare(one) for one in found.maintenance),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from backend import clock
@@ -19,6 +19,7 @@ AFTER: Final = timedelta(hours=4)
 STEP: Final = 5 * MINUTE
 NEW: Final = timedelta(minutes=30)
 MOST_POINTS: Final = 56
+STEPS: Final = tuple(minutes * MINUTE for minutes in (1, 5, 15, 30, 60, 120, 360, 720, 1440))
 DAYS_AROUND: Final = timedelta(days=1)  # of an incident of which only hours are kept
 
 Point = tuple[datetime, float | None, float | None, float | None, str]
@@ -62,6 +63,38 @@ def answers_over(
         Series(f"failed, % of requests, {by}", tuple(_point(at, _failed(one)) for at, one in steps)),
         Series(f"95 % answered within, ms, {by}", tuple(_point(at, _latency(one)) for at, one in steps)),
     ]
+
+
+def answers_between(
+    session: ReadSession, viewer: Actor, incident: Incident, since: datetime, until: datetime
+) -> list[Series]:
+    """Requests, the share that failed and latency of a range, in as short steps as are kept of it and not too many; of
+    steps that are over. Empty where no gateway was heard of."""
+    if not incident.model:
+        return []
+    end = min(until, clock.now())
+    step = _step(since, end)
+    start = datetime.fromtimestamp(since.timestamp() // step.total_seconds() * step.total_seconds(), UTC)
+    end = start + (end - start) // step * step
+    steps = outcomes_by_step(
+        session, viewer, incident.model, incident.environment, start=start, end=end, step=step
+    )
+    if not any(one.observed_s or one.requests for _, one in steps):
+        return []
+    by = f"by {step // HOUR} h" if step >= HOUR else f"by {step // MINUTE} min"
+    return [
+        Series(f"requests, {by}", tuple(_point(at, _requests(one)) for at, one in steps), step),
+        Series(f"failed, % of requests, {by}", tuple(_point(at, _failed(one)) for at, one in steps), step),
+        Series(
+            f"95 % answered within, ms, {by}", tuple(_point(at, _latency(one)) for at, one in steps), step
+        ),
+    ]
+
+
+def _step(since: datetime, until: datetime) -> timedelta:
+    kept = MINUTE if since >= clock.now() - KEEP_MINUTES else HOUR
+    usual = next((one for one in STEPS if one >= kept and until - since <= MOST_POINTS * one), None)
+    return usual or -(-(until - since) // (MOST_POINTS * HOUR)) * HOUR
 
 
 def _span(incident: Incident) -> tuple[datetime, datetime, timedelta]:

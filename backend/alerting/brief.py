@@ -13,7 +13,7 @@ from sqlalchemy import select
 from backend import clock
 from backend.alerting.actions_offered import Offer, offers
 from backend.alerting.answers import answers_lately, availability_words, latency_words, unseen_words
-from backend.alerting.answers_around import answers_around, answers_over
+from backend.alerting.answers_around import answers_around, answers_between, answers_over
 from backend.alerting.incident_alerts import Tally, alerts_of_incident, tally_alerts
 from backend.alerting.incidents import get_incident
 from backend.alerting.mitigation import LENGTHS, watch_words
@@ -248,20 +248,56 @@ def series_of(
     fires: on one time axis."""
     if not incident.model:
         return []
-    spec = get_model(session, viewer, incident.model).spec
+    size = _size_of(session, viewer, incident, alerts)
+    length = LENGTHS.get(size, timedelta(days=7))
+    until = min(incident.closed_at or clock.now(), incident.opened_at + 4 * length)
+    since = until - WINDOWS_SHOWN * length
+    asked, *rest = _of_windows(session, viewer, incident, alerts, health, since, until)
+    found = [asked, *answers_over(session, viewer, incident, since, until), *rest]
+    return [one for one in found if is_known(one)]
+
+
+def series_between(
+    session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert], health: ModelHealth | None,
+    since: datetime, until: datetime,
+) -> list[Series]:  # fmt: skip
+    """The same of a range: how requests were answered, in steps as short as are kept, and what windows that begin in
+    it say."""
+    if not incident.model:
+        return []
+    length = LENGTHS.get(_size_of(session, viewer, incident, alerts))
+    asked, *rest = _of_windows(session, viewer, incident, alerts, health, since, until)
+    asked = asked._replace(name="requests of each window")
+    windows = [one._replace(length=length) for one in (asked, *rest)]
+    found = [*answers_between(session, viewer, incident, since, until), *windows]
+    return [one for one in found if is_known(one)]
+
+
+def is_known(one: Series) -> bool:
+    """Whether any point has a value."""
+    return any(value is not None for _, value, *_ in one.points)
+
+
+def _size_of(session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert]) -> str:
+    """Of the windows that its alerts tell of; otherwise those of its model."""
     sizes = [one.details.get("size") for one in alerts if one.details.get("size")]
-    size = str(sizes[0] if sizes else spec["window"])
-    until = min(
-        incident.closed_at or clock.now(), incident.opened_at + 4 * LENGTHS.get(size, timedelta(days=7))
-    )
-    since = until - WINDOWS_SHOWN * LENGTHS.get(size, timedelta(days=7))
+    return str(sizes[0] if sizes else get_model(session, viewer, str(incident.model)).spec["window"])
+
+
+def _of_windows(
+    session: ReadSession, viewer: Actor, incident: Incident, alerts: list[Alert], health: ModelHealth | None,
+    since: datetime, until: datetime,
+) -> list[Series]:  # fmt: skip
+    """Of windows that begin in the time: requests, performance, the predicted rate, missing values."""
+    spec = get_model(session, viewer, str(incident.model)).spec
     place: dict[str, Any] = {
-        "model": incident.model, "environment": incident.environment, "size": size, "since": since, "until": until,
+        "model": incident.model, "environment": incident.environment,
+        "size": _size_of(session, viewer, incident, alerts), "since": since, "until": until,
     }  # fmt: skip
     metric = next((str(one.details["statistic"]) for one in alerts if one.kind in ("realised", "estimated")
                    and one.details.get("statistic")), health.metric if health else "")  # fmt: skip
     column = next((str(one.details["column"]) for one in alerts if one.details.get("column")), None)
-    found = [request_series(session, **place), *answers_over(session, viewer, incident, since, until)]
+    found = [request_series(session, **place)]
     for kind in ("realised", "estimated"):
         one = point_series(session, **place, kinds=(kind,), statistic=metric)
         found.append(
@@ -271,4 +307,4 @@ def series_of(
     if column is not None:
         one = point_series(session, **place, kinds=("quality",), statistic="missing_rate", column=column)
         found.append(one._replace(name=f"missing share of {column}"))
-    return [one for one in found if any(value is not None for _, value, *_ in one.points)]
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -16,10 +16,12 @@ from backend.monitoring.tables import JUDGED, MetricPoint, ReferenceProfile, Win
 
 
 class Series(NamedTuple):
-    """One figure over windows, oldest first: (window start, value, low, high, verdict)."""
+    """One figure over windows, oldest first: (window start, value, low, high, verdict). `length`: of each; None: not
+    said."""
 
     name: str
     points: tuple[tuple[datetime, float | None, float | None, float | None, str], ...]
+    length: timedelta | None = None
 
 
 def judged_points(session: ReadSession, model: str, environment: str) -> list[MetricPoint]:

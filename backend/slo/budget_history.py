@@ -25,12 +25,14 @@ class BudgetPoint:
     at: datetime
     remaining: float | None
     counts: Counts  # of the step before `at`
+    since: datetime  # where that step begins
 
 
 def budget_series(
     objective: Objective, steps: Steps, *, step_s: int, start: datetime, end: datetime
 ) -> list[BudgetPoint]:
-    """The remaining budget at the end of each step in (start, end], the last one at `end` itself."""
+    """The remaining budget at the end of each step in (start, end], the last one at `end` itself. `steps` may be
+    shorter than `step_s`, not longer."""
     starts = sorted(steps)
     sums = _Sums(starts, [steps[one] for one in starts])
     allowed = float(1 - Fraction(objective.target))
@@ -40,11 +42,12 @@ def budget_series(
         shown = min(at, end)
         # A budget at the very end of a calendar period is that period's, not the next one's.
         first, _ = objective.window.bounds(shown - timedelta(seconds=1))
-        period = sums.between(first.timestamp(), at.timestamp())
+        period = sums.between(first.timestamp(), shown.timestamp())
         # Fractions of thousands of points would take longer than all else of the page.
         remaining = 1 - (period.total - period.good) / (allowed * period.total) if period.total > 0 else None
-        own = steps.get(int(at.timestamp()) - step_s, Counts())
-        points.append(BudgetPoint(shown, remaining, own))
+        since = at - timedelta(seconds=step_s)
+        own = sums.between(since.timestamp(), shown.timestamp())
+        points.append(BudgetPoint(shown, remaining, own, since))
         at += timedelta(seconds=step_s)
     return points
 

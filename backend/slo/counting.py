@@ -222,9 +222,10 @@ def mark_maintenance(
 
 
 def totals_by_step(
-    session: ReadSession, objectives: Sequence[str], *, since_s: int, step_s: int
+    session: ReadSession, objectives: Sequence[str], *, since_s: int, step_s: int, until_s: int | None = None
 ) -> dict[str, dict[int, Counts]]:
-    """{objective: {second at which a step of `step_s` begins (counted from 1970): counts}}."""
+    """{objective: {second at which a step of `step_s` begins (counted from 1970): counts}} of slots that end in
+    (since_s, until_s]."""
     step = SliCount.end_s - 1 - (SliCount.end_s - 1) % step_s
     found: dict[str, dict[int, Counts]] = {key: {} for key in objectives}
     for first in range(0, len(objectives), _BATCH):
@@ -234,6 +235,8 @@ def totals_by_step(
             .group_by(SliCount.objective, step)
             .order_by(step)
         )
+        if until_s is not None:
+            query = query.where(SliCount.end_s <= until_s)
         for key, start, *sums in session.execute(query):
             found[key][int(start)] = _counts(sums)
     return found

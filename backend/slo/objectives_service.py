@@ -31,6 +31,7 @@ KIND = "slo"
 ABSENT = "slo_absent"
 MOST_OBJECTIVES = 50  # of one model
 WORST_FIRST = ("breach", "no_data", "ok")
+_WORD = func.coalesce(ObjectiveState.state, "no_data")
 LONGEST_WHY = 2000
 LONGEST_DOCUMENT = 100_000
 EVENTS = ("page", "ticket")
@@ -121,15 +122,17 @@ def worst_objectives(
     *,
     model: str | None = None,
     environment: str | None = None,
+    state: str | None = None,
     limit: int | None = None,
     offset: int = 0,
 ) -> list[ObjectiveRevision]:
     """Active objectives as they are now: those in breach first, then those without data, of each those with the least
-    budget left."""
+    budget left. `state`: breach, no_data or ok."""
     wanted = _wanted(session, viewer, model=model, environment=environment)
-    word = func.coalesce(ObjectiveState.state, "no_data")
+    if state is not None:
+        wanted.append(_WORD.in_((state,)))
     order = (
-        case({name: place for place, name in enumerate(WORST_FIRST)}, value=word),
+        case({name: place for place, name in enumerate(WORST_FIRST)}, value=_WORD),
         func.coalesce(ObjectiveState.remaining, 2.0),
         ObjectiveRevision.model,
         ObjectiveRevision.name,
@@ -152,6 +155,20 @@ def count_objectives(
     """How many `worst_objectives` there are."""
     wanted = _wanted(session, viewer, model=model, environment=environment)
     return session.scalar(select(func.count()).select_from(ObjectiveRevision).where(*wanted)) or 0
+
+
+def count_states(
+    session: ReadSession, viewer: Actor, *, model: str | None = None, environment: str | None = None
+) -> dict[str, int]:
+    """{state: how many of `worst_objectives` are in it}, of states that any is in."""
+    query = (
+        select(_WORD, func.count())
+        .select_from(ObjectiveRevision)
+        .outerjoin(ObjectiveState, ObjectiveState.objective == ObjectiveRevision.key)
+        .where(*_wanted(session, viewer, model=model, environment=environment))
+        .group_by(_WORD)
+    )
+    return {str(word): int(count) for word, count in session.execute(query)}
 
 
 def _wanted(

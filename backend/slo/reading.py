@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from backend import clock
 from backend.alerting.service import fingerprint
@@ -37,12 +37,15 @@ from backend.slo.objectives_service import (
     worst_objectives,
 )
 from backend.slo.sentences import events_words, forecast_words, quiet_words, state_words
-from backend.slo.slots import HOUR
+from backend.slo.slots import HOUR, MINUTE, length_at
 from backend.slo.tables import Maintenance, ObjectiveRevision, ObjectiveState
 
 DAY: Final = 86_400
 SPARK_DAYS: Final = 30
 HISTORY_DAYS: Final = 60
+STEPS_S: Final = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY)
+MOST_STEPS: Final = 250
+"""Of a range as many steps are read at most, where a day is not too short for that."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,15 @@ class Detail:
     left_out: tuple[LeftOut, ...]  # all that does not count, planned work too
     past_month: MonthReport
     this_month: MonthReport
-    alerts: tuple[Alert, ...]
+    alerts: tuple[Alert, ...]  # those that fired at any time of the history
+
+
+def step_of(since: datetime, until: datetime, now: datetime) -> int:
+    """The shortest step, in seconds, in which a range has no more than `MOST_STEPS`, and which is no shorter than the
+    counts of its beginning are stored by now: those of an hour say nothing of its minutes."""
+    stored = length_at((now - since).total_seconds())
+    span = (until - since).total_seconds()
+    return next((one for one in STEPS_S if one >= stored and span / one <= MOST_STEPS), DAY)
 
 
 def list_standings(
@@ -79,13 +90,14 @@ def list_standings(
     *,
     model: str | None = None,
     environment: str | None = None,
+    state: str | None = None,
     limit: int | None = None,
     offset: int = 0,
 ) -> list[Standing]:
     """Objectives that the viewer may see, those in danger first. One whose stored text does not read is left out: its
     alert tells of it (`backend.slo.evaluation`)."""
     found = worst_objectives(
-        session, viewer, model=model, environment=environment, limit=limit, offset=offset
+        session, viewer, model=model, environment=environment, state=state, limit=limit, offset=offset
     )
     rows = [row for row in found if known_objective(row) is not None]
     now = clock.now()
@@ -99,39 +111,53 @@ def list_standings(
     return [standing_of(row, states.get(row.key), sparks.get(row.key, ())) for row in rows]
 
 
-def read_detail(session: ReadSession, viewer: Actor, key: str) -> Detail:
-    """One objective, its budget hour by hour, and the calendar month before this one."""
+def read_detail(
+    session: ReadSession,
+    viewer: Actor,
+    key: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    step_s: int | None = None,
+) -> Detail:
+    """One objective, its history from `since` to `until` in steps (without them `HISTORY_DAYS` in steps of six hours),
+    and the calendar month before this one. What holds now is of now whatever the range."""
     row = get_objective(session, viewer, key)
     objective, now = objective_of(row), clock.now()
     state = session.get(ObjectiveState, key)
+    usual = now - timedelta(days=HISTORY_DAYS)
+    end = min(until or now, now)
+    begin = min(since or end - timedelta(days=HISTORY_DAYS), end)
+    step_s = step_s or 6 * HOUR
     zone = zone_of(objective)
     past = last_month(now, zone)
-    since = min(past[0], now - timedelta(days=HISTORY_DAYS)) - timedelta(
-        seconds=objective.window.length_s(now)
+    months = totals_by_step(session, [key], since_s=int(past[0].timestamp()), step_s=HOUR)[key]
+    of_months = _alerts_of(session, row, since=past[0], until=now)
+    fired = [(one.level, one.fired_at, one.resolved_at) for one in of_months]
+    maintenance = list_maintenance(
+        session, viewer, model=row.model, environment=row.environment, objective=key, since=usual
     )
-    steps = totals_by_step(session, [key], since_s=int(since.timestamp()), step_s=HOUR)[key]
-    points = budget_series(
-        objective, steps, step_s=6 * HOUR, start=_began(steps, now - timedelta(days=HISTORY_DAYS)), end=now
-    )
-    alerts = _alerts_of(session, row)
-    fired = [(one.level, one.fired_at, one.resolved_at) for one in alerts]
     return Detail(
-        standing_of(row, state, tuple(point.remaining for point in points[-4 * SPARK_DAYS :: 4])),
-        tuple(points),
-        tuple(
-            list_maintenance(
-                session, viewer, model=row.model, environment=row.environment, objective=key,
-                since=now - timedelta(days=HISTORY_DAYS),
-            )
-        ),
-        tuple(
-            one for one in left_out(session, {key: objective})[key]
-            if one.ends_at >= now - timedelta(days=HISTORY_DAYS)
-        ),
-        report_month(objective, steps, past, fired, until=now),
-        report_month(objective, steps, month_bounds(now, zone), fired, until=now),
-        tuple(alerts),
-    )  # fmt: skip
+        standing_of(row, state, _sparks(session, [row], now)[key]),
+        _history(session, key, objective, begin=begin, end=end, step_s=step_s),
+        tuple(maintenance),
+        tuple(one for one in left_out(session, {key: objective})[key] if one.ends_at >= min(begin, usual)),
+        report_month(objective, months, past, fired, until=now),
+        report_month(objective, months, month_bounds(now, zone), fired, until=now),
+        tuple(_alerts_of(session, row, since=begin, until=end)),
+    )
+
+
+def _history(
+    session: ReadSession, key: str, objective: Objective, *, begin: datetime, end: datetime, step_s: int
+) -> tuple[BudgetPoint, ...]:
+    """Each step needs what was counted in the whole period that ends there."""
+    first, _ = objective.window.bounds(begin)
+    steps = totals_by_step(
+        session, [key], since_s=int(min(first, begin).timestamp()) // step_s * step_s,
+        until_s=int(end.timestamp()), step_s=min(step_s, HOUR),
+    )[key]  # fmt: skip
+    return tuple(budget_series(objective, steps, step_s=step_s, start=_began(steps, begin), end=end))
 
 
 def budget_of(objective: Objective, state: ObjectiveState) -> Budget:
@@ -197,10 +223,20 @@ def _began(steps: Mapping[int, Counts], earliest: datetime) -> datetime:
     return max(earliest, moment(min(seen))) if seen else earliest
 
 
-def _alerts_of(session: ReadSession, row: ObjectiveRevision) -> list[Alert]:
-    """Every alert that fired by an objective, newest first."""
+def _alerts_of(
+    session: ReadSession, row: ObjectiveRevision, *, since: datetime, until: datetime
+) -> list[Alert]:
+    """Alerts by an objective that fired at any time of a span, newest first."""
     mine = [
         fingerprint(row.model, row.environment, KIND, f"{row.key}/{level}") for level in ("page", "ticket")
     ]
-    query = select(Alert).where(Alert.fingerprint.in_(mine)).order_by(Alert.fired_at.desc()).limit(200)
+    query = (
+        select(Alert)
+        .where(
+            Alert.fingerprint.in_(mine), Alert.fired_at < until,
+            or_(Alert.resolved_at.is_(None), Alert.resolved_at >= since),
+        )
+        .order_by(Alert.fired_at.desc())
+        .limit(200)
+    )  # fmt: skip
     return list(session.scalars(query))

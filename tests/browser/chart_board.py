@@ -19,7 +19,6 @@ from app import charts
 from app.charts import Mark, Period
 from app.charts.answers import figures_over_time
 from app.charts.attributions import waterfall
-from app.charts.budgets import budget_figure
 from app.charts.changes import happened_figure
 from app.charts.earlier import Earlier
 from app.charts.fairness import gaps_figure
@@ -27,6 +26,7 @@ from app.charts.frame import empty_figure
 from app.charts.marks import Happened
 from app.charts.segments import segments_figure
 from app.charts.slices import slices_figure
+from app.charts.slo_board import Fired, Step, slo_board
 from app.charts.volume import volume_figure
 from app.components import use_style
 from app.components.charts import draw
@@ -151,14 +151,25 @@ def categories_of_a_column() -> go.Figure:
     )  # fmt: skip
 
 
-def budget() -> go.Figure:
-    points: list[tuple[datetime, float | None]] = [
-        (at, None if 8 <= day <= 9 else 1 - 0.012 * day - (0.055 * (day - 18) if day > 18 else 0))
-        for day, at in enumerate(DAYS)
-    ]
-    return budget_figure(
-        points, exhausted_at=DAYS[-1] + timedelta(days=3), excluded=[(DAYS[3], DAYS[5], "move of the database")],
-        tz=ZONE, happened=HAPPENED,
+def objective() -> go.Figure:
+    steps = []
+    for day, at in enumerate(DAYS):
+        bad = 8 if day <= 18 else 30 + 12 * (day - 19)
+        left = 1 - 0.008 * day - (0.07 * (day - 18) if day > 18 else 0)
+        whole = 4000 + 600 * _wave(day)
+        seen = not 8 <= day <= 9
+        steps.append(
+            Step(
+                at - timedelta(days=1), at, 1 - bad / whole if seen else None, left if seen else None,
+                bad / whole / 0.005 if seen else None, whole - bad if seen else 0, bad if seen else 0,
+                f"{bad} of {whole:,.0f} requests failed",
+            )
+        )  # fmt: skip
+    return slo_board(
+        steps, target=0.995, ends=(DAYS[0], DAYS[-1]), exhausted_at=DAYS[-1] + timedelta(days=3),
+        pages_above=[(6, "over 6 hours and 30 minutes"), (14.4, "over 1 hour and 5 minutes")],
+        excluded=[(DAYS[3], DAYS[5], "move of the database")], tz=ZONE, happened=HAPPENED,
+        alerts=[Fired(DAYS[20], DAYS[22], "its budget burns", "attention"), Fired(DAYS[23], None, "it burns", "page")],
     )  # fmt: skip
 
 
@@ -252,7 +263,12 @@ def around_an_incident() -> go.Figure:
     )
     return figures_over_time(
         [Series("requests a second", served), Series("p95 ms", slow)], opened_at=minutes[35],
-        marks=[(minutes[30], "version 7")], tz=ZONE,
+        opened="INC-42 opened", ends=(minutes[0], minutes[-1]), tz=ZONE,
+        happened=Happened(
+            [(START - timedelta(days=9), "v6"), (minutes[30], "v7")],
+            [Mark(minutes[29], "CHG-9: promote version 7", "change", "CHG-9"),
+             Mark(minutes[12], "demo fault unit-change", "injected", "unit-change")],
+        ),
     )  # fmt: skip
 
 
@@ -265,8 +281,8 @@ def nothing_yet() -> go.Figure:
 BOARD: Final[Mapping[str, Callable[[], go.Figure]]] = {
     one.__name__: one
     for one in (
-        performance, drift_map, drift_of_a_column, rows_and_labels, numbers_of_a_column, categories_of_a_column, budget,
-        what_served, one_prediction, parts_of_a_population, worst_slices, gap_between_groups, what_happened_before,
+        performance, drift_map, drift_of_a_column, rows_and_labels, numbers_of_a_column, categories_of_a_column,
+        objective, what_served, one_prediction, parts_of_a_population, worst_slices, gap_between_groups, what_happened_before,
         around_an_incident, nothing_yet,
     )
 }  # fmt: skip

@@ -22,6 +22,7 @@ from backend.alerting.tables import Alert, Incident
 from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.database.session import WriteSession, reading, writing
+from backend.identity.actor import Actor
 from backend.identity.tables import Person
 from backend.monitoring.page_points import Series
 from tests.integration.app.test_pages import Open, open_page, text_of, world
@@ -95,10 +96,43 @@ def test_figures_have_a_band_and_one_axis() -> None:
     auc = Series("AUC by labels", tuple((day, 0.7, 0.65, 0.75, "ok") for day in days))
     asked = Series("requests", tuple((day, 100.0, None, None, "") for day in days))
     figure = figures_over_time([auc, asked], opened_at=days[1])
-    band, *shown = figure.data
+    band, *shown, _mark = figure.data
     assert [one.name for one in shown] == ["AUC by labels", "requests"]
     assert list(band.y) == [0.75] * 3 + [0.65] * 3 and band.yaxis == "y"
     assert figure.layout.yaxis.rangemode == "normal" and figure.layout.yaxis2.rangemode == "tozero"
+
+
+def test_figures_are_of_a_range_about_the_opening_and_name_what_happened(
+    world: World, open_page: Open
+) -> None:
+    found = opened(world, "quality", column="distance")
+    with writing() as session:
+        record(
+            session, SYSTEM, Action.FAULT_INJECTED, object_kind="workload", object_id="toy",
+            payload={"fault": "unit-change", "description": "miles become kilometres"},
+        )  # fmt: skip
+        ends = (clock.now() - timedelta(days=20), clock.now() + timedelta(days=1))
+    read = data.incident_figures(data.scope_of(world.on_call), found["id"], *ends)
+    names = {one.name: one for one in read["series"]}
+    assert "requests of each window" in names
+    assert all(ends[0] <= at <= ends[1] for at, *_ in names["requests of each window"].points)
+    assert names["requests of each window"].length == timedelta(days=1)
+
+    def figure(who: Actor, **query: str) -> str:
+        page = open_page(who, "incident", id=str(found["id"]), **query)
+        assert not page.exception
+        return str(next(one.proto.spec for one in page.main if one.type == "plotly_chart"))
+
+    usual = figure(world.compliance)
+    assert (
+        f"INC-{found['id']} opened" in usual and "unit-change" in usual and "requests of each window" in usual
+    )
+    assert "unit-change" not in figure(world.viewer), "who may not read the log"
+    span = {"from": "2026-01-01T00:00Z", "to": "2026-01-02T00:00Z"}
+    assert "Not measured" in figure(world.compliance, **span)
+    page = open_page(world.compliance, "incident", id=str(found["id"]), **span)
+    assert "None of the windows of 1d begins in this range" in text_of(page)
+    assert f"/incident?id={found['id']}&amp;range=28d" in text_of(page)
 
 
 def test_a_long_list_of_alerts_has_pages(world: World, open_page: Open) -> None:
