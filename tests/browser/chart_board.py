@@ -282,7 +282,8 @@ BOARD: Final[Mapping[str, Callable[[], go.Figure]]] = {
     one.__name__: one
     for one in (
         performance, drift_map, drift_of_a_column, rows_and_labels, numbers_of_a_column, categories_of_a_column,
-        objective, what_served, one_prediction, parts_of_a_population, worst_slices, gap_between_groups, what_happened_before,
+        objective, what_served, one_prediction, parts_of_a_population, worst_slices, gap_between_groups,
+        what_happened_before,
         around_an_incident, nothing_yet,
     )
 }  # fmt: skip
