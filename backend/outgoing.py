@@ -6,6 +6,8 @@ service of a cloud. So a name is looked up once, every address it has is judged,
 that was judged: a name that answers differently the second time (DNS rebinding) reaches nothing. Redirects are not
 followed here; who follows one sends it through here again.
 
+A request has one deadline, which also ends an answer whose head or body comes in drops.
+
 `WARRANT_REACHABLE_NETWORKS` lists the networks that are not public and still may be reached.
 """
 
@@ -19,10 +21,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from backend.deadlines import deadline
 from backend.errors import BadInput
 from backend.settings import settings
 
@@ -30,6 +33,20 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# Special networks that Python, or some version of it, takes for public.
+_REFUSED: Final = tuple(
+    ipaddress.ip_network(one)
+    for one in (
+        "168.63.129.16/32",  # the wire server of Azure, https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+        "192.0.0.0/24",  # protocol assignments, RFC 6890; the metadata service of some clouds lies in it
+        "192.88.99.0/24",  # relays of 6to4, RFC 7526
+        "64:ff9b:1::/48",  # NAT64 of one's own network, RFC 8215
+        "2001::/23",  # protocol assignments, RFC 2928; Teredo (RFC 4380) lies in it, which holds IPv4 addresses
+        "3fff::/20",  # documentation, RFC 9637
+        "5f00::/16",  # segment routing, RFC 9602
+        "fec0::/10",  # site-local, RFC 3879
+    )
+)
 
 
 class NotReachable(httpx.ConnectError):
@@ -38,21 +55,35 @@ class NotReachable(httpx.ConnectError):
 
 @contextmanager
 def stream(method: str, url: str, *, timeout: float, **options: Any) -> Iterator[httpx.Response]:
-    """`httpx.stream` through the guard. Raises `NotReachable` before anything is connected."""
-    with (
-        client(url, timeout=timeout) as sender,
-        sender.stream(method, url, follow_redirects=False, **options) as answer,
-    ):
-        yield answer
+    """`httpx.stream` through the guard; all of it, the body too, has `timeout` seconds. Raises `NotReachable` before
+    anything is connected, and `httpx.TimeoutException` where the time is over: `ReadTimeout` once the other side may
+    have begun to read."""
+    with client(url, timeout=timeout) as sender, deadline(timeout) as limit:
+        extensions = {"trace": limit.trace}
+        try:
+            with sender.stream(
+                method, url, follow_redirects=False, extensions=extensions, **options
+            ) as answer:
+                yield answer
+        except httpx.TransportError as error:
+            if limit.is_over and not isinstance(error, NotReachable):
+                raise _too_late(limit.is_sent) from error
+            raise
+        if limit.is_over:  # an answer without a length ends where its connection does
+            raise _too_late(limit.is_sent)
+
+
+def _too_late(is_sent: bool) -> httpx.TimeoutException:
+    if is_sent:
+        return httpx.ReadTimeout("the answer did not end in time")
+    return httpx.ConnectTimeout("there was no connection in time")
 
 
 def client(url: str, *, timeout: float) -> httpx.Client:
     """A client that follows no redirect. A proxy of the environment looks names up and decides what it reaches
     itself: it is given every name as it is, and no address that is refused here."""
     if _has_proxy(url):
-        host = _literal(urlsplit(url).hostname or "")
-        if host is not None:
-            refuse_unreachable(host, str(host))
+        _refuse_for_proxy(unquote(httpx.URL(url).raw_host.decode("ascii")).removesuffix("."))
         return httpx.Client(timeout=timeout)
     return httpx.Client(transport=_Judged(), timeout=timeout)
 
@@ -91,6 +122,8 @@ def is_reachable(address: Address) -> bool:
     inner = _inner(address)
     if any(inner in network for network in _allowed(settings().reachable_networks)):
         return True
+    if any(inner in network for network in _REFUSED):
+        return False
     return inner.is_global and not inner.is_multicast and not inner.is_reserved
 
 
@@ -147,6 +180,20 @@ def _literal(host: str) -> Address | None:
         return ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         return None
+
+
+def _refuse_for_proxy(host: str) -> None:
+    """What is sent to a proxy as a host. Other spellings of an address (127.1, 0x7f000001, 2130706433, 010.0.0.1) are
+    read differently by different proxies: none is handed on."""
+    address = _literal(host)
+    if address is not None:
+        refuse_unreachable(address, str(address))
+        return
+    try:
+        socket.inet_aton(host)
+    except (OSError, ValueError):
+        return
+    raise NotReachable(f"{host} is an address that is not written in full; write it as four decimal numbers")
 
 
 def _has_proxy(url: str) -> bool:

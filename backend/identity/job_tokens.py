@@ -30,11 +30,11 @@ from backend.database.session import WriteSession, reading, writing
 from backend.errors import BadInput, NotSignedIn, Unavailable
 from backend.identity.actor import system_actor
 from backend.identity.json_documents import NoDocument, fetch_json
-from backend.identity.oidc_documents import ALGORITHMS
+from backend.identity.oidc_documents import ALGORITHMS, without_secrets
 from backend.identity.people import person_by_id
 from backend.identity.sessions import actor_of, may_sign_in
 from backend.identity.tables import TrustRule, UsedJobToken
-from backend.identity.throttle import count_attempt, forget_attempts
+from backend.identity.throttle import count_refused_job, require_no_wait_of_job
 from backend.identity.tokens import issue
 from backend.identity.trust_rules import checked_issuer, matches, rules_in_force
 
@@ -45,6 +45,7 @@ LONGEST_TOKEN: Final = 16_000
 LEEWAY_S: Final = 60
 KEYS_KEPT_S: Final = 300
 KEYS_ASKED_AGAIN_S: Final = 30  # for a key that is not known: providers change theirs
+AWAY_S: Final = 10  # an issuer that did not answer is not asked again by everybody who comes
 # What the log keeps of a job that was let in. Who started it is not among them: a person's name is no business here.
 TOLD: Final = (
     "sub",
@@ -97,21 +98,17 @@ def exchange(
 
     `scope`: some of the rule's permissions, separated by spaces; none: all of them.
     """
-    with (
-        writing() as session
-    ):  # by the token: jobs that come at once from behind one address do not wait for each other
-        attempt = count_attempt(
-            session, username=f"job {subject_token[:LONGEST_TOKEN]}", address=address, is_job=True
-        )
+    token = subject_token[:LONGEST_TOKEN]
+    with reading() as session:
+        require_no_wait_of_job(session, token=token, address=address)
     try:
         claims, rules = _checked(subject_token)
         with writing() as session:
-            given = _give(session, claims, rules, scope, address=address, request_id=request_id)
-            forget_attempts(session, attempt)
-        return given
+            return _give(session, claims, rules, scope, address=address, request_id=request_id)
     except JobRefused as refused:
-        if attempt.recordable:
-            with writing() as session:
+        with writing() as session:
+            attempt = count_refused_job(session, token=token, address=address)
+            if attempt.recordable:
                 record(
                     session, replace(system_actor("sign-in"), address=address, request_id=request_id),
                     Action.JOB_TOKEN_REFUSED, object_kind="trust_rule", object_id="none",
@@ -223,7 +220,7 @@ def _decoded(token: str, issuer: str) -> dict[str, Any]:
     reason = ""
     for again in (False, True):
         try:
-            keys = KeySet.import_key_set(_KEYS.of(issuer, again=again))  # type: ignore[arg-type]
+            keys = KeySet.import_key_set(without_secrets(_KEYS.of(issuer, again=again)))  # type: ignore[arg-type]
             claims = jwt.decode(token, key=keys, registry=registry).claims
         except (JoseError, ValueError, KeyError, TypeError) as error:
             reason = f"its signature is not one of its issuer's ({type(error).__name__})"
@@ -264,26 +261,38 @@ def _shown(claims: Mapping[str, Any]) -> str:
 
 
 class _Keys:
-    """The public keys of issuers that rules name, kept for some minutes."""
+    """The public keys of issuers that rules name, kept for some minutes; and which do not answer, for some seconds:
+    jobs that could not be checked are not counted, and each would hold a thread until the issuer's time is over."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._away: dict[str, tuple[float, str]] = {}
 
     def of(self, issuer: str, *, again: bool = False) -> dict[str, Any]:
         longest = KEYS_ASKED_AGAIN_S if again else KEYS_KEPT_S
         with self._lock:
             at, kept = self._kept.get(issuer, (0.0, {}))
+            away_at, problem = self._away.get(issuer, (0.0, ""))
         if kept and time.monotonic() - at < longest:
             return kept
-        found = _ask_for_keys(issuer)
+        if problem and time.monotonic() - away_at < AWAY_S:
+            raise IssuerAway(problem)
+        try:
+            found = _ask_for_keys(issuer)
+        except IssuerAway as error:
+            with self._lock:
+                self._away[issuer] = (time.monotonic(), error.message)
+            raise
         with self._lock:
+            self._away.pop(issuer, None)
             self._kept[issuer] = (time.monotonic(), found)
         return found
 
     def forget(self) -> None:
         with self._lock:
             self._kept.clear()
+            self._away.clear()
 
 
 _KEYS: Final = _Keys()

@@ -1,22 +1,15 @@
 """One JSON object from an address, all of it within a deadline: metadata, keys and userinfo of whoever signs people or
-jobs on.
-
-A time-out of a socket starts again with every byte that comes, so an answer in drops would hold a thread as long as the
-other side likes. So the connection itself is ended when the deadline is over, whatever came until then.
-"""
+jobs on."""
 
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import httpx
 
 from backend import outgoing
+from backend.deadlines import deadline
 
 DEADLINE_S: Final = 10.0
 LONGEST: Final = 1 << 20
@@ -37,9 +30,9 @@ def fetch_json(url: str, *, is_ours: bool, bearer: str | None = None) -> dict[st
         client = httpx.Client(timeout=DEADLINE_S) if is_ours else outgoing.client(url, timeout=DEADLINE_S)
         with (
             client,
-            _deadline() as trace,
+            deadline(DEADLINE_S) as limit,
             client.stream(
-                "GET", url, headers=headers, follow_redirects=False, extensions={"trace": trace}
+                "GET", url, headers=headers, follow_redirects=False, extensions={"trace": limit.trace}
             ) as answer,
         ):
             if not answer.is_success:
@@ -61,33 +54,3 @@ def _body(answer: httpx.Response) -> bytes:
         if len(body) > LONGEST:
             raise NoDocument(f"is longer than {LONGEST >> 20} MiB")
     return bytes(body)
-
-
-@contextmanager
-def _deadline() -> Iterator[Any]:
-    """Gives what httpx tells of connections that it opens; whichever is there when the time is over is ended, also
-    within the handshake of TLS."""
-    opened: list[socket.socket] = []
-    over = threading.Event()
-
-    def end() -> None:
-        over.set()
-        for one in opened:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def trace(event: str, info: dict[str, Any]) -> None:
-        if event.endswith("connect_tcp.complete"):
-            opened.append(info["return_value"].get_extra_info("socket").dup())
-            if over.is_set():
-                end()
-
-    timer = threading.Timer(DEADLINE_S, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield trace
-    finally:
-        timer.cancel()
-        for one in opened:
-            one.close()

@@ -92,20 +92,39 @@ def decode(
 
 def keys_of(metadata: dict[str, Any]) -> int:
     """How many of the provider's published keys can sign, fetched now. Raises `ProviderUnavailable`."""
-    keys = KeySet.import_key_set(_fetch(metadata["jwks_uri"])).keys  # type: ignore[arg-type]
-    return sum(key.key_type != "oct" for key in keys)
+    _algorithms(metadata)
+    keys = without_secrets(_fetch(metadata["jwks_uri"]))
+    return len(KeySet.import_key_set(keys).keys) if keys.get("keys") else 0  # type: ignore[arg-type]
+
+
+def without_secrets(keys: dict[str, Any]) -> dict[str, Any]:
+    """A key set without symmetric keys: what is published is no secret, and signs for nobody."""
+    listed = keys.get("keys")
+    if not isinstance(listed, list):
+        return keys
+    return {
+        **keys,
+        "keys": [one for one in listed if not (isinstance(one, dict) and one.get("kty") == "oct")],
+    }
 
 
 def _decode(metadata: dict[str, Any], token: str, keys: dict[str, Any]) -> jwt.Token:
-    offered = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
-    allowed = sorted(ALGORITHMS & {one for one in offered if isinstance(one, str)})
     if not isinstance(keys.get("keys"), list):
         _unavailable("its key set has no list of keys")
     return jwt.decode(
         token,
-        key=KeySet.import_key_set(keys),  # type: ignore[arg-type]
-        registry=JWSRegistry(algorithms=allowed, strict_check_header=False),
+        key=KeySet.import_key_set(without_secrets(keys)),  # type: ignore[arg-type]
+        registry=JWSRegistry(algorithms=_algorithms(metadata), strict_check_header=False),
     )
+
+
+def _algorithms(metadata: dict[str, Any]) -> list[str]:
+    """Those that may sign; never none at all: joserfc takes an empty list as its own, which has HMAC."""
+    offered = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
+    allowed = sorted(ALGORITHMS & {one for one in offered if isinstance(one, str)})
+    if not allowed:
+        _unavailable("it offers no asymmetric algorithm")
+    return allowed
 
 
 def _document(address: str) -> dict[str, Any]:

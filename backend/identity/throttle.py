@@ -2,8 +2,12 @@
 
 An attempt is counted before its password is checked and forgotten when it succeeds, so guesses sent in
 parallel are counted as surely as guesses in a row. After a few failures every further one doubles the wait.
-The wait for a name alone stays short: otherwise anyone could lock anyone out. Jobs of pipelines are counted apart from
-people: those that are refused make nobody at their address wait.
+The wait for a name alone stays short: otherwise anyone could lock anyone out.
+
+Jobs of pipelines are counted apart from people: those that are refused make nobody at their address wait. They hold a
+signature, which nobody guesses, and many come at once from one address: a job is counted when it was refused, so one
+whose token is good, or could not be checked, makes no other wait. At most as many are checked beyond the limit as the
+console answers requests at once.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 
 from backend import clock
-from backend.database.session import WriteSession
+from backend.database.session import ReadSession, WriteSession
 from backend.errors import TooMany
 from backend.identity.tables import OidcFlow, SignInAttempt, UsedJobToken
 
@@ -26,7 +30,7 @@ FREE_PER_ADDRESS = 20
 LONGEST_PER_NAME = timedelta(minutes=1)
 LONGEST_PER_ADDRESS = timedelta(minutes=15)
 RECORDED_PER_HOUR = 200  # of people, and as many of jobs
-JOB = "job "  # before the address of a job
+JOB = "job "  # before the token and the address of a job
 
 
 class SignInThrottled(TooMany):
@@ -52,22 +56,57 @@ class Attempt:
     begins_throttle: bool
 
 
-def count_attempt(
-    session: WriteSession, *, username: str, address: str | None, is_job: bool = False
-) -> Attempt:
-    """Count one attempt, or raise `SignInThrottled` (which is not counted: waiting must end)."""
-    moment = clock.now()
-    name, address = _digest(username), (JOB if is_job else "") + (address or "unknown")
-    alike = SignInAttempt.address.startswith(JOB)
+@dataclass(frozen=True)
+class _Before:
+    """The failures that count against an attempt."""
+
+    names: int
+    last_name: datetime | None
+    addresses: int
+    last_address: datetime | None
+
+    def require_no_wait(self, moment: datetime) -> None:
+        ready = max(
+            _ready_at(self.names, self.last_name, FREE_PER_NAME, LONGEST_PER_NAME, moment),
+            _ready_at(self.addresses, self.last_address, FREE_PER_ADDRESS, LONGEST_PER_ADDRESS, moment),
+        )
+        if ready > moment:
+            raise SignInThrottled(retry_after_s=int((ready - moment).total_seconds()) + 1)
+
+
+def count_attempt(session: WriteSession, *, username: str, address: str | None) -> Attempt:
+    """Count one attempt of a person, or raise `SignInThrottled` (which is not counted: waiting must end)."""
+    name, address, moment = _digest(username), address or "unknown", clock.now()
     _one_at_a_time(session, name, address)
-    names, last_name = _failures(session, SignInAttempt.username == name, moment)
-    addresses, last_address = _failures(session, SignInAttempt.address == address, moment)
-    ready = max(
-        _ready_at(names, last_name, FREE_PER_NAME, LONGEST_PER_NAME, moment),
-        _ready_at(addresses, last_address, FREE_PER_ADDRESS, LONGEST_PER_ADDRESS, moment),
+    before = _before(session, name, address, moment)
+    before.require_no_wait(moment)
+    return _counted(session, name, address, before, moment, is_job=False)
+
+
+def require_no_wait_of_job(session: ReadSession, *, token: str, address: str | None) -> None:
+    """Raise `SignInThrottled` where refused jobs make this one wait. Counts nothing."""
+    moment = clock.now()
+    _before(session, _digest(JOB + token), JOB + (address or "unknown"), moment).require_no_wait(moment)
+
+
+def count_refused_job(session: WriteSession, *, token: str, address: str | None) -> Attempt:
+    """Count a job that was refused, however many others were while it was checked."""
+    name, address, moment = _digest(JOB + token), JOB + (address or "unknown"), clock.now()
+    _one_at_a_time(session, name, address)
+    return _counted(session, name, address, _before(session, name, address, moment), moment, is_job=True)
+
+
+def _before(session: ReadSession, name: str, address: str, moment: datetime) -> _Before:
+    return _Before(
+        *_failures(session, SignInAttempt.username == name, moment),
+        *_failures(session, SignInAttempt.address == address, moment),
     )
-    if ready > moment:
-        raise SignInThrottled(retry_after_s=int((ready - moment).total_seconds()) + 1)
+
+
+def _counted(
+    session: WriteSession, name: str, address: str, before: _Before, moment: datetime, *, is_job: bool
+) -> Attempt:
+    alike = SignInAttempt.address.startswith(JOB)
     everyone = session.scalar(
         select(func.count()).where(alike if is_job else ~alike, SignInAttempt.at > moment - WINDOW)
     )
@@ -77,10 +116,10 @@ def count_attempt(
     return Attempt(
         id=row.id,
         username=name,
-        recordable=names < FREE_PER_NAME
-        and addresses < FREE_PER_ADDRESS
+        recordable=before.names < FREE_PER_NAME
+        and before.addresses < FREE_PER_ADDRESS
         and (everyone or 0) < RECORDED_PER_HOUR,
-        begins_throttle=names + 1 >= FREE_PER_NAME or addresses + 1 >= FREE_PER_ADDRESS,
+        begins_throttle=before.names + 1 >= FREE_PER_NAME or before.addresses + 1 >= FREE_PER_ADDRESS,
     )
 
 
@@ -99,7 +138,7 @@ def prune_attempts(session: WriteSession) -> int:
     return sum(gone)
 
 
-def _failures(session: WriteSession, which: object, moment: datetime) -> tuple[int, datetime | None]:
+def _failures(session: ReadSession, which: object, moment: datetime) -> tuple[int, datetime | None]:
     count, last = session.execute(
         select(func.count(), func.max(SignInAttempt.at)).where(which, SignInAttempt.at > moment - WINDOW)  # type: ignore[arg-type]
     ).one()

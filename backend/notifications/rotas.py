@@ -102,6 +102,8 @@ def _fetch(address: str) -> str:
             url = onward
     except outgoing.NotReachable as error:
         raise Unavailable(f"the calendar is not fetched: {error}") from error
+    except httpx.TimeoutException as error:
+        raise Unavailable(f"the calendar did not come within {TIMEOUT_S:g} s") from error
     except httpx.HTTPStatusError as error:
         raise Unavailable(f"the calendar's host answered {error.response.status_code}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -112,7 +114,8 @@ def _fetch(address: str) -> str:
 def _read(url: str, ends: float) -> tuple[bytes, str]:
     """What an address holds, or where it sends us on: that address is judged as this one was."""
     content = bytearray()
-    with outgoing.stream("GET", url, timeout=TIMEOUT_S) as answer:
+    left_s = max(ends - time.monotonic(), 0.001)
+    with outgoing.stream("GET", url, timeout=left_s) as answer:
         if answer.has_redirect_location:
             return b"", str(answer.url.join(answer.headers["Location"]))
         answer.raise_for_status()
@@ -120,8 +123,6 @@ def _read(url: str, ends: float) -> tuple[bytes, str]:
             content += part
             if len(content) > LARGEST:
                 raise Unavailable(f"the calendar has more than {LARGEST // 1024 // 1024} MB")
-            if time.monotonic() > ends:
-                raise Unavailable(f"the calendar did not come within {TIMEOUT_S:g} s")
     return bytes(content), ""
 
 

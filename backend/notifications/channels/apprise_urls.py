@@ -2,6 +2,8 @@
 
 Apprise says False, raises nothing and tries nothing again; its reasons are only in its log, and its addresses hold
 secrets. It cannot change what it sent: only what a person must know is sent again. https://appriseit.com
+
+It follows redirects unless told not to: one would lead to an address that nobody judged, with the message.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ class AppriseUrl:
             )  # of a module of Python's that it tries to import
             import apprise
 
-            self._sender = apprise.Apprise()
+            self._sender = apprise.Apprise(asset=apprise.AppriseAsset(http_redirects=False))
             known = self._sender.add(url)
         if not known:
             raise BadInput(
                 "apprise url: it names no service that Apprise knows; see `apprise --help` for the forms"
             )
+        if any(one.redirects for one in self._sender):
+            raise BadInput("apprise url: redirects are not followed; leave redirect= out")
         self._services = ", ".join(str(one.service_name) for one in self._sender)
 
     def tell(self, message: Message, told: Told | None) -> Receipt:

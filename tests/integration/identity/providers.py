@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from joserfc import jwt
-from joserfc.jwk import RSAKey
+from joserfc.jwk import OctKey, RSAKey
 
 from backend import clock
 
@@ -59,7 +59,7 @@ class CrookedProvider:
 
     def __init__(self) -> None:
         self.keys = [RSAKey.generate_key(2048, {"kid": "k1"})]
-        self.published = list(self.keys)
+        self.published: list[RSAKey | OctKey] = list(self.keys)
         self.claims: dict[str, Any] = {}
         self.metadata: dict[str, Any] = {}
         self.userinfo: dict[str, Any] = {}
@@ -108,7 +108,7 @@ class CrookedProvider:
             } | self.metadata
         if path == "/jwks":
             self.key_fetches += 1
-            return 200, {"keys": [one.as_dict(private=False) for one in self.published]}
+            return 200, {"keys": [one.as_dict(private=one.key_type == "oct") for one in self.published]}
         return (200, self.userinfo) if path == "/userinfo" else (404, {})
 
     def agree(self, authorization_url: str) -> dict[str, str]:
@@ -141,7 +141,7 @@ class CrookedProvider:
     def rotate(self) -> None:
         """From now on another key signs, and the one before is gone."""
         self.keys.append(RSAKey.generate_key(2048, {"kid": f"k{len(self.keys) + 1}"}))
-        self.published = self.keys[-1:]
+        self.published = [*self.keys[-1:]]
 
     def logout_token(self, **changes: Any) -> str:
         moment = int(clock.now().timestamp())

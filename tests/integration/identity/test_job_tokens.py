@@ -31,7 +31,13 @@ from backend.identity.job_tokens import GRANT, TYPES
 from backend.identity.people import create_person, disable_person
 from backend.identity.roles import Permission, Role
 from backend.identity.tables import SignInAttempt, TrustRule
-from backend.identity.throttle import FREE_PER_ADDRESS, SignInThrottled, count_attempt
+from backend.identity.throttle import (
+    FREE_PER_ADDRESS,
+    SignInThrottled,
+    count_attempt,
+    count_refused_job,
+    require_no_wait_of_job,
+)
 from backend.identity.trust_rules import checked_claims, create_rule, end_rule
 from backend.settings import settings
 from tests.integration.identity.conftest import SYSTEM, TestClient, add_person
@@ -289,7 +295,7 @@ def test_a_closed_account_or_owner_lets_no_job_in(
 def test_jobs_of_one_pipeline_that_come_at_once_do_not_wait_for_each_other(
     client: TestClient, issuer: Issuer, rule: TrustRule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others = [signed(claims(issuer, jti=f"matrix-{number}")) for number in range(8)]
+    others = [signed(claims(issuer, jti=f"matrix-{number}")) for number in range(FREE_PER_ADDRESS + 5)]
     checked = job_tokens._checked
     let_in: list[job_tokens.Exchanged] = []
 
@@ -300,15 +306,68 @@ def test_jobs_of_one_pipeline_that_come_at_once_do_not_wait_for_each_other(
 
     monkeypatch.setattr(job_tokens, "_checked", meanwhile)
     assert send(client, signed(claims(issuer))).status_code == 200
-    assert len(let_in) == 8
+    assert len(let_in) == FREE_PER_ADDRESS + 5
+
+
+def test_an_issuer_that_was_away_makes_no_job_wait_and_is_not_asked_by_each(
+    client: TestClient, issuer: Issuer, rule: TrustRule
+) -> None:
+    good = signed(claims(issuer))
+    issuer.named = "https://evil.example"
+    for number in range(FREE_PER_ADDRESS + 5):
+        assert send(client, good).status_code == 503
+        assert send(client, signed(claims(issuer, jti=f"other-{number}"))).status_code == 503
+    assert issuer.asked == 1
+    job_tokens._KEYS.forget()
+    issuer.named = ""
+    assert send(client, good).status_code == 200
+
+
+def test_a_wrong_scope_makes_no_job_wait_and_uses_nothing_up(
+    client: TestClient, issuer: Issuer, rule: TrustRule
+) -> None:
+    good = signed(claims(issuer))
+    for _ in range(FREE_PER_ADDRESS + 5):
+        assert send(client, good, scope="governance:change:decide").status_code == 422
+    assert send(client, good).status_code == 200
+
+
+def test_refused_jobs_make_those_wait_that_come_after_them(
+    client: TestClient, issuer: Issuer, rule: TrustRule
+) -> None:
+    for number in range(FREE_PER_ADDRESS):
+        assert send(client, f"a.b.{number}").status_code == 401
+    assert send(client, signed(claims(issuer))).status_code == 429
+    with reading() as session:
+        counted = len(session.scalars(select(SignInAttempt)).all())
+    assert counted == FREE_PER_ADDRESS, "one that waits is not counted: waiting must end"
+
+
+def test_jobs_that_are_refused_at_once_are_all_counted(
+    client: TestClient, issuer: Issuer, rule: TrustRule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [f"a.b.{number}" for number in range(FREE_PER_ADDRESS + 5)]
+    checked = job_tokens._checked
+
+    def meanwhile(token: str) -> Any:
+        if others:
+            with pytest.raises(job_tokens.JobRefused):
+                job_tokens.exchange(subject_token=others.pop(), address="testclient")
+        return checked(token)
+
+    monkeypatch.setattr(job_tokens, "_checked", meanwhile)
+    assert send(client, "a.b.c").status_code == 401
+    with reading() as session:
+        assert len(session.scalars(select(SignInAttempt)).all()) == FREE_PER_ADDRESS + 6
+    assert send(client, signed(claims(issuer))).status_code == 429
 
 
 def test_refused_jobs_make_nobody_wait_who_signs_in_from_their_address(migrated_home: Path) -> None:
     for number in range(FREE_PER_ADDRESS):
         with writing() as session:
-            count_attempt(session, username=f"job {number}", address="10.0.0.1", is_job=True)
-    with writing() as session, pytest.raises(SignInThrottled):
-        count_attempt(session, username="job", address="10.0.0.1", is_job=True)
+            count_refused_job(session, token=f"{number}", address="10.0.0.1")
+    with reading() as session, pytest.raises(SignInThrottled):
+        require_no_wait_of_job(session, token="another", address="10.0.0.1")
     with writing() as session:
         assert count_attempt(session, username="ada", address="10.0.0.1").recordable
 

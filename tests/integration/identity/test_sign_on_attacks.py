@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import RSAKey
+from joserfc.jwk import OctKey, RSAKey
 from sqlalchemy import func, select
 
 from backend import clock
 from backend.api.security import COOKIE
 from backend.database.session import reading
-from backend.identity.oidc_documents import AGAIN_A_MINUTE, forget_documents
+from backend.identity.oidc_documents import (
+    AGAIN_A_MINUTE,
+    ProviderUnavailable,
+    forget_documents,
+    keys_of,
+    without_secrets,
+)
 from backend.identity.tables import Person
 from backend.settings import settings
 from tests.integration.identity.conftest import PASSWORD, TestClient, add_person, csrf_in
@@ -180,6 +186,41 @@ FORGERIES: dict[str, Callable[[CrookedProvider, dict[str, Any]], str]] = {
 def test_a_forged_signature_is_refused(browser: TestClient, provider: CrookedProvider, name: str) -> None:
     provider.forge = lambda said: FORGERIES[name](provider, said)
     refused(sign_on(browser, provider), browser)
+
+
+@pytest.mark.parametrize("algorithms", [["HS256"], ["none"], ["HS256", "HS512"]], ids=str)
+def test_a_provider_that_offers_no_asymmetric_algorithm_signs_nobody_on(
+    browser: TestClient, provider: CrookedProvider, algorithms: list[str]
+) -> None:
+    shared = OctKey.generate_key(256, {"kid": "shared"})
+    provider.metadata = {"id_token_signing_alg_values_supported": algorithms}
+    provider.published = [*provider.published, shared]
+    for sign in (
+        lambda said: jwt.encode({"alg": "HS256", "kid": "shared"}, said, shared), provider.sign,
+    ):  # fmt: skip
+        provider.forge = sign
+        answer = sign_on(browser, provider)
+        assert answer.status_code == 503, answer.text
+        assert "no asymmetric algorithm" in answer.text
+        assert COOKIE not in browser.cookies
+    assert people() == 0
+    with pytest.raises(ProviderUnavailable, match="no asymmetric algorithm"):
+        keys_of({"jwks_uri": f"{provider.issuer}/jwks"} | provider.metadata)
+
+
+def test_a_symmetric_key_among_the_published_ones_is_none(
+    browser: TestClient, provider: CrookedProvider
+) -> None:
+    shared = OctKey.generate_key(256, {"kid": "shared"})
+    metadata = {"jwks_uri": f"{provider.issuer}/jwks"}
+    provider.published = [*provider.published, shared]
+    assert keys_of(metadata) == 1
+    assert sign_on(browser, provider).status_code == 303
+    assert [one["kid"] for one in without_secrets(provider.get("/jwks")[1])["keys"]] == [
+        provider.keys[-1].kid
+    ]
+    provider.published = [shared]
+    assert keys_of(metadata) == 0
 
 
 def test_a_replayed_code_and_a_replayed_state_are_refused(

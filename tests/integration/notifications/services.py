@@ -205,18 +205,26 @@ def running(kind: str) -> Iterator[Service]:
 
 
 @contextmanager
-def dripping() -> Iterator[str]:
-    """A server that never ends an answer and never falls silent; its address."""
+def dripping(*, in_head: bool = False) -> Iterator[str]:
+    """A server that falls silent for no moment and does not end its answer, or the head of it, for seconds; its
+    address."""
     ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
+            if in_head:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            else:
+                self.send_response(200)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
             with suppress(OSError):
-                while not ended.wait(0.1):
-                    self.wfile.write(b" ")
+                for _ in range(50):
+                    if ended.wait(0.1):
+                        break
+                    self.wfile.write(b"a")
+
+        do_POST = do_GET  # noqa: N815 - the name that the server looks for
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -16,7 +16,7 @@ from backend.notifications.channels.pagerduty import PagerDuty
 from backend.notifications.channels.slack import Slack
 from backend.notifications.channels.webhook import Webhook
 from backend.notifications.messages import Message, Told
-from backend.signed_http import NotAnswered, NotTaken
+from backend.signed_http import NotAnswered, NotTaken, OutcomeUnknown, SignedSender
 from tests.integration.notifications.services import Service, dripping, running, serving
 
 SECRET = "s3cr3t-key"
@@ -135,10 +135,14 @@ def test_an_incident_of_last_quarter_is_heard_in_pagerduty_and_the_newest_under_
         assert (heard.state, heard.by) == ("acknowledged", "Ada")
 
 
-def test_an_answer_that_comes_in_drops_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("in_head", [False, True], ids=["body", "head"])
+def test_an_answer_that_comes_in_drops_is_cut_off(monkeypatch: pytest.MonkeyPatch, in_head: bool) -> None:
     monkeypatch.setattr(base, "TIMEOUT_S", 0.5)
-    with dripping() as address, pytest.raises(NotAnswered, match=r"did not answer within 0\.5 s"):
-        base.ask("GET", address)
+    with dripping(in_head=in_head) as address:
+        with pytest.raises(NotAnswered, match=r"did not answer within 0\.5 s"):
+            base.ask("GET", address)
+        with pytest.raises(OutcomeUnknown, match=r"no answer within 0\.5 s"):
+            SignedSender(address, SECRET, timeout_s=0.5).post({}, "key")
 
 
 def test_what_was_never_told_cannot_be_heard(channel: Channel) -> None:

@@ -211,12 +211,13 @@ def test_a_rule_without_an_end_is_refused_and_not_followed(rule: str) -> None:
         people_at(endless, NOON)
 
 
+@pytest.mark.parametrize("in_head", [False, True], ids=["body", "head"])
 def test_a_calendar_that_comes_in_drops_is_cut_off_and_its_address_is_not_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_head: bool
 ) -> None:
     monkeypatch.setattr(rotas, "TIMEOUT_S", 0.3)
     monkeypatch.setattr(rotas, "copy_path", lambda name: tmp_path / name)
-    with dripping() as address:
+    with dripping(in_head=in_head) as address:
         contacts = parse_contacts(f"rotas: {{primary: {{ics: '{address}/s3cr3t.ics'}}}}\n")
         assert fetch_calendars(contacts, NOON) == ["rota primary: the calendar did not come within 0.3 s"]
 
