@@ -22,6 +22,7 @@ from app.components.slo_parts import (
 from app.components.status import headline
 from app.components.tables import link
 from app.data.slos import Part
+from app.plain_text import plain
 from app.words import OBJECTIVE_WORDS, count_of
 from backend.slo.objectives_service import WORST_FIRST
 from backend.slo.reading import Standing
@@ -77,7 +78,7 @@ def _pick(label: str, name: str, options: Sequence[str], words: Mapping[str, str
     asked = st.query_params.get(name)
     index = 1 + list(options).index(asked) if asked in options else 0
     chosen = st.selectbox(
-        label,
+        plain(label),
         ["", *options],
         index,
         width=260,
