@@ -45,6 +45,7 @@ LONGEST_TOKEN: Final = 16_000
 LEEWAY_S: Final = 60
 KEYS_KEPT_S: Final = 300
 KEYS_ASKED_AGAIN_S: Final = 30  # for a key that is not known: providers change theirs
+AWAY_KEPT_S: Final = 15
 # What the log keeps of a job that was let in. Who started it is not among them: a person's name is no business here.
 TOLD: Final = (
     "sub",
@@ -264,19 +265,28 @@ def _shown(claims: Mapping[str, Any]) -> str:
 
 
 class _Keys:
-    """The public keys of issuers that rules name, kept for some minutes."""
+    """The public keys of issuers that rules name, kept for some minutes; that one did not answer, for some seconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._away: dict[str, tuple[float, str]] = {}
 
     def of(self, issuer: str, *, again: bool = False) -> dict[str, Any]:
         longest = KEYS_ASKED_AGAIN_S if again else KEYS_KEPT_S
         with self._lock:
             at, kept = self._kept.get(issuer, (0.0, {}))
+            since, said = self._away.get(issuer, (0.0, ""))
         if kept and time.monotonic() - at < longest:
             return kept
-        found = _ask_for_keys(issuer)
+        if said and time.monotonic() - since < AWAY_KEPT_S:
+            raise IssuerAway(said)
+        try:
+            found = _ask_for_keys(issuer)
+        except IssuerAway as error:
+            with self._lock:
+                self._away[issuer] = (time.monotonic(), error.message)
+            raise
         with self._lock:
             self._kept[issuer] = (time.monotonic(), found)
         return found
@@ -284,6 +294,7 @@ class _Keys:
     def forget(self) -> None:
         with self._lock:
             self._kept.clear()
+            self._away.clear()
 
 
 _KEYS: Final = _Keys()

@@ -2,8 +2,8 @@
 
 An attempt is counted before its password is checked and forgotten when it succeeds, so guesses sent in
 parallel are counted as surely as guesses in a row. After a few failures every further one doubles the wait.
-The wait for a name alone stays short: otherwise anyone could lock anyone out. Jobs of pipelines are counted apart from
-people: those that are refused make nobody at their address wait.
+The wait for a name alone stays short: otherwise anyone could lock anyone out. An address of IPv6 counts as its
+network. Jobs of pipelines are counted apart from people: those that are refused make nobody at their address wait.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 
 from backend import clock
+from backend.client_addresses import counted_as
 from backend.database.session import WriteSession
 from backend.errors import TooMany
 from backend.identity.tables import OidcFlow, SignInAttempt, UsedJobToken
@@ -57,7 +58,7 @@ def count_attempt(
 ) -> Attempt:
     """Count one attempt, or raise `SignInThrottled` (which is not counted: waiting must end)."""
     moment = clock.now()
-    name, address = _digest(username), (JOB if is_job else "") + (address or "unknown")
+    name, address = _digest(username), (JOB if is_job else "") + counted_as(address)
     alike = SignInAttempt.address.startswith(JOB)
     _one_at_a_time(session, name, address)
     names, last_name = _failures(session, SignInAttempt.username == name, moment)
