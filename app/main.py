@@ -21,6 +21,7 @@ from app.session import (
     say_what_was_done,
     show_error,
     signed_in,
+    viewer,
 )
 from app.turns import taking_turns
 from backend.database.session import WriteSession, reading
@@ -121,12 +122,26 @@ def main() -> None:
     st.set_page_config(page_title="Warrant", layout="wide")
     use_style()
     try:
-        actor = looked_up().actor
+        looked_up()  # before a turn is waited for: whoever is refused takes none
     except NotSignedIn as error:
-        refused, here = error, address()
-        page = st.Page(lambda: show_error(refused, here=here), title="Sign in", default=True)
-        st.navigation([page], position="hidden").run()
+        refuse(error)
         return
+    with taking_turns():
+        try:
+            actor = viewer()  # looked up anew where the turn was long in coming
+        except NotSignedIn as error:
+            refuse(error)
+        else:
+            draw(actor)
+
+
+def refuse(refused: NotSignedIn) -> None:
+    here = address()
+    page = st.Page(lambda: show_error(refused, here=here), title="Sign in", default=True)
+    st.navigation([page], position="hidden").run()
+
+
+def draw(actor: Actor) -> None:
     if not actor.every_role:
         page = st.Page(lambda: without_role(actor), title="No role yet", default=True)
         with rendering_errors():
@@ -157,5 +172,4 @@ def main() -> None:
         page.run()
 
 
-with taking_turns():
-    main()
+main()

@@ -54,7 +54,8 @@ from app.packed import PackedStatic
 from app.templates import render
 from backend.api import mlflow_hook
 from backend.api.app import create_api
-from backend.api.limits import BodyLimit
+from backend.api.limits import AddressRate, BodyLimit
+from backend.api.rates import Buckets
 from backend.api.signin import sign_in_routes
 from backend.assurance.documents import LARGEST_BYTES
 from backend.database.session import writing
@@ -106,10 +107,17 @@ def _settle() -> None:
     gc.freeze()
 
 
-def _routes() -> list[BaseRoute]:
+def sign_in_forms() -> FastAPI:
+    """Signing in and out, set-up and single sign-on."""
     forms = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     forms.include_router(sign_in_routes(render))
     forms.add_middleware(BodyLimit)
+    forms.add_middleware(AddressRate, buckets=Buckets())
+    return forms
+
+
+def _routes() -> list[BaseRoute]:
+    forms = sign_in_forms()
     # As routes of their own and not as one mount, which would swallow every page.
     paths = (
         "/signin",

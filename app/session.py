@@ -182,9 +182,10 @@ def live(run_every: float | None) -> Callable[[Callable[..., None]], Callable[..
 
     def wrap(draw: Callable[..., None]) -> Callable[..., None]:
         def checked(*args: Any, **kwargs: Any) -> None:
-            with taking_turns(), rendering_errors():
-                looked_up()
-                draw(*args, **kwargs)
+            with rendering_errors():
+                looked_up()  # before a turn is waited for: whoever is refused takes none
+                with taking_turns():
+                    draw(*args, **kwargs)
 
         checked.__qualname__ = f"live.{draw.__module__}.{draw.__qualname__}"
         checked.__module__ = draw.__module__

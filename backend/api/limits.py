@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend.api.problems import CLIENT_LEFT, problem
 from backend.api.rates import ADDRESS_SHARE, Buckets, TooManyRequests
 from backend.api.security import client_address
+from backend.client_addresses import counted_as
 from backend.errors import BadInput
 from backend.settings import settings
 
@@ -82,7 +83,7 @@ class AddressRate:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        wait_s = self._buckets.take(f"address {client_address(request)}", per_min)
+        wait_s = self._buckets.take(f"address {counted_as(client_address(request))}", per_min)
         if not wait_s:
             await self._app(scope, receive, send)
             return

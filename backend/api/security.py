@@ -13,8 +13,10 @@ from secrets import compare_digest
 from urllib.parse import urlsplit
 
 from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from backend.api.rates import take_as
+from backend.client_addresses import parsed, told
 from backend.database.base import new_id
 from backend.database.session import reading
 from backend.errors import NotAllowed, NotSignedIn
@@ -87,14 +89,14 @@ def request_id_of(request: Request) -> str:
     return str(request.state.request_id)
 
 
-def client_address(request: Request) -> str | None:
+def client_address(request: HTTPConnection) -> str | None:
     """Where the request came from. `X-Forwarded-For` counts only as far as trusted proxies wrote it."""
-    address = request.client.host if request.client else None
+    address = told(request.client.host) if request.client else None
     forwarded = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
     while address is not None and forwarded and _is_trusted(address):
         hop = forwarded.pop()
         try:
-            address = str(ipaddress.ip_address(hop))
+            address = str(parsed(hop))
         except ValueError:
             break
     return address
@@ -131,10 +133,10 @@ def _bearer(request: Request, authorization: str) -> Actor:
 
 def _is_trusted(address: str) -> bool:
     try:
-        parsed = ipaddress.ip_address(address)
+        found = parsed(address)
     except ValueError:
         return False
-    return any(parsed in network for network in _networks(settings().trusted_proxies))
+    return any(found in network for network in _networks(settings().trusted_proxies))
 
 
 @cache

@@ -24,6 +24,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from backend import clock
+from backend.api.provider_threads import ProviderThreads
 from backend.api.security import (
     COOKIE,
     CsrfRefused,
@@ -62,6 +63,7 @@ from backend.settings import settings
 PRE_COOKIE = "warrant_presession"  # binds a form to a browser that has no session yet
 OIDC_COOKIE = "warrant_oidc"
 _log = logging.getLogger(__name__)
+_may_wait_for_a_provider = ProviderThreads()
 Render = Callable[..., str]
 Field = Annotated[str, Form(max_length=4096)]
 _HEADERS = {
@@ -217,6 +219,7 @@ class _Pages:
             return _redirect("/oidc/signout")
         return _drop(_redirect("/signin"), COOKIE)
 
+    @_may_wait_for_a_provider
     def sign_out_there(self, request: Request) -> Response:
         """After a session has ended here: on to the provider, by a page of its own, because browsers let no form that
         was sent here lead elsewhere (form-action)."""
@@ -230,6 +233,7 @@ class _Pages:
             return response
         return _drop(response, COOKIE)
 
+    @_may_wait_for_a_provider
     def end_by_provider(self, request: Request, provider: str, logout_token: Field = "") -> Response:
         """Back-channel logout: the provider says that somebody signed out there."""
         try:
@@ -285,18 +289,25 @@ class _Pages:
             return self._set_up_page(request, token, error)
         return self._enter(request, opened, "/")
 
+    @_may_wait_for_a_provider
     def start_sign_on(
         self, request: Request, next: str = "/", provider: str = BY_VARIABLES, again: bool = False
     ) -> Response:
         try:
             session_id = signed_in(request).row.id if again else None
-            begun = begin_sign_on(next_path=safe_next(next), provider=provider, again=session_id)
+            begun = begin_sign_on(
+                next_path=safe_next(next),
+                provider=provider,
+                again=session_id,
+                address=client_address(request),
+            )
         except WarrantError as error:
             return self._error_page(error)
         response = RedirectResponse(begun.url, status_code=303, headers=_HEADERS)
         _set_cookie(response, OIDC_COOKIE, begun.browser, int(FLOW_VALID_FOR.total_seconds()), "/oidc")
         return response
 
+    @_may_wait_for_a_provider
     def finish_first(
         self,
         request: Request,
@@ -306,8 +317,9 @@ class _Pages:
         error: str | None = None,
     ) -> Response:
         """Of the provider that variables set up; an address has no other way to name one."""
-        return self.finish_sign_on(request, BY_VARIABLES, state, code, iss, error)
+        return self._finish(request, BY_VARIABLES, state, code, iss, error)
 
+    @_may_wait_for_a_provider
     def finish_sign_on(
         self,
         request: Request,
@@ -317,6 +329,12 @@ class _Pages:
         iss: str | None = None,
         error: str | None = None,
     ) -> Response:
+        return self._finish(request, provider, state, code, iss, error)
+
+    def _finish(
+        self, request: Request, provider: str, state: str | None, code: str | None, iss: str | None,
+        error: str | None,
+    ) -> Response:  # fmt: skip
         try:
             opened, path = finish_sign_on(
                 provider=provider, state=state, code=code, issuer=iss, error=error,

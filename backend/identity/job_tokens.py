@@ -45,7 +45,7 @@ LONGEST_TOKEN: Final = 16_000
 LEEWAY_S: Final = 60
 KEYS_KEPT_S: Final = 300
 KEYS_ASKED_AGAIN_S: Final = 30  # for a key that is not known: providers change theirs
-AWAY_S: Final = 10  # an issuer that did not answer is not asked again by everybody who comes
+AWAY_KEPT_S: Final = 15
 # What the log keeps of a job that was let in. Who started it is not among them: a person's name is no business here.
 TOLD: Final = (
     "sub",
@@ -273,11 +273,11 @@ class _Keys:
         longest = KEYS_ASKED_AGAIN_S if again else KEYS_KEPT_S
         with self._lock:
             at, kept = self._kept.get(issuer, (0.0, {}))
-            away_at, problem = self._away.get(issuer, (0.0, ""))
+            since, said = self._away.get(issuer, (0.0, ""))
         if kept and time.monotonic() - at < longest:
             return kept
-        if problem and time.monotonic() - away_at < AWAY_S:
-            raise IssuerAway(problem)
+        if said and time.monotonic() - since < AWAY_KEPT_S:
+            raise IssuerAway(said)
         try:
             found = _ask_for_keys(issuer)
         except IssuerAway as error:

@@ -28,16 +28,10 @@ def fetch_json(url: str, *, is_ours: bool, bearer: str | None = None) -> dict[st
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
     try:
         client = httpx.Client(timeout=DEADLINE_S) if is_ours else outgoing.client(url, timeout=DEADLINE_S)
-        with (
-            client,
-            deadline(DEADLINE_S) as limit,
-            client.stream(
-                "GET", url, headers=headers, follow_redirects=False, extensions={"trace": limit.trace}
-            ) as answer,
-        ):
-            if not answer.is_success:
-                raise NoDocument(f"answered with {answer.status_code}")
-            document = json.loads(_body(answer))
+        answer = _whole(client, "GET", url, headers=headers)
+        if not answer.is_success:
+            raise NoDocument(f"answered with {answer.status_code}")
+        document = json.loads(answer.content)
     except outgoing.NotReachable:
         raise
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
@@ -45,6 +39,35 @@ def fetch_json(url: str, *, is_ours: bool, bearer: str | None = None) -> dict[st
     if not isinstance(document, dict):
         raise NoDocument("is not a JSON object")
     return document
+
+
+def post_form(url: str, body: str, *, headers: dict[str, str]) -> httpx.Response:
+    """What an address of the settings answers to a form, whatever its status. Redirects are not followed.
+
+    Raises `NoDocument` where it is too long, and `httpx.HTTPError`.
+    """
+    try:
+        return _whole(httpx.Client(timeout=DEADLINE_S), "POST", url, headers=headers, content=body)
+    except (httpx.InvalidURL, OSError) as error:
+        raise NoDocument(f"did not answer as it should ({type(error).__name__})") from error
+
+
+def _whole(
+    client: httpx.Client, method: str, url: str, *, headers: dict[str, str], content: str | None = None
+) -> httpx.Response:
+    with (
+        client,
+        deadline(DEADLINE_S) as limit,
+        client.stream(
+            method,
+            url,
+            headers=headers,
+            content=content,
+            follow_redirects=False,
+            extensions={"trace": limit.trace},
+        ) as answer,
+    ):
+        return httpx.Response(answer.status_code, content=_body(answer), request=answer.request)
 
 
 def _body(answer: httpx.Response) -> bytes:

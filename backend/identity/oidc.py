@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
-import requests
-from authlib.integrations.base_client import OAuthError
-from authlib.integrations.requests_client import OAuth2Session
+import httpx
+from authlib.common.errors import AuthlibBaseError
+from authlib.oauth2.client import OAuth2Client
 from authlib.oidc.core import CodeIDToken
 from joserfc.errors import JoseError
-from sqlalchemy import delete, func, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from backend import clock
@@ -29,9 +28,11 @@ from backend.audit.actions import Action
 from backend.audit.log import record
 from backend.audit.sealing import Personal
 from backend.database.session import WriteSession, writing
-from backend.errors import NotSignedIn, TooMany
+from backend.errors import NotSignedIn
 from backend.identity.actor import system_actor
-from backend.identity.oidc_documents import TIMEOUT_S, ProviderUnavailable, decode, get_json, metadata_of
+from backend.identity.json_documents import NoDocument, post_form
+from backend.identity.oidc_documents import ProviderUnavailable, decode, get_json, metadata_of
+from backend.identity.oidc_flows import keep_flow
 from backend.identity.people import USERNAME, create_person, normalise_username
 from backend.identity.providers import BY_VARIABLES, Provider, provider_named
 from backend.identity.role_rules import hold_at_sign_on
@@ -42,7 +43,6 @@ from backend.identity.tables import OidcFlow, OidcSession, Person
 from backend.settings import settings
 
 FLOW_VALID_FOR = timedelta(minutes=10)
-FLOWS_AT_ONCE = 10_000
 LEEWAY_S = 60
 
 
@@ -73,7 +73,9 @@ class Identity:
     claims: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
-def begin_sign_on(*, next_path: str, provider: str = BY_VARIABLES, again: str | None = None) -> Begun:
+def begin_sign_on(
+    *, next_path: str, provider: str = BY_VARIABLES, again: str | None = None, address: str | None = None
+) -> Begun:
     """Start a flow; `again`: the session whose person is to prove anew who they are.
 
     Raises `SingleSignOnOff`, `ProviderUnavailable`, `TooMany`.
@@ -82,31 +84,25 @@ def begin_sign_on(*, next_path: str, provider: str = BY_VARIABLES, again: str | 
     metadata = metadata_of(asked)
     flow = {name: secrets.token_urlsafe(32) for name in ("state", "nonce", "browser")}
     verifier = secrets.token_urlsafe(48)
-    moment = clock.now()
+    row = OidcFlow(
+        state_hash=hash_token(flow["state"]),
+        browser_hash=hash_token(flow["browser"]),
+        provider=asked.key,
+        nonce=flow["nonce"],
+        code_verifier=verifier,
+        next_path=next_path,
+        session_id=again,
+        expires_at=clock.now() + FLOW_VALID_FOR,
+    )
     with writing() as session:
-        session.execute(delete(OidcFlow).where(OidcFlow.expires_at <= moment))
-        if (session.scalar(select(func.count()).select_from(OidcFlow)) or 0) >= FLOWS_AT_ONCE:
-            raise TooMany("too many sign-ons are under way; try again in ten minutes", retry_after_s=600)
-        session.add(
-            OidcFlow(
-                state_hash=hash_token(flow["state"]),
-                browser_hash=hash_token(flow["browser"]),
-                provider=asked.key,
-                nonce=flow["nonce"],
-                code_verifier=verifier,
-                next_path=next_path,
-                session_id=again,
-                expires_at=moment + FLOW_VALID_FOR,
-            )
-        )
-    with _client(asked, metadata) as client:
-        url, _ = client.create_authorization_url(
-            metadata["authorization_endpoint"],
-            state=flow["state"],
-            nonce=flow["nonce"],
-            code_verifier=verifier,
-            **({"prompt": "login", "max_age": "0"} if again else {}),
-        )
+        keep_flow(session, row, address=address)
+    url, _ = _client(asked, metadata).create_authorization_url(
+        metadata["authorization_endpoint"],
+        state=flow["state"],
+        nonce=flow["nonce"],
+        code_verifier=verifier,
+        **({"prompt": "login", "max_age": "0"} if again else {}),
+    )
     return Begun(url, flow["browser"])
 
 
@@ -165,18 +161,15 @@ def _take_flow(state: str | None, browser: str | None) -> OidcFlow:
 
 def _identify(provider: Provider, metadata: dict[str, Any], *, code: str, flow: OidcFlow) -> Identity:
     try:
-        with _client(provider, metadata) as client:
-            token = client.fetch_token(
-                metadata["token_endpoint"],
-                code=code,
-                code_verifier=flow.code_verifier,
-                redirect_uri=provider.redirect_uri,
-                timeout=TIMEOUT_S,
-                allow_redirects=False,  # code, verifier and secret go to the endpoint that the metadata name alone
-            )
-    except OAuthError as error:
+        token = _client(provider, metadata).fetch_token(
+            metadata["token_endpoint"],
+            code=code,
+            code_verifier=flow.code_verifier,
+            redirect_uri=provider.redirect_uri,
+        )
+    except AuthlibBaseError as error:
         raise SingleSignOnRefused("the sign-on provider refused the code; start again") from error
-    except (requests.RequestException, ValueError) as error:
+    except (httpx.HTTPError, NoDocument, ValueError) as error:
         raise ProviderUnavailable(f"the sign-on provider did not answer ({type(error).__name__})") from error
     if not isinstance(token.get("id_token"), str):
         raise SingleSignOnRefused("the sign-on provider sent no ID token; is the scope openid allowed?")
@@ -320,12 +313,20 @@ def _free_username(session: WriteSession, identity: Identity) -> str:
     return wished if taken is None else f"{wished}-{digest}"
 
 
-@contextmanager
-def _client(provider: Provider, metadata: dict[str, Any]) -> Iterator[OAuth2Session]:
+class _TokenEndpoint:
+    """What Authlib sends the code with. Code, verifier and secret go to the endpoint that the metadata name alone."""
+
+    def post(self, url: str, *, data: dict[str, str], headers: dict[str, str], auth: Any) -> httpx.Response:
+        where, told, body = auth.prepare("POST", url, dict(headers), urlencode(data))
+        return post_form(where, body, headers=told)
+
+
+def _client(provider: Provider, metadata: dict[str, Any]) -> OAuth2Client:
     secret = provider.client_secret
     methods = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     method = "client_secret_basic" if "client_secret_basic" in methods else "client_secret_post"
-    client = OAuth2Session(
+    return OAuth2Client(
+        _TokenEndpoint(),
         provider.client_id,
         secret,
         scope=" ".join(provider.scopes),
@@ -333,7 +334,3 @@ def _client(provider: Provider, metadata: dict[str, Any]) -> Iterator[OAuth2Sess
         token_endpoint_auth_method=method if secret else "none",
         code_challenge_method="S256",
     )
-    try:
-        yield client
-    finally:
-        client.close()

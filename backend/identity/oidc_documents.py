@@ -1,5 +1,8 @@
 """What a provider publishes: its metadata (OpenID Connect Discovery 1.0) and its keys, fetched and kept for a while.
 
+A provider that did not answer is not asked again for a while, and for one document once at a time: whoever comes
+meanwhile waits for that answer.
+
 A token signed by a key that is not among those kept has them fetched again, so that a provider may rotate its keys at
 any time. Whoever sends made-up tokens cannot have us fetch without end: a key set is fetched again a few times a minute
 at most. Logout tokens, which anybody may send, are counted apart: made-up ones leave sign-ons their share.
@@ -27,8 +30,8 @@ from backend.identity.providers import Provider
 ALGORITHMS: Final = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 )
-TIMEOUT_S: Final = 10
 KEPT_S: Final = 300
+FAILURE_KEPT_S: Final = 15
 AGAIN_A_MINUTE: Final = 5
 
 
@@ -38,10 +41,12 @@ class ProviderUnavailable(Unavailable):
 
 @dataclass
 class _Kept:
-    """Documents by address, with when each was fetched, and when a set of keys was fetched before its time, and what
-    for."""
+    """Documents by address, with when each was fetched; what was said of one that did not come, and when; whoever
+    fetches it; and when a set of keys was fetched before its time, and what for."""
 
     documents: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    failures: dict[str, tuple[float, str]] = field(default_factory=dict)
+    fetching: dict[str, threading.Lock] = field(default_factory=dict)
     early: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -53,6 +58,7 @@ def forget_documents() -> None:
     """Everything is fetched again when it is asked for next."""
     with _KEPT.lock:
         _KEPT.documents.clear()
+        _KEPT.failures.clear()
         _KEPT.early.clear()
 
 
@@ -128,12 +134,27 @@ def _algorithms(metadata: dict[str, Any]) -> list[str]:
 
 
 def _document(address: str) -> dict[str, Any]:
+    kept = _kept(address)
+    if kept is None:
+        with _KEPT.lock:
+            fetching = _KEPT.fetching.setdefault(address, threading.Lock())
+        with fetching:
+            kept = _kept(address)
+            if kept is None:
+                kept = _fetch(address)
+    return kept
+
+
+def _kept(address: str) -> dict[str, Any] | None:
+    """The document, where it need not be fetched. Raises `ProviderUnavailable` where that just failed."""
     moment = clock.now().timestamp()
     with _KEPT.lock:
-        kept = _KEPT.documents.get(address)
+        kept, failure = _KEPT.documents.get(address), _KEPT.failures.get(address)
     if kept is not None and 0 <= moment - kept[0] < KEPT_S:
         return kept[1]
-    return _fetch(address)
+    if failure is not None and 0 <= moment - failure[0] < FAILURE_KEPT_S:
+        raise ProviderUnavailable(failure[1])
+    return None
 
 
 def _may_fetch_early(address: str, purpose: str) -> bool:
@@ -147,9 +168,15 @@ def _may_fetch_early(address: str, purpose: str) -> bool:
 
 
 def _fetch(address: str) -> dict[str, Any]:
-    document = get_json(address)
+    try:
+        document = get_json(address)
+    except ProviderUnavailable as error:
+        with _KEPT.lock:
+            _KEPT.failures[address] = (clock.now().timestamp(), error.message)
+        raise
     with _KEPT.lock:
         _KEPT.documents[address] = (clock.now().timestamp(), document)
+        _KEPT.failures.pop(address, None)
     return document
 
 

@@ -231,6 +231,16 @@ def session_of(
         return _find(session, token, request_id=request_id, address=address)
 
 
+def ever_opened(token: str | None) -> str | None:
+    """The id of the session that a cookie's token opened, whether or not it has ended; None: there was none."""
+    if not token:
+        return None
+    with reading() as session:
+        return session.scalars(
+            select(SignInSession.id).where(SignInSession.token_hash == hash_token(token))
+        ).one_or_none()
+
+
 def touch(found: SignedIn, *, address: str | None = None, user_agent: str | None = None) -> None:
     """Note that the session was used, and from where. Writes at most once a minute, and at once where address or
     browser are others than before; never revives an ended session."""

@@ -2,7 +2,8 @@
 
 An attempt is counted before its password is checked and forgotten when it succeeds, so guesses sent in
 parallel are counted as surely as guesses in a row. After a few failures every further one doubles the wait.
-The wait for a name alone stays short: otherwise anyone could lock anyone out.
+The wait for a name alone stays short: otherwise anyone could lock anyone out. An address of IPv6 counts as its
+network.
 
 Jobs of pipelines are counted apart from people: those that are refused make nobody at their address wait. They hold a
 signature, which nobody guesses, and many come at once from one address: a job is counted when it was refused, so one
@@ -19,6 +20,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select
 
 from backend import clock
+from backend.client_addresses import counted_as
 from backend.database.session import ReadSession, WriteSession
 from backend.errors import TooMany
 from backend.identity.tables import OidcFlow, SignInAttempt, UsedJobToken
@@ -76,7 +78,7 @@ class _Before:
 
 def count_attempt(session: WriteSession, *, username: str, address: str | None) -> Attempt:
     """Count one attempt of a person, or raise `SignInThrottled` (which is not counted: waiting must end)."""
-    name, address, moment = _digest(username), address or "unknown", clock.now()
+    name, address, moment = _digest(username), counted_as(address), clock.now()
     _one_at_a_time(session, name, address)
     before = _before(session, name, address, moment)
     before.require_no_wait(moment)
@@ -86,12 +88,12 @@ def count_attempt(session: WriteSession, *, username: str, address: str | None) 
 def require_no_wait_of_job(session: ReadSession, *, token: str, address: str | None) -> None:
     """Raise `SignInThrottled` where refused jobs make this one wait. Counts nothing."""
     moment = clock.now()
-    _before(session, _digest(JOB + token), JOB + (address or "unknown"), moment).require_no_wait(moment)
+    _before(session, _digest(JOB + token), JOB + counted_as(address), moment).require_no_wait(moment)
 
 
 def count_refused_job(session: WriteSession, *, token: str, address: str | None) -> Attempt:
     """Count a job that was refused, however many others were while it was checked."""
-    name, address, moment = _digest(JOB + token), JOB + (address or "unknown"), clock.now()
+    name, address, moment = _digest(JOB + token), JOB + counted_as(address), clock.now()
     _one_at_a_time(session, name, address)
     return _counted(session, name, address, _before(session, name, address, moment), moment, is_job=True)
 

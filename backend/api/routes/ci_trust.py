@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from backend.api.idempotency import body_of, once
 from backend.api.pages import Part
+from backend.api.provider_threads import ProviderThreads
 from backend.api.security import client_address, current_actor, request_id_of
 from backend.database.session import WriteSession, reading
 from backend.errors import BadInput
@@ -20,6 +21,7 @@ from backend.identity.tables import TrustRule
 from backend.identity.trust_rules import create_rule, end_rule, list_rules
 
 router = APIRouter(tags=["people"])
+_may_wait_for_an_issuer = ProviderThreads()
 Caller = Annotated[Actor, Depends(current_actor)]
 Body = Annotated[bytes, Depends(body_of)]
 Word = Annotated[str, Field(max_length=300)]
@@ -52,6 +54,7 @@ def rule_facts(row: TrustRule) -> dict[str, Any]:
 
 
 @router.post("/token-exchange")
+@_may_wait_for_an_issuer
 def exchange_token(
     request: Request,
     grant_type: Sent = "",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from app.server import sign_in_forms
 from backend.api.rates import ADDRESS_SHARE, MOST_KEPT, Buckets
 from backend.settings import settings
 from tests.integration.api.conftest import Callers
+from tests.integration.identity.conftest import TestClient
 
 
 @pytest.fixture
@@ -37,6 +39,19 @@ def test_an_address_that_guesses_tokens_is_stopped_before_anything_is_looked_up(
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1
     assert refused.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_sign_in_forms_count_a_line_of_ipv6_as_one_address(slow: Callers) -> None:
+    forms = sign_in_forms()
+
+    def ask(address: str) -> int:
+        with TestClient(forms, client=(address, 4711)) as browser:
+            return int(browser.get("/signin").status_code)
+
+    assert [ask(f"2001:db8::{number:x}") for number in range(6 * ADDRESS_SHARE)] == [200] * 6 * ADDRESS_SHARE
+    assert ask("2001:db8::ffff") == 429
+    assert ask("2001:db8:0:1::1") == 200
 
 
 def test_a_bucket_fills_evenly_and_forgets_the_oldest_callers() -> None:

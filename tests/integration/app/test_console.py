@@ -125,6 +125,8 @@ def test_a_websocket_without_a_cookie_or_from_another_site_is_refused(site: Site
     with pytest.raises(InvalidStatus):
         connect(address)
     with pytest.raises(InvalidStatus):
+        connect(address, additional_headers={"Cookie": "warrant_session=x"}, subprotocols=["streamlit"])  # type: ignore[list-item]
+    with pytest.raises(InvalidStatus):
         connect(address, additional_headers=cookie, origin="https://elsewhere.example")  # type: ignore[arg-type]
     with connect(address, additional_headers=cookie, subprotocols=["streamlit"]) as socket:  # type: ignore[list-item]
         assert socket.state.name == "OPEN"

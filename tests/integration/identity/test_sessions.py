@@ -180,6 +180,16 @@ def test_guessing_many_names_from_one_address_has_to_wait(database: str) -> None
     assert enter(address="192.0.2.8")
 
 
+def test_a_line_of_ipv6_is_one_address_however_many_it_chooses(database: str) -> None:
+    add_person("ada", Role.VIEWER)
+    with writing() as session:
+        for number in range(throttle.FREE_PER_ADDRESS):
+            throttle.count_attempt(session, username=f"name{number}", address=f"2001:db8::{number:x}")
+    with pytest.raises(SignInThrottled):
+        enter(address="2001:db8::ffff")
+    assert enter(address="2001:db8:0:1::1")
+
+
 def test_parallel_guesses_are_counted_as_surely_as_guesses_in_a_row(database: str) -> None:
     add_person("ada", Role.VIEWER)
 

@@ -193,6 +193,21 @@ def test_forwarded_addresses_count_only_from_trusted_proxies(
     settings.cache_clear()
     assert browser.get("/api/v1/me", headers=forwarded).json()["address"] == "198.51.100.4"
     assert browser.get("/api/v1/me", headers={"X-Forwarded-For": "nonsense"}).json()["address"] == "192.0.2.7"
+    mapped = {"X-Forwarded-For": "::ffff:198.51.100.4"}
+    assert browser.get("/api/v1/me", headers=mapped).json()["address"] == "198.51.100.4"
+
+
+def test_a_trusted_proxy_on_a_socket_for_both_kinds_of_addresses_is_trusted(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARRANT_TRUSTED_PROXIES", "10.0.0.0/8")
+    settings.cache_clear()
+    add_person("ada", Role.VIEWER)
+    with TestClient(make_console(), follow_redirects=False, client=("::ffff:10.1.2.3", 4711)) as browser:
+        sign_in(browser, "ada")
+        assert browser.get("/api/v1/me").json()["address"] == "10.1.2.3"
+        forwarded = {"X-Forwarded-For": "203.0.113.9"}
+        assert browser.get("/api/v1/me", headers=forwarded).json()["address"] == "203.0.113.9"
 
 
 def test_a_bearer_token_needs_no_csrf_token_and_a_wrong_one_is_not_replaced_by_the_cookie(

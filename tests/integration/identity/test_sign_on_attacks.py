@@ -5,7 +5,12 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -16,6 +21,7 @@ from sqlalchemy import func, select
 from backend import clock
 from backend.api.security import COOKIE
 from backend.database.session import reading
+from backend.identity import json_documents, oidc, oidc_documents, oidc_flows
 from backend.identity.oidc_documents import (
     AGAIN_A_MINUTE,
     ProviderUnavailable,
@@ -23,7 +29,7 @@ from backend.identity.oidc_documents import (
     keys_of,
     without_secrets,
 )
-from backend.identity.tables import Person
+from backend.identity.tables import OidcFlow, Person
 from backend.settings import settings
 from tests.integration.identity.conftest import PASSWORD, TestClient, add_person, csrf_in
 from tests.integration.identity.providers import CrookedProvider
@@ -369,3 +375,80 @@ def test_the_clock_of_a_token_has_a_minute_of_slack(browser: TestClient, provide
     assert sign_on(browser, provider).status_code == 303
     provider.claims = {"exp": now - 90}
     assert sign_on(browser, provider).status_code == 401
+
+
+class Dripping(BaseHTTPRequestHandler):
+    """A token endpoint that says spaces for seconds before it refuses the code."""
+
+    def do_POST(self) -> None:
+        self.send_response(400)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        with suppress(OSError):
+            for _ in range(60):
+                self.wfile.write(b" ")
+                time.sleep(0.05)
+            self.wfile.write(b'{"error": "invalid_grant"}')
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+
+def test_a_token_endpoint_that_answers_in_drops_is_cut_off(
+    browser: TestClient, provider: CrookedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
+    serving = threading.Thread(target=server.serve_forever, args=(0.05,))
+    serving.start()
+    try:
+        provider.metadata = {"token_endpoint": f"http://127.0.0.1:{server.server_port}/token"}
+        asked = start(browser, provider)
+        assert browser.get("/oidc/callback", params=asked).status_code == 401, "refused, where there is time"
+        asked = start(browser, provider)
+        monkeypatch.setattr(json_documents, "DEADLINE_S", 0.3)
+        assert browser.get("/oidc/callback", params=asked).status_code == 503
+    finally:
+        server.shutdown()
+        server.server_close()
+        serving.join()
+
+
+def test_a_provider_that_failed_is_asked_again_only_after_a_while(
+    browser: TestClient, provider: CrookedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    real = oidc_documents.get_json
+
+    def away(url: str) -> dict[str, Any]:
+        fetched.append(url)
+        raise oidc_documents.ProviderUnavailable("the sign-on provider cannot be used: it is away")
+
+    monkeypatch.setattr(oidc_documents, "get_json", away)
+    assert [browser.get("/oidc/start").status_code for _ in range(5)] == [503] * 5
+    assert len(fetched) == 1
+    monkeypatch.setattr(oidc_documents, "get_json", real)
+    assert browser.get("/oidc/start").status_code == 503, "it is back, which nobody knows yet"
+    moment = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: moment + timedelta(seconds=oidc_documents.FAILURE_KEPT_S))
+    assert browser.get("/oidc/start").status_code == 303
+
+
+def test_one_address_does_not_take_the_sign_ons_of_all(
+    browser: TestClient, provider: CrookedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oidc_flows, "FLOWS_OF_AN_ADDRESS", 3)
+    monkeypatch.setattr(oidc_flows, "FLOWS_AT_ONCE", 5)
+    asked = start(browser, provider)
+    flows = [oidc.begin_sign_on(next_path="/", address=f"2001:db8::{number:x}") for number in range(1, 20)]
+    with reading() as session:
+        assert session.scalar(select(func.count()).select_from(OidcFlow)) == 4
+
+    def finish(begun: oidc.Begun) -> int:
+        browser.cookies.set("warrant_oidc", begun.browser, path="/oidc")
+        answer = browser.get("/oidc/callback", params=provider.agree(begun.url))
+        browser.cookies.clear()
+        return int(answer.status_code)
+
+    assert browser.get("/oidc/callback", params=asked).status_code == 303, "begun before them, elsewhere"
+    browser.cookies.clear()
+    assert [finish(one) for one in flows[-4:]] == [401, 303, 303, 303]
