@@ -33,7 +33,7 @@ ON_BOTH_AT_ONCE = ("audit", "jobs")
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each test with a database runs on both. The quick run takes SQLite for all of them and PostgreSQL for the
-    folders above; the rest on PostgreSQL belongs to the slow run. With WARRANT_POSTGRESQL_ONE_IN=3 that takes a third
+    folders above; the rest on PostgreSQL belongs to the slow run. With WARRANT_POSTGRESQL_ONE_IN=6 that takes a sixth
     of this rest, always the same one."""
     one_in = int(os.environ.get("WARRANT_POSTGRESQL_ONE_IN", "1"))
     left_out = []

@@ -32,7 +32,7 @@ from tests.processes import START_S, BackgroundWorker, ConsoleProcess, wait_unti
 from tests.worlds import SYSTEM, World, add_model, make_world, person, put_policy_in_force, register_in_mlflow
 
 # Two small models on a busy machine: how fast they answer, and that they score differently, is not what is tried.
-ANALYSIS = {"minimum_requests": 10, "latency_ratio": 1000.0, "score_shift": 1.0}
+ANALYSIS = {"minimum_requests": 3, "latency_ratio": 1000.0, "score_shift": 1.0}
 SETTLED_S = 120.0
 
 
