@@ -29,25 +29,42 @@ hypothesis.settings.load_profile("untimed")
 
 # Where the databases differ in what the product does by itself: locks, triggers, generated columns, queues
 ON_BOTH_AT_ONCE = ("audit", "jobs")
+OTHER = {"sqlite": "postgresql", "postgresql": "sqlite"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each test with a database runs on both. The quick run takes SQLite for all of them and PostgreSQL for the
     folders above; the rest on PostgreSQL belongs to the slow run. With WARRANT_POSTGRESQL_ONE_IN=6 that takes a sixth
-    of this rest, always the same one."""
+    of this rest, and a test that kills processes runs on one of the two databases; always the same ones."""
     one_in = int(os.environ.get("WARRANT_POSTGRESQL_ONE_IN", "1"))
+    names = {item.nodeid for item in items}
     left_out = []
     for item in items:
         call = getattr(item, "callspec", None)
+        given = call.params if call is not None else {}
+        database = given.get("database") or given.get("shared_stage")
+        if item.get_closest_marker("chaos") is not None:
+            if database == "postgresql":
+                item.add_marker("slow")
+            if one_in > 1 and database in OTHER and _elsewhere(item.nodeid, database) in names:
+                point = zlib.crc32(item.nodeid.replace(database, "").encode()) % 2
+                if database != tuple(OTHER)[point]:
+                    left_out.append(item)
+            continue
         is_quick = item.path.parent.name in ON_BOTH_AT_ONCE or item.path.parent.name == "integration"
-        if call is not None and call.params.get("database") == "postgresql" and not is_quick:
+        if database == "postgresql" and not is_quick:
             item.add_marker("slow")
-            if item.get_closest_marker("chaos") is None and zlib.crc32(item.nodeid.encode()) % one_in:
+            if zlib.crc32(item.nodeid.encode()) % one_in:
                 left_out.append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
+
+
+def _elsewhere(nodeid: str, database: str) -> str:
+    """The same test on the other database."""
+    return nodeid.replace(database, OTHER[database])
 
 
 @pytest.hookimpl(tryfirst=True)
