@@ -241,7 +241,9 @@ def test_jobs_that_nobody_takes_fail_the_look(migrated_home: Path) -> None:
     def wait(number: int, since: datetime) -> None:
         with writing() as session:
             session.add(
-                JobRun(id=f"run_{number}", name="retrain", queue="gpu", arguments={}, state="queued", requested_at=since)
+                JobRun(
+                    id=f"run_{number}", name="retrain", queue="gpu", arguments={}, state="queued", requested_at=since
+                )
             )  # fmt: skip
 
     beat("all", "metrics,watch,long")
