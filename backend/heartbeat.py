@@ -1,6 +1,7 @@
 """Who watches Warrant: a sign of life leaves it only after a look at itself has passed. Somebody outside misses it.
 
-    scheduler → queue → worker: `jobs/watch_self.py` (drift of known rows, an alert, the console) → run succeeded
+    scheduler → queue → worker: `jobs/watch_self.py` (drift of known rows, an alert, a notice into the outbox)
+    → notifier: delivers the notice → worker: sees it delivered, nothing stands still, pagers work → run succeeded
     → notifier → each receiver of `WARRANT_HEARTBEAT`
 
 So each of these, and the database between them, has to work for a heartbeat to leave. One that is not sent is not
@@ -25,6 +26,8 @@ from backend.identity.actor import Actor
 from backend.identity.roles import Permission
 from backend.leases import NOTIFIER, lease_of
 from backend.notifications.channels.base import ask, web_address
+from backend.notifications.pagers import Standing, stand
+from backend.notifications.shifts import contacts_now
 from backend.queue import WATCH_SELF, JobRun
 from backend.settings import settings
 
@@ -47,13 +50,22 @@ class Receiver:
         host = urlsplit(self.address).netloc.rpartition("@")[2]
         return f"{self.kind} {host}" + (f" ({self.number})" if self.number > 1 else "")
 
-    def tell(self, at: datetime) -> None:
-        """Say that a look at Warrant passed at `at`. Raises `NotAnswered` or `NotTaken`."""
+    def tell(self, at: datetime, standing: Mapping[str, Standing] | None = None) -> None:
+        """Say that a look at Warrant passed at `at`, and how channels stand. Raises `NotAnswered` or `NotTaken`."""
+        broken = [one.name for one in (standing or {}).values() if one.problem]
         if self.kind == "webhook":
             ask(
                 "POST",
                 self.address,
-                body={"from": installation(), "passed_at": clock.to_iso(at)},
+                body={
+                    "from": installation(),
+                    "passed_at": clock.to_iso(at),
+                    "broken_channels": broken,
+                    "channels_took": {
+                        one.name: clock.to_iso(one.taken_at) if one.taken_at else None
+                        for one in (standing or {}).values()
+                    },
+                },
                 quotes=False,
             )
             return
@@ -61,7 +73,8 @@ class Receiver:
         alert = {
             "labels": {"alertname": "WarrantAlive", "severity": "none", "installation": installation()},
             "annotations": {
-                "summary": "Warrant looked at itself and all of it worked; this must always fire."
+                "summary": "Warrant looked at itself and all of it worked; this must always fire.",
+                "broken_channels": ", ".join(broken),
             },
             "endsAt": clock.to_iso(ends),
             "generatorURL": settings().console,
@@ -138,6 +151,14 @@ def last_passed(session: ReadSession) -> datetime | None:
     )
 
 
+def channels_now(session: ReadSession) -> dict[str, Standing]:
+    """How the channels of the contacts stand; none where these cannot be read, which others say."""
+    try:
+        return stand(session, contacts_now(session), clock.now())
+    except BadInput:
+        return {}
+
+
 def send_beats(sent: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Tell every receiver of the last look that passed, where it has not been told of it and that was not long ago.
 
@@ -145,6 +166,7 @@ def send_beats(sent: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
     """
     with reading() as session:
         passed = last_passed(session)
+        standing = channels_now(session)
     told: dict[str, dict[str, Any]] = {}
     for one in receivers():
         before = dict(sent.get(one.name, {"look": "", "at": "", "problem": ""}))
@@ -152,7 +174,7 @@ def send_beats(sent: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
         if passed is None or clock.now() - passed > 2 * every() or before["look"] == clock.to_iso(passed):
             continue
         try:
-            one.tell(passed)
+            one.tell(passed, standing)
         except WarrantError as error:
             before["problem"] = error.message
         else:

@@ -1,4 +1,5 @@
-"""The key of the backups: 32 random bytes as 64 hex digits, in a file that only its owner reads, or in the environment.
+"""The key of the backups: 32 random bytes as 64 hex digits, in a file that only its owner reads, in a secret that is
+mounted (root's, for one of our groups to read), or in the environment.
 
 It is never taken from the command line, where others could read it, and never written into a backup.
 """
@@ -6,6 +7,7 @@ It is never taken from the command line, where others could read it, and never w
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +43,20 @@ def backup_key() -> BackupKey:
         )
     path = here.backup_key_file.expanduser()
     try:
-        if path.stat().st_mode & 0o077:
+        if is_open_to_others(path.stat()):
             raise KeyUnusable(f"others can read {path}: chmod 600 {path}")
         return _parsed(path.read_text(), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise KeyUnusable(f"the key of the backups cannot be read from {path}: {error}") from error
+
+
+def is_open_to_others(found: os.stat_result) -> bool:
+    """Whether more people can read or write a file than its owner.
+
+    A secret that Kubernetes mounts is root's, with the pod's group to read it: 0440, and nobody else is in that group.
+    """
+    mounted = found.st_uid == 0 and found.st_gid in {os.getegid(), *os.getgroups()} and found.st_gid != 0
+    return bool(found.st_mode & (0o037 if mounted else 0o077))
 
 
 def _parsed(text: str, source: str) -> BackupKey:

@@ -13,6 +13,13 @@ from backend.settings import settings
 
 @check("backups", "database")
 def _backups() -> Found:
+    from backend.database.engine import database
+
+    if settings().backup_folder is None and database().dialect == "postgresql":
+        return trouble(
+            "no folder is set in WARRANT_BACKUP_FOLDER: what is lost here is lost",
+            "warrant backup-key FILE, then set WARRANT_BACKUP_FOLDER and WARRANT_BACKUP_KEY_FILE for the workers",
+        )
     if settings().backup_folder is None:
         return off("no folder is set in WARRANT_BACKUP_FOLDER: what is lost here is lost")
     from backend.backups.keys import backup_key

@@ -16,7 +16,7 @@ import httpx
 from sqlalchemy import func, make_url, select
 
 from backend import clock, confined
-from backend.doctor import Found, check, off, ok, trouble
+from backend.doctor import Found, check, off, ok, trouble, unknown
 from backend.settings import settings
 
 TIMEOUT_S: Final = 5.0
@@ -213,6 +213,30 @@ def _contacts() -> Found:
             "no route tells any channel", "write routes into the file; warrant contacts check says more"
         )
     return ok(f"{len(contacts.channels)} channels, {len(contacts.routes)} routes; secrets are there")
+
+
+@check("pagers", "database")
+def _pagers() -> Found:
+    from backend.database.session import reading
+    from backend.notifications.pagers import PROVED_WITHIN, pagers, stand, why_nobody_is_paged
+    from backend.notifications.shifts import contacts_now
+
+    if settings().contacts is None:
+        return off("nobody is told of incidents outside of the console; set WARRANT_CONTACTS")
+    now = clock.now()
+    with reading() as session:
+        contacts = contacts_now(session)
+        standing = stand(session, contacts, now)
+    if problem := why_nobody_is_paged(contacts, standing):
+        return trouble(problem, "until then nobody may be woken up, and no heartbeat leaves")
+    for one in (standing[name] for name in pagers(contacts)):
+        if one.taken_at is None or now - one.taken_at > PROVED_WITHIN:
+            since = f"since {clock.to_words(one.taken_at)}" if one.taken_at else "yet"
+            return unknown(
+                f"{one.name} has taken nothing {since}",
+                "test it on Notifications once a month: that a key was revoked shows when something is sent",
+            )
+    return ok(f"{', '.join(pagers(contacts))} took what was sent there")
 
 
 @check("target")

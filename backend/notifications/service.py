@@ -26,6 +26,7 @@ from backend.leases import NOTIFIER, lease_of
 from backend.notifications.contacts import Contacts, Reached, contacts_path, reached
 from backend.notifications.facts import read_facts
 from backend.notifications.planning import due_now, incidents_to_plan, is_heard, is_unrouted
+from backend.notifications.probe import PROBE
 from backend.notifications.sending import retry
 from backend.notifications.shifts import contacts_for, contacts_now
 from backend.notifications.tables import ChannelTest, Notice, ToldIncident
@@ -253,7 +254,7 @@ def recent_notices(
     see(session, viewer)
     query = (
         select(Notice)
-        .where(Notice.state != "replaced")
+        .where(Notice.state != "replaced", Notice.channel != PROBE)
         .order_by(Notice.id.desc())
         .limit(limit)
         .offset(offset)
@@ -275,7 +276,7 @@ def retry_notice(session: WriteSession, actor: Actor, notice_id: int) -> Notice:
     """Try a notice again now: one that was refused, or one that waits for its next time."""
     allow(session, actor, Permission.ACKNOWLEDGE)
     notice = session.get(Notice, notice_id)
-    if notice is None:
+    if notice is None or notice.channel == PROBE:
         raise NotFound(f"there is no notice {notice_id} that you may see")
     about: tuple[str, int]
     if notice.incident_id is not None:

@@ -3,11 +3,13 @@
     python3 deploy/production/make_secrets.py            beside this file, in secrets/
 
 Two addresses are yours to write: `pager_url`, where alerts go, and `silence_watch_url`, which pages when no heartbeat
-comes.
+comes. The key of the backups belongs to the containers' user, who alone may read it: without root's rights, say as it
+asks. Keep a copy of it where the backups are not.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ PASSWORDS = (
     "oidc_client_secret", "objects_password",
 )  # fmt: skip
 YOURS = ("pager_url", "silence_watch_url")
+CONTAINERS_USER = 10001
 
 
 def keep(path: Path, text: str) -> str:
@@ -27,6 +30,17 @@ def keep(path: Path, text: str) -> str:
         path.write_text(f"{text}\n")
         path.chmod(0o444)
     return path.read_text().strip()
+
+
+def keep_key(path: Path) -> bool:
+    """The key of the backups, in a file that its owner alone reads. Returns whether that is the containers' user."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(f"{secrets.token_hex(32)}\n")
+        path.chmod(0o400)
+        if os.geteuid() == 0:
+            os.chown(path, CONTAINERS_USER, CONTAINERS_USER)
+    return path.stat().st_uid == CONTAINERS_USER
 
 
 def main(folder: Path) -> int:
@@ -42,10 +56,14 @@ def main(folder: Path) -> int:
     )
     credentials = f"[default]\naws_access_key_id = mlflow\naws_secret_access_key = {made['objects_password']}"
     keep(folder / "objects_credentials", credentials)
+    is_given = keep_key(folder / "backup_key")
+    if not is_given:
+        given = f"sudo chown {CONTAINERS_USER}:{CONTAINERS_USER} {folder / 'backup_key'}"
+        sys.stderr.write(f"give the key of the backups to the containers' user: {given}\n")
     missing = [name for name in YOURS if not (folder / name).exists()]
     for name in missing:
         sys.stderr.write(f"write the address into {folder / name}\n")
-    return 1 if missing else 0
+    return 1 if missing or not is_given else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whoever waits outside for a sign of life misses it when the worker, the console or the database is killed."""
+"""Whoever waits outside for a sign of life misses it when a worker, the console or the database is killed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from backend.database.engine import connect, use_database
+from backend.database.session import reading
 from backend.database.upgrade import upgrade
+from backend.queue import recent_workers
 from backend.settings import settings
 from tests.chaos.processes import WorkerProcess
 from tests.console import running_console
+from tests.integration.jobs.conftest import wait_for
 from tests.postgresql import postgresql_server
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -24,6 +27,10 @@ EVERY_S = 5.0
 PAGES_AFTER_S = (
     3 * EVERY_S
 )  # what a dead man's switch is told to wait, in proportion to the five minutes of a minute
+CONTACTS = """
+channels: {pager: {kind: pagerduty, key: {env: PD_KEY}}}
+routes: [{name: everything, to: [pager]}]
+"""
 
 
 class DeadMansSwitch:
@@ -60,8 +67,11 @@ class DeadMansSwitch:
 
 
 @pytest.fixture
-def switch(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadMansSwitch]:
+def switch(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadMansSwitch]:
     made = DeadMansSwitch()
+    (tmp_path / "contacts.yaml").write_text(CONTACTS)
+    monkeypatch.setenv("WARRANT_CONTACTS", str(tmp_path / "contacts.yaml"))
+    monkeypatch.setenv("PD_KEY", "of nobody")
     address = f"http://127.0.0.1:{made.server.server_port}/"
     monkeypatch.setenv("WARRANT_HEARTBEAT", f"webhook {address}")
     monkeypatch.setenv("WARRANT_HEARTBEAT_EVERY_S", str(EVERY_S))
@@ -70,13 +80,18 @@ def switch(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadMansSwit
     made.server.server_close()
 
 
+def serves(queue: str) -> bool:
+    with reading() as session:
+        return any(queue in one.queues.split(",") for one in recent_workers(session))
+
+
 def test_a_killed_worker_database_or_console_is_missed(
     switch: DeadMansSwitch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workers: list[WorkerProcess] = []
 
-    def start_worker(name: str) -> None:
-        workers.append(WorkerProcess(name, queues="metrics", environment=dict(os.environ)))
+    def start_worker(name: str, queues: str = "metrics") -> None:
+        workers.append(WorkerProcess(name, queues=queues, environment=dict(os.environ)))
 
     with postgresql_server() as server:
         monkeypatch.setenv("WARRANT_DATABASE_URL", server.get_uri())
@@ -94,6 +109,12 @@ def test_a_killed_worker_database_or_console_is_missed(
                 workers[-1].kill()
                 assert switch.pages(2 * PAGES_AFTER_S)
                 start_worker("second")
+                assert switch.hears(), workers[-1].output()
+                start_worker("stores", "writer")
+                wait_for(lambda: serves("writer"))
+                workers[-1].kill()
+                assert switch.pages(60)
+                start_worker("stores", "writer")
                 assert switch.hears(), workers[-1].output()
                 os.kill(server.get_pid(), signal.SIGKILL)
                 assert switch.pages(2 * PAGES_AFTER_S)

@@ -206,3 +206,27 @@ def test_the_rules_fire_for_what_is_missed_and_what_is_unknown(tmp_path: Path) -
         {"eval_time": "10m", "alertname": "WarrantNoWorker", "exp_alerts": []},
     ]
     run_scenes(tmp_path, [RULES], [Scene("objectives", series, alerts=alerts)])
+
+
+def test_a_backup_that_is_late_or_that_nobody_knows_of_fires(tmp_path: Path) -> None:
+    late = {
+        "exp_labels": {"severity": "ticket"},
+        "exp_annotations": {
+            "summary": "The newest backup is older than two days, or nobody knows of one",
+            "runbook": "docs/operations.md#backups",
+        },
+    }
+    moment = "warrant_backup_moment_seconds"
+    scenes = [
+        Scene(
+            name, series,
+            alerts=[{"eval_time": at, "alertname": "WarrantBackupLate", "exp_alerts": fired}],
+        )
+        for name, series, at, fired in (
+            ("none", {"warrant_live_workers": "1x200"}, "61m", [late]),
+            ("first", {moment: "_x30 1800x100"}, "90m", []),
+            ("old", {moment: "0x3200"}, "2945m", [late]),
+            ("fresh", {moment: "0x3200"}, "2800m", []),
+        )
+    ]  # fmt: skip
+    run_scenes(tmp_path, [RULES], scenes)

@@ -204,6 +204,32 @@ def test_commands_and_settings_are_those_of_this_release(folder: str) -> None:
     assert keys == {"database-url", "oidc-client-secret"}
 
 
+def test_workers_make_backups_and_they_alone_have_the_key() -> None:
+    given = documents(ROOT / "foundation" / "settings.yaml")[0]["data"]
+    for one in of_kind(WHOLE, "Deployment"):
+        (container,), pod = containers(one), pod_of(one)
+        assert pod is not None
+        mounts = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+        volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
+        own = {each["name"]: each["value"] for each in container.get("env", ())}
+        assert settings_given(own) == set()
+        mine = one["metadata"]["name"] == "warrant-worker"
+        assert (given["WARRANT_BACKUP_FOLDER"] in mounts) is mine
+        assert ("WARRANT_BACKUP_KEY_FILE" in own) is mine
+        secrets = {each["secret"]["secretName"] for each in volumes.values() if "secret" in each}
+        assert ("warrant-backups" in secrets) is mine
+        if mine:
+            key = volumes[mounts[str(Path(own["WARRANT_BACKUP_KEY_FILE"]).parent)]]["secret"]
+            assert key == {"secretName": "warrant-backups", "defaultMode": 0o440}
+            folder = volumes[mounts[given["WARRANT_BACKUP_FOLDER"]]]["persistentVolumeClaim"]
+            assert folder == {"claimName": "warrant-backups"}
+
+
+def test_no_network_of_the_cluster_may_be_reached_by_an_address_that_somebody_wrote_down() -> None:
+    given = documents(ROOT / "foundation" / "settings.yaml")[0]["data"]
+    assert given["WARRANT_REACHABLE_NETWORKS"] == ""
+
+
 def test_the_overlay_changes_what_it_says() -> None:
     base, built = (
         {one["metadata"]["name"]: one for one in of_kind(name, "Deployment")}

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import runpy
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from backend.settings import Settings
+from backend.backups.keys import backup_key
+from backend.identity.providers import BY_VARIABLES
+from backend.notifications.contacts import parse_contacts
+from backend.notifications.pagers import pagers
+from backend.settings import Settings, settings
 from tests.requirements import require
 from tests.unit.test_packaging import BIN, ROOT, refused_command, run, settings_given
 
@@ -86,11 +94,52 @@ def test_the_secrets_are_made_once(tmp_path: Path) -> None:
     for name in ("pager_url", "silence_watch_url"):
         (tmp_path / "secrets" / name).write_text("https://pager.example.org/x")
     before = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
-    assert make().returncode == 0
+    assert make().returncode == (0 if os.geteuid() == 0 else 1), "a key is given away by root alone"
     assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == before
     assert set(before) == {Path(one["file"]).name for one in compose()["secrets"].values()}
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
     assert before["database_password"].strip() in before["database_url"]
+
+
+def test_the_key_of_backups_is_what_warrant_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = runpy.run_path(str(HERE / "make_secrets.py"))
+    user = made["CONTAINERS_USER"]
+    assert services()["worker"]["user"] == f"{user}:{user}"
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda _path, *ids: given.append(ids))
+    made["main"](tmp_path)
+    assert given == [(user, user)]
+    assert "sudo chown 10001:10001" in capsys.readouterr().err, "until it is theirs it is said what to do"
+    key = tmp_path / "backup_key"
+    assert key.stat().st_mode & 0o777 == 0o400
+    monkeypatch.setenv("WARRANT_BACKUP_KEY_FILE", str(key))
+    settings.cache_clear()
+    assert backup_key().secret.hex() == key.read_text().strip()
+
+
+def test_workers_make_backups_and_they_alone_have_the_key() -> None:
+    for name, one in services().items():
+        if not one["image"].startswith(("warrant:", "warrant-gpu:")):
+            continue
+        assert one["environment"]["WARRANT_BACKUP_FOLDER"] == "/backups", name
+        mine = name == "worker"
+        assert ("backup_key" in one["secrets"]) is mine, name
+        assert ("WARRANT_BACKUP_KEY_FILE" in one["environment"]) is mine, name
+        assert ("backups:/backups" in one["volumes"]) is mine, name
+    folders = services()["folders"]
+    assert "/backups" in folders["command"] and "backups:/backups" in folders["volumes"]
+    assert "folders" in services()["worker"]["depends_on"]
+
+
+def test_an_incident_is_told_to_alertmanager() -> None:
+    worker = services()["worker"]
+    mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in worker["volumes"]}
+    contacts = parse_contacts((HERE / mounted[worker["environment"]["WARRANT_CONTACTS"]]).read_text())
+    assert pagers(contacts) == ("pager",)
+    assert contacts.channels["pager"] == {"kind": "alertmanager", "url": "http://alertmanager:9093"}
 
 
 def test_our_commands_and_settings_exist() -> None:
@@ -127,6 +176,23 @@ def test_both_consoles_are_behind_the_proxy_without_affinity() -> None:
     assert "ports" not in services()["console-1"]
 
 
+def test_the_proxy_waits_for_no_slow_client_without_end() -> None:
+    text = (HERE / "Caddyfile").read_text()
+    options = re.search(r"\A(?:#.*\n)*\{\n(.*?)\n\}\n", text, re.DOTALL)
+    assert options is not None
+    servers = re.search(r"^\tservers \{\n(.*?)^\t\}", options[1] + "\n", re.DOTALL | re.MULTILINE)
+    assert servers is not None
+    timeouts = dict(re.findall(r"^\t\t\t(\w+) (\d+[sm])$", servers[1], re.MULTILINE))
+    seconds = {name: int(value[:-1]) * {"s": 1, "m": 60}[value[-1]] for name, value in timeouts.items()}
+    # `write` would end a WebSocket's page and a long download; the others are over when a socket is taken over.
+    assert seconds.keys() == {"read_header", "read_body", "idle"}
+    assert seconds["read_header"] <= 30
+    assert 0 < seconds["idle"] <= 300
+    most = re.search(r"max_size (\d+)MiB", text)
+    assert most is not None
+    assert int(most[1]) * 8.4 / seconds["read_body"] <= 5, "the longest body comes in time at 5 Mbit/s"
+
+
 def test_what_comes_by_the_proxy_is_believed_and_nothing_else() -> None:
     subnet = compose()["networks"]["inside"]["ipam"]["config"][0]["subnet"]
     assert services()["console-1"]["environment"]["WARRANT_TRUSTED_PROXIES"] == subnet
@@ -134,11 +200,18 @@ def test_what_comes_by_the_proxy_is_believed_and_nothing_else() -> None:
         assert shared("proxy", other) == {"inside"}, f"the proxy may come to {other} from another network"
 
 
-def test_the_heartbeat_goes_to_an_address_that_may_be_reached() -> None:
-    subnet = compose()["networks"]["inside"]["ipam"]["config"][0]["subnet"]
+def test_of_what_is_inside_alertmanager_alone_may_be_reached() -> None:
+    """An address that somebody wrote down leads to no database, proxy or sign-on."""
+    told = compose()["networks"]["inside"]["ipam"]["config"][0]
     environment = services()["worker"]["environment"]
     assert environment["WARRANT_HEARTBEAT"] == "alertmanager http://alertmanager:9093"
-    assert subnet in environment["WARRANT_REACHABLE_NETWORKS"].split(",")
+    address = ip_address(services()["alertmanager"]["networks"]["inside"]["ipv4_address"])
+    allowed = [ip_network(one) for one in environment["WARRANT_REACHABLE_NETWORKS"].split(",")]
+    assert allowed == [ip_network(f"{address}/32")]
+    assert address in ip_network(told["subnet"])
+    assert address not in ip_network(told["ip_range"]), "another container could be given it"
+    fixed = [name for name in services() if "ipv4_address" in json.dumps(services()[name].get("networks"))]
+    assert fixed == ["alertmanager"]
     assert shared("worker", "alertmanager") == {"inside"}
 
 
@@ -179,6 +252,14 @@ def test_the_realm_lets_warrant_in_and_nobody_else() -> None:
     assert environment["WARRANT_OIDC_ISSUER"].endswith(f"/realms/{realm['realm']}")
     assert client["redirectUris"] == ["${WARRANT_PUBLIC}/oidc/callback"]
     assert client["attributes"]["pkce.code.challenge.method"] == "S256"
+    attributes = client["attributes"]
+    told = urlsplit(attributes["backchannel.logout.url"])
+    assert (told.scheme, told.path) == ("http", f"/oidc/backchannel-logout/{BY_VARIABLES}")
+    assert attributes["backchannel.logout.session.required"] == "true"
+    consoles = [one for name, one in services().items() if name.startswith("console")]
+    assert all(told.hostname in one["networks"]["inside"]["aliases"] for one in consoles)
+    assert told.port == Settings().port
+    assert shared("keycloak", "console-1") == {"inside"}
     assert client["secret"] == "${WARRANT_CLIENT_SECRET}"
     assert not (
         client["implicitFlowEnabled"] or client["directAccessGrantsEnabled"] or client["publicClient"]

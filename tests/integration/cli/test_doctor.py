@@ -58,6 +58,8 @@ def test_a_sound_database_is_said_to_be_so(database: str) -> None:
     told = found()
     name = "SQLite" if database == "sqlite" else "PostgreSQL"
     assert told["database"].state == "ok" and told["database"].said.startswith(name)
+    assert told["backups"].state == ("off" if database == "sqlite" else "trouble")
+    assert told["backups"].said.startswith("no folder is set in WARRANT_BACKUP_FOLDER")
     assert told["clock"].state == "ok"
     assert told["workers"] == Found("ok", "1 for changes, metrics; 1 jobs wait")
     assert told["connection to the database"].state == ("off" if database == "sqlite" else "ok")

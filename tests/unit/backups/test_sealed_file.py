@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from backend.backups import sealed_file
 from backend.backups.archive import Manifest, read_archive, writing_archive
 from backend.backups.errors import BackupDamaged, KeyUnusable, NotEmpty
-from backend.backups.keys import BackupKey, backup_key, new_key
+from backend.backups.keys import BackupKey, backup_key, is_open_to_others, new_key
 from backend.backups.sealed_file import MAGIC, SealedReader, SealedWriter, new_header
 from backend.settings import settings
 
@@ -190,3 +191,25 @@ def test_the_key_is_a_private_file_or_the_environment(
     set_to(BACKUP_KEY_FILE=str(file))
     with pytest.raises(KeyUnusable, match="others can read"):
         backup_key()
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "taken"),
+    [
+        (0o400, 10001, 10001, True),
+        (0o440, 0, 10001, True),  # as Kubernetes mounts a Secret
+        (0o440, 0, 20002, True),
+        (0o440, 0, 30003, False),  # a group that we are not in
+        (0o440, 0, 0, False),
+        (0o440, 10001, 10001, False),
+        (0o444, 0, 10001, False),
+        (0o460, 0, 10001, False),
+    ],
+)
+def test_a_secret_that_is_mounted_for_our_group_is_private(
+    mode: int, owner: int, group: int, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getegid", lambda: 10001)
+    monkeypatch.setattr(os, "getgroups", lambda: [0, 20002])
+    found = os.stat_result((mode, 1, 1, 1, owner, group, 65, 0, 0, 0))
+    assert is_open_to_others(found) is not taken
