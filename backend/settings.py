@@ -138,6 +138,9 @@ class Settings(BaseSettings):
         description="what who signs on the first time may do: nothing until somebody, a team or a rule gives them a"
         " role (`none`), or look at everything (`viewer`)",
     )
+    oidc_roles_days: int = Field(
+        30, ge=1, description="roles that a rule gives by sign-on count for so many days after the last one"
+    )
     local_accounts: bool = Field(
         True, description="people may sign in with a password; false: with single sign-on alone"
     )

@@ -182,6 +182,14 @@ def _used(moment: datetime | None) -> Cell:
     return lines(format_utc(moment), small(f"{format_age(moment)} ago"))
 
 
+def _asleep(facts: Mapping[str, Any]) -> Cell:
+    """Of a role that a rule gave and that does not count now."""
+    if not facts.get("asleep"):
+        return None
+    since = f"since {day(facts['signed_on_at'])}" if facts["signed_on_at"] else "at all"
+    return badge(f"does not count: no sign-on {since}", "warning")
+
+
 def _what(kind: str, subject: str, facts: Mapping[str, Any]) -> Cell:
     """A right in words."""
     if kind == "role":
@@ -192,7 +200,7 @@ def _what(kind: str, subject: str, facts: Mapping[str, Any]) -> Cell:
         )
         return lines(
             f"role {subject.replace('_', ' ')}", small(count_of(len(facts["permissions"]), "permission")),
-            small(until) if until else None,
+            small(until) if until else None, _asleep(facts),
         )  # fmt: skip
     if kind == "team_role":
         role, models = subject.rpartition("/")[2].replace("_", " "), facts["models"]

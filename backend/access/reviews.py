@@ -28,6 +28,7 @@ from backend.database.session import ReadSession, WriteSession
 from backend.errors import BadInput, Conflict, NotAllowed, NotFound
 from backend.governance.delegations import revoke_delegation
 from backend.identity.actor import Actor
+from backend.identity.held_roles import roles_held
 from backend.identity.people import GivenByRule, LastAdministrator, names_of, take_role
 from backend.identity.roles import GRANTS, Permission, Role
 from backend.identity.sessions import actor_of, may_sign_in
@@ -371,7 +372,7 @@ def _who_mends(session: ReadSession, review: AccessReview) -> str:
     able = [
         one.id
         for one in by_name
-        if may_sign_in(one) and any(Permission.REVIEW_ACCESS in GRANTS[Role(each.role)] for each in one.roles)
+        if may_sign_in(one) and any(Permission.REVIEW_ACCESS in GRANTS[each] for each in roles_held(one))
     ]
     started = session.get_one(Person, review.started_by)
     return started.id if may_sign_in(started) or not able else able[0]

@@ -17,6 +17,7 @@ from backend.database.many import among
 from backend.database.session import ReadSession
 from backend.governance.tables import Decision, Delegation
 from backend.identity.actor import Actor
+from backend.identity.held_roles import asleep
 from backend.identity.roles import GRANTS, Permission, Role, permissions_in_team
 from backend.identity.sessions import open_accounts
 from backend.identity.tables import ApiToken, Person, SignInSession
@@ -72,6 +73,9 @@ def rights_now(
         last = max((one for one in (seen.get(person.id), used.get(person.id)) if one), default=None)
         for entry in sorted(person.roles, key=lambda one: one.role):
             facts = _powers(GRANTS[Role(entry.role)], done.get(person.id, {})) | {"owner": owner}
+            if Role(entry.role) in asleep(person):
+                heard = person.provider_said_at
+                facts |= {"asleep": True, "signed_on_at": clock.to_iso(heard) if heard else None}
             if person.expires_at is not None:
                 facts |= {"until": clock.to_iso(person.expires_at), "models": person.models}
             found.append(_right(person, "role", entry.role, facts, last))

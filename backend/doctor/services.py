@@ -10,7 +10,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from sqlalchemy import func, make_url, select
@@ -18,6 +18,9 @@ from sqlalchemy import func, make_url, select
 from backend import clock, confined
 from backend.doctor import Found, check, off, ok, trouble
 from backend.settings import settings
+
+if TYPE_CHECKING:
+    from backend.identity.tables import Person
 
 TIMEOUT_S: Final = 5.0
 WAITS_TOO_LONG: Final = timedelta(minutes=10)
@@ -197,6 +200,31 @@ def _tokens() -> Found:
         f"{len(ending)} end within {WARNED.days} days: {'; '.join(ending[:5])}{more}",
         "whoever holds them replaces them on the page Account, or revokes what nobody uses",
     )
+
+
+@check("roles by sign-on", "database")
+def _roles_by_sign_on() -> Found:
+    from backend.database.session import reading
+    from backend.identity.held_roles import SHOWN, asleep_holders
+
+    days = settings().oidc_roles_days
+    with reading() as session:
+        found = [_asleep(person, services) for person, services in asleep_holders(session)]
+    if not found:
+        return ok(f"nobody has a role by a rule who did not sign on for {days} days")
+    more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return trouble(
+        f"{len(found)} did not sign on for {days} days, so what rules gave them does not count: "
+        f"{'; '.join(found[:SHOWN])}{more}",
+        "disable who left on the page People, which also stops the service accounts that they own; whoever is here "
+        "signs on again",
+    )
+
+
+def _asleep(person: Person, services: int) -> str:
+    since = f"{person.provider_said_at:%Y-%m-%d}" if person.provider_said_at else "never"
+    owns = f", owns {services} service account{'s' if services > 1 else ''}" if services else ""
+    return f"{person.username}, {since}{owns}"
 
 
 @check("contacts")

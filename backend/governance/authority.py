@@ -22,6 +22,7 @@ from backend.governance.delegations import lent_at, lent_to, read_lenders, why_l
 from backend.governance.seats import seats
 from backend.governance.tables import Change, Decision
 from backend.identity.actor import Actor
+from backend.identity.held_roles import counts
 from backend.identity.reach import allow
 from backend.identity.roles import Permission
 from backend.identity.sessions import actor_of
@@ -138,7 +139,7 @@ def _able(session: ReadSession, changes: Sequence[Change]) -> dict[str, list[str
     rows = session.execute(
         select(PersonRole.person_id, PersonRole.role)
         .join(Person, Person.id == PersonRole.person_id)
-        .where(PersonRole.person_id.in_(people), Person.disabled_at.is_(None))
+        .where(PersonRole.person_id.in_(people), Person.disabled_at.is_(None), counts())
     ) if given else ()  # fmt: skip
     held: dict[tuple[str, str | None], list[str]] = {}
     for person, role in rows:

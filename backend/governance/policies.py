@@ -26,6 +26,7 @@ from backend.governance.policy_document import Entry, PolicyDocument, read_polic
 from backend.governance.policy_rules import TIERS, Rule
 from backend.governance.tables import Change, Decision, Policy, WayBack
 from backend.identity.actor import Actor
+from backend.identity.held_roles import counts
 from backend.identity.reach import see
 from backend.identity.tables import Person, PersonRole
 from backend.registry.tables import Model
@@ -302,7 +303,8 @@ def days_to_return(kind: str, rule: Rule, *, broke_glass: bool) -> float:
 def _roles_of(session: ReadSession, people: set[str]) -> dict[str, set[str]]:
     """Person -> their roles, as they are today."""
     found: dict[str, set[str]] = {}
-    for one in session.scalars(select(PersonRole).where(PersonRole.person_id.in_(people))) if people else ():
+    held = select(PersonRole).where(PersonRole.person_id.in_(people), counts())
+    for one in session.scalars(held) if people else ():
         found.setdefault(one.person_id, set()).add(one.role)
     return found
 

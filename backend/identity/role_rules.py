@@ -260,6 +260,7 @@ def hold_at_sign_on(
     said.provider, said.claims, said.seen_at = provider, kept, clock.now()
     session.add(said)
     session.flush()
+    session.refresh(person, ["provider_said_at"])
     if not is_auditor(person):
         _give(session, system_actor("single-sign-on"), person, rules.given(provider, kept), rules=rules)
 

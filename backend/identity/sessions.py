@@ -23,6 +23,7 @@ from backend.audit.sealing import Personal
 from backend.database.session import ReadSession, WriteSession, reading, writing
 from backend.errors import NotFound, NotSignedIn
 from backend.identity.actor import Actor, TeamRole, system_actor
+from backend.identity.held_roles import roles_held
 from backend.identity.passwords import verify_password
 from backend.identity.people import USERNAME, normalise_username
 from backend.identity.roles import Permission, Role
@@ -90,7 +91,7 @@ def actor_of(
     address: str | None = None,
     signed_in_at: datetime | None = None,
 ) -> Actor:
-    roles = frozenset(Role(entry.role) for entry in person.roles)
+    roles = roles_held(person)
     teams = _team_roles(person) if Role.AUDITOR not in roles else ()
     models = frozenset(person.models or ()) if Role.AUDITOR in roles else None
     if not roles:  # without any, and in no team, no model at all

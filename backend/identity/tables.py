@@ -5,11 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 from backend.database.base import Base, new_id
 from backend.database.types import BigId, Json
+
+
+class OidcClaims(Base):
+    """What a provider said of somebody last, by which rules give roles: no names, no addresses."""
+
+    __tablename__ = "oidc_claims"
+
+    person_id: Mapped[str] = mapped_column(ForeignKey("persons.id"), primary_key=True)
+    provider: Mapped[str] = mapped_column(Text)
+    claims: Mapped[dict[str, Any]] = mapped_column(Json)
+    seen_at: Mapped[datetime]
+
+
+_said = OidcClaims.__table__.alias("said")
 
 
 class Person(Base):
@@ -36,6 +50,10 @@ class Person(Base):
     models: Mapped[list[str] | None] = mapped_column(Json)  # of an auditor: what may be seen
     roles: Mapped[list[PersonRole]] = relationship(lazy="selectin", cascade="all, delete-orphan")
     team_roles: Mapped[list[TeamMember]] = relationship(lazy="selectin", viewonly=True)
+    # When somebody last signed on, where a provider's word gives roles: read with the person, in the same statement.
+    provider_said_at: Mapped[datetime | None] = column_property(
+        select(_said.c.seen_at).where(_said.c.person_id == id).correlate_except(_said).scalar_subquery()
+    )
 
     __table_args__ = (UniqueConstraint("oidc_issuer", "oidc_subject"),)
 
@@ -60,17 +78,6 @@ class RoleRules(Base):
     change_id: Mapped[int] = mapped_column(ForeignKey("changes.id"))
     note: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime]
-
-
-class OidcClaims(Base):
-    """What a provider said of somebody last, by which rules give roles: no names, no addresses."""
-
-    __tablename__ = "oidc_claims"
-
-    person_id: Mapped[str] = mapped_column(ForeignKey("persons.id"), primary_key=True)
-    provider: Mapped[str] = mapped_column(Text)
-    claims: Mapped[dict[str, Any]] = mapped_column(Json)
-    seen_at: Mapped[datetime]
 
 
 class Team(Base):

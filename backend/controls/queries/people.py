@@ -9,6 +9,7 @@ from backend.controls.evidence import Evidence, Link, Question
 from backend.controls.queries.answers import aged, count, missing, not_shown, utc
 from backend.controls.queries.registry import query
 from backend.controls.queries.versions import house
+from backend.identity.held_roles import counts
 from backend.identity.roles import Role
 from backend.identity.tables import Person, PersonRole
 
@@ -26,7 +27,7 @@ def role_filled(asked: Question, *, role: str, people: int = 1) -> Evidence:
             select(Person.id)
             .join(PersonRole, PersonRole.person_id == Person.id)
             .where(
-                PersonRole.role == role, Person.kind == "person", Person.disabled_at.is_(None),
+                PersonRole.role == role, counts(), Person.kind == "person", Person.disabled_at.is_(None),
                 (Person.expires_at.is_(None)) | (Person.expires_at > asked.at),
             )
         ).all()  # fmt: skip
