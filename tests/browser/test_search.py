@@ -61,9 +61,8 @@ def test_an_exact_id_opens_its_page_and_words_the_results(
     page.wait_for_url(re.compile(r"/change\?id=1$"))
     look_for(page, "toy AUC")
     page.wait_for_url(re.compile(r"/search\?q=toy"))
-    expect(page.locator(FIELD).first).to_have_value(
-        "toy AUC"
-    )  # the field of the page before may still be there
+    # The field of the page before may still be there.
+    expect(page.locator(FIELD).first).to_have_value("toy AUC")
     page.get_by_role("link", name="INC-1").click()
     page.wait_for_url(re.compile(r"/incident\?id=1$"))
     page.go_back()  # to the results, which send nobody on
